@@ -1,0 +1,1 @@
+"""cxr14: reproducible machine learning on NIH ChestX-ray14."""

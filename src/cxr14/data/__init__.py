@@ -1,0 +1,1 @@
+"""From raw bytes to one array: sources, records, split, preprocess, cache."""

@@ -1,0 +1,1 @@
+"""Phantom radiographs: real records, pixels projected from a real CT."""

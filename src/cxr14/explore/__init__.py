@@ -1,0 +1,1 @@
+"""What is in the records: the study's tables and figures."""

@@ -1,0 +1,1 @@
+"""From heatmap to boxes to IoBB."""

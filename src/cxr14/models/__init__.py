@@ -1,0 +1,1 @@
+"""Baseline, backbones and the head put on them."""

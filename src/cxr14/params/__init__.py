@@ -1,0 +1,1 @@
+"""params.yaml, one module per block; nothing else reads YAML."""

@@ -1,0 +1,52 @@
+"""The only reader of params.yaml. Each block has a module of its own beside this one.
+
+A stage imports the modules of its own blocks only, so a key added to another block neither
+reruns it nor fails it.
+"""
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+
+class Block(BaseModel):
+    """A block of params.yaml: unknown keys are refused, values are checked, nothing is changed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+BlockT = TypeVar("BlockT", bound=Block)
+
+
+class ParamsError(ValueError):
+    """params.yaml holds something that cannot work; the message names the key."""
+
+
+def read_block(name: str, block: type[BlockT], path: str | Path = "params.yaml") -> BlockT:
+    """Read and check one block of params.yaml.
+
+    Raises:
+        ParamsError: the file or block is missing, or a key is unknown or out of range.
+    """
+    file = Path(path)
+    if not file.exists():
+        raise ParamsError(f"{file} does not exist here; run from the root of the repository")
+    content = yaml.safe_load(file.read_text()) or {}
+    if name not in content:
+        raise ParamsError(f"{file}: the block '{name}' is missing")
+    return check_block(name, block, content[name], file)
+
+
+def check_block(name: str, block: type[BlockT], values: Any, path: str | Path) -> BlockT:
+    """Check the values of a block; see :func:`read_block`."""
+    try:
+        return block.model_validate(values)
+    except ValidationError as error:
+        problems = [
+            f"{'.'.join([name, *map(str, problem['loc'])])} = {problem['input']!r}: "
+            f"{problem['msg'].lower() if problem['type'] != 'extra_forbidden' else 'unknown key'}"
+            for problem in error.errors()
+        ]
+        raise ParamsError(f"{path}: " + "; ".join(problems)) from None

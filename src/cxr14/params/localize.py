@@ -1,0 +1,24 @@
+"""The block `localize`: saliency method and the thresholds of the protocol."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from cxr14.params._read import Block, read_block
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class LocalizeParams(Block):
+    """`heat_thresholds` are of 255; `t_iobb` and `t_iou` are shares of an area."""
+
+    method: Literal["gradcam", "cam"]
+    heat_thresholds: list[Annotated[int, Field(ge=0, le=254)]] = Field(min_length=1)
+    t_iobb: list[Share] = Field(min_length=1)
+    t_iou: list[Share] = Field(min_length=1)
+    batch_size: int = Field(gt=0)
+
+
+def read() -> LocalizeParams:
+    """Read the block `localize` of params.yaml."""
+    return read_block("localize", LocalizeParams)

@@ -1,0 +1,21 @@
+"""The block `model`: starting weights and the head put on a backbone."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from cxr14.params._read import Block, read_block
+
+
+class ModelParams(Block):
+    """`weights`: none, imagenet, or the path of a safetensors file."""
+
+    weights: str
+    transition_channels: int = Field(gt=0)
+    pooling: Literal["avg", "max", "lse"]
+    lse_r: float = Field(gt=0)
+
+
+def read() -> ModelParams:
+    """Read the block `model` of params.yaml."""
+    return read_block("model", ModelParams)

@@ -1,0 +1,57 @@
+"""The block `train`: the recipe, with overrides per backbone."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from cxr14.params._read import Block, ParamsError, check_block, read_block
+
+
+class AugmentParams(Block):
+    """Random changes of a training image, uniform up to the given amount."""
+
+    flip: float = Field(ge=0, le=1)
+    rotation: float = Field(ge=0, le=180)
+    scale: float = Field(ge=0, lt=1)
+    shift: float = Field(ge=0, lt=1)
+    brightness: float = Field(ge=0, lt=1)
+
+
+class TrainParams(Block):
+    """The recipe for every backbone; `overrides.<backbone>` changes keys for one."""
+
+    backbones: list[str] = Field(min_length=1)
+    input_size: int = Field(ge=32)
+    epochs: int = Field(gt=0)
+    batch_size: int = Field(gt=1)
+    optimizer: Literal["adamw", "sgd"]
+    learning_rate: float = Field(gt=0)
+    weight_decay: float = Field(ge=0)
+    schedule: Literal["cosine", "constant"]
+    warmup_fraction: float = Field(ge=0, lt=1)
+    augment: AugmentParams
+    device: Literal["auto", "cpu", "cuda"]
+    precision: Literal["auto", "fp32", "bf16"]
+    processes: Literal[1]
+    seed: int = Field(ge=0)
+    overrides: dict[str, dict[str, Any] | None]
+
+    def for_backbone(self, backbone: str) -> "TrainParams":
+        """Return the recipe of one backbone, its overrides applied.
+
+        Raises:
+            ParamsError: the backbone is not in `train.backbones`, or an override is unsuitable.
+        """
+        if backbone not in self.backbones:
+            listed = ", ".join(self.backbones)
+            raise ParamsError(f"backbone {backbone!r} is not in train.backbones: {listed}")
+        own = self.overrides.get(backbone) or {}
+        values = self.model_dump()
+        augment = values["augment"] | own.get("augment", {})
+        values |= own | {"augment": augment, "overrides": {}}
+        return check_block(f"train (overrides.{backbone})", TrainParams, values, "params.yaml")
+
+
+def read() -> TrainParams:
+    """Read the block `train` of params.yaml."""
+    return read_block("train", TrainParams)

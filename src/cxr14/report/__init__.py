@@ -1,0 +1,1 @@
+"""The summary table and a page."""
