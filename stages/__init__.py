@@ -1,11 +1,24 @@
 """The stages of dvc.yaml, one short script each: ``python -m stages.NAME --help``.
 
-A stage reads files, calls one room of ``src/cxr14`` and writes files. The path is set here,
-not by an installation, so that a stage inside ``dvc exp run --temp`` runs the code of that
-experiment's own checkout and not the code of the work tree it was started from.
+The path is set here, not by an installation, so that a stage inside ``dvc exp run --temp``
+runs the code of that experiment's own checkout, not of the work tree it was started from.
 """
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import typer
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+
+def run(main: Callable[..., None], description: str | None) -> None:
+    """Run a stage as a command; what a user can mend ends in one line, not in a traceback."""
+    app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
+    app.command(help=description)(main)
+    try:
+        app()
+    except (ValueError, FileNotFoundError) as error:
+        typer.secho(f"error: {error}", fg="red", err=True)
+        raise SystemExit(1) from None

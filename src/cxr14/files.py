@@ -22,7 +22,7 @@ METRIC_DIGITS = 4
 
 
 def project_root() -> Path:
-    """Return the original repository, which DVC names in DVC_ROOT, inside ``exp run --temp`` too."""
+    """Return the original repository, as DVC names it in DVC_ROOT (also under ``--temp``)."""
     return Path(os.environ.get("DVC_ROOT") or ".").resolve()
 
 

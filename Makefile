@@ -1,0 +1,54 @@
+# cxr14. `make repro` runs the pipeline, `make test` its tests; both set up .venv first.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export MLFLOW_DISABLE_TELEMETRY := true
+
+.PHONY: help setup repro test check bench ui register clean lock
+
+help:  ## show this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: .venv/stamp  ## fill .venv from requirements.lock (done by every other target when stale)
+
+# uv is installed by pip from the same lock, hashes checked, and then installs the rest.
+.venv/stamp: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else f"error: cxr14 needs Python 3.11, 3.12 or 3.13, and {sys.executable} is {v[0]}.{v[1]}; name another one: make PYTHON=python3.12 ...")'
+	@echo "setting up .venv (about 6 GB, a minute or two)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@awk '/^[^ #]/ {ours = /^uv==/} ours' requirements.lock > .venv/uv.lock
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.lock
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@cd / && $(CURDIR)/$(BIN)/python -m cxr14.report.plots_template $(CURDIR)/.dvc/plots_template.html
+	@touch $@
+
+repro: .venv/stamp  ## run the whole pipeline on params.yaml, or what has changed of it
+	@dvc repro
+	@$(BIN)/python -m stages.report --show
+
+test: .venv/stamp  ## run the tests (the whole graph at a tiny scale included)
+	@pytest
+
+check: .venv/stamp  ## lint, formatting, types
+	@ruff check .
+	@ruff format --check .
+	@mypy
+
+bench: .venv/stamp  ## measure: learning targets, speed against peers
+	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script; done
+
+ui: .venv/stamp  ## MLflow's pages on http://127.0.0.1:5000
+	@$(BIN)/python -m cxr14.tracking.ui
+
+register: .venv/stamp  ## bring MLflow's runs and registry in line with the artifacts
+	@$(BIN)/python -m stages.register
+
+lock: .venv/stamp  ## resolve requirements.lock anew from pyproject.toml
+	@uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes \
+	  --no-emit-index-url --no-header --output-file requirements.lock pyproject.toml
+
+clean:  ## remove .venv and caches of tools; data, models and DVC's cache stay
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,156 @@
+"""Who is in train, val and test: by the official lists, or cut by patient and stratified.
+
+The two official lists never share a patient, and neither do ours. Where there are no lists we
+cut at about the official fractions; patients with boxes always go to test, as they do in the
+official lists: a box is for testing only.
+"""
+
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from cxr14.findings import LABEL_COLUMNS
+
+PARTS = ("train", "val", "test")
+
+
+def official_parts(
+    images: pd.DataFrame, train_val_names: list[str], test_names: list[str]
+) -> pd.Series:
+    """Return 'train_val' or 'test' for each image (N,), as the official lists say.
+
+    Raises:
+        ValueError: an image is in both lists or in none, or a patient is in both parts.
+    """
+    train_val, test = images.image.isin(train_val_names), images.image.isin(test_names)
+    for wrong, reason in ((train_val & test, "both"), (~train_val & ~test, "neither")):
+        if wrong.any():
+            raise ValueError(
+                f"{wrong.sum()} images are in {reason} of the official lists, first "
+                f"{images.image[wrong].iloc[0]}; mend the lists or set split.official: false"
+            )
+    parts = pd.Series(np.where(test, "test", "train_val"), index=images.index)
+    check_disjoint(images.patient, parts)
+    return parts
+
+
+def check_disjoint(patients: pd.Series, parts: pd.Series) -> None:
+    """Refuse a split in which a patient is in two parts.
+
+    Raises:
+        ValueError: naming the first such patient and how many there are.
+    """
+    counts = parts.groupby(patients.to_numpy()).nunique()
+    straddling = counts.index[counts > 1]
+    if len(straddling):
+        raise ValueError(f"{len(straddling)} patients are in two parts, first {straddling[0]}")
+
+
+def choose_patients(
+    images: pd.DataFrame, fraction: float, forced: Collection[int], seed: int
+) -> set[int]:
+    """Choose patients for a part, so that it gets its share of every finding.
+
+    Patients are placed one by one, those with most images and findings first, each on the side
+    that keeps the part's share of every finding nearest to `fraction`.
+    Patients with and without pixels are stratified apart, so that a sample with pixels is
+    divided as well as the whole table is.
+
+    Args:
+        images: patient, the label columns and has_pixels, one row per image.
+        fraction: share of the images that the part should get, 0..1.
+        forced: patients who are in the part whatever the share.
+        seed: of the order in which patients are taken.
+    """
+    rng = np.random.default_rng(seed)
+    visible = images.patient[images.has_pixels]
+    chosen: set[int] = set()
+    for group in (images[images.has_pixels], images[~images.patient.isin(visible)]):
+        per_image = group[["patient", *LABEL_COLUMNS]].assign(images=1)
+        counts = per_image.groupby("patient", sort=True).sum()  # (patients, 15 labels + images)
+        fixed = counts.index.isin(list(forced))
+        inside = _stratify(counts.to_numpy(np.int64), fixed, fraction, rng)
+        chosen.update(counts.index[inside].tolist())
+    return chosen
+
+
+def _stratify(
+    counts: npt.NDArray[np.int64],
+    fixed: npt.NDArray[np.bool_],
+    fraction: float,
+    rng: np.random.Generator,
+) -> npt.NDArray[np.bool_]:
+    """Return which of the items (P, L) are in the part; the `fixed` ones always are."""
+    inside = fixed.copy()
+    # Relative surplus counts: a rare finding weighs as much as a common one.
+    importance = 1 / np.maximum(counts.sum(0), 1) ** 2
+    # How much more of each label the part has than its share of what is placed so far.
+    surplus = (1 - fraction) * counts[fixed].sum(0)
+    shuffled = rng.permutation(np.flatnonzero(~fixed))
+    largest_first = shuffled[np.argsort(-counts[shuffled].sum(1), kind="stable")]
+    for item in largest_first:
+        with_item = surplus + (1 - fraction) * counts[item]
+        without = surplus - fraction * counts[item]
+        inside[item] = importance @ with_item**2 < importance @ without**2
+        surplus = with_item if inside[item] else without
+    return inside
+
+
+def split_patients(
+    images: pd.DataFrame,
+    boxed: Collection[str],
+    official: pd.Series | None,
+    test_fraction: float,
+    val_fraction: float,
+    seed: int,
+) -> pd.DataFrame:
+    """Split all images by patient.
+
+    Args:
+        images: the records, one row per image, with has_pixels.
+        boxed: names of images with boxes; their patients go to test where we cut test.
+        official: 'train_val' or 'test' per image, or None to cut test ourselves.
+        test_fraction: share of all images, if we cut test.
+        val_fraction: share of the train-val images.
+        seed: of both cuts.
+
+    Returns:
+        image, patient, split (train, val or test); no patient is in two parts.
+
+    Raises:
+        ValueError: a patient straddles, or a part is empty.
+    """
+    if official is None:
+        forced = set(images.patient[images.image.isin(boxed)])
+        tested = images.patient.isin(choose_patients(images, test_fraction, forced, seed))
+    else:
+        tested = official == "test"
+    validating = choose_patients(images[~tested], val_fraction, (), seed + 1)
+    parts = np.where(tested, "test", np.where(images.patient.isin(validating), "val", "train"))
+    split = images[["image", "patient"]].assign(split=parts)
+    check_disjoint(split.patient, split.split)
+    missing = set(PARTS) - set(split.split)
+    if missing:
+        raise ValueError(
+            f"no images are left for {', '.join(sorted(missing))}; see `split` in params.yaml"
+        )
+    return split
+
+
+def count_parts(images: pd.DataFrame, split: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Count images, patients and each label per part, for all rows and for those with pixels."""
+    joined = images.assign(split=split.split.to_numpy())
+    counts: dict[str, dict[str, Any]] = {}
+    for name, rows in (("all", joined), ("with_pixels", joined[joined.has_pixels])):
+        counts[name] = {
+            part: {
+                "images": len(own),
+                "patients": own.patient.nunique(),
+                "labels": {label: int(own[label].sum()) for label in LABEL_COLUMNS},
+            }
+            for part, own in ((part, rows[rows.split == part]) for part in PARTS)
+        }
+    return counts

@@ -1,0 +1,154 @@
+"""How well scores separate images with a finding from images without it (NumPy only).
+
+Every measure is read off one tally: how many true and false positives there are if an image
+counts as positive from a given score upwards. Equal scores are one step of that tally, so
+ties cost what they should: half in the AUROC, all or nothing in precision.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cxr14.findings import FINDINGS
+
+Array = npt.NDArray[Any]
+Floats = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
+FindingScores = dict[str, float | int | None]
+
+
+def tallies(
+    labels: Array, scores: Array, weights: Counts | None = None
+) -> tuple[Array, Counts, Counts]:
+    """Count true and false positives at every distinct score.
+
+    Args:
+        labels: (N,), 1 where the finding is present, else 0.
+        scores: (N,), higher means more likely; finite.
+        weights: (..., N) int, how often each image counts (bootstrap); by default once.
+
+    Returns:
+        The K distinct scores, falling (K,), and the true and the false positives (..., K) if
+        every image with at least that score is called positive.
+    """
+    order = np.argsort(scores, kind="stable")[::-1]
+    falling = scores[order]
+    last_of_run = np.flatnonzero(np.append(falling[1:] != falling[:-1], True)[: len(falling)])
+    present = labels[order] > 0
+    counted = np.ones(len(order), np.int64) if weights is None else weights[..., order]
+    true_positives = np.cumsum(counted * present, axis=-1, dtype=np.int64)[..., last_of_run]
+    false_positives = np.cumsum(counted * ~present, axis=-1, dtype=np.int64)[..., last_of_run]
+    return falling[last_of_run], true_positives, false_positives
+
+
+def roc_area(true_positives: Counts, false_positives: Counts) -> Floats:
+    """Area under the ROC curve by the trapezoid rule; NaN where one class is empty.
+
+    Args:
+        true_positives: (..., K) int as :func:`tallies` gives them.
+        false_positives: (..., K) int.
+
+    Returns:
+        (...) float64 in [0, 1]; equal to the share of (positive, negative) pairs in the right
+        order, an equal score counting one half (Mann and Whitney 1947).
+    """
+    risen = np.diff(true_positives, axis=-1, prepend=0)
+    right = np.diff(false_positives, axis=-1, prepend=0)
+    doubled = (right * (2 * true_positives - risen)).sum(axis=-1)
+    pairs = 2.0 * true_positives[..., -1] * false_positives[..., -1]
+    return np.where(pairs > 0, doubled / np.maximum(pairs, 1.0), np.nan)
+
+
+def auroc(labels: Array, scores: Array) -> float | None:
+    """Area under the ROC curve of one finding; None without positives or without negatives."""
+    if not scorable(labels):
+        return None
+    _, true_positives, false_positives = tallies(labels, scores)
+    return float(roc_area(true_positives, false_positives))
+
+
+def average_precision(labels: Array, scores: Array) -> float | None:
+    """Sum of precision × gain in recall over falling thresholds; None where not scorable.
+
+    No interpolation, as in scikit-learn's ``average_precision_score``.
+    """
+    if not scorable(labels):
+        return None
+    _, true_positives, false_positives = tallies(labels, scores)
+    precision = true_positives / (true_positives + false_positives)
+    gained = np.diff(true_positives, prepend=0)
+    return float((gained * precision).sum() / true_positives[-1])
+
+
+def scorable(labels: Array) -> bool:
+    """Whether labels (N,) hold both positives and negatives."""
+    return bool((labels > 0).any() and not (labels > 0).all())
+
+
+def macro_auroc(labels: Array, scores: Array) -> tuple[float | None, int]:
+    """Mean AUROC over the fourteen findings that can be scored; No Finding stays apart.
+
+    Args:
+        labels: (N, 15) of 0 and 1, in the order of CLASSES.
+        scores: (N, 15) logits or probabilities.
+
+    Returns:
+        The mean in [0, 1], None if no finding can be scored, and how many findings it is over.
+    """
+    columns = range(len(FINDINGS))
+    return mean_over_scored([auroc(labels[:, column], scores[:, column]) for column in columns])
+
+
+def mean_over_scored(values: list[float | None]) -> tuple[float | None, int]:
+    """Mean of the values that are not None (None if all are), and how many these are."""
+    scored = [value for value in values if value is not None]
+    return (float(np.mean(scored)) if scored else None), len(scored)
+
+
+def decision_scores(
+    labels: Array, probabilities: Array, threshold: float | None
+) -> dict[str, float | None]:
+    """F1, precision and recall if an image is positive from ``threshold`` upwards.
+
+    Args:
+        labels: (N,) of 0 and 1.
+        probabilities: (N,) in [0, 1].
+        threshold: chosen on other images; None if none could be chosen.
+
+    Returns:
+        ``f1``, ``precision``, ``recall`` in [0, 1]; None without threshold or where not
+        scorable; precision also None if nothing is called positive.
+    """
+    if threshold is None or not scorable(labels):
+        return {"f1": None, "precision": None, "recall": None}
+    called, present = probabilities >= threshold, labels > 0
+    hits, calls, positives = (int(mask.sum()) for mask in (called & present, called, present))
+    return {
+        "f1": 2 * hits / (calls + positives),
+        "precision": hits / calls if calls else None,
+        "recall": hits / positives,
+    }
+
+
+def finding_scores(
+    labels: Array, logits: Array, probabilities: Array, threshold: float | None
+) -> FindingScores:
+    """Score one finding.
+
+    Args:
+        labels: (N,) of 0 and 1.
+        logits: (N,), used for ranking: probabilities near 1 round to equal float32.
+        probabilities: (N,), held against the threshold.
+        threshold: on the probability; None if validation could not give one.
+    """
+    positives = int((labels > 0).sum())
+    return {
+        "auroc": auroc(labels, logits),
+        "average_precision": average_precision(labels, logits),
+        "prevalence": positives / len(labels) if len(labels) else None,
+        "positives": positives,
+        "negatives": len(labels) - positives,
+        **decision_scores(labels, probabilities, threshold),
+        "threshold": threshold,
+    }

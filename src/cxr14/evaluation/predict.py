@@ -1,0 +1,110 @@
+"""A network's answers for held-out images, and the table that keeps them.
+
+torch is imported inside the one function that needs it: whoever only reads the table of
+predictions does not wait for it.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from rich.progress import track
+from scipy.special import expit
+
+from cxr14.findings import CLASSES
+
+if TYPE_CHECKING:
+    from cxr14.models.network import Network
+
+HELD_OUT = ("val", "test")
+LOGITS = [f"logit {name}" for name in CLASSES]
+PROBABILITIES = [f"probability {name}" for name in CLASSES]
+
+
+def held_out(index: pd.DataFrame, split: pd.DataFrame) -> pd.DataFrame:
+    """Return the validation and test images that have pixels.
+
+    Args:
+        index: data/cache/index.parquet (row, image, …).
+        split: data/split/split.parquet (image, split, …).
+
+    Returns:
+        Columns row (of the cache), image, split; sorted by image.
+
+    Raises:
+        ValueError: the cache holds an image that the split does not place.
+    """
+    table = index[["row", "image"]].merge(split[["image", "split"]], on="image", how="left")
+    stray = table.loc[table["split"].isna(), "image"]
+    if len(stray):
+        raise ValueError(
+            f"data/cache/index.parquet: {len(stray)} image(s) are not in "
+            f"data/split/split.parquet, first {stray.iloc[0]}; run dvc repro"
+        )
+    return table[table["split"].isin(HELD_OUT)].sort_values("image", ignore_index=True)
+
+
+def predict_logits(
+    network: "Network",
+    images: npt.NDArray[np.uint8],
+    rows: npt.NDArray[np.int64],
+    input_size: int,
+    batch_size: int,
+) -> npt.NDArray[np.float32]:
+    """Run the network over cached images, on the GPU if there is one, in full float32.
+
+    Args:
+        network: in eval mode.
+        images: (N, S, S) uint8, the cache.
+        rows: (M,) which of them, in this order.
+        input_size: side in pixels at which the network was trained.
+        batch_size: images per forward pass.
+
+    Returns:
+        (M, 15) float32 logits in the order of CLASSES.
+    """
+    import torch
+
+    from cxr14.models.inputs import prepare
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    network = network.to(device)
+    exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
+    logits = np.empty((len(rows), len(CLASSES)), np.float32)
+    starts = range(0, len(rows), batch_size)
+    with torch.inference_mode(), exact:
+        for start in track(starts, f"predict {len(rows)} images"):
+            batch = torch.from_numpy(images[rows[start : start + batch_size]]).to(device)
+            answer = network(prepare(batch, input_size))
+            logits[start : start + batch_size] = answer.float().cpu().numpy()
+    return logits
+
+
+def prediction_table(
+    held_out_images: pd.DataFrame, logits: npt.NDArray[np.float32]
+) -> pd.DataFrame:
+    """Build predictions/B.parquet.
+
+    Args:
+        held_out_images: image and split, M rows, as :func:`held_out` gives them.
+        logits: (M, 15) float32.
+
+    Returns:
+        image, split, fifteen columns ``logit <class>``, fifteen ``probability <class>``.
+
+    Raises:
+        ValueError: a logit is not finite.
+    """
+    broken = np.flatnonzero(~np.isfinite(logits).all(axis=1))
+    if len(broken):
+        raise ValueError(
+            f"the network answers {len(broken)} of {len(logits)} images with NaN or infinity, "
+            f"first {held_out_images['image'].iloc[broken[0]]}; train it again, for example "
+            "with a lower train.learning_rate"
+        )
+    columns = pd.DataFrame(
+        np.concatenate([logits, expit(logits)], axis=1), columns=LOGITS + PROBABILITIES
+    )
+    named = held_out_images[["image", "split"]].reset_index(drop=True)
+    return pd.concat([named, columns], axis=1)

@@ -1,0 +1,119 @@
+"""What evaluation decides on validation and what it then measures on test."""
+
+from typing import Any
+
+import numpy as np
+
+from cxr14.evaluation.bootstrap import macro_auroc_interval
+from cxr14.evaluation.calibration import platt
+from cxr14.evaluation.classification import Array, finding_scores, macro_auroc, mean_over_scored
+from cxr14.evaluation.thresholds import highest_f1, why_none
+from cxr14.findings import CLASSES, FINDINGS, NO_FINDING
+
+
+def decide(backbone: str, labels: Array, logits: Array, probabilities: Array) -> dict[str, Any]:
+    """Choose thresholds and calibration on validation images.
+
+    Args:
+        backbone: name of the network, noted in the result.
+        labels: (N, 15) of 0 and 1, in the order of CLASSES.
+        logits: (N, 15).
+        probabilities: (N, 15).
+
+    Returns:
+        The content of evaluation/B/decision.json: ``thresholds`` (on the probability) and
+        ``platt`` (slope and intercept on the logit) by class, null where validation lacks
+        positives or negatives, and ``reasons`` for each null.
+    """
+    columns = list(enumerate(CLASSES))
+    reasons = {name: why_none(labels[:, i]) for i, name in columns}
+    fits = {name: platt(labels[:, i], logits[:, i]) for i, name in columns}
+    return {
+        "format": 1,
+        "backbone": backbone,
+        "chosen_on": "val",
+        "thresholds": {n: highest_f1(labels[:, i], probabilities[:, i]) for i, n in columns},
+        "platt": {
+            name: fit and {"slope": fit[0], "intercept": fit[1]} for name, fit in fits.items()
+        },
+        "reasons": {name: reason for name, reason in reasons.items() if reason},
+    }
+
+
+def score(
+    backbone: str,
+    parts: Array,
+    labels: Array,
+    logits: Array,
+    probabilities: Array,
+    patients: Array,
+    generator: np.random.Generator,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Decide on the validation images, then measure on the test images.
+
+    Args:
+        backbone: name of the network.
+        parts: (N,) ``val`` or ``test``.
+        labels: (N, 15) of 0 and 1, in the order of CLASSES.
+        logits: (N, 15).
+        probabilities: (N, 15).
+        patients: (N,).
+        generator: draws the bootstrap.
+
+    Returns:
+        The decision (see :func:`decide`) and the metrics (see :func:`measure`), these with the
+        macro AUROC on validation.
+    """
+    val, test = parts == "val", parts == "test"
+    decision = decide(backbone, labels[val], logits[val], probabilities[val])
+    answers = labels[test], logits[test], probabilities[test], patients[test]
+    metrics = measure(*answers, decision["thresholds"], generator)
+    area, scored = macro_auroc(labels[val], logits[val])
+    metrics["validation"] = {"macro_auroc": area, "findings_scored": scored}
+    return decision, metrics
+
+
+def measure(
+    labels: Array,
+    logits: Array,
+    probabilities: Array,
+    patients: Array,
+    thresholds: dict[str, float | None],
+    generator: np.random.Generator,
+) -> dict[str, Any]:
+    """Measure a network on test images, with thresholds chosen elsewhere.
+
+    Args:
+        labels: (N, 15) of 0 and 1, in the order of CLASSES.
+        logits: (N, 15).
+        probabilities: (N, 15).
+        patients: (N,), the unit of the bootstrap.
+        thresholds: by class, on the probability.
+        generator: draws the bootstrap.
+
+    Returns:
+        Macro means over the findings that can be scored, how many these are
+        (``findings_scored``; for F1 ``findings_with_f1``), the 95 % interval of the macro
+        AUROC, and the scores of each finding and of No Finding.
+    """
+    scores = {
+        name: finding_scores(labels[:, i], logits[:, i], probabilities[:, i], thresholds[name])
+        for i, name in enumerate(CLASSES)
+    }
+    macro_area, scored = macro_auroc(labels, logits)
+    macro_f1, with_f1 = mean_over_scored([scores[name]["f1"] for name in FINDINGS])
+    low, high = macro_auroc_interval(labels, logits, patients, generator)
+    return {
+        "images": len(labels),
+        "macro_auroc": macro_area,
+        "macro_auroc_low": low,
+        "macro_auroc_high": high,
+        "macro_average_precision": mean_over_scored(
+            [scores[name]["average_precision"] for name in FINDINGS]
+        )[0],
+        "macro_f1": macro_f1,
+        "findings_scored": scored,
+        "findings_with_f1": with_f1,
+        "findings": {name: scores[name] for name in FINDINGS},
+        "no_finding": scores[NO_FINDING],
+    }

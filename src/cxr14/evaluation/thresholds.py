@@ -1,0 +1,32 @@
+"""The probability from which a finding is called present: highest F1 on validation."""
+
+import numpy as np
+
+from cxr14.evaluation.classification import Array, scorable, tallies
+
+
+def highest_f1(labels: Array, probabilities: Array) -> float | None:
+    """Find the threshold of highest F1, exactly, among all observed probabilities.
+
+    Args:
+        labels: (N,) of 0 and 1.
+        probabilities: (N,) in [0, 1]; an image is positive if its probability ≥ threshold.
+
+    Returns:
+        The threshold; of equally good ones the highest (fewest images called). None if the
+        labels hold no positives or no negatives.
+    """
+    if not scorable(labels):
+        return None
+    candidates, true_positives, false_positives = tallies(labels, probabilities)
+    positives = true_positives[-1]
+    f1 = 2 * true_positives / (true_positives + false_positives + positives)
+    return float(candidates[np.argmax(f1)])  # argmax takes the first; candidates fall
+
+
+def why_none(labels: Array) -> str | None:
+    """Say in words why labels (N,) give no threshold and no calibration; None if they do."""
+    if scorable(labels):
+        return None
+    missing = "negatives" if (labels > 0).any() else "positives"
+    return f"validation holds no {missing} among {len(labels)} images"

@@ -1,0 +1,159 @@
+"""The study's figures 1–5, each drawn from its table of summary.py. Figures 6, 7: samples.py."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from cxr14.explore.drawing import (
+    BLUE,
+    FAINT,
+    GREY,
+    INK,
+    ORANGE,
+    PALE_BLUE,
+    beside,
+    page,
+    rows,
+    shown,
+)
+from cxr14.explore.summary import AGE_QUANTILES, SEXES
+from cxr14.findings import NO_FINDING
+
+SEX_COLOURS = {"F": (ORANGE, INK), "M": (BLUE, "white")}  # of the bar, of the text on it
+SEX_NAMES = {"F": "female", "M": "male"}
+BARE = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}  # no grid behind a text
+OLDEST_DRAWN = 100  # years; the table of 2017 holds ages up to 414
+
+
+def label_distribution(table: pd.DataFrame, images: int) -> Figure:
+    """Figure 1 from ``summary.label_distribution``; `images` is the number it is a share of."""
+    share_of = table.set_index("finding")["share"]
+    figure, axes = page(
+        f"{share_of[NO_FINDING]:.0%} of the images carry no finding",
+        f"Figure 1 · train-val, {images:,} images; an image may carry several labels",
+        height=5.4,
+    )
+    colours = [GREY if name == NO_FINDING else BLUE for name in table["finding"]]
+    axes.barh(range(len(table)), table["images"], color=colours, height=0.72)
+    for row, (count, share) in enumerate(zip(table["images"], table["share"], strict=True)):
+        text = f"{count:,}  ({share:.1%})"
+        axes.annotate(text, (count, row), (5, 0), textcoords="offset points", va="center_baseline")
+    axes.set_xlim(0, max(table["images"].max(), 1) * 1.25)
+    rows(axes, table["finding"])
+    return figure
+
+
+def sex(table: pd.DataFrame) -> Figure:
+    """Figure 2 from ``summary.sex_distribution``."""
+    male = table.set_index("sex")["share"]["M"]
+    figure, axes = page(
+        f"{male:.0%} of the images show male patients",
+        f"Figure 2 · train-val, {table['images'].sum():,} images by sex of the patient",
+        height=2.0,
+        left=0.12,
+        right=0.12,
+    )
+    start = 0.0
+    for key, images, share, patients in table.itertuples(index=False):
+        bar, ink = SEX_COLOURS[key]
+        axes.barh(0, share, left=start, color=bar, height=0.9)
+        text = f"{SEX_NAMES[key]}  {share:.1%}\n{images:,} images of {patients:,} patients"
+        if images:
+            axes.text(start + share / 2, 0, text, ha="center", va="center", color=ink, size=11)
+        start += share
+    axes.set_xlim(0, 1)
+    axes.set_yticks([])
+    return figure
+
+
+def sex_by_finding(table: pd.DataFrame) -> Figure:
+    """Figure 3 from ``summary.sex_by_finding``, the label with the most women on top."""
+    share_of = table.pivot(index="finding", columns="sex", values="share")
+    share_of = share_of.sort_values("F", ascending=False, kind="stable")
+    images_of = table.groupby("finding")["images"].sum().reindex(share_of.index)
+    women, men = share_of.loc["Atelectasis", ["F", "M"]].fillna(0)
+    figure, axes = page(
+        f"Atelectasis: {women:.0%} of the images female, {men:.0%} male",
+        "Figure 3 · train-val, images of each label by sex of the patient; white line: one half",
+        height=5.6,
+        right=1.35,
+    )
+    for row, images in enumerate(images_of):
+        start = 0.0
+        for key in SEXES if images else ():
+            (bar, ink), share = SEX_COLOURS[key], share_of[key].iloc[row]
+            axes.barh(row, share, left=start, color=bar, height=0.72)
+            text = f"{SEX_NAMES[key]} {share:.0%}" if row == 0 else f"{share:.0%}"
+            if share >= 0.06:
+                axes.text(
+                    start + share / 2, row, text, ha="center", va="center_baseline", color=ink
+                )
+            start += share
+        beside(axes, row, f"{images:,} images")
+    axes.axvline(0.5, color="white", linewidth=1)
+    axes.set_xlim(0, 1)
+    rows(axes, share_of.index)
+    return figure
+
+
+def age(table: pd.DataFrame, fullest_ten_years: int) -> Figure:
+    """Figure 4 from ``summary.age_distribution``; the ten years named (60: 51–60) are marked."""
+    row = int(table["images"].to_numpy().argmax())
+    years, most = int(table["age"].iloc[row]), int(table["images"].iloc[row])
+    beyond = int(table.loc[table["age"] > OLDEST_DRAWN, "images"].sum())
+    note = f"; {beyond} above {OLDEST_DRAWN} years are not drawn" if beyond else ""
+    decade = f"{max(fullest_ten_years - 9, 0)}–{fullest_ten_years}"
+    figure, axes = page(
+        f"The commonest age is {years} years, the fullest ten years are {decade}",
+        f"Figure 4 · train-val, {table['images'].sum():,} images by age of the patient; "
+        f"dark: {decade}{note}",
+        height=4.2,
+        left=0.75,
+        right=0.15,
+        bottom=0.6,
+    )
+    drawn = table[table["age"] <= OLDEST_DRAWN]
+    dark = drawn["age"].between(fullest_ten_years - 9, fullest_ten_years)
+    axes.bar(drawn["age"], drawn["images"], width=0.84, color=np.where(dark, BLUE, PALE_BLUE))
+    text = f"{years} years: {most:,} images"
+    axes.annotate(text, (years, most), (0, 5), textcoords="offset points", ha="center", bbox=BARE)
+    axes.set_ylim(0, most * 1.12)
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.yaxis.set_major_formatter("{x:,.0f}")
+    axes.grid(axis="y", color=FAINT, linewidth=0.8)
+    axes.xaxis.set_visible(True)
+    axes.set_xlim(-1, drawn["age"].max() + 1)
+    axes.set_xticks(range(0, int(drawn["age"].max()) + 1, 10))
+    axes.set_xlabel("age (years)")
+    return figure
+
+
+def age_by_finding(table: pd.DataFrame) -> Figure:
+    """Figure 5 from ``summary.age_by_finding``, the highest median on top."""
+    table = table.sort_values("median", ascending=False, kind="stable", ignore_index=True)
+    old, young = table.dropna().iloc[0], table.dropna().iloc[-1]
+    figure, axes = page(
+        f"Median age: {old['median']:.0f} years with {shown(old['finding']).lower()}, "
+        f"{young['median']:.0f} with {shown(young['finding']).lower()}",
+        "Figure 5 · train-val, age by label; dot: median, thick: middle half, thin: 5% to 95%",
+        height=6.0,
+        right=1.35,
+        bottom=0.6,
+    )
+    ages = table[list(AGE_QUANTILES)].to_numpy(float)
+    for row, (name, images) in enumerate(zip(table["finding"], table["images"], strict=True)):
+        p5, q1, median, q3, p95 = ages[row]
+        colour = GREY if name == NO_FINDING else BLUE
+        axes.plot([p5, p95], [row, row], color=colour, linewidth=1.2)
+        axes.plot([q1, q3], [row, row], color=colour, linewidth=7, alpha=0.45)
+        axes.plot(median, row, "o", color=colour, markersize=9, markeredgecolor="white")
+        if images:
+            axes.text(median, row - 0.27, f"{median:.0f}", ha="center", size=9)
+        beside(axes, row, f"{images:,} images")
+    axes.xaxis.set_visible(True)
+    axes.grid(axis="x", color=FAINT, linewidth=0.8)
+    axes.set_xlim(0, table["p95"].max() + 5)
+    axes.set_xlabel("age (years)")
+    rows(axes, table["finding"])
+    return figure

@@ -1,0 +1,117 @@
+"""Boxed findings and what a network's heatmaps find of them.
+
+The unit is the pair of an image and a finding for which at least one box was drawn.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from cxr14.files import replacing
+from cxr14.findings import BOXED, CLASSES, FINDINGS
+from cxr14.localization.boxes import hot_boxes, scaled_to_255, to_source
+from cxr14.localization.saliency import heat_grids, upsampled
+
+if TYPE_CHECKING:
+    from cxr14.models.network import Network
+
+BOX = ["x", "y", "width", "height"]
+PLACE = ["scale", "offset_x", "offset_y"]
+Grids = npt.NDArray[np.float16]  # (P, h, w), each 0–1
+
+
+def boxed_pairs(boxes: pd.DataFrame, index: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
+    """List the pairs of image and finding that have a drawn box and pixels.
+
+    Args:
+        boxes: data/records/boxes.parquet.
+        index: data/cache/index.parquet; an image that is not in it has no pixels.
+        images: data/records/images.parquet, for the patient.
+
+    Returns:
+        image, finding, patient, row, scale, offset_x, offset_y; one row a pair, sorted.
+    """
+    pairs = boxes[["image", "finding"]].drop_duplicates().sort_values(["image", "finding"])
+    pairs = pairs.merge(images[["image", "patient"]], on="image", validate="many_to_one")
+    return pairs.merge(index[["image", "row", *PLACE]], on="image", validate="many_to_one")
+
+
+def listed_findings(pairs: pd.DataFrame) -> list[str]:
+    """Name the findings to report: the eight that NIH boxed, and any other that has a box here."""
+    return [name for name in FINDINGS if name in BOXED or name in set(pairs["finding"])]
+
+
+def grids_of_pairs(
+    network: "Network",
+    images: npt.NDArray[np.uint8],
+    pairs: pd.DataFrame,
+    method: str,
+    batch_size: int,
+) -> Grids:
+    """Compute the heatmap of each pair on the network's grid, one forward pass an image.
+
+    Boxes are drawn from these values, rounded as heatmaps.npz keeps them, so that they can be
+    redrawn from the file.
+
+    Args:
+        network: in eval mode.
+        images: (N, S, S) uint8, the cache.
+        pairs: P rows, as :func:`boxed_pairs` lists them.
+        method: gradcam or cam.
+        batch_size: images per forward pass.
+
+    Returns:
+        (P, h, w) float16, each map 0–1.
+    """
+    rows, place = np.unique(pairs["row"].to_numpy(np.int64), return_inverse=True)
+    findings = listed_findings(pairs)
+    classes = [CLASSES.index(name) for name in findings]
+    grids = heat_grids(network, images, rows, classes, method, batch_size)  # (images, C, h, w)
+    column = pairs["finding"].map(findings.index).to_numpy(np.int64)
+    return (scaled_to_255(grids[place, column]) / 255).astype(np.float16)
+
+
+def write_heatmaps(path: str | Path, pairs: pd.DataFrame, grids: Grids) -> None:
+    """Write heatmaps.npz: ``image`` and ``finding`` (P,) text, ``heat`` float16 (P, h, w)."""
+    image, finding = (pairs[column].to_numpy(str) for column in ("image", "finding"))
+    with replacing(path) as temporary:
+        np.savez_compressed(temporary, image=image, finding=finding, heat=grids)
+
+
+def heat_of(grid: npt.NDArray[np.float16], size: int) -> npt.NDArray[np.float32]:
+    """Turn one grid (h, w) into a heatmap (size, size) in 0–255."""
+    return scaled_to_255(upsampled(grid[None].astype(np.float32), size)[0])
+
+
+def detect(
+    pairs: pd.DataFrame, grids: Grids, size: int, heat_thresholds: Sequence[int]
+) -> pd.DataFrame:
+    """Draw the boxes of every pair at every heat threshold.
+
+    Args:
+        pairs: P rows, as :func:`boxed_pairs` lists them.
+        grids: (P, h, w).
+        size: side of the cached images in pixels.
+        heat_thresholds: of 255, each taken separately.
+
+    Returns:
+        image, finding, heat_threshold, x, y, width, height (pixels of the shipped image) and
+        score, the highest heat inside the region (0–255).
+    """
+    places = pairs[PLACE].to_numpy(np.float64)
+    tables = [pd.DataFrame(columns=["image", "finding", "heat_threshold", *BOX, "score"])]
+    names = zip(pairs["image"], pairs["finding"], strict=True)
+    for (image, finding), grid, place in zip(names, grids, places, strict=True):
+        heat = heat_of(grid, size)
+        for threshold in heat_thresholds:
+            boxes, scores = hot_boxes(heat, threshold)
+            found = pd.DataFrame(to_source(boxes, *place), columns=BOX)
+            known = {"image": image, "finding": finding, "heat_threshold": threshold}
+            tables.append(found.assign(score=scores, **known))
+    kept = [table for table in tables if len(table)] or tables[:1]
+    found = pd.concat(kept, ignore_index=True)[list(tables[0].columns)]
+    return found.astype({"heat_threshold": int} | dict.fromkeys([*BOX, "score"], float))

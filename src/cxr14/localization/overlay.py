@@ -1,0 +1,112 @@
+"""Contact sheets: radiograph, heat, drawn and detected boxes of one finding."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib import patheffects
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch, Rectangle
+
+from cxr14.evaluation.terminal import PHANTOM_NOTE
+from cxr14.files import replacing
+from cxr14.localization.overlap import Boxes
+
+COLUMNS = 4
+BEST_AND_WORST = 4
+DRAWN = "#00e5ff"
+DETECTED: Final = ("#ffd400", "#ffffff", "#ff7ad9", "#8cff66")  # by rising heat threshold
+# Red, the more opaque the hotter; where there is no heat the radiograph shows unchanged.
+HEAT = ListedColormap(np.linspace((1.0, 0.1, 0.1, 0.0), (1.0, 0.1, 0.1, 0.55), 256))
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One radiograph of a contact sheet; boxes (K, 4) in pixels of the cached image."""
+
+    image: npt.NDArray[np.uint8]  # (S, S)
+    heat: npt.NDArray[np.float32]  # (S, S), 0–255
+    drawn: Boxes
+    detected: dict[int, Boxes]  # by heat threshold
+    caption: str
+
+
+def best_and_worst(names: Sequence[str], values: npt.NDArray[np.float64]) -> list[int]:
+    """Choose the four best and the four worst, in falling order; all if there are no more.
+
+    Args:
+        names: of the images; they order equal values.
+        values: (n,) best IoBB of each.
+
+    Returns:
+        Positions in ``names``.
+    """
+    order = sorted(range(len(names)), key=lambda place: (-values[place], names[place]))
+    if len(order) <= 2 * BEST_AND_WORST:
+        return order
+    return order[:BEST_AND_WORST] + order[-BEST_AND_WORST:]
+
+
+def draw_sheet(path: str | Path, title: str, panels: Sequence[Panel], phantom: bool) -> None:
+    """Write a contact sheet as PNG; equal arguments give equal bytes.
+
+    Args:
+        path: of the PNG.
+        title: of the sheet.
+        panels: at least one.
+        phantom: whether to say that these are phantoms.
+    """
+    rows = -(-len(panels) // COLUMNS)
+    figure = Figure(figsize=(2.6 * COLUMNS, 2.95 * rows + 0.9), dpi=100, layout="constrained")
+    figure.suptitle(f"{title}\n{PHANTOM_NOTE}" if phantom else title, fontsize=10)
+    axes = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
+    for axis in axes:
+        axis.set_axis_off()
+    for axis, panel in zip(axes, panels, strict=False):
+        _draw(axis, panel)
+    figure.legend(handles=_legend(panels[0]), loc="outside lower center", ncols=4, fontsize=8)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", metadata={"Software": None})
+
+
+def _draw(axis: Axes, panel: Panel) -> None:
+    size = panel.image.shape[0]
+    for layer, colours in ((panel.image, "gray"), (panel.heat, HEAT)):
+        axis.imshow(layer, cmap=colours, vmin=0, vmax=255, extent=(0, size, size, 0))
+    _outline(axis, panel.drawn, DRAWN, "-")
+    for threshold, colour in _colours(panel):
+        _outline(axis, panel.detected[threshold], colour, "--")
+    axis.set_xlim(0, size)
+    axis.set_ylim(size, 0)
+    axis.set_title(panel.caption, fontsize=7)
+
+
+def _colours(panel: Panel) -> list[tuple[int, str]]:
+    return list(zip(sorted(panel.detected), itertools.cycle(DETECTED), strict=False))
+
+
+def _outline(axis: Axes, boxes: Boxes, colour: str, style: str) -> None:
+    shadow = [patheffects.Stroke(linewidth=2.6, foreground="black"), patheffects.Normal()]
+    for x, y, width, height in boxes:
+        patch = Rectangle((x, y), width, height, fill=False, edgecolor=colour, linestyle=style)
+        patch.set(linewidth=1.4, path_effects=shadow)
+        axis.add_patch(patch)
+
+
+def _legend(panel: Panel) -> list[Any]:
+    return [
+        Patch(facecolor="#555555", edgecolor=DRAWN, linewidth=1.4, label="box drawn by hand"),
+        *(
+            Patch(
+                facecolor="#555555", edgecolor=colour, linestyle="--", label=f"box at heat > {heat}"
+            )
+            for heat, colour in _colours(panel)
+        ),
+        Patch(facecolor="#ff1a1a", alpha=0.55, label="heat (hotter is redder)"),
+    ]

@@ -1,0 +1,51 @@
+"""Transition, global pooling and prediction: the head of Wang et al. 2017, section 4.1."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from cxr14.findings import CLASSES
+
+POOLINGS = ("avg", "max", "lse")
+
+
+def pool(maps: Tensor, pooling: str, lse_r: float) -> Tensor:
+    """Pool maps (B, C, h, w) over space to (B, C).
+
+    ``lse`` is Wang's log-sum-exp pooling (their equation 1),
+    ``1/r · log(mean(exp(r·x)))``: the mean for r → 0, the maximum for r → ∞. The maximum is
+    taken out of the exponent, so large r·x do not overflow.
+
+    Raises:
+        ValueError: an unknown pooling.
+    """
+    flat = maps.flatten(2)  # (B, C, h·w)
+    if pooling == "avg":
+        return flat.mean(2)
+    if pooling == "max":
+        return flat.amax(2)
+    if pooling == "lse":
+        count = math.log(flat.shape[2])
+        return (torch.logsumexp(lse_r * flat, dim=2) - count) / lse_r
+    raise ValueError(f"unknown pooling {pooling!r}; allowed: {', '.join(POOLINGS)}")
+
+
+class Head(nn.Module):
+    """Maps of any backbone, made uniform by a 1×1 convolution, pooled, and read out linearly."""
+
+    def __init__(self, channels: int, transition_channels: int, pooling: str, lse_r: float) -> None:
+        super().__init__()
+        self.transition = nn.Sequential(
+            nn.Conv2d(channels, transition_channels, kernel_size=1, bias=False),
+            nn.BatchNorm2d(transition_channels),
+            nn.ReLU(),
+        )
+        self.prediction = nn.Linear(transition_channels, len(CLASSES))
+        self.pooling = pooling
+        self.lse_r = lse_r
+
+    def score(self, maps: Tensor) -> Tensor:
+        """Turn transition maps (B, T, h, w) into logits (B, 15)."""
+        logits: Tensor = self.prediction(pool(maps, self.pooling, self.lse_r))
+        return logits

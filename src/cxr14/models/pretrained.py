@@ -1,0 +1,104 @@
+"""Starting weights: torchvision's ImageNet weights, or a file of our own. Never silently random."""
+
+import hashlib
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from urllib.error import URLError
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from torch.hub import download_url_to_file, get_dir
+from torchvision.models import get_weight
+
+from cxr14.files import replacing, sha256
+from cxr14.models.backbones import build_classifier, check_backbone
+from cxr14.models.network import Network
+
+Fetch = Callable[[str, str, str], None]
+
+# DenseNet's files were written by a torch whose modules were named norm.1 instead of norm1.
+OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.((?:[12])\..*)$")
+
+
+def fetch_imagenet(backbone: str, path: Path, fetch: Fetch | None = None) -> str:
+    """Bring torchvision's ImageNet weights of a backbone to `path`; return their URL.
+
+    The copy in torch's own folder of checkpoints is used if there is one; else it is downloaded.
+    The first hex digits of the SHA-256 stand in torchvision's file names, and are checked.
+
+    Raises:
+        ValueError: they cannot be fetched, or the file is not the one that was published.
+    """
+    url: str = get_weight(f"{check_backbone(backbone).weights}.IMAGENET1K_V1").url
+    name = url.rsplit("/", 1)[-1]
+    local = Path(get_dir()) / "checkpoints" / name
+    hint = f"put the file at {local}, or set model.weights: none"
+    prefix = name.rsplit("-", 1)[-1].split(".")[0]
+    with replacing(path) as temporary:
+        if local.exists():
+            shutil.copyfile(local, temporary)
+        else:
+            try:
+                (fetch or _download)(url, str(temporary), prefix)
+            except (URLError, OSError, RuntimeError) as error:
+                reason = f"{url} ({error})"
+                raise ValueError(f"{name} cannot be fetched from {reason}; {hint}") from None
+        found = hashlib.sha256(temporary.read_bytes()).hexdigest()
+        if not found.startswith(prefix):
+            raise ValueError(f"{name}: SHA-256 {found[:12]}… does not start with {prefix}; {hint}")
+    return url
+
+
+def _download(url: str, path: str, prefix: str) -> None:
+    download_url_to_file(url, path, hash_prefix=prefix)
+
+
+def load_imagenet(network: Network, backbone: str, path: Path) -> None:
+    """Load torchvision's file into the convolutional part; the head stays as it is.
+
+    Raises:
+        ValueError: the file does not fit the backbone.
+    """
+    state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    renamed = {OLD_DENSENET.sub(r"\1\2", name): tensor for name, tensor in state.items()}
+    classifier, features = build_classifier(backbone)
+    known = {name: value for name, value in renamed.items() if not name.startswith("aux")}
+    try:
+        classifier.load_state_dict(known)
+    except RuntimeError as error:
+        raise ValueError(f"{path} does not fit {backbone}: {error}") from None
+    network.features.load_state_dict(features.state_dict())
+
+
+def load_own(network: Network, path: Path) -> None:
+    """Load a safetensors file that cxr14 wrote for the same backbone and head.
+
+    Raises:
+        ValueError: the file does not fit.
+    """
+    try:
+        network.load_state_dict(load_file(path))
+    except RuntimeError as error:
+        lines = str(error).splitlines()
+        raise ValueError(
+            f"model.weights: {path} does not fit: {lines[min(1, len(lines) - 1)]}"
+        ) from None
+
+
+def copy_own(source: Path, path: Path) -> str:
+    """Copy a safetensors file to `path`; return its SHA-256.
+
+    Raises:
+        ValueError: it does not exist or is no safetensors file.
+    """
+    if source.suffix != ".safetensors" or not source.exists():
+        raise ValueError(
+            f"model.weights: {source} is no safetensors file; allowed: none, imagenet, or the path "
+            f"of a .safetensors file"
+        )
+    with replacing(path) as temporary:
+        shutil.copyfile(source, temporary)
+    return sha256(path)

@@ -1,0 +1,56 @@
+"""The table at the end of `dvc repro`."""
+
+from typing import Any
+
+from rich.table import Table
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Format a score without its leading zero, as the literature prints it; – for null."""
+    if value is None:
+        return "–"
+    text = f"{value:.{digits}f}"
+    return text[1:] if text.startswith("0.") else text
+
+
+def interval(value: float | None, low: float | None, high: float | None) -> str:
+    """Format a score with its 95 % interval."""
+    return number(value) if low is None else f"{number(value)} ({number(low)}–{number(high)})"
+
+
+def rows(summary: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Return one row per backbone, best test AUROC first, the baseline last."""
+    groups = {key: value for key, value in summary.items() if isinstance(value, dict)}
+    ordered = sorted(groups.items(), key=lambda item: -(item[1]["test_macro_auroc"] or 0))
+    return [(name, *_cells(own)) for name, own in ordered]
+
+
+HEADER = (
+    "model",
+    "AUROC (95 % interval)",
+    "average precision",
+    "F1",
+    "No Finding AUROC",
+    "box hits, IoBB > .1",
+    "box hits, IoBB > .5",
+)
+
+
+def _cells(own: dict[str, Any]) -> tuple[str, ...]:
+    hits = "boxes_mean_accuracy_iobb_t10"
+    return (
+        interval(*(own.get(f"test_macro_auroc{end}") for end in ("", "_low", "_high"))),
+        number(own.get("test_macro_average_precision")),
+        number(own.get("test_macro_f1")),
+        number(own.get("test_no_finding_auroc")),
+        interval(*(own.get(f"{hits}{end}") for end in ("", "_low", "_high"))),
+        number(own.get("boxes_mean_accuracy_iobb_t50")),
+    )
+
+
+def table(summary: dict[str, Any], caution: str) -> Table:
+    """Lay out the summary: means over the fourteen findings on test, boxes over their eight."""
+    shown = Table(*HEADER, title="Test part, mean over findings", caption=caution)
+    for row in rows(summary):
+        shown.add_row(*row)
+    return shown

@@ -1,0 +1,48 @@
+"""Does a model that was loaded back from the registry reproduce its own predictions?"""
+
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from cxr14.data.cache import open_cache, rows_of
+from cxr14.findings import CLASSES
+from cxr14.tracking.artifacts import Trained
+
+IMAGES = 8
+TOLERANCE = 1e-4
+
+
+class Predictor(Protocol):
+    """Anything that scores images, such as a loaded pyfunc."""
+
+    def predict(self, data: npt.NDArray[np.uint8]) -> pd.DataFrame:
+        """Score uint8 (B, S, S); columns as in CLASSES."""
+
+
+def check_agreement(model: Predictor, trained: Trained) -> None:
+    """Compare the model's probabilities with the pipeline's, on a few images of the cache.
+
+    Raises:
+        ValueError: they differ by more than 1e-4 anywhere, or there is nothing to compare.
+    """
+    images, index = open_cache(trained.cache)
+    expected = pd.read_parquet(trained.predictions)
+    if expected.empty:
+        raise ValueError(f"{trained.predictions} is empty: {trained.backbone} cannot be checked")
+    chosen = np.unique(np.linspace(0, len(expected) - 1, IMAGES).round().astype(int))
+    few = expected.iloc[chosen]
+    scored = model.predict(np.asarray(images[rows_of(index, few.image)]))
+    columns = [f"probability {name}" for name in CLASSES]
+    difference = np.abs(scored[list(CLASSES)].to_numpy() - few[columns].to_numpy())
+    if not difference.max() <= TOLERANCE:  # NaN is no agreement either
+        row, column = np.unravel_index(
+            np.argmax(np.nan_to_num(difference, nan=2)), difference.shape
+        )
+        raise ValueError(
+            f"{trained.backbone} as loaded back from the registry differs from "
+            f"{trained.predictions} by {difference[row, column]:.2g} (allowed {TOLERANCE}) in "
+            f"{CLASSES[column]} of {few.image.iloc[row]}; champion stays as it was. Recompute with "
+            f"`dvc repro evaluate@{trained.backbone}`"
+        )

@@ -1,0 +1,130 @@
+"""What the pipeline left of each trained backbone, read from its files."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cxr14.files import read_json, sha256
+from cxr14.tracking.runs import flatten
+
+MEASURES = ("evaluate", "localize")
+"""Stages whose metrics and plots belong to a trained model."""
+
+DETAILS = frozenset({"accuracy", "accuracy_by_heat", "afp", "n"})
+"""Keys of localize with hundreds of numbers below them."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained backbone: where its files are, and the content of its model.json."""
+
+    backbone: str
+    root: Path
+    model: dict[str, Any]
+
+    @property
+    def folder(self) -> Path:
+        """models/<backbone>, with weights.safetensors and model.json."""
+        return self.root / "models" / self.backbone
+
+    @property
+    def decision(self) -> Path:
+        """Thresholds and Platt scaling, written by evaluate."""
+        return self.root / "evaluation" / self.backbone / "decision.json"
+
+    @property
+    def predictions(self) -> Path:
+        """Probabilities of every image of val and test, written by evaluate."""
+        return self.root / "predictions" / f"{self.backbone}.parquet"
+
+    @property
+    def cache(self) -> Path:
+        """The images on which the predictions were made."""
+        return self.root / "data" / "cache"
+
+    @property
+    def identity(self) -> str:
+        """Hash of everything that determined the training."""
+        return str(self.model["run_identity"])
+
+    @property
+    def score(self) -> float:
+        """Macro AUROC on validation; -1 where it could not be computed."""
+        value = self.model["validation_macro_auroc"]
+        return -1.0 if value is None else float(value)
+
+    @property
+    def evaluated(self) -> bool:
+        """Whether evaluate has run: only then is the model complete enough for the registry."""
+        return self.decision.exists() and self.predictions.exists()
+
+    def history(self) -> list[dict[str, float]]:
+        """Return one row per epoch (epoch, loss, learning_rate, validation_macro_auroc)."""
+        path = self.root / "plots" / "train" / f"{self.backbone}.csv"
+        if not path.exists():
+            return []
+        rows = pd.read_csv(path).to_dict(orient="records")
+        return [{str(name): float(value) for name, value in row.items()} for row in rows]
+
+    def metrics(self) -> dict[str, float]:
+        """Return the numbers of train, evaluate and localize; what cannot be scored is left out.
+
+        MLflow's charts are grouped by all but the last part of a name, hence measure before
+        finding: ``evaluate/macro_auroc``, ``evaluate/findings/auroc/Mass``,
+        ``localize/iobb/mean_accuracy/t10``. Details stay in the files.
+        """
+        best = {"best_epoch": "best_epoch", "best_validation_macro_auroc": "validation_macro_auroc"}
+        measured: dict[str | None, Any] = {n: self.model.get(key) for n, key in best.items()}
+        for stage, path in self.measured():
+            flat = flatten({stage: read_json(path)}, "/")
+            measured |= {_by_measure(name): value for name, value in flat.items()}
+        return {n: v for n, v in measured.items() if n is not None and isinstance(v, int | float)}
+
+    def measured(self) -> list[tuple[str, Path]]:
+        """Return (stage, metrics file) for each that exists."""
+        files = [(s, self.root / "metrics" / s / f"{self.backbone}.json") for s in MEASURES]
+        return [(stage, path) for stage, path in files if path.exists()]
+
+    def plots(self) -> list[tuple[str, Path]]:
+        """Return (stage, folder) for each folder of plots that exists."""
+        folders = [(stage, self.root / "plots" / stage / self.backbone) for stage in MEASURES]
+        return [(stage, folder) for stage, folder in folders if folder.is_dir()]
+
+    def check_weights(self) -> None:
+        """Raise ValueError unless the weights are those that model.json names."""
+        weights = self.folder / "weights.safetensors"
+        if sha256(weights) != self.model["weights_sha256"]:
+            raise ValueError(
+                f"{weights} is not the file that {self.folder / 'model.json'} describes (SHA-256 "
+                f"differs); restore both with `dvc checkout models/{self.backbone}`"
+            )
+
+
+def find_trained(backbones: Iterable[str], root: str | Path = ".") -> list[Trained]:
+    """Return those of the backbones that have a model.json, sorted by name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    names = sorted(set(backbones))
+    folders = [(name, Path(root) / "models" / name / "model.json") for name in names]
+    trained = [Trained(name, Path(root), read_json(p)) for name, p in folders if p.exists()]
+    if not trained:
+        raise ValueError(
+            f"none of {', '.join(names)} is trained: no model.json under {Path(root) / 'models'}; "
+            "run `dvc repro` first"
+        )
+    return trained
+
+
+def _by_measure(name: str) -> str | None:
+    """Swap the last two parts of a long name; None for a detail that would flood the charts."""
+    parts = name.split("/")
+    if DETAILS.intersection(parts):
+        return None
+    if len(parts) >= 4:
+        parts[-2:] = reversed(parts[-2:])
+    return "/".join(parts)

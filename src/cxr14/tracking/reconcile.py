@@ -1,0 +1,56 @@
+"""Bring MLflow's runs in line with the artifacts: what is missing is added, nothing doubled."""
+
+from typing import TYPE_CHECKING
+
+from cxr14.tracking.artifacts import Trained
+from cxr14.tracking.runs import create_run, describe, dvc_tags, find_runs, log_metrics
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+REBUILT = "cxr14.rebuilt"
+
+
+def reconcile_run(client: "MlflowClient", experiment: str, trained: Trained) -> str:
+    """Find the run of a trained model, or rebuild it, and complete it.
+
+    Returns:
+        The id of its finished run, holding every epoch, metric and plot there is.
+    """
+    run_id = _only_run(client, experiment, trained) or _rebuild(client, experiment, trained)
+    _complete_history(client, run_id, trained)
+    known = client.get_run(run_id).data.metrics
+    new = {name: value for name, value in trained.metrics().items() if known.get(name) != value}
+    log_metrics(client, run_id, new)
+    for stage, path in trained.measured():
+        client.log_artifact(run_id, str(path), f"metrics/{stage}")
+    for stage, folder in trained.plots():
+        client.log_artifacts(run_id, str(folder), f"plots/{stage}")
+    if client.get_run(run_id).info.status != "FINISHED":
+        client.set_terminated(run_id, "FINISHED")
+    return run_id
+
+
+def _only_run(client: "MlflowClient", experiment: str, trained: Trained) -> str | None:
+    """Return the run of this identity (a finished one first); delete what a race doubled."""
+    runs = find_runs(client, experiment, trained.identity)
+    runs.sort(key=lambda run: run.info.status != "FINISHED")
+    for double in runs[1:]:
+        client.delete_run(double.info.run_id)
+    return str(runs[0].info.run_id) if runs else None
+
+
+def _rebuild(client: "MlflowClient", experiment: str, trained: Trained) -> str:
+    model = trained.model
+    tags = describe(trained.backbone, model["source"], model["phantom"]) | dvc_tags()
+    tags |= {"DVC_STAGE": f"train@{trained.backbone}", REBUILT: "true"}
+    return create_run(client, experiment, trained.identity, trained.backbone, model["params"], tags)
+
+
+def _complete_history(client: "MlflowClient", run_id: str, trained: Trained) -> None:
+    """Log the epochs that the training could not log itself."""
+    logged = {metric.step for metric in client.get_metric_history(run_id, "loss")}
+    for row in trained.history():
+        step = int(row.pop("epoch"))
+        if step not in logged:
+            log_metrics(client, run_id, row, step)

@@ -1,0 +1,159 @@
+"""The registered model ``cxr14``: a version per trained backbone, and the alias ``champion``."""
+
+import importlib.metadata
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cxr14
+from cxr14.files import sha256
+from cxr14.findings import CLASSES
+from cxr14.tracking.agreement import check_agreement
+from cxr14.tracking.artifacts import Trained
+from cxr14.tracking.reconcile import reconcile_run
+from cxr14.tracking.runs import GIT_COMMIT, IDENTITY
+from cxr14.tracking.store import connect, lock
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+MODEL = "cxr14"
+CHAMPION = "champion"
+REQUIRED = ("mlflow", "numpy", "pandas", "safetensors", "torch", "torchvision")
+"""What the registered model imports; given to MLflow, which otherwise tries to find out."""
+ABOUT = "Fifteen probabilities (fourteen findings and No Finding) for grey uint8 radiographs."
+PHANTOM = "Trained on phantom radiographs: says nothing about patients."
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A trained backbone as MLflow holds it; ``version`` is None until it is evaluated."""
+
+    trained: Trained
+    run_id: str
+    version: str | None
+    champion: bool
+
+
+def register(trained: list[Trained]) -> list[Registered]:
+    """Complete the runs, register what is new, and put ``champion`` on the best.
+
+    Idempotent: a second call adds nothing, and a deleted store is restored.
+
+    Raises:
+        ValueError: weights differ from their description, or the model that would become
+            champion does not reproduce its predictions; the alias then stays where it was.
+    """
+    client, experiment = connect()
+    with lock():
+        runs = [reconcile_run(client, experiment, one) for one in trained]
+        versions = [
+            _version(client, experiment, one, run_id) if one.evaluated else None
+            for one, run_id in zip(trained, runs, strict=True)
+        ]
+        current = [(t, v) for t, v in zip(trained, versions, strict=True) if v is not None]
+        champion = _crown(client, current) if current else None
+    return [
+        Registered(one, run_id, version, champion is not None and version == champion)
+        for one, run_id, version in zip(trained, runs, versions, strict=True)
+    ]
+
+
+def _version(client: "MlflowClient", experiment: str, trained: Trained, run_id: str) -> str:
+    """Return the version that holds this model and decision, registering it if there is none."""
+    content = {
+        IDENTITY: trained.identity,
+        "weights_sha256": trained.model["weights_sha256"],
+        "decision_sha256": sha256(trained.decision),
+    }
+    _create_registered_model(client)
+    where = f"name = '{MODEL}' and tags.`{IDENTITY}` = '{trained.identity}'"
+    for version in client.search_model_versions(where):
+        if content.items() <= version.tags.items():
+            if _has_files(version):
+                return str(version.version)
+            client.delete_model_version(MODEL, version.version)
+    return _add_version(client, experiment, trained, run_id, content)
+
+
+def _create_registered_model(client: "MlflowClient") -> None:
+    if not client.search_registered_models(f"name = '{MODEL}'"):
+        client.create_registered_model(MODEL, description=ABOUT)
+
+
+def _has_files(version: "ModelVersion") -> bool:
+    """Whether the model is still there; the records may outlive a deleted folder."""
+    import mlflow
+
+    return bool(mlflow.artifacts.list_artifacts(f"models:/{MODEL}/{version.version}"))
+
+
+def _add_version(
+    client: "MlflowClient", experiment: str, trained: Trained, run_id: str, content: dict[str, str]
+) -> str:
+    run = client.get_run(run_id).data.tags
+    tags = content | {
+        "backbone": trained.backbone,
+        "source": trained.model["source"],
+        "phantom": str(trained.model["phantom"]).lower(),
+        "validation_macro_auroc": str(trained.model["validation_macro_auroc"]),
+        "git_commit": run.get(GIT_COMMIT, "unknown"),
+        "experiment": run.get("DVC_EXP_NAME", "workspace"),
+    }
+    trained.check_weights()
+    model_id = _log_model(client, experiment, trained, run_id, tags)
+    about = f"{trained.backbone}. {PHANTOM if trained.model['phantom'] else ''}".strip()
+    version = client.create_model_version(
+        MODEL, f"models:/{model_id}", run_id, tags=tags, description=about, model_id=model_id
+    )
+    return str(version.version)
+
+
+def _log_model(
+    client: "MlflowClient", experiment: str, trained: Trained, run_id: str, tags: dict[str, str]
+) -> str:
+    """Copy code, weights and decision into the store as an output of the run; return its id."""
+    import mlflow
+    from mlflow.entities import LoggedModelOutput
+
+    model = mlflow.initialize_logged_model(
+        trained.backbone, source_run_id=run_id, experiment_id=experiment, tags=tags
+    )
+    with warnings.catch_warnings():
+        # An example would make MLflow probe the model; the signature says it all.
+        warnings.filterwarnings("ignore", ".*An input example was not provided")
+        mlflow.pyfunc.log_model(
+            model_id=model.model_id,
+            name=trained.backbone,
+            python_model=str(Path(__file__).with_name("pyfunc_model.py")),
+            artifacts={"model": str(trained.folder), "decision": str(trained.decision)},
+            code_paths=[str(Path(cxr14.__file__).parent)],
+            pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in REQUIRED],
+            signature=_signature(),
+        )
+    client.log_outputs(run_id, models=[LoggedModelOutput(model.model_id, step=0)])
+    return str(model.model_id)
+
+
+def _signature() -> Any:
+    """Any number of square grey images of any size in; a float per class out."""
+    import numpy as np
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema, TensorSpec
+
+    images = TensorSpec(np.dtype(np.uint8), (-1, -1, -1))
+    return ModelSignature(Schema([images]), Schema([ColSpec("float", name) for name in CLASSES]))
+
+
+def _crown(client: "MlflowClient", current: list[tuple[Trained, str]]) -> str:
+    """Put the alias on the best validated version, once that version has proved itself."""
+    import mlflow
+
+    trained, version = max(current, key=lambda pair: (pair[0].score, pair[0].backbone))
+    aliases = client.get_registered_model(MODEL).aliases
+    if str(aliases.get(CHAMPION)) != version:
+        check_agreement(mlflow.pyfunc.load_model(f"models:/{MODEL}/{version}"), trained)
+        client.set_registered_model_alias(MODEL, CHAMPION, version)
+    return version

@@ -1,0 +1,156 @@
+"""One MLflow run per trained model, written while the training goes.
+
+A run is known by its identity, a hash of everything that determines the training. The same
+training is recorded once: a finished run is left as it is, a killed one is replaced.
+"""
+
+import math
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from cxr14.tracking.store import connect, lock
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+IDENTITY = "cxr14.identity"
+GIT_COMMIT = "mlflow.source.git.commit"
+DVC_VARIABLES = ("DVC_EXP_NAME", "DVC_EXP_BASELINE_REV", "DVC_STAGE")
+
+
+class TrainingRun:
+    """A run to which a training reports; tracking that breaks never stops the training."""
+
+    def __init__(self, client: "MlflowClient", run_id: str, recording: bool) -> None:
+        self.run_id = run_id
+        self._client = client
+        self._recording = recording  # False: the run was finished before, or tracking broke
+
+    def log_epoch(self, row: Mapping[str, float]) -> None:
+        """Record one epoch: ``epoch`` (the step) and any other numbers."""
+        step = int(row["epoch"])
+        values = {name: value for name, value in row.items() if name != "epoch"}
+        self._attempt(lambda: log_metrics(self._client, self.run_id, values, step))
+
+    def finish(self, metrics: Mapping[str, float]) -> None:
+        """Record the final numbers (not under a name of log_epoch); mark the run as finished."""
+        self._attempt(lambda: log_metrics(self._client, self.run_id, metrics))
+        self._attempt(lambda: self._client.set_terminated(self.run_id, "FINISHED"))
+        self._recording = False
+
+    def fail(self) -> None:
+        """Mark the run as failed; the next training of this identity replaces it."""
+        self._attempt(lambda: self._client.set_terminated(self.run_id, "FAILED"))
+        self._recording = False
+
+    def _attempt(self, action: Callable[[], None]) -> None:
+        if not self._recording:
+            return
+        try:
+            action()
+        except Exception as error:  # whatever breaks in tracking, hours of training go on
+            self._recording = False
+            print(
+                f"warning: MLflow tracking stopped ({type(error).__name__}: {error}); training "
+                "goes on, and `make register` records it from its artifacts",
+                file=sys.stderr,
+            )
+
+
+def start_run(
+    identity: str, backbone: str, params: Mapping[str, Any], *, source: str, phantom: bool
+) -> TrainingRun:
+    """Begin the run of a training, or return the finished run of the same identity.
+
+    Args:
+        identity: hash of the training's inputs, params and code.
+        backbone: name in cxr14.models.backbones.
+        params: nested mapping, recorded as ``train.learning_rate`` and so on.
+        source: data source (phantom, folder, nih).
+        phantom: whether the images are simulated.
+    """
+    client, experiment = connect()
+    with lock():
+        runs = find_runs(client, experiment, identity)
+        for run in runs:
+            if run.info.status == "FINISHED":
+                return TrainingRun(client, run.info.run_id, recording=False)
+        for run in runs:
+            client.delete_run(run.info.run_id)
+        tags = describe(backbone, source, phantom) | dvc_tags()
+        run_id = create_run(client, experiment, identity, backbone, params, tags)
+    return TrainingRun(client, run_id, recording=True)
+
+
+def find_runs(client: "MlflowClient", experiment: str, identity: str) -> list["Run"]:
+    """Return the runs of an identity, whatever their state, the oldest first."""
+    where = f"tags.`{IDENTITY}` = '{identity}'"
+    return list(client.search_runs([experiment], where, order_by=["attributes.start_time ASC"]))
+
+
+def create_run(
+    client: "MlflowClient",
+    experiment: str,
+    identity: str,
+    backbone: str,
+    params: Mapping[str, Any],
+    tags: Mapping[str, str],
+) -> str:
+    """Create a run with its tags and params and return its id."""
+    from mlflow.entities import Param
+
+    name = f"{backbone}-{identity[:7]}"
+    run = client.create_run(experiment, tags={IDENTITY: identity, **tags}, run_name=name)
+    flat = flatten(params, ".")
+    client.log_batch(run.info.run_id, params=[Param(key, str(flat[key])) for key in sorted(flat)])
+    return str(run.info.run_id)
+
+
+def log_metrics(
+    client: "MlflowClient", run_id: str, values: Mapping[str, Any], step: int = 0
+) -> None:
+    """Record numbers in one call; None and NaN (what cannot be scored) are left out."""
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    known = {name: float(value) for name, value in values.items() if value is not None}
+    metrics = [
+        Metric(name, known[name], now, step) for name in sorted(known) if math.isfinite(known[name])
+    ]
+    client.log_batch(run_id, metrics=metrics)
+
+
+def flatten(nested: Mapping[str, Any], separator: str, prefix: str = "") -> dict[str, Any]:
+    """Return the leaves of a nested mapping under joined keys.
+
+    >>> flatten({"train": {"epochs": 8, "augment": {"flip": 0.0}}}, ".")
+    {'train.epochs': 8, 'train.augment.flip': 0.0}
+    """
+    flat: dict[str, Any] = {}
+    for key, value in nested.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, separator, f"{prefix}{key}{separator}")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def describe(backbone: str, source: str, phantom: bool) -> dict[str, str]:
+    """Return the tags that say what was trained, on what, at which commit.
+
+    Under ``dvc exp`` the commit is that of the experiment's baseline.
+    """
+    tags = {"backbone": backbone, "source": source, "phantom": str(phantom).lower()}
+    tags |= {"mlflow.source.name": "stages/train.py", "mlflow.source.type": "LOCAL"}
+    git = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    return tags | ({GIT_COMMIT: git.stdout.strip()} if git.returncode == 0 else {})
+
+
+def dvc_tags() -> dict[str, str]:
+    """Return what DVC tells a stage about its experiment, as far as it is set."""
+    return {name: os.environ[name] for name in DVC_VARIABLES if os.environ.get(name)}

@@ -1,0 +1,81 @@
+"""Where MLflow keeps its records, and how a process connects to them.
+
+By default that is ``mlflow.db`` and ``mlruns/`` in the original repository, both by absolute
+path: a path relative to the working directory would vanish with the temporary workspace of
+``dvc exp run --temp``. MLFLOW_TRACKING_URI, where it is set, is used instead.
+"""
+
+import logging
+import os
+from typing import TYPE_CHECKING
+
+from filelock import FileLock
+
+from cxr14.files import project_root
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+EXPERIMENT = "cxr14"
+ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",  # its only outside look-up
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # halves the UI's start, memory to a fifth
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",  # a server that is away is reported in seconds
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+"""Set before mlflow is imported, unless the caller has set them already."""
+
+
+def tracking_uri() -> str:
+    """Return MLFLOW_TRACKING_URI, or the SQLite store of the original repository."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{project_root() / 'mlflow.db'}"
+
+
+def artifact_location(uri: str) -> str | None:
+    """Return the absolute artifact folder of a local store; None leaves the choice to a server."""
+    return (project_root() / "mlruns").as_uri() if uri.startswith("sqlite:") else None
+
+
+def lock() -> FileLock:
+    """Return this repository's lock on its MLflow store, re-entrant within a thread."""
+    return FileLock(project_root() / ".mlflow.lock", is_singleton=True)
+
+
+def connect() -> tuple["MlflowClient", str]:
+    """Open the store, creating tables and experiment where they are missing.
+
+    One process at a time: two that open an empty store together would both create its tables.
+
+    Returns:
+        A client and the id of the experiment ``cxr14``.
+
+    Raises:
+        ValueError: the store cannot be opened, or its server does not answer.
+    """
+    os.environ.update({name: os.environ.get(name, ENVIRONMENT[name]) for name in ENVIRONMENT})
+    import mlflow
+
+    for noisy in ("alembic", "mlflow.utils.environment"):  # migrations; no pip beside uv
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    uri = tracking_uri()
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    try:
+        with lock():
+            client = mlflow.MlflowClient(uri, uri)
+            return client, _experiment(client, artifact_location(uri))
+    except mlflow.MlflowException as error:
+        first = str(error).splitlines()[0]
+        raise ValueError(f"MLflow's store {uri} cannot be opened: {first}") from error
+
+
+def _experiment(client: "MlflowClient", location: str | None) -> str:
+    found = client.get_experiment_by_name(EXPERIMENT)
+    if found is None:
+        tags = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens on our runs
+        return client.create_experiment(EXPERIMENT, artifact_location=location, tags=tags)
+    if found.lifecycle_stage != "active":
+        client.restore_experiment(found.experiment_id)
+    return str(found.experiment_id)

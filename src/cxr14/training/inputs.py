@@ -1,0 +1,106 @@
+"""What a training run reads: images, labels, starting weights; and the checks before it starts."""
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from cxr14.data.cache import ARRAY, INDEX, open_cache, rows_of
+from cxr14.data.records import label_matrix
+from cxr14.files import read_json, sha256
+from cxr14.findings import FINDINGS
+from cxr14.models.network import Network, build_network
+from cxr14.models.pretrained import load_imagenet, load_own
+
+CACHE, RECORDS, SPLIT = Path("data/cache"), Path("data/records"), Path("data/split")
+PRETRAINED = Path("data/pretrained")
+
+Images = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Data:
+    """Images uint8 (N, S, S) and labels float32 (N, 15) of the two parts that training sees."""
+
+    train_images: Images
+    train_labels: Labels
+    val_images: Images
+    val_labels: Labels
+
+
+def read_data() -> Data:
+    """Read train and val from the cache; the test part is not touched.
+
+    Raises:
+        FileNotFoundError: the cache is not there.
+        ValueError: a part has no images with pixels.
+    """
+    images, index = open_cache(CACHE)
+    records = pd.read_parquet(RECORDS / "images.parquet")
+    records["split"] = pd.read_parquet(SPLIT / "split.parquet").split.to_numpy()
+    visible = records[records.has_pixels]
+    parts: list[tuple[Images, Labels]] = []
+    for part in ("train", "val"):
+        own = visible[visible.split == part]
+        if own.empty:
+            raise ValueError(f"no image of the {part} part has pixels (metrics/patient_split.json)")
+        parts.append((images[rows_of(index, own.image)], label_matrix(own)))
+    return Data(*parts[0], *parts[1])
+
+
+def check_size(input_size: int, data: Data) -> None:
+    """Refuse a training size above that of the cache.
+
+    Raises:
+        ValueError: naming both sizes.
+    """
+    cached = data.train_images.shape[1]
+    if input_size > cached:
+        raise ValueError(
+            f"train.input_size is {input_size}, but the cache holds {cached} px; raise "
+            f"preprocess.size or lower train.input_size"
+        )
+
+
+def check_trainable(labels: Labels) -> list[str]:
+    """Return the findings that lack positives or negatives in train, and warn of them.
+
+    Raises:
+        ValueError: no finding is trainable.
+    """
+    share = labels[:, : len(FINDINGS)].mean(axis=0)
+    lacking = [name for name, s in zip(FINDINGS, share, strict=True) if s in (0, 1)]
+    if len(lacking) == len(FINDINGS):
+        raise ValueError("no finding has both positives and negatives in the train part")
+    if lacking:
+        warnings.warn(f"not trainable for want of examples: {', '.join(lacking)}", stacklevel=2)
+    return lacking
+
+
+def starting_network(backbone: str, head: dict[str, Any], seed: int) -> Network:
+    """Build the network, with the starting weights that the stage `pretrained` left."""
+    network = build_network(backbone, **head, seed=seed)
+    folder = PRETRAINED / backbone
+    weights = read_json(folder / "source.json")["weights"]
+    if weights == "imagenet":
+        load_imagenet(network, backbone, folder / "weights.pth")
+    elif weights != "none":
+        load_own(network, folder / "weights.safetensors")
+    return network
+
+
+def hash_inputs(backbone: str) -> dict[str, str]:
+    """Return the SHA-256 of every file that the result depends on."""
+    paths = [
+        CACHE / ARRAY,
+        CACHE / INDEX,
+        RECORDS / "images.parquet",
+        SPLIT / "split.parquet",
+        *sorted((PRETRAINED / backbone).iterdir()),
+    ]
+    return {path.as_posix(): sha256(path) for path in paths}

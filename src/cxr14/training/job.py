@@ -1,0 +1,160 @@
+"""One training run from files to files."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import pandas as pd
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from cxr14.files import read_json, write_csv, write_metrics
+from cxr14.models.network import Network
+from cxr14.models.store import save_model
+from cxr14.provenance import code_hash, run_identity
+from cxr14.training.augment import Augment
+from cxr14.training.device import Compute, choose
+from cxr14.training.inputs import (
+    RECORDS,
+    Data,
+    check_size,
+    check_trainable,
+    hash_inputs,
+    read_data,
+    starting_network,
+)
+from cxr14.training.loop import Recipe, Trained, load_part, steps_per_epoch, train
+from cxr14.training.losses import make_loss
+
+
+class Tracker(Protocol):
+    """Somebody who follows a run; MLflow's is cxr14.tracking.runs.TrainingRun."""
+
+    def log_epoch(self, row: dict[str, float]) -> None:
+        """Take the row of one epoch."""
+
+    def finish(self, metrics: dict[str, float]) -> None:
+        """Take the final numbers."""
+
+    def fail(self) -> None:
+        """Learn that the run ended without a model."""
+
+
+def run_job(
+    backbone: str,
+    folder: Path,
+    head: dict[str, Any],
+    loss: dict[str, Any],
+    recipe: dict[str, Any],
+    start: Callable[..., Tracker],
+) -> float:
+    """Train a backbone and write its model, history and metrics.
+
+    Args:
+        backbone: name of the backbone.
+        folder: where the model goes.
+        head: the block `model`: weights, transition_channels, pooling, lse_r.
+        loss: the block `loss`: name, weighting.
+        recipe: the block `train` for this backbone, without backbones and overrides.
+        start: opens the tracker: (identity, backbone, params, source=, phantom=).
+
+    Returns:
+        The best macro AUROC on validation.
+    """
+    params = {"model": head, "loss": loss, "train": recipe}
+    compute = choose(recipe["device"], recipe["precision"], backbone)
+    data = read_data()
+    check_size(recipe["input_size"], data)
+    lacking = check_trainable(data.train_labels)
+    inputs = hash_inputs(backbone)
+    source = read_json(RECORDS / "source.json")
+    identity = run_identity(inputs, params, code_hash())
+    shape = {name: head[name] for name in ("transition_channels", "pooling", "lse_r")}
+    network = starting_network(backbone, shape, recipe["seed"])
+    tracker = start(identity, backbone, params, source=source["source"], phantom=source["phantom"])
+    try:
+        trained = _fit(network, data, loss, recipe, compute, tracker, backbone)
+    except BaseException:
+        tracker.fail()
+        raise
+    network.load_state_dict(trained.state)
+    description = {
+        "backbone": backbone,
+        "input_size": recipe["input_size"],
+        "head": shape,
+        "source": source["source"],
+        "phantom": source["phantom"],
+        "params": params,
+        "device": compute.device,
+        "precision": compute.precision,
+        "channels_last": compute.channels_last,
+        "epochs": recipe["epochs"],
+        "best_epoch": trained.best_epoch,
+        "validation_macro_auroc": trained.best_score,
+        "untrainable_findings": lacking,
+        "inputs": inputs,
+        "run_identity": identity,
+    }
+    save_model(folder, network, description)
+    _write_history(backbone, trained, data, bool(source["phantom"]))
+    tracker.finish(
+        {"best_epoch": trained.best_epoch, "best_validation_macro_auroc": trained.best_score}
+    )
+    return trained.best_score
+
+
+def _fit(
+    network: Network,
+    data: Data,
+    loss: dict[str, Any],
+    recipe: dict[str, Any],
+    compute: Compute,
+    tracker: Tracker,
+    backbone: str,
+) -> Trained:
+    """Bring the parts to the device and train under a progress bar."""
+    device, cached = compute.device, data.train_images.shape[1]
+    train_part = load_part(data.train_images, data.train_labels, recipe["input_size"], device)
+    val_part = load_part(data.val_images, data.val_labels, cached, device)
+    plan = {name: recipe[name] for name in Recipe.__dataclass_fields__ if name != "augment"}
+    settings = Recipe(**plan, augment=Augment(**recipe["augment"]))
+    objective = make_loss(loss["name"], loss["weighting"], train_part.labels)
+    steps = settings.epochs * steps_per_epoch(len(train_part.labels), settings.batch_size)
+    with _progress() as progress:
+        task = progress.add_task(backbone, total=steps)
+
+        def on_epoch(row: dict[str, float]) -> None:
+            tracker.log_epoch(row)
+            progress.console.print(
+                f"{backbone} epoch {row['epoch']:.0f}/{settings.epochs}  loss {row['loss']:.3f}  "
+                f"validation macro AUROC {row['validation_macro_auroc']:.3f}"
+            )
+
+        return train(
+            network,
+            train_part,
+            val_part,
+            objective,
+            settings,
+            compute,
+            on_epoch,
+            lambda: progress.advance(task),
+        )
+
+
+def _progress() -> Progress:
+    bar = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    return Progress(*bar, TextColumn("steps"), TimeRemainingColumn())
+
+
+def _write_history(backbone: str, trained: Trained, data: Data, phantom: bool) -> None:
+    write_csv(f"plots/train/{backbone}.csv", pd.DataFrame(trained.history))
+    best = trained.history[trained.best_epoch - 1]
+    metrics = {
+        "phantom": int(phantom),
+        "best_epoch": trained.best_epoch,
+        "train_loss": best["loss"],
+        "train_images": len(data.train_labels),
+        "val_images": len(data.val_labels),
+        "validation_macro_auroc": trained.best_score,
+    }
+    write_metrics(f"metrics/train/{backbone}.json", metrics)

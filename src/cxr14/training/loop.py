@@ -1,0 +1,195 @@
+"""The training loop: every image on the device as uint8, augmented and normalised there."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from cxr14.models.inputs import normalise, prepare, resize
+from cxr14.models.store import state_copy
+from cxr14.training.augment import Augment, augment
+from cxr14.training.device import Compute
+from cxr14.training.losses import Loss
+from cxr14.training.optimizer import learning_rate_factor, make_optimizer
+from cxr14.training.selection import macro_auroc
+
+Row = dict[str, float]
+RESIZE_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train; the keys are those of `train` in params.yaml."""
+
+    input_size: int
+    epochs: int
+    batch_size: int
+    optimizer: str
+    learning_rate: float
+    weight_decay: float
+    schedule: str
+    warmup_fraction: float
+    augment: Augment
+    seed: int
+
+
+@dataclass
+class Part:
+    """Images uint8 (N, s, s) and labels float32 (N, 15) of a part, on the device."""
+
+    images: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training leaves: the history and the weights of the best epoch (1-based)."""
+
+    history: list[Row]
+    best_epoch: int
+    best_score: float
+    state: dict[str, Tensor]
+
+
+def load_part(
+    images: npt.NDArray[np.uint8], labels: npt.NDArray[np.float32], size: int, device: str
+) -> Part:
+    """Shrink images to the training size, once, and bring them to the device.
+
+    Args:
+        images: uint8 (N, S, S), may be mapped from a file.
+        labels: float32 (N, 15).
+        size: pixels per side, at most S.
+        device: cpu or cuda.
+    """
+    shrunk = [
+        resize(torch.from_numpy(np.array(images[start : start + RESIZE_BATCH])).to(device), size)
+        .mul_(255)
+        .round_()
+        .to(torch.uint8)[:, 0]
+        for start in range(0, len(images), RESIZE_BATCH)
+    ]
+    return Part(torch.cat(shrunk), torch.from_numpy(labels).to(device))
+
+
+def train(
+    network: nn.Module,
+    train_part: Part,
+    val_part: Part,
+    loss: Loss,
+    recipe: Recipe,
+    compute: Compute,
+    on_epoch: Callable[[Row], None],
+    on_step: Callable[[], None] = lambda: None,
+) -> Trained:
+    """Train, and keep the epoch with the best macro AUROC on validation.
+
+    Args:
+        network: images float (B, 3, s, s) to logits (B, 15); changed in place.
+        train_part: images at the training size.
+        val_part: images at the training size or larger.
+        loss: of logits and labels (B, 15).
+        recipe: how to train.
+        compute: device, precision and memory format.
+        on_epoch: gets epoch, loss, learning_rate and validation_macro_auroc.
+        on_step: called after each step, for a progress bar.
+
+    Raises:
+        ValueError: the loss is no longer finite, or no finding can be scored on validation.
+    """
+    network.to(compute.device).to(memory_format=compute.memory_format)
+    optimizer = make_optimizer(network, recipe.optimizer, recipe.learning_rate, recipe.weight_decay)
+    steps = recipe.epochs * steps_per_epoch(len(train_part.labels), recipe.batch_size)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(
+        optimizer,
+        lambda step: learning_rate_factor(step, steps, recipe.schedule, recipe.warmup_fraction),
+    )
+    generator = torch.Generator().manual_seed(recipe.seed)
+
+    def step(value: Tensor) -> None:
+        optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(value)
+        optimizer.step()
+        scheduler.step()
+        on_step()
+
+    best: Trained | None = None
+    history: list[Row] = []
+    for epoch in range(1, recipe.epochs + 1):
+        rate = float(scheduler.get_last_lr()[0])
+        mean_loss = _train_epoch(network, train_part, loss, recipe, compute, generator, step)
+        if not np.isfinite(mean_loss):
+            raise ValueError(f"the loss is {mean_loss} in epoch {epoch}; lower train.learning_rate")
+        score = validate(network, val_part, recipe, compute)
+        history.append(
+            {
+                "epoch": epoch,
+                "loss": mean_loss,
+                "learning_rate": rate,
+                "validation_macro_auroc": score,
+            }
+        )
+        if best is None or score > best.best_score:
+            best = Trained(history, epoch, score, state_copy(network))
+        on_epoch(history[-1])
+    assert best is not None  # there is at least one epoch
+    return best
+
+
+def _train_epoch(
+    network: nn.Module,
+    part: Part,
+    loss: Loss,
+    recipe: Recipe,
+    compute: Compute,
+    generator: torch.Generator,
+    step: Callable[[Tensor], None],
+) -> float:
+    """Run one epoch; return its mean loss, read from the device once at the end."""
+    network.train()
+    losses = []
+    for order in batches(len(part.labels), recipe.batch_size, generator):
+        rows = order.to(compute.device)
+        grey = part.images[rows][:, None].float().div_(255)
+        inputs = normalise(augment(grey, recipe.augment, generator))
+        with compute.autocast():
+            logits = network(inputs.contiguous(memory_format=compute.memory_format))
+        value = loss(logits.float(), part.labels[rows])
+        step(value)
+        losses.append(value.detach())
+    return float(torch.stack(losses).mean())
+
+
+def steps_per_epoch(count: int, batch_size: int) -> int:
+    """Whole batches in `count` images; a smaller train part is one batch."""
+    return max(1, count // batch_size)
+
+
+def batches(count: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Yield rows in a new random order; the images beyond the last whole batch rest this epoch."""
+    order = torch.randperm(count, generator=generator)
+    for step in range(steps_per_epoch(count, batch_size)):
+        yield order[step * batch_size : (step + 1) * batch_size]
+
+
+@torch.inference_mode()
+def validate(network: nn.Module, part: Part, recipe: Recipe, compute: Compute) -> float:
+    """Return the macro AUROC of a part.
+
+    Raises:
+        ValueError: no finding has both positives and negatives there.
+    """
+    network.eval()
+    scores = []
+    for start in range(0, len(part.labels), 4 * recipe.batch_size):
+        inputs = prepare(part.images[start : start + 4 * recipe.batch_size], recipe.input_size)
+        with compute.autocast():
+            logits = network(inputs.contiguous(memory_format=compute.memory_format))
+        scores.append(logits.float().cpu())
+    score, _ = macro_auroc(part.labels.cpu().numpy(), torch.cat(scores).numpy())
+    if score is None:
+        raise ValueError("no finding has both positives and negatives in the validation part")
+    return score

@@ -1,0 +1,46 @@
+"""Always the most frequent class: the floor that every network must beat.
+
+Command: `python -m stages.baseline`
+
+Reads `data/records/images.parquet`, `data/records/source.json` and `data/split/split.parquet`.
+
+Writes `plots/baseline/figure8.csv` (the study's Figure 8: ten classes on train-val) and
+`metrics/baseline.json`: its averages, and under `test` what constant scores reach on those test
+images that have pixels, which are the ones that networks are judged on.
+"""
+
+import pandas as pd
+from rich import print as show
+
+from cxr14.data.records import label_matrix
+from cxr14.explore.summary import train_val, with_split
+from cxr14.files import read_json, write_csv, write_metrics
+from cxr14.models.majority import figure8, multi_label_floor, terminal_table
+from stages import run
+
+
+def main() -> None:
+    """Run the stage."""
+    source = read_json("data/records/source.json")
+    images = pd.read_parquet("data/records/images.parquet")
+    records = with_split(images, pd.read_parquet("data/split/split.parquet"))
+    table, averages = figure8(label_matrix(train_val(records)))
+    train = records[records["split"] == "train"]
+    test = records[(records["split"] == "test") & records["has_pixels"]]
+    floor = multi_label_floor(label_matrix(train), label_matrix(test))
+
+    write_csv("plots/baseline/figure8.csv", table)
+    flags = {"phantom": int(source["phantom"]), "official_split": int(source["official_split"])}
+    write_metrics("metrics/baseline.json", flags | averages | {"test": floor})
+
+    cut = "the official lists" if source["official_split"] else "our own cut by patient"
+    show(
+        f"Figure 8: the most frequent class on train-val of {cut}", terminal_table(table, averages)
+    )
+    pixels = "phantom pixels, real labels" if source["phantom"] else "with pixels"
+    show(f"Constant scores on {len(test):,} test images ({pixels}) of {cut}:")
+    show({name: value for name, value in floor.items() if name.startswith("macro")})
+
+
+if __name__ == "__main__":
+    run(main, __doc__)

@@ -1,0 +1,59 @@
+"""Score a trained network on held-out images: predictions, decisions, metrics, curves.
+
+    python -m stages.evaluate --backbone alexnet
+
+Thresholds (highest F1) and Platt scaling are chosen on validation; test labels are read here
+and nowhere else, once.
+
+Reads models/B, data/cache, data/records, data/split.
+Writes predictions/B.parquet, evaluation/B/decision.json, metrics/evaluate/B.json,
+plots/evaluate/B/roc.csv and pr.csv.
+"""
+
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+import typer
+from rich.console import Console
+
+from cxr14.data.cache import open_cache
+from cxr14.data.records import label_matrix
+from cxr14.evaluation.bootstrap import SEED
+from cxr14.evaluation.curves import curve_tables
+from cxr14.evaluation.predict import PROBABILITIES, held_out, predict_logits, prediction_table
+from cxr14.evaluation.scorecard import score
+from cxr14.evaluation.terminal import findings_table
+from cxr14.files import read_json, write_csv, write_json, write_metrics, write_parquet
+from cxr14.models.store import load_model
+from cxr14.params import evaluate
+from stages import run
+
+
+def main(backbone: Annotated[str, typer.Option(help="which of models/ to score")]) -> None:
+    """Run the stage."""
+    images, index = open_cache("data/cache")
+    listed = held_out(index, pd.read_parquet("data/split/split.parquet"))
+    network, model = load_model(f"models/{backbone}")
+    size, batch_size, rows = model["input_size"], evaluate.read().batch_size, listed["row"]
+    logits = predict_logits(network, images, rows.to_numpy(), size, batch_size)
+    predictions = prediction_table(listed, logits)
+    write_parquet(f"predictions/{backbone}.parquet", predictions)
+
+    records = pd.read_parquet("data/records/images.parquet").set_index("image")
+    records = records.loc[listed["image"]]
+    labels, patients = label_matrix(records), records["patient"].to_numpy()
+    parts, probabilities = listed["split"].to_numpy(str), predictions[PROBABILITIES].to_numpy()
+    answers = (labels, logits, probabilities, patients)
+    decision, metrics = score(backbone, parts, *answers, np.random.default_rng(SEED))
+    metrics["phantom"] = int(read_json("data/records/source.json")["phantom"])
+    write_json(f"evaluation/{backbone}/decision.json", decision)
+    write_metrics(f"metrics/evaluate/{backbone}.json", metrics)
+    roc, recall = curve_tables(labels[parts == "test"], logits[parts == "test"])
+    write_csv(f"plots/evaluate/{backbone}/roc.csv", roc)
+    write_csv(f"plots/evaluate/{backbone}/pr.csv", recall)
+    Console().print(findings_table(backbone, metrics, decision["reasons"]))
+
+
+if __name__ == "__main__":
+    run(main, __doc__)

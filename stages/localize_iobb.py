@@ -1,0 +1,59 @@
+"""Localise boxed findings by heatmap and hold the boxes against the radiologists'.
+
+    python -m stages.localize_iobb --backbone alexnet
+
+Grad-CAM (or CAM) of each boxed finding at cache resolution, boxes around the regions above
+each heat threshold, IoBB and IoU with the drawn boxes.
+
+Reads models/B, data/cache, data/records, predictions/B.parquet (for captions).
+Writes localization/B/detections.parquet and heatmaps.npz, metrics/localize/B.json,
+plots/localize/B/<Finding>.png.
+"""
+
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+import typer
+from rich.console import Console
+
+from cxr14.data.cache import open_cache
+from cxr14.evaluation.bootstrap import SEED
+from cxr14.files import read_json, write_metrics, write_parquet
+from cxr14.localization.detect import boxed_pairs, detect, grids_of_pairs, write_heatmaps
+from cxr14.localization.scorecard import measure
+from cxr14.localization.scoring import with_overlaps
+from cxr14.localization.sheets import draw_sheets
+from cxr14.localization.terminal import accuracy_table
+from cxr14.models.store import load_model
+from cxr14.params import localize
+from stages import run
+
+
+def main(backbone: Annotated[str, typer.Option(help="which of models/ to use")]) -> None:
+    """Run the stage."""
+    params, (images, index) = localize.read(), open_cache("data/cache")
+    phantom = bool(read_json("data/records/source.json")["phantom"])
+    drawn = pd.read_parquet("data/records/boxes.parquet")
+    pairs = boxed_pairs(drawn, index, pd.read_parquet("data/records/images.parquet"))
+    network, _ = load_model(f"models/{backbone}")
+    grids = grids_of_pairs(network, images, pairs, params.method, params.batch_size)
+    heats = sorted(params.heat_thresholds)
+    overlaps = with_overlaps(detect(pairs, grids, images.shape[-1], heats), drawn)
+    write_parquet(f"localization/{backbone}/detections.parquet", overlaps)
+    write_heatmaps(f"localization/{backbone}/heatmaps.npz", pairs, grids)
+
+    generator = np.random.default_rng(SEED)
+    metrics = measure(pairs, overlaps, params.t_iobb, params.t_iou, heats, generator)
+    metrics["boxed_images_without_pixels"] = drawn["image"].nunique() - metrics["boxed_images"]
+    metrics["phantom"] = int(phantom)
+    write_metrics(f"metrics/localize/{backbone}.json", metrics)
+    title, predictions = f"{backbone}, {params.method}", f"predictions/{backbone}.parquet"
+    shown = (pairs, grids, drawn, overlaps, pd.read_parquet(predictions), heats, title, phantom)
+    draw_sheets(f"plots/localize/{backbone}", images, *shown)
+    for name in ("iobb", "iou"):
+        Console().print(accuracy_table(backbone, metrics, name))
+
+
+if __name__ == "__main__":
+    run(main, __doc__)

@@ -1,0 +1,60 @@
+"""Bring MLflow in line with the artifacts: runs, registered model, champion.
+
+    python -m stages.register        (also: make register)
+
+Reads models/B, plots/train/B.csv, metrics/evaluate/B.json, metrics/localize/B.json,
+plots/evaluate/B, plots/localize/B, evaluation/B/decision.json, predictions/B.parquet and
+data/cache for each backbone B of train.backbones that is trained. Writes the MLflow store
+(mlflow.db and mlruns/, or MLFLOW_TRACKING_URI) and registry/registered.json.
+
+A second run adds nothing; a deleted store is restored as far as the artifacts allow.
+The alias champion goes to the best macro AUROC on validation, after that model was loaded
+back and agreed with its predictions.
+"""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from cxr14.files import write_json
+from cxr14.params import train
+from cxr14.tracking.artifacts import find_trained
+from cxr14.tracking.registry import Registered, register
+from stages import run
+
+OUT = Path("registry/registered.json")
+
+
+def main() -> None:
+    """Register, show, and write what is registered."""
+    registered = register(find_trained(train.read().backbones))
+    Console().print(table(registered))
+    write_json(OUT, [entry(one) for one in registered if one.version is not None])
+
+
+def entry(one: Registered) -> dict[str, str | bool]:
+    """Return what registered.json says of a model; no version or clock, so it is reproducible."""
+    return {
+        "backbone": one.trained.backbone,
+        "champion": one.champion,
+        "identity": one.trained.identity,
+        "weights_sha256": one.trained.model["weights_sha256"],
+    }
+
+
+def table(registered: list[Registered]) -> Table:
+    """Lay out the registered models, one per row."""
+    phantom = any(one.trained.model["phantom"] for one in registered)
+    caption = "phantom radiographs: says nothing about patients" if phantom else None
+    shown = Table("backbone", "version", "val AUROC", "run", title="MLflow", caption=caption)
+    for one in registered:
+        score = "not scored" if one.trained.score < 0 else f"{one.trained.score:.4f}"
+        version = one.version or "not evaluated"
+        mark = " champion" if one.champion else ""
+        shown.add_row(one.trained.backbone, version + mark, score, one.run_id)
+    return shown
+
+
+if __name__ == "__main__":
+    run(main, __doc__)

@@ -1,0 +1,41 @@
+"""Train one backbone, and keep the epoch with the best macro AUROC on validation.
+
+The whole cache of uint8 images lies on the device, and is augmented there. The run is recorded in
+MLflow while it goes; the files below are what counts.
+
+Reads:  data/cache, data/records, data/split, data/pretrained/BACKBONE, params.yaml (model, loss,
+train)
+
+Writes: models/BACKBONE (weights.safetensors, model.json), plots/train/BACKBONE.csv,
+metrics/train/BACKBONE.json
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cxr14.params import loss, model, train
+from stages import run
+
+
+def main(backbone: Annotated[str, typer.Option(help="Name in train.backbones.")]) -> None:
+    """Train, save, report."""
+    recipe = train.read().for_backbone(backbone)
+    model_params, loss_params = model.read(), loss.read()
+    from cxr14.tracking.runs import start_run
+    from cxr14.training.job import run_job  # torch, after the cheap checks
+
+    score = run_job(
+        backbone,
+        Path("models") / backbone,
+        model_params.model_dump(),
+        loss_params.model_dump(),
+        recipe.model_dump(exclude={"backbones", "overrides"}),
+        start_run,
+    )
+    typer.echo(f"{backbone}: best validation macro AUROC {score:.3f}")
+
+
+if __name__ == "__main__":
+    run(main, __doc__)

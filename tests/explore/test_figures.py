@@ -1,0 +1,135 @@
+"""The figures through the stage that draws them, on a few records and a cache of noise."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from cxr14.explore import drawing, figures, summary
+from cxr14.findings import CLASSES, LABEL_COLUMNS
+from stages import eda
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMES = ("label_distribution", "sex", "sex_by_finding", "age", "age_by_finding")
+SAMPLES = ("sample_single", "sample_multi")
+
+
+def few_records() -> pd.DataFrame:
+    """Sixteen train-val images: 13 of one label (no Hernia), 3 of two; and two of test."""
+    texts = [name for name in CLASSES if name not in ("Hernia", "Edema")]
+    texts += ["Mass|Nodule"] * 2 + ["Edema|Mass", "Mass", "Hernia"]
+    n = len(texts)
+    frame = pd.DataFrame(
+        {
+            "image": [f"{i:08d}_000.png" for i in range(n)],
+            "patient": range(n),
+            "age": [20 + 3 * i for i in range(n)],
+            "sex": ["FM"[i % 2] for i in range(n)],
+            "view": "PA",
+        }
+    )
+    for name, column in zip(CLASSES, LABEL_COLUMNS, strict=True):
+        frame[column] = np.array([name in text.split("|") for text in texts], np.uint8)
+    return frame
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the inputs of the stage and, written by one run, its outputs."""
+    folder = tmp_path_factory.mktemp("eda")
+    for name in ("records", "split", "cache"):
+        (folder / "data" / name).mkdir(parents=True)
+    images = few_records()
+    split = images[["image", "patient"]].assign(split=["train", "val"] * 8 + ["test"] * 2)
+    images.to_parquet(folder / "data/records/images.parquet")
+    split.to_parquet(folder / "data/split/split.parquet")
+    source = {"source": "phantom", "phantom": True, "official_split": False}
+    (folder / "data/records/source.json").write_text(json.dumps(source))
+    noise = np.random.default_rng(1).integers(0, 256, (len(images), 224, 224), np.uint8)
+    np.save(folder / "data/cache/images.npy", noise)
+    index = images[["image"]].assign(row=range(len(images)))
+    index.to_parquet(folder / "data/cache/index.parquet")
+    with contextlib.chdir(folder):
+        eda.main()
+    return folder
+
+
+def test_the_stage_writes_every_figure_with_its_numbers_and_twice_the_same_bytes(
+    workspace: Path,
+) -> None:
+    written = sorted((workspace / "plots/eda").iterdir())
+    assert [path.name for path in written] == sorted(
+        f"{name}.{kind}" for name in (*NAMES, *SAMPLES) for kind in ("csv", "png")
+    )
+    outputs = [*written, workspace / "metrics/eda.json"]
+    first = [path.read_bytes() for path in outputs]
+    with contextlib.chdir(workspace):
+        eda.main()
+    assert [path.read_bytes() for path in outputs] == first
+
+
+@pytest.mark.parametrize("name", [*NAMES, *SAMPLES])
+def test_a_figure_is_1200_pixels_wide_and_bears_no_date_or_software(
+    workspace: Path, name: str
+) -> None:
+    with Image.open(workspace / f"plots/eda/{name}.png") as image:
+        assert image.width == 1200
+        assert set(image.info) <= {"dpi"}
+
+
+def test_the_samples_show_train_val_images_only(workspace: Path) -> None:
+    single = pd.read_csv(workspace / "plots/eda/sample_single.csv")
+    multi = pd.read_csv(workspace / "plots/eda/sample_multi.csv")
+    assert len(single) == 13
+    assert "Hernia" not in set(single["findings"])  # it is in test only
+    assert multi["findings"].tolist() == ["Mass|Nodule", "Mass|Edema"]
+
+
+def test_the_metrics_say_phantom_and_count_every_part(workspace: Path) -> None:
+    metrics = json.loads((workspace / "metrics/eda.json").read_text())
+    assert (metrics["phantom"], metrics["official_split"]) == (1, 0)
+    assert metrics["train_val"]["images"] == 16
+    assert metrics["parts"]["test"]["images"] == 2
+
+
+def test_a_figure_ignores_the_readers_own_settings(tmp_path: Path) -> None:
+    table = summary.sex_distribution(few_records())
+    drawing.export(tmp_path / "usual", table, figures.sex)
+    with matplotlib.rc_context({"font.size": 30, "text.color": "red", "axes.grid": True}):
+        drawing.export(tmp_path / "own", table, figures.sex)
+    assert (tmp_path / "usual.png").read_bytes() == (tmp_path / "own.png").read_bytes()
+
+
+def test_ages_above_a_hundred_are_counted_in_words_not_drawn() -> None:
+    ages = pd.DataFrame({"age": np.arange(415), "images": np.ones(415, int)})
+    figure = figures.age(ages, 60)
+    assert "314 above 100 years are not drawn" in figure.texts[1].get_text()
+    assert figure.axes[0].get_xlim()[1] == 101
+
+
+def test_every_bar_bears_its_count() -> None:
+    images = few_records()
+    figure = figures.label_distribution(summary.label_distribution(images), len(images))
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert texts[0] == "5  (27.8%)"  # Mass: once and again alone, three times with another
+    assert len(texts) == len(CLASSES)
+
+
+def test_eda_and_baseline_import_neither_torch_nor_mlflow_nor_pyplot() -> None:
+    code = (
+        "import sys, stages.eda, stages.baseline;"
+        "print({'torch', 'mlflow', 'matplotlib.pyplot'} & set(sys.modules))"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "set()"

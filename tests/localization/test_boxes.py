@@ -1,0 +1,60 @@
+"""Boxes around hot regions, and their way back to the shipped image."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cxr14.localization.boxes import hot_boxes, scaled_to_255, to_cache, to_source
+
+
+def test_every_isolated_region_gets_a_tight_box_and_its_highest_heat():
+    heat = np.zeros((6, 8), np.float32)
+    heat[1:3, 2:5] = 100
+    heat[2, 3] = 200
+    heat[5, 7] = 255
+    boxes, scores = hot_boxes(heat, 60)
+    assert boxes.tolist() == [[2, 1, 3, 2], [7, 5, 1, 1]]
+    assert scores.tolist() == [200, 255]
+    boxes, _ = hot_boxes(heat, 180)
+    assert boxes.tolist() == [[3, 2, 1, 1], [7, 5, 1, 1]]
+
+
+def test_pixels_that_touch_at_a_corner_are_one_region():
+    boxes, scores = hot_boxes(np.diag([255.0, 100.0]).astype(np.float32), 60)
+    assert boxes.tolist() == [[0, 0, 2, 2]]
+    assert scores.tolist() == [255]
+
+
+def test_heat_equal_to_the_threshold_is_not_hot():
+    boxes, scores = hot_boxes(np.full((3, 3), 60, np.float32), 60)
+    assert boxes.shape == (0, 4)
+    assert scores.shape == (0,)
+
+
+def test_each_map_is_scaled_by_its_own_range():
+    maps = np.array([[[-1.0, 1.0]], [[10.0, 30.0]]], np.float32)
+    assert scaled_to_255(maps).tolist() == [[[0, 255]], [[0, 255]]]
+
+
+def test_a_constant_map_gives_no_boxes():
+    heat = scaled_to_255(np.full((4, 4), 3.0, np.float32))
+    assert len(hot_boxes(heat, 0)[0]) == 0
+
+
+def test_a_box_of_a_wide_image_comes_back_through_scale_and_offset():
+    # 2000 × 1000 px in a cache of 100: scale .05, 25 px of padding above and below.
+    cached = np.array([[10.0, 30.0, 20.0, 10.0]])
+    assert to_source(cached, 0.05, 0.0, 25.0).tolist() == [[200, 100, 400, 200]]
+
+
+@given(
+    st.lists(st.tuples(*[st.floats(0, 3000)] * 4), max_size=4),
+    st.floats(0.01, 2),
+    st.floats(-100, 100),
+    st.floats(-100, 100),
+)
+def test_to_source_undoes_to_cache(boxes, scale, offset_x, offset_y):
+    given_boxes = np.array(boxes, float).reshape(-1, 4)
+    there = to_cache(given_boxes, scale, offset_x, offset_y)
+    assert to_source(there, scale, offset_x, offset_y) == pytest.approx(given_boxes, abs=1e-6)

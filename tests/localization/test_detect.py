@@ -1,0 +1,151 @@
+"""Pairs of image and finding, and the boxes found for them."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cxr14.localization.detect import (
+    boxed_pairs,
+    detect,
+    grids_of_pairs,
+    heat_of,
+    listed_findings,
+    write_heatmaps,
+)
+from cxr14.localization.scorecard import measure
+from cxr14.localization.scoring import with_overlaps
+
+INDEX = pd.DataFrame(
+    {
+        "row": [0, 1],
+        "image": ["b.png", "a.png"],
+        "scale": [0.5, 0.25],
+        "offset_x": [0.0, 0.0],
+        "offset_y": [0.0, 8.0],
+    }
+)
+RECORDS = pd.DataFrame({"image": ["a.png", "b.png", "c.png"], "patient": [1, 2, 3]})
+DRAWN = pd.DataFrame(
+    [
+        ("b.png", "Mass", 8.0, 8.0, 16.0, 16.0),
+        ("b.png", "Mass", 40.0, 40.0, 8.0, 8.0),
+        ("b.png", "Effusion", 0.0, 32.0, 64.0, 32.0),
+        ("a.png", "Mass", 32.0, 32.0, 32.0, 32.0),
+        ("c.png", "Nodule", 1.0, 1.0, 2.0, 2.0),
+    ],
+    columns=["image", "finding", "x", "y", "width", "height"],
+)
+SIZE = 32
+
+
+@pytest.fixture
+def pairs():
+    return boxed_pairs(DRAWN, INDEX, RECORDS)
+
+
+def test_a_pair_counts_once_however_many_boxes_and_needs_pixels(pairs):
+    assert pairs[["image", "finding", "patient", "row"]].to_numpy().tolist() == [
+        ["a.png", "Mass", 1, 1],
+        ["b.png", "Effusion", 2, 0],
+        ["b.png", "Mass", 2, 0],
+    ]
+
+
+def test_the_eight_boxed_findings_are_listed_and_others_that_have_boxes(pairs):
+    assert len(listed_findings(pairs)) == 8
+    assert listed_findings(pairs.assign(finding="Hernia"))[8:] == ["Hernia"]
+
+
+def masks_of_drawn_boxes(pairs):
+    """The drawn boxes themselves, as heat on the grid of the cache."""
+    masks = np.zeros((len(pairs), SIZE, SIZE), np.float16)
+    for mask, pair in zip(masks, pairs.itertuples(), strict=True):
+        own = DRAWN[(DRAWN["image"] == pair.image) & (DRAWN["finding"] == pair.finding)]
+        for box in own.itertuples():
+            x = box.x * pair.scale + pair.offset_x
+            y = box.y * pair.scale + pair.offset_y
+            width, height = box.width * pair.scale, box.height * pair.scale
+            # These boxes lie on whole pixels of the cache, so nothing is lost by rounding.
+            assert all(float(value).is_integer() for value in (x, y, width, height))
+            mask[int(y) : int(y + height), int(x) : int(x + width)] = 1
+    return masks
+
+
+def test_drawn_boxes_fed_back_as_heat_are_found_exactly(pairs):
+    detections = detect(pairs, masks_of_drawn_boxes(pairs), SIZE, [60, 180])
+    keys = ["image", "finding", "x", "y", "width", "height"]
+    wanted = DRAWN[DRAWN["image"] != "c.png"].sort_values(keys, ignore_index=True)
+    for threshold in (60, 180):
+        found = detections[detections["heat_threshold"] == threshold]
+        pd.testing.assert_frame_equal(found[keys].sort_values(keys, ignore_index=True), wanted)
+
+
+def test_drawn_boxes_fed_back_as_heat_score_one_at_every_limit(pairs):
+    detections = detect(pairs, masks_of_drawn_boxes(pairs), SIZE, [60, 180])
+    overlaps = with_overlaps(detections, DRAWN)
+    metrics = measure(pairs, overlaps, [0.1, 0.9], [0.7], [60, 180], np.random.default_rng(0))
+    assert metrics["iobb"]["t90"]["accuracy"]["Mass"] == 1
+    assert metrics["iobb"]["t90"]["mean_accuracy"] == 1
+    assert metrics["iou"]["t70"]["mean_accuracy"] == 1
+    assert metrics["iobb"]["t90"]["afp"]["Mass"] == {"60": 0, "180": 0, "pooled": 0}
+    assert metrics["n"]["Mass"] == 2
+    assert metrics["n"]["Nodule"] == 0
+    assert metrics["iobb"]["t90"]["accuracy"]["Nodule"] is None
+    assert metrics["boxed_images"] == 2
+    assert metrics["mean_accuracy_iobb_t10"] == metrics["mean_accuracy_iobb_t10_low"] == 1
+
+
+def test_no_boxed_image_at_all_is_null_not_an_error(pairs):
+    none = pairs.iloc[:0]
+    detections = detect(none, np.zeros((0, 1, 1), np.float16), SIZE, [60])
+    metrics = measure(
+        none, with_overlaps(detections, DRAWN), [0.1], [0.1], [60], np.random.default_rng(0)
+    )
+    assert metrics["boxed_images"] == 0
+    assert metrics["mean_accuracy_iobb_t10"] is None
+    assert metrics["mean_accuracy_iobb_t10_low"] is None
+
+
+def test_a_flat_map_finds_nothing_and_counts_as_a_miss(pairs):
+    detections = detect(pairs, np.zeros((3, 4, 4), np.float16), SIZE, [60])
+    assert len(detections) == 0
+    metrics = measure(
+        pairs, with_overlaps(detections, DRAWN), [0.1], [0.1], [60], np.random.default_rng(0)
+    )
+    assert metrics["iobb"]["t10"]["accuracy"]["Mass"] == 0
+    assert metrics["iobb"]["t10"]["afp"]["Mass"]["pooled"] == 0
+
+
+def test_each_pair_gets_the_grid_of_its_own_image_and_finding(tiny, pairs):
+    images = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE), dtype=np.uint8)
+    grids = grids_of_pairs(tiny(), images, pairs, "cam", 2)
+    assert grids.dtype == np.float16
+    assert grids.shape == (3, 8, 8)
+    assert (grids.min(axis=(1, 2)) == 0).all()
+    assert (grids.max(axis=(1, 2)) == 1).all()
+    for place in range(3):
+        alone = grids_of_pairs(tiny(), images, pairs.iloc[[place]], "cam", 1)
+        assert grids[place] == pytest.approx(alone[0], abs=2e-3)
+    assert not np.allclose(grids[1], grids[2], atol=0.05)
+
+
+def test_without_pairs_there_are_no_grids(tiny, pairs):
+    images = np.zeros((2, SIZE, SIZE), np.uint8)
+    assert len(grids_of_pairs(tiny(), images, pairs.iloc[:0], "gradcam", 2)) == 0
+
+
+def test_heat_fills_its_range_after_upsampling():
+    heat = heat_of(np.eye(3, dtype=np.float16), 30)
+    assert heat.shape == (30, 30)
+    assert (heat.min(), heat.max()) == (0, 255)
+
+
+def test_heatmaps_are_written_with_equal_bytes_and_read_without_pickle(tmp_path, pairs):
+    grids = np.random.default_rng(0).random((3, 7, 7)).astype(np.float16)
+    for name in ("one.npz", "two.npz"):
+        write_heatmaps(tmp_path / name, pairs, grids)
+    assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
+    with np.load(tmp_path / "one.npz", allow_pickle=False) as stored:
+        assert stored["image"].tolist() == pairs["image"].tolist()
+        assert stored["finding"].tolist() == pairs["finding"].tolist()
+        assert (stored["heat"] == grids).all()

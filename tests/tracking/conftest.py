@@ -1,0 +1,130 @@
+"""A small trained project as the pipeline would leave it, and an empty MLflow store."""
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cxr14.files import write_csv, write_json, write_metrics, write_npy, write_parquet
+from cxr14.findings import CLASSES
+
+SIDE = 40
+IMAGES = 12
+EPOCHS = 3
+MLFLOW_WARNINGS = (
+    "The ``noload`` loader strategy is deprecated",
+    ".*Any type hint is inferred as AnyType",  # while mlflow imports itself
+)
+
+
+def train_fake(root: Path, backbone: str, score: float | None, seed: int) -> None:
+    """Write every file that train, evaluate and localize leave of a (random) network."""
+    import torch
+
+    from cxr14.models.network import build_network
+    from cxr14.models.store import load_model, save_model
+
+    head = {"transition_channels": 8, "pooling": "avg", "lse_r": 10.0}
+    network = build_network(backbone, **head, seed=seed)
+    with torch.no_grad():
+        network.prediction.weight.mul_(100)  # so that images get clearly different scores
+    save_model(
+        root / "models" / backbone,
+        network,
+        {
+            "backbone": backbone,
+            "input_size": 64,
+            "head": head,
+            "source": "phantom",
+            "phantom": True,
+            "params": {"train": {"epochs": EPOCHS, "augment": {"flip": 0.0}}},
+            "epochs": EPOCHS,
+            "best_epoch": EPOCHS,
+            "validation_macro_auroc": score,
+            "run_identity": f"{seed:064x}",
+        },
+    )
+    history = pd.DataFrame({"epoch": range(1, EPOCHS + 1), "loss": [3.0, 2.0, 1.0]})
+    history = history.assign(learning_rate=0.1, validation_macro_auroc=[0.5, 0.6, 0.7])
+    write_csv(root / "plots/train" / f"{backbone}.csv", history)
+    findings = {"Mass": {"auroc": 0.75, "positives": 4}, "Hernia": {"auroc": None, "positives": 0}}
+    write_metrics(
+        root / "metrics/evaluate" / f"{backbone}.json",
+        {"phantom": 1, "macro_auroc": 0.7, "findings": findings},
+    )
+    at = {"t10": {"mean_accuracy": 0.5, "accuracy": {"Mass": 0.5}}}
+    write_metrics(
+        root / "metrics/localize" / f"{backbone}.json",
+        {"phantom": 1, "boxed_images": 3, "n": {"Mass": 3}, "iobb": at},
+    )
+    write_csv(root / "plots/evaluate" / backbone / "roc.csv", history)
+    write_json(root / "evaluation" / backbone / "decision.json", {"format": 1, "thresholds": {}})
+    network, _ = load_model(root / "models" / backbone)
+    predict_fake(root, backbone, network)
+
+
+def predict_fake(root: Path, backbone: str, network) -> None:
+    """Predict straight with torch, so that the pyfunc is checked against something else."""
+    import torch
+
+    from cxr14.models.inputs import prepare
+
+    images = np.load(root / "data/cache/images.npy")
+    with torch.inference_mode():
+        scored = network(prepare(torch.from_numpy(images), 64)).sigmoid().numpy()
+    table = pd.DataFrame(scored, columns=[f"probability {name}" for name in CLASSES])
+    table.insert(0, "image", [f"{number}.png" for number in range(IMAGES)])
+    # Another order than the cache's: rows must be matched by name.
+    write_parquet(root / "predictions" / f"{backbone}.parquet", table[::-1])
+
+
+@pytest.fixture(scope="session")
+def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("trained")
+    pixels = np.random.default_rng(1).integers(0, 256, (IMAGES, SIDE, SIDE), dtype=np.uint8)
+    write_npy(root / "data/cache/images.npy", pixels)
+    index = pd.DataFrame({"row": range(IMAGES), "image": [f"{n}.png" for n in range(IMAGES)]})
+    write_parquet(root / "data/cache/index.parquet", index)
+    train_fake(root, "alexnet", 0.70, seed=1)
+    train_fake(root, "googlenet", 0.65, seed=2)
+    return root
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store whose tables exist (making them takes seconds) and nothing else."""
+    import mlflow
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    mlflow.MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def project(
+    tmp_path: Path, trained_once: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """A project of its own to register, with nothing registered yet, as working directory."""
+    shutil.copytree(trained_once, tmp_path, dirs_exist_ok=True)
+    return enter(tmp_path, empty_store, monkeypatch)
+
+
+def enter(root: Path, store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copyfile(store, root / "mlflow.db")
+    for name in list(os.environ):
+        if name.startswith(("DVC_", "MLFLOW_TRACKING")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("DVC_ROOT", str(root))
+    monkeypatch.chdir(root)
+    return root
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let pass what MLflow's own code warns of; ours still fails on any warning."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            for warning in MLFLOW_WARNINGS:
+                item.add_marker(pytest.mark.filterwarnings(f"ignore:{warning}"))

@@ -1,0 +1,165 @@
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from cxr14.files import read_json, write_parquet
+from cxr14.tracking.artifacts import find_trained
+from cxr14.tracking.registry import CHAMPION, MODEL, Registered, register
+from cxr14.tracking.runs import start_run
+from cxr14.tracking.store import connect
+from stages import register as stage
+
+BACKBONES = ["googlenet", "alexnet", "vgg16"]  # the last is not trained
+
+
+def contents() -> dict[str, Any]:
+    """Everything countable in the store."""
+    client, experiment = connect()
+    runs = client.search_runs([experiment])
+    versions = client.search_model_versions(f"name = '{MODEL}'")
+    return {
+        "runs": sorted(run.info.run_id for run in runs),
+        "metrics": {
+            (run.info.run_id, name): [(m.step, m.value) for m in history]
+            for run in runs
+            for name in run.data.metrics
+            for history in [client.get_metric_history(run.info.run_id, name)]
+        },
+        "models": sorted(m.model_id for m in client.search_logged_models([experiment])),
+        "versions": sorted((v.version, tuple(sorted(v.tags.items()))) for v in versions),
+        "aliases": {k: str(v) for k, v in client.get_registered_model(MODEL).aliases.items()},
+    }
+
+
+def without_ids(metrics: dict[tuple[str, str], object]) -> list[tuple[str, object]]:
+    return sorted((name, history) for (_, name), history in metrics.items())
+
+
+def facts(registered: list[Registered]) -> list[tuple[str, str | None, bool]]:
+    return [(one.trained.backbone, one.version, one.champion) for one in registered]
+
+
+def spoil_predictions(project: Path, backbone: str) -> None:
+    path = project / "predictions" / f"{backbone}.parquet"
+    table = pd.read_parquet(path)
+    table["probability Mass"] += 0.01
+    write_parquet(path, table)
+
+
+def test_registering_twice_adds_nothing_and_a_deleted_store_is_restored(project: Path) -> None:
+    first = register(find_trained(BACKBONES))
+    assert facts(first) == [("alexnet", "1", True), ("googlenet", "2", False)]
+    before = contents()
+    assert before["aliases"] == {CHAMPION: "1"}
+    client, _ = connect()
+    run = client.get_run(first[0].run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.params == {"train.epochs": "3", "train.augment.flip": "0.0"}
+    assert run.data.metrics == {
+        "best_epoch": 3,
+        "best_validation_macro_auroc": 0.7,
+        "evaluate/findings/auroc/Mass": 0.75,  # Hernia's is null: it cannot be scored
+        "evaluate/findings/positives/Hernia": 0,
+        "evaluate/findings/positives/Mass": 4,
+        "evaluate/macro_auroc": 0.7,
+        "evaluate/phantom": 1,
+        "learning_rate": 0.1,
+        "localize/boxed_images": 3,
+        "localize/iobb/mean_accuracy/t10": 0.5,
+        "localize/phantom": 1,
+        "loss": 1,
+        "validation_macro_auroc": 0.7,
+    }
+    assert [m.value for m in client.get_metric_history(first[0].run_id, "loss")] == [3, 2, 1]
+    assert [f.path for f in client.list_artifacts(first[0].run_id, "plots/evaluate")] == [
+        "plots/evaluate/roc.csv"
+    ]
+    tags = client.get_model_version(MODEL, "1").tags
+    assert tags["backbone"] == "alexnet"
+    assert tags["phantom"] == "true"
+    assert tags["weights_sha256"] == first[0].trained.model["weights_sha256"]
+
+    assert facts(register(find_trained(BACKBONES))) == facts(first)
+    assert contents() == before
+
+    shutil.rmtree(project / "mlruns")  # the records outlive the files: new versions
+    restored = register(find_trained(BACKBONES))
+    assert [one.champion for one in restored] == [True, False]
+    assert contents()["runs"] == before["runs"]
+    assert len(contents()["versions"]) == 2
+
+
+def test_an_empty_store_gets_back_everything_the_artifacts_hold(
+    project: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = register(find_trained(BACKBONES))
+    before = contents()
+    # MLflow keeps a deleted database open within a process: the empty one lies elsewhere.
+    fresh = project / "fresh"
+    fresh.mkdir()
+    shutil.copyfile(empty_store, fresh / "mlflow.db")
+    monkeypatch.setenv("DVC_ROOT", str(fresh))
+    assert facts(register(find_trained(BACKBONES))) == facts(first)
+    after = contents()
+    assert without_ids(after["metrics"]) == without_ids(before["metrics"])
+    assert after["versions"] == before["versions"]
+    assert after["aliases"] == before["aliases"]
+
+
+def test_a_run_cut_short_is_completed_not_doubled(project: Path) -> None:
+    (trained,) = find_trained(["googlenet"])
+    run = start_run(trained.identity, "googlenet", {}, source="phantom", phantom=True)
+    run.log_epoch(trained.history()[0])
+    shutil.rmtree(project / "evaluation")  # not evaluated: no version, no champion
+    (registered,) = register([trained])
+    assert (registered.run_id, registered.version, registered.champion) == (run.run_id, None, False)
+    client, _ = connect()
+    history = client.get_metric_history(run.run_id, "loss")
+    assert [(metric.step, metric.value) for metric in history] == [(1, 3), (2, 2), (3, 1)]
+    assert client.get_run(run.run_id).info.status == "FINISHED"
+
+
+def test_champion_moves_only_to_a_model_that_reproduces_its_predictions(project: Path) -> None:
+    register(find_trained(["googlenet"]))
+    assert contents()["aliases"] == {CHAMPION: "1"}
+    spoil_predictions(project, "alexnet")  # the better one
+    with pytest.raises(ValueError, match=r"alexnet .* differs .* by 0\.01 .* in Mass"):
+        register(find_trained(BACKBONES))
+    assert contents()["aliases"] == {CHAMPION: "1"}
+
+
+def test_weights_that_are_not_those_of_model_json_are_not_registered(project: Path) -> None:
+    shutil.copyfile(
+        project / "models/googlenet/weights.safetensors",
+        project / "models/alexnet/weights.safetensors",
+    )
+    with pytest.raises(ValueError, match=r"weights\.safetensors is not the file that"):
+        register(find_trained(["alexnet"]))
+
+
+def test_nothing_trained_is_one_clear_sentence(project: Path) -> None:
+    with pytest.raises(ValueError, match="none of vgg16 is trained"):
+        find_trained(["vgg16"])
+
+
+def test_the_stage_writes_what_is_registered_without_clock_or_version(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    params = Path(__file__).resolve().parents[2] / "params.yaml"
+    shutil.copyfile(params, project / "params.yaml")
+    shutil.rmtree(project / "models/googlenet")
+    stage.main()
+    (entry,) = read_json(project / "registry/registered.json")
+    model = read_json(project / "models/alexnet/model.json")
+    assert entry == {
+        "backbone": "alexnet",
+        "champion": True,
+        "identity": model["run_identity"],
+        "weights_sha256": model["weights_sha256"],
+    }
+    shown = capsys.readouterr().out
+    assert "alexnet" in shown
+    assert "0.7000" in shown
