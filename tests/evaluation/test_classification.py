@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.metrics import average_precision_score, roc_auc_score
@@ -46,6 +46,7 @@ def test_average_precision_by_hand():
     assert average_precision(LABELS, SCORES) == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)
 
 
+@settings(max_examples=40, deadline=None)  # a busy machine is no failure
 @given(cases)
 def test_auroc_and_average_precision_are_those_of_scikit_learn(case):
     labels, scores = case
@@ -58,6 +59,7 @@ def test_auroc_and_average_precision_are_those_of_scikit_learn(case):
     assert average_precision(labels, scores) == pytest.approx(expected, abs=1e-12)
 
 
+@settings(max_examples=40, deadline=None)  # a busy machine is no failure
 @given(cases)
 def test_turning_scores_round_mirrors_the_auroc(case):
     labels, scores = case

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxr14.localization.boxes import hot_boxes, scaled_to_255, to_cache, to_source
@@ -48,6 +48,7 @@ def test_a_box_of_a_wide_image_comes_back_through_scale_and_offset():
     assert to_source(cached, 0.05, 0.0, 25.0).tolist() == [[200, 100, 400, 200]]
 
 
+@settings(max_examples=60, deadline=None)  # a busy machine is no failure
 @given(
     st.lists(st.tuples(*[st.floats(0, 3000)] * 4), max_size=4),
     st.floats(0.01, 2),

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxr14.localization.overlap import intersection, iobb, iou
@@ -30,6 +30,7 @@ def test_iobb_divides_by_the_detected_box_not_by_the_drawn_one():
     assert iobb(large, small) == 0.04
 
 
+@settings(max_examples=60, deadline=None)  # a busy machine is no failure
 @given(boxes, boxes)
 def test_both_lie_between_nought_and_one_and_iou_is_never_the_larger(first, second):
     for measure in (iobb, iou):
@@ -39,16 +40,19 @@ def test_both_lie_between_nought_and_one_and_iou_is_never_the_larger(first, seco
     assert (iou(first, second) <= iobb(first, second) + 1e-12).all()
 
 
+@settings(max_examples=60, deadline=None)  # a busy machine is no failure
 @given(boxes, boxes)
 def test_iou_is_symmetric(first, second):
     assert iou(first, second) == pytest.approx(iou(second, first).T, abs=1e-12)
 
 
+@settings(max_examples=60, deadline=None)  # a busy machine is no failure
 @given(boxes)
 def test_a_box_agrees_wholly_with_itself(some):
     assert np.diag(iou(some, some)) == pytest.approx(1)
 
 
+@settings(max_examples=60, deadline=None)  # a busy machine is no failure
 @given(st.tuples(*[st.floats(0, 1)] * 4), boxes)
 def test_iobb_is_one_for_a_detected_box_inside_the_drawn_one(shares, drawn):
     x, y, width, height = drawn[:1].T

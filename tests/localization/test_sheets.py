@@ -72,5 +72,5 @@ def test_the_printed_table_states_n_and_phantom(found):
     assert PHANTOM_NOTE in " ".join(text.split())
     lines = text.splitlines()
     mass = next(line for line in lines if "Mass" in line)
-    assert [cell.strip() for cell in mass.split("│")[1:3]] == ["Mass", "2"]
+    assert mass.split()[:2] == ["Mass", "2"]
     assert "–" in next(line for line in lines if "Effusion" in line)

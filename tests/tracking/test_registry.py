@@ -61,9 +61,9 @@ def test_registering_twice_adds_nothing_and_a_deleted_store_is_restored(project:
     assert run.data.metrics == {
         "best_epoch": 3,
         "best_validation_macro_auroc": 0.7,
-        "evaluate/findings/auroc/Mass": 0.75,  # Hernia's is null: it cannot be scored
-        "evaluate/findings/positives/Hernia": 0,
-        "evaluate/findings/positives/Mass": 4,
+        "auroc/Mass": 0.75,  # Hernia's is null: it cannot be scored
+        "positives/Hernia": 0,
+        "positives/Mass": 4,
         "evaluate/macro_auroc": 0.7,
         "evaluate/phantom": 1,
         "learning_rate": 0.1,

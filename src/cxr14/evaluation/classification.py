@@ -18,54 +18,35 @@ Counts = npt.NDArray[np.int64]
 FindingScores = dict[str, float | int | None]
 
 
-def tallies(
-    labels: Array, scores: Array, weights: Counts | None = None
-) -> tuple[Array, Counts, Counts]:
+def tallies(labels: Array, scores: Array) -> tuple[Array, Counts, Counts]:
     """Count true and false positives at every distinct score.
 
     Args:
         labels: (N,), 1 where the finding is present, else 0.
         scores: (N,), higher means more likely; finite.
-        weights: (..., N) int, how often each image counts (bootstrap); by default once.
 
     Returns:
-        The K distinct scores, falling (K,), and the true and the false positives (..., K) if
-        every image with at least that score is called positive.
+        The K distinct scores, falling (K,), and the true and the false positives (K,) if every
+        image with at least that score is called positive.
     """
     order = np.argsort(scores, kind="stable")[::-1]
     falling = scores[order]
     last_of_run = np.flatnonzero(np.append(falling[1:] != falling[:-1], True)[: len(falling)])
-    present = labels[order] > 0
-    counted = np.ones(len(order), np.int64) if weights is None else weights[..., order]
-    true_positives = np.cumsum(counted * present, axis=-1, dtype=np.int64)[..., last_of_run]
-    false_positives = np.cumsum(counted * ~present, axis=-1, dtype=np.int64)[..., last_of_run]
-    return falling[last_of_run], true_positives, false_positives
-
-
-def roc_area(true_positives: Counts, false_positives: Counts) -> Floats:
-    """Area under the ROC curve by the trapezoid rule; NaN where one class is empty.
-
-    Args:
-        true_positives: (..., K) int as :func:`tallies` gives them.
-        false_positives: (..., K) int.
-
-    Returns:
-        (...) float64 in [0, 1]; equal to the share of (positive, negative) pairs in the right
-        order, an equal score counting one half (Mann and Whitney 1947).
-    """
-    risen = np.diff(true_positives, axis=-1, prepend=0)
-    right = np.diff(false_positives, axis=-1, prepend=0)
-    doubled = (right * (2 * true_positives - risen)).sum(axis=-1)
-    pairs = 2.0 * true_positives[..., -1] * false_positives[..., -1]
-    return np.where(pairs > 0, doubled / np.maximum(pairs, 1.0), np.nan)
+    true_positives = np.cumsum(labels[order] > 0, dtype=np.int64)[last_of_run]
+    return falling[last_of_run], true_positives, last_of_run + 1 - true_positives
 
 
 def auroc(labels: Array, scores: Array) -> float | None:
-    """Area under the ROC curve of one finding; None without positives or without negatives."""
+    """Area under the ROC curve of one finding; None without positives or without negatives.
+
+    By the trapezoid rule, which is the share of (positive, negative) pairs in the right order,
+    an equal score counting one half (Mann and Whitney 1947).
+    """
     if not scorable(labels):
         return None
-    _, true_positives, false_positives = tallies(labels, scores)
-    return float(roc_area(true_positives, false_positives))
+    _, up, right = tallies(labels, scores)
+    doubled = (np.diff(right, prepend=0) * (2 * up - np.diff(up, prepend=0))).sum()
+    return float(doubled / (2 * up[-1] * right[-1]))
 
 
 def average_precision(labels: Array, scores: Array) -> float | None:

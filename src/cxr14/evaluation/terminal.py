@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from rich.box import SIMPLE
 from rich.table import Table
 
 from cxr14.findings import FINDINGS, NO_FINDING
@@ -30,7 +31,7 @@ def findings_table(backbone: str, metrics: dict[str, Any], reasons: dict[str, st
     if metrics["phantom"]:
         title += f" ({PHANTOM_NOTE})"
     missing = [f"no threshold for {name}: {reason}" for name, reason in reasons.items()]
-    table = Table(title=title, caption="\n".join([_headline(metrics), *missing]))
+    table = Table(title=title, box=SIMPLE, caption="\n".join([_headline(metrics), *missing]))
     table.add_column("finding", no_wrap=True)
     for heading in ("pos.", *HEADINGS.values()):
         table.add_column(heading, justify="right", no_wrap=True)

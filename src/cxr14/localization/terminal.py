@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from rich.box import SIMPLE
 from rich.table import Table
 
 from cxr14.evaluation.terminal import PHANTOM_NOTE, shown
@@ -14,6 +15,7 @@ def accuracy_table(backbone: str, metrics: dict[str, Any], measure: str) -> Tabl
     names = [f"{limit_of(key):g}".removeprefix("0") for key in limits]
     title = f"{backbone}: localisation accuracy, {measure}, {metrics['boxed_images']} boxed images"
     table = Table(
+        box=SIMPLE,
         title=title + (f" ({PHANTOM_NOTE})" if metrics["phantom"] else ""),
         caption=f"columns: T; AFP: false boxes an image at T {names[0]}",
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cxr14.findings import BOXED, FINDINGS
-from cxr14.report.terminal import HEADER, number, rows
+from cxr14.report.terminal import HEADER, LEGEND, number, rows
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 2rem auto; padding: 0 1rem;
@@ -85,6 +85,7 @@ def render(
         f'<p class="caution">{escape(caution)}</p>',
         "<h2>Test part, mean over findings</h2>",
         html_table(HEADER, rows(summary)),
+        f"<p>{escape(LEGEND)}</p>",
         "<h2>AUROC per finding</h2>",
         html_table(("finding", *backbones), finding_rows(metrics)),
         "<h2>Boxes hit, IoBB &gt; .1</h2>",

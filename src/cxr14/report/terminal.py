@@ -15,7 +15,7 @@ def number(value: float | None, digits: int = 3) -> str:
 
 def interval(value: float | None, low: float | None, high: float | None) -> str:
     """Format a score with its 95 % interval."""
-    return number(value) if low is None else f"{number(value)} ({number(low)}–{number(high)})"
+    return number(value) if low is None else f"{number(value)} {number(low)}–{number(high)}"
 
 
 def rows(summary: dict[str, Any]) -> list[tuple[str, ...]]:
@@ -25,14 +25,10 @@ def rows(summary: dict[str, Any]) -> list[tuple[str, ...]]:
     return [(name, *_cells(own)) for name, own in ordered]
 
 
-HEADER = (
-    "model",
-    "AUROC (95 % interval)",
-    "average precision",
-    "F1",
-    "No Finding AUROC",
-    "box hits, IoBB > .1",
-    "box hits, IoBB > .5",
+HEADER = ("model", "AUROC", "AP", "F1", "No Finding", "boxes >.1", "boxes >.5")
+LEGEND = (
+    "AUROC, average precision (AP) and F1 are means over the findings, with 95 % intervals by "
+    "patient; No Finding is its AUROC; boxes: share of drawn boxes hit at that IoBB."
 )
 
 
@@ -50,7 +46,8 @@ def _cells(own: dict[str, Any]) -> tuple[str, ...]:
 
 def table(summary: dict[str, Any], caution: str) -> Table:
     """Lay out the summary: means over the fourteen findings on test, boxes over their eight."""
-    shown = Table(*HEADER, title="Test part, mean over findings", caption=caution)
+    title = f"Test part, mean over findings. {caution}"
+    shown = Table(*HEADER, title=title, caption=LEGEND)
     for row in rows(summary):
         shown.add_row(*row)
     return shown

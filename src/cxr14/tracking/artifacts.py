@@ -72,9 +72,9 @@ class Trained:
     def metrics(self) -> dict[str, float]:
         """Return the numbers of train, evaluate and localize; what cannot be scored is left out.
 
-        MLflow's charts are grouped by all but the last part of a name, hence measure before
-        finding: ``evaluate/macro_auroc``, ``evaluate/findings/auroc/Mass``,
-        ``localize/iobb/mean_accuracy/t10``. Details stay in the files.
+        MLflow groups charts by all but the last part of a name and cuts long titles, hence
+        ``evaluate/macro_auroc``, ``auroc/Mass``, ``localize/iobb/mean_accuracy/t10``. Details
+        stay in the files.
         """
         best = {"best_epoch": "best_epoch", "best_validation_macro_auroc": "validation_macro_auroc"}
         measured: dict[str | None, Any] = {n: self.model.get(key) for n, key in best.items()}
@@ -121,10 +121,11 @@ def find_trained(backbones: Iterable[str], root: str | Path = ".") -> list[Train
 
 
 def _by_measure(name: str) -> str | None:
-    """Swap the last two parts of a long name; None for a detail that would flood the charts."""
+    """Put the measure of a long name first; None for a detail that would flood the charts."""
     parts = name.split("/")
     if DETAILS.intersection(parts):
         return None
-    if len(parts) >= 4:
-        parts[-2:] = reversed(parts[-2:])
-    return "/".join(parts)
+    if len(parts) < 4:
+        return name
+    *groups, item, measure = parts
+    return f"{measure}/{item}" if groups[-1] == "findings" else "/".join([*groups, measure, item])

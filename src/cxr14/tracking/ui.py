@@ -14,6 +14,7 @@ from types import FrameType
 from cxr14.files import project_root
 from cxr14.tracking.store import ENVIRONMENT, artifact_location, connect, tracking_uri
 
+OUR_SIDE = "#/experiments?workflowType=machine_learning"  # by default the UI shows GenAI's side
 PATIENCE = 5  # seconds between asking the server to end and ending it
 
 
@@ -73,7 +74,8 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=5000)
     chosen = parser.parse_args()
-    print(f"MLflow: http://{chosen.host}:{chosen.port} (in about 20 seconds; Ctrl-C ends it)")
+    page = f"http://{chosen.host}:{chosen.port}/{OUR_SIDE}"
+    print(f"MLflow, in about 20 seconds: {page} (Ctrl-C ends it)", flush=True)
     sys.exit(serve(chosen.host, chosen.port))
 
 

@@ -16,7 +16,7 @@ import pandas as pd
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
-from cxr14.data.phantom.anatomy import Anatomy, load_anatomy
+from cxr14.data.phantom.anatomy import Anatomy, Pose, load_anatomy
 from cxr14.data.phantom.findings import Box
 from cxr14.data.phantom.png import encode
 from cxr14.data.phantom.render import render
@@ -33,6 +33,7 @@ def draw_archive(
     contrast: float,
     seed: int,
     workers: int = 0,
+    anatomy: Anatomy | None = None,
 ) -> pd.DataFrame:
     """Draw every row of ``records`` and write one uncompressed tar, atomically.
 
@@ -43,6 +44,7 @@ def draw_archive(
         contrast: how plain the findings are; 0 hides them.
         seed: of all phantoms.
         workers: processes; 0 means one per core. Never changes the bytes.
+        anatomy: the projected groups; None projects them first, which takes seconds.
 
     Returns:
         image, member, bytes, sha256 of each PNG, sorted by image.
@@ -50,15 +52,16 @@ def draw_archive(
     rows = records.sort_values("image").to_dict("records")
     by_image: dict[str, list[Box]] = {}
     columns = ["image", "finding", "x", "y", "width", "height"]
-    for image, *box in boxes[columns].itertuples(index=False, name=None):
-        by_image.setdefault(image, []).append((str(box[0]), *map(float, box[1:5])))  # type: ignore[arg-type]
+    for image, finding, x, y, width, height in boxes[columns].itertuples(index=False, name=None):
+        by_image.setdefault(image, []).append((finding, x, y, width, height))
     jobs = [(row, by_image.get(str(row["image"]), []), contrast, seed) for row in rows]
+    pictures = _drawn(jobs, workers or os.cpu_count() or 1, anatomy or load_anatomy())
     table = []
     with (
         replacing(path) as temporary,
         tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar,
     ):
-        for row, content in zip(rows, _drawn(jobs, workers or os.cpu_count() or 1), strict=True):
+        for row, content in zip(rows, pictures, strict=True):
             member = f"images/{row['image']}"
             info = tarfile.TarInfo(member)
             info.size = len(content)
@@ -67,23 +70,33 @@ def draw_archive(
     return pd.DataFrame(table, columns=["image", "member", "bytes", "sha256"])
 
 
-def _drawn(jobs: list[Any], workers: int) -> Iterator[bytes]:
-    """Yield the PNGs in the order of the jobs; processes share one copy of the anatomy."""
-    with tempfile.TemporaryDirectory() as folder, _progress() as progress:
+def _drawn(jobs: list[Any], workers: int, anatomy: Anatomy) -> Iterator[bytes]:
+    """Yield the PNGs in the order of the jobs, with a progress bar."""
+    with _progress() as progress:
         bar = progress.add_task("phantoms", total=len(jobs))
+        for content in _mapped(jobs, min(workers, len(jobs)), anatomy):
+            progress.advance(bar)
+            yield content
+
+
+def _mapped(jobs: list[Any], workers: int, anatomy: Anatomy) -> Iterator[bytes]:
+    """Draw here, or in processes that share one copy of the anatomy through a file."""
+    if workers <= 1:
+        _state["anatomy"] = anatomy
+        yield from map(_draw, jobs)
+        return
+    with tempfile.TemporaryDirectory() as folder:
         layers = Path(folder) / "layers.npy"
-        np.save(layers, load_anatomy().layers)
-        workers = min(workers, len(jobs) or 1)
+        np.save(layers, anatomy.layers)
+        shared = (layers, anatomy.poses)
         with ProcessPoolExecutor(
-            workers, mp_context=get_context("spawn"), initializer=_open, initargs=(layers,)
+            workers, get_context("spawn"), initializer=_open, initargs=shared
         ) as pool:
-            for content in pool.map(_draw, jobs, chunksize=CHUNK):
-                progress.advance(bar)
-                yield content
+            yield from pool.map(_draw, jobs, chunksize=CHUNK)
 
 
-def _open(layers: Path) -> None:
-    _state["anatomy"] = Anatomy(np.load(layers, mmap_mode="r"))
+def _open(layers: Path, poses: tuple[Pose, ...]) -> None:
+    _state["anatomy"] = Anatomy(np.load(layers, mmap_mode="r"), poses)
 
 
 def _draw(job: tuple[dict[str, Any], list[Box], float, int]) -> bytes:

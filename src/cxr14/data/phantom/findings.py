@@ -6,9 +6,10 @@ from typing import Final
 import numpy as np
 
 from cxr14.data.phantom import lungs, pleura
-from cxr14.data.phantom.anatomy import Floats
+from cxr14.data.phantom.ct import Floats
 from cxr14.data.phantom.opacities import OPACITIES, Place, patch
-from cxr14.data.phantom.scene import CENTRE, HEART_BOX, SIZE, Scene, Shape, generator
+from cxr14.data.phantom.patient import Shape, generator
+from cxr14.data.phantom.scene import CENTRE, HEART_BOX, SIZE, Scene
 from cxr14.findings import FINDINGS
 
 Box = tuple[str, float, float, float, float]
@@ -83,7 +84,8 @@ def added_density(
         rng = generator(seed, "finding", finding, record["image"])
         places = _places(boxes, finding)
         if finding in OPACITIES:
-            for place in places or _choose(scene, finding, rng):
+            chance = generator(seed, "place", finding, record["patient"])  # follow-ups agree
+            for place in places or _choose(scene, finding, chance):
                 at = patch(scene, place)
                 if at is not None:
                     out[at.rows, at.columns] += OPACITIES[finding](at, rng)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cxr14.data.phantom.anatomy import Floats
+from cxr14.data.phantom.ct import Floats
 from cxr14.data.phantom.opacities import smooth
 from cxr14.data.phantom.scene import COLUMN, ROW, SIZE, Scene
 from cxr14.data.phantom.texture import blobs, strands

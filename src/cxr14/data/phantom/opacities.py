@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from cxr14.data.phantom.anatomy import Floats
+from cxr14.data.phantom.ct import Floats
 from cxr14.data.phantom.scene import SIZE, Scene
 from cxr14.data.phantom.texture import blobs, strands
 

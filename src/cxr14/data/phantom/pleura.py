@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cxr14.data.phantom.anatomy import Floats
+from cxr14.data.phantom.ct import Floats
 from cxr14.data.phantom.opacities import MARGIN_PX, Place, smooth
 from cxr14.data.phantom.scene import COLUMN, ROW, SIZE, Scene
 from cxr14.data.phantom.texture import blobs
@@ -15,7 +15,7 @@ def effusion(scene: Scene, place: Place | None, rng: np.random.Generator) -> Flo
         top, bottom, medial, lateral = scene.extent(side)
         across = np.clip((COLUMN - medial) / (lateral - medial or 1), 0, 1)
         if place is None:
-            reach = rng.uniform(0.1, 0.55) * (bottom - top)
+            reach = rng.uniform(0.3, 0.65) * (bottom - top)
             level = bottom - reach * (0.5 + 0.5 * across**2)
         else:
             level = place[1] + place[3] * (0.5 - 0.45 * across**2)

@@ -8,9 +8,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from cxr14.data.phantom.anatomy import Anatomy, Floats
+from cxr14.data.phantom.anatomy import Anatomy
+from cxr14.data.phantom.ct import Floats
 from cxr14.data.phantom.findings import Box, added_density, reshape
-from cxr14.data.phantom.scene import SIZE, Look, build_scene, generator, patient_traits
+from cxr14.data.phantom.patient import Look, generator, patient_traits
+from cxr14.data.phantom.scene import SIZE, build_scene
 
 PICTURE: Final = 1024  # px per side, as the shipped radiographs
 

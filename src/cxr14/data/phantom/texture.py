@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 from scipy import ndimage
 
-from cxr14.data.phantom.anatomy import Floats
+from cxr14.data.phantom.ct import Floats
 
 PERIOD: Final = 512
 

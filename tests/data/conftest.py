@@ -1,0 +1,20 @@
+"""The packaged NIH tables, read once."""
+
+import gzip
+
+import pandas as pd
+import pytest
+
+from cxr14.data.packaged import packaged_file
+from cxr14.data.raw import BOX_TABLE, IMAGE_TABLE
+from cxr14.data.records import read_boxes, read_images
+
+
+@pytest.fixture(scope="session")
+def tables(tmp_path_factory) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """All 112,120 records and all 984 boxes. Do not change them: they are shared."""
+    folder = tmp_path_factory.mktemp("tables")
+    for name in (IMAGE_TABLE, BOX_TABLE):
+        packed = packaged_file("torchxrayvision", f"torchxrayvision/data/{name}.gz")
+        (folder / name).write_bytes(gzip.decompress(packed.read_bytes()))
+    return read_images(folder / IMAGE_TABLE), read_boxes(folder / BOX_TABLE)

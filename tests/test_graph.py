@@ -1,0 +1,117 @@
+"""dvc.yaml: its deps cover the code, its params cover the keys, and it runs."""
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cxr14.params.data import DataParams
+from cxr14.params.evaluate import EvaluateParams
+from cxr14.params.localize import LocalizeParams
+from cxr14.params.loss import LossParams
+from cxr14.params.model import ModelParams
+from cxr14.params.preprocess import PreprocessParams
+from cxr14.params.split import SplitParams
+from cxr14.params.train import TrainParams
+from tests.imports import needed_files
+
+ROOT = Path(__file__).resolve().parents[1]
+STAGES: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+PYFUNC = "src/cxr14/tracking/pyfunc_model.py"  # loaded by its path, not imported
+
+
+def script_of(stage: dict[str, Any]) -> Path:
+    """The file that a stage's command runs."""
+    match = re.search(r"python -m stages\.(\w+)", stage["cmd"])
+    assert match, stage["cmd"]
+    return Path("stages") / f"{match[1]}.py"
+
+
+def missing_deps(name: str, root: Path = ROOT) -> set[str]:
+    """Files that a stage needs and does not declare."""
+    stage = STAGES[name]
+    needed = needed_files(script_of(stage), root)
+    if name == "register":
+        needed |= needed_files(Path(PYFUNC), root)
+    return needed - set(stage["deps"])
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_every_module_that_a_stage_imports_is_in_its_deps(name: str) -> None:
+    assert missing_deps(name) == set()
+
+
+def test_a_dep_that_is_taken_out_is_found_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    deps = [dep for dep in STAGES["train"]["deps"] if not dep.endswith("training/losses.py")]
+    monkeypatch.setitem(STAGES["train"], "deps", deps)
+    assert missing_deps("train") == {"src/cxr14/training/losses.py"}
+
+
+def test_an_import_inside_a_function_is_found_too(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "stages", tmp_path / "stages")
+    script = tmp_path / "stages" / "baseline.py"
+    script.write_text(script.read_text() + "\ndef late() -> None:\n    import cxr14.report.page\n")
+    assert "src/cxr14/report/page.py" in missing_deps("baseline", tmp_path)
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_no_dep_names_code_that_the_stage_does_not_need(name: str) -> None:
+    stage = STAGES[name]
+    needed = needed_files(script_of(stage)) | (
+        needed_files(Path(PYFUNC)) if name == "register" else set()
+    )
+    assert {dep for dep in stage["deps"] if dep.endswith(".py")} <= needed
+
+
+BLOCKS = {
+    "data": DataParams,
+    "split": SplitParams,
+    "preprocess": PreprocessParams,
+    "model": ModelParams,
+    "loss": LossParams,
+    "train": TrainParams,
+    "evaluate": EvaluateParams,
+    "localize": LocalizeParams,
+}
+NEUTRAL = {"preprocess.workers", "preprocess.engine"}
+"""Keys that never change a byte, and so never make a stage stale."""
+
+
+def leaves(values: Any, prefix: str) -> set[str]:
+    """Dotted names of all keys, without the entries of train.overrides."""
+    if not isinstance(values, dict) or prefix == "train.overrides":
+        return {prefix}
+    return set().union(*(leaves(value, f"{prefix}.{key}") for key, value in values.items()))
+
+
+def test_every_key_of_params_yaml_is_in_the_params_of_a_stage() -> None:
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    assert set(params) == set(BLOCKS)
+    keys = set().union(*(leaves(values, block) for block, values in params.items())) - NEUTRAL
+    declared = {param for stage in STAGES.values() for param in stage.get("params", [])}
+    declared |= {"train.overrides"} if "train.overrides.${item.backbone}" in declared else set()
+    assert {
+        key for key in keys if not any(f"{key}.".startswith(f"{d}.") for d in declared)
+    } == set()
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_declares_the_params_of_the_blocks_that_it_reads(name: str) -> None:
+    needed = needed_files(script_of(STAGES[name]))
+    read = {Path(file).stem for file in needed if file.startswith("src/cxr14/params/")}
+    declared = {param.split(".")[0] for param in STAGES[name].get("params", [])}
+    assert read & set(BLOCKS) == declared
+
+
+def test_the_words_of_the_train_block_are_all_watched_by_train() -> None:
+    watched = set(STAGES["train"]["params"])
+    own = {f"train.{key}" for key in TrainParams.model_fields} - {
+        "train.backbones",
+        "train.overrides",
+    }
+    assert own <= watched
+    assert "train.overrides.${item.backbone}" in watched

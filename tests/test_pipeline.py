@@ -1,0 +1,148 @@
+"""The whole graph at a tiny scale, in a clone of its own, by the commands that people use."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from cxr14.findings import CLASSES
+
+ROOT = Path(__file__).resolve().parents[1]
+BACKBONES = ["alexnet", "googlenet"]
+
+
+def run(folder: Path, *command: str) -> str:
+    """Run a command in the clone; its output, or the output as the reason of the failure."""
+    environment = {name: value for name, value in os.environ.items() if name != "DVC_ROOT"}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def shrink_params(path: Path) -> None:
+    """Make params.yaml small: sixty phantoms, two backbones, one epoch."""
+    params = yaml.safe_load(path.read_text())
+    params["data"]["phantom"]["images"] = 60
+    params["preprocess"]["size"] = 128
+    params["train"] |= {"backbones": BACKBONES, "input_size": 64, "epochs": 1}
+    params["train"]["overrides"] = {"alexnet": {"epochs": 2}, "googlenet": {}}
+    path.write_text(yaml.safe_dump(params, sort_keys=False))
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A repository of the files as they are here, committed, run once."""
+    folder = tmp_path_factory.mktemp("clone")
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout.split("\n")  # fmt: skip
+    for name in filter(None, listed):
+        if (ROOT / name).is_file() and not name.startswith(("metrics/", "plots/", "dvc.lock")):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, folder / name)
+    shrink_params(folder / "params.yaml")
+    run(folder, "git", "init", "--quiet")
+    run(folder, "git", "config", "user.email", "tests@example.org")
+    run(folder, "git", "config", "user.name", "tests")
+    commit(folder, "start")
+    run(folder, "dvc", "repro")
+    commit(folder, "results")
+    yield folder
+    shutil.rmtree(folder)
+
+
+def commit(folder: Path, message: str) -> None:
+    run(folder, "git", "add", "--all")
+    run(folder, "git", "commit", "--quiet", "--message", message)
+
+
+def stale(folder: Path) -> set[str]:
+    """The stages that `dvc repro` would run, those after them not counted."""
+    return set(json.loads(run(folder, "dvc", "status", "--json")))
+
+
+def test_every_artifact_of_the_contract_is_there(clone: Path) -> None:
+    for backbone in BACKBONES:
+        table = pd.read_parquet(clone / "predictions" / f"{backbone}.parquet")
+        assert set(table.split) == {"val", "test"}
+        assert [f"probability {name}" for name in CLASSES] == list(table.columns[-15:])
+        assert (clone / "models" / backbone / "weights.safetensors").exists()
+        assert (clone / "evaluation" / backbone / "decision.json").exists()
+        assert (clone / "localization" / backbone / "detections.parquet").exists()
+        history = pd.read_csv(clone / "plots" / "train" / f"{backbone}.csv")
+        assert list(history.epoch) == ([1, 2] if backbone == "alexnet" else [1])
+    split = pd.read_parquet(clone / "data" / "split" / "split.parquet")
+    assert len(split) == 112_120
+    assert (split.groupby("patient").split.nunique() == 1).all()
+
+
+def test_the_summary_has_numbers_for_every_backbone_and_says_phantom(clone: Path) -> None:
+    summary = json.loads((clone / "metrics" / "summary.json").read_text())
+    assert {*BACKBONES, "baseline", "phantom", "official_split"} == set(summary)
+    assert summary["phantom"] == 1
+    assert all(0 <= summary[name]["test_macro_auroc"] <= 1 for name in BACKBONES)
+    page = (clone / "report" / "index.html").read_text()
+    assert "say nothing about patients" in page
+    assert "http" not in page.replace("http://www.w3.org", "")
+
+
+def test_a_second_repro_has_nothing_to_do(clone: Path) -> None:
+    assert "up to date" in run(clone, "dvc", "repro")
+    assert stale(clone) == set()
+
+
+def test_another_loss_makes_training_stale_and_nothing_before_it(clone: Path) -> None:
+    params = clone / "params.yaml"
+    before = params.read_text()
+    params.write_text(before.replace("weighting: batch", "weighting: none"))
+    assert stale(clone) == {f"train@{name}" for name in BACKBONES}
+    params.write_text(before.replace("googlenet: {}", "googlenet: {epochs: 3}"))
+    assert stale(clone) == {"train@googlenet"}
+    params.write_text(before)
+
+
+def test_an_edit_of_the_report_makes_the_report_stale_alone(clone: Path) -> None:
+    page = clone / "src" / "cxr14" / "report" / "page.py"
+    before = page.read_text()
+    page.write_text(before + "\n")
+    assert stale(clone) == {"report"}
+    page.write_text(before)
+
+
+def test_an_edit_of_a_saliency_method_never_retrains(clone: Path) -> None:
+    saliency = clone / "src" / "cxr14" / "localization" / "saliency.py"
+    before = saliency.read_text()
+    saliency.write_text(before + "\n")
+    assert stale(clone) == {f"localize-iobb@{name}" for name in BACKBONES}
+    saliency.write_text(before)
+
+
+def test_an_experiment_in_a_temporary_workspace_reaches_the_same_store(clone: Path) -> None:
+    run(clone, "dvc", "exp", "run", "--temp", "--name", "unweighted", "-S", "loss.weighting=none")
+    assert run(clone, "git", "status", "--porcelain") == ""
+    count = "import mlflow, cxr14.tracking.store as s; c, e = s.connect(); print(len(c.search_runs([e])))"
+    assert run(clone, sys.executable, "-c", count).split()[-1] == "4"
+    changes = run(clone, "dvc", "exp", "diff", "HEAD", "unweighted", "--json")
+    assert json.loads(changes)["params"]["params.yaml"] == {
+        "loss.weighting": {"old": "batch", "new": "none"}
+    }
+
+
+def test_the_same_inputs_give_the_same_weights(clone: Path) -> None:
+    weights = clone / "models" / "alexnet" / "weights.safetensors"
+    before = weights.read_bytes()
+    run(clone, sys.executable, "-m", "stages.train", "--backbone", "alexnet")
+    assert weights.read_bytes() == before
+    assert run(clone, "git", "status", "--porcelain") == ""
