@@ -6,7 +6,9 @@ the folder, relative to the images' base), member (path inside it), bytes and sh
 
 import hashlib
 import tarfile
+import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
@@ -23,10 +25,24 @@ def find_containers(base: Path) -> list[str]:
     return [*archives, *([""] if loose else [])]
 
 
+@contextmanager
+def _opened(path: Path) -> Iterator[tarfile.TarFile]:
+    """Open an archive; one that breaks off, or is none, ends in a sentence."""
+    try:
+        with tarfile.open(path) as archive:
+            yield archive
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+        raise ValueError(f"{path}: not a whole archive ({error}); fetch it again") from None
+
+
 def iterate_container(base: Path, container: str) -> Iterator[tuple[str, bytes]]:
-    """Yield (member, content) of every PNG in an archive, or loose in the folder if ''."""
+    """Yield (member, content) of every PNG in an archive, or loose in the folder if ''.
+
+    Raises:
+        ValueError: the archive is broken.
+    """
     if container:
-        with tarfile.open(base / container) as archive:
+        with _opened(base / container) as archive:
             for member in archive:
                 file = archive.extractfile(member) if member.isfile() else None
                 if file and member.name.lower().endswith(".png"):
@@ -44,6 +60,7 @@ def read_members(base: Path, container: str, members: list[str]) -> Iterator[tup
 
     Raises:
         FileNotFoundError: the archive, or some of the members, are not there any more.
+        ValueError: the archive is broken.
     """
     wanted = set(members)
     if not container:
@@ -52,7 +69,7 @@ def read_members(base: Path, container: str, members: list[str]) -> Iterator[tup
                 wanted.discard(member)
                 yield member, (base / member).read_bytes()
     elif (base / container).is_file():
-        with tarfile.open(base / container) as archive:
+        with _opened(base / container) as archive:
             for entry in archive:
                 if entry.name in wanted and (file := archive.extractfile(entry)):
                     wanted.discard(entry.name)

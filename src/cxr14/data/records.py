@@ -114,15 +114,16 @@ def read_boxes(path: str | Path) -> pd.DataFrame:
     ).astype(dict.fromkeys(BOX_COLUMNS[2:], float))
     for row, name in enumerate(table.finding):
         try:
-            table.loc[row, "finding"] = canonical(name)
+            table.loc[row, "finding"] = canonical(str(name))
         except ValueError as error:
             raise ValueError(f"{path}, row {row + 2}: {error}") from None
-    empty = np.flatnonzero((table.width <= 0) | (table.height <= 0) | ~table.finding.isin(BOXED))
+    sound = (table.width > 0) & (table.height > 0) & table.x.notna() & table.y.notna()
+    empty = np.flatnonzero(~(sound & table.finding.isin(BOXED)))
     if len(empty):
         row = int(empty[0])
         raise ValueError(
-            f"{path}, row {row + 2}: {table.loc[row].to_dict()}; a box needs a width and height "
-            f"above 0 and one of {', '.join(BOXED)}"
+            f"{path}, row {row + 2}: {table.loc[row].to_dict()}; a box needs a place, a width and "
+            f"height above 0 and one of {', '.join(BOXED)}"
         )
     return table.sort_values(list(BOX_COLUMNS[:4]), ignore_index=True)
 

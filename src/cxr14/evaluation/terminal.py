@@ -31,7 +31,8 @@ def findings_table(backbone: str, metrics: dict[str, Any], reasons: dict[str, st
     if metrics["phantom"]:
         title += f" ({PHANTOM_NOTE})"
     missing = [f"no threshold for {name}: {reason}" for name, reason in reasons.items()]
-    table = Table(title=title, box=SIMPLE, caption="\n".join([_headline(metrics), *missing]))
+    table = Table(title=title, box=SIMPLE, pad_edge=False, collapse_padding=True)
+    table.caption = "\n".join([_headline(metrics), *missing])
     table.add_column("finding", no_wrap=True)
     for heading in ("pos.", *HEADINGS.values()):
         table.add_column(heading, justify="right", no_wrap=True)

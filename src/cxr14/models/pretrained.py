@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.error import URLError
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.hub import download_url_to_file, get_dir
@@ -81,7 +82,7 @@ def load_own(network: Network, path: Path) -> None:
     """
     try:
         network.load_state_dict(load_file(path))
-    except RuntimeError as error:
+    except (RuntimeError, SafetensorError) as error:
         lines = str(error).splitlines()
         raise ValueError(
             f"model.weights: {path} does not fit: {lines[min(1, len(lines) - 1)]}"

@@ -60,7 +60,10 @@ def load_model(folder: str | Path) -> tuple[Network, dict[str, Any]]:
         raise ValueError(
             f"{folder / DESCRIPTION}: not of format {FORMAT} with our {len(CLASSES)} classes"
         )
-    network = Network(description["backbone"], **description["head"])
+    if sha256(folder / WEIGHTS) != description.get("weights_sha256"):
+        raise ValueError(f"{folder / WEIGHTS} is not the file that {DESCRIPTION} describes")
+    with torch.random.fork_rng(devices=[]):  # the initial weights, to be replaced
+        network = Network(description["backbone"], **description["head"])
     weights = load_file(folder / WEIGHTS)
     try:
         network.load_state_dict(weights)

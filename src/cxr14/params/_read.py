@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 class Block(BaseModel):
     """A block of params.yaml: unknown keys are refused, values are checked, nothing is changed."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 BlockT = TypeVar("BlockT", bound=Block)
@@ -33,7 +33,10 @@ def read_block(name: str, block: type[BlockT], path: str | Path = "params.yaml")
     file = Path(path)
     if not file.exists():
         raise ParamsError(f"{file} does not exist here; run from the root of the repository")
-    content = yaml.safe_load(file.read_text()) or {}
+    try:
+        content = yaml.safe_load(file.read_text()) or {}
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{file} is no YAML: {' '.join(str(error).split())}") from None
     if name not in content:
         raise ParamsError(f"{file}: the block '{name}' is missing")
     return check_block(name, block, content[name], file)

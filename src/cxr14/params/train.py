@@ -46,10 +46,12 @@ class TrainParams(Block):
             listed = ", ".join(self.backbones)
             raise ParamsError(f"backbone {backbone!r} is not in train.backbones: {listed}")
         own = self.overrides.get(backbone) or {}
-        values = self.model_dump()
-        augment = values["augment"] | own.get("augment", {})
-        values |= own | {"augment": augment, "overrides": {}}
-        return check_block(f"train (overrides.{backbone})", TrainParams, values, "params.yaml")
+        where, values = f"train (overrides.{backbone})", self.model_dump()
+        for key in {"backbones", "overrides"} & own.keys():
+            raise ParamsError(f"params.yaml: {where}.{key}: cannot be overridden for a backbone")
+        if isinstance(own.get("augment"), dict):
+            own = own | {"augment": values["augment"] | own["augment"]}
+        return check_block(where, TrainParams, values | own | {"overrides": {}}, "params.yaml")
 
 
 def read() -> TrainParams:

@@ -21,8 +21,12 @@ def interval(value: float | None, low: float | None, high: float | None) -> str:
 def rows(summary: dict[str, Any]) -> list[tuple[str, ...]]:
     """Return one row per backbone, best test AUROC first, the baseline last."""
     groups = {key: value for key, value in summary.items() if isinstance(value, dict)}
-    ordered = sorted(groups.items(), key=lambda item: -(item[1]["test_macro_auroc"] or 0))
-    return [(name, *_cells(own)) for name, own in ordered]
+
+    def place(item: tuple[str, dict[str, Any]]) -> tuple[bool, float]:
+        name, own = item
+        return name == "baseline", -(own.get("test_macro_auroc") or 0)
+
+    return [(name, *_cells(own)) for name, own in sorted(groups.items(), key=place)]
 
 
 HEADER = ("model", "AUROC", "AP", "F1", "No Finding", "boxes >.1", "boxes >.5")

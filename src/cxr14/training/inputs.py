@@ -38,11 +38,17 @@ def read_data() -> Data:
 
     Raises:
         FileNotFoundError: the cache is not there.
-        ValueError: a part has no images with pixels.
+        ValueError: a part has no images with pixels, or the split is of another table.
     """
     images, index = open_cache(CACHE)
     records = pd.read_parquet(RECORDS / "images.parquet")
-    records["split"] = pd.read_parquet(SPLIT / "split.parquet").split.to_numpy()
+    split = pd.read_parquet(SPLIT / "split.parquet")
+    if split.image.tolist() != records.image.tolist():
+        raise ValueError(
+            f"{SPLIT}/split.parquet does not list the images of {RECORDS}/images.parquet in their "
+            f"order; make both anew with `dvc repro --force patient-split`"
+        )
+    records["split"] = split.split.to_numpy()
     visible = records[records.has_pixels]
     parts: list[tuple[Images, Labels]] = []
     for part in ("train", "val"):

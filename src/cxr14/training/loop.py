@@ -98,7 +98,7 @@ def train(
         on_step: called after each step, for a progress bar.
 
     Raises:
-        ValueError: the loss is no longer finite, or no finding can be scored on validation.
+        ValueError: loss or scores are no longer finite, or no finding can be scored on validation.
     """
     network.to(compute.device).to(memory_format=compute.memory_format)
     optimizer = make_optimizer(network, recipe.optimizer, recipe.learning_rate, recipe.weight_decay)
@@ -124,6 +124,9 @@ def train(
         if not np.isfinite(mean_loss):
             raise ValueError(f"the loss is {mean_loss} in epoch {epoch}; lower train.learning_rate")
         score = validate(network, val_part, recipe, compute)
+        if not np.isfinite(score):
+            reason = "the validation scores are not finite"
+            raise ValueError(f"{reason} in epoch {epoch}; lower train.learning_rate")
         history.append(
             {
                 "epoch": epoch,

@@ -25,7 +25,7 @@ LUNGS: Final = {
     "Fibrosis": lungs.fibrosis,
 }
 SIZES_MM: Final = {
-    "Nodule": ((12, 28), (0.9, 1.1)),
+    "Nodule": ((14, 30), (0.9, 1.1)),
     "Mass": ((36, 72), (0.75, 1.3)),
     "Infiltration": ((55, 110), (0.8, 1.7)),
     "Consolidation": ((55, 100), (0.8, 1.5)),
@@ -50,9 +50,9 @@ def reshape(
         if finding == "Cardiomegaly":
             _widen(shape, _places(boxes, finding), contrast, rng)
         elif finding == "Emphysema":
-            shape.zoom[1] /= 1 + contrast * rng.uniform(0.03, 0.1)
-            shape.raised = [raised - contrast * rng.uniform(10, 24) for raised in shape.raised]
-            shape.heart[0] /= 1 + contrast * rng.uniform(0.08, 0.2)
+            shape.zoom[1] /= 1 + contrast * rng.uniform(0.0, 0.06)
+            shape.raised = [raised - contrast * rng.uniform(4, 14) for raised in shape.raised]
+            shape.heart[0] /= 1 + contrast * rng.uniform(0.02, 0.12)
         elif finding in ("Atelectasis", "Fibrosis"):
             side = int(rng.random() < 0.5)
             shape.raised[side] += contrast * rng.uniform(6, 26)
@@ -71,7 +71,7 @@ def _widen(
             for axis in (0, 1)
         ]
     else:
-        shape.heart[0] *= 1 + contrast * rng.uniform(0.16, 0.42)
+        shape.heart[0] *= 1 + contrast * rng.uniform(0.13, 0.36)
         shape.heart[1] *= 1 + contrast * rng.uniform(0.0, 0.15)
 
 
@@ -107,7 +107,7 @@ def _places(boxes: Sequence[Box], finding: str) -> list[Place]:
 
 def _choose(scene: Scene, finding: str, rng: np.random.Generator) -> list[Place]:
     """Choose boxes for a finding whose place nobody drew: somewhere in the lungs."""
-    count = int(rng.integers(1, 4)) if finding in ("Nodule", "Infiltration") else 1
+    count = int(rng.integers(1, 5)) if finding in ("Nodule", "Infiltration") else 1
     widths, ratios = SIZES_MM[finding]
     out: list[Place] = []
     for _ in range(count):
@@ -129,8 +129,8 @@ def _midline(scene: Scene, rng: np.random.Generator) -> tuple[float, float]:
 
 def _in_lungs(scene: Scene, finding: str, rng: np.random.Generator) -> tuple[float, float]:
     """Choose a random point of the lungs' projection; plates of atelectasis lie low."""
-    small = np.clip(scene.lungs[::8, ::8], 0, 90).astype(np.float64)
-    small[small < 35] = 0
+    small = np.clip(scene.lungs[::8, ::8], 0, 110).astype(np.float64)
+    small[small < 75] = 0  # where little lung lies, liver or heart would hide it
     if finding == "Atelectasis":
         rows = np.arange(small.shape[0]) / small.shape[0]
         small *= (rows[:, None] > 0.4) + 0.02

@@ -12,9 +12,9 @@ FRAME = (SIZE, SIZE)
 
 def edema(scene: Scene, rng: np.random.Generator) -> Floats:
     """Draw haze around both hila, fuller vessels, short septal lines near the bases."""
-    out = rng.uniform(0.5, 1.2) * scene.marks
+    out = rng.uniform(0.4, 0.9) * scene.marks
     septa = strands(rng, FRAME, 2.0, 9.0)
-    dense = rng.uniform(20, 36)
+    dense = rng.uniform(13, 25)
     for side in ("right", "left"):
         top, bottom, medial, lateral = scene.extent(side)
         across = (COLUMN - medial) / (lateral - medial or 1)
@@ -23,15 +23,15 @@ def edema(scene: Scene, rng: np.random.Generator) -> Floats:
         haze = np.exp(-(((across - 0.28) / 0.38) ** 2) - ((down - 0.52) / 0.28) ** 2)
         haze *= np.clip(0.85 + 0.3 * blobs(rng, FRAME, 9.0), 0.2, None)
         base = smooth((across - 0.45) / 0.3) * smooth((down - 0.45) / 0.25)
-        out = out + lung * (dense * haze + 9 * base * septa)
+        out = out + lung * (dense * haze + 12 * base * septa)
     return np.asarray(out)
 
 
 def emphysema(scene: Scene, rng: np.random.Generator) -> Floats:
     """Thin the lung tissue: darker, vessels pruned, a few thin-walled bullae."""
-    pruned = rng.uniform(0.6, 1.0) * scene.marks * smooth(1.1 + 0.4 * blobs(rng, FRAME, 40.0))
-    out = -rng.uniform(0.05, 0.09) * scene.lungs - pruned
-    for _ in range(int(rng.integers(2, 7))):
+    pruned = rng.uniform(0.6, 0.95) * scene.marks * smooth(1.1 + 0.4 * blobs(rng, FRAME, 40.0))
+    out = -rng.uniform(0.015, 0.05) * scene.lungs - pruned
+    for _ in range(int(rng.integers(3, 9))):
         side = "right" if rng.random() < 0.5 else "left"
         top, bottom, medial, lateral = scene.extent(side)
         x = medial + (lateral - medial) * rng.uniform(0.3, 0.85)
@@ -39,7 +39,7 @@ def emphysema(scene: Scene, rng: np.random.Generator) -> Floats:
         radius = np.hypot(COLUMN - x, ROW - y) / (rng.uniform(8, 22) / scene.mm)
         inside = smooth((1 - radius) / 0.15) * np.clip(scene.side(side) / 40, 0, 1)
         wall = np.exp(-(((radius - 1) / 0.1) ** 2)) * np.clip(scene.side(side) / 40, 0, 1)
-        out = out + 2.5 * wall - 5 * inside
+        out = out + 3 * wall - 5 * inside
     return np.asarray(out)
 
 

@@ -79,7 +79,7 @@ def nodule(at: Patch, rng: np.random.Generator) -> Floats:
     """Draw a small dense ball: the chord of a sphere, now and then calcified."""
     radius_mm = min(at.shape) / 2 * at.mm
     chord = np.sqrt(np.clip(1 - at.u**2 - at.v**2, 0, None))
-    dense = np.clip(2.4 * radius_mm, 22, 40) * rng.uniform(0.8, 1.5)
+    dense = np.clip(3.0 * radius_mm, 28, 46) * rng.uniform(0.8, 1.5)
     return np.asarray(dense * chord**1.5 * at.window(0.12))
 
 
@@ -91,7 +91,7 @@ def mass(at: Patch, rng: np.random.Generator) -> Floats:
         size = rng.uniform(0.5, 0.66)
         chord = 1 - ((at.u - cu) ** 2 + (at.v - cv) ** 2) / size**2
         out = np.maximum(out, size * np.sqrt(np.clip(chord, 0, None)))
-    dense = np.clip(1.2 * min(at.shape) / 2 * at.mm, 20, 42) * rng.uniform(0.8, 1.3)
+    dense = np.clip(1.4 * min(at.shape) / 2 * at.mm, 26, 48) * rng.uniform(0.8, 1.3)
     return np.asarray(dense * 1.4 * out * at.window(0.1))
 
 
@@ -99,7 +99,7 @@ def infiltration(at: Patch, rng: np.random.Generator) -> Floats:
     """Draw a mild, ill-defined, patchy and streaky cloud."""
     cloud = np.clip(0.45 + 0.6 * blobs(rng, at.shape, 7.0), 0, 1.6)
     streaks = strands(rng, at.shape, 3.0, 4.0)
-    dense = rng.uniform(13, 24) * cloud + rng.uniform(6, 11) * streaks
+    dense = rng.uniform(16, 28) * cloud + rng.uniform(9, 16) * streaks
     return np.asarray(dense * at.blob(rng, 0.15) * _in_lung(at))
 
 
@@ -120,14 +120,14 @@ def pneumonia(at: Patch, rng: np.random.Generator) -> Floats:
 
 def atelectasis(at: Patch, rng: np.random.Generator) -> Floats:
     """Draw one to three plates seen on edge, over a slightly denser bed."""
-    out = rng.uniform(6, 14) * at.blob(rng, 0.2)
+    out = rng.uniform(9, 18) * at.blob(rng, 0.2)
     count = int(rng.integers(1, 4))
     height_mm = at.shape[0] * at.mm
     for middle in np.linspace(-0.5, 0.5, count) if count > 1 else [rng.uniform(-0.3, 0.3)]:
         slope, bend = rng.uniform(-0.3, 0.3), rng.uniform(-0.2, 0.2)
         line = middle + slope * at.u + bend * at.u**2
-        thick = np.clip(rng.uniform(3, 6) / height_mm, 0.03, 0.3)
-        out = out + rng.uniform(18, 30) * np.exp(-(((at.v - line) / thick) ** 2))
+        thick = np.clip(rng.uniform(4, 8) / height_mm, 0.03, 0.3)
+        out = out + rng.uniform(24, 40) * np.exp(-(((at.v - line) / thick) ** 2))
     return np.asarray(out * at.window(0.3) * _in_lung(at))
 
 

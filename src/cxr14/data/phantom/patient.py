@@ -85,10 +85,10 @@ def _look(patient: np.random.Generator, image: np.random.Generator, portable: bo
         soft=float(patient.normal(1.0, 0.08)),
         bone=float(patient.normal(1.0, 0.12)),
         vessels=float(patient.normal(1.0, 0.12)),
-        marks=1.7 * float(np.exp(patient.normal(0, 0.2) + image.normal(0, 0.12))),
+        marks=1.7 * float(np.exp(patient.normal(0, 0.3) + image.normal(0, 0.12))),
         breast_mm=float(patient.uniform(4, 32)),
         noise=float(image.uniform(1.2, 2.6)) * (1.5 if portable else 1.0),
-        exposure=float(image.normal(0, 0.06)),
-        window=float(np.exp(image.normal(0, 0.12))) * (1.1 if portable else 1.0),
+        exposure=float(image.normal(0, 0.09)),
+        window=float(np.exp(image.normal(0, 0.17))) * (1.1 if portable else 1.0),
         detail=float(patient.uniform(0.3, 1.1)),
     )

@@ -59,7 +59,7 @@ def pleural_thickening(scene: Scene, place: Place | None, rng: np.random.Generat
         wide = rng.uniform(8, 17) / scene.mm * (1 + 0.35 * blobs(rng, (SIZE, SIZE), 14.0))
         outer = smooth((across - 0.25 - 0.3 * np.clip(down, 0, 1)) / 0.2)
         band = smooth(1.25 - scene.depth_px(side) / np.clip(wide, 3, None)) * (scene.side(side) > 2)
-        out += rng.uniform(24, 40) * band * stretch * outer
+        out += rng.uniform(30, 48) * band * stretch * outer
     return np.asarray(out * _window(place))
 
 

@@ -1,0 +1,69 @@
+"""What a source leaves for the next stages."""
+
+import pandas as pd
+import pytest
+
+from cxr14.data.raw import BOX_TABLE, FACTS, IMAGE_TABLE, LISTS, MANIFEST
+from cxr14.data.sources import write_folder
+from cxr14.files import read_json
+from tests.data.pictures import some_pngs, write_loose
+
+PNGS = some_pngs(3)
+TABLE = "header\n" + "".join(
+    f"{name},Mass,0,{n},058Y,F,PA,1024,1024,0.1,0.1,\n" for n, name in enumerate(list(PNGS)[:2])
+) + "00000077_000.png,Mass,0,77,058Y,F,PA,1024,1024,0.1,0.1,\n"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with a table of its own that misses one picture and has a row too many."""
+    write_loose(tmp_path / "mine" / "images", PNGS)
+    (tmp_path / "mine" / "Data_Entry_2017.csv").write_text(TABLE)
+    return tmp_path / "mine"
+
+
+def describe(folder, tmp_path):
+    return write_folder(tmp_path / "tables", tmp_path / "images", folder, "mine")
+
+
+def test_a_folder_brings_its_own_table_and_every_mismatch_is_counted(folder, tmp_path):
+    counts = describe(folder, tmp_path)
+    assert counts == {"images": 2, "images_in_no_table": 1, "rows_without_image": 1}
+    tables = tmp_path / "tables"
+    assert (tables / IMAGE_TABLE).read_text() == TABLE
+    manifest = pd.read_csv(tables / MANIFEST, keep_default_na=False)
+    assert manifest.image.tolist() == list(PNGS)[:2]
+    assert manifest.container.tolist() == ["", ""]
+    facts = read_json(tables / FACTS)
+    assert facts == {"source": "folder", "phantom": False, "base": "mine", **counts}
+    assert list((tmp_path / "images").iterdir()) == []
+    assert not any((tables / name).exists() for name in LISTS)
+
+
+def test_what_a_folder_lacks_comes_from_the_packaged_tables(folder, tmp_path):
+    describe(folder, tmp_path)
+    assert len((tmp_path / "tables" / BOX_TABLE).read_text().splitlines()) == 985
+
+
+def test_official_lists_come_along_and_go_again(folder, tmp_path):
+    for name in LISTS:
+        (folder / name).write_text("\n".join(PNGS))
+    describe(folder, tmp_path)
+    assert (tmp_path / "tables" / LISTS[1]).read_text().split() == list(PNGS)
+    for name in LISTS:
+        (folder / name).unlink()
+    describe(folder, tmp_path)
+    assert not any((tmp_path / "tables" / name).exists() for name in LISTS)
+
+
+def test_one_official_list_without_the_other_is_refused(folder, tmp_path):
+    (folder / LISTS[0]).write_text("a.png")
+    with pytest.raises(ValueError, match=rf"has {LISTS[0]} but not the other"):
+        describe(folder, tmp_path)
+
+
+def test_pictures_that_no_table_knows_are_refused(tmp_path):
+    write_loose(tmp_path / "mine", {"holiday.png": PNGS["00000001_000.png"]})
+    (tmp_path / "mine" / IMAGE_TABLE).write_text(TABLE)
+    with pytest.raises(ValueError, match=rf"none of 1 images is in {IMAGE_TABLE}, first holiday"):
+        describe(tmp_path / "mine", tmp_path)

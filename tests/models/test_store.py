@@ -1,0 +1,103 @@
+"""A model on disk."""
+
+import shutil
+
+import pytest
+import torch
+
+from cxr14.files import read_json, sha256, write_json
+from cxr14.findings import CLASSES
+from cxr14.models.network import build_network
+from cxr14.models.store import DESCRIPTION, WEIGHTS, load_model, save_model, state_copy
+
+HEAD = {"transition_channels": 8, "pooling": "lse", "lse_r": 5.0}
+FACTS = {"backbone": "googlenet", "input_size": 64, "head": HEAD, "phantom": True}
+
+
+@pytest.fixture(scope="module")
+def network():
+    return build_network("googlenet", **HEAD, seed=1)
+
+
+@pytest.fixture(scope="module")
+def saved(network, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "googlenet"
+    save_model(folder, network, FACTS)
+    return folder
+
+
+@pytest.fixture
+def folder(saved, tmp_path):
+    """A copy of the saved model that a test may spoil."""
+    return shutil.copytree(saved, tmp_path / "googlenet")
+
+
+def rewrite(folder, **changes):
+    write_json(folder / DESCRIPTION, read_json(folder / DESCRIPTION) | changes)
+
+
+def test_a_saved_model_comes_back_with_the_same_weights_and_facts(saved, network):
+    loaded, description = load_model(saved)
+    images = torch.rand(2, 3, 64, 64)
+    with torch.inference_mode():
+        assert torch.equal(loaded(images), network.eval()(images))
+    assert not loaded.training
+    assert (loaded.pooling, loaded.head.lse_r) == ("lse", 5.0)
+    assert {name: description[name] for name in FACTS} == FACTS
+    assert description["classes"] == list(CLASSES)
+    assert description["weights_sha256"] == sha256(saved / WEIGHTS)
+    assert list(description) == sorted(description)
+
+
+def test_saving_twice_gives_the_same_bytes(saved, network, tmp_path):
+    save_model(tmp_path, network, FACTS)
+    for name in (WEIGHTS, DESCRIPTION):
+        assert (tmp_path / name).read_bytes() == (saved / name).read_bytes()
+
+
+def test_loading_leaves_the_global_random_state_alone(saved):
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    load_model(saved)
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_another_architecture_names_the_mismatch(folder):
+    rewrite(folder, backbone="densenet121")
+    with pytest.raises(ValueError, match=r"does not fit densenet121: Missing key.*features\.0"):
+        load_model(folder)
+
+
+def test_another_head_names_the_mismatch(folder):
+    rewrite(folder, head=HEAD | {"transition_channels": 9})
+    with pytest.raises(ValueError, match=r"does not fit googlenet: size mismatch for head"):
+        load_model(folder)
+
+
+def test_weights_that_are_not_the_described_ones_are_refused(folder):
+    """Weights of the same shape from another run used to load without a word."""
+    rewrite(folder, weights_sha256="0" * 64)
+    with pytest.raises(ValueError, match=r"weights\.safetensors is not the file .*model\.json"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("change", [{"format": 2}, {"classes": [*CLASSES[:-1], "Normal"]}])
+def test_a_foreign_format_or_other_classes_are_refused(folder, change):
+    rewrite(folder, **change)
+    with pytest.raises(ValueError, match="not of format 1 with our 15 classes"):
+        load_model(folder)
+
+
+def test_a_missing_model_says_what_makes_it(tmp_path):
+    with pytest.raises(FileNotFoundError, match="dvc repro train@alexnet"):
+        load_model(tmp_path / "alexnet")
+
+
+def test_a_copy_of_the_weights_is_not_changed_by_later_steps():
+    layer = torch.nn.Linear(2, 1)
+    copy = state_copy(layer)
+    before = copy["weight"].clone()
+    with torch.no_grad():
+        layer.weight.add_(1)
+    assert torch.equal(copy["weight"], before)

@@ -1,0 +1,155 @@
+"""What a training run reads."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from cxr14.data.cache import ARRAY, INDEX
+from cxr14.files import write_json, write_npy, write_parquet
+from cxr14.findings import FINDINGS, LABEL_COLUMNS
+from cxr14.models.network import build_network
+from cxr14.models.store import WEIGHTS, save_model
+from cxr14.training.inputs import (
+    CACHE,
+    PRETRAINED,
+    RECORDS,
+    SPLIT,
+    Data,
+    check_size,
+    check_trainable,
+    hash_inputs,
+    read_data,
+    starting_network,
+)
+
+PARTS = ["train", "val", "test", "train", "val", "test", "train"]
+NAMES = [f"{letter}.png" for letter in "abcdefg"]
+HEAD = {"transition_channels": 8, "pooling": "avg", "lse_r": 10.0}
+
+
+def write_records(parts=PARTS, has_pixels=(True,) * 6 + (False,)):
+    """Image n has the n-th finding; the last of them has no pixels."""
+    records = pd.DataFrame(np.eye(7, 15, dtype=np.uint8), columns=list(LABEL_COLUMNS))
+    records.insert(0, "image", NAMES)
+    write_parquet(RECORDS / "images.parquet", records.assign(has_pixels=has_pixels))
+    split = pd.DataFrame({"image": NAMES, "patient": range(7), "split": parts})
+    write_parquet(SPLIT / "split.parquet", split)
+
+
+def write_cache(names):
+    """Every picture is filled with the place of its name in the alphabet."""
+    grey = [NAMES.index(name) for name in names]
+    write_npy(CACHE / ARRAY, np.broadcast_to(np.uint8(grey)[:, None, None], (len(grey), 4, 4)))
+    write_parquet(CACHE / INDEX, pd.DataFrame({"row": range(len(names)), "image": names}))
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path, monkeypatch):
+    """A project whose cache is in another order than its table."""
+    monkeypatch.chdir(tmp_path)
+    write_records()
+    write_cache(NAMES[5::-1])
+    write_json(PRETRAINED / "googlenet" / "source.json", {"weights": "none"})
+
+
+def test_images_and_labels_of_train_and_val_belong_together():
+    data = read_data()
+    assert data.train_images.dtype == np.uint8
+    assert data.train_images[:, 0, 0].tolist() == [0, 3]
+    assert data.train_labels.argmax(axis=1).tolist() == [0, 3]
+    assert data.val_images[:, 0, 0].tolist() == [1, 4]
+    assert data.val_labels.argmax(axis=1).tolist() == [1, 4]
+    assert data.train_labels.shape == (2, 15)
+
+
+def test_the_test_part_is_not_read():
+    """Its pictures may even be gone from the cache."""
+    expected = read_data()
+    write_cache(["e.png", "b.png", "d.png", "a.png"])
+    found = read_data()
+    for name, array in vars(expected).items():
+        assert (getattr(found, name) == array).all()
+
+
+def test_a_split_of_another_table_is_refused():
+    """Rows of the two files used to be joined by their number alone."""
+    split = pd.read_parquet(SPLIT / "split.parquet")
+    write_parquet(SPLIT / "split.parquet", split[::-1])
+    with pytest.raises(ValueError, match=r"split\.parquet does not list the images of"):
+        read_data()
+
+
+@pytest.mark.parametrize("part", ["train", "val"])
+def test_a_part_without_pixels_is_refused(part):
+    write_records(has_pixels=[own != part for own in PARTS[:6]] + [False])
+    with pytest.raises(ValueError, match=f"no image of the {part} part has pixels"):
+        read_data()
+
+
+def test_a_training_size_above_the_cached_one_is_refused_with_both():
+    check_size(4, read_data())
+    with pytest.raises(ValueError, match=r"train\.input_size is 5, but the cache holds 4 px; rai"):
+        check_size(5, read_data())
+
+
+def test_findings_without_both_labels_are_warned_of_and_named():
+    labels = np.float32(np.random.default_rng(1).random((50, 15)) < 0.5)
+    assert check_trainable(labels) == []
+    labels[:, 2], labels[:, 13] = 0, 1
+    with pytest.warns(UserWarning, match="for want of examples: Effusion, Hernia"):
+        assert check_trainable(labels) == ["Effusion", "Hernia"]
+
+
+def test_training_is_refused_if_no_finding_can_be_learned():
+    labels = np.zeros((4, 15), np.float32)
+    labels[:2, 14] = 1  # No Finding alone is not enough
+    with pytest.raises(ValueError, match="no finding has both positives and negatives"):
+        check_trainable(labels)
+    assert len(FINDINGS) == 14
+
+
+def same(first, second) -> bool:
+    pairs = zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    return all(torch.equal(*pair) for pair in pairs)
+
+
+def test_training_starts_from_the_seed_where_no_weights_are_wanted():
+    start = starting_network("googlenet", HEAD, seed=7)
+    assert same(start, build_network("googlenet", **HEAD, seed=7))
+
+
+def test_training_starts_from_own_weights_where_they_are_wanted(tmp_path):
+    own = build_network("googlenet", **HEAD, seed=8)
+    save_model("models/googlenet", own, {})
+    folder = PRETRAINED / "googlenet"
+    (tmp_path / "models" / "googlenet" / WEIGHTS).rename(folder / WEIGHTS)
+    write_json(folder / "source.json", {"weights": "models/mine.safetensors"})
+    assert same(starting_network("googlenet", HEAD, seed=7), own)
+
+
+def test_the_hash_of_every_input_changes_with_it():
+    before = hash_inputs("googlenet")
+    assert set(before) == {
+        "data/cache/images.npy",
+        "data/cache/index.parquet",
+        "data/records/images.parquet",
+        "data/split/split.parquet",
+        "data/pretrained/googlenet/source.json",
+    }
+    assert hash_inputs("googlenet") == before
+    write_cache(NAMES[:6])
+    after = hash_inputs("googlenet")
+    assert {name for name in before if before[name] != after[name]} == {
+        "data/cache/images.npy",
+        "data/cache/index.parquet",
+    }
+
+
+def test_data_is_the_two_parts_that_training_sees():
+    assert set(Data.__dataclass_fields__) == {
+        "train_images",
+        "train_labels",
+        "val_images",
+        "val_labels",
+    }
