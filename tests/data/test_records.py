@@ -118,7 +118,9 @@ def test_boxes_are_read_when_rows_end_in_empty_fields_too(tmp_path):
     assert len(boxes(tmp_path, "a.png,Mass,5,6,7,8,,,")) == 1
 
 
-@pytest.mark.parametrize("row", ["a.png,Mass,5,6,0,8", "a.png,Hernia,5,6,7,8", "a.png,Mass,5,6,,8", "a.png,Mass,,6,7,8"])
+@pytest.mark.parametrize(
+    "row", ["a.png,Mass,5,6,0,8", "a.png,Hernia,5,6,7,8", "a.png,Mass,5,6,,8", "a.png,Mass,,6,7,8"]
+)
 def test_a_box_without_place_or_area_or_of_an_unboxed_finding_names_its_row(tmp_path, row):
     """Empty cells used to pass, for NaN is not at most 0."""
     with pytest.raises(ValueError, match=r"boxes\.csv, row 3: .*a box needs"):

@@ -9,9 +9,13 @@ from cxr14.files import read_json
 from tests.data.pictures import some_pngs, write_loose
 
 PNGS = some_pngs(3)
-TABLE = "header\n" + "".join(
-    f"{name},Mass,0,{n},058Y,F,PA,1024,1024,0.1,0.1,\n" for n, name in enumerate(list(PNGS)[:2])
-) + "00000077_000.png,Mass,0,77,058Y,F,PA,1024,1024,0.1,0.1,\n"
+TABLE = (
+    "header\n"
+    + "".join(
+        f"{name},Mass,0,{n},058Y,F,PA,1024,1024,0.1,0.1,\n" for n, name in enumerate(list(PNGS)[:2])
+    )
+    + "00000077_000.png,Mass,0,77,058Y,F,PA,1024,1024,0.1,0.1,\n"
+)
 
 
 @pytest.fixture

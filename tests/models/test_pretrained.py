@@ -1,6 +1,7 @@
 """Starting weights."""
 
 import hashlib
+from pathlib import Path
 from types import SimpleNamespace
 from urllib.error import URLError
 
@@ -30,7 +31,9 @@ def build(backbone):
 @pytest.mark.parametrize(
     "error", [URLError("no network"), TimeoutError("too slow"), RuntimeError("invalid hash")]
 )
-def test_a_failed_download_names_the_file_its_place_and_the_way_without(tmp_path, checkpoints, error):
+def test_a_failed_download_names_the_file_its_place_and_the_way_without(
+    tmp_path, checkpoints, error
+):
     def fetch(url, path, prefix):
         raise error
 
@@ -49,8 +52,7 @@ def test_a_file_of_another_content_is_refused_and_not_kept(tmp_path):
 
     def fetch(url, path, prefix):
         asked.append((url, prefix))
-        with open(path, "wb") as file:
-            file.write(b"something else")
+        Path(path).write_bytes(b"something else")
 
     with pytest.raises(ValueError, match=rf"{DENSENET}: SHA-256 .* does not start with a639ec97"):
         fetch_imagenet("densenet121", tmp_path / "out" / "weights.pth", fetch)
@@ -65,7 +67,9 @@ def test_a_spoilt_copy_in_torchs_own_folder_is_refused(tmp_path, checkpoints):
         fetch_imagenet("densenet121", tmp_path / "weights.pth")
 
 
-def test_the_copy_in_torchs_own_folder_is_used_without_a_download(tmp_path, checkpoints, monkeypatch):
+def test_the_copy_in_torchs_own_folder_is_used_without_a_download(
+    tmp_path, checkpoints, monkeypatch
+):
     """No file with a published hash is at hand, so the published name is replaced."""
     content = b"weights"
     name = f"net-{hashlib.sha256(content).hexdigest()[:8]}.pth"
@@ -140,7 +144,9 @@ def test_own_weights_are_copied_and_loaded_with_the_head(tmp_path):
 @pytest.mark.parametrize("name", ["none.safetensors", "mine.pth"])
 def test_own_weights_that_are_no_safetensors_file_are_refused(tmp_path, name):
     (tmp_path / "mine.pth").write_bytes(b"x")
-    with pytest.raises(ValueError, match=r"model\.weights: .* allowed: none, imagenet, or the path"):
+    with pytest.raises(
+        ValueError, match=r"model\.weights: .* allowed: none, imagenet, or the path"
+    ):
         copy_own(tmp_path / name, tmp_path / "weights.safetensors")
 
 

@@ -1,5 +1,6 @@
 """Metrics as the other stages write them, by their own code."""
 
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,7 @@ def evaluated(auroc: float | None) -> dict[str, Any]:
         "findings_scored": 13,
         "no_finding": {"auroc": 0.66},
         "validation": {"macro_auroc": 0.77},
-        "findings": {name: {"auroc": auroc} for name in FINDINGS}
-        | {"Hernia": {"auroc": None}},
+        "findings": {name: {"auroc": auroc} for name in FINDINGS} | {"Hernia": {"auroc": None}},
     }
 
 
@@ -36,7 +36,7 @@ def metrics() -> dict[str, dict[str, Any]]:
     )
     boxes = measure(pairs, overlaps, [0.1, 0.5], [0.1], [60], np.random.default_rng(1))
     return {
-        "alexnet": {"evaluate": evaluated(0.72), "localize": boxes},
+        "alexnet": {"evaluate": evaluated(0.72), "localize": deepcopy(boxes)},
         "resnet50": {"evaluate": evaluated(0.81), "localize": boxes},
     }
 

@@ -36,7 +36,7 @@ class Reader(HTMLParser):
 
 @pytest.fixture
 def png(tmp_path):
-    path = tmp_path / "Mass_&_\"Nodule\".png"
+    path = tmp_path / 'Mass_&_"Nodule".png'
     Image.new("L", (4, 4)).save(path)
     return path
 

@@ -24,9 +24,11 @@ def test_the_frame_has_one_place_for_the_plots(frame):
 
 def test_nothing_is_loaded_from_outside(frame):
     text = frame.read_text()
-    assert re.findall(r"<(?:script|img|iframe)\b[^>]*\bsrc\s*=", text) == []
-    assert re.findall(r"<link\b", text) == []
-    assert text.count("<script") == text.count("</script>") == 1
+    assert text.count("</script>") == 1
+    assert re.findall(r"<script[^>]*\bsrc\s*=", text) == []
+    around = re.sub(r"<script.*</script>", "", text, flags=re.DOTALL)
+    assert len(around) < 500
+    assert re.findall(r"https?:|\bsrc\s*=|<link\b", around) == []
 
 
 def test_the_bundle_brings_what_the_plots_call(frame):
@@ -36,8 +38,8 @@ def test_the_bundle_brings_what_the_plots_call(frame):
 def test_dvc_fills_the_frame_without_adding_a_reference(frame, tmp_path):
     points = [{"step": 0, "y": 1.0, "rev": "workspace"}, {"step": 1, "y": 2.0, "rev": "workspace"}]
     renderer = VegaRenderer(points, "loss.csv", x="step", y="y")
-    render_html([renderer], tmp_path / "index.html", template_path=frame)
+    render_html([renderer], tmp_path / "index.html", html_template=frame)
     page = (tmp_path / "index.html").read_text()
-    assert "vegaEmbed('#plot_loss_csv'" in page
+    assert "vegaEmbed('#loss_csv'" in page
     assert "{plot_divs}" not in page
     assert re.findall(r"<script[^>]*\bsrc\s*=", page) == []

@@ -27,7 +27,9 @@ def test_asking_for_a_gpu_where_there_is_none_is_refused():
         choose("cuda", "auto", "alexnet")
 
 
-@pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)]
+)
 def test_the_precision_asked_for_is_that_of_the_forward_pass(precision, dtype):
     compute = choose("cpu", precision, "alexnet")
     with compute.autocast():

@@ -120,7 +120,9 @@ class Spoilt(nn.Sequential):
 
 def test_scores_that_are_no_numbers_stop_with_one_sentence():
     """Such an epoch used to be kept as the best, and model.json could not be written."""
-    with pytest.raises(ValueError, match=r"^the validation scores are not finite in epoch 1; lower"):
+    with pytest.raises(
+        ValueError, match=r"^the validation scores are not finite in epoch 1; lower"
+    ):
         fit(Spoilt(*tiny()))
 
 
@@ -134,9 +136,7 @@ def test_validation_takes_images_of_the_cache_size_and_any_batch():
     large = np.random.default_rng(1).integers(0, 256, (50, 16, 16), dtype=np.uint8)
     labels = np.float32(np.random.default_rng(2).random((50, 15)) < 0.5)
     val = load_part(large, labels, 16, "cpu")
-    scores = {
-        validate(tiny(), val, replace(RECIPE, batch_size=size), CPU) for size in (2, 5, 50)
-    }
+    scores = {validate(tiny(), val, replace(RECIPE, batch_size=size), CPU) for size in (2, 5, 50)}
     assert len(scores) == 1
 
 

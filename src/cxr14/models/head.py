@@ -20,7 +20,7 @@ def pool(maps: Tensor, pooling: str, lse_r: float) -> Tensor:
     Raises:
         ValueError: an unknown pooling.
     """
-    flat = maps.flatten(2)  # (B, C, h·w)
+    flat = maps.flatten(2).float()  # (B, C, h·w); bf16 would lose the digits of r·x
     if pooling == "avg":
         return flat.mean(2)
     if pooling == "max":

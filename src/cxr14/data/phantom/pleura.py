@@ -56,10 +56,12 @@ def pleural_thickening(scene: Scene, place: Place | None, rng: np.random.Generat
         stretch = smooth((down - begin) / 0.12) * smooth(
             (begin + rng.uniform(0.35, 0.6) - down) / 0.12
         )
-        wide = rng.uniform(8, 17) / scene.mm * (1 + 0.35 * blobs(rng, (SIZE, SIZE), 14.0))
+        wide = rng.uniform(10, 20) / scene.mm * (1 + 0.35 * blobs(rng, (SIZE, SIZE), 14.0))
         outer = smooth((across - 0.25 - 0.3 * np.clip(down, 0, 1)) / 0.2)
-        band = smooth(1.25 - scene.depth_px(side) / np.clip(wide, 3, None)) * (scene.side(side) > 2)
-        out += rng.uniform(30, 48) * band * stretch * outer
+        band = smooth(1.25 - scene.depth_px(side) / np.clip(wide, 3, None)) * smooth(
+            scene.side(side) / 18
+        )
+        out += rng.uniform(34, 54) * band * stretch * outer
     return np.asarray(out * _window(place))
 
 
