@@ -71,7 +71,7 @@ def _widen(
             for axis in (0, 1)
         ]
     else:
-        shape.heart[0] *= 1 + contrast * rng.uniform(0.13, 0.36)
+        shape.heart[0] *= 1 + contrast * rng.uniform(0.2, 0.42)
         shape.heart[1] *= 1 + contrast * rng.uniform(0.0, 0.15)
 
 

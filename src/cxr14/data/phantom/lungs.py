@@ -12,9 +12,9 @@ FRAME = (SIZE, SIZE)
 
 def edema(scene: Scene, rng: np.random.Generator) -> Floats:
     """Draw haze around both hila, fuller vessels, short septal lines near the bases."""
-    out = rng.uniform(0.4, 0.9) * scene.marks
+    out = rng.uniform(0.5, 1.1) * scene.marks
     septa = strands(rng, FRAME, 2.0, 9.0)
-    dense = rng.uniform(13, 25)
+    dense = rng.uniform(7, 17)
     for side in ("right", "left"):
         top, bottom, medial, lateral = scene.extent(side)
         across = (COLUMN - medial) / (lateral - medial or 1)
@@ -23,7 +23,7 @@ def edema(scene: Scene, rng: np.random.Generator) -> Floats:
         haze = np.exp(-(((across - 0.28) / 0.38) ** 2) - ((down - 0.52) / 0.28) ** 2)
         haze *= np.clip(0.85 + 0.3 * blobs(rng, FRAME, 9.0), 0.2, None)
         base = smooth((across - 0.45) / 0.3) * smooth((down - 0.45) / 0.25)
-        out = out + lung * (dense * haze + 12 * base * septa)
+        out = out + lung * (dense * haze + 18 * base * septa)
     return np.asarray(out)
 
 

@@ -79,7 +79,7 @@ def nodule(at: Patch, rng: np.random.Generator) -> Floats:
     """Draw a small dense ball: the chord of a sphere, now and then calcified."""
     radius_mm = min(at.shape) / 2 * at.mm
     chord = np.sqrt(np.clip(1 - at.u**2 - at.v**2, 0, None))
-    dense = np.clip(3.0 * radius_mm, 28, 46) * rng.uniform(0.8, 1.5)
+    dense = np.clip(4.8 * radius_mm, 45, 74) * rng.uniform(0.8, 1.4)
     return np.asarray(dense * chord**1.5 * at.window(0.12))
 
 
@@ -92,7 +92,7 @@ def mass(at: Patch, rng: np.random.Generator) -> Floats:
         chord = 1 - ((at.u - cu) ** 2 + (at.v - cv) ** 2) / size**2
         out = np.maximum(out, size * np.sqrt(np.clip(chord, 0, None)))
     dense = np.clip(1.4 * min(at.shape) / 2 * at.mm, 26, 48) * rng.uniform(0.8, 1.3)
-    return np.asarray(dense * 1.4 * out * at.window(0.1))
+    return np.asarray(dense * 2.7 * out * at.window(0.1))
 
 
 def infiltration(at: Patch, rng: np.random.Generator) -> Floats:
@@ -108,7 +108,7 @@ def consolidation(at: Patch, rng: np.random.Generator) -> Floats:
     bronchi = np.clip(at.marks / 7, 0, 1)
     body = smooth(at.blob(rng, 0.22) * 1.5)
     even = 1 + 0.08 * blobs(rng, at.shape, 5.0) - 0.8 * bronchi
-    return np.asarray(rng.uniform(28, 44) * body * even * _in_lung(at))
+    return np.asarray(rng.uniform(46, 66) * body * even * _in_lung(at))
 
 
 def pneumonia(at: Patch, rng: np.random.Generator) -> Floats:
@@ -126,8 +126,8 @@ def atelectasis(at: Patch, rng: np.random.Generator) -> Floats:
     for middle in np.linspace(-0.5, 0.5, count) if count > 1 else [rng.uniform(-0.3, 0.3)]:
         slope, bend = rng.uniform(-0.3, 0.3), rng.uniform(-0.2, 0.2)
         line = middle + slope * at.u + bend * at.u**2
-        thick = np.clip(rng.uniform(4, 8) / height_mm, 0.03, 0.3)
-        out = out + rng.uniform(24, 40) * np.exp(-(((at.v - line) / thick) ** 2))
+        thick = np.clip(rng.uniform(6, 11) / height_mm, 0.05, 0.4)
+        out = out + rng.uniform(28, 46) * np.exp(-(((at.v - line) / thick) ** 2))
     return np.asarray(out * at.window(0.3) * _in_lung(at))
 
 
@@ -139,8 +139,8 @@ def hernia(at: Patch, rng: np.random.Generator) -> Floats:
     inside = smooth((0.9 - radius) / 0.3)
     wall = np.exp(-(((radius - 0.74) / 0.13) ** 2))
     below = smooth((at.v - level) / 0.2)
-    body = inside * (rng.uniform(18, 28) * below - rng.uniform(8, 20) * (1 - below))
-    return np.asarray((body + rng.uniform(9, 15) * wall) * at.window(0.08))
+    body = inside * (rng.uniform(36, 54) * below - rng.uniform(24, 40) * (1 - below))
+    return np.asarray((body + rng.uniform(20, 32) * wall) * at.window(0.08))
 
 
 def _in_lung(at: Patch) -> Floats:

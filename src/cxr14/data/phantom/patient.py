@@ -67,13 +67,13 @@ def patient_traits(record: Mapping[str, object], seed: int) -> tuple[Shape, Look
 
 def _shape(patient: np.random.Generator, image: np.random.Generator, portable: bool) -> Shape:
     wobble = patient.normal(0, 6.5, (2, 6, 6)) + image.normal(0, 1.2, (2, 6, 6))
-    zoom = 0.89 * patient.normal(1, 0.04) * image.normal(1, 0.025) * (1.03 if portable else 1.0)
+    zoom = 0.89 * patient.normal(1, 0.05) * image.normal(1, 0.035) * (1.03 if portable else 1.0)
     tall = patient.normal(1, 0.06) * image.normal(1, 0.03) * (0.92 if portable else 1.0)
     width = patient.normal(1.0, 0.09) * image.normal(1, 0.02) * (1.06 if portable else 1.0)
     return Shape(
         zoom=[zoom, zoom / tall],
-        shift=[float(v) for v in image.normal(0, (9, 8)) + patient.normal(0, (3, 5))],
-        turn=float(image.normal(0, 2.5 if portable else 1.2)),
+        shift=[float(v) for v in image.normal(0, (17, 15)) + patient.normal(0, (3, 5))],
+        turn=float(image.normal(0, 3.5 if portable else 2.5)),
         wobble=wobble,
         raised=[float(v) for v in patient.normal(0, 8, 2) + image.normal(0, 3, 2)],
         heart=[float(width), float(patient.normal(1, 0.06))],
@@ -88,7 +88,7 @@ def _look(patient: np.random.Generator, image: np.random.Generator, portable: bo
         marks=1.7 * float(np.exp(patient.normal(0, 0.3) + image.normal(0, 0.12))),
         breast_mm=float(patient.uniform(4, 32)),
         noise=float(image.uniform(1.2, 2.6)) * (1.5 if portable else 1.0),
-        exposure=float(image.normal(0, 0.09)),
-        window=float(np.exp(image.normal(0, 0.17))) * (1.1 if portable else 1.0),
+        exposure=float(image.normal(0, 0.11)),
+        window=float(np.exp(image.normal(0, 0.2))) * (1.1 if portable else 1.0),
         detail=float(patient.uniform(0.3, 1.1)),
     )
