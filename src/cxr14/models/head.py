@@ -20,7 +20,9 @@ def pool(maps: Tensor, pooling: str, lse_r: float) -> Tensor:
     Raises:
         ValueError: an unknown pooling.
     """
-    flat = maps.flatten(2).float()  # (B, C, h·w); bf16 would lose the digits of r·x
+    flat = maps.flatten(2)  # (B, C, h·w)
+    if flat.dtype == torch.bfloat16:
+        flat = flat.float()  # the digits of r·x would be lost
     if pooling == "avg":
         return flat.mean(2)
     if pooling == "max":
