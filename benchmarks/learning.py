@@ -20,9 +20,9 @@ from sklearn.preprocessing import StandardScaler
 
 from cxr14.data.cache import open_cache, rows_of
 from cxr14.data.records import label_matrix
-from cxr14.evaluation.classification import auroc
 from cxr14.files import read_json
 from cxr14.findings import FINDINGS
+from cxr14.ranking import auroc
 
 SIDE = 16
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)

@@ -21,6 +21,7 @@ from cxr14.files import write_json
 from cxr14.params import train
 from cxr14.tracking.artifacts import find_trained
 from cxr14.tracking.registry import Registered, register
+from cxr14.wording import PHANTOM_NOTE
 from stages import run
 
 OUT = Path("registry/registered.json")
@@ -46,7 +47,7 @@ def entry(one: Registered) -> dict[str, str | bool]:
 def table(registered: list[Registered]) -> Table:
     """Lay out the registered models, one per row."""
     phantom = any(one.trained.model["phantom"] for one in registered)
-    caption = "phantom radiographs: says nothing about patients" if phantom else None
+    caption = PHANTOM_NOTE if phantom else None
     shown = Table("backbone", "version", "val AUROC", "run", title="MLflow", caption=caption)
     for one in registered:
         score = "not scored" if one.trained.score < 0 else f"{one.trained.score:.4f}"

@@ -94,7 +94,7 @@ def test_the_summary_has_numbers_for_every_backbone_and_says_phantom(clone: Path
     assert summary["phantom"] == 1
     assert all(0 <= summary[name]["test_macro_auroc"] <= 1 for name in BACKBONES)
     page = (clone / "report" / "index.html").read_text()
-    assert "say nothing about patients" in page
+    assert "says nothing about patients" in page
     assert "http" not in page.replace("http://www.w3.org", "")
 
 

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from cxr14.evaluation.bootstrap import macro_auroc_interval, patient_weights, weighted_aurocs
-from cxr14.evaluation.classification import macro_auroc
+from cxr14.ranking import macro_auroc
 
 
 @pytest.fixture

@@ -10,14 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from cxr14.evaluation.classification import (
-    auroc,
-    average_precision,
-    decision_scores,
-    finding_scores,
-    macro_auroc,
-    tallies,
-)
+from cxr14.evaluation.classification import average_precision, decision_scores, finding_scores
+from cxr14.ranking import auroc, macro_auroc, tallies
 
 LABELS = np.array([1, 0, 1, 0])
 SCORES = np.array([0.9, 0.8, 0.8, 0.1])

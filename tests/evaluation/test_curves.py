@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from cxr14.evaluation.classification import auroc
 from cxr14.evaluation.curves import curve_tables, precision_recall_points, roc_points
+from cxr14.ranking import auroc
 
 
 def test_few_points_are_all_kept():

@@ -7,7 +7,8 @@ from rich.console import Console
 
 from cxr14.files import write_metrics
 from cxr14.report.summary import caution, read_metrics, summarise
-from cxr14.report.terminal import HEADER, interval, number, rows, table
+from cxr14.report.terminal import HEADER, interval, rows, table
+from cxr14.wording import shown
 
 PHANTOM = {"source": "phantom", "phantom": True, "official_split": False}
 
@@ -48,7 +49,7 @@ def test_a_backbone_that_was_not_judged_yet_is_named_with_the_remedy(metrics, tm
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        (PHANTOM, "say nothing about patients"),
+        (PHANTOM, "says nothing about patients"),
         ({"source": "nih", "phantom": False, "official_split": True}, "Source nih, the official"),
         ({"source": "folder", "phantom": False, "official_split": False}, "a split of our own"),
     ],
@@ -85,7 +86,7 @@ def test_the_table_can_be_printed_with_its_caution(metrics, baseline):
         console.print(table(summarise(metrics, baseline, PHANTOM), caution(PHANTOM)))
     printed = captured.get()
     assert "resnet50" in printed
-    assert "say nothing about patients" in printed
+    assert "says nothing about patients" in printed
 
 
 @pytest.mark.parametrize(
@@ -93,7 +94,7 @@ def test_the_table_can_be_printed_with_its_caution(metrics, baseline):
     [(0.8125, ".812"), (1.0, "1.000"), (0.0, ".000"), (-0.5, "-0.500"), (None, "–")],
 )
 def test_scores_are_printed_as_in_the_literature(value, text):
-    assert number(value) == text
+    assert shown(value) == text
 
 
 def test_an_interval_stands_behind_its_score():

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from cxr14.evaluation.classification import Array, Counts, Floats, scorable
 from cxr14.findings import FINDINGS
+from cxr14.ranking import Array, Counts, Floats, scorable
 
 RESAMPLES = 1000
 SEED = 14

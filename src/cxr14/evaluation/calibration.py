@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.special import expit
 
-from cxr14.evaluation.classification import Array, Floats, scorable
+from cxr14.ranking import Array, Floats, scorable
 
 ROUNDS = 100
 DIGITS = 6  # more would record the order of a machine's additions

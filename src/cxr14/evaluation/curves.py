@@ -4,8 +4,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cxr14.evaluation.classification import Array, Floats, scorable, tallies
 from cxr14.findings import CLASSES
+from cxr14.ranking import Array, Floats, scorable, tallies
 
 POINTS = 200
 

@@ -6,9 +6,10 @@ import numpy as np
 
 from cxr14.evaluation.bootstrap import macro_auroc_interval
 from cxr14.evaluation.calibration import platt
-from cxr14.evaluation.classification import Array, finding_scores, macro_auroc, mean_over_scored
+from cxr14.evaluation.classification import finding_scores
 from cxr14.evaluation.thresholds import highest_f1, why_none
 from cxr14.findings import CLASSES, FINDINGS, NO_FINDING
+from cxr14.ranking import Array, macro_auroc, mean_over_scored
 
 
 def decide(backbone: str, labels: Array, logits: Array, probabilities: Array) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from rich.box import SIMPLE
 from rich.table import Table
 
 from cxr14.findings import FINDINGS, NO_FINDING
+from cxr14.wording import PHANTOM_NOTE, shown
 
-PHANTOM_NOTE = "phantom radiographs: says nothing about patients"
 HEADINGS: Final = {
     "auroc": "AUROC",
     "average_precision": "AP",
@@ -41,11 +41,6 @@ def findings_table(backbone: str, metrics: dict[str, Any], reasons: dict[str, st
     table.add_section()
     table.add_row(*_row(NO_FINDING, metrics["no_finding"]))
     return table
-
-
-def shown(value: float | None, digits: int = 3) -> str:
-    """Write a number ≥ 0 without its leading zero, or a dash for null."""
-    return "–" if value is None else f"{value:.{digits}f}".removeprefix("0")
 
 
 def _row(name: str, scores: dict[str, Any]) -> list[str]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cxr14.evaluation.classification import Array, scorable, tallies
+from cxr14.ranking import Array, scorable, tallies
 
 
 def highest_f1(labels: Array, probabilities: Array) -> float | None:

@@ -14,9 +14,9 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
-from cxr14.evaluation.terminal import PHANTOM_NOTE
 from cxr14.files import replacing
 from cxr14.localization.overlap import Boxes
+from cxr14.wording import PHANTOM_NOTE
 
 COLUMNS = 4
 BEST_AND_WORST = 4

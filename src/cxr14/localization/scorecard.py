@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxr14.evaluation.classification import mean_over_scored
 from cxr14.localization.detect import listed_findings
 from cxr14.localization.scoring import accuracy, key, mean_accuracy_interval, pair_hits, score_at
+from cxr14.ranking import mean_over_scored
 
 HEADLINE = (0.1, 0.5)  # T(IoBB) whose mean accuracy stands at the top of the file
 

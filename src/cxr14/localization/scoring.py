@@ -21,8 +21,8 @@ from cxr14.evaluation.bootstrap import (
     patient_weights,
     percentile_interval,
 )
-from cxr14.evaluation.classification import mean_over_scored
 from cxr14.localization.overlap import iobb, iou
+from cxr14.ranking import mean_over_scored
 
 BOX = ["x", "y", "width", "height"]
 PAIR = ["image", "finding"]

@@ -5,8 +5,8 @@ from typing import Any
 from rich.box import SIMPLE
 from rich.table import Table
 
-from cxr14.evaluation.terminal import PHANTOM_NOTE, shown
 from cxr14.localization.scoring import limit_of
+from cxr14.wording import PHANTOM_NOTE, shown
 
 
 def accuracy_table(backbone: str, metrics: dict[str, Any], measure: str) -> Table:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from cxr14.findings import BOXED, FINDINGS
-from cxr14.report.terminal import HEADER, LEGEND, number, rows
+from cxr14.report.terminal import HEADER, LEGEND, rows
+from cxr14.wording import shown
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 2rem auto; padding: 0 1rem;
@@ -38,7 +39,7 @@ def finding_rows(metrics: dict[str, dict[str, Any]]) -> list[tuple[str, ...]]:
     return [
         (
             finding,
-            *(number(own["evaluate"]["findings"][finding]["auroc"]) for own in metrics.values()),
+            *(shown(own["evaluate"]["findings"][finding]["auroc"]) for own in metrics.values()),
         )
         for finding in FINDINGS
     ]
@@ -51,7 +52,7 @@ def box_rows(metrics: dict[str, dict[str, Any]]) -> list[tuple[str, ...]]:
         (
             finding,
             str(first["n"].get(finding, 0)),
-            *(number(_hit_rate(own["localize"], finding)) for own in metrics.values()),
+            *(shown(_hit_rate(own["localize"], finding)) for own in metrics.values()),
         )
         for finding in BOXED
     ]

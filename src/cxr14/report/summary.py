@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from cxr14.files import read_json
+from cxr14.wording import PHANTOM_NOTE
 
 EVALUATED = (
     "macro_auroc",
@@ -72,6 +73,6 @@ def summarise(
 def caution(source: dict[str, Any]) -> str:
     """Return the sentence that has to stand above every table of this source."""
     if source["phantom"]:
-        return "Phantom radiographs: simulated pixels. These figures say nothing about patients."
+        return f"{PHANTOM_NOTE[0].upper()}{PHANTOM_NOTE[1:]}."
     split = "the official split" if source["official_split"] else "a split of our own, by patient"
     return f"Source {source['source']}, {split}; not comparable with figures on another split."

@@ -4,18 +4,12 @@ from typing import Any
 
 from rich.table import Table
 
-
-def number(value: float | None, digits: int = 3) -> str:
-    """Format a score without its leading zero, as the literature prints it; – for null."""
-    if value is None:
-        return "–"
-    text = f"{value:.{digits}f}"
-    return text[1:] if text.startswith("0.") else text
+from cxr14.wording import shown
 
 
 def interval(value: float | None, low: float | None, high: float | None) -> str:
     """Format a score with its 95 % interval."""
-    return number(value) if low is None else f"{number(value)} {number(low)}–{number(high)}"
+    return shown(value) if low is None else f"{shown(value)} {shown(low)}–{shown(high)}"
 
 
 def rows(summary: dict[str, Any]) -> list[tuple[str, ...]]:
@@ -40,11 +34,11 @@ def _cells(own: dict[str, Any]) -> tuple[str, ...]:
     hits = "boxes_mean_accuracy_iobb_t10"
     return (
         interval(*(own.get(f"test_macro_auroc{end}") for end in ("", "_low", "_high"))),
-        number(own.get("test_macro_average_precision")),
-        number(own.get("test_macro_f1")),
-        number(own.get("test_no_finding_auroc")),
+        shown(own.get("test_macro_average_precision")),
+        shown(own.get("test_macro_f1")),
+        shown(own.get("test_no_finding_auroc")),
         interval(*(own.get(f"{hits}{end}") for end in ("", "_low", "_high"))),
-        number(own.get("boxes_mean_accuracy_iobb_t50")),
+        shown(own.get("boxes_mean_accuracy_iobb_t50")),
     )
 
 

@@ -14,6 +14,7 @@ from cxr14.tracking.artifacts import Trained
 from cxr14.tracking.reconcile import reconcile_run
 from cxr14.tracking.runs import GIT_COMMIT, IDENTITY
 from cxr14.tracking.store import connect, lock
+from cxr14.wording import PHANTOM_NOTE
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -24,7 +25,6 @@ CHAMPION = "champion"
 REQUIRED = ("mlflow", "numpy", "pandas", "safetensors", "torch", "torchvision")
 """What the registered model imports; given to MLflow, which otherwise tries to find out."""
 ABOUT = "Fifteen probabilities (fourteen findings and No Finding) for grey uint8 radiographs."
-PHANTOM = "Trained on phantom radiographs: says nothing about patients."
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def _add_version(
     }
     trained.check_weights()
     model_id = _log_model(client, experiment, trained, run_id, tags)
-    about = f"{trained.backbone}. {PHANTOM if trained.model['phantom'] else ''}".strip()
+    about = f"{trained.backbone}. {PHANTOM_NOTE if trained.model['phantom'] else ''}".strip()
     version = client.create_model_version(
         MODEL, f"models:/{model_id}", run_id, tags=tags, description=about, model_id=model_id
     )

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from cxr14.models.inputs import normalise, prepare, resize
 from cxr14.models.store import state_copy
+from cxr14.ranking import macro_auroc
 from cxr14.training.augment import Augment, augment
 from cxr14.training.device import Compute
 from cxr14.training.losses import Loss
 from cxr14.training.optimizer import learning_rate_factor, make_optimizer
-from cxr14.training.selection import macro_auroc
 
 Row = dict[str, float]
 RESIZE_BATCH = 256
