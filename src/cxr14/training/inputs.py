@@ -8,16 +8,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import torch
 
 from cxr14.data.cache import ARRAY, INDEX, open_cache, rows_of
 from cxr14.data.records import label_matrix
 from cxr14.files import read_json, sha256
 from cxr14.findings import FINDINGS
+from cxr14.models.inputs import prepare
 from cxr14.models.network import Network, build_network
 from cxr14.models.pretrained import load_imagenet, load_own
+from cxr14.models.start import balance, normalises
 
 CACHE, RECORDS, SPLIT = Path("data/cache"), Path("data/records"), Path("data/split")
 PRETRAINED = Path("data/pretrained")
+START_IMAGES = 64
 
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.float32]
@@ -88,8 +92,19 @@ def check_trainable(labels: Labels) -> list[str]:
     return lacking
 
 
-def starting_network(backbone: str, head: dict[str, Any], seed: int) -> Network:
-    """Build the network, with the starting weights that the stage `pretrained` left."""
+def starting_network(
+    backbone: str, head: dict[str, Any], seed: int, images: Images, size: int
+) -> Network:
+    """Build the network, with the starting weights that the stage `pretrained` left.
+
+    Args:
+        backbone: name of the backbone.
+        head: transition_channels, pooling, lse_r.
+        seed: of the random weights.
+        images: uint8 (N, S, S), the train part; some of them balance the random weights of a
+            network without normalisation layers (see cxr14.models.start).
+        size: pixels per side at which it will be trained.
+    """
     network = build_network(backbone, **head, seed=seed)
     folder = PRETRAINED / backbone
     weights = read_json(folder / "source.json")["weights"]
@@ -97,6 +112,9 @@ def starting_network(backbone: str, head: dict[str, Any], seed: int) -> Network:
         load_imagenet(network, backbone, folder / "weights.pth")
     elif weights != "none":
         load_own(network, folder / "weights.safetensors")
+    elif not normalises(network.features):
+        spread = np.linspace(0, len(images) - 1, START_IMAGES).astype(np.int64)
+        balance(network.features, prepare(torch.from_numpy(images[spread]), size))
     return network
 
 

@@ -1,6 +1,7 @@
 """One training run from files to files."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -64,42 +65,52 @@ def run_job(
     compute = choose(recipe["device"], recipe["precision"], backbone)
     data = read_data()
     check_size(recipe["input_size"], data)
-    lacking = check_trainable(data.train_labels)
-    inputs = hash_inputs(backbone)
-    source = read_json(RECORDS / "source.json")
-    identity = run_identity(inputs, params, code_hash())
-    shape = {name: head[name] for name in ("transition_channels", "pooling", "lse_r")}
-    network = starting_network(backbone, shape, recipe["seed"])
-    tracker = start(identity, backbone, params, source=source["source"], phantom=source["phantom"])
+    facts = {"backbone": backbone, "params": params, **_facts(backbone, params, data)}
+    start_from = (data.train_images, recipe["input_size"])
+    network = starting_network(backbone, _shape(head), recipe["seed"], *start_from)
+    tracker = start(facts["run_identity"], backbone, params, **_source())
     try:
         trained = _fit(network, data, loss, recipe, compute, tracker, backbone)
     except BaseException:
         tracker.fail()
         raise
     network.load_state_dict(trained.state)
-    description = {
-        "backbone": backbone,
-        "input_size": recipe["input_size"],
-        "head": shape,
-        "source": source["source"],
-        "phantom": source["phantom"],
-        "params": params,
-        "device": compute.device,
-        "precision": compute.precision,
-        "channels_last": compute.channels_last,
-        "epochs": recipe["epochs"],
-        "best_epoch": trained.best_epoch,
-        "validation_macro_auroc": trained.best_score,
-        "untrainable_findings": lacking,
-        "inputs": inputs,
-        "run_identity": identity,
-    }
-    save_model(folder, network, description)
-    _write_history(backbone, trained, data, bool(source["phantom"]))
+    save_model(folder, network, facts | asdict(compute) | _outcome(trained, recipe, head))
+    _write_history(backbone, trained, data)
     tracker.finish(
         {"best_epoch": trained.best_epoch, "best_validation_macro_auroc": trained.best_score}
     )
     return trained.best_score
+
+
+def _shape(head: dict[str, Any]) -> dict[str, Any]:
+    return {name: head[name] for name in ("transition_channels", "pooling", "lse_r")}
+
+
+def _source() -> dict[str, Any]:
+    source = read_json(RECORDS / "source.json")
+    return {name: source[name] for name in ("source", "phantom")}
+
+
+def _facts(backbone: str, params: dict[str, Any], data: Data) -> dict[str, Any]:
+    """Tell what is known before training: inputs, params and code, which are its identity."""
+    inputs = hash_inputs(backbone)
+    return {
+        **_source(),
+        "untrainable_findings": check_trainable(data.train_labels),
+        "inputs": inputs,
+        "run_identity": run_identity(inputs, params, code_hash()),
+    }
+
+
+def _outcome(trained: Trained, recipe: dict[str, Any], head: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "input_size": recipe["input_size"],
+        "head": _shape(head),
+        "epochs": recipe["epochs"],
+        "best_epoch": trained.best_epoch,
+        "validation_macro_auroc": trained.best_score,
+    }
 
 
 def _fit(
@@ -146,11 +157,11 @@ def _progress() -> Progress:
     return Progress(*bar, TextColumn("steps"), TimeRemainingColumn())
 
 
-def _write_history(backbone: str, trained: Trained, data: Data, phantom: bool) -> None:
+def _write_history(backbone: str, trained: Trained, data: Data) -> None:
     write_csv(f"plots/train/{backbone}.csv", pd.DataFrame(trained.history))
     best = trained.history[trained.best_epoch - 1]
     metrics = {
-        "phantom": int(phantom),
+        "phantom": int(_source()["phantom"]),
         "best_epoch": trained.best_epoch,
         "train_loss": best["loss"],
         "train_images": len(data.train_labels),

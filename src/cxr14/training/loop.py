@@ -180,7 +180,7 @@ def batches(count: int, batch_size: int, generator: torch.Generator) -> Iterator
 
 @torch.inference_mode()
 def validate(network: nn.Module, part: Part, recipe: Recipe, compute: Compute) -> float:
-    """Return the macro AUROC of a part.
+    """Return the macro AUROC of a part; NaN if any logit is not finite.
 
     Raises:
         ValueError: no finding has both positives and negatives there.
@@ -192,7 +192,10 @@ def validate(network: nn.Module, part: Part, recipe: Recipe, compute: Compute) -
         with compute.autocast():
             logits = network(inputs.contiguous(memory_format=compute.memory_format))
         scores.append(logits.float().cpu())
-    score, _ = macro_auroc(part.labels.cpu().numpy(), torch.cat(scores).numpy())
+    held = torch.cat(scores).numpy()
+    if not np.isfinite(held).all():
+        return float("nan")  # a ranking of them would look like a score
+    score, _ = macro_auroc(part.labels.cpu().numpy(), held)
     if score is None:
         raise ValueError("no finding has both positives and negatives in the validation part")
     return score
