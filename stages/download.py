@@ -33,6 +33,8 @@ def main(
 ) -> None:
     """Fill data/raw."""
     params = data.read()
+    if catalogue is not None and params.source != "nih":
+        raise ValueError(f"--catalogue is for data.source nih, and it is {params.source}")
     if params.source == "phantom":
         phantom = params.phantom
         counts = write_phantoms(

@@ -249,6 +249,8 @@ def test_a_failure_stops_the_others_and_keeps_what_they_have(server, tmp_path):
         get(server, tmp_path, names=["images_002.tar.gz", NAME])
     assert time.monotonic() - started < 3, "the other file alone takes five seconds"
     assert not (tmp_path / "images_002.tar.gz").exists()
+    part = (tmp_path / "images_002.tar.gz.part").read_bytes()
+    assert part == (CONTENT * 4)[: len(part)]
 
 
 def test_a_second_process_waits_for_the_first(server, tmp_path, capsys):

@@ -257,10 +257,10 @@ def test_real_pictures_too_give_the_same_cache_from_both(nih, tmp_path):
 # --- the stage as a process ---
 
 
-def start_stage(folder, *options):
+def start_stage(folder, *options, source="nih"):
     """Start `python -m stages.download` in a project of its own."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["data"] |= {"source": "nih", "connections": 2}
+    params["data"] |= {"source": source, "connections": 2}
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     environment = {name: value for name, value in os.environ.items() if name != "DVC_ROOT"}
     return subprocess.Popen(
@@ -311,3 +311,35 @@ def test_the_stage_ends_in_one_sentence_when_a_file_cannot_be_had(server, tmp_pa
     assert err.startswith(f"error: {LISTS[0]}: {server.base}/{LISTS[0]} answers HTTP 403 Forbidden")
     assert "Traceback" not in err
     assert len(err.splitlines()) == 1
+
+
+def test_a_catalogue_for_another_source_is_refused(tmp_path):
+    stage = start_stage(tmp_path, "--catalogue", "catalogue.json", source="phantom")
+    _, err = stage.communicate(timeout=120)
+    assert err == "error: --catalogue is for data.source nih, and it is phantom\n"
+
+
+def test_dvc_links_the_archives_too_so_their_bytes_are_stored_once(tmp_path):
+    def call(*command):
+        environment = {name: value for name, value in os.environ.items() if name != "DVC_ROOT"}
+        subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
+
+    kept = tmp_path / "kept.tar.gz"
+    kept.write_bytes(os.urandom(10_000))
+    if (
+        subprocess.run(
+            ["cp", "--reflink=always", kept, tmp_path / "x"], capture_output=True
+        ).returncode
+        == 0
+    ):
+        pytest.skip("this file system shares blocks between files of their own")
+    call("git", "init", "--quiet")
+    call(sys.executable, "-m", "dvc", "init", "--quiet")
+    shutil.copyfile(ROOT / ".dvc" / "config", tmp_path / ".dvc" / "config")
+    stage = {"cmd": "mkdir -p out && ln kept.tar.gz out/a.tar.gz", "outs": ["out"]}
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"link": stage}}))
+    for _ in range(2):  # DVC removes the folder, not the bytes, before the second run
+        call(sys.executable, "-m", "dvc", "repro", "--force")
+        assert (tmp_path / "out" / "a.tar.gz").samefile(kept)
+        md5 = hashlib.md5(kept.read_bytes()).hexdigest()
+        assert (tmp_path / ".dvc/cache/files/md5" / md5[:2] / md5[2:]).samefile(kept)
