@@ -150,6 +150,13 @@ def test_what_is_downloaded_becomes_tables_lists_archives_and_a_manifest(server,
     }  # fmt: skip
 
 
+def test_a_mirror_gives_tables_lists_and_archives_alike(server, tmp_path):
+    lines = [server.entry(name, url=f"http://nowhere.invalid/{name}") for name in server.files]
+    (tmp_path / "catalogue.json").write_text(json.dumps(lines))
+    assert bring(tmp_path, mirror=server.base)["images"] == 6
+    assert sorted(name for name, *_ in server.log) == sorted(server.files)
+
+
 def test_archives_are_links_to_what_was_downloaded_and_outlive_data_raw(server, tmp_path):
     bring(tmp_path)
     asked = len(server.log)

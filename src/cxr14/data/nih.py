@@ -25,7 +25,6 @@ from pydantic import TypeAdapter, ValidationError
 from cxr14.data.raw import BOX_TABLE, IMAGE_TABLE, LISTS
 from cxr14.data.remote import RemoteFile
 
-PAGE = "https://nihcc.app.box.com/v/ChestXray-NIHCC"
 STATIC = "https://nihcc.box.com/shared/static/"
 BY_NUMBER = (
     "https://nihcc.app.box.com/index.php?rm=box_download_shared_file"
