@@ -1,19 +1,21 @@
 """Bring tables and images to data/raw, from the source that `data.source` names.
 
 `phantom` draws simulated radiographs for real records, `folder` describes a directory of images
-that you already have (nothing is copied), `nih` is the 42 GB set itself.
+that you already have (nothing is copied), `nih` downloads the 45 GB set. What was downloaded stays
+in .scratch/download, complete or not, and is not fetched again.
 
 Reads:  params.yaml (data)
 
 Writes: data/raw/tables (tables, lists, manifest.csv, source.json), data/raw/images (archives)
 """
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cxr14.data.raw import IMAGES, TABLES
-from cxr14.data.sources import write_folder, write_phantoms
+from cxr14.data.sources import write_folder, write_nih, write_phantoms
 from cxr14.files import project_root
 from cxr14.params import data
 from stages import run
@@ -21,9 +23,18 @@ from stages import run
 
 def main(
     workers: Annotated[int, typer.Option(help="Drawing processes; 0: one per core.")] = 0,
+    catalogue: Annotated[
+        Path | None,
+        typer.Option(
+            help="For `nih`: a JSON list of name, url, bytes, md5 in place of NIH's own, "
+            "a stand-in of the same form, for tests and rehearsals."
+        ),
+    ] = None,
 ) -> None:
     """Fill data/raw."""
     params = data.read()
+    if catalogue is not None and params.source != "nih":
+        raise ValueError(f"--catalogue is for data.source nih, and it is {params.source}")
     if params.source == "phantom":
         phantom = params.phantom
         counts = write_phantoms(
@@ -34,11 +45,8 @@ def main(
             raise ValueError("data.source is folder, but data.folder names none; set data.folder")
         counts = write_folder(TABLES, IMAGES, project_root() / params.folder, params.folder)
     else:
-        raise ValueError(
-            "data.source: nih cannot be downloaded yet; fetch the archives of "
-            "https://nihcc.app.box.com/v/ChestXray-NIHCC yourself and set data.source=folder and "
-            "data.folder to their directory, or use data.source=phantom"
-        )
+        downloads = project_root() / ".scratch" / "download"
+        counts = write_nih(TABLES, IMAGES, downloads, params.mirror, params.connections, catalogue)
     typer.echo(", ".join(f"{name.replace('_', ' ')}: {count}" for name, count in counts.items()))
 
 

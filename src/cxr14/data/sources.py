@@ -1,18 +1,23 @@
 """The sources of images and tables; each leaves the same files, see cxr14.data.raw."""
 
 import gzip
+import os
+import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
 
 from cxr14.data.archives import MANIFEST_COLUMNS
+from cxr14.data.fetch import check_room, fetch_all
 from cxr14.data.folder import read_manifest
+from cxr14.data.nih import CATALOGUE, is_archive, read_catalogue
 from cxr14.data.packaged import packaged_file
 from cxr14.data.phantom.archive import draw_archive
 from cxr14.data.phantom.sample import choose_records
 from cxr14.data.raw import BOX_TABLE, FACTS, IMAGE_TABLE, LISTS, MANIFEST
 from cxr14.data.records import read_boxes, read_images
-from cxr14.files import write_bytes, write_csv, write_json
+from cxr14.files import replacing, write_bytes, write_csv, write_json
 
 PHANTOM_ARCHIVE = "images_001.tar"
 
@@ -26,7 +31,7 @@ def write_phantoms(
     tables: Path, images: Path, count: int, contrast: float, seed: int, workers: int
 ) -> dict[str, int]:
     """Write the packaged tables and draw `count` phantoms into one archive."""
-    _write_tables(tables, None)
+    _write_tables(tables, [])
     records, boxes = read_images(tables / IMAGE_TABLE), read_boxes(tables / BOX_TABLE)
     chosen = choose_records(records, boxes, count, seed)
     own_boxes = boxes[boxes.image.isin(chosen.image)]
@@ -46,24 +51,80 @@ def write_folder(tables: Path, images: Path, folder: Path, base: str) -> dict[st
     """
     images.mkdir(parents=True, exist_ok=True)
     manifest = read_manifest(folder)
-    _write_tables(tables, folder)
+    _write_tables(tables, folder.iterdir())
     return _write_manifest(tables, manifest, {"source": "folder", "phantom": False, "base": base})
 
 
-def _write_tables(tables: Path, folder: Path | None) -> None:
-    """Copy the tables and lists of a folder; what it lacks comes from the packaged tables."""
+def write_nih(
+    tables: Path,
+    images: Path,
+    downloads: Path,
+    mirror: str | None,
+    connections: int,
+    catalogue: Path | None = None,
+) -> dict[str, int]:
+    """Download the set, or what of it is not there yet, and describe it.
+
+    Args:
+        tables: where the tables and lists go.
+        images: where the archives go, as links to the downloads, so nothing is stored twice.
+        downloads: folder that keeps what was fetched, between runs.
+        mirror: a web address or a folder that holds all files by name; None: NIH's own host.
+        connections: files fetched at once.
+        catalogue: JSON list in place of NIH's own; kept apart, in a folder below `downloads`.
+    """
+    files, facts = CATALOGUE, {"source": "nih", "phantom": False, "base": None}
+    if catalogue is not None:
+        files, downloads = read_catalogue(catalogue), downloads / catalogue.stem
+        facts |= {"catalogue": catalogue.name}
+    fetch_all(files, downloads, mirror, connections)
+    paths = [downloads / file.name for file in files]
+    _link_archives([path for path in paths if is_archive(path.name)], images)
+    manifest = read_manifest(images)
+    _write_tables(tables, paths)
+    return _write_manifest(tables, manifest, facts)
+
+
+def _link_archives(archives: list[Path], images: Path) -> None:
+    """Make `images` hold these archives and nothing else; copy those that cannot be linked."""
+    images.mkdir(parents=True, exist_ok=True)
+    wanted = {path.name for path in archives}
+    for path in images.iterdir():
+        if path.name not in wanted:
+            path.unlink()
+    for path in archives:
+        target = images / path.name
+        if target.exists() and target.samefile(path):
+            continue
+        temporary = images / f".{path.name}.link"
+        temporary.unlink(missing_ok=True)
+        try:
+            os.link(path, temporary)
+            temporary.replace(target)
+        except OSError:  # another file system, or one that knows no links
+            check_room(images, path.stat().st_size)
+            with replacing(target) as copy:
+                shutil.copyfile(path, copy)
+
+
+def _write_tables(tables: Path, own: Iterable[Path]) -> None:
+    """Copy a source's own tables and lists; what it lacks comes from the packaged tables."""
+    at_hand = {path.name: path for path in own}
     for table, names in NAMES.items():
-        own = [folder / name for name in names if (folder / name).exists()] if folder else []
+        found = [at_hand[name] for name in names if name in at_hand]
         packaged = packaged_file("torchxrayvision", f"torchxrayvision/data/{table}.gz")
-        content = own[0].read_bytes() if own else gzip.decompress(packaged.read_bytes())
+        content = found[0].read_bytes() if found else gzip.decompress(packaged.read_bytes())
         write_bytes(tables / table, content)
-    present = [name for name in LISTS if folder and (folder / name).exists()]
-    if folder and len(present) == 1:
-        raise ValueError(f"{folder} has {present[0]} but not the other of {' and '.join(LISTS)}")
+    present = [at_hand[name] for name in LISTS if name in at_hand]
+    if len(present) == 1:
+        lone = present[0]
+        raise ValueError(
+            f"{lone.parent} has {lone.name} but not the other of {' and '.join(LISTS)}"
+        )
     for name in LISTS:
         (tables / name).unlink(missing_ok=True)
-        if folder and present:
-            write_bytes(tables / name, (folder / name).read_bytes())
+    for path in present:
+        write_bytes(tables / path.name, path.read_bytes())
 
 
 def _write_manifest(

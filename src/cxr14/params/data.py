@@ -16,10 +16,12 @@ class PhantomParams(Block):
 
 
 class DataParams(Block):
-    """Source of the images; `folder` is read only by the folder source."""
+    """Source of the images; `folder`, and `mirror` and `connections`, serve one source each."""
 
     source: Literal["phantom", "folder", "nih"]
     folder: str | None
+    mirror: str | None
+    connections: int = Field(ge=1, le=16)
     phantom: PhantomParams
 
 
