@@ -192,7 +192,9 @@ def test_identical_rows_with_a_missing_age_are_identical_too(tmp_path):
 
 def test_rows_of_one_image_that_disagree_name_both_rows_and_the_columns(tmp_path):
     rows = [V2020[1], image_row(), image_row(), image_row(labels="Nodule", view="AP")]
-    expected = "row 5, labels, view: '00000009_000.png'; allowed: the same as row 3"
+    expected = (
+        r"row 5, labels, view of 00000009_000\.png: 'Nodule, AP'; allowed: Mass, PA, as row 3"
+    )
     with pytest.raises(ValueError, match=expected):
         images(tmp_path, *rows)
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from cxr14.data.label_text import multi_hot, respelled
@@ -97,14 +98,22 @@ def _repeated(path: str | Path, frame: pd.DataFrame, text: pd.DataFrame) -> pd.S
     other = frame.index[again & ~repeated]
     if len(other):
         first_row = pd.Series(frame.index, index=frame.image)[~again.to_numpy()]
-        earlier = first_row[frame.image[other]].to_numpy()
-        differs = text.loc[other].to_numpy() != text.loc[earlier].to_numpy()
-        names = [", ".join(np.array(text.columns)[row]) for row in differs]
-        allowed = [f"the same as row {row}" for row in earlier]
-        values = frame.image[other].array
-        failures = {"column": names, "value": values, "allowed": allowed}
-        refuse(path, pd.DataFrame(failures, index=other))
+        refuse(path, _disagreeing(text, other, first_row[frame.image[other]].to_numpy()))
     return repeated
+
+
+def _disagreeing(
+    text: pd.DataFrame, later: pd.Index, earlier: npt.NDArray[np.int64]
+) -> pd.DataFrame:
+    """Describe rows that tell another thing of an image than an earlier row, see `refuse`."""
+    failures = []
+    names = np.array(text.columns)
+    pairs = zip(text.loc[later].to_numpy(), text.loc[earlier].to_numpy(), earlier, strict=True)
+    for own, first, row in pairs:
+        where = own != first
+        column = f"{', '.join(names[where])} of {own[0]}"
+        failures.append((column, ", ".join(own[where]), f"{', '.join(first[where])}, as row {row}"))
+    return pd.DataFrame(failures, columns=["column", "value", "allowed"], index=later)
 
 
 def _with_two_sexes(frame: pd.DataFrame) -> pd.Series:
