@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from cxr14.data.cache import open_cache, rows_of
-from cxr14.data.records import label_matrix
+from cxr14.data.labels import label_matrix
 from cxr14.files import read_json
 from cxr14.findings import FINDINGS
 from cxr14.ranking import auroc

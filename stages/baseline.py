@@ -12,7 +12,7 @@ images that have pixels, which are the ones that networks are judged on.
 import pandas as pd
 from rich import print as show
 
-from cxr14.data.records import label_matrix
+from cxr14.data.labels import label_matrix
 from cxr14.explore.summary import train_val, with_split
 from cxr14.files import read_json, write_csv, write_metrics
 from cxr14.models.majority import figure8, multi_label_floor, terminal_table

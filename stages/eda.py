@@ -27,14 +27,16 @@ def main() -> None:
     images = pd.read_parquet("data/records/images.parquet")
     records = summary.with_split(images, pd.read_parquet("data/split/split.parquet"))
     numbers = summary.key_figures(records)
-    ten_years = numbers["train_val"]["age_fullest_ten_years"]
+    ten_years, ageless = (
+        numbers["train_val"][key] for key in ("age_fullest_ten_years", "age_missing")
+    )
 
     studied, out = summary.train_val(records), "plots/eda"
     labels = summary.label_distribution(studied)
     export(f"{out}/label_distribution", labels, figures.label_distribution, len(studied))
     export(f"{out}/sex", summary.sex_distribution(studied), figures.sex)
     export(f"{out}/sex_by_finding", summary.sex_by_finding(studied), figures.sex_by_finding)
-    export(f"{out}/age", summary.age_distribution(studied), figures.age, ten_years)
+    export(f"{out}/age", summary.age_distribution(studied), figures.age, ten_years, ageless)
     export(f"{out}/age_by_finding", summary.age_by_finding(studied), figures.age_by_finding)
 
     pixels, index = open_cache("data/cache")

@@ -18,7 +18,7 @@ import typer
 from rich.console import Console
 
 from cxr14.data.cache import open_cache
-from cxr14.data.records import label_matrix
+from cxr14.data.labels import label_matrix
 from cxr14.evaluation.bootstrap import SEED
 from cxr14.evaluation.curves import curve_tables
 from cxr14.evaluation.predict import PROBABILITIES, held_out, predict_logits, prediction_table

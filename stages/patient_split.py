@@ -6,7 +6,7 @@ cut by patient and stratified by finding. Patients with boxes are always in test
 Reads:  data/raw/tables, params.yaml (split)
 
 Writes: data/records (images.parquet, boxes.parquet, source.json), data/split/split.parquet,
-metrics/patient_split.json
+data/oddities.csv (every odd row of the tables and what was made of it), metrics/patient_split.json
 """
 
 from pathlib import Path
@@ -14,10 +14,11 @@ from pathlib import Path
 import pandas as pd
 import typer
 
-from cxr14.data.raw import BOX_TABLE, FACTS, IMAGE_TABLE, LISTS, MANIFEST, TABLES
-from cxr14.data.records import read_boxes, read_images, read_list
+from cxr14.data import oddities
+from cxr14.data.raw import FACTS, LISTS, MANIFEST, TABLES
+from cxr14.data.records import read_tables
 from cxr14.data.split import count_parts, official_parts, split_patients
-from cxr14.files import read_json, write_json, write_metrics, write_parquet
+from cxr14.files import read_json, write_csv, write_json, write_metrics, write_parquet
 from cxr14.params import split as split_params
 from stages import run
 
@@ -27,14 +28,14 @@ RECORDS = Path("data/records")
 def main() -> None:
     """Write records and split."""
     params = split_params.read()
-    images, boxes = read_images(TABLES / IMAGE_TABLE), read_boxes(TABLES / BOX_TABLE)
-    images["has_pixels"] = images.image.isin(pd.read_csv(TABLES / MANIFEST).image)
     brought = all((TABLES / name).exists() for name in LISTS)
     if params.official is True and not brought:
         raise ValueError(f"split.official is true, but the source brings no {' and '.join(LISTS)}")
     use_lists = brought and params.official is not False
-    lists = [read_list(TABLES / name) for name in LISTS] if use_lists else []
-    official = official_parts(images, *lists) if use_lists else None
+    tables = read_tables(TABLES, use_lists)
+    images, boxes, *lists = (table.frame for table in tables.values())
+    images["has_pixels"] = images.image.isin(pd.read_csv(TABLES / MANIFEST).image)
+    official = official_parts(images, *(own.image.tolist() for own in lists)) if lists else None
     split = split_patients(
         images, set(boxes.image), official, params.test_fraction, params.val_fraction, params.seed
     )
@@ -46,7 +47,11 @@ def main() -> None:
     write_json(RECORDS / "source.json", source)
     write_parquet("data/split/split.parquet", split)
     flags = {"official_split": int(use_lists), "phantom": int(source["phantom"])}
-    write_metrics("metrics/patient_split.json", {**counts, **flags})
+    read = {"tables": {name: table.counts() for name, table in tables.items()}}
+    write_metrics("metrics/patient_split.json", {**counts, **flags, **read})
+    write_csv("data/oddities.csv", oddities.listing(tables))
+    for line in oddities.summary(tables):
+        typer.echo(line)
     for part, own in counts["with_pixels"].items():
         typer.echo(f"{part}: {counts['all'][part]['images']} records, {own['images']} with pixels")
 

@@ -67,6 +67,16 @@ def test_no_dep_names_code_that_the_stage_does_not_need(name: str) -> None:
     assert {dep for dep in stage["deps"] if dep.endswith(".py")} <= needed
 
 
+def test_an_edit_to_the_reading_of_tables_runs_nothing_that_learns() -> None:
+    readers = {
+        name
+        for name, stage in STAGES.items()
+        if {f"src/cxr14/data/{module}.py" for module in ("records", "schemas", "oddities")}
+        & set(stage["deps"])
+    }
+    assert readers == {"download", "patient-split"}
+
+
 BLOCKS = {
     "data": DataParams,
     "split": SplitParams,

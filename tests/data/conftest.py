@@ -1,6 +1,7 @@
 """The packaged NIH tables, read once."""
 
 import gzip
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -11,10 +12,16 @@ from cxr14.data.records import read_boxes, read_images
 
 
 @pytest.fixture(scope="session")
-def tables(tmp_path_factory) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """All 112,120 records and all 984 boxes. Do not change them: they are shared."""
+def table_files(tmp_path_factory) -> tuple[Path, Path]:
+    """The packaged table of images and list of boxes, unpacked."""
     folder = tmp_path_factory.mktemp("tables")
     for name in (IMAGE_TABLE, BOX_TABLE):
         packed = packaged_file("torchxrayvision", f"torchxrayvision/data/{name}.gz")
         (folder / name).write_bytes(gzip.decompress(packed.read_bytes()))
-    return read_images(folder / IMAGE_TABLE), read_boxes(folder / BOX_TABLE)
+    return folder / IMAGE_TABLE, folder / BOX_TABLE
+
+
+@pytest.fixture(scope="session")
+def tables(table_files) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """All 112,120 records and all 984 boxes. Do not change them: they are shared."""
+    return read_images(table_files[0]), read_boxes(table_files[1])

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from cxr14.explore import drawing, figures, summary
+from cxr14.explore import drawing, figures, samples, summary
 from cxr14.findings import CLASSES, LABEL_COLUMNS
 from stages import eda
 
@@ -108,11 +108,22 @@ def test_a_figure_ignores_the_readers_own_settings(tmp_path: Path) -> None:
     assert (tmp_path / "usual.png").read_bytes() == (tmp_path / "own.png").read_bytes()
 
 
-def test_ages_above_a_hundred_are_counted_in_words_not_drawn() -> None:
-    ages = pd.DataFrame({"age": np.arange(415), "images": np.ones(415, int)})
-    figure = figures.age(ages, 60)
-    assert "314 above 100 years are not drawn" in figure.texts[1].get_text()
-    assert figure.axes[0].get_xlim()[1] == 101
+def test_images_without_a_known_age_are_counted_in_words() -> None:
+    images = few_records()
+    images["age"] = images["age"].astype("Int32").mask(images["age"] > 60)
+    table = summary.age_distribution(images)
+    figure = figures.age(table, summary.fullest_ten_years(images), 4)
+    assert "4 more have no known age" in figure.texts[1].get_text()
+    assert figure.axes[0].get_xlim()[1] == 60
+
+
+def test_a_sample_without_a_known_age_says_so() -> None:
+    images = few_records()
+    images["age"] = pd.array([pd.NA] * len(images), dtype="Int32")
+    table = samples.single_label_samples(images)
+    pixels = np.zeros((len(table), 224, 224), np.uint8)
+    figure = samples.draw(table, pixels, 5, "title", "below")
+    assert figure.axes[0].texts[0].get_text().startswith("age unknown · ")
 
 
 def test_every_bar_bears_its_count() -> None:

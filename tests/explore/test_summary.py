@@ -71,6 +71,17 @@ def test_sexes_are_counted_by_image_and_by_patient() -> None:
     assert rows == [["F", 2, 0.5, 1], ["M", 2, 0.5, 2]]
 
 
+def test_a_missing_age_is_counted_and_left_out_of_the_figures_of_age() -> None:
+    images = SMALL.assign(age=SMALL["age"].astype("Int32").mask(SMALL["age"] == 60))
+    assert summary.age_distribution(images)["age"].tolist() == list(range(32))
+    ages = summary.age_by_finding(images).set_index("finding")
+    assert ages.loc["Mass"].equals(summary.age_by_finding(SMALL).set_index("finding").loc["Mass"])
+    assert ages.dtypes.iloc[1:].astype(str).unique().tolist() == ["float64"]
+    assert summary.fullest_ten_years(images) == 30
+    numbers = summary.key_figures(images.assign(split="train"))["train_val"]
+    assert (numbers["age_missing"], numbers["age_oldest"]) == (2, 31)
+
+
 def test_a_finding_without_images_has_no_shares_and_no_ages() -> None:
     sexes = summary.sex_by_finding(SMALL).set_index(["finding", "sex"])
     assert sexes.loc[("Mass", "F"), "share"] == 1

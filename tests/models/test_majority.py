@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from rich.console import Console
 
+from cxr14.data.labels import label_matrix
 from cxr14.data.packaged import packaged_file
-from cxr14.data.records import label_matrix, read_images, read_list
+from cxr14.data.records import read_images, read_list
 from cxr14.data.split import official_parts
 from cxr14.findings import CLASSES, FINDINGS, LABEL_COLUMNS
 from cxr14.models.majority import (

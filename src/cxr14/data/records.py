@@ -1,138 +1,87 @@
 """The NIH tables as data frames: one row per image, one row per box.
 
-Quirks of the shipped files, met here and nowhere else:
-  - ``Data_Entry_2017*.csv``: two headings hold a comma, ``OriginalImage[Width,Height]`` and
-    ``OriginalImagePixelSpacing[x,y]``, so columns are read by position; the 2017 form ends each
-    row with a comma and writes ages as 058Y, 011M or 024D.
-  - ``BBox_List_2017.csv``: a header of nine fields over rows of six; "Infiltrate" stands for
-    Infiltration.
-  - The official lists do not end in a newline.
+Quirks of the shipped files and dirt in a user's own are met here, and nowhere else.
+
+Form:
+  - Columns are read by position: two headings of ``Data_Entry_2017*.csv`` hold a comma
+    (``OriginalImage[Width,Height]``), and ``BBox_List_2017.csv`` has a header of nine fields over
+    rows of six. Some forms end each row with a comma. The lists do not end in a newline.
+  - The form of 2017 writes ages as 058Y, 011M or 024D, v2020 as 58: both become whole years.
+
+Met by a rule and counted (``oddities.RULES``):
+  - Blank lines and rows identical to an earlier one are left out.
+  - "Infiltrate" and the like are read as the standard name.
+  - Ages above 100 (16 in 2017's table, up to 414) are recorded as missing.
+  - A patient with two sexes stays as written.
+  - A box partly outside the image is clipped. A box of an image that the table does not list is
+    left out: the full list of boxes beside a table of one's own sample is no mistake. A box of a
+    finding that the table does not give its image is kept.
+
+An error that names the row: everything else that :mod:`cxr14.data.schemas` does not allow, rows
+of one image that disagree, and a box wholly outside the image.
 """
 
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from cxr14.findings import BOXED, FINDINGS, LABEL_COLUMNS, NO_FINDING, canonical
-
-TABLE_COLUMNS = {
-    "image": "string",
-    "labels": "string",
-    "follow_up": "int32",
-    "patient": "int32",
-    "age": "string",
-    "sex": "string",
-    "view": "string",
-    "original_width": "int32",
-    "original_height": "int32",
-    "pixel_spacing_x": "float64",
-    "pixel_spacing_y": "float64",
-}
-BOX_COLUMNS = ("image", "finding", "x", "y", "width", "height")
-YEARS_PER = {"Y": 1.0, "M": 1 / 12, "D": 1 / 365.25}
+from cxr14.data.box_table import read_box_table
+from cxr14.data.image_table import read_image_table
+from cxr14.data.oddities import Table
+from cxr14.data.raw import BOX_TABLE, IMAGE_TABLE, LISTS
 
 
 def read_images(path: str | Path) -> pd.DataFrame:
-    """Read the table of images, in its 2017 or its v2020 form.
-
-    Returns:
-        One row per image, sorted by image: image, patient, follow_up, age (whole years), sex,
-        view, original_width and original_height (px), pixel_spacing_x and pixel_spacing_y (mm),
-        fourteen finding columns and no_finding (uint8, 0 or 1).
-
-    Raises:
-        ValueError: an unreadable value, an unknown label, or an image listed twice.
-    """
-    try:
-        table = pd.read_csv(
-            path,
-            header=None,
-            skiprows=1,
-            usecols=range(len(TABLE_COLUMNS)),
-            names=list(TABLE_COLUMNS),
-            dtype=TABLE_COLUMNS,
-        )
-    except ValueError as error:
-        raise ValueError(f"{path}: not the NIH table of 11 columns ({error})") from None
-    doubled = table.image[table.image.duplicated()]
-    if len(doubled):
-        raise ValueError(f"{path}: {len(doubled)} images are listed twice, first {doubled.iloc[0]}")
-    frame = table.drop(columns=["labels", "age"])
-    frame.insert(0, "patient", frame.pop("patient"))
-    frame.insert(0, "image", frame.pop("image"))
-    frame.insert(3, "age", _ages(table.age, path))
-    labels = pd.DataFrame(_multi_hot(table.labels, path), columns=list(LABEL_COLUMNS))
-    frame = pd.concat([frame, labels], axis=1).sort_values("image", ignore_index=True)
-    for name in ("image", "sex", "view"):
-        frame[name] = frame[name].astype(object).astype("str")
-    return frame
-
-
-def _ages(ages: pd.Series, path: str | Path) -> npt.NDArray[np.int32]:
-    parts = ages.str.extract(r"^0*(\d+)([YMD]?)$")
-    bad = parts[0].isna()
-    if bad.any():
-        row = int(np.flatnonzero(bad)[0])
-        raise ValueError(f"{path}, row {row + 2}: age {ages[row]!r}; allowed: 58, 058Y, 011M, 024D")
-    unit = parts[1].replace("", "Y").map(YEARS_PER).astype(float)
-    years = parts[0].to_numpy(float) * unit.to_numpy(float)
-    whole: npt.NDArray[np.int32] = np.floor(years + 1e-9).astype(np.int32)
-    return whole
-
-
-def _multi_hot(labels: pd.Series, path: str | Path) -> npt.NDArray[np.uint8]:
-    """Turn 'Mass|Nodule' into 15 columns of zeros and ones, in the order of LABEL_COLUMNS."""
-    order = {name: column for column, name in enumerate((*FINDINGS, NO_FINDING))}
-    hot = np.zeros((len(labels), len(order)), np.uint8)
-    for row, text in enumerate(labels):
-        for name in str(text).split("|"):
-            try:
-                hot[row, order[canonical(name)]] = 1
-            except ValueError as error:
-                raise ValueError(f"{path}, row {row + 2}: {error}") from None
-    contradictory = np.flatnonzero(hot[:, -1] & hot[:, :-1].any(axis=1))
-    if len(contradictory):
-        row = int(contradictory[0])
-        raise ValueError(f"{path}, row {row + 2}: {labels[row]!r} is No Finding and a finding")
-    return hot
+    """Read the table of images; see :func:`cxr14.data.image_table.read_image_table`."""
+    return read_image_table(path).frame
 
 
 def read_boxes(path: str | Path) -> pd.DataFrame:
-    """Read the hand-drawn boxes.
-
-    Returns:
-        image, finding (standard spelling), x, y, width, height (float, pixels of the shipped
-        1024×1024 image; x and y are the left upper corner), sorted by image, finding and place.
-
-    Raises:
-        ValueError: an unknown finding, or a box without area.
-    """
-    table = pd.read_csv(
-        path, header=None, skiprows=1, usecols=range(6), names=list(BOX_COLUMNS)
-    ).astype(dict.fromkeys(BOX_COLUMNS[2:], float))
-    for row, name in enumerate(table.finding):
-        try:
-            table.loc[row, "finding"] = canonical(str(name))
-        except ValueError as error:
-            raise ValueError(f"{path}, row {row + 2}: {error}") from None
-    sound = (table.width > 0) & (table.height > 0) & table.x.notna() & table.y.notna()
-    empty = np.flatnonzero(~(sound & table.finding.isin(BOXED)))
-    if len(empty):
-        row = int(empty[0])
-        raise ValueError(
-            f"{path}, row {row + 2}: {table.loc[row].to_dict()}; a box needs a place, a width and "
-            f"height above 0 and one of {', '.join(BOXED)}"
-        )
-    return table.sort_values(list(BOX_COLUMNS[:4]), ignore_index=True)
+    """Read the hand-drawn boxes; see :func:`cxr14.data.box_table.read_box_table`."""
+    return read_box_table(path).frame
 
 
 def read_list(path: str | Path) -> list[str]:
     """Read an official list: one image name a line, with or without a final newline."""
-    return Path(path).read_text().split()
+    names: list[str] = read_list_table(path).frame.image.tolist()
+    return names
 
 
-def label_matrix(images: pd.DataFrame) -> npt.NDArray[np.float32]:
-    """Return the labels of a table of N images as float32 (N, 15), in the order of CLASSES."""
-    return images[list(LABEL_COLUMNS)].to_numpy(np.float32)
+def read_list_table(path: str | Path, images: pd.DataFrame | None = None) -> Table:
+    """Read an official list, and what was odd in it.
+
+    Args:
+        path: the list.
+        images: the records, or None; names that are not among them are left out.
+    """
+    content = Path(path).read_text()
+    lines = pd.Series(content.splitlines(), dtype="str").str.strip()
+    lines.index = pd.RangeIndex(1, len(lines) + 1, name="row")
+    names = lines[lines != ""]
+    again = names.duplicated()
+    listed = names.isin(names if images is None else images.image.tolist())
+    odd = {
+        "blank_lines": lines[lines == ""],
+        "listed_twice": names[again],
+        "image_in_no_table": names[~again & ~listed],
+        "no_final_newline": lines.tail(0 if content.endswith("\n") else 1),
+    }
+    frame = names[~again & listed].to_frame("image").reset_index(drop=True)
+    return Table(frame, odd, {})
+
+
+def read_tables(folder: Path, lists: bool) -> dict[str, Table]:
+    """Read all tables of data/raw/tables: images, boxes and, if wanted, the official lists.
+
+    Args:
+        folder: where they are, under the names of :mod:`cxr14.data.raw`.
+        lists: whether to read the official lists too.
+
+    Raises:
+        ValueError: something that no rule can meet; it names file, row and what is allowed.
+    """
+    images = read_image_table(folder / IMAGE_TABLE)
+    boxes = read_box_table(folder / BOX_TABLE, images.frame)
+    wanted = [folder / name for name in LISTS] if lists else []
+    read = {path.stem: read_list_table(path, images.frame) for path in wanted}
+    return {"images": images, "boxes": boxes, **read}

@@ -23,7 +23,6 @@ from cxr14.findings import NO_FINDING
 SEX_COLOURS = {"F": (ORANGE, INK), "M": (BLUE, "white")}  # of the bar, of the text on it
 SEX_NAMES = {"F": "female", "M": "male"}
 BARE = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}  # no grid behind a text
-OLDEST_DRAWN = 100  # years; the table of 2017 holds ages up to 414
 
 
 def label_distribution(table: pd.DataFrame, images: int) -> Figure:
@@ -97,12 +96,14 @@ def sex_by_finding(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def age(table: pd.DataFrame, fullest_ten_years: int) -> Figure:
-    """Figure 4 from ``summary.age_distribution``; the ten years named (60: 51–60) are marked."""
+def age(table: pd.DataFrame, fullest_ten_years: int, missing: int) -> Figure:
+    """Figure 4 from ``summary.age_distribution``; the ten years named (60: 51–60) are marked.
+
+    `missing` images have no known age: the table of 2017 gives some above 100.
+    """
     row = int(table["images"].to_numpy().argmax())
     years, most = int(table["age"].iloc[row]), int(table["images"].iloc[row])
-    beyond = int(table.loc[table["age"] > OLDEST_DRAWN, "images"].sum())
-    note = f"; {beyond} above {OLDEST_DRAWN} years are not drawn" if beyond else ""
+    note = f"; {missing} more have no known age" if missing else ""
     decade = f"{max(fullest_ten_years - 9, 0)}–{fullest_ten_years}"
     figure, axes = page(
         f"The commonest age is {years} years, the fullest ten years are {decade}",
@@ -113,9 +114,8 @@ def age(table: pd.DataFrame, fullest_ten_years: int) -> Figure:
         right=0.15,
         bottom=0.6,
     )
-    drawn = table[table["age"] <= OLDEST_DRAWN]
-    dark = drawn["age"].between(fullest_ten_years - 9, fullest_ten_years)
-    axes.bar(drawn["age"], drawn["images"], width=0.84, color=np.where(dark, BLUE, PALE_BLUE))
+    dark = table["age"].between(fullest_ten_years - 9, fullest_ten_years)
+    axes.bar(table["age"], table["images"], width=0.84, color=np.where(dark, BLUE, PALE_BLUE))
     text = f"{years} years: {most:,} images"
     axes.annotate(text, (years, most), (0, 5), textcoords="offset points", ha="center", bbox=BARE)
     axes.set_ylim(0, most * 1.12)
@@ -123,8 +123,8 @@ def age(table: pd.DataFrame, fullest_ten_years: int) -> Figure:
     axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.grid(axis="y", color=FAINT, linewidth=0.8)
     axes.xaxis.set_visible(True)
-    axes.set_xlim(-1, drawn["age"].max() + 1)
-    axes.set_xticks(range(0, int(drawn["age"].max()) + 1, 10))
+    axes.set_xlim(-1, table["age"].max() + 1)
+    axes.set_xticks(range(0, int(table["age"].max()) + 1, 10))
     axes.set_xlabel("age (years)")
     return figure
 

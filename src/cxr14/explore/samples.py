@@ -104,14 +104,15 @@ def draw(
     pitch = side + 0.36 + LINE * max(map(len, labels), default=1)
     height = HEADER + pitch * -(-len(table) // columns)
     figure = titled(title, below, height)
-    for n, (_, _, age, sex, view) in enumerate(table.itertuples(index=False)):
+    for n, (_, _, years, sex, view) in enumerate(table.itertuples(index=False)):
         left = MARGIN + (side + GAP) * (n % columns)
         bottom = height - HEADER - pitch * (n // columns + 1) + MARGIN
         place = (left / WIDTH, bottom / height, side / WIDTH, side / height)
         axes = figure.add_axes(place)
         axes.imshow(pixels[n], cmap="gray", vmin=0, vmax=255)
         axes.axis("off")
-        _above(axes, 5, f"{age} years · {sex} · {view}", 8, GREY)
+        age = "age unknown" if pd.isna(years) else f"{years} years"
+        _above(axes, 5, f"{age} · {sex} · {view}", 8, GREY)
         for line, label in enumerate(reversed(labels[n])):
             _above(axes, 17 + 72 * LINE * line, label, 9.5, INK)
     return figure

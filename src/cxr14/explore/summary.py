@@ -91,24 +91,25 @@ def sex_by_finding(images: pd.DataFrame) -> pd.DataFrame:
 
 
 def age_distribution(images: pd.DataFrame) -> pd.DataFrame:
-    """Figure 4: age (years, every year from 0 to the oldest), images."""
-    counts = np.bincount(images["age"].to_numpy())
+    """Figure 4: age (years, every year from 0 to the oldest), images; without missing ages."""
+    counts = np.bincount(images["age"].dropna().to_numpy(np.int64))
     return pd.DataFrame({"age": np.arange(len(counts)), "images": counts})
 
 
 def age_by_finding(images: pd.DataFrame) -> pd.DataFrame:
-    """Figure 5: finding, images, and age quantiles in years (NaN without images), class order."""
+    """Figure 5: finding, images, and age quantiles in years (NaN without ages), class order."""
     rows = []
     for name, column in zip(CLASSES, LABEL_COLUMNS, strict=True):
         ages = images.loc[images[column] == 1, "age"]
-        quantiles = {key: ages.quantile(q) for key, q in AGE_QUANTILES.items()}
+        known = ages.dropna().astype(float)
+        quantiles = {key: known.quantile(q) for key, q in AGE_QUANTILES.items()}
         rows.append({"finding": name, "images": len(ages), **quantiles})
     return pd.DataFrame(rows)
 
 
 def fullest_ten_years(images: pd.DataFrame) -> int:
     """Return the upper end of the fullest bin of ten years, 60 for 51–60 (0 for 0)."""
-    tens = np.ceil(images["age"] / 10).astype(int) * 10
+    tens = np.ceil(images["age"].dropna() / 10).astype(int) * 10
     return int(tens.mode().min())
 
 
@@ -137,6 +138,7 @@ def key_figures(records: pd.DataFrame) -> dict[str, Any]:
             "age_mode": int(studied["age"].mode().min()),
             "age_fullest_ten_years": fullest_ten_years(studied),
             "age_oldest": int(studied["age"].max()),
+            "age_missing": int(studied["age"].isna().sum()),
             "atelectasis_female": atelectasis["F"],
             "atelectasis_male": atelectasis["M"],
         },

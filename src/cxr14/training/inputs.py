@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from cxr14.data.cache import ARRAY, INDEX, open_cache, rows_of
-from cxr14.data.records import label_matrix
+from cxr14.data.labels import label_matrix
 from cxr14.files import read_json, sha256
 from cxr14.findings import FINDINGS
 from cxr14.models.inputs import prepare

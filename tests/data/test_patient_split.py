@@ -1,0 +1,144 @@
+"""The stage patient-split on dirty tables: what it writes, counts and tells."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from cxr14.data.raw import BOX_TABLE, FACTS, IMAGE_TABLE, LISTS, MANIFEST
+from cxr14.files import read_json
+from tests.data.written import BOX_HEADER, HEADER, image_row, write
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMES = [f"{patient:08d}_000.png" for patient in range(1, 11)]
+ROWS = [image_row(name, patient=n, age="058Y", end=",") for n, name in enumerate(NAMES, start=1)]
+DIRT = [
+    ROWS[0],
+    image_row("00000001_001.png", patient=1, sex="M", age="414Y", end=","),
+    image_row("00000002_001.png", "Infiltrate|Mass", patient=2, age="011M", end=","),
+]
+BOXES = [
+    "00000009_000.png,Mass,1000,900,100,200",
+    "00000010_000.png,Infiltrate,5,6,7,8",
+    "00000099_000.png,Mass,5,6,7,8",
+]
+
+
+def split_in(folder: Path, *rows: str) -> subprocess.CompletedProcess[str]:
+    """Run the stage in a folder with these rows in the table of images."""
+    tables = folder / "data" / "raw" / "tables"
+    tables.mkdir(parents=True)
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    write(tables / IMAGE_TABLE, HEADER + ",", rows)
+    write(tables / BOX_TABLE, BOX_HEADER, BOXES)
+    train_val = [*NAMES[:8], "00000001_001.png", "00000002_001.png", NAMES[3], "00000077_000.png"]
+    for name, listed in zip(LISTS, (train_val, NAMES[8:]), strict=True):
+        (tables / name).write_text("\n".join(listed))
+    (tables / MANIFEST).write_text("\n".join(["image", *NAMES]) + "\n")
+    (tables / FACTS).write_text(json.dumps({"source": "folder", "phantom": False}))
+    return subprocess.run(
+        [sys.executable, "-c", CODE, str(ROOT)],
+        cwd=folder, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+CODE = """
+import sys
+sys.path.insert(0, sys.argv.pop())
+from stages import patient_split, run
+run(patient_split.main, patient_split.__doc__)
+"""
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder and the output of one run on dirty tables."""
+    folder = tmp_path_factory.mktemp("dirty")
+    run = split_in(folder, *ROWS, *DIRT)
+    assert run.returncode == 0, run.stderr
+    return folder, run.stdout
+
+
+def test_every_oddity_is_counted_in_the_metrics(done: tuple[Path, str]) -> None:
+    tables = read_json(done[0] / "metrics" / "patient_split.json")["tables"]
+    assert tables == {
+        "images": {
+            "rows": 12,
+            "ages_with_a_unit": 12,
+            "blank_lines": 0,
+            "repeated_rows": 1,
+            "respelled_labels": 1,
+            "ages_in_months_or_days": 1,
+            "ages_above_100": 1,
+            "patients_with_two_sexes": 1,
+        },
+        "boxes": {
+            "rows": 2,
+            "blank_lines": 0,
+            "repeated_rows": 0,
+            "respelled_labels": 1,
+            "clipped": 1,
+            "image_in_no_table": 1,
+            "label_not_in_table": 1,
+        },
+        "train_val_list": {
+            "rows": 10,
+            "blank_lines": 0,
+            "listed_twice": 1,
+            "image_in_no_table": 1,
+            "no_final_newline": 1,
+        },
+        "test_list": {
+            "rows": 2,
+            "blank_lines": 0,
+            "listed_twice": 0,
+            "image_in_no_table": 0,
+            "no_final_newline": 1,
+        },
+    }
+
+
+def test_every_oddity_is_listed_with_its_row_and_told(done: tuple[Path, str]) -> None:
+    folder, told = done
+    listed = pd.read_csv(folder / "data" / "oddities.csv")
+    images = listed[listed.table == "images"].drop(columns="table")
+    assert sorted(images.to_numpy().tolist()) == [
+        [12, "repeated_rows", "00000001_000.png"],
+        [13, "ages_above_100", "414Y"],
+        [13, "patients_with_two_sexes", "patient 1"],
+        [14, "ages_in_months_or_days", "011M"],
+        [14, "respelled_labels", "Infiltrate|Mass"],
+    ]
+    assert "images: 1 × patient with two sexes, left as written: row 13 'patient 1'\n" in told
+    assert "test_list: 1 × end without a newline" in told
+    assert "blank line" not in told
+
+
+def test_the_records_follow_the_rules(done: tuple[Path, str]) -> None:
+    records = pd.read_parquet(done[0] / "data" / "records" / "images.parquet").set_index("image")
+    assert len(records) == 12
+    assert records.age["00000001_001.png"] is pd.NA
+    assert records.age["00000002_001.png"] == 0
+    boxes = pd.read_parquet(done[0] / "data" / "records" / "boxes.parquet")
+    assert boxes.drop(columns="image").to_numpy().tolist() == [
+        ["Mass", 1000, 900, 24, 124],
+        ["Infiltration", 5, 6, 7, 8],
+    ]
+
+
+def test_dirt_that_no_rule_meets_ends_the_stage_with_the_row_and_without_a_traceback(
+    tmp_path: Path,
+) -> None:
+    done = split_in(tmp_path, *ROWS, image_row("a.png", sex="U"), image_row("b.png", view="LL"))
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"error: data/raw/tables/{IMAGE_TABLE}: 2 values are not allowed; mend the file:\n"
+        "  row 12, sex: 'U'; allowed: M or F\n"
+        "  row 13, view: 'LL'; allowed: PA or AP\n"
+    )
+    assert not (tmp_path / "data" / "records").exists()
