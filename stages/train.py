@@ -21,11 +21,15 @@ from stages import run
 
 def main(backbone: Annotated[str, typer.Option(help="Name in train.backbones.")]) -> None:
     """Train, save, report."""
-    recipe = train.read().for_backbone(backbone)
+    params = train.read()
+    recipe = params.for_backbone(backbone)
     model_params, loss_params = model.read(), loss.read()
+    from cxr14.models.backbones import check_backbone  # torch, after the cheap checks
     from cxr14.tracking.runs import start_run
-    from cxr14.training.job import run_job  # torch, after the cheap checks
+    from cxr14.training.job import run_job
 
+    for name in params.overrides:  # a misspelt one would never be read
+        check_backbone(name, "train.overrides")
     score = run_job(
         backbone,
         Path("models") / backbone,

@@ -146,3 +146,43 @@ def test_the_same_inputs_give_the_same_weights(clone: Path) -> None:
     run(clone, sys.executable, "-m", "stages.train", "--backbone", "alexnet")
     assert weights.read_bytes() == before
     assert run(clone, "git", "status", "--porcelain") == ""
+
+
+def test_a_misspelt_backbone_among_the_overrides_is_refused(clone: Path) -> None:
+    """It was never read, so its recipe silently did not apply."""
+    params = clone / "params.yaml"
+    before = params.read_text()
+    params.write_text(before.replace("googlenet: {}", "gogglenet: {epochs: 3}"))
+    done = subprocess.run(
+        [sys.executable, "-m", "stages.train", "--backbone", "alexnet"],
+        cwd=clone, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    params.write_text(before)
+    assert done.returncode == 1
+    assert "train.overrides: unknown backbone 'gogglenet'; known: alexnet" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_branches_are_compared_by_params_metrics_and_plots_without_a_network(clone: Path) -> None:
+    """The other branch's results come from the experiment of the same params (the run cache)."""
+    main = run(clone, "git", "branch", "--show-current").strip()
+    run(clone, "git", "switch", "--quiet", "--create", "unweighted")
+    params = clone / "params.yaml"
+    params.write_text(params.read_text().replace("weighting: batch", "weighting: none"))
+    run(clone, "dvc", "repro")
+    commit(clone, "Unweighted loss")
+    assert json.loads(run(clone, "dvc", "params", "diff", main, "unweighted", "--json")) == {
+        "params.yaml": {"loss.weighting": {"old": "batch", "new": "none"}}
+    }
+    changes = json.loads(run(clone, "dvc", "metrics", "diff", main, "unweighted", "--json"))
+    for backbone in BACKBONES:
+        change = changes["metrics/summary.json"][f"{backbone}.test_macro_auroc"]
+        assert change["diff"] == pytest.approx(change["new"] - change["old"])
+    run(clone, "dvc", "plots", "diff", main, "unweighted", "--out", "dvc_plots")
+    page = (clone / "dvc_plots" / "index.html").read_text()
+    assert "finding (click to pick)" in page
+    assert "validation_macro_auroc" in page
+    assert 'src="http' not in page
+    run(clone, "git", "switch", "--quiet", main)
+    run(clone, "dvc", "checkout")
+    assert stale(clone) == set()

@@ -85,14 +85,14 @@ BACKBONES: Mapping[str, Backbone] = {
 }
 
 
-def check_backbone(name: str) -> Backbone:
-    """Return the description of a backbone.
+def check_backbone(name: str, key: str = "train.backbones") -> Backbone:
+    """Return the description of a backbone; `key` is where the name was read, for the error.
 
     Raises:
         ValueError: the name is not one of BACKBONES.
     """
     if name not in BACKBONES:
-        raise ValueError(f"unknown backbone {name!r}; known: {', '.join(BACKBONES)}")
+        raise ValueError(f"{key}: unknown backbone {name!r}; known: {', '.join(BACKBONES)}")
     return BACKBONES[name]
 
 
