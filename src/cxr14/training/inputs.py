@@ -20,25 +20,37 @@ CACHE, RECORDS, SPLIT = Path("data/cache"), Path("data/records"), Path("data/spl
 PRETRAINED = Path("data/pretrained")
 
 Images = npt.NDArray[np.uint8]
+Rows = npt.NDArray[np.int64]
 Labels = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Data:
-    """Images uint8 (N, S, S) and labels float32 (N, 15) of the two parts that training sees."""
+    """The cache, and where in it the two parts lie that training sees.
 
-    train_images: Images
+    Attributes:
+        images: uint8 (N, S, S), mapped from the file.
+        train_rows: int64 (M,), rows of `images`.
+        train_labels: float32 (M, 15).
+        val_rows: int64 (K,).
+        val_labels: float32 (K, 15).
+    """
+
+    images: Images
+    train_rows: Rows
     train_labels: Labels
-    val_images: Images
+    val_rows: Rows
     val_labels: Labels
 
 
 def read_data() -> Data:
-    """Read train and val from the cache; the test part is not touched.
+    """List train and val; no image is read yet, and the test part never is.
+
+    Seen are the images in the cache's index; one without pixels, or skipped there, is not.
 
     Raises:
         FileNotFoundError: the cache is not there.
-        ValueError: a part has no images with pixels, or the split is of another table.
+        ValueError: a part has no images in the cache, or the split is of another table.
     """
     images, index = open_cache(CACHE)
     records = pd.read_parquet(RECORDS / "images.parquet")
@@ -49,14 +61,14 @@ def read_data() -> Data:
             f"order; make both anew with `dvc repro --force patient-split`"
         )
     records["split"] = split.split.to_numpy()
-    visible = records[records.has_pixels]
-    parts: list[tuple[Images, Labels]] = []
+    visible = records[records.image.isin(index.image)]
+    parts: list[tuple[Rows, Labels]] = []
     for part in ("train", "val"):
         own = visible[visible.split == part]
         if own.empty:
-            raise ValueError(f"no image of the {part} part has pixels (metrics/patient_split.json)")
-        parts.append((images[rows_of(index, own.image)], label_matrix(own)))
-    return Data(*parts[0], *parts[1])
+            raise ValueError(f"no image of the {part} part is in {CACHE} (metrics/preprocess.json)")
+        parts.append((rows_of(index, own.image), label_matrix(own)))
+    return Data(images, *parts[0], *parts[1])
 
 
 def check_size(input_size: int, data: Data) -> None:
@@ -65,7 +77,7 @@ def check_size(input_size: int, data: Data) -> None:
     Raises:
         ValueError: naming both sizes.
     """
-    cached = data.train_images.shape[1]
+    cached = data.images.shape[1]
     if input_size > cached:
         raise ValueError(
             f"train.input_size is {input_size}, but the cache holds {cached} px; raise "

@@ -22,8 +22,9 @@ from cxr14.training.inputs import (
     read_data,
     starting_network,
 )
-from cxr14.training.loop import Recipe, Trained, load_part, steps_per_epoch, train
+from cxr14.training.loop import Recipe, Trained, train
 from cxr14.training.losses import make_loss
+from cxr14.training.parts import Part, load_part, steps_per_epoch
 
 
 class Tracker(Protocol):
@@ -72,7 +73,8 @@ def run_job(
     network = starting_network(backbone, shape, recipe["seed"])
     tracker = start(identity, backbone, params, source=source["source"], phantom=source["phantom"])
     try:
-        trained = _fit(network, data, loss, recipe, compute, tracker, backbone)
+        parts = _load_parts(data, recipe["input_size"], compute.device)
+        trained = _fit(network, *parts, loss, recipe, compute, tracker, backbone)
     except BaseException:
         tracker.fail()
         raise
@@ -87,6 +89,7 @@ def run_job(
         "device": compute.device,
         "precision": compute.precision,
         "channels_last": compute.channels_last,
+        "images": {"train": parts[0].images.kind, "val": parts[1].images.kind},
         "epochs": recipe["epochs"],
         "best_epoch": trained.best_epoch,
         "validation_macro_auroc": trained.best_score,
@@ -102,19 +105,26 @@ def run_job(
     return trained.best_score
 
 
+def _load_parts(data: Data, size: int, device: str) -> tuple[Part, Part]:
+    """Open train at the training size and validation at the cache's, as `evaluate` sees it."""
+    cached = data.images.shape[1]
+    return (
+        load_part(data.images, data.train_rows, data.train_labels, size, device),
+        load_part(data.images, data.val_rows, data.val_labels, cached, device),
+    )
+
+
 def _fit(
     network: Network,
-    data: Data,
+    train_part: Part,
+    val_part: Part,
     loss: dict[str, Any],
     recipe: dict[str, Any],
     compute: Compute,
     tracker: Tracker,
     backbone: str,
 ) -> Trained:
-    """Bring the parts to the device and train under a progress bar."""
-    device, cached = compute.device, data.train_images.shape[1]
-    train_part = load_part(data.train_images, data.train_labels, recipe["input_size"], device)
-    val_part = load_part(data.val_images, data.val_labels, cached, device)
+    """Train under a progress bar."""
     plan = {name: recipe[name] for name in Recipe.__dataclass_fields__ if name != "augment"}
     settings = Recipe(**plan, augment=Augment(**recipe["augment"]))
     objective = make_loss(loss["name"], loss["weighting"], train_part.labels)
