@@ -4,6 +4,7 @@ Both ways give the same tensors in the same order. The consumer never waits for 
 are chosen on the CPU, and every copy to a GPU runs beside the computation.
 """
 
+import mmap
 from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
@@ -104,6 +105,7 @@ class Streamed:
         if slot.copied is not None:
             slot.copied.synchronize()  # the device may still be copying from it
         rows = self.rows[order.numpy()]
+        _announce(self.images, rows)
         # `clip` because `raise` copies twice; that the rows exist is known since __init__.
         np.take(self.images, rows, axis=0, out=slot.buffer[: len(rows)].numpy(), mode="clip")
         return slot, len(rows)
@@ -161,6 +163,20 @@ def load(images: Images, rows: Rows, size: int, device: str, change: Change) -> 
     streamed = Streamed(images, rows, device, change)
     fits = len(rows) * size**2 <= SHARE * free_bytes(device)
     return Resident(streamed, size) if fits else streamed
+
+
+def _announce(images: Images, rows: Rows) -> None:
+    """Ask the system to read rows of a mapped file, all at once.
+
+    Else each waits for the one before: from a disk that gave 1,000 images a second instead of
+    7,000 (224 px, none of them in memory yet). Sorted rows gained nothing.
+    """
+    if isinstance(images, np.memmap) and isinstance(images.base, mmap.mmap):
+        size = images[0].nbytes
+        first = images.offset % mmap.ALLOCATIONGRANULARITY  # of the file, where the mapping begins
+        for start in (first + rows * size).tolist():
+            page = start - start % mmap.PAGESIZE
+            images.base.madvise(mmap.MADV_WILLNEED, page, start + size - page)
 
 
 def _cut(tensor: Tensor, batch_size: int) -> tuple[Tensor, ...]:

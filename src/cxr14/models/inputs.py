@@ -19,7 +19,7 @@ def resize(images: Tensor, size: int) -> Tensor:
     Returns:
         float32 (B, 1, size, size), values 0..1.
     """
-    grey = images[:, None].float() / 255
+    grey = images[:, None].to(torch.float32, copy=True).div_(255)
     if grey.shape[-1] == size and grey.shape[-2] == size:
         return grey
     return F.interpolate(grey, (size, size), mode="bilinear", antialias=True, align_corners=False)
