@@ -8,6 +8,7 @@ from cxr14.training.parts import Part, epoch_order, load_part, shrink, steps_per
 
 def loaded(images: np.ndarray, size: int) -> Part:
     labels = np.eye(len(images), 15, dtype=np.float32)
+    labels.flags.writeable = False  # as pandas gives them; torch used to warn
     return load_part(images, np.arange(len(images)), labels, size, "cpu")
 
 

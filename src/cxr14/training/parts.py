@@ -52,7 +52,7 @@ def load_part(
         device: cpu or cuda.
     """
     loaded = load(images, rows, size, device, partial(shrink, size=size))
-    return Part(loaded, torch.from_numpy(labels).to(device))
+    return Part(loaded, torch.tensor(labels, device=device))
 
 
 def shrink(images: Tensor, size: int) -> Tensor:
