@@ -50,3 +50,9 @@ def test_black_and_white_are_normalised_by_the_statistics_of_imagenet():
 def test_preparing_is_resizing_and_normalising():
     assert torch.equal(prepare(IMAGES, 24), normalise(resize(IMAGES, 24)))
     assert prepare(IMAGES, 24).shape == (2, 3, 24, 24)
+
+
+def test_float_images_are_not_changed_in_place():
+    images = IMAGES.float()
+    prepare(images, 32)
+    assert torch.equal(images, IMAGES.float())

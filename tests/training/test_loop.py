@@ -8,52 +8,9 @@ import torch
 from torch import nn
 
 from cxr14.training.augment import Augment
-from cxr14.training.device import Compute
-from cxr14.training.loop import (
-    Part,
-    Recipe,
-    batches,
-    load_part,
-    steps_per_epoch,
-    train,
-    validate,
-)
-from cxr14.training.losses import make_loss
-
-CPU = Compute("cpu", "fp32", channels_last=False)
-RECIPE = Recipe(
-    input_size=8,
-    epochs=8,
-    batch_size=8,
-    optimizer="adamw",
-    learning_rate=0.01,
-    weight_decay=0.0,
-    schedule="cosine",
-    warmup_fraction=0.1,
-    augment=Augment(),
-    seed=3,
-)
-
-
-def tiny() -> nn.Module:
-    """Flattened pixels to fifteen logits, the same start every time."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(1)
-        return nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 15))
-
-
-def part(seed: int = 1, count: int = 16) -> Part:
-    rng = np.random.default_rng(seed)
-    images = rng.integers(0, 256, (count, 8, 8), dtype=np.uint8)
-    labels = np.float32(rng.random((count, 15)) < 0.5)
-    return load_part(images, labels, 8, "cpu")
-
-
-def fit(network, recipe=RECIPE, val=None, rows=None, on_step=lambda: None):
-    own = part()
-    loss = make_loss("cross_entropy", "none", own.labels)
-    seen = [] if rows is None else rows
-    return train(network, own, val or own, loss, recipe, CPU, seen.append, on_step)
+from cxr14.training.loop import validate
+from cxr14.training.parts import Part, load_part, steps_per_epoch
+from tests.training.tiny import CPU, RECIPE, fit, part, tiny
 
 
 def test_sixteen_images_are_learned_by_heart():
@@ -135,26 +92,6 @@ def test_a_validation_part_that_cannot_be_scored_is_refused():
 def test_validation_takes_images_of_the_cache_size_and_any_batch():
     large = np.random.default_rng(1).integers(0, 256, (50, 16, 16), dtype=np.uint8)
     labels = np.float32(np.random.default_rng(2).random((50, 15)) < 0.5)
-    val = load_part(large, labels, 16, "cpu")
+    val = load_part(large, np.arange(50), labels, 16, "cpu")
     scores = {validate(tiny(), val, replace(RECIPE, batch_size=size), CPU) for size in (2, 5, 50)}
     assert len(scores) == 1
-
-
-def test_an_epoch_shows_every_image_at_most_once_in_whole_batches():
-    generator = torch.Generator().manual_seed(1)
-    orders = [torch.cat(list(batches(19, 4, generator))).tolist() for _ in range(2)]
-    for order in orders:
-        assert len(order) == len(set(order)) == 16
-    assert orders[0] != orders[1]
-    assert steps_per_epoch(3, 4) == 1
-    assert [len(rows) for rows in batches(3, 4, generator)] == [3]
-
-
-def test_a_part_is_shrunk_once_and_stays_uint8():
-    images = np.full((3, 16, 16), 200, np.uint8)
-    loaded = load_part(images, np.zeros((3, 15), np.float32), 8, "cpu")
-    assert loaded.images.dtype == torch.uint8
-    assert loaded.images.shape == (3, 8, 8)
-    assert loaded.images.unique().tolist() == [200]
-    same = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
-    assert (load_part(same, np.zeros((1, 15), np.float32), 16, "cpu").images.numpy() == same).all()

@@ -66,6 +66,7 @@ def predict_logits(
     """
     import torch
 
+    from cxr14.data.batches import Streamed
     from cxr14.models.inputs import prepare
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -73,9 +74,10 @@ def predict_logits(
     exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
     logits = np.empty((len(rows), len(CLASSES)), np.float32)
     starts = range(0, len(rows), batch_size)
+    batches = Streamed(images, rows, device).batches(torch.arange(len(rows)), batch_size)
     with torch.inference_mode(), exact:
-        for start in track(starts, f"predict {len(rows)} images"):
-            batch = torch.from_numpy(images[rows[start : start + batch_size]]).to(device)
+        progress = track(starts, f"predict {len(rows)} images")
+        for start, batch in zip(progress, batches, strict=True):
             answer = network(prepare(batch, input_size))
             logits[start : start + batch_size] = answer.float().cpu().numpy()
     return logits

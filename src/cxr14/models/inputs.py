@@ -1,5 +1,6 @@
 """From cached grey images to what a backbone takes."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -18,7 +19,7 @@ def resize(images: Tensor, size: int) -> Tensor:
     Returns:
         float32 (B, 1, size, size), values 0..1.
     """
-    grey = images[:, None].float() / 255
+    grey = images[:, None].to(torch.float32, copy=True).div_(255)
     if grey.shape[-1] == size and grey.shape[-2] == size:
         return grey
     return F.interpolate(grey, (size, size), mode="bilinear", antialias=True, align_corners=False)
@@ -26,9 +27,13 @@ def resize(images: Tensor, size: int) -> Tensor:
 
 def normalise(grey: Tensor) -> Tensor:
     """Turn grey float (B, 1, s, s) in 0..1 into ImageNet-normalised float (B, 3, s, s)."""
-    mean = grey.new_tensor(MEAN).view(1, 3, 1, 1)
-    std = grey.new_tensor(STD).view(1, 3, 1, 1)
-    return (grey - mean) / std
+    # `non_blocking`: copying them must not wait for what a GPU has still to do. In place: a second
+    # array of this size costs a CPU more time than the arithmetic.
+    mean, std = (
+        torch.tensor(values, dtype=grey.dtype).view(1, 3, 1, 1).to(grey.device, non_blocking=True)
+        for values in (MEAN, STD)
+    )
+    return (grey - mean).div_(std)
 
 
 def prepare(images: Tensor, size: int) -> Tensor:

@@ -53,7 +53,9 @@ def augment(grey: Tensor, limits: Augment, generator: torch.Generator) -> Tensor
         ],
         dim=1,
     )  # (B, 2, 3)
-    grid = F.affine_grid(matrix.to(grey.device), list(grey.shape), align_corners=False)
+    # Without `non_blocking` these copies would wait for everything that the GPU has still to do.
+    matrix = matrix.to(grey.device, non_blocking=True)
+    grid = F.affine_grid(matrix, list(grey.shape), align_corners=False)
     moved = F.grid_sample(grey, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-    factor = (1 + limits.brightness * signed[5]).to(grey.device).view(count, 1, 1, 1)
-    return (moved * factor).clamp(0, 1)
+    factor = (1 + limits.brightness * signed[5]).to(grey.device, non_blocking=True)
+    return (moved * factor.view(count, 1, 1, 1)).clamp(0, 1)

@@ -24,25 +24,37 @@ PRETRAINED = Path("data/pretrained")
 START_IMAGES = 64
 
 Images = npt.NDArray[np.uint8]
+Rows = npt.NDArray[np.int64]
 Labels = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Data:
-    """Images uint8 (N, S, S) and labels float32 (N, 15) of the two parts that training sees."""
+    """The cache, and where in it the two parts lie that training sees.
 
-    train_images: Images
+    Attributes:
+        images: uint8 (N, S, S), mapped from the file.
+        train_rows: int64 (M,), rows of `images`.
+        train_labels: float32 (M, 15).
+        val_rows: int64 (K,).
+        val_labels: float32 (K, 15).
+    """
+
+    images: Images
+    train_rows: Rows
     train_labels: Labels
-    val_images: Images
+    val_rows: Rows
     val_labels: Labels
 
 
 def read_data() -> Data:
-    """Read train and val from the cache; the test part is not touched.
+    """List train and val; no image is read yet, and the test part never is.
+
+    Seen are the images in the cache's index; one without pixels, or skipped there, is not.
 
     Raises:
         FileNotFoundError: the cache is not there.
-        ValueError: a part has no images with pixels, or the split is of another table.
+        ValueError: a part has no images in the cache, or the split is of another table.
     """
     images, index = open_cache(CACHE)
     records = pd.read_parquet(RECORDS / "images.parquet")
@@ -53,14 +65,14 @@ def read_data() -> Data:
             f"order; make both anew with `dvc repro --force patient-split`"
         )
     records["split"] = split.split.to_numpy()
-    visible = records[records.has_pixels]
-    parts: list[tuple[Images, Labels]] = []
+    visible = records[records.image.isin(index.image)]
+    parts: list[tuple[Rows, Labels]] = []
     for part in ("train", "val"):
         own = visible[visible.split == part]
         if own.empty:
-            raise ValueError(f"no image of the {part} part has pixels (metrics/patient_split.json)")
-        parts.append((images[rows_of(index, own.image)], label_matrix(own)))
-    return Data(*parts[0], *parts[1])
+            raise ValueError(f"no image of the {part} part is in {CACHE} (metrics/preprocess.json)")
+        parts.append((rows_of(index, own.image), label_matrix(own)))
+    return Data(images, *parts[0], *parts[1])
 
 
 def check_size(input_size: int, data: Data) -> None:
@@ -69,7 +81,7 @@ def check_size(input_size: int, data: Data) -> None:
     Raises:
         ValueError: naming both sizes.
     """
-    cached = data.train_images.shape[1]
+    cached = data.images.shape[1]
     if input_size > cached:
         raise ValueError(
             f"train.input_size is {input_size}, but the cache holds {cached} px; raise "
@@ -92,6 +104,12 @@ def check_trainable(labels: Labels) -> list[str]:
     return lacking
 
 
+def some_train_images(data: Data) -> Images:
+    """Return a few images spread over the train part, uint8 (START_IMAGES, S, S)."""
+    places = np.linspace(0, len(data.train_rows) - 1, START_IMAGES).astype(np.int64)
+    return np.asarray(data.images[data.train_rows[places]])
+
+
 def starting_network(
     backbone: str, head: dict[str, Any], seed: int, images: Images, size: int
 ) -> Network:
@@ -101,8 +119,8 @@ def starting_network(
         backbone: name of the backbone.
         head: transition_channels, pooling, lse_r.
         seed: of the random weights.
-        images: uint8 (N, S, S), the train part; some of them balance the random weights of a
-            network without normalisation layers (see cxr14.models.start).
+        images: uint8 (B, S, S), of the train part; they balance the random weights of a network
+            without normalisation layers (see cxr14.models.start).
         size: pixels per side at which it will be trained.
     """
     network = build_network(backbone, **head, seed=seed)
@@ -113,8 +131,7 @@ def starting_network(
     elif weights != "none":
         load_own(network, folder / "weights.safetensors")
     elif not normalises(network.features):
-        spread = np.linspace(0, len(images) - 1, START_IMAGES).astype(np.int64)
-        balance(network.features, prepare(torch.from_numpy(images[spread]), size))
+        balance(network.features, prepare(torch.from_numpy(images), size))
     return network
 
 

@@ -21,10 +21,12 @@ from cxr14.training.inputs import (
     check_trainable,
     hash_inputs,
     read_data,
+    some_train_images,
     starting_network,
 )
-from cxr14.training.loop import Recipe, Trained, load_part, steps_per_epoch, train
+from cxr14.training.loop import Recipe, Trained, train
 from cxr14.training.losses import make_loss
+from cxr14.training.parts import Part, load_part, steps_per_epoch
 
 
 class Tracker(Protocol):
@@ -66,11 +68,12 @@ def run_job(
     data = read_data()
     check_size(recipe["input_size"], data)
     facts = {"backbone": backbone, "params": params, **_facts(backbone, params, data)}
-    start_from = (data.train_images, recipe["input_size"])
-    network = starting_network(backbone, _shape(head), recipe["seed"], *start_from)
+    seen = (some_train_images(data), recipe["input_size"])
+    network = starting_network(backbone, _shape(head), recipe["seed"], *seen)
     tracker = start(facts["run_identity"], backbone, params, **_source())
     try:
-        trained = _fit(network, data, loss, recipe, compute, tracker, backbone)
+        parts = _load_parts(data, recipe["input_size"], compute.device)
+        trained = _fit(network, *parts, loss, recipe, compute, tracker, backbone)
     except BaseException:
         tracker.fail()
         raise
@@ -113,19 +116,26 @@ def _outcome(trained: Trained, recipe: dict[str, Any], head: dict[str, Any]) -> 
     }
 
 
+def _load_parts(data: Data, size: int, device: str) -> tuple[Part, Part]:
+    """Open train at the training size and validation at the cache's, as `evaluate` sees it."""
+    cached = data.images.shape[1]
+    return (
+        load_part(data.images, data.train_rows, data.train_labels, size, device),
+        load_part(data.images, data.val_rows, data.val_labels, cached, device),
+    )
+
+
 def _fit(
     network: Network,
-    data: Data,
+    train_part: Part,
+    val_part: Part,
     loss: dict[str, Any],
     recipe: dict[str, Any],
     compute: Compute,
     tracker: Tracker,
     backbone: str,
 ) -> Trained:
-    """Bring the parts to the device and train under a progress bar."""
-    device, cached = compute.device, data.train_images.shape[1]
-    train_part = load_part(data.train_images, data.train_labels, recipe["input_size"], device)
-    val_part = load_part(data.val_images, data.val_labels, cached, device)
+    """Train under a progress bar."""
     plan = {name: recipe[name] for name in Recipe.__dataclass_fields__ if name != "augment"}
     settings = Recipe(**plan, augment=Augment(**recipe["augment"]))
     objective = make_loss(loss["name"], loss["weighting"], train_part.labels)

@@ -1,23 +1,23 @@
-"""The training loop: every image on the device as uint8, augmented and normalised there."""
+"""The training loop: batches come as uint8, and are augmented and normalised on the device."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from cxr14.models.inputs import normalise, prepare, resize
+from cxr14.models.inputs import normalise, prepare
 from cxr14.models.store import state_copy
 from cxr14.ranking import macro_auroc
 from cxr14.training.augment import Augment, augment
 from cxr14.training.device import Compute
 from cxr14.training.losses import Loss
 from cxr14.training.optimizer import learning_rate_factor, make_optimizer
+from cxr14.training.parts import Part, epoch_order, steps_per_epoch
 
 Row = dict[str, float]
-RESIZE_BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,6 @@ class Recipe:
     seed: int
 
 
-@dataclass
-class Part:
-    """Images uint8 (N, s, s) and labels float32 (N, 15) of a part, on the device."""
-
-    images: Tensor
-    labels: Tensor
-
-
 @dataclass(frozen=True)
 class Trained:
     """What training leaves: the history and the weights of the best epoch (1-based)."""
@@ -52,27 +44,6 @@ class Trained:
     best_epoch: int
     best_score: float
     state: dict[str, Tensor]
-
-
-def load_part(
-    images: npt.NDArray[np.uint8], labels: npt.NDArray[np.float32], size: int, device: str
-) -> Part:
-    """Shrink images to the training size, once, and bring them to the device.
-
-    Args:
-        images: uint8 (N, S, S), may be mapped from a file.
-        labels: float32 (N, 15).
-        size: pixels per side, at most S.
-        device: cpu or cuda.
-    """
-    shrunk = [
-        resize(torch.from_numpy(np.array(images[start : start + RESIZE_BATCH])).to(device), size)
-        .mul_(255)
-        .round_()
-        .to(torch.uint8)[:, 0]
-        for start in range(0, len(images), RESIZE_BATCH)
-    ]
-    return Part(torch.cat(shrunk), torch.from_numpy(labels).to(device))
 
 
 def train(
@@ -154,28 +125,17 @@ def _train_epoch(
     """Run one epoch; return its mean loss, read from the device once at the end."""
     network.train()
     losses = []
-    for order in batches(len(part.labels), recipe.batch_size, generator):
-        rows = order.to(compute.device)
-        grey = part.images[rows][:, None].float().div_(255)
-        inputs = normalise(augment(grey, recipe.augment, generator))
-        with compute.autocast():
-            logits = network(inputs.contiguous(memory_format=compute.memory_format))
-        value = loss(logits.float(), part.labels[rows])
-        step(value)
-        losses.append(value.detach())
+    order = epoch_order(len(part.labels), recipe.batch_size, generator)
+    with closing(part.batches(order, recipe.batch_size)) as batches:
+        for images, labels in batches:
+            grey = images[:, None].float().div_(255)
+            inputs = normalise(augment(grey, recipe.augment, generator))
+            with compute.autocast():
+                logits = network(inputs.contiguous(memory_format=compute.memory_format))
+            value = loss(logits.float(), labels)
+            step(value)
+            losses.append(value.detach())
     return float(torch.stack(losses).mean())
-
-
-def steps_per_epoch(count: int, batch_size: int) -> int:
-    """Whole batches in `count` images; a smaller train part is one batch."""
-    return max(1, count // batch_size)
-
-
-def batches(count: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Yield rows in a new random order; the images beyond the last whole batch rest this epoch."""
-    order = torch.randperm(count, generator=generator)
-    for step in range(steps_per_epoch(count, batch_size)):
-        yield order[step * batch_size : (step + 1) * batch_size]
 
 
 @torch.inference_mode()
@@ -187,8 +147,9 @@ def validate(network: nn.Module, part: Part, recipe: Recipe, compute: Compute) -
     """
     network.eval()
     scores = []
-    for start in range(0, len(part.labels), 4 * recipe.batch_size):
-        inputs = prepare(part.images[start : start + 4 * recipe.batch_size], recipe.input_size)
+    in_turn = torch.arange(len(part.labels))
+    for images, _ in part.batches(in_turn, 4 * recipe.batch_size):
+        inputs = prepare(images, recipe.input_size)
         with compute.autocast():
             logits = network(inputs.contiguous(memory_format=compute.memory_format))
         scores.append(logits.float().cpu())
