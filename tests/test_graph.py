@@ -77,7 +77,7 @@ BLOCKS = {
     "evaluate": EvaluateParams,
     "localize": LocalizeParams,
 }
-NEUTRAL = {"preprocess.workers", "preprocess.engine"}
+NEUTRAL = {"preprocess.workers", "preprocess.engine", "preprocess.scheduler"}
 """Keys that never change a byte, and so never make a stage stale."""
 
 
