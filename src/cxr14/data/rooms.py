@@ -1,8 +1,8 @@
 """The scratch room of a run: found again after an interruption, and turned into the cache."""
 
-import errno
 import hashlib
 import json
+import math
 import os
 import shutil
 import sys
@@ -66,22 +66,17 @@ def _locked(path: Path) -> Iterator[None]:
 
 def _make_array(path: Path, shape: tuple[int, int, int]) -> None:
     """Write the header and reserve the rest, so that a full disk shows now and not in an hour."""
+    needed, free = math.prod(shape), shutil.disk_usage(path.parent).free
+    if needed > free:
+        raise ValueError(
+            f"the cache needs {needed / 1e9:.1f} GB in {path.parent} and {free / 1e9:.1f} GB are "
+            f"free; make room or choose a smaller preprocess.size"
+        )
     with replacing(path) as temporary:
         np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape).flush()
         if hasattr(os, "posix_fallocate"):  # not on every system
             with temporary.open("rb+") as file:
-                length = temporary.stat().st_size
-                try:
-                    os.posix_fallocate(file.fileno(), 0, length)
-                except OSError as error:
-                    if error.errno != errno.ENOSPC:
-                        raise
-                    free = shutil.disk_usage(path.parent).free
-                    raise ValueError(
-                        f"the cache needs {length / 1e9:.1f} GB in {path.parent} and "
-                        f"{free / 1e9:.1f} GB are free; make room or choose a smaller "
-                        f"preprocess.size"
-                    ) from None
+                os.posix_fallocate(file.fileno(), 0, temporary.stat().st_size)
 
 
 def take_array(room: Room, kept: npt.NDArray[np.int64], target: Path) -> None:
