@@ -41,7 +41,7 @@ if __name__ == "__main__":
 def raw(tmp_path_factory):
     """Enough loose pictures for four shards, two archives, and the cache of an undisturbed run."""
     place = tmp_path_factory.mktemp("raw")
-    pngs = {f"{n:08d}_000.png": encode(noise(n, 200, 200)) for n in range(COUNT)}
+    pngs = {f"{n:08d}_000.png": encode(noise(n, 300, 300)) for n in range(COUNT)}
     write_loose(place / "raw" / "images", pngs)
     for n in (1, 2):
         extra = {f"{n}{name[1:]}": content for name, content in list(pngs.items())[: SHARD // 2]}

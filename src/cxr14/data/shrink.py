@@ -11,8 +11,9 @@ from cxr14.data.decode import decode
 from cxr14.data.photometry import remarks_on
 
 KERNEL = Image.Resampling.BILINEAR
-"""Pillow's bilinear kernel, whose support grows with the reduction: among its kernels the one
-that lets least of the unshowable detail through as false detail (benchmarks/kernel.py)."""
+"""Pillow's bilinear kernel, whose support grows with the reduction. It makes as little false detail
+as any that was measured (benchmarks/kernel.py, docs/preprocess.md), has no negative weights and so
+never overshoots at an edge, and costs half of bicubic. Another one changes every cache."""
 
 _SUFFIXES = {"PNG": {".png"}, "JPEG": {".jpg", ".jpeg"}}
 
