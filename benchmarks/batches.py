@@ -29,7 +29,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from _peers import image_folder, is_missing, torchxrayvision_pngs, webdataset_tar
+from _batch_peers import image_folder, is_missing, torchxrayvision_pngs, webdataset_tar
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor

@@ -1,11 +1,14 @@
 """Shrink every image to `preprocess.size` and keep all of them in one array.
 
-Odd files (RGBA, palettes, 16 bits, not square) are met by a rule each and counted; an image whose
-content is not the one that was listed stops the run.
+Odd files (RGBA, palettes, 16 bits, JPEG, not square, …) are met by a rule each and counted. An
+image that cannot be used, or is not the one that was listed, stops the run when all others were
+tried, or is left out (`preprocess.on_error`). An interrupted run goes on where it was: finished
+work lies in .scratch/preprocess.
 
 Reads:  data/raw, params.yaml (preprocess)
 
-Writes: data/cache (images.npy uint8 (N, S, S), index.parquet), metrics/preprocess.json
+Writes: data/cache (images.npy uint8 (N, S, S), index.parquet, skipped.csv, flagged.csv),
+metrics/preprocess.json
 """
 
 from pathlib import Path
@@ -13,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 import typer
 
-from cxr14.data.preprocess import fill_cache
+from cxr14.data.preprocess import choose_engine, fill_cache
 from cxr14.data.raw import FACTS, IMAGES, MANIFEST, TABLES
 from cxr14.files import project_root, read_json, write_metrics
 from cxr14.params import preprocess
@@ -26,9 +29,22 @@ def main() -> None:
     facts = read_json(TABLES / FACTS)
     manifest = pd.read_csv(TABLES / MANIFEST, keep_default_na=False)
     base = IMAGES if facts["base"] is None else project_root() / facts["base"]
-    counts = fill_cache(manifest, base, Path("data/cache"), params.size, params.workers)
+    counts = fill_cache(
+        manifest,
+        base,
+        Path("data/cache"),
+        params.size,
+        scratch=project_root() / ".scratch" / "preprocess",
+        engine=choose_engine(params.engine, params.workers, params.scheduler),
+        on_error=params.on_error,
+    )
     write_metrics("metrics/preprocess.json", {**counts, "phantom": int(facts["phantom"])})
-    typer.echo(", ".join(f"{name.replace('_', ' ')}: {count}" for name, count in counts.items()))
+    said = (
+        f"{name.replace('_', ' ')}: {n}" for name, n in counts.items() if n or name == "skipped"
+    )
+    typer.echo(", ".join(said))
+    if counts["skipped"]:
+        typer.echo(f"{counts['skipped']} images were left out; data/cache/skipped.csv names them")
 
 
 if __name__ == "__main__":

@@ -87,7 +87,13 @@ BLOCKS = {
     "evaluate": EvaluateParams,
     "localize": LocalizeParams,
 }
-NEUTRAL = {"data.mirror", "data.connections", "preprocess.workers", "preprocess.engine"}
+NEUTRAL = {
+    "data.mirror",
+    "data.connections",
+    "preprocess.workers",
+    "preprocess.engine",
+    "preprocess.scheduler",
+}
 """Keys that never change a byte, and so never make a stage stale."""
 
 

@@ -1,12 +1,16 @@
 """From a manifest to one array."""
 
-import numpy as np
+import hashlib
+from functools import partial
+
 import pandas as pd
 import pytest
+from PIL import Image, ImageOps
 
 from cxr14.data.cache import ARRAY, INDEX, open_cache
+from cxr14.data.engines import run_local
 from cxr14.data.folder import read_manifest
-from cxr14.data.preprocess import Shard, fill_cache, shrink_shard
+from cxr14.data.preprocess import FLAGGED, SKIPPED, fill_cache
 from cxr14.data.shrink import shrink
 from tests.data.pictures import encode, noise, some_pngs, write_archive, write_loose
 
@@ -40,7 +44,9 @@ def filled(tmp_path_factory):
     """A cache of all layouts, and what fill_cache said."""
     base = tmp_path_factory.mktemp("filled")
     write_layouts(base)
-    return base, fill_cache(list_layouts(base), base, base / "cache", SIZE, workers=1)
+    engine = partial(run_local, workers=1)
+    counts = fill_cache(list_layouts(base), base, base / "cache", SIZE, base / "scratch", engine)
+    return base, counts
 
 
 def test_the_cache_holds_every_picture_and_its_place_in_the_order_of_the_manifest(filled):
@@ -50,7 +56,7 @@ def test_the_cache_holds_every_picture_and_its_place_in_the_order_of_the_manifes
     for row in index.itertuples():
         alone = vars(shrink(PNGS[row.image], SIZE, row.image)).copy()
         assert (images[row.row] == alone.pop("pixels")).all()
-        del alone["mode"]
+        del alone["mode"], alone["remarks"]
         assert {name: getattr(row, name) for name in alone} == alone
 
 
@@ -62,44 +68,126 @@ def test_every_layout_gives_the_same_pictures_and_places(filled):
 
 
 def test_the_number_of_workers_does_not_change_a_byte(filled, tmp_path):
-    fill_cache(list_layouts(filled[0]), filled[0], tmp_path, SIZE, workers=2)
-    for name in (ARRAY, INDEX):
-        assert (tmp_path / name).read_bytes() == (filled[0] / "cache" / name).read_bytes()
+    base = filled[0]
+    fill_cache(
+        list_layouts(base), base, tmp_path, SIZE, base / "scratch", partial(run_local, workers=2)
+    )
+    for name in (ARRAY, INDEX, FLAGGED, SKIPPED):
+        assert (tmp_path / name).read_bytes() == (base / "cache" / name).read_bytes()
 
 
 def test_padded_pictures_and_pixel_formats_are_counted(filled):
-    assert filled[1] == {"images": 20, "padded": 8, "size": SIZE, "mode_L": 20}
+    counts = {name: count for name, count in filled[1].items() if count}
+    assert counts == {"images": 20, "padded": 8, "size": SIZE, "mode_L": 20}
+    assert filled[1]["skipped"] == 0
 
 
-def shard(base, pngs):
-    """All pictures below `base` as one piece of work, as a worker gets it."""
-    manifest = read_manifest(base)
-    np.save(base / "array.npy", np.zeros((len(pngs), SIZE, SIZE), np.uint8))
-    columns = manifest.member.tolist(), manifest.sha256.tolist()
-    return Shard(base, "", list(range(len(pngs))), *columns)
+def test_the_scratch_is_gone_when_the_cache_is_there(filled):
+    assert [path for path in (filled[0] / "scratch").iterdir() if path.suffix != ".lock"] == []
 
 
-def test_a_picture_that_changed_after_it_was_listed_is_named_with_the_remedy(tmp_path):
-    write_loose(tmp_path, PNGS)
-    work = shard(tmp_path, PNGS)
-    (tmp_path / "00000002_000.png").write_bytes(encode(noise(99)))
-    with pytest.raises(ValueError, match=r"00000002_000\.png is not the image.*--force download"):
-        shrink_shard(work, tmp_path / "array.npy", SIZE)
+@pytest.fixture
+def dirty(tmp_path):
+    """A folder and an archive in which four pictures are bad, listed when all were good."""
+    good = some_pngs(8)
+    names = sorted(good)
+    write_loose(tmp_path / "raw" / "images", {name: good[name] for name in names[:4]})
+    write_archive(tmp_path / "raw" / "images_001.tar.gz", {name: good[name] for name in names[4:]})
+    manifest = read_manifest(tmp_path / "raw")
+    (tmp_path / "raw" / "images" / names[0]).write_bytes(encode(noise(99)))
+    (tmp_path / "raw" / "images" / names[2]).unlink()
+    broken = good | {names[5]: b"", names[6]: good[names[6]][:200]}
+    write_archive(
+        tmp_path / "raw" / "images_001.tar.gz", {name: broken[name] for name in names[4:]}
+    )
+    for name in names[5:7]:  # as if they had been bad when they were listed
+        digest = hashlib.sha256(broken[name]).hexdigest()
+        manifest.loc[manifest.image == name, "sha256"] = digest
+    return tmp_path, manifest, good
 
 
-def test_a_listed_picture_that_is_gone_is_named_with_the_remedy(tmp_path):
-    write_loose(tmp_path, PNGS)
-    work = shard(tmp_path, PNGS)
-    (tmp_path / "00000002_000.png").unlink()
-    with pytest.raises(FileNotFoundError, match=r"1 of 5 images.*00000002_000.*--force download"):
-        shrink_shard(work, tmp_path / "array.npy", SIZE)
+def fill(place, manifest, **more):
+    return fill_cache(
+        manifest,
+        place / "raw",
+        place / "cache",
+        SIZE,
+        place / "scratch",
+        partial(run_local, workers=2),
+        **more,
+    )
 
 
-def test_a_broken_picture_stops_the_run_by_name_and_leaves_the_old_cache(tmp_path):
-    write_loose(tmp_path / "raw", PNGS | {"00000009_000.png": PNGS["00000001_000.png"][:200]})
-    (tmp_path / "cache").mkdir()
-    (tmp_path / "cache" / ARRAY).write_bytes(b"old")
-    with pytest.raises(ValueError, match=r"00000009_000\.png: not a readable image"):
-        fill_cache(read_manifest(tmp_path / "raw"), tmp_path / "raw", tmp_path / "cache", SIZE, 1)
-    assert [path.name for path in (tmp_path / "cache").iterdir()] == [ARRAY]
-    assert (tmp_path / "cache" / ARRAY).read_bytes() == b"old"
+def test_all_bad_pictures_are_named_in_one_go_and_the_old_cache_stays(dirty):
+    place, manifest, _ = dirty
+    (place / "cache").mkdir()
+    (place / "cache" / ARRAY).write_bytes(b"old")
+    with pytest.raises(ValueError, match="4 images cannot be used") as caught:
+        fill(place, manifest)
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 5
+    for line, (name, reason) in zip(
+        lines[1:],
+        [
+            ("images/00000001_000.png", "is not the image that was listed"),
+            ("images/00000003_000.png", "is gone"),
+            ("images_001.tar.gz/images/00000006_000.png", "the file is empty"),
+            ("images_001.tar.gz/images/00000007_000.png", "not a readable image"),
+        ],
+        strict=True,
+    ):
+        assert name in line
+        assert reason in line
+    assert [path.name for path in (place / "cache").iterdir()] == [ARRAY]
+    assert (place / "cache" / ARRAY).read_bytes() == b"old"
+
+
+def test_skipped_pictures_are_left_out_of_the_array_listed_and_counted(dirty):
+    place, manifest, good = dirty
+    counts = fill(place, manifest, on_error="skip")
+    assert (counts["images"], counts["skipped"]) == (4, 4)
+    images, index = open_cache(place / "cache")
+    assert images.shape == (4, SIZE, SIZE)
+    assert index.image.tolist() == [f"{n:08d}_000.png" for n in (2, 4, 5, 8)]
+    assert index.row.tolist() == [0, 1, 2, 3]
+    for row in index.itertuples():
+        assert (images[row.row] == shrink(good[row.image], SIZE, "a.png").pixels).all()
+    skipped = pd.read_csv(place / "cache" / SKIPPED, keep_default_na=False)
+    assert skipped.image.tolist() == [f"{n:08d}_000.png" for n in (1, 3, 6, 7)]
+    assert skipped.container.tolist() == ["", "", *["images_001.tar.gz"] * 2]
+    assert skipped.reason.str.contains("listed|gone|empty|readable").all()
+
+
+def test_skipping_everything_is_refused(tmp_path):
+    write_loose(tmp_path / "raw", {"00000001_000.png": b"x", "00000002_000.png": b"y"})
+    with pytest.raises(ValueError, match="none of 2 images can be used"):
+        fill(tmp_path, read_manifest(tmp_path / "raw"), on_error="skip")
+
+
+def test_an_archive_that_is_gone_stops_the_run_also_when_bad_pictures_are_skipped(tmp_path):
+    for n, half in enumerate(HALVES, 1):
+        write_archive(tmp_path / "raw" / f"images_{n:03d}.tar.gz", half)
+    manifest = read_manifest(tmp_path / "raw")
+    (tmp_path / "raw" / "images_001.tar.gz").unlink()
+    content = (tmp_path / "raw" / "images_002.tar.gz").read_bytes()
+    (tmp_path / "raw" / "images_002.tar.gz").write_bytes(content[:300])
+    with pytest.raises(ValueError, match=r"images_00[12]\.tar\.gz.*\n.*images_00[12]\.tar\.gz"):
+        fill(tmp_path, manifest, on_error="skip")
+
+
+def test_a_negative_is_listed_and_stays_as_it_is(nih, tmp_path):
+    name = "00000001_000.png"
+    with Image.open(nih / "images" / name) as file:
+        negative = ImageOps.invert(file.convert("L"))
+    write_loose(tmp_path / "raw", {name: encode(negative)})
+    counts = fill_cache(
+        read_manifest(tmp_path / "raw"),
+        tmp_path / "raw",
+        tmp_path / "cache",
+        224,
+        tmp_path / "scratch",
+    )
+    assert counts["inverted"] == 1
+    assert pd.read_csv(tmp_path / "cache" / FLAGGED).to_numpy().tolist() == [[name, "inverted"]]
+    wanted = shrink(encode(negative), 224, name).pixels
+    assert (open_cache(tmp_path / "cache")[0][0] == wanted).all()

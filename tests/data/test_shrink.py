@@ -1,5 +1,6 @@
 """One image: pixel formats, padding, and where a box comes to lie."""
 
+import hashlib
 import io
 from contextlib import suppress
 
@@ -57,6 +58,49 @@ def test_a_jpeg_is_read_too():
     GREY.resize((64, 32)).save(buffer, "JPEG")
     shrunk = shrink(buffer.getvalue(), 16, "a.jpg")
     assert (shrunk.source_width, shrunk.source_height) == (64, 32)
+
+
+def as_jpeg(picture):
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "remarks"),
+    [
+        (encode(GREY), "a.png", ()),
+        (encode(GREY), "A.PNG", ()),
+        (as_jpeg(GREY), "a.jpg", ("jpeg",)),
+        (as_jpeg(GREY), "images/a.png", ("jpeg", "wrong_extension")),
+        (encode(GREY), "a.jpeg", ("wrong_extension",)),
+        (encode(GREY.crop((0, 0, 40, 20))), "a.png", ("padded",)),
+        (encode(Image.new("L", (40, 20), 9)), "a.png", ("padded", "faint")),
+    ],
+)
+def test_a_file_is_known_by_its_content_and_what_is_odd_about_it_is_said(content, name, remarks):
+    assert shrink(content, 40, name).remarks == remarks
+
+
+def test_a_16_bit_picture_that_uses_its_lower_bits_only_is_said_to_be_faint():
+    dim = Image.fromarray(np.asarray(GREY).astype(np.uint16) << 4)
+    shrunk = shrink(encode(dim), 40, "a.png")
+    assert (shrunk.mode, shrunk.remarks) == ("I;16", ("faint",))
+
+
+def chart():
+    """Rings that get finer outwards, steps and a grid: every frequency, the same on any machine."""
+    y, x = np.mgrid[:1024, :1024].astype(np.int64)
+    rings = (x * x + y * y) // 512 % 256
+    return np.where(x > y, rings, (x // 37 * 40 + y // 53 * 60) % 256).astype(np.uint8)
+
+
+def test_the_kernel_stays_so_that_caches_stay_comparable():
+    """A changed hash means another kernel: every cache, and every figure from one, changes."""
+    picture = chart()
+    assert hashlib.sha256(picture.tobytes()).hexdigest()[:16] == "3c4bfb34cc4ae8df"
+    shrunk = shrink(encode(Image.fromarray(picture)), 224, "a.png").pixels
+    assert hashlib.sha256(shrunk.tobytes()).hexdigest()[:16] == "03598fe606d657dc"
 
 
 def test_a_white_rectangle_lies_in_the_cache_where_the_mapping_says():

@@ -1,11 +1,9 @@
 """Fill the image cache: every image of the manifest, shrunk, in the manifest's order."""
 
-import hashlib
-import os
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
-from multiprocessing import get_context
+import shutil
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -18,110 +16,121 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from cxr14.data.archives import read_members
 from cxr14.data.cache import ARRAY, INDEX
-from cxr14.data.shrink import shrink
-from cxr14.files import replacing, write_parquet
+from cxr14.data.engines import Engine, run_dask, run_local
+from cxr14.data.rooms import open_room, take_array
+from cxr14.data.shards import Room, Shard, cut, is_finished
+from cxr14.data.shrink import REMARKS
+from cxr14.files import read_json, write_csv, write_parquet
 
-SHARD = 64
-"""Images that a worker takes at a time; an archive that is compressed is one shard."""
+SKIPPED, FLAGGED = "skipped.csv", "flagged.csv"
+PLACE = ["row", "image", "source_width", "source_height", "scale", "offset_x", "offset_y", "sha256"]
 
 
-@dataclass(frozen=True)
-class Shard:
-    """Some images of one container, and the rows of the cache that they fill."""
-
-    base: Path
-    container: str
-    rows: list[int]
-    members: list[str]
-    hashes: list[str]
+def choose_engine(name: Literal["local", "dask"], workers: int, scheduler: str | None) -> Engine:
+    """Return the engine that params.yaml names."""
+    if name == "dask":
+        return partial(run_dask, scheduler=str(scheduler))
+    return partial(run_local, workers=workers)
 
 
 def fill_cache(
-    manifest: pd.DataFrame, base: Path, folder: Path, size: int, workers: int
+    manifest: pd.DataFrame,
+    base: Path,
+    folder: Path,
+    size: int,
+    scratch: Path,
+    engine: Engine = run_local,
+    on_error: Literal["fail", "skip"] = "fail",
 ) -> dict[str, int]:
     """Shrink every image of a manifest into one array.
+
+    Beside the array and its index, `folder` gets skipped.csv (images left out, with the reason)
+    and flagged.csv (images that look inverted or empty); both may hold no row.
 
     Args:
         manifest: see cxr14.data.archives; its order is the order of the array.
         base: folder of the containers.
         folder: where images.npy and index.parquet go.
         size: pixels per side, S.
-        workers: processes; 0 means one per core. Never changes the bytes.
+        scratch: where unfinished work lies; finished shards in it are not done again.
+        engine: where the work is done. Never changes the bytes.
+        on_error: what an image that cannot be used does: stop the run, after all others were
+            tried, or be left out.
 
     Returns:
-        Counts: images, those padded to a square, and those of each pixel format.
+        Counts: images, those skipped, those with each remark, those of each pixel format.
 
     Raises:
-        FileNotFoundError: images of the manifest are gone.
-        ValueError: an image is not the one that was hashed, or is no image.
+        ValueError: images cannot be used, all named; an archive is broken; a worker died.
+        FileNotFoundError: an archive is gone.
     """
-    shards = _cut(manifest, base)
-    with replacing(folder / ARRAY) as temporary:
-        shape = (len(manifest), size, size)
-        np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape).flush()
-        places = _run(shards, temporary, size, workers or os.cpu_count() or 1, len(manifest))
-    index = pd.DataFrame(places).sort_values("row", ignore_index=True)
-    index.insert(1, "image", manifest.image.to_numpy())
-    index["sha256"] = manifest.sha256.to_numpy()
-    modes = index.pop("mode").value_counts()
-    write_parquet(folder / INDEX, index)
-    padded = int((index.source_width != index.source_height).sum())
-    formats = {f"mode_{mode}": int(count) for mode, count in modes.items()}
-    return {"images": len(index), "padded": padded, "size": size, **formats}
+    with open_room(scratch, manifest, size) as room:
+        shards = cut(manifest, base)
+        _run(shards, room, engine)
+        places, bad = _collect(shards, room, manifest)
+        if len(bad) and on_error == "fail":
+            raise ValueError(_all_of(bad))
+        if places.empty:
+            raise ValueError(f"none of {len(manifest)} images can be used: {_all_of(bad)}")
+        _write(places, bad, room, folder)
+        shutil.rmtree(room.folder)
+    counts = {"images": len(places), "skipped": len(bad), "size": size}
+    counts |= {
+        name: int(places.remarks.map(lambda said, n=name: n in said).sum()) for name in REMARKS
+    }
+    modes = places["mode"].value_counts()
+    return counts | {f"mode_{mode}": int(count) for mode, count in modes.items()}
 
 
-def _cut(manifest: pd.DataFrame, base: Path) -> list[Shard]:
-    shards = []
-    rows = manifest.assign(row=range(len(manifest)))
-    for container, own in rows.groupby("container", sort=True):
-        step = len(own) if str(container).endswith(".gz") else SHARD
-        for start in range(0, len(own), step):
-            part = own.iloc[start : start + step]
-            columns = (part.row.tolist(), part.member.tolist(), part.sha256.tolist())
-            shards.append(Shard(base, str(container), *columns))
-    return shards
-
-
-def _run(
-    shards: list[Shard], array: Path, size: int, workers: int, total: int
-) -> list[dict[str, object]]:
-    """Run the shards in processes; the array is written by the workers themselves."""
+def _run(shards: list[Shard], room: Room, engine: Engine) -> None:
+    """Do the shards that are not finished; the workers write the array themselves."""
+    todo = [shard for shard in shards if not is_finished(shard, room)]
+    total, left = (sum(len(shard.rows) for shard in some) for some in (shards, todo))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     times = (TimeElapsedColumn(), TimeRemainingColumn())
-    with (
-        ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
-        Progress(*columns, *times) as progress,
-    ):
-        task = progress.add_task("shrink", total=total)
-        jobs = [pool.submit(shrink_shard, shard, array, size) for shard in shards]
-        places: list[dict[str, object]] = []
-        for job in as_completed(jobs):
-            try:
-                places += job.result()
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
-            progress.update(task, completed=len(places))
-    return places
+    faults = []
+    with Progress(*columns, *times, refresh_per_second=1) as progress:
+        task = progress.add_task("shrink", total=total, completed=total - left)
+        for shard, outcome in engine(todo, room) if todo else ():
+            if outcome.fault:
+                faults.append(outcome.fault)
+            progress.advance(task, len(shard.rows))
+    if faults:
+        raise ValueError("\n".join(faults))
 
 
-def shrink_shard(shard: Shard, array: Path, size: int) -> list[dict[str, object]]:
-    """Shrink the images of one shard into their rows of the array; return their places."""
-    cache = np.lib.format.open_memmap(array, mode="r+")
-    row_of = dict(zip(shard.members, shard.rows, strict=True))
-    hash_of = dict(zip(shard.members, shard.hashes, strict=True))
-    places: list[dict[str, object]] = []
-    for member, content in read_members(shard.base, shard.container, shard.members):
-        name = f"{shard.base / shard.container}/{member}"
-        if hashlib.sha256(content).hexdigest() != hash_of[member]:
-            raise ValueError(
-                f"{name} is not the image that was listed (its hash differs); renew the manifest "
-                f"with `dvc repro --force download`"
-            )
-        shrunk = vars(shrink(content, size, name)).copy()
-        cache[row_of[member]] = shrunk.pop("pixels")
-        places.append({"row": row_of[member], **shrunk})
-    cache.flush()
-    return places
+def _collect(
+    shards: list[Shard], room: Room, manifest: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the good images with their places, and the bad ones with the reason, by row."""
+    left = [read_json(room.marker(shard)) for shard in shards]
+    tables = [pd.DataFrame(marker["places"]) for marker in left if marker["places"]]
+    reasons = {int(row): reason for marker in left for row, reason in marker["bad"].items()}
+    rows = sorted(reasons)
+    bad = manifest.iloc[rows][["image", "container", "member"]].assign(
+        reason=[reasons[row] for row in rows]
+    )
+    if not tables:
+        return pd.DataFrame(), bad
+    places = pd.concat(tables, ignore_index=True).sort_values("row", ignore_index=True)
+    own = manifest.iloc[places.row]
+    return places.assign(image=own.image.to_numpy(), sha256=own.sha256.to_numpy()), bad
+
+
+def _all_of(bad: pd.DataFrame) -> str:
+    return (
+        f"{len(bad)} images cannot be used; mend them, or leave them out with "
+        f"preprocess.on_error: skip\n" + "\n".join(bad.reason)
+    )
+
+
+def _write(places: pd.DataFrame, bad: pd.DataFrame, room: Room, folder: Path) -> None:
+    """Write the cache's files, the array last: until then an interrupted run can go on."""
+    (folder / ARRAY).unlink(missing_ok=True)
+    said = places[["image", "remarks"]].explode("remarks").rename(columns={"remarks": "remark"})
+    write_csv(folder / FLAGGED, said[said.remark.isin(["inverted", "faint"])])
+    write_csv(folder / SKIPPED, bad)
+    kept = places.row.to_numpy(np.int64)
+    write_parquet(folder / INDEX, places.assign(row=np.arange(len(places)))[PLACE])
+    take_array(room, kept, folder / ARRAY)

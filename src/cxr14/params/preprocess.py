@@ -2,17 +2,28 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from cxr14.params._read import Block, read_block
 
 
 class PreprocessParams(Block):
-    """Side of the cached images in pixels; workers and engine never change the bytes."""
+    """Side of the cached images in pixels, and what an image that cannot be used does.
+
+    Workers, engine and scheduler never change the bytes.
+    """
 
     size: int = Field(ge=32, le=1024)
+    on_error: Literal["fail", "skip"]
     workers: int = Field(ge=0)
-    engine: Literal["local"]
+    engine: Literal["local", "dask"]
+    scheduler: str | None
+
+    @model_validator(mode="after")
+    def _engine_has_its_scheduler(self) -> "PreprocessParams":
+        if (self.engine == "dask") != (self.scheduler is not None):
+            raise ValueError("scheduler is the address of engine dask (tcp://…), null for local")
+        return self
 
 
 def read() -> PreprocessParams:
