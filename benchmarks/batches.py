@@ -37,8 +37,8 @@ from torch import Tensor
 from cxr14.data.batches import Resident, Streamed
 from cxr14.data.packaged import packaged_file
 from cxr14.data.phantom.archive import draw_archive
-from cxr14.data.records import read_images
-from cxr14.data.shrink import shrink
+from cxr14.data.preprocessing.shrink import shrink
+from cxr14.data.tables.records import read_images
 from cxr14.files import write_npy
 from cxr14.models.inputs import prepare
 

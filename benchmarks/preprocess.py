@@ -28,11 +28,11 @@ from _preprocess_peers import METHODS, SIZE, Block, missing, work_off
 from rich.console import Console
 from rich.table import Table
 
-from cxr14.data.engines import run_local
 from cxr14.data.folder import read_manifest
-from cxr14.data.preprocess import fill_cache
-from cxr14.data.rooms import open_room
-from cxr14.data.shards import Room, cut
+from cxr14.data.preprocessing.engines import run_local
+from cxr14.data.preprocessing.fill import fill_cache
+from cxr14.data.preprocessing.rooms import open_room
+from cxr14.data.preprocessing.shards import Room, cut
 
 ALL = 112_120
 

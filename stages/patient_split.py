@@ -14,10 +14,10 @@ from pathlib import Path
 import pandas as pd
 import typer
 
-from cxr14.data import oddities
 from cxr14.data.raw import FACTS, LISTS, MANIFEST, TABLES
-from cxr14.data.records import read_tables
 from cxr14.data.split import count_parts, official_parts, split_patients
+from cxr14.data.tables import oddities
+from cxr14.data.tables.records import read_tables
 from cxr14.files import read_json, write_csv, write_json, write_metrics, write_parquet
 from cxr14.params import split as split_params
 from stages import run

@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 import typer
 
-from cxr14.data.preprocess import choose_engine, fill_cache
+from cxr14.data.preprocessing.fill import choose_engine, fill_cache
 from cxr14.data.raw import FACTS, IMAGES, MANIFEST, TABLES
 from cxr14.files import project_root, read_json, write_metrics
 from cxr14.params import preprocess

@@ -8,7 +8,7 @@ import pytest
 
 from cxr14.data.packaged import packaged_file
 from cxr14.data.raw import BOX_TABLE, IMAGE_TABLE
-from cxr14.data.records import read_boxes, read_images
+from cxr14.data.tables.records import read_boxes, read_images
 
 
 @pytest.fixture(scope="session")

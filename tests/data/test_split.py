@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
-from cxr14.data.records import read_list
 from cxr14.data.split import (
     PARTS,
     choose_patients,
@@ -14,6 +13,7 @@ from cxr14.data.split import (
     official_parts,
     split_patients,
 )
+from cxr14.data.tables.records import read_list
 from cxr14.findings import FINDINGS, LABEL_COLUMNS
 
 

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxr14.data.packaged import packaged_file
-from cxr14.data.records import read_images, read_list
 from cxr14.data.split import official_parts
+from cxr14.data.tables.records import read_images, read_list
 from cxr14.explore import summary
 from cxr14.findings import CLASSES, LABEL_COLUMNS
 

@@ -12,8 +12,8 @@ from rich.console import Console
 
 from cxr14.data.labels import label_matrix
 from cxr14.data.packaged import packaged_file
-from cxr14.data.records import read_images, read_list
 from cxr14.data.split import official_parts
+from cxr14.data.tables.records import read_images, read_list
 from cxr14.findings import CLASSES, FINDINGS, LABEL_COLUMNS
 from cxr14.models.majority import (
     TEN_CLASSES,

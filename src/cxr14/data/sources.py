@@ -9,14 +9,14 @@ from pathlib import Path
 import pandas as pd
 
 from cxr14.data.archives import MANIFEST_COLUMNS
-from cxr14.data.fetch import check_room, fetch_all
+from cxr14.data.download.fetch import check_room, fetch_all
+from cxr14.data.download.nih import CATALOGUE, is_archive, read_catalogue
 from cxr14.data.folder import read_manifest
-from cxr14.data.nih import CATALOGUE, is_archive, read_catalogue
 from cxr14.data.packaged import packaged_file
 from cxr14.data.phantom.archive import draw_archive
 from cxr14.data.phantom.sample import choose_records
 from cxr14.data.raw import BOX_TABLE, FACTS, IMAGE_TABLE, LISTS, MANIFEST
-from cxr14.data.records import read_boxes, read_images
+from cxr14.data.tables.records import read_boxes, read_images
 from cxr14.files import replacing, write_bytes, write_csv, write_json
 
 PHANTOM_ARCHIVE = "images_001.tar"

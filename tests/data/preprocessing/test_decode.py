@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from cxr14.data.decode import MAX_PIXELS, _decode_grey, decode
+from cxr14.data.preprocessing.decode import MAX_PIXELS, _decode_grey, decode
 from tests.data.pictures import encode, noise
 
 PASSES = [

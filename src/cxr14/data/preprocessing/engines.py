@@ -13,7 +13,7 @@ from multiprocessing import connection, get_context, parent_process
 from threading import Thread
 from typing import Any
 
-from cxr14.data.shards import Outcome, Room, Shard, shrink_shard
+from cxr14.data.preprocessing.shards import Outcome, Room, Shard, shrink_shard
 
 Engine = Callable[[list[Shard], Room], Iterator[tuple[Shard, Outcome]]]
 

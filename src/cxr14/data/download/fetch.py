@@ -18,9 +18,9 @@ from rich.progress import (
 )
 from urllib3.util.retry import Retry
 
-from cxr14.data.answers import FetchError
-from cxr14.data.remote import RemoteFile, locate
-from cxr14.data.transfer import RETRY, TIMEOUT, Terms, fetch_file, part_of, size_of
+from cxr14.data.download.answers import FetchError
+from cxr14.data.download.remote import RemoteFile, locate
+from cxr14.data.download.transfer import RETRY, TIMEOUT, Terms, fetch_file, part_of, size_of
 
 COLUMNS = (
     TextColumn("{task.description}"),

@@ -11,9 +11,9 @@ import yaml
 
 from cxr14.data.raw import BOX_TABLE, FACTS, IMAGE_TABLE, LISTS, MANIFEST
 from cxr14.files import read_json
-from tests.data.written import BOX_HEADER, HEADER, image_row, write
+from tests.data.tables.written import BOX_HEADER, HEADER, image_row, write
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 NAMES = [f"{patient:08d}_000.png" for patient in range(1, 11)]
 ROWS = [image_row(name, patient=n, age="058Y", end=",") for n, name in enumerate(NAMES, start=1)]
 DIRT = [

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -17,17 +18,18 @@ import yaml
 
 from cxr14.data import sources
 from cxr14.data.cache import ARRAY, INDEX
-from cxr14.data.nih import CATALOGUE, is_archive, read_catalogue
+from cxr14.data.download.nih import CATALOGUE, is_archive, read_catalogue
 from cxr14.data.packaged import packaged_file
-from cxr14.data.preprocess import fill_cache
+from cxr14.data.preprocessing.engines import run_local
+from cxr14.data.preprocessing.fill import fill_cache
 from cxr14.data.raw import BOX_TABLE, FACTS, IMAGE_TABLE, LISTS, MANIFEST
-from cxr14.data.records import read_boxes, read_images
 from cxr14.data.sources import write_folder, write_nih
+from cxr14.data.tables.records import read_boxes, read_images
 from cxr14.files import read_json
-from tests.data.faulty_server import Fault, FaultyServer
+from tests.data.download.faulty_server import Fault, FaultyServer
 from tests.data.pictures import some_pngs, write_archive, write_loose
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PNGS = some_pngs(6)
 HALVES = {
     "images_001.tar.gz": dict(list(PNGS.items())[3:]),
@@ -231,7 +233,14 @@ def same_cache_from_both(served, kaggle, folder, server, size):
         (folder / "kaggle-tables", kaggle),
     ):
         manifest = pd.read_csv(tables / MANIFEST, keep_default_na=False)
-        fill_cache(manifest, base, folder / "cache", size, workers=1)
+        fill_cache(
+            manifest,
+            base,
+            folder / "cache",
+            size,
+            folder / "scratch",
+            partial(run_local, workers=1),
+        )
         found.append([(folder / "cache" / name).read_bytes() for name in (ARRAY, INDEX)])
     return found
 

@@ -16,8 +16,8 @@ from threading import Event
 from urllib3.exceptions import InvalidHeader, MaxRetryError
 from urllib3.util.retry import Retry
 
-from cxr14.data.answers import Answer, FetchError, PassingError, ask
-from cxr14.data.remote import RemoteFile
+from cxr14.data.download.answers import Answer, FetchError, PassingError, ask
+from cxr14.data.download.remote import RemoteFile
 
 RETRY = Retry(total=12, backoff_factor=1, backoff_max=60, backoff_jitter=1, retry_after_max=600)
 """Attempts without a new byte (seven minutes of them), then it is an error."""

@@ -10,7 +10,7 @@ from typing import BinaryIO
 import requests
 from urllib3.exceptions import HTTPError
 
-from cxr14.data.remote import is_web
+from cxr14.data.download.remote import is_web
 
 CHUNK = 1 << 16
 PASSING = {408, 425, 429}  # and every 5xx: the server may answer differently in a while

@@ -17,7 +17,7 @@ import rich
 from filelock import FileLock, Timeout
 
 from cxr14.data.cache import ARRAY
-from cxr14.data.shards import Room, code_version
+from cxr14.data.preprocessing.shards import Room, code_version
 from cxr14.files import replacing
 
 CHUNK = 256

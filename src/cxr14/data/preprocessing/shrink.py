@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from cxr14.data.decode import decode
-from cxr14.data.photometry import remarks_on
+from cxr14.data.preprocessing.decode import decode
+from cxr14.data.preprocessing.photometry import remarks_on
 
 KERNEL = Image.Resampling.BILINEAR
 """Pillow's bilinear kernel, whose support grows with the reduction. It makes as little false detail

@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from urllib3.util.retry import Retry
 
-from cxr14.data import fetch
-from cxr14.data.fetch import fetch_all
-from cxr14.data.remote import RemoteFile
-from tests.data.faulty_server import Fault, FaultyServer
+from cxr14.data.download import fetch
+from cxr14.data.download.fetch import fetch_all
+from cxr14.data.download.remote import RemoteFile
+from tests.data.download.faulty_server import Fault, FaultyServer
 
 SIZE = 1 << 20
 CONTENT = os.urandom(SIZE)

@@ -17,7 +17,7 @@ Met by a rule and counted (``oddities.RULES``):
     left out: the full list of boxes beside a table of one's own sample is no mistake. A box of a
     finding that the table does not give its image is kept.
 
-An error that names the row: everything else that :mod:`cxr14.data.schemas` does not allow, rows
+An error that names the row: all else that :mod:`cxr14.data.tables.schemas` does not allow, rows
 of one image that disagree, and a box wholly outside the image.
 """
 
@@ -25,19 +25,19 @@ from pathlib import Path
 
 import pandas as pd
 
-from cxr14.data.box_table import read_box_table
-from cxr14.data.image_table import read_image_table
-from cxr14.data.oddities import Table
 from cxr14.data.raw import BOX_TABLE, IMAGE_TABLE, LISTS
+from cxr14.data.tables.boxes import read_box_table
+from cxr14.data.tables.images import read_image_table
+from cxr14.data.tables.oddities import Table
 
 
 def read_images(path: str | Path) -> pd.DataFrame:
-    """Read the table of images; see :func:`cxr14.data.image_table.read_image_table`."""
+    """Read the table of images; see :func:`cxr14.data.tables.images.read_image_table`."""
     return read_image_table(path).frame
 
 
 def read_boxes(path: str | Path) -> pd.DataFrame:
-    """Read the hand-drawn boxes; see :func:`cxr14.data.box_table.read_box_table`."""
+    """Read the hand-drawn boxes; see :func:`cxr14.data.tables.boxes.read_box_table`."""
     return read_box_table(path).frame
 
 

@@ -1,4 +1,4 @@
-"""The table of images, read by the rules of :mod:`cxr14.data.records`."""
+"""The table of images, read by the rules of :mod:`cxr14.data.tables.records`."""
 
 from pathlib import Path
 
@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cxr14.data.label_text import multi_hot, respelled
-from cxr14.data.oddities import Table
-from cxr14.data.table_text import check, read_text, refuse, without_blank_lines
+from cxr14.data.tables.label_text import multi_hot, respelled
+from cxr14.data.tables.oddities import Table
+from cxr14.data.tables.text import check, read_text, refuse, without_blank_lines
 from cxr14.findings import LABEL_COLUMNS
 
 IMAGE_COLUMNS = (
@@ -48,7 +48,7 @@ def read_image_table(path: str | Path) -> Table:
     Raises:
         ValueError: a cell that is not allowed, rows of one image that disagree, or no rows.
     """
-    from cxr14.data.schemas import IMAGES
+    from cxr14.data.tables.schemas import IMAGES
 
     text, blank = without_blank_lines(read_text(path, IMAGE_COLUMNS, ("surplus",)))
     if text.empty:

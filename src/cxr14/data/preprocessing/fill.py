@@ -17,10 +17,10 @@ from rich.progress import (
 )
 
 from cxr14.data.cache import ARRAY, INDEX
-from cxr14.data.engines import Engine, run_dask, run_local
-from cxr14.data.rooms import open_room, take_array
-from cxr14.data.shards import Room, Shard, cut, is_finished
-from cxr14.data.shrink import REMARKS
+from cxr14.data.preprocessing.engines import Engine, run_dask, run_local
+from cxr14.data.preprocessing.rooms import open_room, take_array
+from cxr14.data.preprocessing.shards import Room, Shard, cut, is_finished
+from cxr14.data.preprocessing.shrink import REMARKS
 from cxr14.files import read_json, write_csv, write_parquet
 
 SKIPPED, FLAGGED = "skipped.csv", "flagged.csv"

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from cxr14.data.oddities import RULES, Table, listing, summary
+from cxr14.data.tables.oddities import RULES, Table, listing, summary
 
 
 def a_table(**odd: dict[int, str]) -> Table:
@@ -47,9 +47,9 @@ def test_the_summary_tells_what_was_done_and_shows_the_first_three() -> None:
 
 
 def test_every_rule_of_every_table_is_explained(table_files, tmp_path) -> None:
-    from cxr14.data.box_table import read_box_table
-    from cxr14.data.image_table import read_image_table
-    from cxr14.data.records import read_list_table
+    from cxr14.data.tables.boxes import read_box_table
+    from cxr14.data.tables.images import read_image_table
+    from cxr14.data.tables.records import read_list_table
 
     images = read_image_table(table_files[0])
     (tmp_path / "list.txt").write_text("a.png")

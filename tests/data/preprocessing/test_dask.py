@@ -11,17 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from cxr14.data import engines
 from cxr14.data.cache import ARRAY, INDEX
-from cxr14.data.engines import WorkerLostError, run_dask, run_local
 from cxr14.data.folder import read_manifest
-from cxr14.data.preprocess import FLAGGED, SKIPPED, fill_cache
-from cxr14.data.shards import SHARD
+from cxr14.data.preprocessing import engines
+from cxr14.data.preprocessing.engines import WorkerLostError, run_dask, run_local
+from cxr14.data.preprocessing.fill import FLAGGED, SKIPPED, fill_cache
+from cxr14.data.preprocessing.shards import SHARD
 from tests.data.pictures import encode, noise, write_archive, write_loose
 
 pytest.importorskip("distributed", reason="the extra `dask` is not installed")
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SIZE = 64
 
 

@@ -8,7 +8,7 @@ import this module inside the function that needs it.
 import pandas as pd
 import pandera.pandas as pa
 
-from cxr14.data.label_text import ALLOWED, readable
+from cxr14.data.tables.label_text import ALLOWED, readable
 from cxr14.findings import BOXED, OTHER_SPELLINGS
 
 NUMBER = r"-?[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]+)?"

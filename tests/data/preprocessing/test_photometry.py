@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from cxr14.data.photometry import FAINT, INVERTED, _lungs_over_middle, remarks_on
-from cxr14.data.shrink import shrink
+from cxr14.data.preprocessing.photometry import FAINT, INVERTED, _lungs_over_middle, remarks_on
+from cxr14.data.preprocessing.shrink import shrink
 
 
 def chest(lungs: int, middle: int) -> np.ndarray:

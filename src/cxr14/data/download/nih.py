@@ -22,8 +22,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from cxr14.data.download.remote import RemoteFile
 from cxr14.data.raw import BOX_TABLE, IMAGE_TABLE, LISTS
-from cxr14.data.remote import RemoteFile
 
 STATIC = "https://nihcc.box.com/shared/static/"
 BY_NUMBER = (

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image, ImageOps
 
 from cxr14.data.cache import ARRAY, INDEX, open_cache
-from cxr14.data.engines import run_local
 from cxr14.data.folder import read_manifest
-from cxr14.data.preprocess import FLAGGED, SKIPPED, fill_cache
-from cxr14.data.shrink import shrink
+from cxr14.data.preprocessing.engines import run_local
+from cxr14.data.preprocessing.fill import FLAGGED, SKIPPED, fill_cache
+from cxr14.data.preprocessing.shrink import shrink
 from tests.data.pictures import encode, noise, some_pngs, write_archive, write_loose
 
 PNGS = some_pngs(5)

@@ -1,12 +1,12 @@
-"""The list of hand-drawn boxes, read by the rules of :mod:`cxr14.data.records`."""
+"""The list of hand-drawn boxes, read by the rules of :mod:`cxr14.data.tables.records`."""
 
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from cxr14.data.oddities import Table
-from cxr14.data.table_text import check, read_text, refuse, without_blank_lines
+from cxr14.data.tables.oddities import Table
+from cxr14.data.tables.text import check, read_text, refuse, without_blank_lines
 from cxr14.findings import canonical
 
 BOX_COLUMNS = ("image", "finding", "x", "y", "width", "height")
@@ -27,7 +27,7 @@ def read_box_table(path: str | Path, images: pd.DataFrame | None = None) -> Tabl
     Raises:
         ValueError: a cell that is not allowed, or a box wholly outside the image.
     """
-    from cxr14.data.schemas import BOXES
+    from cxr14.data.tables.schemas import BOXES
 
     text = read_text(path, BOX_COLUMNS, ("surplus_1", "surplus_2", "surplus_3"))
     text, blank = without_blank_lines(text)

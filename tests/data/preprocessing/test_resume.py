@@ -10,25 +10,25 @@ from pathlib import Path
 import psutil
 import pytest
 
-from cxr14.data import rooms
 from cxr14.data.cache import ARRAY, INDEX
-from cxr14.data.engines import run_local
 from cxr14.data.folder import read_manifest
-from cxr14.data.preprocess import fill_cache
-from cxr14.data.rooms import open_room
-from cxr14.data.shards import SHARD, Room, cut, is_finished, shrink_shard
+from cxr14.data.preprocessing import rooms
+from cxr14.data.preprocessing.engines import run_local
+from cxr14.data.preprocessing.fill import fill_cache
+from cxr14.data.preprocessing.rooms import open_room
+from cxr14.data.preprocessing.shards import SHARD, Room, cut, is_finished, shrink_shard
 from tests.data.pictures import encode, noise, some_pngs, write_archive, write_loose
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SIZE = 32
 COUNT = 4 * SHARD
 FILL = """
 import sys
 from functools import partial
 from pathlib import Path
-from cxr14.data.engines import run_local
+from cxr14.data.preprocessing.engines import run_local
 from cxr14.data.folder import read_manifest
-from cxr14.data.preprocess import fill_cache
+from cxr14.data.preprocessing.fill import fill_cache
 
 if __name__ == "__main__":
     place = Path(sys.argv[1])
@@ -130,7 +130,7 @@ def test_a_killed_worker_is_an_error_that_names_its_shard_and_the_next_run_ends_
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
     last = errors.strip().splitlines()[-1]
-    assert last.startswith("cxr14.data.engines.WorkerLostError: the worker of ")
+    assert last.startswith("cxr14.data.preprocessing.engines.WorkerLostError: the worker of ")
     assert str((raw / "raw").resolve()) in last
     assert "images from" in last
     assert "was killed" in last

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxr14.data.label_text import multi_hot, names_of, readable, respelled
+from cxr14.data.tables.label_text import multi_hot, names_of, readable, respelled
 from cxr14.explore.samples import findings_text
 from cxr14.findings import CLASSES, FINDINGS, LABEL_COLUMNS, NO_FINDING
 
