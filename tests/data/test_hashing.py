@@ -76,7 +76,7 @@ def test_progress_ends_at_the_size_of_the_container(tmp_path, kind):
     assert job.size * (0.7 if kind.endswith(".zip") else 1) <= sum(told) <= job.size
 
 
-stems = st.text(st.characters(exclude_characters="/\0"), min_size=1, max_size=20)
+stems = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=20)
 pictures = st.dictionaries(
     stems, st.tuples(st.sampled_from([".png", ".PNG", ".jpg", ".JPEG"]), st.binary(max_size=600))
 )

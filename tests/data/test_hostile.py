@@ -233,6 +233,36 @@ def test_headers_of_headers_without_end_are_no_crash(tmp_path):
         list(iterate_container(tmp_path, "images_001.tar"))
 
 
+@pytest.mark.timeout(60)
+def test_a_member_of_negative_size_is_no_endless_loop(tmp_path):
+    """Python's own tarfile went round and round on it until 2025 (CVE-2025-8194)."""
+    back = tarfile.TarInfo("images/back.txt")
+    back.size = -1024
+    header = back.tobuf(tarfile.GNU_FORMAT)
+    (tmp_path / "images_001.tar").write_bytes(bytes(header) + bytes(1024))
+    with pytest.raises(ValueError, match="not a whole archive"):
+        list(iterate_container(tmp_path, "images_001.tar"))
+
+
+def test_many_members_take_no_memory(tmp_path):
+    """tarfile keeps the header of every member that it has met."""
+    with tarfile.open(tmp_path / "images_001.tar", "w") as archive:
+        for number in range(20_000):
+            add(archive, f"notes/{number}.txt")
+            archive.members = []
+    _, _, peak, error = read_tracked(tmp_path, "images_001.tar")
+    assert error == ""
+    assert peak < 2 * 2**20
+
+
+def test_a_member_that_breaks_off_is_not_handed_out_short(tmp_path):
+    write_archive(tmp_path / "images_001.tar", PNGS)
+    content = (tmp_path / "images_001.tar").read_bytes()
+    (tmp_path / "images_001.tar").write_bytes(content[: content.index(IMAGE) + 100])
+    with pytest.raises(ValueError, match=r"it breaks off within images/00000001_000\.png"):
+        list(read_members(tmp_path, "images_001.tar", ["images/00000001_000.png"]))
+
+
 @pytest.mark.parametrize("name", NAMES[:2])
 def test_an_archive_that_ends_between_two_members_is_not_taken_for_a_whole_one(tmp_path, name):
     """tarfile ends without a word there, and two images of three would be lost."""
