@@ -3,9 +3,13 @@
 import io
 import stat
 import tarfile
+import tracemalloc
 import zipfile
 from pathlib import Path
 from typing import IO
+
+from cxr14.data.archives import iterate_container
+from cxr14.data.refusals import Report
 
 
 class Zeros(io.RawIOBase):
@@ -96,3 +100,17 @@ def write_zeros(file: IO[bytes], size: int) -> None:
     """Write `size` zeros in pieces."""
     for start in range(0, size, 2**20):
         file.write(bytes(min(2**20, size - start)))
+
+
+def read_tracked(base: Path, name: str) -> tuple[dict[str, bytes], Report, int, str]:
+    """Read a container; return images, report, the peak of memory in bytes, and the error."""
+    report, images, error = Report(), {}, ""
+    tracemalloc.start()
+    try:
+        for member, content in iterate_container(base, name, report):
+            images[member] = content
+    except ValueError as raised:
+        error = str(raised)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return images, report, peak, error
