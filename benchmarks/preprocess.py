@@ -28,7 +28,7 @@ from _preprocess_peers import METHODS, SIZE, Block, missing, work_off
 from rich.console import Console
 from rich.table import Table
 
-from cxr14.data.folder import read_manifest
+from cxr14.data.archives.folder import read_manifest
 from cxr14.data.preprocessing.engines import run_local
 from cxr14.data.preprocessing.fill import fill_cache
 from cxr14.data.preprocessing.rooms import open_room

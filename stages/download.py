@@ -6,7 +6,8 @@ in .scratch/download, complete or not, and is not fetched again.
 
 Reads:  params.yaml (data)
 
-Writes: data/raw/tables (tables, lists, manifest.csv, source.json), data/raw/images (archives)
+Writes: data/raw/tables (tables, lists, manifest.csv, oddities.csv, source.json), data/raw/images
+(archives)
 """
 
 from pathlib import Path
@@ -14,9 +15,9 @@ from typing import Annotated
 
 import typer
 
-from cxr14.data.raw import IMAGES, TABLES
-from cxr14.data.sources import write_folder, write_nih, write_phantoms
-from cxr14.files import project_root
+from cxr14.data.raw import FACTS, IMAGES, TABLES, images_base
+from cxr14.data.sources import check_images, write_folder, write_nih, write_phantoms
+from cxr14.files import project_root, read_json
 from cxr14.params import data
 from stages import run
 
@@ -30,9 +31,16 @@ def main(
             "a stand-in of the same form, for tests and rehearsals."
         ),
     ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only look whether all listed images are still there.")
+    ] = False,
 ) -> None:
     """Fill data/raw."""
     params = data.read()
+    if check:
+        facts = read_json(TABLES / FACTS)
+        check_images(TABLES, images_base(facts["base"]))
+        return
     if catalogue is not None and params.source != "nih":
         raise ValueError(f"--catalogue is for data.source nih, and it is {params.source}")
     if params.source == "phantom":
@@ -47,7 +55,9 @@ def main(
     else:
         downloads = project_root() / ".scratch" / "download"
         counts = write_nih(TABLES, IMAGES, downloads, params.mirror, params.connections, catalogue)
-    typer.echo(", ".join(f"{name.replace('_', ' ')}: {count}" for name, count in counts.items()))
+    return typer.echo(
+        ", ".join(f"{name.replace('_', ' ')}: {count}" for name, count in counts.items())
+    )
 
 
 if __name__ == "__main__":

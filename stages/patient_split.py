@@ -34,7 +34,7 @@ def main() -> None:
     use_lists = brought and params.official is not False
     tables = read_tables(TABLES, use_lists)
     images, boxes, *lists = (table.frame for table in tables.values())
-    images["has_pixels"] = images.image.isin(pd.read_csv(TABLES / MANIFEST).image)
+    images["has_pixels"] = images.image.isin(pd.read_csv(TABLES / MANIFEST).image.tolist())
     official = official_parts(images, *(own.image.tolist() for own in lists)) if lists else None
     split = split_patients(
         images, set(boxes.image), official, params.test_fraction, params.val_fraction, params.seed

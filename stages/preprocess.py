@@ -17,7 +17,7 @@ import pandas as pd
 import typer
 
 from cxr14.data.preprocessing.fill import choose_engine, fill_cache
-from cxr14.data.raw import FACTS, IMAGES, MANIFEST, TABLES
+from cxr14.data.raw import FACTS, MANIFEST, TABLES, images_base
 from cxr14.files import project_root, read_json, write_metrics
 from cxr14.params import preprocess
 from stages import run
@@ -28,10 +28,9 @@ def main() -> None:
     params = preprocess.read()
     facts = read_json(TABLES / FACTS)
     manifest = pd.read_csv(TABLES / MANIFEST, keep_default_na=False)
-    base = IMAGES if facts["base"] is None else project_root() / facts["base"]
     counts = fill_cache(
         manifest,
-        base,
+        images_base(facts["base"]),
         Path("data/cache"),
         params.size,
         scratch=project_root() / ".scratch" / "preprocess",

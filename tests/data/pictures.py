@@ -2,6 +2,7 @@
 
 import io
 import tarfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -34,8 +35,13 @@ def write_loose(folder: Path, pngs: dict[str, bytes]) -> None:
 
 
 def write_archive(path: Path, pngs: dict[str, bytes]) -> None:
-    """Write pictures into a tar in NIH's layout; compressed if its name ends in .gz."""
+    """Write pictures into a tar in NIH's layout, compressed if its name ends in .gz, or a zip."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+            for name, content in pngs.items():
+                packed.writestr(f"images/{name}", content)
+        return
     with tarfile.open(path, "w:gz" if path.suffix == ".gz" else "w") as archive:
         for name, content in pngs.items():
             member = tarfile.TarInfo(f"images/{name}")

@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from cxr14.data.raw import BOX_TABLE, FACTS, IMAGE_TABLE, LISTS, MANIFEST
-from cxr14.data.sources import write_folder
+from cxr14.data.raw import BOX_TABLE, FACTS, IMAGE_TABLE, LISTS, MANIFEST, ODDITIES
+from cxr14.data.sources import check_images, write_folder
 from cxr14.files import read_json
 from tests.data.pictures import some_pngs, write_loose
 
@@ -32,7 +32,18 @@ def describe(folder, tmp_path):
 
 def test_a_folder_brings_its_own_table_and_every_mismatch_is_counted(folder, tmp_path):
     counts = describe(folder, tmp_path)
-    assert counts == {"images": 2, "images_in_no_table": 1, "rows_without_image": 1}
+    assert counts == {
+        "images": 2,
+        "images_in_no_table": 1,
+        "rows_without_image": 1,
+        "refused_members": 0,
+        "repeated_images": 0,
+        "images_of_same_content": 0,
+        "images_of_other_extension": 0,
+    }
+    odd = pd.read_csv(tmp_path / "tables" / ODDITIES, keep_default_na=False)
+    assert odd.oddity.tolist() == ["in no table"]
+    assert odd.image.tolist() == [list(PNGS)[2]]
     tables = tmp_path / "tables"
     assert (tables / IMAGE_TABLE).read_text() == TABLE
     manifest = pd.read_csv(tables / MANIFEST, keep_default_na=False)
@@ -71,3 +82,16 @@ def test_pictures_that_no_table_knows_are_refused(tmp_path):
     (tmp_path / "mine" / IMAGE_TABLE).write_text(TABLE)
     with pytest.raises(ValueError, match=rf"none of 1 images is in {IMAGE_TABLE}, first holiday"):
         describe(tmp_path / "mine", tmp_path)
+
+
+def test_images_that_go_or_change_size_are_noticed_without_reading_them(folder, tmp_path):
+    """The cache was there, so nothing looked at the folder again."""
+    describe(folder, tmp_path)
+    check_images(tmp_path / "tables", folder)
+    first, second = (folder / "images" / name for name in list(PNGS)[:2])
+    first.unlink()
+    second.write_bytes(second.read_bytes() + b"x")
+    with pytest.raises(
+        ValueError, match=rf"^2 of 2 images are not what they were, first .*{first.name}"
+    ):
+        check_images(tmp_path / "tables", folder)

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from cxr14.data.archives import MANIFEST_COLUMNS
+from cxr14.data.archives.folder import list_images, missing_images
+from cxr14.data.archives.manifest import ODDITY_COLUMNS, Listing
+from cxr14.data.archives.reading import MANIFEST_COLUMNS
 from cxr14.data.download.fetch import check_room, fetch_all
 from cxr14.data.download.nih import CATALOGUE, is_archive, read_catalogue
-from cxr14.data.folder import read_manifest
 from cxr14.data.packaged import packaged_file
 from cxr14.data.phantom.archive import draw_archive
 from cxr14.data.phantom.sample import choose_records
-from cxr14.data.raw import BOX_TABLE, FACTS, IMAGE_TABLE, LISTS, MANIFEST
+from cxr14.data.raw import BOX_TABLE, FACTS, IMAGE_TABLE, LISTS, MANIFEST, ODDITIES
 from cxr14.data.tables.records import read_boxes, read_images
 from cxr14.files import replacing, write_bytes, write_csv, write_json
 
@@ -37,7 +38,8 @@ def write_phantoms(
     own_boxes = boxes[boxes.image.isin(chosen.image)]
     drawn = draw_archive(chosen, own_boxes, images / PHANTOM_ARCHIVE, contrast, seed, workers)
     manifest = drawn.assign(container=PHANTOM_ARCHIVE)[list(MANIFEST_COLUMNS)]
-    return _write_manifest(tables, manifest, {"source": "phantom", "phantom": True, "base": None})
+    listing = Listing(manifest, pd.DataFrame(columns=list(ODDITY_COLUMNS)))
+    return _write_listing(tables, listing, {"source": "phantom", "phantom": True, "base": None})
 
 
 def write_folder(tables: Path, images: Path, folder: Path, base: str) -> dict[str, int]:
@@ -50,9 +52,9 @@ def write_folder(tables: Path, images: Path, folder: Path, base: str) -> dict[st
         base: the folder as params.yaml names it.
     """
     images.mkdir(parents=True, exist_ok=True)
-    manifest = read_manifest(folder)
+    listing = list_images(folder)
     _write_tables(tables, folder.iterdir())
-    return _write_manifest(tables, manifest, {"source": "folder", "phantom": False, "base": base})
+    return _write_listing(tables, listing, {"source": "folder", "phantom": False, "base": base})
 
 
 def write_nih(
@@ -80,9 +82,32 @@ def write_nih(
     fetch_all(files, downloads, mirror, connections)
     paths = [downloads / file.name for file in files]
     _link_archives([path for path in paths if is_archive(path.name)], images)
-    manifest = read_manifest(images)
+    listing = list_images(images)
     _write_tables(tables, paths)
-    return _write_manifest(tables, manifest, facts)
+    return _write_listing(tables, listing, facts)
+
+
+def check_images(tables: Path, base: Path) -> None:
+    """Look whether the images of the manifest are still where they were; nothing is read.
+
+    DVC watches what it keeps; a user's own folder is not kept by it, and would go unnoticed as
+    long as the cache of shrunken images is there.
+
+    Args:
+        tables: the folder of the manifest.
+        base: folder of the images and archives.
+
+    Raises:
+        ValueError: some are gone, or have another size.
+    """
+    manifest = pd.read_csv(tables / MANIFEST, keep_default_na=False)
+    missing = missing_images(manifest, base)
+    if len(missing):
+        raise ValueError(
+            f"{len(missing)} of {len(manifest)} images are not what they were, first "
+            f"{missing.reason[0]}; bring them back, or renew the manifest with "
+            f"`dvc repro --force download`"
+        )
 
 
 def _link_archives(archives: list[Path], images: Path) -> None:
@@ -127,21 +152,23 @@ def _write_tables(tables: Path, own: Iterable[Path]) -> None:
         write_bytes(tables / path.name, path.read_bytes())
 
 
-def _write_manifest(
-    tables: Path, manifest: pd.DataFrame, facts: dict[str, object]
-) -> dict[str, int]:
-    """Write the manifest of images that the table knows; count the others."""
-    known = read_images(tables / IMAGE_TABLE).image
-    listed = manifest[manifest.image.isin(known)]
-    if listed.empty:
+def _write_listing(tables: Path, listing: Listing, facts: dict[str, object]) -> dict[str, int]:
+    """Write the manifest of images that the table knows; list and count the others."""
+    known, manifest = read_images(tables / IMAGE_TABLE).image, listing.manifest
+    listed = manifest.image.isin(known.tolist())
+    if not listed.any():
         raise ValueError(
             f"none of {len(manifest)} images is in {IMAGE_TABLE}, first {manifest.image[0]}"
         )
+    strangers = manifest[~listed].assign(oddity="in no table", reason=f"no row in {IMAGE_TABLE}")
+    odd = pd.concat([listing.oddities, strangers[list(ODDITY_COLUMNS)]], ignore_index=True)
     counts = {
-        "images": len(listed),
-        "images_in_no_table": len(manifest) - len(listed),
-        "rows_without_image": len(known) - len(listed),
+        "images": int(listed.sum()),
+        "images_in_no_table": len(strangers),
+        "rows_without_image": len(known) - int(listed.sum()),
+        **listing.counts(),
     }
-    write_csv(tables / MANIFEST, listed)
+    write_csv(tables / MANIFEST, manifest[listed])
+    write_csv(tables / ODDITIES, odd)
     write_json(tables / FACTS, facts | counts)
     return counts

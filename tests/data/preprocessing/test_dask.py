@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from cxr14.data.archives.folder import read_manifest
 from cxr14.data.cache import ARRAY, INDEX
-from cxr14.data.folder import read_manifest
 from cxr14.data.preprocessing import engines
 from cxr14.data.preprocessing.engines import WorkerLostError, run_dask, run_local
 from cxr14.data.preprocessing.fill import FLAGGED, SKIPPED, fill_cache

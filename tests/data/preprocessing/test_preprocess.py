@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageOps
 
+from cxr14.data.archives.folder import read_manifest
 from cxr14.data.cache import ARRAY, INDEX, open_cache
-from cxr14.data.folder import read_manifest
 from cxr14.data.preprocessing.engines import run_local
 from cxr14.data.preprocessing.fill import FLAGGED, SKIPPED, fill_cache
 from cxr14.data.preprocessing.shrink import shrink

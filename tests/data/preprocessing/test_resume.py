@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from cxr14.data.archives.folder import read_manifest
 from cxr14.data.cache import ARRAY, INDEX
-from cxr14.data.folder import read_manifest
 from cxr14.data.preprocessing import rooms
 from cxr14.data.preprocessing.engines import run_local
 from cxr14.data.preprocessing.fill import fill_cache
@@ -27,7 +27,7 @@ import sys
 from functools import partial
 from pathlib import Path
 from cxr14.data.preprocessing.engines import run_local
-from cxr14.data.folder import read_manifest
+from cxr14.data.archives.folder import read_manifest
 from cxr14.data.preprocessing.fill import fill_cache
 
 if __name__ == "__main__":

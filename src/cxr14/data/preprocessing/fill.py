@@ -49,7 +49,7 @@ def fill_cache(
     and flagged.csv (images that look inverted or empty); both may hold no row.
 
     Args:
-        manifest: see cxr14.data.archives; its order is the order of the array.
+        manifest: see cxr14.data.archives.reading; its order is the order of the array.
         base: folder of the containers.
         folder: where images.npy and index.parquet go.
         size: pixels per side, S.

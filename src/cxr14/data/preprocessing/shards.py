@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import PIL
 
-from cxr14.data.archives import read_members
+from cxr14.data.archives.reading import read_members
 from cxr14.data.cache import ARRAY
 from cxr14.data.preprocessing import decode, photometry, shrink
 from cxr14.files import read_json, write_json

@@ -1,0 +1,92 @@
+"""The source `folder`: images that a user already has, in NIH's or in Kaggle's layout.
+
+Nothing is copied. A manifest with a hash of every image stands for them, and preprocessing
+checks each image against it.
+"""
+
+import os
+import stat
+from pathlib import Path
+
+import pandas as pd
+
+from cxr14.data.archives.hashing import hash_all
+from cxr14.data.archives.manifest import Listing, settle
+from cxr14.data.archives.reading import find_containers
+
+LAYOUTS = (
+    "images/*.png, images_001/images/*.png, *.png (or .jpg, .jpeg), images_001.tar.gz, .tar or "
+    ".zip, archive.zip, up to three folders deep"
+)
+MISSING_COLUMNS = ("image", "container", "member", "reason")
+
+
+def list_images(folder: Path, workers: int = 0) -> Listing:
+    """List and hash every image of the folder; never depends on the number of workers.
+
+    Args:
+        folder: holds archives, images or folders of them.
+        workers: processes; 0 means one per core.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+        ValueError: it holds no image in a known layout, one image in two contents, or broken
+            archives.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"data.folder: {folder} is not a folder")
+    containers = find_containers(folder)
+    if not containers:
+        raise ValueError(f"data.folder: {folder} holds none of {LAYOUTS}")
+    rows, refusals = hash_all(folder, containers, workers)
+    if not rows:
+        why = f", {len(refusals)} refused, first {refusals[0].member}: {refusals[0].reason}"
+        raise ValueError(
+            f"data.folder: no image in {', '.join(filter(None, containers)) or folder}"
+            f"{why if refusals else ''}; it may hold {LAYOUTS}"
+        )
+    return settle(rows, refusals)
+
+
+def read_manifest(folder: Path, workers: int = 0) -> pd.DataFrame:
+    """Return the manifest of list_images alone, sorted by image."""
+    return list_images(folder, workers).manifest
+
+
+def missing_images(manifest: pd.DataFrame, base: Path) -> pd.DataFrame:
+    """List the images that are gone, or have another size, by one stat each; nothing is read.
+
+    Of an image in an archive only the archive is looked for.
+
+    Args:
+        manifest: see cxr14.data.archives.reading.
+        base: folder of the containers.
+
+    Returns:
+        image, container, member and reason; empty if all is well.
+    """
+    gone = {
+        str(name): _stat_fault(os.path.join(base, str(name)), None)  # noqa: PTH118
+        for name in manifest.container.unique()
+        if name
+    }
+    places = zip(manifest.container, manifest.member, manifest.bytes, strict=True)
+    prefix = f"{base}/"  # a Path for each of 112,120 images would take longer than its stat
+    reasons = [
+        gone[container] if container else _stat_fault(prefix + member, size)
+        for container, member, size in places
+    ]
+    table = manifest.assign(reason=pd.Series(reasons, index=manifest.index, dtype="object"))
+    return table.loc[table.reason.notna(), list(MISSING_COLUMNS)].reset_index(drop=True)
+
+
+def _stat_fault(path: str, size: int | None) -> str | None:
+    try:
+        facts = os.stat(path)  # noqa: PTH116
+    except OSError as error:
+        return f"{path}: {error.strerror}"
+    if not stat.S_ISREG(facts.st_mode):
+        return f"{path} is no file any more"
+    if size is not None and facts.st_size != size:
+        return f"{path} has {facts.st_size} bytes, and had {size} when it was listed"
+    return None

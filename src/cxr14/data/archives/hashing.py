@@ -1,0 +1,161 @@
+"""The pass over all images that lists and hashes them: one archive, or some files, per worker.
+
+The result is the same for any number of workers.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from cxr14.data.archives.loose import loose_images, read_loose
+from cxr14.data.archives.reading import describe, iterate_container
+from cxr14.data.archives.refusals import Refusal, Report
+
+CHUNK_BYTES = 64 * 2**20
+"""Loose images that a worker takes at a time."""
+
+ALONE_BYTES = 512 * 2**20
+"""Less than this is not worth a second process, which takes a second or two to start."""
+
+TICK = 0.2
+"""Seconds between two looks at the workers' progress."""
+
+_advance: Callable[[int], None] = Report().advance
+
+
+@dataclass(frozen=True)
+class Job:
+    """An archive, or some files if `container` is ''; `size` is in packed bytes."""
+
+    base: Path
+    container: str
+    members: list[str]
+    size: int
+
+
+Result = tuple[list[dict[str, object]], list[Refusal]]
+
+
+def hash_all(
+    base: Path, containers: list[str], workers: int
+) -> tuple[list[dict[str, object]], list[Refusal]]:
+    """List and hash every image of the containers.
+
+    Args:
+        base: folder of the containers.
+        containers: see cxr14.data.archives.reading.find_containers.
+        workers: processes; 0 means one per core, or none but this if there is little to do.
+
+    Returns:
+        Rows of a manifest, in the order of the containers and in their own order, and refusals.
+
+    Raises:
+        ValueError: archives are broken; all of them are named.
+    """
+    report = Report()
+    jobs = list(_jobs(base, containers, report))
+    total = sum(job.size for job in jobs)
+    if workers == 0:
+        workers = 1 if total < ALONE_BYTES else os.cpu_count() or 1
+    columns = (DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(TextColumn("{task.description}"), BarColumn(), *columns) as progress:
+        task = progress.add_task("hash", total=total)
+        if min(workers, len(jobs)) <= 1:
+            results = _run_here(jobs, lambda count: progress.advance(task, count))
+        else:
+            results = _run(jobs, workers, lambda done: progress.update(task, completed=done))
+    rows = [row for own, _ in results for row in own]
+    return rows, report.refusals + [refusal for _, own in results for refusal in own]
+
+
+def _jobs(base: Path, containers: list[str], report: Report) -> Iterator[Job]:
+    for container in containers:
+        if container:
+            yield Job(base, container, [], (base / container).stat().st_size)
+            continue
+        members: list[str] = []
+        size = 0
+        for member, count in loose_images(base, report):
+            members.append(member)
+            size += count
+            if size >= CHUNK_BYTES:
+                yield Job(base, "", members, size)
+                members, size = [], 0
+        if members:
+            yield Job(base, "", members, size)
+
+
+def hash_job(job: Job, advance: Callable[[int], None]) -> Result | ValueError:
+    """Hash one job's images; an archive that is broken is returned, so that others go on."""
+    report = Report(advance=advance)
+    if job.container:
+        images = iterate_container(job.base, job.container, report)
+    else:
+        images = read_loose(job.base, job.members, report)
+    try:
+        return [describe(job.container, *image) for image in images], report.refusals
+    except ValueError as error:
+        return error
+
+
+def _run_here(jobs: list[Job], advance: Callable[[int], None]) -> list[Result]:
+    return _sound([hash_job(job, advance) for job in jobs])
+
+
+def _run(jobs: list[Job], workers: int, show: Callable[[int], None]) -> list[Result]:
+    """Run the jobs in processes, the largest first; return their results in their own order."""
+    context = get_context("spawn")
+    done = context.Value("q", 0)
+    with ProcessPoolExecutor(
+        min(workers, len(jobs)), mp_context=context, initializer=_share, initargs=(done,)
+    ) as pool:
+        order = sorted(range(len(jobs)), key=lambda index: -jobs[index].size)
+        futures: dict[int, Future[Result | ValueError]] = {
+            index: pool.submit(_hash_shared, jobs[index]) for index in order
+        }
+        pending = set(futures.values())
+        try:
+            while pending:
+                finished, pending = wait(pending, timeout=TICK)
+                for future in finished:
+                    future.result()
+                show(done.value)
+            return _sound([futures[index].result() for index in range(len(jobs))])
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _share(done: Any) -> None:
+    """Set up a worker: let it count its bytes where the parent sees them."""
+    global _advance
+
+    def advance(count: int) -> None:
+        with done.get_lock():
+            done.value += count
+
+    _advance = advance
+
+
+def _hash_shared(job: Job) -> Result | ValueError:
+    return hash_job(job, _advance)
+
+
+def _sound(results: list[Result | ValueError]) -> list[Result]:
+    broken = [result for result in results if isinstance(result, ValueError)]
+    if broken:
+        raise ValueError("; and ".join(str(error) for error in broken))
+    return [result for result in results if not isinstance(result, ValueError)]

@@ -1,0 +1,105 @@
+"""Images that lie loose in folders, and what a user's folder may hold besides."""
+
+import os
+import socket
+
+from cxr14.data.archives.loose import loose_images, read_loose
+from cxr14.data.archives.refusals import IMAGE_BYTES, Report
+from tests.data.pictures import some_pngs, write_loose
+
+PNGS = some_pngs(2)
+FIRST, SECOND = PNGS
+
+
+def listed(base):
+    report = Report()
+    found = loose_images(base, report)
+    return dict(found), {one.member: one.reason for one in report.refusals}
+
+
+def test_sizes_are_told_and_the_order_is_that_of_the_names(tmp_path):
+    write_loose(tmp_path / "b", {FIRST: PNGS[FIRST]})
+    write_loose(tmp_path / "a" / "c" / "d", {SECOND: PNGS[SECOND]})
+    write_loose(tmp_path, {"z.png": b"12"})
+    found = loose_images(tmp_path, Report())
+    assert found == [
+        (f"a/c/d/{SECOND}", len(PNGS[SECOND])),
+        (f"b/{FIRST}", len(PNGS[FIRST])),
+        ("z.png", 2),
+    ]
+
+
+def test_links_to_files_and_to_folders_are_followed(tmp_path):
+    """A user's own folder: data sets are often linked together."""
+    write_loose(tmp_path / "elsewhere", PNGS)
+    base = tmp_path / "base"
+    (base / "images").mkdir(parents=True)
+    (base / "images" / FIRST).symlink_to(tmp_path / "elsewhere" / FIRST)
+    (base / "images_002").symlink_to(tmp_path / "elsewhere")
+    found, refused = listed(base)
+    assert (list(found), refused) == (
+        [f"images/{FIRST}", f"images_002/{FIRST}", f"images_002/{SECOND}"],
+        {},
+    )
+
+
+def test_a_folder_that_is_met_again_by_a_link_is_listed_once_under_its_own_name(tmp_path):
+    write_loose(tmp_path / "images", PNGS)
+    (tmp_path / "a_link").symlink_to("images")
+    (tmp_path / "images" / "home").symlink_to("..")
+    (tmp_path / "loop").symlink_to("loop")
+    found, refused = listed(tmp_path)
+    assert (list(found), refused) == ([f"images/{name}" for name in PNGS], {})
+
+
+def test_what_is_no_regular_file_is_refused_and_never_opened(tmp_path, monkeypatch):
+    """Opening a named pipe waits for a writer that never comes."""
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "dangling.png").symlink_to("nowhere")
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    (tmp_path / "null.png").symlink_to("/dev/null")
+    with socket.socket(socket.AF_UNIX) as server:
+        monkeypatch.chdir(tmp_path)  # the path of a socket must be short
+        server.bind("socket.png")
+    with (tmp_path / "large.png").open("wb") as file:
+        file.truncate(IMAGE_BYTES + 1)
+    (tmp_path / "._a.png").write_bytes(b"macOS")
+    (tmp_path / "folder.png").mkdir()
+    found, refused = listed(tmp_path)
+    assert found == {}
+    assert {name: reason.split(" (")[0] for name, reason in refused.items()} == {
+        "pipe.png": "a device or another special file",
+        "null.png": "a device or another special file",
+        "socket.png": "a device or another special file",
+        "dangling.png": "cannot be read",
+        "loop.png": "cannot be read",
+        "large.png": f"{IMAGE_BYTES + 1} bytes; an image has at most {IMAGE_BYTES}",
+        "._a.png": "hidden file",
+    }
+
+
+def test_a_name_that_is_no_text_is_refused(tmp_path):
+    (tmp_path / os.fsdecode(b"\xff.png")).write_bytes(b"x")
+    assert listed(tmp_path) == ({}, {"'\\udcff.png'": "its name has characters that are no text"})
+
+
+def test_hidden_folders_are_passed_by(tmp_path):
+    write_loose(tmp_path / ".cache", PNGS)
+    assert listed(tmp_path) == ({}, {})
+
+
+def test_a_file_that_goes_between_listing_and_reading_is_refused_by_name(tmp_path):
+    write_loose(tmp_path, PNGS)
+    os.mkfifo(tmp_path / "pipe.png")
+    report = Report()
+    (tmp_path / FIRST).unlink()
+    read = dict(read_loose(tmp_path, [FIRST, "pipe.png", SECOND], report))
+    assert read == {SECOND: PNGS[SECOND]}
+    assert [one.member for one in report.refusals] == [FIRST, "pipe.png"]
+
+
+def test_progress_is_told_in_bytes(tmp_path):
+    write_loose(tmp_path, PNGS)
+    told = []
+    list(read_loose(tmp_path, list(PNGS), Report(advance=told.append)))
+    assert told == [len(content) for content in PNGS.values()]
