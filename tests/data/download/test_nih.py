@@ -44,6 +44,13 @@ SMALL = {
     LISTS[0]: "\n".join(list(PNGS)[:4]).encode(),
     LISTS[1]: "\n".join(list(PNGS)[4:]).encode(),
 }
+NOTHING_ODD = {
+    "images_in_no_table": 0,
+    "refused_members": 0,
+    "repeated_images": 0,
+    "images_of_same_content": 0,
+    "images_of_other_extension": 0,
+}
 
 
 # --- the facts ---
@@ -140,7 +147,7 @@ def bring(folder, mirror=None):
 
 def test_what_is_downloaded_becomes_tables_lists_archives_and_a_manifest(server, tmp_path):
     counts = bring(tmp_path)
-    assert counts == {"images": 6, "images_in_no_table": 0, "rows_without_image": 0}
+    assert counts == {"images": 6} | NOTHING_ODD | {"rows_without_image": 0}
     for name, content in SMALL.items():
         assert (tmp_path / "tables" / name).read_bytes() == content
     manifest = pd.read_csv(tmp_path / "tables" / MANIFEST)
@@ -206,7 +213,7 @@ def test_an_archive_that_dvc_holds_is_replaced_and_not_written_through(server, t
 def test_tables_that_a_catalogue_lacks_are_the_packaged_ones(server, tmp_path):
     write_catalogue(server, tmp_path, ["images_002.tar.gz"])
     counts = bring(tmp_path)
-    assert counts == {"images": 3, "images_in_no_table": 0, "rows_without_image": 112_117}
+    assert counts == {"images": 3} | NOTHING_ODD | {"rows_without_image": 112_117}
     assert not any((tmp_path / "tables" / name).exists() for name in LISTS)
 
 

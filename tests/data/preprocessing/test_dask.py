@@ -116,14 +116,18 @@ def test_a_cluster_that_loses_a_worker_in_mid_run_leaves_the_same_bytes(raw, tmp
         assert (tmp_path / "cache" / name).read_bytes() == (raw / "cache" / name).read_bytes()
 
 
+@pytest.mark.parametrize("pause", [0, 4])
 def test_a_cluster_without_workers_is_an_error_and_what_was_done_is_kept(
-    raw, tmp_path, cluster, monkeypatch
+    raw, tmp_path, cluster, monkeypatch, pause
 ):
+    """After the pause all shards are done, but their outcomes died with the workers: a hang."""
     monkeypatch.setattr(engines, "PATIENCE", 4.0)
+    monkeypatch.setattr(engines, "FETCH", 2.0)
     address, workers = cluster
 
     def losing_all(shards, room):
         for shard, outcome in run_dask(shards, room, address):
+            time.sleep(pause)
             for worker in workers:
                 worker.kill()
                 worker.wait()

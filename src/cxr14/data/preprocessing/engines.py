@@ -20,6 +20,9 @@ Engine = Callable[[list[Shard], Room], Iterator[tuple[Shard, Outcome]]]
 PATIENCE = 60.0
 """Seconds without a single dask worker after which the run ends."""
 
+FETCH = 10.0
+"""Seconds in which the outcome of a finished shard, a few numbers, has to arrive."""
+
 
 class WorkerLostError(ValueError):
     """A worker died. What was finished stays; the same command goes on from there."""
@@ -116,8 +119,9 @@ def run_dask(shards: list[Shard], room: Room, scheduler: str) -> Iterator[tuple[
         }
         while futures:
             for future in _some_done(client, list(futures)):
-                shard = futures.pop(future)
-                yield shard, _dask_outcome(future, shard)
+                outcome = _dask_outcome(future, futures[future])
+                if outcome is not None:
+                    yield futures.pop(future), outcome
 
 
 def _some_done(client: Any, futures: list[Any]) -> list[Any]:
@@ -137,11 +141,14 @@ def _some_done(client: Any, futures: list[Any]) -> list[Any]:
     )
 
 
-def _dask_outcome(future: Any, shard: Shard) -> Outcome:
+def _dask_outcome(future: Any, shard: Shard) -> Outcome | None:
+    """Fetch an outcome; None if its worker died before it was fetched, and dask does it again."""
     from distributed import CancelledError, KilledWorker
 
     try:
-        outcome: Outcome = future.result()
+        outcome: Outcome = future.result(timeout=FETCH)
+    except TimeoutError:
+        return None
     except (KilledWorker, CancelledError) as error:
         raise WorkerLostError(
             f"the cluster gave up on {shard} ({type(error).__name__}); what is finished is kept: "
