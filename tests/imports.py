@@ -61,8 +61,29 @@ def _module_of(path: Path) -> tuple[str, ...]:
     return parts[1:] if parts[0] == "src" else parts
 
 
+def modules_of(room: Path, root: Path = ROOT) -> set[str]:
+    """Every module in a folder and the folders in it."""
+    return {path.relative_to(root).as_posix() for path in (root / room).rglob("*.py")}
+
+
+def folded(files: set[str], root: Path = ROOT) -> list[str]:
+    """The same files, but a room that is needed to its last module by its folder's name."""
+    rooms = {parent for file in files for parent in Path(file).parents if len(parent.parts) > 2}
+    whole = {room for room in rooms if modules_of(room, root) <= files}
+    outer = {room for room in whole if not whole & set(room.parents)}
+    inside = set().union(*(modules_of(room, root) for room in outer))
+    return sorted({*(files - inside), *(room.as_posix() for room in outer)})
+
+
+def unfolded(deps: list[str], root: Path = ROOT) -> set[str]:
+    """The modules that deps name, one by one or by their folder."""
+    return set().union(
+        *(modules_of(Path(dep), root) if (root / dep).is_dir() else {dep} for dep in deps)
+    )
+
+
 if __name__ == "__main__":  # python tests/imports.py stages/train.py: the deps to list in dvc.yaml
     import sys
 
-    for name in sorted(needed_files(Path(sys.argv[1]))):
+    for name in folded(needed_files(Path(sys.argv[1]))):
         print(f"    - {name}")

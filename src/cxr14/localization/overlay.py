@@ -63,14 +63,18 @@ def draw_sheet(path: str | Path, title: str, panels: Sequence[Panel], phantom: b
         phantom: whether to say that these are phantoms.
     """
     rows = -(-len(panels) // COLUMNS)
-    figure = Figure(figsize=(2.6 * COLUMNS, 2.95 * rows + 0.9), dpi=100, layout="constrained")
+    height = 2.95 * rows + 0.9
+    figure = Figure(figsize=(2.6 * COLUMNS, height), dpi=100)
+    # Places by hand: matplotlib's own layout draws everything twice to find them.
+    edges = {"left": 0.01, "right": 0.99, "top": 1 - 0.75 / height, "bottom": 0.4 / height}
+    figure.subplots_adjust(**edges, wspace=0.04, hspace=0.14)
     figure.suptitle(f"{title}\n{PHANTOM_NOTE}" if phantom else title, fontsize=10)
     axes = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
     for axis in axes:
         axis.set_axis_off()
     for axis, panel in zip(axes, panels, strict=False):
         _draw(axis, panel)
-    figure.legend(handles=_legend(panels[0]), loc="outside lower center", ncols=4, fontsize=8)
+    figure.legend(handles=_legend(panels[0]), loc="lower center", ncols=4, fontsize=8)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", metadata={"Software": None})
 
