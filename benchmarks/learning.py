@@ -35,7 +35,7 @@ def read_parts() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     records = pd.read_parquet("data/records/images.parquet")
     records["split"] = pd.read_parquet("data/split/split.parquet").split
     parts = {}
-    for part, own in records[records.has_pixels].groupby("split"):
+    for part, own in records[records.image.isin(index.image.tolist())].groupby("split"):
         small = [
             np.asarray(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BOX))
             for image in images[rows_of(index, own.image)]

@@ -6,7 +6,7 @@ Reads `data/records/images.parquet`, `data/records/source.json` and `data/split/
 
 Writes `plots/baseline/figure8.csv` (the study's Figure 8: ten classes on train-val) and
 `metrics/baseline.json`: its averages, and under `test` what constant scores reach on those test
-images that have pixels, which are the ones that networks are judged on.
+images that have pixels: those that networks are judged on, but for files that preprocessing skips.
 """
 
 import pandas as pd

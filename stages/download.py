@@ -26,10 +26,7 @@ def main(
     workers: Annotated[int, typer.Option(help="Drawing processes; 0: one per core.")] = 0,
     catalogue: Annotated[
         Path | None,
-        typer.Option(
-            help="For `nih`: a JSON list of name, url, bytes, md5 in place of NIH's own, "
-            "a stand-in of the same form, for tests and rehearsals."
-        ),
+        typer.Option(help="For `nih`: a JSON list of name, url, bytes, md5 in place of NIH's own."),
     ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Only look whether all listed images are still there.")
@@ -38,9 +35,7 @@ def main(
     """Fill data/raw."""
     params = data.read()
     if check:
-        facts = read_json(TABLES / FACTS)
-        check_images(TABLES, images_base(facts["base"]))
-        return
+        return check_images(TABLES, images_base(read_json(TABLES / FACTS)["base"]))
     if catalogue is not None and params.source != "nih":
         raise ValueError(f"--catalogue is for data.source nih, and it is {params.source}")
     if params.source == "phantom":
@@ -55,9 +50,9 @@ def main(
     else:
         downloads = project_root() / ".scratch" / "download"
         counts = write_nih(TABLES, IMAGES, downloads, params.mirror, params.connections, catalogue)
-    return typer.echo(
-        ", ".join(f"{name.replace('_', ' ')}: {count}" for name, count in counts.items())
-    )
+    own = read_json(TABLES / FACTS)["own_tables"]
+    typer.echo(f"tables and lists of its own: {', '.join(own) or 'none; the packaged tables'}")
+    typer.echo(", ".join(f"{name.replace('_', ' ')}: {n}" for name, n in counts.items()))
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
     python -m stages.evaluate --backbone alexnet
 
-Thresholds (highest F1) and Platt scaling are chosen on validation; test labels are read here
-and nowhere else, once.
+Thresholds (highest F1) and Platt scaling are chosen on validation; nothing that learns or chooses
+reads the labels of test.
 
 Reads models/B, data/cache, data/records, data/split.
 Writes predictions/B.parquet, evaluation/B/decision.json, metrics/evaluate/B.json,

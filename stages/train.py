@@ -1,6 +1,7 @@
 """Train one backbone, and keep the epoch with the best macro AUROC on validation.
 
-The whole cache of uint8 images lies on the device, and is augmented there. The run is recorded in
+Train and validation lie on the device as uint8 images, or are streamed to it if they do not fit,
+and are augmented there. The run is recorded in
 MLflow while it goes; the files below are what counts.
 
 Reads:  data/cache, data/records, data/split, data/pretrained/BACKBONE, params.yaml (model, loss,

@@ -1,5 +1,7 @@
 """What a source leaves for the next stages."""
 
+from zipfile import ZipFile
+
 import pandas as pd
 import pytest
 
@@ -50,7 +52,13 @@ def test_a_folder_brings_its_own_table_and_every_mismatch_is_counted(folder, tmp
     assert manifest.image.tolist() == list(PNGS)[:2]
     assert manifest.container.tolist() == ["", ""]
     facts = read_json(tables / FACTS)
-    assert facts == {"source": "folder", "phantom": False, "base": "mine", **counts}
+    assert facts == {
+        "source": "folder",
+        "phantom": False,
+        "base": "mine",
+        "own_tables": ["Data_Entry_2017.csv"],
+        **counts,
+    }
     assert list((tmp_path / "images").iterdir()) == []
     assert not any((tables / name).exists() for name in LISTS)
 
@@ -71,9 +79,23 @@ def test_official_lists_come_along_and_go_again(folder, tmp_path):
     assert not any((tmp_path / "tables" / name).exists() for name in LISTS)
 
 
+def test_tables_and_lists_in_a_zip_or_a_folder_below_are_found(folder, tmp_path):
+    """They were passed over without a word, and the split was not the official one."""
+    with ZipFile(tmp_path / "mine" / "archive.zip", "w") as archive:
+        for name in LISTS:
+            archive.writestr(f"lists/{name}", "\n".join(PNGS))
+    (folder / "deep").mkdir()
+    (folder / "Data_Entry_2017.csv").rename(folder / "deep" / "Data_Entry_2017.csv")
+    describe(folder, tmp_path)
+    facts = read_json(tmp_path / "tables" / FACTS)
+    assert facts["own_tables"] == ["Data_Entry_2017.csv", *LISTS]
+    assert (tmp_path / "tables" / IMAGE_TABLE).read_text() == TABLE
+    assert (tmp_path / "tables" / LISTS[0]).read_text().split() == list(PNGS)
+
+
 def test_one_official_list_without_the_other_is_refused(folder, tmp_path):
     (folder / LISTS[0]).write_text("a.png")
-    with pytest.raises(ValueError, match=rf"has {LISTS[0]} but not the other"):
+    with pytest.raises(ValueError, match=rf"{LISTS[0]} is there but not the other"):
         describe(folder, tmp_path)
 
 

@@ -3,7 +3,7 @@
 import gzip
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +13,7 @@ from cxr14.data.archives.manifest import ODDITY_COLUMNS, Listing
 from cxr14.data.archives.reading import MANIFEST_COLUMNS
 from cxr14.data.download.fetch import check_room, fetch_all
 from cxr14.data.download.nih import CATALOGUE, is_archive, read_catalogue
+from cxr14.data.own_tables import find_tables
 from cxr14.data.packaged import packaged_file
 from cxr14.data.phantom.archive import draw_archive
 from cxr14.data.phantom.sample import choose_records
@@ -26,20 +27,23 @@ NAMES = {  # how a table may be called in a user's folder, best first
     IMAGE_TABLE: (IMAGE_TABLE, "Data_Entry_2017.csv"),
     BOX_TABLE: (BOX_TABLE,),
 }
+OWN_NAMES = {*(name for names in NAMES.values() for name in names), *LISTS}
 
 
 def write_phantoms(
     tables: Path, images: Path, count: int, contrast: float, seed: int, workers: int
 ) -> dict[str, int]:
     """Write the packaged tables and draw `count` phantoms into one archive."""
-    _write_tables(tables, [])
+    own = _write_tables(tables, {})
+    _link_archives([], images)
     records, boxes = read_images(tables / IMAGE_TABLE), read_boxes(tables / BOX_TABLE)
     chosen = choose_records(records, boxes, count, seed)
     own_boxes = boxes[boxes.image.isin(chosen.image)]
     drawn = draw_archive(chosen, own_boxes, images / PHANTOM_ARCHIVE, contrast, seed, workers)
     manifest = drawn.assign(container=PHANTOM_ARCHIVE)[list(MANIFEST_COLUMNS)]
     listing = Listing(manifest, pd.DataFrame(columns=list(ODDITY_COLUMNS)))
-    return _write_listing(tables, listing, {"source": "phantom", "phantom": True, "base": None})
+    facts = {"source": "phantom", "phantom": True, "base": None, **own}
+    return _write_listing(tables, listing, facts)
 
 
 def write_folder(tables: Path, images: Path, folder: Path, base: str) -> dict[str, int]:
@@ -51,10 +55,11 @@ def write_folder(tables: Path, images: Path, folder: Path, base: str) -> dict[st
         folder: the user's folder.
         base: the folder as params.yaml names it.
     """
-    images.mkdir(parents=True, exist_ok=True)
+    _link_archives([], images)
     listing = list_images(folder)
-    _write_tables(tables, folder.iterdir())
-    return _write_listing(tables, listing, {"source": "folder", "phantom": False, "base": base})
+    own = _write_tables(tables, find_tables(folder, OWN_NAMES))
+    facts = {"source": "folder", "phantom": False, "base": base, **own}
+    return _write_listing(tables, listing, facts)
 
 
 def write_nih(
@@ -75,7 +80,8 @@ def write_nih(
         connections: files fetched at once.
         catalogue: JSON list in place of NIH's own; kept apart, in a folder below `downloads`.
     """
-    files, facts = CATALOGUE, {"source": "nih", "phantom": False, "base": None}
+    files = CATALOGUE
+    facts: dict[str, object] = {"source": "nih", "phantom": False, "base": None}
     if catalogue is not None:
         files, downloads = read_catalogue(catalogue), downloads / catalogue.stem
         facts |= {"catalogue": catalogue.name}
@@ -83,7 +89,9 @@ def write_nih(
     paths = [downloads / file.name for file in files]
     _link_archives([path for path in paths if is_archive(path.name)], images)
     listing = list_images(images)
-    _write_tables(tables, paths)
+    facts |= _write_tables(
+        tables, {path.name: path.read_bytes() for path in paths if not is_archive(path.name)}
+    )
     return _write_listing(tables, listing, facts)
 
 
@@ -132,24 +140,31 @@ def _link_archives(archives: list[Path], images: Path) -> None:
                 shutil.copyfile(path, copy)
 
 
-def _write_tables(tables: Path, own: Iterable[Path]) -> None:
-    """Copy a source's own tables and lists; what it lacks comes from the packaged tables."""
-    at_hand = {path.name: path for path in own}
+def _write_tables(tables: Path, own: Mapping[str, bytes]) -> dict[str, object]:
+    """Write a source's own tables and lists; what it lacks comes from the packaged tables.
+
+    Args:
+        tables: where they go.
+        own: name and content of what the source brings.
+
+    Returns:
+        own_tables: the names of those of its own that were taken.
+    """
+    taken = []
     for table, names in NAMES.items():
-        found = [at_hand[name] for name in names if name in at_hand]
+        name = next((name for name in names if name in own), None)
         packaged = packaged_file("torchxrayvision", f"torchxrayvision/data/{table}.gz")
-        content = found[0].read_bytes() if found else gzip.decompress(packaged.read_bytes())
+        content = gzip.decompress(packaged.read_bytes()) if name is None else own[name]
         write_bytes(tables / table, content)
-    present = [at_hand[name] for name in LISTS if name in at_hand]
+        taken += [] if name is None else [name]
+    present = [name for name in LISTS if name in own]
     if len(present) == 1:
-        lone = present[0]
-        raise ValueError(
-            f"{lone.parent} has {lone.name} but not the other of {' and '.join(LISTS)}"
-        )
+        raise ValueError(f"{present[0]} is there but not the other of {' and '.join(LISTS)}")
     for name in LISTS:
         (tables / name).unlink(missing_ok=True)
-    for path in present:
-        write_bytes(tables / path.name, path.read_bytes())
+    for name in present:
+        write_bytes(tables / name, own[name])
+    return {"own_tables": taken + present}
 
 
 def _write_listing(tables: Path, listing: Listing, facts: dict[str, object]) -> dict[str, int]:

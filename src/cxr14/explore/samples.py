@@ -17,7 +17,7 @@ from cxr14.explore.summary import label_counts
 from cxr14.findings import CLASSES, LABEL_COLUMNS
 
 SAMPLE_COLUMNS = ["findings", "image", "age", "sex", "view"]
-PHANTOM_NOTE = "phantom radiographs: simulated pixels, real records"
+SIMULATED = "phantom radiographs: simulated pixels, real records"
 NATIVE = 224 / DPI  # inches in which an image of 224 pixels is drawn pixel for pixel
 MARGIN, GAP, HEADER, LINE = 0.12, 0.07, 0.85, 0.17  # inches
 
@@ -75,7 +75,7 @@ def subtitle(start: str, table: pd.DataFrame, phantom: bool, wanted: Iterable[st
     missing = [shown(name) for name in wanted if name not in set(table["findings"])]
     named = ", ".join(missing) if len(missing) < 4 else f"{len(missing)} labels"
     without = f"no sample of {named}" if missing else ""
-    return "; ".join(filter(None, (start, PHANTOM_NOTE if phantom else "", without)))
+    return "; ".join(filter(None, (start, SIMULATED if phantom else "", without)))
 
 
 def draw(

@@ -33,7 +33,8 @@ def balance(features: nn.Module, images: Tensor) -> None:
 
     def balance_channels(layer: nn.Conv2d, _: Any, maps: Tensor) -> Tensor:
         assert layer.bias is not None
-        mean, std = maps.mean(dim=(0, 2, 3)), maps.std(dim=(0, 2, 3)).clamp_min(1e-6)
+        mean, std = maps.mean(dim=(0, 2, 3)), maps.std(dim=(0, 2, 3))
+        std = torch.where(std > 1e-6, std, 1.0)  # a channel that is dead on them stays as it is
         layer.weight.div_(std.view(-1, 1, 1, 1))
         layer.bias.sub_(mean).div_(std)
         return (maps - mean.view(1, -1, 1, 1)) / std.view(1, -1, 1, 1)

@@ -26,7 +26,7 @@ def rows(summary: dict[str, Any]) -> list[tuple[str, ...]]:
 HEADER = ("model", "AUROC", "AP", "F1", "No Finding", "boxes >.1", "boxes >.5")
 LEGEND = (
     "AUROC, average precision (AP) and F1 are means over the findings, with 95 % intervals by "
-    "patient; No Finding is its AUROC; boxes: share of drawn boxes hit at that IoBB."
+    "patient; No Finding is its AUROC; boxes: share of boxed findings hit at that IoBB."
 )
 
 
@@ -45,7 +45,7 @@ def _cells(own: dict[str, Any]) -> tuple[str, ...]:
 def table(summary: dict[str, Any], caution: str) -> Table:
     """Lay out the summary: means over the fourteen findings on test, boxes over their eight."""
     title = f"Test part, mean over findings. {caution}"
-    shown = Table(*HEADER, title=title, caption=LEGEND)
+    laid_out = Table(*HEADER, title=title, caption=LEGEND)
     for row in rows(summary):
-        shown.add_row(*row)
-    return shown
+        laid_out.add_row(*row)
+    return laid_out

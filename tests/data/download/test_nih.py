@@ -155,7 +155,8 @@ def test_what_is_downloaded_becomes_tables_lists_archives_and_a_manifest(server,
     assert manifest.container.tolist() == ["images_002.tar.gz"] * 3 + ["images_001.tar.gz"] * 3
     facts = read_json(tmp_path / "tables" / FACTS)
     assert facts == {
-        "source": "nih", "phantom": False, "base": None, "catalogue": "catalogue.json", **counts
+        "source": "nih", "phantom": False, "base": None, "catalogue": "catalogue.json", **counts,
+        "own_tables": [IMAGE_TABLE, BOX_TABLE, *LISTS],
     }  # fmt: skip
 
 

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -12,11 +13,11 @@ import pytest
 
 from cxr14.data.archives.folder import read_manifest
 from cxr14.data.cache import ARRAY, INDEX
-from cxr14.data.preprocessing import rooms
+from cxr14.data.preprocessing import fill, rooms
 from cxr14.data.preprocessing.engines import run_local
 from cxr14.data.preprocessing.fill import fill_cache
 from cxr14.data.preprocessing.rooms import open_room
-from cxr14.data.preprocessing.shards import SHARD, Room, cut, is_finished, shrink_shard
+from cxr14.data.preprocessing.shards import SHARD, Outcome, Room, cut, is_finished, shrink_shard
 from tests.data.pictures import encode, noise, some_pngs, write_archive, write_loose
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -146,7 +147,7 @@ def test_a_mended_picture_costs_its_own_shard_only(raw, tmp_path):
     hurt = tmp_path / "raw" / "images" / f"{SHARD + 7:08d}_000.png"
     whole = hurt.read_bytes()
     hurt.write_bytes(whole[:1000])
-    with pytest.raises(ValueError, match=f"1 images cannot be used.*\n.*{hurt.name}"):
+    with pytest.raises(ValueError, match=f"1 images of .* cannot be used.*\n.*{hurt.name}"):
         fill_cache(
             read_manifest(tmp_path / "raw"),
             tmp_path / "raw",
@@ -247,3 +248,44 @@ def test_an_error_in_a_worker_is_passed_on_and_leaves_no_worker_behind(raw, tmp_
         if "spawn_main" in " ".join(child.cmdline())
     ]
     assert left == []
+
+
+@pytest.mark.parametrize("window", ["the array is taken", "the room is cleared"])
+def test_a_run_that_ends_while_it_tidies_up_does_not_leave_a_black_cache(
+    raw, tmp_path, monkeypatch, window
+):
+    """Markers of the finished shards stayed without their array; the next run believed them."""
+    manifest = read_manifest(raw / "raw")
+    work = (manifest, raw / "raw", tmp_path / "cache", SIZE, tmp_path / "scratch")
+
+    def lose_the_array(room, *_):  # moved to its new name, which `replacing` then removes
+        (room.folder / ARRAY).unlink()
+        raise KeyboardInterrupt
+
+    def clear_half(folder, ignore_errors=False):
+        if ignore_errors:
+            return  # the room is being opened, and is empty
+        next(folder.glob("*.json")).unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as ending:
+        if window == "the array is taken":
+            ending.setattr(fill, "take_array", lose_the_array)
+        else:
+            ending.setattr(fill.shutil, "rmtree", clear_half)
+        with pytest.raises(KeyboardInterrupt):
+            fill_cache(*work, partial(run_local, workers=1))
+    (tmp_path / "cache" / ARRAY).unlink(missing_ok=True)  # DVC removes outs before a rerun
+    fill_cache(*work, partial(run_local, workers=1))
+    assert same(tmp_path / "cache", raw / "cache")
+
+
+def test_a_shard_that_is_finished_is_left_alone_by_a_worker_that_comes_late(raw, tmp_path):
+    """A cluster may give up on a worker that still lives, and give its shard to another one."""
+    manifest = read_manifest(raw / "raw")
+    with open_room(tmp_path, manifest, SIZE) as room:
+        first = cut(manifest, raw / "raw")[0]
+        shrink_shard(first, room)
+        before = room.marker(first).stat()
+        assert shrink_shard(first, room) == Outcome()
+        assert room.marker(first).stat() == before

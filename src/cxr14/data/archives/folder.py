@@ -34,15 +34,15 @@ def list_images(folder: Path, workers: int = 0) -> Listing:
             archives.
     """
     if not folder.is_dir():
-        raise FileNotFoundError(f"data.folder: {folder} is not a folder")
+        raise FileNotFoundError(f"{folder} (data.folder) is not a folder")
     containers = find_containers(folder)
     if not containers:
-        raise ValueError(f"data.folder: {folder} holds none of {LAYOUTS}")
+        raise ValueError(f"{folder} (data.folder) holds none of {LAYOUTS}")
     rows, refusals = hash_all(folder, containers, workers)
     if not rows:
         why = f", {len(refusals)} refused, first {refusals[0].member}: {refusals[0].reason}"
         raise ValueError(
-            f"data.folder: no image in {', '.join(filter(None, containers)) or folder}"
+            f"no image in {', '.join(filter(None, containers)) or folder}"
             f"{why if refusals else ''}; it may hold {LAYOUTS}"
         )
     return settle(rows, refusals)

@@ -6,6 +6,7 @@ The result is the same for any number of workers.
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -23,6 +24,7 @@ from rich.progress import (
 from cxr14.data.archives.loose import loose_images, read_loose
 from cxr14.data.archives.reading import describe, iterate_container
 from cxr14.data.archives.refusals import Refusal, Report
+from cxr14.data.workers import end_with_parent
 
 CHUNK_BYTES = 64 * 2**20
 """Loose images that a worker takes at a time."""
@@ -134,14 +136,20 @@ def _run(jobs: list[Job], workers: int, show: Callable[[int], None]) -> list[Res
                     future.result()
                 show(done.value)
             return _sound([futures[index].result() for index in range(len(jobs))])
+        except BrokenProcessPool:
+            raise ValueError(
+                f"a process that hashes the images of {jobs[0].base} was killed (out of memory?); "
+                f"run the same command again"
+            ) from None
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
 
 
 def _share(done: Any) -> None:
-    """Set up a worker: let it count its bytes where the parent sees them."""
+    """Set up a worker: let it count its bytes where the parent sees them, and end with it."""
     global _advance
+    end_with_parent()
 
     def advance(count: int) -> None:
         with done.get_lock():

@@ -5,15 +5,14 @@ work itself, and so every byte of the cache, is the same.
 """
 
 import os
-import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import connection, get_context, parent_process
-from threading import Thread
+from multiprocessing import get_context
 from typing import Any
 
 from cxr14.data.preprocessing.shards import Outcome, Room, Shard, shrink_shard
+from cxr14.data.workers import end_with_parent
 
 Engine = Callable[[list[Shard], Room], Iterator[tuple[Shard, Outcome]]]
 
@@ -45,7 +44,7 @@ def run_local(shards: list[Shard], room: Room, workers: int = 0) -> Iterator[tup
     todo = sorted(shards, key=lambda shard: len(shard.rows))  # the longest is taken first
     count = min(workers or os.cpu_count() or 1, len(todo))
     context = get_context("spawn")
-    pools = [ProcessPoolExecutor(1, context, initializer=_end_with_parent) for _ in range(count)]
+    pools = [ProcessPoolExecutor(1, context, initializer=end_with_parent) for _ in range(count)]
     running: dict[Future[Outcome], tuple[Shard, ProcessPoolExecutor]] = {}
 
     def start(pool: ProcessPoolExecutor) -> None:
@@ -74,19 +73,6 @@ def _outcome(future: Future[Outcome], shard: Shard) -> Outcome:
             f"the worker of {shard} was killed (out of memory?); what is finished is kept: run "
             f"the same command again, with fewer preprocess.workers if memory was short"
         ) from None
-
-
-def _end_with_parent() -> None:
-    """Let this worker die with the stage: at once at Ctrl-C, and when the stage is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    parent = parent_process()
-    if parent is not None:
-        Thread(target=_exit_after, args=[parent.sentinel], daemon=True).start()
-
-
-def _exit_after(sentinel: int) -> None:
-    connection.wait([sentinel])
-    os._exit(1)
 
 
 def run_dask(shards: list[Shard], room: Room, scheduler: str) -> Iterator[tuple[Shard, Outcome]]:

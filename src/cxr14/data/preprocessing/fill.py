@@ -62,17 +62,16 @@ def fill_cache(
         Counts: images, those skipped, those with each remark, those of each pixel format.
 
     Raises:
-        ValueError: images cannot be used, all named; an archive is broken; a worker died.
-        FileNotFoundError: an archive is gone.
+        ValueError: images cannot be used, all named; an archive is broken or gone; a worker died.
     """
     with open_room(scratch, manifest, size) as room:
         shards = cut(manifest, base)
         _run(shards, room, engine)
         places, bad = _collect(shards, room, manifest)
         if len(bad) and on_error == "fail":
-            raise ValueError(_all_of(bad))
+            raise ValueError(_all_of(bad, base))
         if places.empty:
-            raise ValueError(f"none of {len(manifest)} images can be used: {_all_of(bad)}")
+            raise ValueError(f"none of {len(manifest)} images can be used: {_all_of(bad, base)}")
         _write(places, bad, room, folder)
         shutil.rmtree(room.folder)
     counts = {"images": len(places), "skipped": len(bad), "size": size}
@@ -118,9 +117,9 @@ def _collect(
     return places.assign(image=own.image.to_numpy(), sha256=own.sha256.to_numpy()), bad
 
 
-def _all_of(bad: pd.DataFrame) -> str:
+def _all_of(bad: pd.DataFrame, base: Path) -> str:
     return (
-        f"{len(bad)} images cannot be used; mend them, or leave them out with "
+        f"{len(bad)} images of {base} cannot be used; mend them, or leave them out with "
         f"preprocess.on_error: skip\n" + "\n".join(bad.reason)
     )
 

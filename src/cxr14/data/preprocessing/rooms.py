@@ -42,8 +42,10 @@ def open_room(scratch: Path, manifest: pd.DataFrame, size: int) -> Iterator[Room
     folder = scratch.resolve() / key
     scratch.mkdir(parents=True, exist_ok=True)
     with _locked(scratch / f"{key}.lock"):
-        folder.mkdir(exist_ok=True)
         if not (folder / ARRAY).exists():
+            # Markers without their array are of a run that ended after the array was taken.
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
             _make_array(folder / ARRAY, (len(manifest), size, size))
         yield Room(folder, size, code)
 

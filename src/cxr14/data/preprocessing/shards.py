@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import PIL
 
-from cxr14.data.archives.reading import read_members
+from cxr14.data.archives.reading import place, read_members
 from cxr14.data.cache import ARRAY
 from cxr14.data.preprocessing import decode, photometry, shrink
 from cxr14.files import read_json, write_json
@@ -89,7 +89,7 @@ def cut(manifest: pd.DataFrame, base: Path) -> list[Shard]:
     shards: list[Shard] = []
     rows = manifest.assign(row=range(len(manifest)))
     for container, own in rows.groupby("container", sort=True):
-        step = len(own) if str(container).endswith((".gz", ".tgz")) else SHARD
+        step = len(own) if str(container).endswith(".gz") else SHARD
         for start in range(0, len(own), step):
             part = own.iloc[start : start + step]
             columns = (part.row.tolist(), part.member.tolist(), part.sha256.tolist())
@@ -119,6 +119,8 @@ def shrink_shard(shard: Shard, room: Room) -> Outcome:
             f"{shard}: this worker runs another version of cxr14, Pillow or kornia-rs than the "
             f"stage; start the workers from the same checkout and environment"
         )
+    if is_finished(shard, room):  # by a worker that was given up on, and lived
+        return Outcome()
     room.marker(shard).unlink(missing_ok=True)  # its rows are about to change
     outcome, places = Outcome(), list[dict[str, object]]()
     left = dict(zip(shard.members, zip(shard.rows, shard.hashes, strict=True), strict=True))
@@ -159,7 +161,7 @@ def _write(file: int, content: bytes, offset: int) -> None:
 def _shrink_checked(
     shard: Shard, member: str, content: bytes, wanted: str, size: int
 ) -> shrink.Shrunk:
-    name = f"{shard.base / shard.container}/{member}"
+    name = place(shard.container, member)
     if hashlib.sha256(content).hexdigest() != wanted:
         raise ValueError(
             f"{name} is not the image that was listed (its hash differs); renew the manifest "
@@ -181,8 +183,8 @@ def _tell_gone(
     if isinstance(error, FileNotFoundError) and (shard.base / shard.container).exists():
         for member, (row, _) in left.items():
             outcome.bad[row] = (
-                f"{shard.base / shard.container}/{member} is gone; bring it back, or renew the "
-                f"manifest with `dvc repro --force download`"
+                f"{place(shard.container, member)} is gone or cannot be read; bring it back, or "
+                f"renew the manifest with `dvc repro --force download`"
             )
     else:
         outcome.fault = str(error) if isinstance(error, ValueError) else f"{shard}: {error}"
