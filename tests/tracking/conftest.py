@@ -44,6 +44,7 @@ def train_fake(root: Path, backbone: str, score: float | None, seed: int) -> Non
             "epochs": EPOCHS,
             "best_epoch": EPOCHS,
             "validation_macro_auroc": score,
+            "inputs": {"data/cache/images.npy": "of both"},
             "run_identity": f"{seed:064x}",
         },
     )

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from cxr14.files import read_json, write_parquet
+from cxr14.files import read_json, write_json, write_parquet
 from cxr14.tracking.artifacts import find_trained
 from cxr14.tracking.registry import CHAMPION, MODEL, Registered, register
 from cxr14.tracking.runs import start_run
@@ -129,6 +129,26 @@ def test_champion_moves_only_to_a_model_that_reproduces_its_predictions(project:
     with pytest.raises(ValueError, match=r"alexnet .* differs .* by 0\.01 .* in Mass"):
         register(find_trained(BACKBONES))
     assert contents()["aliases"] == {CHAMPION: "1"}
+
+
+def change_model(project: Path, backbone: str, **facts: object) -> None:
+    path = project / "models" / backbone / "model.json"
+    write_json(path, read_json(path) | facts)
+
+
+def test_a_weaker_experiment_does_not_take_the_alias_from_a_better_model(project: Path) -> None:
+    """Three epochs of AlexNet alone used to become champion over all that was there."""
+    register(find_trained(["alexnet"]))
+    (weaker,) = register(find_trained(["googlenet"]))
+    assert (weaker.version, weaker.champion) == ("2", False)
+    assert contents()["aliases"] == {CHAMPION: "1"}
+
+
+def test_a_champion_of_other_data_makes_way_for_its_score_says_nothing_here(project: Path) -> None:
+    register(find_trained(["alexnet"]))
+    change_model(project, "googlenet", inputs={"data/cache/images.npy": "of other images"})
+    register(find_trained(["googlenet"]))
+    assert contents()["aliases"] == {CHAMPION: "2"}
 
 
 def test_weights_that_are_not_those_of_model_json_are_not_registered(project: Path) -> None:

@@ -1,6 +1,8 @@
 """The registered model ``cxr14``: a version per trained backbone, and the alias ``champion``."""
 
+import hashlib
 import importlib.metadata
+import json
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 MODEL = "cxr14"
 CHAMPION = "champion"
+DATA = "data_sha256"
 REQUIRED = ("mlflow", "numpy", "pandas", "safetensors", "torch", "torchvision")
 """What the registered model imports; given to MLflow, which otherwise tries to find out."""
 ABOUT = "Fifteen probabilities (fourteen findings and No Finding) for grey uint8 radiographs."
@@ -78,6 +81,13 @@ def _version(client: "MlflowClient", experiment: str, trained: Trained, run_id: 
     return _add_version(client, experiment, trained, run_id, content)
 
 
+def data_sha256(trained: Trained) -> str:
+    """Hash the images, records and split that a model was trained and validated on."""
+    inputs = trained.model["inputs"]
+    own = {name: digest for name, digest in inputs.items() if "pretrained" not in name}
+    return hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()
+
+
 def _create_registered_model(client: "MlflowClient") -> None:
     if not client.search_registered_models(f"name = '{MODEL}'"):
         client.create_registered_model(MODEL, description=ABOUT)
@@ -99,6 +109,7 @@ def _add_version(
         "source": trained.model["source"],
         "phantom": str(trained.model["phantom"]).lower(),
         "validation_macro_auroc": str(trained.model["validation_macro_auroc"]),
+        DATA: data_sha256(trained),
         "git_commit": run.get(GIT_COMMIT, "unknown"),
         "experiment": run.get("DVC_EXP_NAME", "workspace"),
     }
@@ -148,12 +159,21 @@ def _signature() -> Any:
 
 
 def _crown(client: "MlflowClient", current: list[tuple[Trained, str]]) -> str:
-    """Put the alias on the best validated version, once that version has proved itself."""
+    """Put the alias on the best validated version, once that version has proved itself.
+
+    A better one that is champion already, from another experiment on the same data, stays; scores
+    on other data cannot be compared, so a champion of other data makes way.
+    """
     import mlflow
 
     trained, version = max(current, key=lambda pair: (pair[0].score, pair[0].backbone))
-    aliases = client.get_registered_model(MODEL).aliases
-    if str(aliases.get(CHAMPION)) != version:
+    alias = client.get_registered_model(MODEL).aliases.get(CHAMPION)
+    if alias is not None:
+        holder = client.get_model_version(MODEL, str(alias))
+        rival = float(holder.tags.get("validation_macro_auroc", -1))
+        if holder.tags.get(DATA) == data_sha256(trained) and rival > trained.score:
+            return str(alias)
+    if str(alias) != version:
         check_agreement(mlflow.pyfunc.load_model(f"models:/{MODEL}/{version}"), trained)
         client.set_registered_model_alias(MODEL, CHAMPION, version)
     return version
