@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from cxr14.findings import CLASSES
+from cxr14.report import plots_template
 
 ROOT = Path(__file__).resolve().parents[1]
 BACKBONES = ["alexnet", "googlenet"]
@@ -53,6 +54,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, folder / name)
     shrink_params(folder / "params.yaml")
+    plots_template.main(str(folder / ".dvc" / "plots_template.html"))  # which set-up writes
     run(folder, "git", "init", "--quiet")
     run(folder, "git", "config", "user.email", "tests@example.org")
     run(folder, "git", "config", "user.name", "tests")
@@ -95,7 +97,8 @@ def test_the_summary_has_numbers_for_every_backbone_and_says_phantom(clone: Path
     assert all(0 <= summary[name]["test_macro_auroc"] <= 1 for name in BACKBONES)
     page = (clone / "report" / "index.html").read_text()
     assert "says nothing about patients" in page
-    assert "http" not in page.replace("http://www.w3.org", "")
+    # Not "http", which a picture's base64 may happen to hold; that has no colon.
+    assert "://" not in page.replace("http://www.w3.org", "")
 
 
 def test_a_second_repro_has_nothing_to_do(clone: Path) -> None:
@@ -185,4 +188,4 @@ def test_branches_are_compared_by_params_metrics_and_plots_without_a_network(clo
     assert 'src="http' not in page
     run(clone, "git", "switch", "--quiet", main)
     run(clone, "dvc", "checkout")
-    assert stale(clone) == set()
+    assert stale(clone) <= {"register"}  # what it wrote is of this machine, and of the last run
