@@ -31,11 +31,12 @@ def gzipped(content: bytes, level: int = 1) -> bytes:
 class Archive:
     """One archive: its names, and the pictures that they show in turn."""
 
-    def __init__(self, name: str, images: list[str], pictures: list[bytes]) -> None:
+    def __init__(
+        self, name: str, images: list[str], lengths: list[int], bodies: list[bytes], end: bytes
+    ) -> None:
+        """Take the pictures without their end: lengths, and compressed bodies, shared by all."""
         self.name, self.images = name, images
-        self.lengths = [len(picture) - END for picture in pictures]
-        self.bodies = [gzipped(picture[:-END]) for picture in pictures]
-        self.end = pictures[0][-END:]
+        self.lengths, self.bodies, self.end = lengths, bodies, end
 
     def pieces(self) -> Iterator[bytes]:
         """Yield the bytes of the tar.gz."""
@@ -63,9 +64,14 @@ class Archive:
 def make_archives(names: list[str], pictures: list[bytes], scale: float) -> list[Archive]:
     """Cut the sorted names as NIH does, and keep the first `scale` of each archive's."""
     archives, start = [], 0
+    shared = (
+        [len(picture) - END for picture in pictures],
+        [gzipped(picture[:-END]) for picture in pictures],
+        pictures[0][-END:],
+    )
     for number, count in enumerate(PER_ARCHIVE, 1):
         own = names[start : start + round(count * scale)]
-        archives.append(Archive(f"images_{number:03d}.tar.gz", own, pictures))
+        archives.append(Archive(f"images_{number:03d}.tar.gz", own, *shared))
         start += count
     return archives
 

@@ -28,6 +28,14 @@ from cxr14.data.raw import IMAGE_TABLE, LISTS, TABLES
 from cxr14.data.tables.records import read_images
 
 ROOT = Path(__file__).resolve().parents[1]
+WATCH = """
+import resource, subprocess, sys
+code = subprocess.run(sys.argv[1:], stdout=sys.stderr).returncode
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(code)
+"""
+"""Run a command from a small process: the peak of a child starts at that of its parent."""
+
 STAGES = ("download", "patient-split", "preprocess", "eda", "baseline")
 
 
@@ -63,13 +71,14 @@ def measure(folder: Path, *targets: str) -> tuple[float, float]:
     start = time.perf_counter()
     environment = {name: value for name, value in os.environ.items() if name != "DVC_ROOT"}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    command = [sys.executable, "-c", WATCH, sys.executable, "-m", "dvc", "repro", *targets]
     with (folder / "log.txt").open("a") as log:
-        command = [sys.executable, "-m", "dvc", "repro", *targets]
-        child = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
-        _, status, usage = os.wait4(child.pid, 0)
-    if status:
+        done = subprocess.run(
+            command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=log, text=True
+        )
+    if done.returncode:
         raise SystemExit(f"dvc repro {' '.join(targets)} failed; see {folder / 'log.txt'}")
-    return time.perf_counter() - start, usage.ru_maxrss / 2**20
+    return time.perf_counter() - start, int(done.stdout) / 2**20
 
 
 def main(scale: float = 0.125, folder: Path = ROOT / ".scratch", keep: bool = False) -> None:
