@@ -2,10 +2,11 @@
 
 Train and validation lie on the device as uint8 images, or are streamed to it if they do not fit,
 and are augmented there. The run is recorded in
-MLflow while it goes; the files below are what counts.
+MLflow while it goes; the files below are what counts. Killed, it goes on from its last checkpoint
+when the same command runs again, and ends with the same weights.
 
 Reads:  data/cache, data/records, data/split, data/pretrained/BACKBONE, params.yaml (model, loss,
-train)
+train), .scratch/train/BACKBONE.pt (a checkpoint, if it is of this very run)
 
 Writes: models/BACKBONE (weights.safetensors, model.json), plots/train/BACKBONE.csv,
 metrics/train/BACKBONE.json
@@ -20,25 +21,38 @@ from cxr14.params import loss, model, train
 from stages import run
 
 
-def main(backbone: Annotated[str, typer.Option(help="Name in train.backbones.")]) -> None:
+def main(
+    backbone: Annotated[str, typer.Option(help="Name in train.backbones.")],
+    checkpoint_seconds: Annotated[float, typer.Option(help="Between two checkpoints.")] = 60.0,
+) -> None:
     """Train, save, report."""
     params = train.read()
     recipe = params.for_backbone(backbone)
     model_params, loss_params = model.read(), loss.read()
     from cxr14.models.backbones import check_backbone  # torch, after the cheap checks
     from cxr14.tracking.runs import start_run
+    from cxr14.training.interruption import InterruptedTrainingError
     from cxr14.training.job import run_job
+    from cxr14.training.processes import is_launched, launch
 
     for name in params.overrides:  # a misspelt one would never be read
         check_backbone(name, "train.overrides")
-    score = run_job(
-        backbone,
-        Path("models") / backbone,
-        model_params.model_dump(),
-        loss_params.model_dump(),
-        recipe.model_dump(exclude={"backbones", "overrides"}),
-        start_run,
-    )
+    if recipe.processes > 1 and not is_launched():
+        seconds = f"--checkpoint-seconds={checkpoint_seconds}"
+        launch(recipe.processes, "stages.train", f"--backbone={backbone}", seconds)
+    try:
+        score = run_job(
+            backbone,
+            Path("models") / backbone,
+            model_params.model_dump(),
+            loss_params.model_dump(),
+            recipe.model_dump(exclude={"backbones", "overrides"}),
+            start_run,
+            checkpoint_seconds,
+        )
+    except InterruptedTrainingError as interruption:
+        typer.secho(f"{interruption}", fg="yellow", err=True)
+        raise typer.Exit(130) from None
     typer.echo(f"{backbone}: best validation macro AUROC {score:.3f}")
 
 

@@ -3,14 +3,15 @@
 import pytest
 import torch
 
-from cxr14.training.augment import Augment, augment
+from cxr14.training.augment import DRAWS, Augment, augment
 
 STRONG = Augment(flip=0.5, rotation=30, scale=0.3, shift=0.2, brightness=0.5)
 GREY = torch.rand(6, 1, 16, 16, generator=torch.Generator().manual_seed(1))
 
 
 def change(limits, seed=1, grey=GREY):
-    return augment(grey, limits, torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed)
+    return augment(grey, torch.rand(len(grey), DRAWS, generator=generator), limits)
 
 
 def test_limits_of_zero_change_nothing():
@@ -38,7 +39,7 @@ def test_values_stay_between_black_and_white(seed):
     assert float(changed.max()) <= 1
 
 
-def test_the_same_generator_gives_the_same_images_and_another_one_others():
+def test_the_same_draws_give_the_same_images_and_others_give_others():
     assert torch.equal(change(STRONG), change(STRONG))
     assert not torch.equal(change(STRONG), change(STRONG, seed=2))
 
@@ -46,6 +47,12 @@ def test_the_same_generator_gives_the_same_images_and_another_one_others():
 def test_images_of_a_batch_are_changed_apart():
     changed = change(STRONG, grey=GREY[:1].expand(2, 1, 16, 16))
     assert not torch.equal(changed[0], changed[1])
+
+
+def test_an_image_is_changed_by_its_own_draws_whatever_else_is_in_the_batch():
+    draws = torch.rand(6, DRAWS, generator=torch.Generator().manual_seed(1))
+    alone = augment(GREY[3:4], draws[3:4], STRONG)
+    assert torch.allclose(augment(GREY, draws, STRONG)[3:4], alone, atol=1e-6)
 
 
 def test_the_original_is_left_as_it_is():

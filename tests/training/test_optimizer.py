@@ -1,34 +1,47 @@
 """Optimizer and schedule."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import nn
 
-from cxr14.training.optimizer import learning_rate_factor, make_optimizer
+from cxr14.training.optimizer import learning_rate_factor, make_optimizer, make_scheduler
+from tests.training.tiny import RECIPE, tiny
 
-NETWORK = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(2, 3))
+KINDS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "sgd": torch.optim.SGD}
 
 
-@pytest.mark.parametrize(("name", "kind"), [("adamw", torch.optim.AdamW), ("sgd", torch.optim.SGD)])
-def test_weights_are_decayed_and_biases_and_normalisation_are_not(name, kind):
-    optimizer = make_optimizer(NETWORK, name, 0.1, 0.02)
-    assert isinstance(optimizer, kind)
-    decayed, spared = optimizer.param_groups
-    assert (decayed["weight_decay"], spared["weight_decay"]) == (0.02, 0.0)
-    assert {id(p) for p in decayed["params"]} == {id(NETWORK[0].weight), id(NETWORK[3].weight)}
-    assert len(spared["params"]) == 4
-    assert {group["lr"] for group in optimizer.param_groups} == {0.1}
+def factor(step, steps, schedule="cosine", warmup=0.0, cycles=1):
+    recipe = replace(RECIPE, schedule=schedule, warmup_fraction=warmup, cycles=cycles)
+    return learning_rate_factor(step, steps, recipe)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_weights_are_decayed_and_biases_and_normalisation_are_not(name):
+    network = tiny()
+    recipe = replace(RECIPE, optimizer=name, weight_decay=0.02, backbone_rate=0.1)
+    optimizer = make_optimizer(network, recipe)
+    assert isinstance(optimizer, KINDS[name])
+    told = {}
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            told[id(parameter)] = (group["weight_decay"], pytest.approx(group["lr"]))
+    expected = {
+        id(parameter): (0.02 if parameter.ndim > 1 else 0.0, 0.001 if "features" in name else 0.01)
+        for name, parameter in network.named_parameters()
+    }
+    assert told == expected
 
 
 def test_an_unknown_optimizer_is_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match=r"train\.optimizer is 'lion'; allowed: adamw, sgd"):
-        make_optimizer(NETWORK, "lion", 0.1, 0.0)
+    with pytest.raises(ValueError, match=r"train\.optimizer is 'lion'; allowed: adamw, adam, sgd"):
+        make_optimizer(tiny(), replace(RECIPE, optimizer="lion"))
 
 
 @pytest.mark.parametrize(
-    ("step", "schedule", "factor"),
+    ("step", "schedule", "expected"),
     [
         (0, "cosine", 0.5),  # two of twelve steps rise: 1/2, 1
         (1, "cosine", 1.0),
@@ -40,22 +53,41 @@ def test_an_unknown_optimizer_is_refused_with_the_known_ones():
         (11, "constant", 1.0),
     ],
 )
-def test_the_schedule_by_hand(step, schedule, factor):
-    assert learning_rate_factor(step, 12, schedule, 1 / 6) == pytest.approx(factor, abs=1e-12)
+def test_the_schedule_by_hand(step, schedule, expected):
+    assert factor(step, 12, schedule, 1 / 6) == pytest.approx(expected, abs=1e-12)
+
+
+def test_warm_restarts_begin_again_at_the_top():
+    """Twelve steps in three cycles of four."""
+    falling = [1.0, 0.853553, 0.5, 0.146447]
+    found = [factor(step, 12, cycles=3) for step in range(13)]
+    assert found == pytest.approx([*falling * 3, 0.0], abs=1e-6)
+
+
+def test_a_plateau_of_the_validation_loss_lowers_the_rate_to_a_tenth():
+    optimizer = make_optimizer(tiny(), replace(RECIPE, backbone_rate=0.5))
+    scheduler = make_scheduler(optimizer, replace(RECIPE, schedule="plateau"), 100)
+    rates = []
+    for loss in (0.5, 0.4, 0.4, 0.4, 0.3):  # two epochs without a gain
+        scheduler.step(loss)
+        rates.append(optimizer.param_groups[-1]["lr"])
+    assert rates == pytest.approx([0.01, 0.01, 0.01, 0.001, 0.001])
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.0005)
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "constant"])
 def test_without_warm_up_it_starts_at_the_top(schedule):
-    assert learning_rate_factor(0, 10, schedule, 0.0) == 1
-    assert learning_rate_factor(0, 1, schedule, 0.1) == 1
+    assert factor(0, 10, schedule) == 1
+    assert factor(0, 1, schedule, 0.1) == 1
 
 
 @given(
     steps=st.integers(1, 200),
     warmup=st.floats(0, 0.99),
     schedule=st.sampled_from(["cosine", "constant"]),
+    cycles=st.integers(1, 5),
 )
-def test_every_step_learns_and_none_above_the_full_rate(steps, warmup, schedule):
-    factors = [learning_rate_factor(step, steps, schedule, warmup) for step in range(steps)]
-    assert all(0 < factor <= 1 for factor in factors)
-    assert 0 <= learning_rate_factor(steps, steps, schedule, warmup) <= 1
+def test_every_step_learns_and_none_above_the_full_rate(steps, warmup, schedule, cycles):
+    factors = [factor(step, steps, schedule, warmup, cycles) for step in range(steps)]
+    assert all(0 < value <= 1 for value in factors)
+    assert 0 <= factor(steps, steps, schedule, warmup, cycles) <= 1

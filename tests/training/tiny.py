@@ -1,4 +1,4 @@
-"""A network of one layer, sixteen images and a recipe, for the tests of the loop."""
+"""A small network, sixteen images and a recipe, for the tests of the loop."""
 
 import numpy as np
 import torch
@@ -6,9 +6,13 @@ from torch import nn
 
 from cxr14.training.augment import Augment
 from cxr14.training.device import Compute
-from cxr14.training.loop import Recipe, train
+from cxr14.training.interruption import StopRequest
+from cxr14.training.loop import Loop
 from cxr14.training.losses import make_loss
-from cxr14.training.parts import Part, load_part
+from cxr14.training.parts import Part, load_part, steps_per_epoch
+from cxr14.training.processes import Processes
+from cxr14.training.recipe import Recipe
+from cxr14.training.session import Session
 
 CPU = Compute("cpu", "fp32", channels_last=False)
 RECIPE = Recipe(
@@ -17,19 +21,36 @@ RECIPE = Recipe(
     batch_size=8,
     optimizer="adamw",
     learning_rate=0.01,
+    backbone_rate=1.0,
     weight_decay=0.0,
     schedule="cosine",
+    cycles=1,
     warmup_fraction=0.1,
+    ema=0.0,
     augment=Augment(),
+    compile=False,
     seed=3,
 )
+CHANGES = Augment(flip=0.5, rotation=10, scale=0.1, shift=0.1, brightness=0.1)
 
 
-def tiny() -> nn.Module:
-    """Flattened pixels to fifteen logits, the same start every time."""
+class Tiny(nn.Module):
+    """Pixels to fifteen logits, with batch normalisation and dropout, and a part called head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 12), nn.BatchNorm1d(12))
+        self.head = nn.Sequential(nn.Dropout(0.1), nn.Linear(12, 15))
+
+    def forward(self, images):
+        return self.head(self.features(images))
+
+
+def tiny() -> Tiny:
+    """The same start every time."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
-        return nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 15))
+        return Tiny()
 
 
 def part(seed: int = 1, count: int = 16) -> Part:
@@ -39,8 +60,29 @@ def part(seed: int = 1, count: int = 16) -> Part:
     return load_part(images, np.arange(count), labels, 8, "cpu")
 
 
-def fit(network, recipe=RECIPE, val=None, rows=None, on_step=lambda: None):
-    own = part()
-    loss = make_loss("cross_entropy", "none", own.labels)
-    seen = [] if rows is None else rows
-    return train(network, own, val or own, loss, recipe, CPU, seen.append, on_step)
+def make_session(network, recipe=RECIPE, count: int = 16) -> Session:
+    steps = recipe.epochs * steps_per_epoch(count, recipe.batch_size)
+    return Session(network, recipe, CPU, steps)
+
+
+def make_loop(
+    recipe=RECIPE,
+    train=None,
+    val=None,
+    checkpoint=None,
+    stop=None,
+    on_epoch=lambda row: None,
+    on_step=lambda: None,
+    processes=Processes(),
+    weighting="none",
+) -> Loop:
+    own = train or part()
+    loss = make_loss("cross_entropy", weighting, own.labels)
+    rest = (checkpoint, stop or StopRequest(), on_epoch, on_step)
+    return Loop(own, val or own, loss, recipe, CPU, processes, *rest)
+
+
+def fit(network, recipe=RECIPE, **changes):
+    """Train from the start; return the progress."""
+    loop = make_loop(recipe, **changes)
+    return loop.run(make_session(network, recipe, len(loop.train_part.labels)))

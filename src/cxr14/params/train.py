@@ -1,8 +1,8 @@
 """The block `train`: the recipe, with overrides per backbone."""
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from cxr14.params._read import Block, ParamsError, check_block, read_block
 
@@ -24,17 +24,28 @@ class TrainParams(Block):
     input_size: int = Field(ge=32)
     epochs: int = Field(gt=0)
     batch_size: int = Field(gt=1)
-    optimizer: Literal["adamw", "sgd"]
+    optimizer: Literal["adamw", "adam", "sgd"]
     learning_rate: float = Field(gt=0)
+    backbone_rate: float = Field(gt=0)
     weight_decay: float = Field(ge=0)
-    schedule: Literal["cosine", "constant"]
+    schedule: Literal["cosine", "constant", "plateau"]
+    cycles: int = Field(gt=0)
     warmup_fraction: float = Field(ge=0, lt=1)
+    ema: float = Field(ge=0, lt=1)
     augment: AugmentParams
     device: Literal["auto", "cpu", "cuda"]
     precision: Literal["auto", "fp32", "bf16"]
-    processes: Literal[1]
+    compile: bool
+    processes: int = Field(gt=0)
     seed: int = Field(ge=0)
     overrides: dict[str, dict[str, Any] | None]
+
+    @model_validator(mode="after")
+    def plateau_has_no_warmup(self) -> Self:
+        """Refuse what no schedule does: it goes by epochs, a warm-up by steps."""
+        if self.schedule == "plateau" and self.warmup_fraction:
+            raise ValueError("schedule plateau goes with warmup_fraction 0 only")
+        return self
 
     def for_backbone(self, backbone: str) -> "TrainParams":
         """Return the recipe of one backbone, its overrides applied.

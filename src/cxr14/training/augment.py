@@ -7,10 +7,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+DRAWS = 6
+"""Numbers that decide about an image: angle, zoom, mirror, two shifts, brightness."""
+
 
 @dataclass(frozen=True)
 class Augment:
-    """How much an image may change; every amount is drawn uniformly up to its limit.
+    """How much an image may change; every amount is uniform up to its limit.
 
     Attributes:
         flip: probability of a mirror image (0 keeps the heart on its side).
@@ -27,23 +30,21 @@ class Augment:
     brightness: float = 0.0
 
 
-def augment(grey: Tensor, limits: Augment, generator: torch.Generator) -> Tensor:
+def augment(grey: Tensor, draws: Tensor, limits: Augment) -> Tensor:
     """Change images at random; what comes in from outside the picture is black.
 
     Args:
-        grey: float (B, 1, s, s), 0..1, on any device.
+        grey: float (B, 1, s, s), 0..1.
+        draws: float (B, DRAWS), uniform in 0..1, on the same device.
         limits: of the changes.
-        generator: on the CPU, so that the draws are the same on every device.
 
     Returns:
         float (B, 1, s, s), 0..1.
     """
-    count = len(grey)
-    draws = torch.rand(6, count, generator=generator)
-    signed = 2 * draws - 1
+    signed = 2 * draws.T - 1
     angle = signed[0] * math.radians(limits.rotation)
     zoom = 1 + signed[1] * limits.scale
-    mirror = torch.where(draws[2] < limits.flip, -1.0, 1.0)
+    mirror = 1 - 2 * (draws[:, 2] < limits.flip).to(grey.dtype)
     cos, sin = angle.cos() / zoom, angle.sin() / zoom
     # Where each output pixel is read, in coordinates of −1..1: a shift of the width is 2.
     matrix = torch.stack(
@@ -53,9 +54,7 @@ def augment(grey: Tensor, limits: Augment, generator: torch.Generator) -> Tensor
         ],
         dim=1,
     )  # (B, 2, 3)
-    # Without `non_blocking` these copies would wait for everything that the GPU has still to do.
-    matrix = matrix.to(grey.device, non_blocking=True)
     grid = F.affine_grid(matrix, list(grey.shape), align_corners=False)
     moved = F.grid_sample(grey, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-    factor = (1 + limits.brightness * signed[5]).to(grey.device, non_blocking=True)
-    return (moved * factor.view(count, 1, 1, 1)).clamp(0, 1)
+    factor = 1 + limits.brightness * signed[5]
+    return (moved * factor.view(-1, 1, 1, 1)).clamp(0, 1)

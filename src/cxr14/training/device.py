@@ -29,6 +29,10 @@ class Compute:
         """The layout of images and weights."""
         return torch.channels_last if self.channels_last else torch.contiguous_format
 
+    def random_devices(self) -> list[int]:
+        """Return the GPUs whose random state training uses."""
+        return [torch.cuda.current_device()] if self.device == "cuda" else []
+
     def autocast(self) -> torch.autocast:
         """Return the context in which forward passes run."""
         return torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bf16")

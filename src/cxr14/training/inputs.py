@@ -1,6 +1,7 @@
 """What a training run reads: images, labels, starting weights; and the checks before it starts."""
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ class Data:
 
     Attributes:
         images: uint8 (N, S, S), mapped from the file.
+        train_images: M names.
         train_rows: int64 (M,), rows of `images`.
         train_labels: float32 (M, 15).
         val_rows: int64 (K,).
@@ -41,6 +43,7 @@ class Data:
     """
 
     images: Images
+    train_images: list[str]
     train_rows: Rows
     train_labels: Labels
     val_rows: Rows
@@ -66,26 +69,40 @@ def read_data() -> Data:
         )
     records["split"] = split.split.to_numpy()
     visible = records[records.image.isin(index.image)]
-    parts: list[tuple[Rows, Labels]] = []
+    parts: list[tuple[list[str], Rows, Labels]] = []
     for part in ("train", "val"):
         own = visible[visible.split == part]
         if own.empty:
             raise ValueError(f"no image of the {part} part is in {CACHE} (metrics/preprocess.json)")
-        parts.append((rows_of(index, own.image), label_matrix(own)))
-    return Data(images, *parts[0], *parts[1])
+        parts.append((own.image.tolist(), rows_of(index, own.image), label_matrix(own)))
+    return Data(images, *parts[0], *parts[1][1:])
 
 
-def check_size(input_size: int, data: Data) -> None:
-    """Refuse a training size above that of the cache.
+def check_fits(recipe: Mapping[str, Any], data: Data) -> None:
+    """Refuse a size or a batch that the data or the processes do not allow.
+
+    Args:
+        recipe: the block `train` of one backbone.
+        data: train and validation.
 
     Raises:
-        ValueError: naming both sizes.
+        ValueError: naming the key, its value, and what is allowed.
     """
-    cached = data.images.shape[1]
-    if input_size > cached:
+    cached, count = data.images.shape[1], len(data.train_labels)
+    if recipe["input_size"] > cached:
         raise ValueError(
-            f"train.input_size is {input_size}, but the cache holds {cached} px; raise "
+            f"train.input_size is {recipe['input_size']}, but the cache holds {cached} px; raise "
             f"preprocess.size or lower train.input_size"
+        )
+    batch, processes = recipe["batch_size"], recipe["processes"]
+    if batch > count:
+        raise ValueError(
+            f"train.batch_size is {batch}, but the train part has {count} images; lower it"
+        )
+    if batch % processes:
+        raise ValueError(
+            f"train.batch_size is {batch}, which {processes} processes (train.processes) cannot "
+            f"share equally; choose a multiple of {processes}"
         )
 
 

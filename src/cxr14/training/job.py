@@ -3,43 +3,32 @@
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pandas as pd
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cxr14.files import read_json, write_csv, write_metrics
-from cxr14.models.network import Network
 from cxr14.models.store import save_model
 from cxr14.provenance import code_hash, run_identity
-from cxr14.training.augment import Augment
-from cxr14.training.device import Compute, choose
+from cxr14.training.checkpoint import SECONDS, Checkpoint
+from cxr14.training.device import choose
+from cxr14.training.fit import fit
 from cxr14.training.inputs import (
     RECORDS,
     Data,
-    check_size,
+    check_fits,
     check_trainable,
     hash_inputs,
     read_data,
     some_train_images,
     starting_network,
 )
-from cxr14.training.loop import Recipe, Trained, train
-from cxr14.training.losses import make_loss
-from cxr14.training.parts import Part, load_part, steps_per_epoch
+from cxr14.training.processes import joined
+from cxr14.training.recipe import Recipe
+from cxr14.training.session import Progress
+from cxr14.training.tracker import Nobody, Tracker
 
-
-class Tracker(Protocol):
-    """Somebody who follows a run; MLflow's is cxr14.tracking.runs.TrainingRun."""
-
-    def log_epoch(self, row: dict[str, float]) -> None:
-        """Take the row of one epoch."""
-
-    def finish(self, metrics: dict[str, float]) -> None:
-        """Take the final numbers."""
-
-    def fail(self) -> None:
-        """Learn that the run ended without a model."""
+SCRATCH = Path(".scratch/train")
 
 
 def run_job(
@@ -49,6 +38,7 @@ def run_job(
     loss: dict[str, Any],
     recipe: dict[str, Any],
     start: Callable[..., Tracker],
+    seconds: float = SECONDS,
 ) -> float:
     """Train a backbone and write its model, history and metrics.
 
@@ -59,30 +49,47 @@ def run_job(
         loss: the block `loss`: name, weighting.
         recipe: the block `train` for this backbone, without backbones and overrides.
         start: opens the tracker: (identity, backbone, params, source=, phantom=).
+        seconds: between two checkpoints.
 
     Returns:
         The best macro AUROC on validation.
+
+    Raises:
+        ValueError: what cannot work, before the first step; or what went wrong later.
+        InterruptedTrainingError: a signal came; the same call goes on from the checkpoint.
     """
     params = {"model": head, "loss": loss, "train": recipe}
     compute = choose(recipe["device"], recipe["precision"], backbone)
     data = read_data()
-    check_size(recipe["input_size"], data)
+    check_fits(recipe, data)
     facts = {"backbone": backbone, "params": params, **_facts(backbone, params, data)}
-    seen = (some_train_images(data), recipe["input_size"])
-    network = starting_network(backbone, _shape(head), recipe["seed"], *seen)
-    tracker = start(facts["run_identity"], backbone, params, **_source())
-    try:
-        parts = _load_parts(data, recipe["input_size"], compute.device)
-        trained = _fit(network, *parts, loss, recipe, compute, tracker, backbone)
-    except BaseException:
-        tracker.fail()
-        raise
-    network.load_state_dict(trained.state)
-    save_model(folder, network, facts | asdict(compute) | _outcome(trained, recipe, head))
-    _write_history(backbone, trained, data)
-    tracker.finish(
-        {"best_epoch": trained.best_epoch, "best_validation_macro_auroc": trained.best_score}
-    )
+    checkpoint = Checkpoint(SCRATCH / f"{backbone}.pt", facts["run_identity"], seconds)
+    with joined(recipe["processes"], compute.device) as processes:
+        network = starting_network(
+            backbone, _shape(head), recipe["seed"], some_train_images(data), recipe["input_size"]
+        )
+        tracker: Tracker = Nobody()
+        if processes.first:
+            tracker = start(facts["run_identity"], backbone, params, **_source())
+        try:
+            plan = Recipe.of(recipe)
+            trained = fit(
+                network, backbone, data, loss, plan, compute, processes, checkpoint, tracker
+            )
+        except BaseException:
+            tracker.fail()
+            raise
+        if processes.first:
+            network.load_state_dict(trained.best_state)
+            save_model(folder, network, facts | asdict(compute) | _outcome(trained, recipe, head))
+            _write_history(backbone, trained, data)
+            checkpoint.clear()
+            tracker.finish(
+                {
+                    "best_epoch": trained.best_epoch,
+                    "best_validation_macro_auroc": trained.best_score,
+                }
+            )
     return trained.best_score
 
 
@@ -106,7 +113,7 @@ def _facts(backbone: str, params: dict[str, Any], data: Data) -> dict[str, Any]:
     }
 
 
-def _outcome(trained: Trained, recipe: dict[str, Any], head: dict[str, Any]) -> dict[str, Any]:
+def _outcome(trained: Progress, recipe: dict[str, Any], head: dict[str, Any]) -> dict[str, Any]:
     return {
         "input_size": recipe["input_size"],
         "head": _shape(head),
@@ -116,58 +123,7 @@ def _outcome(trained: Trained, recipe: dict[str, Any], head: dict[str, Any]) -> 
     }
 
 
-def _load_parts(data: Data, size: int, device: str) -> tuple[Part, Part]:
-    """Open train at the training size and validation at the cache's, as `evaluate` sees it."""
-    cached = data.images.shape[1]
-    return (
-        load_part(data.images, data.train_rows, data.train_labels, size, device),
-        load_part(data.images, data.val_rows, data.val_labels, cached, device),
-    )
-
-
-def _fit(
-    network: Network,
-    train_part: Part,
-    val_part: Part,
-    loss: dict[str, Any],
-    recipe: dict[str, Any],
-    compute: Compute,
-    tracker: Tracker,
-    backbone: str,
-) -> Trained:
-    """Train under a progress bar."""
-    plan = {name: recipe[name] for name in Recipe.__dataclass_fields__ if name != "augment"}
-    settings = Recipe(**plan, augment=Augment(**recipe["augment"]))
-    objective = make_loss(loss["name"], loss["weighting"], train_part.labels)
-    steps = settings.epochs * steps_per_epoch(len(train_part.labels), settings.batch_size)
-    with _progress() as progress:
-        task = progress.add_task(backbone, total=steps)
-
-        def on_epoch(row: dict[str, float]) -> None:
-            tracker.log_epoch(row)
-            progress.console.print(
-                f"{backbone} epoch {row['epoch']:.0f}/{settings.epochs}  loss {row['loss']:.3f}  "
-                f"validation macro AUROC {row['validation_macro_auroc']:.3f}"
-            )
-
-        return train(
-            network,
-            train_part,
-            val_part,
-            objective,
-            settings,
-            compute,
-            on_epoch,
-            lambda: progress.advance(task),
-        )
-
-
-def _progress() -> Progress:
-    bar = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    return Progress(*bar, TextColumn("steps"), TimeRemainingColumn())
-
-
-def _write_history(backbone: str, trained: Trained, data: Data) -> None:
+def _write_history(backbone: str, trained: Progress, data: Data) -> None:
     write_csv(f"plots/train/{backbone}.csv", pd.DataFrame(trained.history))
     best = trained.history[trained.best_epoch - 1]
     metrics = {

@@ -4,159 +4,141 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cxr14.models.inputs import normalise, prepare
-from cxr14.models.store import state_copy
-from cxr14.ranking import macro_auroc
-from cxr14.training.augment import Augment, augment
+from cxr14.models.inputs import normalise
+from cxr14.training.augment import augment
+from cxr14.training.chance import derived_seed, draw_epoch
+from cxr14.training.checkpoint import Checkpoint
 from cxr14.training.device import Compute
+from cxr14.training.interruption import InterruptedTrainingError, StopRequest
 from cxr14.training.losses import Loss
-from cxr14.training.optimizer import learning_rate_factor, make_optimizer
-from cxr14.training.parts import Part, epoch_order, steps_per_epoch
+from cxr14.training.parts import Part, steps_per_epoch
+from cxr14.training.processes import Processes
+from cxr14.training.recipe import Recipe
+from cxr14.training.session import Progress, Row, Session
+from cxr14.training.validation import validate
+from cxr14.training.watch import LossWatch
 
-Row = dict[str, float]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to train; the keys are those of `train` in params.yaml."""
-
-    input_size: int
-    epochs: int
-    batch_size: int
-    optimizer: str
-    learning_rate: float
-    weight_decay: float
-    schedule: str
-    warmup_fraction: float
-    augment: Augment
-    seed: int
+VALIDATION_BATCHES = 4
+"""Images per forward pass, as a multiple of the batch size: no gradients are kept."""
 
 
-@dataclass(frozen=True)
-class Trained:
-    """What training leaves: the history and the weights of the best epoch (1-based)."""
+@dataclass
+class Loop:
+    """What a training needs beside what it changes.
 
-    history: list[Row]
-    best_epoch: int
-    best_score: float
-    state: dict[str, Tensor]
-
-
-def train(
-    network: nn.Module,
-    train_part: Part,
-    val_part: Part,
-    loss: Loss,
-    recipe: Recipe,
-    compute: Compute,
-    on_epoch: Callable[[Row], None],
-    on_step: Callable[[], None] = lambda: None,
-) -> Trained:
-    """Train, and keep the epoch with the best macro AUROC on validation.
-
-    Args:
-        network: images float (B, 3, s, s) to logits (B, 15); changed in place.
+    Attributes:
         train_part: images at the training size.
         val_part: images at the training size or larger.
-        loss: of logits and labels (B, 15).
+        loss: of logits (B, C) and labels (B, C).
         recipe: how to train.
         compute: device, precision and memory format.
-        on_epoch: gets epoch, loss, learning_rate and validation_macro_auroc.
+        processes: those that train together.
+        checkpoint: where to go on after an interruption; None: nowhere.
+        stop: somebody's wish to end.
+        on_epoch: gets the row of a complete epoch.
         on_step: called after each step, for a progress bar.
-
-    Raises:
-        ValueError: loss or scores are no longer finite, or no finding can be scored on validation.
     """
-    network.to(compute.device).to(memory_format=compute.memory_format)
-    optimizer = make_optimizer(network, recipe.optimizer, recipe.learning_rate, recipe.weight_decay)
-    steps = recipe.epochs * steps_per_epoch(len(train_part.labels), recipe.batch_size)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(
-        optimizer,
-        lambda step: learning_rate_factor(step, steps, recipe.schedule, recipe.warmup_fraction),
-    )
-    generator = torch.Generator().manual_seed(recipe.seed)
 
-    def step(value: Tensor) -> None:
-        optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(value)
-        optimizer.step()
-        scheduler.step()
-        on_step()
+    train_part: Part
+    val_part: Part
+    loss: Loss
+    recipe: Recipe
+    compute: Compute
+    processes: Processes
+    checkpoint: Checkpoint | None
+    stop: StopRequest
+    on_epoch: Callable[[Row], None]
+    on_step: Callable[[], None]
 
-    best: Trained | None = None
-    history: list[Row] = []
-    for epoch in range(1, recipe.epochs + 1):
-        rate = float(scheduler.get_last_lr()[0])
-        mean_loss = _train_epoch(network, train_part, loss, recipe, compute, generator, step)
-        if not np.isfinite(mean_loss):
-            raise ValueError(f"the loss is {mean_loss} in epoch {epoch}; lower train.learning_rate")
-        score = validate(network, val_part, recipe, compute)
-        if not np.isfinite(score):
-            reason = "the validation scores are not finite"
-            raise ValueError(f"{reason} in epoch {epoch}; lower train.learning_rate")
-        history.append(
-            {
-                "epoch": epoch,
-                "loss": mean_loss,
-                "learning_rate": rate,
-                "validation_macro_auroc": score,
-            }
+    def run(self, session: Session) -> Progress:
+        """Train from where the session is; keep the epoch with the best score on validation.
+
+        Raises:
+            NotFiniteError: a loss is no finite number.
+            ValueError: the validation scores are not finite, or no finding can be scored there.
+            InterruptedTrainingError: a signal came; the checkpoint is written.
+        """
+        network = self.processes.wrap(session.network)
+        if self.recipe.compile:
+            network = torch.compile(network)
+        with torch.random.fork_rng(devices=self.compute.random_devices()):
+            while session.progress.epoch < self.recipe.epochs:
+                session.end_epoch(self._run_epoch(session, network))
+                self.on_epoch(session.progress.history[-1])
+                self._save_or_stop(session)
+        return session.progress
+
+    def _run_epoch(self, session: Session, network: nn.Module) -> Row:
+        """Run what is left of the present epoch, and validate."""
+        recipe, rate = self.recipe, session.learning_rate
+        network.train()
+        self._run_steps(session, network)
+        validation = validate(
+            session.validated,
+            self.val_part,
+            self.loss,
+            recipe.input_size,
+            VALIDATION_BATCHES * recipe.batch_size,
+            self.compute,
+            self.processes,
         )
-        if best is None or score > best.best_score:
-            best = Trained(history, epoch, score, state_copy(network))
-        on_epoch(history[-1])
-    assert best is not None  # there is at least one epoch
-    return best
+        return {
+            "epoch": session.progress.epoch + 1,
+            "loss": session.progress.mean_loss(),
+            "learning_rate": rate,
+            "validation_loss": validation.loss,
+            "validation_macro_auroc": validation.macro_auroc,
+        }
 
+    def _run_steps(self, session: Session, network: nn.Module) -> None:
+        """Run the steps that are left of the present epoch."""
+        progress, size, device = session.progress, self.recipe.batch_size, self.compute.device
+        count = len(self.train_part.labels)
+        chance = draw_epoch(self.recipe.seed, progress.epoch, count, device)
+        left = chance.order[progress.step * size : steps_per_epoch(count, size) * size]
+        if not len(left):  # it was interrupted before its validation
+            return
+        own, own_size = self.processes.share(left, size), size // self.processes.count
+        draws = chance.draws[own.to(device)].split(own_size)
+        watch = LossWatch(device, progress.step, self.processes.mean)
+        with closing(self.train_part.batches(own, own_size)) as batches:
+            for places, changes, batch in zip(left.split(size), draws, batches, strict=True):
+                # For dropout: a resumed step is as it would have been, and all processes differ.
+                numbers = (self.recipe.seed, progress.epoch, progress.step, self.processes.rank)
+                torch.manual_seed(derived_seed(*numbers))
+                loss = self._loss_of(network, *batch, changes)
+                session.change(loss)
+                watch.add(loss, places)
+                self._after_step(session, watch)
+        progress.losses += watch.look()
 
-def _train_epoch(
-    network: nn.Module,
-    part: Part,
-    loss: Loss,
-    recipe: Recipe,
-    compute: Compute,
-    generator: torch.Generator,
-    step: Callable[[Tensor], None],
-) -> float:
-    """Run one epoch; return its mean loss, read from the device once at the end."""
-    network.train()
-    losses = []
-    order = epoch_order(len(part.labels), recipe.batch_size, generator)
-    with closing(part.batches(order, recipe.batch_size)) as batches:
-        for images, labels in batches:
-            grey = images[:, None].float().div_(255)
-            inputs = normalise(augment(grey, recipe.augment, generator))
-            with compute.autocast():
-                logits = network(inputs.contiguous(memory_format=compute.memory_format))
-            value = loss(logits.float(), labels)
-            step(value)
-            losses.append(value.detach())
-    return float(torch.stack(losses).mean())
+    def _loss_of(
+        self, network: nn.Module, images: Tensor, labels: Tensor, changes: Tensor
+    ) -> Tensor:
+        """Return the loss of images uint8 (B, s, s) with labels (B, C), a scalar on the device."""
+        grey = images[:, None].float().div_(255)
+        inputs = normalise(augment(grey, changes, self.recipe.augment))
+        with self.compute.autocast():
+            logits = network(inputs.contiguous(memory_format=self.compute.memory_format))
+        return self.loss(logits.float(), labels, self.processes.sum)
 
+    def _after_step(self, session: Session, watch: LossWatch) -> None:
+        """Look at the losses from time to time, and then alone save or stop."""
+        self.on_step()
+        # With several processes the looks of all have to meet; alone one stops at once.
+        if watch.full or (self.stop.made and self.processes.count == 1):
+            session.progress.losses += watch.look()
+            self._save_or_stop(session)
 
-@torch.inference_mode()
-def validate(network: nn.Module, part: Part, recipe: Recipe, compute: Compute) -> float:
-    """Return the macro AUROC of a part; NaN if any logit is not finite.
-
-    Raises:
-        ValueError: no finding has both positives and negatives there.
-    """
-    network.eval()
-    scores = []
-    in_turn = torch.arange(len(part.labels))
-    for images, _ in part.batches(in_turn, 4 * recipe.batch_size):
-        inputs = prepare(images, recipe.input_size)
-        with compute.autocast():
-            logits = network(inputs.contiguous(memory_format=compute.memory_format))
-        scores.append(logits.float().cpu())
-    held = torch.cat(scores).numpy()
-    if not np.isfinite(held).all():
-        return float("nan")  # a ranking of them would look like a score
-    score, _ = macro_auroc(part.labels.cpu().numpy(), held)
-    if score is None:
-        raise ValueError("no finding has both positives and negatives in the validation part")
-    return score
+    def _save_or_stop(self, session: Session) -> None:
+        stop = self.processes.any(self.stop.made, self.compute.device)
+        if self.checkpoint and self.processes.first and (stop or self.checkpoint.due):
+            self.checkpoint.save(session)
+        if stop:
+            place = f" from {self.checkpoint.path}" if self.checkpoint else ""
+            raise InterruptedTrainingError(
+                f"interrupted in epoch {session.progress.epoch + 1}; the same command goes on{place}"
+            )

@@ -3,41 +3,58 @@
 import math
 
 import torch
-from torch import nn
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
+
+from cxr14.models.network import Network
+from cxr14.training.recipe import Recipe
 
 MOMENTUM = 0.9
+PLATEAU_FACTOR, PLATEAU_PATIENCE = 0.1, 1
+"""`plateau`: a tenth, once the validation loss has not fallen for more than one epoch (CheXNet)."""
 
 
-def make_optimizer(
-    network: nn.Module, name: str, learning_rate: float, weight_decay: float
-) -> torch.optim.Optimizer:
-    """Return AdamW or SGD; biases and normalisation (vectors) are not decayed.
+def make_optimizer(network: Network, recipe: Recipe) -> torch.optim.Optimizer:
+    """Return the optimizer; biases and normalisation (vectors) are not decayed.
 
     Raises:
         ValueError: an unknown name.
     """
-    parameters = list(network.parameters())
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    if name == "adamw":
-        return torch.optim.AdamW(groups, lr=learning_rate, fused=True)
-    if name == "sgd":
-        return torch.optim.SGD(groups, lr=learning_rate, momentum=MOMENTUM)
-    raise ValueError(f"train.optimizer is {name!r}; allowed: adamw, sgd")
+    groups = []
+    for part, rate in ((network.features, recipe.backbone_rate), (network.head, 1.0)):
+        for decay, vectors in ((recipe.weight_decay, False), (0.0, True)):
+            chosen = [p for p in part.parameters() if (p.ndim <= 1) == vectors]
+            own = {"params": chosen, "lr": recipe.learning_rate * rate, "weight_decay": decay}
+            groups += [own] if chosen else []
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(groups, fused=True)
+    if recipe.optimizer == "adam":
+        return torch.optim.Adam(groups, fused=True)
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(groups, momentum=MOMENTUM, fused=True)
+    raise ValueError(f"train.optimizer is {recipe.optimizer!r}; allowed: adamw, adam, sgd")
 
 
-def learning_rate_factor(step: int, steps: int, schedule: str, warmup_fraction: float) -> float:
+def make_scheduler(
+    optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int
+) -> LRScheduler | ReduceLROnPlateau:
+    """Return the schedule over `steps` steps; `plateau` goes by epochs and validation losses."""
+    if recipe.schedule == "plateau":
+        return ReduceLROnPlateau(optimizer, factor=PLATEAU_FACTOR, patience=PLATEAU_PATIENCE)
+    return LambdaLR(optimizer, lambda step: learning_rate_factor(step, steps, recipe))
+
+
+def learning_rate_factor(step: int, steps: int, recipe: Recipe) -> float:
     """Return the factor 0..1 on the learning rate at a step (0-based) of `steps`.
 
-    It rises linearly over the first `warmup_fraction` of the steps; then `cosine` falls to 0 and
-    `constant` stays.
+    It rises linearly over the first `warmup_fraction` of the steps; then `constant` stays, and
+    `cosine` falls to 0, `cycles` times, each as long as the others (Loshchilov and Hutter 2017).
     """
-    warmup = round(steps * warmup_fraction)
+    warmup = round(steps * recipe.warmup_fraction)
     if step < warmup:
         return (step + 1) / warmup
-    if schedule == "constant":
+    if recipe.schedule == "constant":
         return 1.0
-    done = (step - warmup) / max(1, steps - warmup)
-    return 0.5 * (1 + math.cos(math.pi * done))
+    done = recipe.cycles * (step - warmup) / max(1, steps - warmup)
+    in_cycle = 1.0 if done >= recipe.cycles else done % 1
+    return 0.5 * (1 + math.cos(math.pi * in_cycle))
+

@@ -63,15 +63,5 @@ def shrink(images: Tensor, size: int) -> Tensor:
 
 
 def steps_per_epoch(count: int, batch_size: int) -> int:
-    """Whole batches in `count` images; a smaller train part is one batch."""
-    return max(1, count // batch_size)
-
-
-def epoch_order(count: int, batch_size: int, generator: torch.Generator) -> Tensor:
-    """Draw an order; the images beyond the last whole batch rest this epoch.
-
-    Returns:
-        int64 (K,), whole batches, or all where there are fewer than one.
-    """
-    whole = steps_per_epoch(count, batch_size) * batch_size
-    return torch.randperm(count, generator=generator)[:whole]
+    """Whole batches in `count` images; those beyond the last one rest for an epoch."""
+    return count // batch_size

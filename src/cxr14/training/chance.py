@@ -1,0 +1,38 @@
+"""All that is random in training, as a function of the seed, the epoch and the image or step.
+
+Nothing is drawn from a generator that runs on: an interrupted training needs no state of one to go
+on as if nothing had happened, and several processes agree without a word.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cxr14.training.augment import DRAWS
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What chance decides about one epoch over N images.
+
+    Attributes:
+        order: int64 (N,) on the CPU, a permutation.
+        draws: float32 (N, DRAWS), 0..1, on the device; the row of an image decides its changes.
+    """
+
+    order: Tensor
+    draws: Tensor
+
+
+def draw_epoch(seed: int, epoch: int, count: int, device: str) -> Epoch:
+    """Draw the order and the changes of epoch `epoch` (0-based) for `count` images."""
+    generator = torch.Generator().manual_seed(derived_seed(seed, epoch))
+    order = torch.randperm(count, generator=generator)
+    return Epoch(order, torch.rand(count, DRAWS, generator=generator).to(device))
+
+
+def derived_seed(*numbers: int) -> int:
+    """Mix whole numbers into one seed; near ones give seeds that have nothing in common."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)

@@ -1,0 +1,91 @@
+"""From images and labels in memory to trained weights, whatever comes in between."""
+
+from typing import Any
+
+from cxr14.models.network import Network
+from cxr14.training.checkpoint import Checkpoint
+from cxr14.training.device import Compute
+from cxr14.training.failures import explained
+from cxr14.training.inputs import Data
+from cxr14.training.interruption import stop_request
+from cxr14.training.loop import Loop
+from cxr14.training.losses import make_loss
+from cxr14.training.parts import Part, load_part, steps_per_epoch
+from cxr14.training.processes import Processes
+from cxr14.training.recipe import Recipe
+from cxr14.training.screen import screen
+from cxr14.training.session import Progress, Row, Session
+from cxr14.training.tracker import Tracker
+
+
+def fit(
+    network: Network,
+    backbone: str,
+    data: Data,
+    loss: dict[str, Any],
+    recipe: Recipe,
+    compute: Compute,
+    processes: Processes,
+    checkpoint: Checkpoint,
+    tracker: Tracker,
+) -> Progress:
+    """Train from the checkpoint or from the start, under a progress bar.
+
+    Args:
+        network: changed in place.
+        backbone: its name, for messages.
+        data: images and labels of train and validation.
+        loss: the block `loss` of params.yaml.
+        recipe: how to train.
+        compute: device, precision and memory format.
+        processes: those that train together.
+        checkpoint: where a training that was interrupted went on to.
+        tracker: gets every epoch, also those before an interruption.
+
+    Raises:
+        ValueError: the loss or the scores are no longer finite, or memory does not suffice.
+        InterruptedTrainingError: a signal came.
+    """
+    train_part, val_part = _load_parts(data, recipe.input_size, compute.device)
+    steps = steps_per_epoch(len(train_part.labels), recipe.batch_size)
+    processes.share_statistics(network, compute.device)
+    with (
+        explained(backbone, data.train_images),
+        screen(backbone, steps * recipe.epochs, recipe.epochs, not processes.first) as shown,
+        stop_request() as stop,
+    ):
+        session = Session(network, recipe, compute, steps * recipe.epochs)
+        told = checkpoint.resume(session, compute.device)
+        if told:
+            shown.say(told)
+        shown.start_at(session.progress.epoch * steps + session.progress.step)
+
+        def on_epoch(row: Row) -> None:
+            shown.epoch(row)
+            tracker.log_epoch(row)
+
+        for row in session.progress.history:
+            tracker.log_epoch(row)
+        objective = make_loss(loss["name"], loss["weighting"], train_part.labels)
+        loop = Loop(
+            train_part,
+            val_part,
+            objective,
+            recipe,
+            compute,
+            processes,
+            checkpoint,
+            stop,
+            on_epoch,
+            shown.step,
+        )
+        return loop.run(session)
+
+
+def _load_parts(data: Data, size: int, device: str) -> tuple[Part, Part]:
+    """Open train at the training size and validation at the cache's, as `evaluate` sees it."""
+    cached = data.images.shape[1]
+    return (
+        load_part(data.images, data.train_rows, data.train_labels, size, device),
+        load_part(data.images, data.val_rows, data.val_labels, cached, device),
+    )

@@ -1,0 +1,104 @@
+"""Several processes that train one network, started by torch's elastic launcher.
+
+`python -m torch.distributed.run` (torchrun) sets RANK, WORLD_SIZE and LOCAL_RANK; without them
+there is one process, and everything here does nothing.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process among those that train together."""
+
+    rank: int = 0
+    count: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the one that writes files and talks."""
+        return self.rank == 0
+
+    def share(self, order: Tensor, batch_size: int) -> Tensor:
+        """Return this process's places of every batch: of int64 (K·B,) those (K·B/count,)."""
+        own = batch_size // self.count
+        return order.view(-1, batch_size)[:, self.rank * own : (self.rank + 1) * own].flatten()
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Return the sum over all processes, element by element."""
+        if self.count > 1:
+            values = values.clone()
+            dist.all_reduce(values)
+        return values
+
+    def mean(self, values: Tensor) -> Tensor:
+        """Return the mean over all processes, element by element."""
+        return self.sum(values) / self.count if self.count > 1 else values
+
+    def any(self, wish: bool, device: str) -> bool:
+        """Whether any process has a wish; all get the same answer."""
+        if self.count == 1:
+            return wish
+        return bool(self.sum(torch.tensor(float(wish), device=device)) > 0)
+
+    def share_statistics(self, network: nn.Module, device: str) -> None:
+        """Let batch normalisation see the batches of all processes; torch has it on GPUs alone."""
+        if self.count > 1 and device == "cuda":
+            nn.SyncBatchNorm.convert_sync_batchnorm(network)  # in place, but for a lone layer
+
+    def wrap(self, network: nn.Module) -> nn.Module:
+        """Let every process change its weights by the mean of all gradients."""
+        return DistributedDataParallel(network) if self.count > 1 else network
+
+
+def is_launched() -> bool:
+    """Whether a launcher started this process."""
+    return "RANK" in os.environ
+
+
+def launch(count: int, module: str, *arguments: str) -> None:
+    """Run a module in `count` processes of this machine, in place of this process.
+
+    The launcher ends all of them when one fails.
+    """
+    cores = len(os.sched_getaffinity(0))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // count)))
+    command = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
+    os.execv(sys.executable, [sys.executable, *command, "-m", module, *arguments])
+
+
+@contextmanager
+def joined(expected: int, device: str) -> Iterator[Processes]:
+    """Meet the other processes, if there are any, and leave them in the end.
+
+    Args:
+        expected: `train.processes`.
+        device: cpu (gloo) or cuda (NCCL; each takes the GPU of its LOCAL_RANK).
+
+    Raises:
+        ValueError: the launcher started another number of processes.
+    """
+    count = int(os.environ.get("WORLD_SIZE", 1))
+    if count != expected:
+        raise ValueError(
+            f"train.processes is {expected}, but the launcher started {count}; make them equal"
+        )
+    if count == 1:
+        yield Processes()
+        return
+    if device == "cuda":
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("nccl" if device == "cuda" else "gloo")
+    try:
+        yield Processes(dist.get_rank(), count)
+    finally:
+        dist.destroy_process_group()

@@ -1,0 +1,27 @@
+"""What is random in training."""
+
+import torch
+
+from cxr14.training.augment import DRAWS
+from cxr14.training.chance import derived_seed, draw_epoch
+
+
+def test_an_order_is_a_permutation_and_another_one_in_every_epoch():
+    orders = [draw_epoch(14, epoch, 19, "cpu").order for epoch in range(3)]
+    assert all(sorted(order.tolist()) == list(range(19)) for order in orders)
+    assert len({tuple(order.tolist()) for order in orders}) == 3
+
+
+def test_the_same_seed_and_epoch_give_the_same_draws_whatever_was_drawn_before():
+    first = draw_epoch(14, 5, 19, "cpu")
+    torch.rand(7)
+    again = draw_epoch(14, 5, 19, "cpu")
+    assert torch.equal(first.draws, again.draws)
+    assert torch.equal(first.order, again.order)
+    assert first.draws.shape == (19, DRAWS)
+
+
+def test_seeds_of_near_numbers_differ_and_order_counts():
+    seeds = {derived_seed(a, b, c) for a in range(8) for b in range(8) for c in range(8)}
+    assert len(seeds) == 512
+    assert all(0 <= seed < 2**63 for seed in seeds)
