@@ -66,7 +66,7 @@ def fit(
 
         for row in session.progress.history:
             tracker.log_epoch(row)
-        objective = make_loss(loss["name"], loss["weighting"], train_part.labels)
+        objective = make_loss(**loss, train_labels=train_part.labels)
         loop = Loop(
             train_part,
             val_part,
