@@ -17,7 +17,7 @@ from cxr14.training.inputs import (
     RECORDS,
     SPLIT,
     Data,
-    check_size,
+    check_fits,
     check_trainable,
     hash_inputs,
     read_data,
@@ -63,6 +63,7 @@ def test_images_and_labels_of_train_and_val_belong_together():
     assert data.images[data.val_rows, 0, 0].tolist() == [1, 4]
     assert data.val_labels.argmax(axis=1).tolist() == [1, 4]
     assert data.train_labels.shape == (2, 15)
+    assert data.train_images == ["a.png", "d.png"]
 
 
 def test_the_test_part_is_not_read():
@@ -101,10 +102,21 @@ def test_a_part_without_images_in_the_cache_is_refused(part):
         read_data()
 
 
-def test_a_training_size_above_the_cached_one_is_refused_with_both():
-    check_size(4, read_data())
-    with pytest.raises(ValueError, match=r"train\.input_size is 5, but the cache holds 4 px; rai"):
-        check_size(5, read_data())
+FITTING = {"input_size": 4, "batch_size": 2, "processes": 2}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"input_size": 5}, r"train\.input_size is 5, but the cache holds 4 px; raise"),
+        ({"batch_size": 3}, r"train\.batch_size is 3, but the train part has 2 images; lower it"),
+        ({"processes": 3}, r"batch_size is 2, which 3 processes .* choose a multiple of 3"),
+    ],
+)
+def test_what_the_data_or_the_processes_do_not_allow_is_refused(changes, message):
+    check_fits(FITTING, read_data())
+    with pytest.raises(ValueError, match=message):
+        check_fits(FITTING | changes, read_data())
 
 
 def test_findings_without_both_labels_are_warned_of_and_named():

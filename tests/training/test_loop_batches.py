@@ -10,25 +10,29 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from cxr14.models.inputs import normalise
-from cxr14.training.augment import Augment, augment
+from cxr14.training.augment import augment
+from cxr14.training.chance import derived_seed, draw_epoch
 from cxr14.training.device import Compute
-from cxr14.training.loop import _train_epoch, train
 from cxr14.training.losses import make_loss
 from cxr14.training.parts import Part, load_part, shrink
-from tests.training.tiny import CPU, RECIPE, fit, part, tiny
+from cxr14.training.session import Session
+from cxr14.training.watch import LossWatch
+from tests.training.tiny import CHANGES, RECIPE, fit, make_loop, part, tiny
 
 
 def plain_states(images, labels, recipe, size) -> list[dict]:
     """Weights after every epoch of a loop without batches ahead, devices or anything else."""
-    network, generator = tiny(), torch.Generator().manual_seed(recipe.seed)
-    optimizer = torch.optim.SGD(network.parameters(), lr=recipe.learning_rate, momentum=0.9)
+    network = tiny()
+    plain = {"lr": recipe.learning_rate, "momentum": 0.9, "fused": True}
+    optimizer = torch.optim.SGD(network.parameters(), **plain)
     loss = make_loss("cross_entropy", "batch", labels)
     small, states = shrink(images, size), []
-    for _ in range(recipe.epochs):
-        order = torch.randperm(len(images), generator=generator)
-        for start in range(0, len(images) - recipe.batch_size + 1, recipe.batch_size):
-            rows = order[start : start + recipe.batch_size]
-            grey = augment(small[rows][:, None].float() / 255, recipe.augment, generator)
+    for epoch in range(recipe.epochs):
+        chance = draw_epoch(recipe.seed, epoch, len(images), "cpu")
+        for step in range(len(images) // recipe.batch_size):
+            rows = chance.order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
+            torch.manual_seed(derived_seed(recipe.seed, epoch, step, 0))
+            grey = augment(small[rows][:, None].float() / 255, chance.draws[rows], recipe.augment)
             value = loss(network(normalise(grey)), labels[rows])
             optimizer.zero_grad()
             value.backward()
@@ -41,19 +45,17 @@ def plain_states(images, labels, recipe, size) -> list[dict]:
 def test_weights_are_those_of_a_plain_loop_bit_for_bit(kind, monkeypatch):
     if kind == "streamed":
         monkeypatch.setattr("cxr14.data.batches.free_bytes", lambda device: 0)
-    changes = Augment(flip=0.5, rotation=10, scale=0.1, shift=0.1, brightness=0.1)
     plan = {"optimizer": "sgd", "schedule": "constant", "warmup_fraction": 0.0}
-    recipe = replace(RECIPE, **plan, batch_size=6, epochs=3, augment=changes)
+    recipe = replace(RECIPE, **plan, batch_size=6, epochs=3, augment=CHANGES)
     images = np.random.default_rng(1).integers(0, 256, (33, 16, 16), dtype=np.uint8)
     rows = np.random.default_rng(2).permutation(33)[:22]
     labels = np.float32(np.random.default_rng(3).random((22, 15)) < 0.5)
     own = load_part(images, rows, labels, 8, "cpu")
     assert own.images.kind == kind
-    loss = make_loss("cross_entropy", "batch", own.labels)
-    trained = train(tiny(), own, part(), loss, recipe, CPU, lambda row: None)
+    trained = fit(tiny(), recipe, train=own, val=part(), weighting="batch")
     states = plain_states(torch.from_numpy(images[rows]), own.labels, recipe, 8)
     expected = states[trained.best_epoch - 1]
-    assert all(torch.equal(trained.state[name], expected[name]) for name in expected)
+    assert all(torch.equal(trained.best_state[name], expected[name]) for name in expected)
 
 
 class Gone(np.ndarray):
@@ -67,9 +69,8 @@ def test_a_file_that_cannot_be_read_stops_training_with_its_message(monkeypatch)
     monkeypatch.setattr("cxr14.data.batches.free_bytes", lambda device: 0)
     broken = np.zeros((16, 8, 8), np.uint8).view(Gone)
     own = load_part(broken, np.arange(16), part().labels.numpy(), 8, "cpu")
-    loss = make_loss("cross_entropy", "none", own.labels)
     with pytest.raises(OSError, match=r"Input/output error: 'images\.npy'"):
-        train(tiny(), own, part(), loss, RECIPE, CPU, lambda row: None)
+        fit(tiny(), train=own, val=part())
 
 
 def test_no_thread_reads_on_when_a_step_fails(monkeypatch):
@@ -94,9 +95,12 @@ class Waits(TorchDispatchMode):
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         name = function.overloadpacket.__name__
-        if name == "_local_scalar_dense":
+        if name == "_local_scalar_dense" and args[0].is_meta:
             self.found.append(name)
             return 0.5
+        if name == "_to_copy" and kwargs.get("device") == torch.device("cpu"):
+            self.found.append(name)
+            return torch.zeros(args[0].shape, dtype=args[0].dtype)
         result = function(*args, **kwargs)
         tensors = [tensor for tensor in args if isinstance(tensor, torch.Tensor)]
         if isinstance(result, torch.Tensor) and name in ("_to_copy", "copy_"):
@@ -113,16 +117,29 @@ class OnMeta(Compute):
         return nullcontext()
 
 
-@pytest.mark.parametrize("count", [16, 48])
-def test_the_cpu_waits_for_the_device_thrice_an_epoch_however_many_steps(count):
-    """To send the order for the labels and for the images, and for the mean loss; a step waits not."""
+def waits_of_an_epoch(count, ema, monkeypatch):
+    """What one epoch of count/8 steps waits for."""
+    monkeypatch.setattr(LossWatch, "look", lambda self: self._batches.clear() or [0.5])
+    compute = OnMeta("meta", "fp32", channels_last=False)
+    recipe = replace(RECIPE, augment=CHANGES, ema=ema)
     own = Part(part(count=count).images, part(count=count).labels.to("meta"))
     own.images.images = own.images.images.to("meta")
-    network, waits = tiny().to("meta"), Waits()
-    loss = make_loss("cross_entropy", "batch", own.labels)
-    recipe = replace(RECIPE, augment=Augment(flip=0.5, rotation=10, brightness=0.1))
-    generator = torch.Generator().manual_seed(1)
-    compute = OnMeta("meta", "fp32", channels_last=False)
+    loop = make_loop(recipe, train=own, weighting="batch")
+    loop.compute = compute
+    monkeypatch.setattr(  # torch has no fused ones for meta
+        "cxr14.training.session.make_optimizer",
+        lambda network, recipe: torch.optim.SGD(network.parameters(), lr=0.1),
+    )
+    session = Session(tiny(), recipe, compute, 100)
+    waits = Waits()
     with waits:
-        _train_epoch(network, own, loss, recipe, compute, generator, torch.autograd.backward)
-    assert waits.found == ["_to_copy", "_to_copy", "_local_scalar_dense"]
+        loop._run_steps(session, session.network)
+    return waits.found
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_how_often_the_cpu_waits_for_the_device_does_not_depend_on_the_steps(ema, monkeypatch):
+    """It sends order and changes once an epoch; the looks at the losses are every 25 steps."""
+    few, many = (waits_of_an_epoch(count, ema, monkeypatch) for count in (16, 80))
+    assert few == many
+    assert set(few) == {"_to_copy"}

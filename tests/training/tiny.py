@@ -73,13 +73,13 @@ def make_loop(
     stop=None,
     on_epoch=lambda row: None,
     on_step=lambda: None,
-    processes=Processes(),
+    processes=None,
     weighting="none",
 ) -> Loop:
     own = train or part()
     loss = make_loss("cross_entropy", weighting, own.labels)
     rest = (checkpoint, stop or StopRequest(), on_epoch, on_step)
-    return Loop(own, val or own, loss, recipe, CPU, processes, *rest)
+    return Loop(own, val or own, loss, recipe, CPU, processes or Processes(), *rest)
 
 
 def fit(network, recipe=RECIPE, **changes):

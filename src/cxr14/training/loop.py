@@ -63,7 +63,7 @@ class Loop:
         """
         network = self.processes.wrap(session.network)
         if self.recipe.compile:
-            network = torch.compile(network)
+            network.compile()
         with torch.random.fork_rng(devices=self.compute.random_devices()):
             while session.progress.epoch < self.recipe.epochs:
                 session.end_epoch(self._run_epoch(session, network))
@@ -73,7 +73,9 @@ class Loop:
 
     def _run_epoch(self, session: Session, network: nn.Module) -> Row:
         """Run what is left of the present epoch, and validate."""
-        recipe, rate = self.recipe, session.learning_rate
+        recipe, progress = self.recipe, session.progress
+        if progress.step == 0:
+            progress.learning_rate = session.learning_rate
         network.train()
         self._run_steps(session, network)
         validation = validate(
@@ -86,9 +88,9 @@ class Loop:
             self.processes,
         )
         return {
-            "epoch": session.progress.epoch + 1,
-            "loss": session.progress.mean_loss(),
-            "learning_rate": rate,
+            "epoch": progress.epoch + 1,
+            "loss": progress.mean_loss(),
+            "learning_rate": progress.learning_rate,
             "validation_loss": validation.loss,
             "validation_macro_auroc": validation.macro_auroc,
         }
@@ -102,10 +104,10 @@ class Loop:
         if not len(left):  # it was interrupted before its validation
             return
         own, own_size = self.processes.share(left, size), size // self.processes.count
-        draws = chance.draws[own.to(device)].split(own_size)
+        draws = torch.split(chance.draws[own.to(device)], own_size)
         watch = LossWatch(device, progress.step, self.processes.mean)
         with closing(self.train_part.batches(own, own_size)) as batches:
-            for places, changes, batch in zip(left.split(size), draws, batches, strict=True):
+            for places, changes, batch in zip(torch.split(left, size), draws, batches, strict=True):
                 # For dropout: a resumed step is as it would have been, and all processes differ.
                 numbers = (self.recipe.seed, progress.epoch, progress.step, self.processes.rank)
                 torch.manual_seed(derived_seed(*numbers))
@@ -138,7 +140,8 @@ class Loop:
         if self.checkpoint and self.processes.first and (stop or self.checkpoint.due):
             self.checkpoint.save(session)
         if stop:
-            place = f" from {self.checkpoint.path}" if self.checkpoint else ""
+            place = self.checkpoint.path if self.checkpoint else "the start"
+            epoch = session.progress.epoch + 1
             raise InterruptedTrainingError(
-                f"interrupted in epoch {session.progress.epoch + 1}; the same command goes on{place}"
+                f"interrupted in epoch {epoch}; the same command goes on from {place}"
             )

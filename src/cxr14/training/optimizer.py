@@ -57,4 +57,3 @@ def learning_rate_factor(step: int, steps: int, recipe: Recipe) -> float:
     done = recipe.cycles * (step - warmup) / max(1, steps - warmup)
     in_cycle = 1.0 if done >= recipe.cycles else done % 1
     return 0.5 * (1 + math.cos(math.pi * in_cycle))
-

@@ -18,7 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 @dataclass(frozen=True)
 class Processes:
-    """This process among those that train together."""
+    """Which process we are among those that train together."""
 
     rank: int = 0
     count: int = 1
@@ -53,7 +53,8 @@ class Processes:
     def share_statistics(self, network: nn.Module, device: str) -> None:
         """Let batch normalisation see the batches of all processes; torch has it on GPUs alone."""
         if self.count > 1 and device == "cuda":
-            nn.SyncBatchNorm.convert_sync_batchnorm(network)  # in place, but for a lone layer
+            # It is in place but for a network that is a single layer.
+            nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
 
     def wrap(self, network: nn.Module) -> nn.Module:
         """Let every process change its weights by the mean of all gradients."""

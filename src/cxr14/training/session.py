@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from cxr14.models.network import Network
 from cxr14.models.store import state_copy
+from cxr14.training.average import Average
 from cxr14.training.device import Compute
 from cxr14.training.optimizer import make_optimizer, make_scheduler
 from cxr14.training.recipe import Recipe
@@ -27,6 +27,7 @@ class Progress:
         epoch: epochs that are complete.
         step: steps of the present epoch that are done.
         losses: of those steps.
+        learning_rate: at the first of them.
         history: a row per complete epoch.
         best_epoch: 1-based; 0 before the first.
         best_score: its macro AUROC on validation.
@@ -36,6 +37,7 @@ class Progress:
     epoch: int = 0
     step: int = 0
     losses: list[float] = field(default_factory=list)
+    learning_rate: float = 0.0
     history: list[Row] = field(default_factory=list)
     best_epoch: int = 0
     best_score: float = -1.0
@@ -62,13 +64,13 @@ class Session:
         self.optimizer = make_optimizer(network, recipe)
         self.scheduler: LRScheduler | ReduceLROnPlateau
         self.scheduler = make_scheduler(self.optimizer, recipe, steps)
-        self.averaged = average(network, recipe.ema) if recipe.ema else None
+        self.averaged = Average(network, recipe.ema) if recipe.ema else None
         self.progress = Progress()
 
     @property
     def validated(self) -> Network:
         """The network whose weights are validated and kept."""
-        return self.averaged.module if self.averaged else self.network
+        return self.averaged.network if self.averaged else self.network
 
     @property
     def learning_rate(self) -> float:
@@ -83,7 +85,7 @@ class Session:
         if not isinstance(self.scheduler, ReduceLROnPlateau):
             self.scheduler.step()
         if self.averaged:
-            self.averaged.update_parameters(self.network)
+            self.averaged.update(self.network)
         self.progress.step += 1
 
     def end_epoch(self, row: Row) -> None:
@@ -116,9 +118,3 @@ class Session:
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
         self.progress = Progress(**state["progress"])
-
-
-def average(network: Network, decay: float) -> AveragedModel:
-    """Return an exponential moving average of weights and statistics, which starts at them."""
-    # Its counter stays on the CPU, so that an update never waits for a GPU.
-    return AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)

@@ -46,7 +46,7 @@ class LossWatch:
     @property
     def full(self) -> bool:
         """Whether it is time to look."""
-        return len(self._batches) == EVERY
+        return len(self._batches) == len(self._losses)
 
     def look(self) -> list[float]:
         """Return the losses since the last look, and forget them.
