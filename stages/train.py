@@ -4,8 +4,8 @@ Train and validation lie on the device as uint8 images, or are streamed to it if
 and are augmented there. The run is recorded in
 MLflow while it goes; the files below are what counts.
 
-Reads:  data/cache, data/records, data/split, data/pretrained/BACKBONE, params.yaml (model, loss,
-train)
+Reads:  data/cache, data/records, data/split, data/pretrained/BACKBONE, params.yaml
+(data.findings, model, loss, train)
 
 Writes: models/BACKBONE (weights.safetensors, model.json), plots/train/BACKBONE.csv,
 metrics/train/BACKBONE.json
@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from cxr14.params import loss, model, train
+from cxr14.params import findings, loss, model, train
 from stages import run
 
 
@@ -24,7 +24,7 @@ def main(backbone: Annotated[str, typer.Option(help="Name in train.backbones.")]
     """Train, save, report."""
     params = train.read()
     recipe = params.for_backbone(backbone)
-    model_params, loss_params = model.read(), loss.read()
+    model_params, loss_params, classes = model.read(), loss.read(), findings.read()
     from cxr14.models.backbones import check_backbone  # torch, after the cheap checks
     from cxr14.tracking.runs import start_run
     from cxr14.training.job import run_job
@@ -38,6 +38,7 @@ def main(backbone: Annotated[str, typer.Option(help="Name in train.backbones.")]
         loss_params.model_dump(),
         recipe.model_dump(exclude={"backbones", "overrides"}),
         start_run,
+        classes,
     )
     typer.echo(f"{backbone}: best validation macro AUROC {score:.3f}")
 

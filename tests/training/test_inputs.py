@@ -182,4 +182,5 @@ def test_data_is_the_two_parts_that_training_sees():
         "train_labels",
         "val_rows",
         "val_labels",
+        "classes",
     }

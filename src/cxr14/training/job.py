@@ -1,6 +1,6 @@
 """One training run from files to files."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
@@ -9,6 +9,7 @@ import pandas as pd
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cxr14.files import read_json, write_csv, write_metrics
+from cxr14.findings import CLASSES
 from cxr14.models.network import Network
 from cxr14.models.store import save_model
 from cxr14.provenance import code_hash, run_identity
@@ -49,6 +50,7 @@ def run_job(
     loss: dict[str, Any],
     recipe: dict[str, Any],
     start: Callable[..., Tracker],
+    classes: Sequence[str] = CLASSES,
 ) -> float:
     """Train a backbone and write its model, history and metrics.
 
@@ -59,17 +61,19 @@ def run_job(
         loss: the block `loss`: name, weighting.
         recipe: the block `train` for this backbone, without backbones and overrides.
         start: opens the tracker: (identity, backbone, params, source=, phantom=).
+        classes: what the network predicts, in the order of CLASSES.
 
     Returns:
         The best macro AUROC on validation.
     """
-    params = {"model": head, "loss": loss, "train": recipe}
+    data_params = {"findings": list(classes)}
+    params = {"data": data_params, "model": head, "loss": loss, "train": recipe}
     compute = choose(recipe["device"], recipe["precision"], backbone)
-    data = read_data()
+    data = read_data(classes)
     check_size(recipe["input_size"], data)
     facts = {"backbone": backbone, "params": params, **_facts(backbone, params, data)}
     seen = (some_train_images(data), recipe["input_size"])
-    network = starting_network(backbone, _shape(head), recipe["seed"], *seen)
+    network = starting_network(backbone, _shape(head), recipe["seed"], *seen, classes)
     tracker = start(facts["run_identity"], backbone, params, **_source())
     try:
         parts = _load_parts(data, recipe["input_size"], compute.device)
@@ -100,7 +104,7 @@ def _facts(backbone: str, params: dict[str, Any], data: Data) -> dict[str, Any]:
     inputs = hash_inputs(backbone)
     return {
         **_source(),
-        "untrainable_findings": check_trainable(data.train_labels),
+        "untrainable_findings": check_trainable(data.train_labels, data.classes),
         "inputs": inputs,
         "run_identity": run_identity(inputs, params, code_hash()),
     }
@@ -120,8 +124,8 @@ def _load_parts(data: Data, size: int, device: str) -> tuple[Part, Part]:
     """Open train at the training size and validation at the cache's, as `evaluate` sees it."""
     cached = data.images.shape[1]
     return (
-        load_part(data.images, data.train_rows, data.train_labels, size, device),
-        load_part(data.images, data.val_rows, data.val_labels, cached, device),
+        load_part(data.images, data.train_rows, data.train_labels, size, device, data.classes),
+        load_part(data.images, data.val_rows, data.val_labels, cached, device, data.classes),
     )
 
 

@@ -59,10 +59,10 @@ def train(
     """Train, and keep the epoch with the best macro AUROC on validation.
 
     Args:
-        network: images float (B, 3, s, s) to logits (B, 15); changed in place.
+        network: images float (B, 3, s, s) to logits (B, C); changed in place.
         train_part: images at the training size.
         val_part: images at the training size or larger.
-        loss: of logits and labels (B, 15).
+        loss: of logits and labels (B, C).
         recipe: how to train.
         compute: device, precision and memory format.
         on_epoch: gets epoch, loss, learning_rate and validation_macro_auroc.
@@ -156,7 +156,7 @@ def validate(network: nn.Module, part: Part, recipe: Recipe, compute: Compute) -
     held = torch.cat(scores).numpy()
     if not np.isfinite(held).all():
         return float("nan")  # a ranking of them would look like a score
-    score, _ = macro_auroc(part.labels.cpu().numpy(), held)
+    score, _ = macro_auroc(part.labels.cpu().numpy(), held, part.classes)
     if score is None:
         raise ValueError("no finding has both positives and negatives in the validation part")
     return score

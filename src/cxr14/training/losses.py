@@ -1,6 +1,6 @@
 """Losses of Wang et al. 2017 (section 4.2), each with three weightings.
 
-Every loss is the mean over the batch's B × 15 entries of
+Every loss is the mean over the batch's B × C entries of
 
     w_P · positive(z)  where the label is 1,   w_N · negative(z)  where it is 0.
 
@@ -42,7 +42,7 @@ TERMS: dict[str, Callable[[Tensor], Terms]] = {
 
 
 def batch_weights(labels: Tensor) -> Terms:
-    """Return w_P = (|P|+|N|)/|P| and w_N = (|P|+|N|)/|N| over all entries of the batch (B, 15).
+    """Return w_P = (|P|+|N|)/|P| and w_N = (|P|+|N|)/|N| over all entries of the batch (B, C).
 
     Wang et al. 2017, equation 2. Without ones (or zeros) the weight has nothing to multiply; it
     is then |P|+|N| instead of infinite, so that the empty term contributes 0.
@@ -53,7 +53,7 @@ def batch_weights(labels: Tensor) -> Terms:
 
 
 def class_weights(train_labels: Tensor) -> Terms:
-    """Return w₊ = N/(P+N) and w₋ = P/(P+N) per class (15,), counted on the train part (N, 15).
+    """Return w₊ = N/(P+N) and w₋ = P/(P+N) per class (C,), counted on the train part (N, C).
 
     Rajpurkar et al. 2018 (CheXNeXt), appendix.
     """
@@ -62,12 +62,12 @@ def class_weights(train_labels: Tensor) -> Terms:
 
 
 def make_loss(name: str, weighting: str, train_labels: Tensor) -> Loss:
-    """Return a function of logits (B, 15) and labels (B, 15) in {0, 1} that gives a scalar.
+    """Return a function of logits (B, C) and labels (B, C) in {0, 1} that gives a scalar.
 
     Args:
         name: cross_entropy, hinge or euclidean.
         weighting: batch, class or none.
-        train_labels: float (N, 15), of the whole train part; used by `class`.
+        train_labels: float (N, C), of the whole train part; used by `class`.
 
     Raises:
         ValueError: an unknown name or weighting.
