@@ -74,3 +74,15 @@ def test_a_network_that_answers_nan_is_refused_by_name():
     logits[1, 4] = np.nan
     with pytest.raises(ValueError, match=r"1 of 3 images .* first c\.png.*learning_rate"):
         prediction_table(held_out(INDEX, SPLIT), logits)
+
+
+def test_a_network_of_fewer_classes_has_columns_of_those():
+    network = Means()
+    network.classes = ("Mass", "Hernia")
+    network.forward = lambda images: Means.forward(network, images)[:, 1:3]
+    images = np.full((4, 32, 32), 200, np.uint8)
+    logits = predict_logits(network.eval(), images, np.array([3, 2, 0]), 16, 2)
+    assert logits.shape == (3, 2)
+    table = prediction_table(held_out(INDEX, SPLIT), logits, network.classes)
+    names = [f"{kind} {name}" for kind in ("logit", "probability") for name in network.classes]
+    assert list(table) == ["image", "split", *names]

@@ -184,3 +184,24 @@ def test_data_is_the_two_parts_that_training_sees():
         "val_labels",
         "classes",
     }
+
+
+def test_labels_are_of_the_named_classes_and_others_are_rows_of_zeros():
+    """Image n has the n-th finding: d and a are train, b and e validation."""
+    data = read_data(("Cardiomegaly", "Infiltration"))
+    assert data.classes == ("Cardiomegaly", "Infiltration")
+    assert data.train_labels.tolist() == [[0, 0], [0, 1]]
+    assert data.val_labels.tolist() == [[1, 0], [0, 0]]
+
+
+def test_of_few_classes_only_their_findings_have_to_be_trainable():
+    labels = np.array([[0, 1], [1, 0]], np.float32)
+    assert check_trainable(labels, ("Mass", "No Finding")) == []
+    labels[:, 0] = 0
+    with pytest.raises(ValueError, match="no finding has both positives and negatives"):
+        check_trainable(labels, ("Mass", "No Finding"))
+
+
+def test_a_network_of_fewer_classes_starts_from_the_seed_too():
+    start = starting_network("googlenet", HEAD, 7, SEEN, 32, ("Mass", "Nodule"))
+    assert same(start, build_network("googlenet", **HEAD, seed=7, classes=("Mass", "Nodule")))

@@ -95,3 +95,15 @@ def test_validation_takes_images_of_the_cache_size_and_any_batch():
     val = load_part(large, np.arange(50), labels, 16, "cpu")
     scores = {validate(tiny(), val, replace(RECIPE, batch_size=size), CPU) for size in (2, 5, 50)}
     assert len(scores) == 1
+
+
+def test_the_labels_of_no_finding_choose_no_epoch():
+    own, classes = part(), ("Mass", "Nodule", "No Finding")
+    labels = own.labels[:, :3]
+    turned = labels.clone()
+    turned[:, 2] = 1 - labels[:, 2]
+    network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 3))
+    scores = {
+        validate(network, Part(own.images, y, classes), RECIPE, CPU) for y in (labels, turned)
+    }
+    assert len(scores) == 1
