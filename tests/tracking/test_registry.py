@@ -7,7 +7,7 @@ import pytest
 
 from cxr14.files import read_json, write_json, write_parquet
 from cxr14.tracking.artifacts import find_trained
-from cxr14.tracking.registry import CHAMPION, MODEL, Registered, data_sha256, register
+from cxr14.tracking.registry import CHAMPION, MODEL, Registered, register
 from cxr14.tracking.runs import start_run
 from cxr14.tracking.store import connect
 from stages import register as stage
@@ -183,29 +183,3 @@ def test_the_stage_writes_what_is_registered_without_clock_or_version(
     shown = capsys.readouterr().out
     assert "alexnet" in shown
     assert "0.7000" in shown
-
-
-def test_a_champion_of_other_classes_makes_way_for_scores_of_those_cannot_be_compared(
-    project: Path,
-) -> None:
-    better, weaker = find_trained(["alexnet", "googlenet"])
-    assert data_sha256(better) == data_sha256(weaker)
-    weaker.model["classes"] = ["Mass"]
-    assert data_sha256(better) != data_sha256(weaker)
-
-
-def test_among_models_of_different_classes_those_with_the_most_are_compared(project: Path) -> None:
-    """AlexNet's score is higher, but over one finding."""
-    from cxr14.models.network import build_network
-    from cxr14.models.store import save_model
-
-    model = read_json(project / "models/alexnet/model.json")
-    save_model(
-        project / "models/alexnet",
-        build_network("alexnet", **model["head"], seed=1, classes=("Mass",)),
-        model,
-    )
-    assert facts(register(find_trained(BACKBONES))) == [
-        ("alexnet", "1", False),
-        ("googlenet", "2", True),
-    ]
