@@ -21,7 +21,12 @@ from cxr14.data.cache import open_cache
 from cxr14.data.labels import label_matrix
 from cxr14.evaluation.bootstrap import SEED
 from cxr14.evaluation.curves import curve_tables
-from cxr14.evaluation.predict import PROBABILITIES, held_out, predict_logits, prediction_table
+from cxr14.evaluation.predict import (
+    held_out,
+    predict_logits,
+    prediction_table,
+    probability_columns,
+)
 from cxr14.evaluation.scorecard import score
 from cxr14.evaluation.terminal import findings_table
 from cxr14.files import read_json, write_csv, write_json, write_metrics, write_parquet
@@ -35,21 +40,22 @@ def main(backbone: Annotated[str, typer.Option(help="which of models/ to score")
     images, index = open_cache("data/cache")
     listed = held_out(index, pd.read_parquet("data/split/split.parquet"))
     network, model = load_model(f"models/{backbone}")
+    classes: list[str] = model["classes"]
     size, batch_size, rows = model["input_size"], evaluate.read().batch_size, listed["row"]
     logits = predict_logits(network, images, rows.to_numpy(), size, batch_size)
-    predictions = prediction_table(listed, logits)
+    predictions = prediction_table(listed, logits, classes)
     write_parquet(f"predictions/{backbone}.parquet", predictions)
 
     records = pd.read_parquet("data/records/images.parquet").set_index("image")
     records = records.loc[listed["image"]]
-    labels, patients = label_matrix(records), records["patient"].to_numpy()
-    parts, probabilities = listed["split"].to_numpy(str), predictions[PROBABILITIES].to_numpy()
-    answers = (labels, logits, probabilities, patients)
-    decision, metrics = score(backbone, parts, *answers, np.random.default_rng(SEED))
+    labels, patients = label_matrix(records, classes), records["patient"].to_numpy()
+    probabilities = predictions[probability_columns(classes)].to_numpy()
+    parts, answers = listed["split"].to_numpy(str), (labels, logits, probabilities, patients)
+    decision, metrics = score(backbone, parts, *answers, np.random.default_rng(SEED), classes)
     metrics["phantom"] = int(read_json("data/records/source.json")["phantom"])
     write_json(f"evaluation/{backbone}/decision.json", decision)
     write_metrics(f"metrics/evaluate/{backbone}.json", metrics)
-    roc, recall = curve_tables(labels[parts == "test"], logits[parts == "test"])
+    roc, recall = curve_tables(labels[parts == "test"], logits[parts == "test"], classes)
     write_csv(f"plots/evaluate/{backbone}/roc.csv", roc)
     write_csv(f"plots/evaluate/{backbone}/pr.csv", recall)
     Console().print(findings_table(backbone, metrics, decision["reasons"]))

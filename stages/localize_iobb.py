@@ -2,8 +2,8 @@
 
     python -m stages.localize_iobb --backbone alexnet
 
-Grad-CAM (or CAM) of each boxed finding at cache resolution, boxes around the regions above
-each heat threshold, IoBB and IoU with the drawn boxes.
+Grad-CAM (or CAM) of each boxed finding among the network's classes at cache resolution, boxes
+around the regions above each heat threshold, IoBB and IoU with the drawn boxes.
 
 Reads models/B, data/cache, data/records, predictions/B.parquet (for captions).
 Writes localization/B/detections.parquet and heatmaps.npz, metrics/localize/B.json,
@@ -35,8 +35,9 @@ def main(backbone: Annotated[str, typer.Option(help="which of models/ to use")])
     params, (images, index) = localize.read(), open_cache("data/cache")
     phantom = bool(read_json("data/records/source.json")["phantom"])
     drawn = pd.read_parquet("data/records/boxes.parquet")
-    pairs = boxed_pairs(drawn, index, pd.read_parquet("data/records/images.parquet"))
     network, _ = load_model(f"models/{backbone}")
+    drawn = drawn[drawn["finding"].isin(network.classes)]
+    pairs = boxed_pairs(drawn, index, pd.read_parquet("data/records/images.parquet"))
     grids = grids_of_pairs(network, images, pairs, params.method, params.batch_size)
     heats = sorted(params.heat_thresholds)
     overlaps = with_overlaps(detect(pairs, grids, images.shape[-1], heats), drawn)
@@ -44,7 +45,8 @@ def main(backbone: Annotated[str, typer.Option(help="which of models/ to use")])
     write_heatmaps(f"localization/{backbone}/heatmaps.npz", pairs, grids)
 
     generator = np.random.default_rng(SEED)
-    metrics = measure(pairs, overlaps, params.t_iobb, params.t_iou, heats, generator)
+    limits = params.t_iobb, params.t_iou
+    metrics = measure(pairs, overlaps, *limits, heats, generator, network.classes)
     metrics["boxed_images_without_pixels"] = drawn["image"].nunique() - metrics["boxed_images"]
     metrics["phantom"] = int(phantom)
     write_metrics(f"metrics/localize/{backbone}.json", metrics)

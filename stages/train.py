@@ -6,7 +6,7 @@ MLflow while it goes; the files below are what counts. Killed, it goes on from i
 when the same command runs again, and ends with the same weights.
 
 Reads:  data/cache, data/records, data/split, data/pretrained/BACKBONE, params.yaml (model, loss,
-train), .scratch/train/BACKBONE.pt (a checkpoint, if it is of this very run)
+train, data.findings), .scratch/train/BACKBONE.pt (a checkpoint, if it is of this very run)
 
 Writes: models/BACKBONE (weights.safetensors, model.json), plots/train/BACKBONE.csv,
 metrics/train/BACKBONE.json
@@ -17,7 +17,7 @@ from typing import Annotated
 
 import typer
 
-from cxr14.params import loss, model, train
+from cxr14.params import findings, loss, model, train
 from stages import run
 
 
@@ -48,6 +48,7 @@ def main(
             loss_params.model_dump(),
             recipe.model_dump(exclude={"backbones", "overrides"}),
             start_run,
+            findings.read(),
             checkpoint_seconds,
         )
     except InterruptedTrainingError as interruption:

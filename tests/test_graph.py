@@ -122,9 +122,17 @@ def test_every_key_of_params_yaml_is_in_the_params_of_a_stage() -> None:
 @pytest.mark.parametrize("name", STAGES)
 def test_a_stage_declares_the_params_of_the_blocks_that_it_reads(name: str) -> None:
     needed = needed_files(script_of(STAGES[name]))
-    read = {Path(file).stem for file in needed if file.startswith("src/cxr14/params/")}
+    modules = {Path(file).stem for file in needed if file.startswith("src/cxr14/params/")}
+    read = {"data" if module == "findings" else module for module in modules}  # a key of `data`
     declared = {param.split(".")[0] for param in STAGES[name].get("params", [])}
     assert read & set(BLOCKS) == declared
+
+
+def test_the_choice_of_findings_reaches_train_alone_and_without_the_rest_of_its_block() -> None:
+    readers = {name for name, stage in STAGES.items() if "data.findings" in stage.get("params", [])}
+    assert readers == {"train"}
+    assert not [name for name in STAGES if "data" in STAGES[name].get("params", [])]
+    assert "src/cxr14/params/data.py" not in needed_files(script_of(STAGES["train"]))
 
 
 def test_the_words_of_the_train_block_are_all_watched_by_train() -> None:

@@ -113,6 +113,8 @@ def test_another_loss_makes_training_stale_and_nothing_before_it(clone: Path) ->
     assert stale(clone) == {f"train@{name}" for name in BACKBONES}
     params.write_text(before.replace("googlenet: {}", "googlenet: {epochs: 3}"))
     assert stale(clone) == {"train@googlenet"}
+    params.write_text(before.replace("findings: all", "findings: [Mass, Nodule]"))
+    assert stale(clone) == {f"train@{name}" for name in BACKBONES}
     params.write_text(before)
 
 

@@ -39,3 +39,13 @@ def test_without_any_finding_to_score_there_is_no_mean():
     labels = np.zeros((4, 15), np.float32)
     labels[:2, 14] = 1
     assert macro_auroc(labels, np.zeros((4, 15), np.float32)) == (None, 0)
+
+
+def test_the_macro_mean_of_fewer_classes_is_over_the_findings_among_them():
+    """Finding 0 is ranked right (1), finding 1 wrong (0); the last is No Finding, or a third."""
+    labels = np.array([[1, 0, 1], [1, 0, 1], [0, 1, 0], [0, 1, 0]], np.float32)
+    scores = np.array([[1, 1, 1], [1, 1, 1], [0, 0, 0], [0, 0, 0]], np.float32)
+    assert macro_auroc(labels, scores, ["Mass", "Hernia", "No Finding"]) == (0.5, 2)
+    assert macro_auroc(labels, scores, ["Mass", "Nodule", "Hernia"]) == (2 / 3, 3)
+    with pytest.raises(ValueError, match="zip"):  # names that are not those of the columns
+        macro_auroc(labels, scores)

@@ -4,6 +4,7 @@ Source: Wang et al. 2017, "ChestX-ray8" (arXiv 1705.02315v5), and the shipped ta
 ``Data_Entry_2017_v2020.csv``, whose spelling is used throughout.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 CHESTXRAY8: Final = (
@@ -36,7 +37,7 @@ NO_FINDING: Final = "No Finding"
 """The fifteenth class: none of the fourteen was mined. It does not mean a normal chest."""
 
 CLASSES: Final = (*FINDINGS, NO_FINDING)
-"""What a network predicts, in the order of its outputs."""
+"""What a network predicts, in the order of its outputs; `data.findings` may leave some out."""
 
 NO_FINDING_COLUMN: Final = "no_finding"
 LABEL_COLUMNS: Final = (*FINDINGS, NO_FINDING_COLUMN)
@@ -60,3 +61,8 @@ def canonical(name: str) -> str:
     if spelled not in CLASSES:
         raise ValueError(f"unknown finding {name!r}; known: {', '.join(CLASSES)}")
     return spelled
+
+
+def without_no_finding(classes: Iterable[str]) -> list[str]:
+    """Return those of the classes that are findings: macro means are over these."""
+    return [name for name in classes if name != NO_FINDING]

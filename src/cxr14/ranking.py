@@ -5,12 +5,13 @@ off a tally of how many true and false positives there are if an image counts as
 given score upwards. Equal scores are one step of that tally, so ties cost one half.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from cxr14.findings import FINDINGS
+from cxr14.findings import CLASSES, NO_FINDING
 
 Array = npt.NDArray[Any]
 Counts = npt.NDArray[np.int64]
@@ -53,18 +54,21 @@ def scorable(labels: Array) -> bool:
     return bool((labels > 0).any() and not (labels > 0).all())
 
 
-def macro_auroc(labels: Array, scores: Array) -> tuple[float | None, int]:
-    """Mean AUROC over the fourteen findings that can be scored; No Finding stays apart.
+def macro_auroc(
+    labels: Array, scores: Array, classes: Sequence[str] = CLASSES
+) -> tuple[float | None, int]:
+    """Mean AUROC over the findings that can be scored; No Finding stays apart.
 
     Args:
-        labels: (N, 15) of 0 and 1, in the order of CLASSES.
-        scores: (N, 15) logits or probabilities.
+        labels: (N, C) of 0 and 1.
+        scores: (N, C) logits or probabilities.
+        classes: C names of the columns.
 
     Returns:
         The mean in [0, 1], None if no finding can be scored, and how many findings it is over.
     """
-    columns = range(len(FINDINGS))
-    return mean_over_scored([auroc(labels[:, column], scores[:, column]) for column in columns])
+    columns = zip(classes, labels.T, scores.T, strict=True)
+    return mean_over_scored([auroc(own, out) for name, own, out in columns if name != NO_FINDING])
 
 
 def mean_over_scored(values: list[float | None]) -> tuple[float | None, int]:

@@ -7,12 +7,13 @@ import torch
 from torch import nn
 
 from cxr14.evaluation.predict import (
-    LOGITS,
-    PROBABILITIES,
     held_out,
+    logit_columns,
     predict_logits,
     prediction_table,
+    probability_columns,
 )
+from cxr14.findings import CLASSES
 from cxr14.models.inputs import prepare
 
 INDEX = pd.DataFrame({"row": [0, 1, 2, 3], "image": ["d.png", "b.png", "c.png", "a.png"]})
@@ -27,6 +28,8 @@ SPLIT = pd.DataFrame(
 
 class Means(nn.Module):
     """Fifteen multiples of an image's mean."""
+
+    classes = CLASSES
 
     def forward(self, images):
         return images.mean(dim=(1, 2, 3))[:, None] * torch.arange(15.0, device=images.device)
@@ -60,9 +63,10 @@ def test_the_table_holds_logits_and_probabilities_by_class():
     logits = np.zeros((3, 15), np.float32)
     logits[1, 0], logits[2, 0] = 200, -200
     table = prediction_table(held_out(INDEX, SPLIT), logits)
-    assert list(table) == ["image", "split", *LOGITS, *PROBABILITIES]
+    logit, probability = logit_columns(CLASSES), probability_columns(CLASSES)
+    assert list(table) == ["image", "split", *logit, *probability]
     assert table["probability Atelectasis"].tolist() == [0.5, 1.0, 0.0]
-    assert (table[LOGITS + PROBABILITIES].dtypes == np.float32).all()
+    assert (table[logit + probability].dtypes == np.float32).all()
 
 
 def test_a_network_that_answers_nan_is_refused_by_name():
@@ -70,3 +74,15 @@ def test_a_network_that_answers_nan_is_refused_by_name():
     logits[1, 4] = np.nan
     with pytest.raises(ValueError, match=r"1 of 3 images .* first c\.png.*learning_rate"):
         prediction_table(held_out(INDEX, SPLIT), logits)
+
+
+def test_a_network_of_fewer_classes_has_columns_of_those():
+    network = Means()
+    network.classes = ("Mass", "Hernia")
+    network.forward = lambda images: Means.forward(network, images)[:, 1:3]
+    images = np.full((4, 32, 32), 200, np.uint8)
+    logits = predict_logits(network.eval(), images, np.array([3, 2, 0]), 16, 2)
+    assert logits.shape == (3, 2)
+    table = prediction_table(held_out(INDEX, SPLIT), logits, network.classes)
+    names = [f"{kind} {name}" for kind in ("logit", "probability") for name in network.classes]
+    assert list(table) == ["image", "split", *names]

@@ -90,3 +90,48 @@ def test_numbers_lose_only_a_leading_nought():
         ".000",
         "–",
     ]
+
+
+def few(study, classes):
+    """The columns of some classes."""
+    parts, *matrices, patients = study
+    columns = [CLASSES.index(name) for name in classes]
+    return parts, *(matrix[:, columns] for matrix in matrices), patients
+
+
+def test_fewer_classes_score_as_they_do_among_all_and_the_means_are_over_them(study):
+    classes = ("Effusion", "Mass", "Edema")
+    whole = score("alexnet", *study, np.random.default_rng(0))
+    own = score("alexnet", *few(study, classes), np.random.default_rng(0), classes)
+    for name in classes:
+        assert own[0]["thresholds"][name] == whole[0]["thresholds"][name]
+        assert own[0]["platt"][name] == whole[0]["platt"][name]
+        assert own[1]["findings"][name] == whole[1]["findings"][name]
+    assert set(own[0]["thresholds"]) == set(own[1]["findings"]) == set(classes)
+    assert set(own[0]["reasons"]) == {"Mass"}
+    areas = [own[1]["findings"][name]["auroc"] for name in classes]
+    assert own[1]["macro_auroc"] == pytest.approx(np.mean(areas))
+    assert own[1]["macro_auroc_low"] < own[1]["macro_auroc"] < own[1]["macro_auroc_high"]
+    assert (own[1]["findings_scored"], own[1]["findings_with_f1"]) == (3, 2)
+    assert own[1]["no_finding"] is None
+
+
+def test_no_finding_as_a_class_stays_out_of_the_means(study):
+    classes = ("Effusion", "Mass", "No Finding")
+    _, metrics = score("alexnet", *few(study, classes), np.random.default_rng(0), classes)
+    without = classes[:2]
+    _, other = score("alexnet", *few(study, without), np.random.default_rng(0), without)
+    assert metrics["no_finding"]["auroc"] is not None
+    assert metrics | {"no_finding": None} == other
+
+
+def test_the_printed_table_of_fewer_classes_lists_them_alone(study):
+    classes = ("Effusion", "Edema")
+    decision, metrics = score("alexnet", *few(study, classes), np.random.default_rng(0), classes)
+    console = Console(width=120, file=io.StringIO(), record=True)
+    console.print(findings_table("alexnet", metrics | {"phantom": 0}, decision["reasons"]))
+    text = " ".join(console.export_text().split())
+    assert "over 2 of 2 findings" in text
+    assert "Effusion" in text
+    assert "Mass" not in text
+    assert "No Finding" not in text

@@ -4,14 +4,17 @@ import pytest
 import torch
 from torch import nn
 
+from cxr14.findings import CLASSES
+
 
 class TinyNetwork(nn.Module):
     """Four maps on a grid of a quarter of the side; average or maximum pooling."""
 
-    def __init__(self, pooling="avg"):
+    def __init__(self, pooling="avg", classes=CLASSES):
         super().__init__()
+        self.classes = classes
         self.pooling = pooling
-        self.prediction = nn.Linear(4, 15)
+        self.prediction = nn.Linear(4, len(classes))
         self.filters = nn.Conv2d(3, 4, 4, stride=4)
         self.passes = 0
 
@@ -29,9 +32,9 @@ class TinyNetwork(nn.Module):
 
 @pytest.fixture
 def tiny():
-    def build(pooling="avg"):
+    def build(pooling="avg", classes=CLASSES):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            return TinyNetwork(pooling).eval()
+            return TinyNetwork(pooling, classes).eval()
 
     return build

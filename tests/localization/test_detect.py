@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cxr14.findings import CLASSES
 from cxr14.localization.detect import (
     boxed_pairs,
     detect,
@@ -149,3 +150,26 @@ def test_heatmaps_are_written_with_equal_bytes_and_read_without_pickle(tmp_path,
         assert stored["image"].tolist() == pairs["image"].tolist()
         assert stored["finding"].tolist() == pairs["finding"].tolist()
         assert (stored["heat"] == grids).all()
+
+
+def test_a_network_of_fewer_classes_gives_the_same_heat_for_those(tiny, pairs):
+    images = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE), dtype=np.uint8)
+    whole, two = tiny(), tiny(classes=("Mass", "Hernia"))
+    columns = [CLASSES.index("Mass"), CLASSES.index("Hernia")]
+    two.filters.load_state_dict(whole.filters.state_dict())
+    two.prediction.weight.data = whole.prediction.weight.data[columns]
+    mass = pairs[pairs["finding"] == "Mass"]
+    for method in ("gradcam", "cam"):
+        expected = grids_of_pairs(whole, images, mass, method, 2)
+        assert (grids_of_pairs(two, images, mass, method, 2) == expected).all()
+
+
+def test_without_a_boxed_finding_among_the_classes_all_is_null_and_nothing_fails(tiny, pairs):
+    network, none = tiny(classes=("Hernia",)), pairs.iloc[:0]
+    grids = grids_of_pairs(network, np.zeros((2, SIZE, SIZE), np.uint8), none, "gradcam", 2)
+    overlaps = with_overlaps(detect(none, grids, SIZE, [60]), DRAWN)
+    generator = np.random.default_rng(0)
+    metrics = measure(none, overlaps, [0.1], [0.1], [60], generator, network.classes)
+    assert set(metrics["n"].values()) == {None}
+    assert metrics["findings_scored"] == 0
+    assert metrics["mean_accuracy_iobb_t10"] is None

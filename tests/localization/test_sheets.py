@@ -74,3 +74,15 @@ def test_the_printed_table_states_n_and_phantom(found):
     mass = next(line for line in lines if "Mass" in line)
     assert mass.split()[:2] == ["Mass", "2"]
     assert "–" in next(line for line in lines if "Effusion" in line)
+
+
+def test_the_printed_table_says_which_boxed_findings_were_not_trained(found):
+    pairs, _, _, overlaps, _ = found
+    generator = np.random.default_rng(0)
+    metrics = measure(pairs, overlaps, [0.1], [0.1], [60], generator, ("Mass", "Nodule"))
+    console = Console(width=120, file=io.StringIO(), record=True)
+    console.print(accuracy_table("alexnet", metrics | {"phantom": 1}, "iobb"))
+    lines = console.export_text().splitlines()
+    effusion = next(line for line in lines if "Effusion" in line)
+    assert effusion.split() == ["Effusion", "not", "trained", "–", "–"]
+    assert any("mean of 2" in line for line in lines)

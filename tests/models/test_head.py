@@ -59,7 +59,7 @@ def test_an_unknown_pooling_is_refused_with_the_known_ones():
 
 
 def test_the_head_makes_maps_uniform_and_scores_are_linear_in_the_pooled_maps():
-    head = Head(6, 4, "avg", 10.0).eval()
+    head = Head(6, 4, "avg", 10.0, 15).eval()
     maps = head.transition(torch.randn(2, 6, 3, 3))
     assert maps.shape == (2, 4, 3, 3)
     assert maps.min() >= 0

@@ -30,3 +30,13 @@ def test_a_seed_gives_the_weights_and_the_global_state_is_left_alone():
     second, other = build().state_dict(), build(seed=2).state_dict()
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert not torch.equal(first["head.prediction.weight"], other["head.prediction.weight"])
+
+
+def test_the_classes_change_the_last_layer_and_nothing_before_it():
+    whole = build().state_dict()
+    three = build_network("googlenet", 8, "avg", 10.0, 1, ("Mass", "Nodule", "Hernia"))
+    assert three.classes == ("Mass", "Nodule", "Hernia")
+    assert three.prediction.weight.shape == (3, 8)
+    own = three.state_dict()
+    differ = {name for name in whole if not torch.equal(whole[name], own[name])}
+    assert differ == {"head.prediction.weight", "head.prediction.bias"}

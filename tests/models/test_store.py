@@ -82,10 +82,18 @@ def test_weights_that_are_not_the_described_ones_are_refused(folder):
         load_model(folder)
 
 
-@pytest.mark.parametrize("change", [{"format": 2}, {"classes": [*CLASSES[:-1], "Normal"]}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"format": 2},
+        {"classes": [*CLASSES[:-1], "Normal"]},
+        {"classes": ["Nodule", "Mass"]},
+        {"classes": []},
+    ],
+)
 def test_a_foreign_format_or_other_classes_are_refused(folder, change):
     rewrite(folder, **change)
-    with pytest.raises(ValueError, match="not of format 1 with our 15 classes"):
+    with pytest.raises(ValueError, match="not of format 1 with classes among our 15, in"):
         load_model(folder)
 
 
@@ -101,3 +109,12 @@ def test_a_copy_of_the_weights_is_not_changed_by_later_steps():
     with torch.no_grad():
         layer.weight.add_(1)
     assert torch.equal(copy["weight"], before)
+
+
+def test_a_model_of_fewer_classes_comes_back_with_its_own(tmp_path):
+    network = build_network("googlenet", **HEAD, seed=1, classes=("Mass", "Hernia"))
+    save_model(tmp_path, network, FACTS)
+    loaded, description = load_model(tmp_path)
+    assert description["classes"] == ["Mass", "Hernia"]
+    assert loaded.classes == ("Mass", "Hernia")
+    assert torch.equal(loaded.prediction.weight, network.prediction.weight)

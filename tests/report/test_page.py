@@ -101,3 +101,12 @@ def test_a_limit_that_was_not_measured_is_a_dash(metrics):
     for own in metrics.values():
         del own["localize"]["iobb"]["t10"]
     assert box_rows(metrics)[0][1:] == ("1", "–", "–")
+
+
+def test_what_a_network_was_not_trained_on_is_called_so(metrics):
+    del metrics["resnet50"]["evaluate"]["findings"]["Mass"]
+    for own in metrics.values():
+        own["localize"]["n"]["Effusion"] = None
+        own["localize"]["iobb"]["t10"]["accuracy"]["Effusion"] = None
+    assert {row[0]: row[1:] for row in finding_rows(metrics)}["Mass"] == (".720", "not trained")
+    assert {row[0]: row[1:] for row in box_rows(metrics)}["Effusion"] == ("not trained", "–", "–")

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from cxr14.files import write_metrics
 from cxr14.report.summary import caution, read_metrics, summarise
-from cxr14.report.terminal import HEADER, interval, rows, table
+from cxr14.report.terminal import HEADER, LEGEND, interval, legend, rows, table
 from cxr14.wording import shown
 
 PHANTOM = {"source": "phantom", "phantom": True, "official_split": False}
@@ -100,3 +100,17 @@ def test_scores_are_printed_as_in_the_literature(value, text):
 def test_an_interval_stands_behind_its_score():
     assert interval(0.8, 0.75, 0.85) == ".800 .750–.850"
     assert interval(0.8, None, None) == ".800"
+
+
+def test_a_network_without_no_finding_has_no_score_of_it(metrics, baseline):
+    metrics["alexnet"]["evaluate"]["no_finding"] = None
+    summary = summarise(metrics, baseline, PHANTOM)
+    assert summary["alexnet"]["test_no_finding_auroc"] is None
+    assert summary["resnet50"]["test_no_finding_auroc"] == 0.66
+
+
+def test_the_legend_counts_findings_where_the_rows_are_not_over_equally_many(metrics, baseline):
+    summary = summarise(metrics, baseline, PHANTOM)
+    assert legend(summary).endswith("findings: alexnet 13, resnet50 13, baseline 14.")
+    baseline["test"]["findings_scored"] = 13
+    assert legend(summarise(metrics, baseline, PHANTOM)) == LEGEND

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from cxr14.training.losses import make_loss
-from cxr14.training.parts import load_part
+from cxr14.training.parts import Part, load_part
 from cxr14.training.processes import Processes
 from cxr14.training.validation import predict, validate
 from tests.training.tiny import CPU, part, tiny
@@ -45,3 +46,17 @@ def test_three_processes_fill_every_row_once():
     filled = torch.stack([share.abs().sum(1) > 0 for share in shares])
     assert filled.sum(0).tolist() == [1] * 50
     assert torch.allclose(sum(shares), predict(tiny(), val, 8, 7, CPU, Processes()), atol=1e-6)
+
+
+def test_the_labels_of_no_finding_choose_no_epoch():
+    own, classes = part(), ("Mass", "Nodule", "No Finding")
+    labels = own.labels[:, :3]
+    turned = labels.clone()
+    turned[:, 2] = 1 - labels[:, 2]
+    network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 3))
+    loss = make_loss("cross_entropy", "none", labels)
+    scores = {
+        validate(network, Part(own.images, y, classes), loss, 8, 8, CPU, Processes()).macro_auroc
+        for y in (labels, turned)
+    }
+    assert len(scores) == 1

@@ -1,12 +1,18 @@
 """The labels of records, as the matrix that training, evaluation and the baseline take."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cxr14.findings import LABEL_COLUMNS
+from cxr14.findings import CLASSES, LABEL_COLUMNS
 
 
-def label_matrix(images: pd.DataFrame) -> npt.NDArray[np.float32]:
-    """Return the labels of a table of N images as float32 (N, 15), in the order of CLASSES."""
-    return images[list(LABEL_COLUMNS)].to_numpy(np.float32)
+def label_matrix(images: pd.DataFrame, classes: Sequence[str] = CLASSES) -> npt.NDArray[np.float32]:
+    """Return the labels of a table of N images as float32 (N, C), a column per class.
+
+    An image with none of the classes is a row of zeros.
+    """
+    columns = [LABEL_COLUMNS[CLASSES.index(name)] for name in classes]
+    return images[columns].to_numpy(np.float32)

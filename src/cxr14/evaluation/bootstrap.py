@@ -1,8 +1,10 @@
 """Intervals by resampling patients, never images: images of one patient are not independent."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from cxr14.findings import FINDINGS
+from cxr14.findings import CLASSES, NO_FINDING
 from cxr14.ranking import Array, Counts, Floats, scorable
 
 RESAMPLES = 1000
@@ -33,23 +35,26 @@ def macro_auroc_interval(
     patients: Array,
     generator: np.random.Generator,
     resamples: int = RESAMPLES,
+    classes: Sequence[str] = CLASSES,
 ) -> tuple[float | None, float | None]:
-    """95 % percentile interval of the macro AUROC over the fourteen findings.
+    """95 % percentile interval of the macro AUROC over the findings among the classes.
 
     A finding that a resample leaves without positives or negatives is left out of that
     resample's mean.
 
     Args:
-        labels: (N, 15) of 0 and 1, in the order of CLASSES.
-        scores: (N, 15) logits.
+        labels: (N, C) of 0 and 1.
+        scores: (N, C) logits.
         patients: (N,).
         generator: source of the draws.
         resamples: how many.
+        classes: C names of the columns.
 
     Returns:
         Low and high end, or (None, None) if no finding can be scored.
     """
-    columns = [column for column in range(len(FINDINGS)) if scorable(labels[:, column])]
+    named = enumerate(classes)
+    columns = [i for i, name in named if name != NO_FINDING and scorable(labels[:, i])]
     if not columns:
         return None, None
     means = []

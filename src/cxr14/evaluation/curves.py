@@ -1,5 +1,7 @@
 """ROC and precision-recall points for `dvc plots`, few enough to draw."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -45,19 +47,22 @@ def precision_recall_points(labels: Array, scores: Array) -> pd.DataFrame:
     return pd.DataFrame({"recall": recall[kept], "precision": precision[kept]})
 
 
-def curve_tables(labels: Array, scores: Array) -> tuple[pd.DataFrame, pd.DataFrame]:
+def curve_tables(
+    labels: Array, scores: Array, classes: Sequence[str] = CLASSES
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """ROC and precision-recall points of every class that can be scored.
 
     Args:
-        labels: (N, 15) of 0 and 1, in the order of CLASSES.
-        scores: (N, 15).
+        labels: (N, C) of 0 and 1.
+        scores: (N, C).
+        classes: C names of the columns.
 
     Returns:
-        Two tables with a first column ``finding``, in the order of CLASSES.
+        Two tables with a first column ``finding``, in the order of the classes.
     """
     roc = [pd.DataFrame(columns=["finding", "false_positive_rate", "true_positive_rate"])]
     recall = [pd.DataFrame(columns=["finding", "recall", "precision"])]
-    for column, name in enumerate(CLASSES):
+    for column, name in enumerate(classes):
         one = labels[:, column], scores[:, column]
         if scorable(one[0]):
             roc.append(roc_points(*one).assign(finding=name))

@@ -4,6 +4,7 @@ torch is imported inside the one function that needs it: whoever only reads the 
 predictions does not wait for it.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,8 +19,16 @@ if TYPE_CHECKING:
     from cxr14.models.network import Network
 
 HELD_OUT = ("val", "test")
-LOGITS = [f"logit {name}" for name in CLASSES]
-PROBABILITIES = [f"probability {name}" for name in CLASSES]
+
+
+def logit_columns(classes: Sequence[str]) -> list[str]:
+    """Name the logits of predictions/B.parquet."""
+    return [f"logit {name}" for name in classes]
+
+
+def probability_columns(classes: Sequence[str]) -> list[str]:
+    """Name the probabilities of predictions/B.parquet."""
+    return [f"probability {name}" for name in classes]
 
 
 def held_out(index: pd.DataFrame, split: pd.DataFrame) -> pd.DataFrame:
@@ -62,7 +71,7 @@ def predict_logits(
         batch_size: images per forward pass.
 
     Returns:
-        (M, 15) float32 logits in the order of CLASSES.
+        (M, C) float32 logits in the order of the network's classes.
     """
     import torch
 
@@ -72,7 +81,7 @@ def predict_logits(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network = network.to(device)
     exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
-    logits = np.empty((len(rows), len(CLASSES)), np.float32)
+    logits = np.empty((len(rows), len(network.classes)), np.float32)
     starts = range(0, len(rows), batch_size)
     batches = Streamed(images, rows, device).batches(torch.arange(len(rows)), batch_size)
     with torch.inference_mode(), exact:
@@ -84,16 +93,19 @@ def predict_logits(
 
 
 def prediction_table(
-    held_out_images: pd.DataFrame, logits: npt.NDArray[np.float32]
+    held_out_images: pd.DataFrame,
+    logits: npt.NDArray[np.float32],
+    classes: Sequence[str] = CLASSES,
 ) -> pd.DataFrame:
     """Build predictions/B.parquet.
 
     Args:
         held_out_images: image and split, M rows, as :func:`held_out` gives them.
-        logits: (M, 15) float32.
+        logits: (M, C) float32.
+        classes: C names of the logits.
 
     Returns:
-        image, split, fifteen columns ``logit <class>``, fifteen ``probability <class>``.
+        image, split, C columns ``logit <class>``, C columns ``probability <class>``.
 
     Raises:
         ValueError: a logit is not finite.
@@ -106,7 +118,8 @@ def prediction_table(
             "with a lower train.learning_rate"
         )
     columns = pd.DataFrame(
-        np.concatenate([logits, expit(logits)], axis=1), columns=LOGITS + PROBABILITIES
+        np.concatenate([logits, expit(logits)], axis=1),
+        columns=logit_columns(classes) + probability_columns(classes),
     )
     named = held_out_images[["image", "split"]].reset_index(drop=True)
     return pd.concat([named, columns], axis=1)

@@ -5,7 +5,7 @@ from typing import Any, Final
 from rich.box import SIMPLE
 from rich.table import Table
 
-from cxr14.findings import FINDINGS, NO_FINDING
+from cxr14.findings import NO_FINDING
 from cxr14.wording import PHANTOM_NOTE, shown
 
 HEADINGS: Final = {
@@ -36,10 +36,11 @@ def findings_table(backbone: str, metrics: dict[str, Any], reasons: dict[str, st
     table.add_column("finding", no_wrap=True)
     for heading in ("pos.", *HEADINGS.values()):
         table.add_column(heading, justify="right", no_wrap=True)
-    for name in FINDINGS:
-        table.add_row(*_row(name, metrics["findings"][name]))
-    table.add_section()
-    table.add_row(*_row(NO_FINDING, metrics["no_finding"]))
+    for name, scores in metrics["findings"].items():
+        table.add_row(*_row(name, scores))
+    if metrics["no_finding"]:
+        table.add_section()
+        table.add_row(*_row(NO_FINDING, metrics["no_finding"]))
     return table
 
 
@@ -52,7 +53,7 @@ def _headline(metrics: dict[str, Any]) -> str:
     return (
         f"macro AUROC {shown(metrics['macro_auroc'])} (95 % {low} to {high}, patients resampled), "
         f"average precision {shown(metrics['macro_average_precision'])}, "
-        f"over {metrics['findings_scored']} of {len(FINDINGS)} findings; "
+        f"over {metrics['findings_scored']} of {len(metrics['findings'])} findings; "
         f"F1 {shown(metrics['macro_f1'])} over {metrics['findings_with_f1']}; "
         f"validation AUROC {shown(metrics['validation']['macro_auroc'])}"
     )

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from cxr14.files import replacing
-from cxr14.findings import BOXED, CLASSES, FINDINGS
+from cxr14.findings import BOXED, FINDINGS
 from cxr14.localization.boxes import hot_boxes, scaled_to_255, to_source
 from cxr14.localization.saliency import heat_grids, upsampled
 
@@ -60,7 +60,7 @@ def grids_of_pairs(
     Args:
         network: in eval mode.
         images: (N, S, S) uint8, the cache.
-        pairs: P rows, as :func:`boxed_pairs` lists them.
+        pairs: P rows, as :func:`boxed_pairs` lists them, of findings among its classes.
         method: gradcam or cam.
         batch_size: images per forward pass.
 
@@ -68,8 +68,8 @@ def grids_of_pairs(
         (P, h, w) float16, each map 0–1.
     """
     rows, place = np.unique(pairs["row"].to_numpy(np.int64), return_inverse=True)
-    findings = listed_findings(pairs)
-    classes = [CLASSES.index(name) for name in findings]
+    findings = [name for name in listed_findings(pairs) if name in network.classes]
+    classes = [network.classes.index(name) for name in findings]
     grids = heat_grids(network, images, rows, classes, method, batch_size)  # (images, C, h, w)
     column = pairs["finding"].map(findings.index).to_numpy(np.int64)
     return (scaled_to_255(grids[place, column]) / 255).astype(np.float16)

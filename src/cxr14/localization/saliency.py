@@ -30,14 +30,14 @@ def grad_cam(network: "Network", maps: Tensor, classes: Sequence[int]) -> Tensor
     Args:
         network: gives ``score(maps)``.
         maps: (B, T, h, w) transition maps.
-        classes: C positions in CLASSES.
+        classes: C positions among the network's.
 
     Returns:
         (B, C, h, w), not negative.
     """
     maps = maps.detach().requires_grad_()
     with torch.enable_grad():
-        logits = network.score(maps)  # (B, 15)
+        logits = network.score(maps)  # (B, classes)
         heat = []
         for position in classes:
             # Images do not mix in the head, so one gradient of the sum serves the whole batch.
@@ -53,7 +53,7 @@ def cam(network: "Network", maps: Tensor, classes: Sequence[int]) -> Tensor:
     Args:
         network: with average pooling, for which alone the map sums up to the logit.
         maps: (B, T, h, w) transition maps.
-        classes: C positions in CLASSES.
+        classes: C positions among the network's.
 
     Returns:
         (B, C, h, w); the mean over space plus the bias is the logit.
@@ -89,7 +89,7 @@ def heat_grids(
         network: in eval mode.
         images: (N, S, S) uint8, the cache.
         rows: (M,) which of them.
-        classes: C positions in CLASSES.
+        classes: C positions among the network's.
         method: gradcam or cam.
         batch_size: images per forward pass.
 

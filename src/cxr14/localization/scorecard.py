@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cxr14.findings import CLASSES
 from cxr14.localization.detect import listed_findings
 from cxr14.localization.scoring import accuracy, key, mean_accuracy_interval, pair_hits, score_at
 from cxr14.ranking import mean_over_scored
@@ -20,6 +21,7 @@ def measure(
     t_iou: Sequence[float],
     heat_thresholds: Sequence[int],
     generator: np.random.Generator,
+    classes: Sequence[str] = CLASSES,
 ) -> dict[str, Any]:
     """Score the detected boxes at every T.
 
@@ -30,11 +32,13 @@ def measure(
         t_iou: limits on the IoU.
         heat_thresholds: of 255.
         generator: draws the bootstrap of patients.
+        classes: what the network was trained on.
 
     Returns:
-        ``iobb`` and ``iou`` by limit (0.25 is ``t25``), ``n`` boxed images by finding, the
-        headline means ``mean_accuracy_iobb_t10`` (with its 95 % interval) and ``_t50``, null
-        if there is no boxed image.
+        ``iobb`` and ``iou`` by limit (0.25 is ``t25``), ``n`` boxed images by finding
+        (None for one that was not trained: its scores are None too), the headline means
+        ``mean_accuracy_iobb_t10`` (with its 95 % interval) and ``_t50``, None if there is no
+        boxed image.
     """
     findings = listed_findings(pairs)
     at = {
@@ -59,6 +63,6 @@ def measure(
         "boxed_images": int(pairs["image"].nunique()),
         "boxed_pairs": len(pairs),
         "findings_scored": int((counts > 0).sum()),
-        "n": {name: int(counts.get(name, 0)) for name in findings},
+        "n": {name: int(counts.get(name, 0)) if name in classes else None for name in findings},
         **at,
     }

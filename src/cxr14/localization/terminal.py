@@ -6,7 +6,7 @@ from rich.box import SIMPLE
 from rich.table import Table
 
 from cxr14.localization.scoring import limit_of
-from cxr14.wording import PHANTOM_NOTE, shown
+from cxr14.wording import PHANTOM_NOTE, counted, shown
 
 
 def accuracy_table(backbone: str, metrics: dict[str, Any], measure: str) -> Table:
@@ -25,7 +25,7 @@ def accuracy_table(backbone: str, metrics: dict[str, Any], measure: str) -> Tabl
     for name, n in metrics["n"].items():
         rates = [shown(metrics[measure][key]["accuracy"][name]) for key in limits]
         wrong = metrics[measure][limits[0]]["afp"][name]["pooled"]
-        table.add_row(name, str(n), *rates, shown(wrong, 2))
+        table.add_row(name, counted(n), *rates, shown(wrong, 2))
     table.add_section()
     means = [shown(metrics[measure][key]["mean_accuracy"]) for key in limits]
     table.add_row(f"mean of {metrics['findings_scored']}", "", *means, "")

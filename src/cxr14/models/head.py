@@ -5,8 +5,6 @@ import math
 import torch
 from torch import Tensor, nn
 
-from cxr14.findings import CLASSES
-
 POOLINGS = ("avg", "max", "lse")
 
 
@@ -36,18 +34,20 @@ def pool(maps: Tensor, pooling: str, lse_r: float) -> Tensor:
 class Head(nn.Module):
     """Maps of any backbone, made uniform by a 1×1 convolution, pooled, and read out linearly."""
 
-    def __init__(self, channels: int, transition_channels: int, pooling: str, lse_r: float) -> None:
+    def __init__(
+        self, channels: int, transition_channels: int, pooling: str, lse_r: float, classes: int
+    ) -> None:
         super().__init__()
         self.transition = nn.Sequential(
             nn.Conv2d(channels, transition_channels, kernel_size=1, bias=False),
             nn.BatchNorm2d(transition_channels),
             nn.ReLU(),
         )
-        self.prediction = nn.Linear(transition_channels, len(CLASSES))
+        self.prediction = nn.Linear(transition_channels, classes)
         self.pooling = pooling
         self.lse_r = lse_r
 
     def score(self, maps: Tensor) -> Tensor:
-        """Turn transition maps (B, T, h, w) into logits (B, 15)."""
+        """Turn transition maps (B, T, h, w) into logits (B, C)."""
         logits: Tensor = self.prediction(pool(maps, self.pooling, self.lse_r))
         return logits

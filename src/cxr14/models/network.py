@@ -1,21 +1,30 @@
 """A backbone with the head on it."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
+from cxr14.findings import CLASSES
 from cxr14.models.backbones import build_features
 from cxr14.models.head import Head
 
 
 class Network(nn.Module):
-    """Normalised images to fifteen logits, with the maps in between at hand for heatmaps."""
+    """Normalised images to a logit per class, with the maps in between at hand for heatmaps."""
 
     def __init__(
-        self, backbone: str, transition_channels: int, pooling: str, lse_r: float = 10.0
+        self,
+        backbone: str,
+        transition_channels: int,
+        pooling: str,
+        lse_r: float = 10.0,
+        classes: Sequence[str] = CLASSES,
     ) -> None:
         super().__init__()
+        self.classes = tuple(classes)
         self.features, channels = build_features(backbone)
-        self.head = Head(channels, transition_channels, pooling, lse_r)
+        self.head = Head(channels, transition_channels, pooling, lse_r, len(classes))
 
     @property
     def pooling(self) -> str:
@@ -24,7 +33,7 @@ class Network(nn.Module):
 
     @property
     def prediction(self) -> nn.Linear:
-        """The linear layer from pooled maps (B, T) to logits (B, 15)."""
+        """The linear layer from pooled maps (B, T) to logits (B, C)."""
         return self.head.prediction
 
     def maps(self, images: Tensor) -> Tensor:
@@ -33,16 +42,21 @@ class Network(nn.Module):
         return maps
 
     def score(self, maps: Tensor) -> Tensor:
-        """Turn transition maps (B, T, h, w) into logits (B, 15)."""
+        """Turn transition maps (B, T, h, w) into logits (B, C)."""
         return self.head.score(maps)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Turn normalised images (B, 3, s, s) into logits (B, 15)."""
+        """Turn normalised images (B, 3, s, s) into logits (B, C)."""
         return self.score(self.maps(images))
 
 
 def build_network(
-    backbone: str, transition_channels: int, pooling: str, lse_r: float, seed: int
+    backbone: str,
+    transition_channels: int,
+    pooling: str,
+    lse_r: float,
+    seed: int,
+    classes: Sequence[str] = CLASSES,
 ) -> Network:
     """Build a freshly initialised network; the global random state is left as it was.
 
@@ -52,7 +66,8 @@ def build_network(
         pooling: avg, max or lse.
         lse_r: sharpness of lse pooling.
         seed: of the initial weights.
+        classes: C names of the outputs, in their order.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Network(backbone, transition_channels, pooling, lse_r)
+        return Network(backbone, transition_channels, pooling, lse_r, classes)

@@ -16,12 +16,12 @@ WEIGHTS, DESCRIPTION = "weights.safetensors", "model.json"
 FORMAT = 1
 
 
-def save_model(folder: str | Path, network: nn.Module, description: dict[str, Any]) -> None:
+def save_model(folder: str | Path, network: Network, description: dict[str, Any]) -> None:
     """Write the weights, then model.json, which names their hash.
 
     Args:
         folder: models/<backbone>.
-        network: a Network; saved in fp32, on the CPU.
+        network: saved in fp32, on the CPU.
         description: backbone, input_size, head, and what else is known of the training.
     """
     folder = Path(folder)
@@ -32,7 +32,7 @@ def save_model(folder: str | Path, network: nn.Module, description: dict[str, An
     write_bytes(folder / WEIGHTS, save(weights))
     facts = {
         "format": FORMAT,
-        "classes": list(CLASSES),
+        "classes": list(network.classes),
         "normalisation": {"mean": list(MEAN), "std": list(STD)},
         "weights_sha256": sha256(folder / WEIGHTS),
     }
@@ -56,14 +56,17 @@ def load_model(folder: str | Path) -> tuple[Network, dict[str, Any]]:
             f"no model in {folder}; make it with `dvc repro train@{folder.name}`"
         )
     description: dict[str, Any] = read_json(folder / DESCRIPTION)
-    if description.get("format") != FORMAT or description.get("classes") != list(CLASSES):
+    classes = description.get("classes") or []
+    ours = [name for name in CLASSES if name in classes]
+    if description.get("format") != FORMAT or not classes or classes != ours:
         raise ValueError(
-            f"{folder / DESCRIPTION}: not of format {FORMAT} with our {len(CLASSES)} classes"
+            f"{folder / DESCRIPTION}: not of format {FORMAT} with classes among our "
+            f"{len(CLASSES)}, in their order"
         )
     if sha256(folder / WEIGHTS) != description.get("weights_sha256"):
         raise ValueError(f"{folder / WEIGHTS} is not the file that {DESCRIPTION} describes")
     with torch.random.fork_rng(devices=[]):  # the initial weights, to be replaced
-        network = Network(description["backbone"], **description["head"])
+        network = Network(description["backbone"], **description["head"], classes=classes)
     weights = load_file(folder / WEIGHTS)
     try:
         network.load_state_dict(weights)

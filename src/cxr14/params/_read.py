@@ -49,7 +49,12 @@ def check_block(name: str, block: type[BlockT], values: Any, path: str | Path) -
     except ValidationError as error:
         problems = [
             f"{'.'.join([name, *map(str, problem['loc'])])} = {problem['input']!r}: "
-            f"{problem['msg'].lower() if problem['type'] != 'extra_forbidden' else 'unknown key'}"
+            f"{_told(problem['type'], problem['msg'])}"
             for problem in error.errors()
         ]
         raise ParamsError(f"{path}: " + "; ".join(problems)) from None
+
+
+def _told(kind: str, message: str) -> str:
+    """Make pydantic's sentence the end of ours; names in it keep their capitals."""
+    return "unknown key" if kind == "extra_forbidden" else message[0].lower() + message[1:]

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from cxr14.params._read import Block, read_block
+from cxr14.params.findings import Findings
 
 
 class PhantomParams(Block):
@@ -16,12 +17,16 @@ class PhantomParams(Block):
 
 
 class DataParams(Block):
-    """Source of the images; `folder`, and `mirror` and `connections`, serve one source each."""
+    """Source of the images; `folder`, and `mirror` and `connections`, serve one source each.
+
+    `findings` is checked here and read by training (cxr14.params.findings).
+    """
 
     source: Literal["phantom", "folder", "nih"]
     folder: str | None
     mirror: str | None
     connections: int = Field(ge=1, le=16)
+    findings: Findings
     phantom: PhantomParams
 
 

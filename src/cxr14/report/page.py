@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from cxr14.findings import BOXED, FINDINGS
-from cxr14.report.terminal import HEADER, LEGEND, rows
-from cxr14.wording import shown
+from cxr14.report.terminal import HEADER, legend, rows
+from cxr14.wording import NOT_TRAINED, counted, shown
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 2rem auto; padding: 0 1rem;
@@ -37,12 +37,13 @@ def picture(path: Path) -> str:
 def finding_rows(metrics: dict[str, dict[str, Any]]) -> list[tuple[str, ...]]:
     """Return AUROC on test per finding, one column per backbone."""
     return [
-        (
-            finding,
-            *(shown(own["evaluate"]["findings"][finding]["auroc"]) for own in metrics.values()),
-        )
+        (finding, *(_auroc(own["evaluate"]["findings"], finding) for own in metrics.values()))
         for finding in FINDINGS
     ]
+
+
+def _auroc(findings: dict[str, Any], finding: str) -> str:
+    return shown(findings[finding]["auroc"]) if finding in findings else NOT_TRAINED
 
 
 def box_rows(metrics: dict[str, dict[str, Any]]) -> list[tuple[str, ...]]:
@@ -51,7 +52,7 @@ def box_rows(metrics: dict[str, dict[str, Any]]) -> list[tuple[str, ...]]:
     return [
         (
             finding,
-            str(first["n"].get(finding, 0)),
+            counted(first["n"].get(finding, 0)),
             *(shown(_hit_rate(own["localize"], finding)) for own in metrics.values()),
         )
         for finding in BOXED
@@ -86,7 +87,7 @@ def render(
         f'<p class="caution">{escape(caution)}</p>',
         "<h2>Test part, mean over findings</h2>",
         html_table(HEADER, rows(summary)),
-        f"<p>{escape(LEGEND)}</p>",
+        f"<p>{escape(legend(summary))}</p>",
         "<h2>AUROC per finding</h2>",
         html_table(("finding", *backbones), finding_rows(metrics)),
         "<h2>Boxes hit, IoBB &gt; .1</h2>",

@@ -55,7 +55,7 @@ def summarise(
     groups = {
         backbone: {
             **{f"test_{key}": own["evaluate"][key] for key in EVALUATED},
-            "test_no_finding_auroc": own["evaluate"]["no_finding"]["auroc"],
+            "test_no_finding_auroc": (own["evaluate"]["no_finding"] or {}).get("auroc"),
             "validation_macro_auroc": own["evaluate"]["validation"]["macro_auroc"],
             **{f"boxes_{key}": own["localize"][key] for key in LOCALIZED},
         }

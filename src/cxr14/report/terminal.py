@@ -30,6 +30,19 @@ LEGEND = (
 )
 
 
+def legend(summary: dict[str, Any]) -> str:
+    """Explain the columns; say over how many findings each mean is where these numbers differ."""
+    counts = {
+        name: own["test_findings_scored"]
+        for name, own in summary.items()
+        if isinstance(own, dict) and "test_findings_scored" in own
+    }
+    if len(set(counts.values())) < 2:
+        return LEGEND
+    told = ", ".join(f"{name} {count}" for name, count in counts.items())
+    return f"{LEGEND} Not over the same number of findings: {told}."
+
+
 def _cells(own: dict[str, Any]) -> tuple[str, ...]:
     hits = "boxes_mean_accuracy_iobb_t10"
     return (
@@ -43,9 +56,9 @@ def _cells(own: dict[str, Any]) -> tuple[str, ...]:
 
 
 def table(summary: dict[str, Any], caution: str) -> Table:
-    """Lay out the summary: means over the fourteen findings on test, boxes over their eight."""
+    """Lay out the summary: means over the findings on test, boxes over those of them with boxes."""
     title = f"Test part, mean over findings. {caution}"
-    laid_out = Table(*HEADER, title=title, caption=LEGEND)
+    laid_out = Table(*HEADER, title=title, caption=legend(summary))
     for row in rows(summary):
         laid_out.add_row(*row)
     return laid_out

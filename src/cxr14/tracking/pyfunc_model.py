@@ -1,4 +1,4 @@
-"""The registered model: uint8 radiographs in, fifteen named probabilities out.
+"""The registered model: uint8 radiographs in, a named probability per class out.
 
 MLflow runs this file when it loads the model (models from code). The package travels with
 the model, the weights are plain safetensors, and nothing is pickled.
@@ -13,7 +13,6 @@ import pandas as pd
 import torch
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
-from cxr14.findings import CLASSES
 from cxr14.models.inputs import prepare
 from cxr14.models.store import load_model
 
@@ -43,7 +42,7 @@ class Radiographs(PythonModel):
             params: none is known; MLflow passes it.
 
         Returns:
-            float32 (B, 15): a probability per finding, and of No Finding, uncalibrated.
+            float32 (B, C): a probability per class of the model, uncalibrated.
 
         Raises:
             ValueError: the images are not square, or smaller than 32 pixels.
@@ -55,8 +54,9 @@ class Radiographs(PythonModel):
             )
         starts = range(0, len(model_input), BATCH)
         scored = [self._score(model_input[start : start + BATCH]) for start in starts]
-        nothing = np.empty((0, len(CLASSES)), np.float32)  # no images, no rows
-        return pd.DataFrame(np.concatenate([nothing, *scored]), columns=list(CLASSES))
+        classes = self.description["classes"]
+        nothing = np.empty((0, len(classes)), np.float32)  # no images, no rows
+        return pd.DataFrame(np.concatenate([nothing, *scored]), columns=classes)
 
     @torch.inference_mode()
     def _score(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

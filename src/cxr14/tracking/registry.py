@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import cxr14
 from cxr14.files import sha256
-from cxr14.findings import CLASSES
 from cxr14.tracking.agreement import check_agreement
 from cxr14.tracking.artifacts import Trained
 from cxr14.tracking.reconcile import reconcile_run
@@ -27,7 +26,7 @@ CHAMPION = "champion"
 DATA = "data_sha256"
 REQUIRED = ("mlflow", "numpy", "pandas", "safetensors", "torch", "torchvision")
 """What the registered model imports; given to MLflow, which otherwise tries to find out."""
-ABOUT = "Fifteen probabilities (fourteen findings and No Finding) for grey uint8 radiographs."
+ABOUT = "Probabilities of findings (named in the signature) for grey uint8 radiographs."
 
 
 @dataclass(frozen=True)
@@ -82,9 +81,9 @@ def _version(client: "MlflowClient", experiment: str, trained: Trained, run_id: 
 
 
 def data_sha256(trained: Trained) -> str:
-    """Hash the images, records and split that a model was trained and validated on."""
-    inputs = trained.model["inputs"]
-    own = {name: digest for name, digest in inputs.items() if "pretrained" not in name}
+    """Hash the images, records, split and classes that a model was trained and validated on."""
+    inputs = trained.model["inputs"] | {"classes": trained.model["classes"]}
+    own = {name: value for name, value in inputs.items() if "pretrained" not in name}
     return hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()
 
 
@@ -142,31 +141,36 @@ def _log_model(
             artifacts={"model": str(trained.folder), "decision": str(trained.decision)},
             code_paths=[str(Path(cxr14.__file__).parent)],
             pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in REQUIRED],
-            signature=_signature(),
+            signature=_signature(trained.model["classes"]),
         )
     client.log_outputs(run_id, models=[LoggedModelOutput(model.model_id, step=0)])
     return str(model.model_id)
 
 
-def _signature() -> Any:
+def _signature(classes: list[str]) -> Any:
     """Any number of square grey images of any size in; a float per class out."""
     import numpy as np
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema, TensorSpec
 
     images = TensorSpec(np.dtype(np.uint8), (-1, -1, -1))
-    return ModelSignature(Schema([images]), Schema([ColSpec("float", name) for name in CLASSES]))
+    return ModelSignature(Schema([images]), Schema([ColSpec("float", name) for name in classes]))
 
 
 def _crown(client: "MlflowClient", current: list[tuple[Trained, str]]) -> str:
     """Put the alias on the best validated version, once that version has proved itself.
 
     A better one that is champion already, from another experiment on the same data, stays; scores
-    on other data cannot be compared, so a champion of other data makes way.
+    on other data or of other classes cannot be compared, so a champion of those makes way. If the
+    trained models themselves differ in classes, those with the most are compared.
     """
     import mlflow
 
-    trained, version = max(current, key=lambda pair: (pair[0].score, pair[0].backbone))
+    def place(pair: tuple[Trained, str]) -> tuple[int, list[str], float, str]:
+        classes = pair[0].model["classes"]
+        return len(classes), classes, pair[0].score, pair[0].backbone
+
+    trained, version = max(current, key=place)
     alias = client.get_registered_model(MODEL).aliases.get(CHAMPION)
     if alias is not None:
         holder = client.get_model_version(MODEL, str(alias))

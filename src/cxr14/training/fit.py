@@ -86,6 +86,6 @@ def _load_parts(data: Data, size: int, device: str) -> tuple[Part, Part]:
     """Open train at the training size and validation at the cache's, as `evaluate` sees it."""
     cached = data.images.shape[1]
     return (
-        load_part(data.images, data.train_rows, data.train_labels, size, device),
-        load_part(data.images, data.val_rows, data.val_labels, cached, device),
+        load_part(data.images, data.train_rows, data.train_labels, size, device, data.classes),
+        load_part(data.images, data.val_rows, data.val_labels, cached, device, data.classes),
     )

@@ -1,7 +1,7 @@
 """What a training run reads: images, labels, starting weights; and the checks before it starts."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import torch
 from cxr14.data.cache import ARRAY, INDEX, open_cache, rows_of
 from cxr14.data.labels import label_matrix
 from cxr14.files import read_json, sha256
-from cxr14.findings import FINDINGS
+from cxr14.findings import CLASSES, without_no_finding
 from cxr14.models.inputs import prepare
 from cxr14.models.network import Network, build_network
 from cxr14.models.pretrained import load_imagenet, load_own
@@ -37,9 +37,10 @@ class Data:
         images: uint8 (N, S, S), mapped from the file.
         train_images: M names.
         train_rows: int64 (M,), rows of `images`.
-        train_labels: float32 (M, 15).
+        train_labels: float32 (M, C).
         val_rows: int64 (K,).
-        val_labels: float32 (K, 15).
+        val_labels: float32 (K, C).
+        classes: C names of the columns of the labels.
     """
 
     images: Images
@@ -48,9 +49,10 @@ class Data:
     train_labels: Labels
     val_rows: Rows
     val_labels: Labels
+    classes: Sequence[str]
 
 
-def read_data() -> Data:
+def read_data(classes: Sequence[str] = CLASSES) -> Data:
     """List train and val; no image is read yet, and the test part never is.
 
     Seen are the images in the cache's index; one without pixels, or skipped there, is not.
@@ -74,8 +76,9 @@ def read_data() -> Data:
         own = visible[visible.split == part]
         if own.empty:
             raise ValueError(f"no image of the {part} part is in {CACHE} (metrics/preprocess.json)")
-        parts.append((own.image.tolist(), rows_of(index, own.image), label_matrix(own)))
-    return Data(images, *parts[0], *parts[1][1:])
+        labels = label_matrix(own, classes)
+        parts.append((own.image.tolist(), rows_of(index, own.image), labels))
+    return Data(images, *parts[0], *parts[1][1:], classes)
 
 
 def check_fits(recipe: Mapping[str, Any], data: Data) -> None:
@@ -106,15 +109,16 @@ def check_fits(recipe: Mapping[str, Any], data: Data) -> None:
         )
 
 
-def check_trainable(labels: Labels) -> list[str]:
-    """Return the findings that lack positives or negatives in train, and warn of them.
+def check_trainable(labels: Labels, classes: Sequence[str] = CLASSES) -> list[str]:
+    """Return the findings that lack positives or negatives in train (N, C), and warn of them.
 
     Raises:
         ValueError: no finding is trainable.
     """
-    share = labels[:, : len(FINDINGS)].mean(axis=0)
-    lacking = [name for name, s in zip(FINDINGS, share, strict=True) if s in (0, 1)]
-    if len(lacking) == len(FINDINGS):
+    share = dict(zip(classes, labels.mean(axis=0), strict=True))
+    findings = without_no_finding(classes)
+    lacking = [name for name in findings if share[name] in (0, 1)]
+    if lacking == findings:
         raise ValueError("no finding has both positives and negatives in the train part")
     if lacking:
         warnings.warn(f"not trainable for want of examples: {', '.join(lacking)}", stacklevel=2)
@@ -128,7 +132,12 @@ def some_train_images(data: Data) -> Images:
 
 
 def starting_network(
-    backbone: str, head: dict[str, Any], seed: int, images: Images, size: int
+    backbone: str,
+    head: dict[str, Any],
+    seed: int,
+    images: Images,
+    size: int,
+    classes: Sequence[str] = CLASSES,
 ) -> Network:
     """Build the network, with the starting weights that the stage `pretrained` left.
 
@@ -139,8 +148,9 @@ def starting_network(
         images: uint8 (B, S, S), of the train part; they balance the random weights of a network
             without normalisation layers (see cxr14.models.start).
         size: pixels per side at which it will be trained.
+        classes: what it predicts.
     """
-    network = build_network(backbone, **head, seed=seed)
+    network = build_network(backbone, **head, seed=seed, classes=classes)
     folder = PRETRAINED / backbone
     weights = read_json(folder / "source.json")["weights"]
     if weights == "imagenet":

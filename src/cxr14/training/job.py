@@ -1,6 +1,6 @@
 """One training run from files to files."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from cxr14.files import read_json, write_csv, write_metrics
+from cxr14.findings import CLASSES
 from cxr14.models.store import save_model
 from cxr14.provenance import code_hash, run_identity
 from cxr14.training.checkpoint import SECONDS, Checkpoint
@@ -38,6 +39,7 @@ def run_job(
     loss: dict[str, Any],
     recipe: dict[str, Any],
     start: Callable[..., Tracker],
+    classes: Sequence[str] = CLASSES,
     seconds: float = SECONDS,
 ) -> float:
     """Train a backbone and write its model, history and metrics.
@@ -49,6 +51,7 @@ def run_job(
         loss: the block `loss`: name, weighting.
         recipe: the block `train` for this backbone, without backbones and overrides.
         start: opens the tracker: (identity, backbone, params, source=, phantom=).
+        classes: what the network predicts, in the order of CLASSES.
         seconds: between two checkpoints.
 
     Returns:
@@ -58,16 +61,15 @@ def run_job(
         ValueError: what cannot work, before the first step; or what went wrong later.
         InterruptedTrainingError: a signal came; the same call goes on from the checkpoint.
     """
-    params = {"model": head, "loss": loss, "train": recipe}
+    params = {"data": {"findings": list(classes)}, "model": head, "loss": loss, "train": recipe}
     compute = choose(recipe["device"], recipe["precision"], backbone)
-    data = read_data()
+    data = read_data(classes)
     check_fits(recipe, data)
     facts = {"backbone": backbone, "params": params, **_facts(backbone, params, data)}
     checkpoint = Checkpoint(SCRATCH / f"{backbone}.pt", facts["run_identity"], seconds)
     with joined(recipe["processes"], compute.device) as processes:
-        network = starting_network(
-            backbone, _shape(head), recipe["seed"], some_train_images(data), recipe["input_size"]
-        )
+        seen = (some_train_images(data), recipe["input_size"])
+        network = starting_network(backbone, _shape(head), recipe["seed"], *seen, classes)
         tracker: Tracker = Nobody()
         if processes.first:
             tracker = start(facts["run_identity"], backbone, params, **_source())
@@ -107,7 +109,7 @@ def _facts(backbone: str, params: dict[str, Any], data: Data) -> dict[str, Any]:
     inputs = hash_inputs(backbone)
     return {
         **_source(),
-        "untrainable_findings": check_trainable(data.train_labels),
+        "untrainable_findings": check_trainable(data.train_labels, data.classes),
         "inputs": inputs,
         "run_identity": run_identity(inputs, params, code_hash()),
     }

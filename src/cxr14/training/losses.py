@@ -1,6 +1,6 @@
 """Losses of Wang et al. 2017 (section 4.2) and two later ones, each with three weightings.
 
-Every loss is the mean over the batch's B × 15 entries of
+Every loss is the mean over the batch's B × C entries of
 
     w_P · positive(z)  where the label is 1,   w_N · negative(z)  where it is 0.
 
@@ -32,8 +32,8 @@ class Loss(Protocol):
         """Return the mean over the entries here, a scalar.
 
         Args:
-            logits: (B, 15).
-            labels: (B, 15) of 0 and 1.
+            logits: (B, C).
+            labels: (B, C) of 0 and 1.
             count: sums a tensor over all processes, where several share a batch; only the weights
                 of `batch` need it. Every process then has the mean over its own entries with the
                 weights of the whole batch. If all have the same B, the mean of these losses, and
@@ -87,7 +87,7 @@ TERMS: dict[str, Callable[[Tensor], Terms]] = {
 
 
 def smoothed(terms: Terms, smoothing: float) -> Terms:
-    """Mix the terms (B, 15), so that the target is 1 − s/2 for a label of 1, s/2 for one of 0.
+    """Mix the terms (B, C), so that the target is 1 − s/2 for a label of 1, s/2 for one of 0.
 
     An entry keeps the weight of its label. (A weight for each term instead would make rare
     positives' weight pull all negatives up.)
@@ -105,13 +105,13 @@ def alone(counts: Tensor) -> Tensor:
 
 
 def batch_weights(labels: Tensor, count: Count = alone) -> Terms:
-    """Return w_P = (|P|+|N|)/|P| and w_N = (|P|+|N|)/|N| over all entries of the batch (B, 15).
+    """Return w_P = (|P|+|N|)/|P| and w_N = (|P|+|N|)/|N| over all entries of the batch (B, C).
 
     Wang et al. 2017, equation 2. Without ones (or zeros) the weight has nothing to multiply; it
     is then |P|+|N| instead of infinite, so that the empty term contributes 0.
 
     Args:
-        labels: (B, 15) of 0 and 1, of this process.
+        labels: (B, C) of 0 and 1, of this process.
         count: sums over all processes; gets |P| and |P|+|N| of this one, (2,).
     """
     entries = labels.new_full((), labels.numel())
@@ -124,7 +124,7 @@ def batch_weights(labels: Tensor, count: Count = alone) -> Terms:
 
 
 def class_weights(train_labels: Tensor) -> Terms:
-    """Return w₊ = N/(P+N) and w₋ = P/(P+N) per class (15,), counted on the train part (N, 15).
+    """Return w₊ = N/(P+N) and w₋ = P/(P+N) per class (C,), counted on the train part (N, C).
 
     Rajpurkar et al. 2018 (CheXNeXt), appendix.
     """
@@ -138,7 +138,7 @@ def make_loss(name: str, weighting: str, train_labels: Tensor, smoothing: float 
     Args:
         name: one of TERMS.
         weighting: batch, class or none.
-        train_labels: float (N, 15), of the whole train part; used by `class`.
+        train_labels: float (N, C), of the whole train part; used by `class`.
         smoothing: s in [0, 1) of the targets y(1 − s) + s/2; weights count labels, not targets.
 
     Raises:

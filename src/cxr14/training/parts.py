@@ -1,6 +1,6 @@
 """A part of the data as training takes it: images and labels, batch by batch on the device."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -11,20 +11,22 @@ import torch
 from torch import Tensor
 
 from cxr14.data.batches import Resident, Streamed, load
+from cxr14.findings import CLASSES
 from cxr14.models.inputs import resize
 
 
 @dataclass
 class Part:
-    """Images uint8 (N, s, s), on the device or streamed to it, and labels float32 (N, 15)."""
+    """Images uint8 (N, s, s), on the device or streamed to it, and labels float32 (N, C)."""
 
     images: Resident | Streamed
     labels: Tensor
+    classes: Sequence[str] = CLASSES
 
     def batches(
         self, order: Tensor, batch_size: int
     ) -> Generator[tuple[Tensor, Tensor], None, None]:
-        """Yield images uint8 (B, s, s) and labels float32 (B, 15) in an order, on the device.
+        """Yield images uint8 (B, s, s) and labels float32 (B, C) in an order, on the device.
 
         Args:
             order: int64 (K,) on the CPU.
@@ -41,18 +43,20 @@ def load_part(
     labels: npt.NDArray[np.float32],
     size: int,
     device: str,
+    classes: Sequence[str] = CLASSES,
 ) -> Part:
     """Open a part at the training size; where its images wait is cxr14.data.batches' choice.
 
     Args:
         images: uint8 (N, S, S), may be mapped from a file.
         rows: int64 (M,), the part's.
-        labels: float32 (M, 15).
+        labels: float32 (M, C).
         size: pixels per side, at most S.
         device: cpu or cuda.
+        classes: C names of the columns of `labels`.
     """
     loaded = load(images, rows, size, device, partial(shrink, size=size))
-    return Part(loaded, torch.tensor(labels, device=device))
+    return Part(loaded, torch.tensor(labels, device=device), classes)
 
 
 def shrink(images: Tensor, size: int) -> Tensor:

@@ -52,7 +52,7 @@ def validate(
     logits = predict(network, part, size, batch_size, compute, processes)
     if not logits.isfinite().all():  # a ranking of them would look like a score
         raise ValueError("the validation scores are not finite; lower train.learning_rate")
-    score, _ = macro_auroc(part.labels.cpu().numpy(), logits.cpu().numpy())
+    score, _ = macro_auroc(part.labels.cpu().numpy(), logits.cpu().numpy(), part.classes)
     if score is None:
         raise ValueError("no finding has both positives and negatives in the validation part")
     return Validation(float(loss(logits, part.labels)), score)

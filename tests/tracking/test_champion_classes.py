@@ -1,0 +1,30 @@
+"""Scores over different classes are not compared."""
+
+from pathlib import Path
+
+from cxr14.files import read_json
+from cxr14.models.network import build_network
+from cxr14.models.store import save_model
+from cxr14.tracking.artifacts import find_trained
+from cxr14.tracking.registry import data_sha256, register
+
+
+def test_a_champion_of_other_classes_makes_way_for_scores_of_those_cannot_be_compared(
+    project: Path,
+) -> None:
+    better, weaker = find_trained(["alexnet", "googlenet"])
+    assert data_sha256(better) == data_sha256(weaker)
+    weaker.model["classes"] = ["Mass"]
+    assert data_sha256(better) != data_sha256(weaker)
+
+
+def test_among_models_of_different_classes_those_with_the_most_are_compared(project: Path) -> None:
+    """AlexNet's score is higher, but over one finding."""
+    model = read_json(project / "models/alexnet/model.json")
+    save_model(
+        project / "models/alexnet",
+        build_network("alexnet", **model["head"], seed=1, classes=("Mass",)),
+        model,
+    )
+    registered = register(find_trained(["alexnet", "googlenet"]))
+    assert [one.champion for one in registered] == [False, True]

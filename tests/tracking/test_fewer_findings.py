@@ -1,0 +1,131 @@
+"""Three findings instead of all classes, from training to the registered model, by the stages."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from cxr14.files import read_json, write_json, write_npy, write_parquet
+from cxr14.findings import FINDINGS, LABEL_COLUMNS
+from stages import baseline, evaluate, localize_iobb, register, report, train
+from tests.conftest import ROOT
+from tests.tracking.conftest import enter
+
+CLASSES = ["Effusion", "Nodule", "Hernia"]
+SIDE, IMAGES = 64, 48
+NAMES = [f"{number:02d}.png" for number in range(IMAGES)]
+SHOWN = ["Effusion", "Nodule", "Hernia", "Mass", "no_finding"]  # Mass and No Finding: all zeros
+
+
+def write_project() -> None:
+    """Image n shows the n-th of SHOWN (in turn) as a bright band, boxed but for the last."""
+    pixels = np.random.default_rng(1).integers(0, 100, (IMAGES, SIDE, SIDE), dtype=np.uint8)
+    labels = pd.DataFrame(np.zeros((IMAGES, 15), np.uint8), columns=list(LABEL_COLUMNS))
+    boxes = []
+    for number, name in enumerate(NAMES):
+        shown = number % len(SHOWN)
+        pixels[number, 12 * shown : 12 * shown + 12] += 120
+        labels.loc[number, SHOWN[shown]] = 1
+        if SHOWN[shown] in ("Effusion", "Nodule", "Mass"):
+            boxes.append((name, SHOWN[shown], 0.0, 12.0 * shown, 64.0, 12.0))
+    rows = pd.DataFrame({"row": range(IMAGES), "image": NAMES})
+    write_npy("data/cache/images.npy", pixels)
+    write_parquet("data/cache/index.parquet", rows.assign(scale=1.0, offset_x=0.0, offset_y=0.0))
+    people = pd.DataFrame({"image": NAMES, "patient": range(IMAGES)})
+    records = pd.concat([people.assign(has_pixels=True), labels], axis=1)
+    write_parquet("data/records/images.parquet", records)
+    columns = ["image", "finding", "x", "y", "width", "height"]
+    write_parquet("data/records/boxes.parquet", pd.DataFrame(boxes, columns=columns))
+    facts = {"source": "phantom", "phantom": True, "official_split": False}
+    write_json("data/records/source.json", facts)
+    split = people.assign(split=np.repeat(["train", "val", "test"], IMAGES // 3))
+    write_parquet("data/split/split.parquet", split)
+    write_json("data/pretrained/alexnet/source.json", {"weights": "none"})
+
+
+def write_params() -> None:
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["data"]["findings"] = ["Nodule", "Hernia", "Effusion"]
+    params["train"] |= {"backbones": ["alexnet"], "input_size": SIDE, "epochs": 2, "overrides": {}}
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory, empty_store):
+    """The project after every stage from train on."""
+    root = tmp_path_factory.mktemp("three")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        enter(root, empty_store, monkeypatch)
+        write_project()
+        write_params()
+        baseline.main()
+        for stage in (train, evaluate, localize_iobb):
+            stage.main("alexnet")
+        report.main(show=False)
+        register.main()
+        yield root
+
+
+def test_the_network_has_the_three_in_the_order_of_findings_py(project):
+    model = read_json("models/alexnet/model.json")
+    assert model["classes"] == model["params"]["data"]["findings"] == CLASSES
+    assert model["untrainable_findings"] == []
+
+
+def test_predictions_and_decisions_are_of_the_three(project):
+    table = pd.read_parquet("predictions/alexnet.parquet")
+    names = [f"{kind} {name}" for kind in ("logit", "probability") for name in CLASSES]
+    assert list(table) == ["image", "split", *names]
+    decision = read_json("evaluation/alexnet/decision.json")
+    assert list(decision["thresholds"]) == list(decision["platt"]) == CLASSES
+    assert set(pd.read_csv("plots/evaluate/alexnet/roc.csv").finding) == set(CLASSES)
+
+
+def test_each_finding_is_scored_against_its_own_labels(project):
+    """Bands are learned at once; a column held against another finding's labels is not."""
+    scores = read_json("metrics/evaluate/alexnet.json")
+    assert set(scores["findings"]) == set(CLASSES)
+    assert scores["findings_scored"] == scores["validation"]["findings_scored"] == 3
+    assert scores["no_finding"] is None
+    labels = pd.read_parquet("data/records/images.parquet")[2 * IMAGES // 3 :]
+    for name in CLASSES:
+        assert scores["findings"][name]["positives"] == labels[name].sum()
+    assert scores["macro_auroc"] > 0.8
+    assert read_json("metrics/train/alexnet.json")["validation_macro_auroc"] == pytest.approx(
+        scores["validation"]["macro_auroc"], abs=0.01
+    )
+
+
+def test_a_boxed_finding_that_was_not_trained_is_null_and_the_mean_is_over_the_others(project):
+    scores = read_json("metrics/localize/alexnet.json")
+    boxes = pd.read_parquet("data/records/boxes.parquet").finding.value_counts()
+    assert (scores["n"]["Effusion"], scores["n"]["Nodule"]) == (boxes.Effusion, boxes.Nodule)
+    assert scores["n"]["Mass"] is None
+    assert "Hernia" not in scores["n"]  # trained, and NIH drew no box of it
+    assert scores["findings_scored"] == 2
+    rates = scores["iobb"]["t10"]["accuracy"]
+    assert rates["Mass"] is None
+    assert scores["mean_accuracy_iobb_t10"] == pytest.approx(
+        (rates["Effusion"] + rates["Nodule"]) / 2, abs=1e-4
+    )
+    assert scores["boxed_images_without_pixels"] == 0
+    sheets = sorted(path.stem for path in Path("plots/localize/alexnet").glob("*.png"))
+    assert sheets == ["Effusion", "Nodule"]
+
+
+def test_the_report_says_what_was_not_trained_and_over_how_many_the_means_are(project):
+    page = Path("report/index.html").read_text()
+    assert page.count("not trained") == len(FINDINGS) - 3 + 6  # AUROC by finding; boxes
+    assert "findings: alexnet 3, baseline 4" in page
+    assert read_json("metrics/summary.json")["alexnet"]["test_no_finding_auroc"] is None
+
+
+def test_the_registered_model_answers_with_three_named_probabilities(project):
+    import mlflow
+
+    model = mlflow.pyfunc.load_model("models:/cxr14@champion")
+    scored = model.predict(np.load("data/cache/images.npy")[:2])
+    assert list(scored.columns) == CLASSES
+    assert model.metadata.get_output_schema().input_names() == CLASSES
