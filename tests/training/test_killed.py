@@ -1,0 +1,64 @@
+"""The stage `train`, killed for real, and run again."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cxr14.files import read_json, sha256
+from tests.training.project import ROOT, write_project
+
+MODEL = "models/alexnet/weights.safetensors"
+
+
+def train(name="SIGKILL", steps=0):
+    """Run the stage in a process of its own; one thread, as sums of several may differ."""
+    paths = f"{ROOT}{os.pathsep}{ROOT / 'src'}"
+    own = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "tests.training.project", name, str(steps)]
+    return subprocess.run(command, env=own, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Hashes of the weights and of the history of an uninterrupted training."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.chdir(tmp_path_factory.mktemp("whole"))
+        write_project(ema=0.9)
+        done = train()
+        assert done.returncode == 0, done.stderr
+        return sha256(MODEL), sha256("plots/train/alexnet.csv")
+
+
+def test_killed_twice_and_terminated_once_it_ends_with_the_same_weights(
+    whole, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    write_project(ema=0.9)
+    dice = random.Random(4)
+    for _ in range(2):  # of 24 steps
+        assert train("SIGKILL", dice.randint(6, 8)).returncode == -signal.SIGKILL
+        assert not Path("models").exists()
+    terminated = train("SIGTERM", 3)
+    assert terminated.returncode == 130
+    (line,) = terminated.stderr.splitlines()
+    assert line.startswith("interrupted in epoch ")
+    assert line.endswith("the same command goes on from .scratch/train/alexnet.pt")
+    finished = train()
+    assert finished.returncode == 0, finished.stderr
+    assert "goes on from .scratch/train/alexnet.pt" in finished.stdout
+    assert (sha256(MODEL), sha256("plots/train/alexnet.csv")) == whole
+    assert not Path(".scratch/train/alexnet.pt").exists()
+
+
+def test_two_processes_train_one_network_and_write_it_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_project(processes=2, epochs=1)
+    done = train()
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("epoch 1/1") == 1
+    assert read_json("models/alexnet/model.json")["params"]["train"]["processes"] == 2

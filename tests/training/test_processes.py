@@ -1,0 +1,77 @@
+"""Several processes that train one network; on CPUs they speak through gloo."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from cxr14.files import read_json
+from cxr14.training.processes import Processes, is_launched, joined
+from tests.training.project import ROOT
+from tests.training.together import train
+
+
+def launch(*arguments):
+    paths = f"{ROOT}{os.pathsep}{ROOT / 'src'}"
+    own = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m"]
+    command = [sys.executable, *launcher, "tests.training.together", *map(str, arguments)]
+    return subprocess.run(command, env=own, capture_output=True, text=True, timeout=300)
+
+
+def test_two_processes_give_what_one_gives_even_if_one_of_them_is_killed_in_between(tmp_path):
+    """The killed one takes the other with it, and the same command goes on from the checkpoint."""
+    killed = launch(tmp_path, 1, 21)
+    assert killed.returncode != 0
+    assert "SIGKILL" in killed.stderr
+    assert not (tmp_path / "weights.pt").exists()
+    before = torch.load(tmp_path / "c.pt", weights_only=True)["progress"]
+    assert (before["epoch"], before["step"]) == (3, 2)
+    finished = launch(tmp_path, 1, -1)
+    assert finished.returncode == 0, finished.stderr
+
+    alone = train(Processes(), tmp_path / "alone")
+    history = read_json(tmp_path / "history.json")
+    assert len(history) == len(alone.history) == 8
+    for row, expected in zip(history, alone.history, strict=True):
+        assert row == pytest.approx(expected, rel=1e-5)
+    weights = torch.load(tmp_path / "weights.pt", weights_only=True)
+    for name, expected in alone.best_state.items():
+        assert torch.allclose(weights[name], expected, rtol=1e-4, atol=1e-6), name
+
+
+def test_a_batch_is_shared_without_gaps_or_overlaps():
+    order = torch.randperm(24, generator=torch.Generator().manual_seed(1))
+    shares = [Processes(rank, 4).share(order, 8).view(3, 2) for rank in range(4)]
+    assert torch.equal(torch.cat(shares, dim=1), order.view(3, 8))
+
+
+def test_alone_everything_is_as_it_is():
+    alone, values = Processes(), torch.tensor([1.0, 2.0])
+    assert alone.sum(values) is alone.mean(values) is values
+    assert alone.any(True, "cpu")
+    assert not alone.any(False, "cpu")
+    assert torch.equal(alone.share(torch.arange(6), 3), torch.arange(6))
+
+
+def test_another_number_of_processes_than_in_params_is_refused(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    with (
+        pytest.raises(ValueError, match=r"^train\.processes is 2, but the launcher started 1; ma"),
+        joined(2, "cpu"),
+    ):
+        pass
+    assert not is_launched()
+
+
+def test_batch_statistics_are_synchronised_on_gpus_alone(monkeypatch):
+    network = torch.nn.Sequential(torch.nn.BatchNorm2d(2), torch.nn.ReLU())
+    Processes(0, 1).share_statistics(network, "cuda")
+    Processes(0, 2).share_statistics(network, "cpu")
+    assert type(network[0]) is torch.nn.BatchNorm2d
+    names = list(network.state_dict())
+    Processes(0, 2).share_statistics(network, "cuda")
+    assert type(network[0]) is torch.nn.SyncBatchNorm
+    assert list(network.state_dict()) == names

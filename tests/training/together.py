@@ -1,0 +1,69 @@
+"""As a program under torch's launcher: the tiny network, trained by all processes together.
+
+Batch normalisation uses its running statistics, as torch synchronises it on GPUs alone, and there
+is no dropout, which every process draws for itself: what is left has to be the same.
+"""
+
+import os
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from cxr14.files import write_json
+from cxr14.training.checkpoint import Checkpoint
+from cxr14.training.processes import Processes, joined
+from tests.training.tiny import CHANGES, RECIPE, make_loop, make_session, part, tiny
+
+PLAN = replace(RECIPE, augment=CHANGES, ema=0.9, schedule="plateau", warmup_fraction=0.0)
+
+
+class Frozen(nn.BatchNorm1d):
+    """Stays in evaluation mode."""
+
+    def train(self, mode: bool = True):
+        return super().train(False)
+
+
+def network():
+    """The tiny one, without what differs between processes."""
+    own = tiny()
+    own.features[2] = Frozen(12)
+    own.head[0] = nn.Identity()
+    return own
+
+
+def train(processes: Processes, folder: Path, on_step=lambda: None):
+    """Train, from the checkpoint if there is one; 50 images are no multiple of two processes."""
+    checkpoint = Checkpoint(folder / "c.pt", "run", seconds=0)
+    own = {"train": part(count=48), "val": part(seed=2, count=51), "weighting": "batch"}
+    loop = make_loop(PLAN, processes=processes, checkpoint=checkpoint, on_step=on_step, **own)
+    session = make_session(network(), PLAN, 48)
+    checkpoint.resume(session, "cpu")
+    return loop.run(session)
+
+
+def main(folder: Path, victim: int, steps: int) -> None:
+    """Train; the process `victim` kills itself after so many steps."""
+    done = []
+
+    def on_step() -> None:
+        done.append(1)
+        if processes.rank == victim and len(done) == steps:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with joined(2, "cpu") as processes:
+        trained = train(processes, folder, on_step)
+        if processes.first:
+            torch.save(trained.best_state, folder / "weights.pt")
+            write_json(folder / "history.json", trained.history)
+
+
+if __name__ == "__main__":
+    import cxr14.training.watch
+
+    cxr14.training.watch.EVERY = 2
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
