@@ -11,7 +11,7 @@ from cxr14.training.interruption import SIGNALS, stop_request
 @pytest.mark.parametrize("number", SIGNALS)
 def test_the_first_signal_is_a_wish_and_the_second_an_order(number):
     before = signal.getsignal(number)
-    with pytest.raises(KeyboardInterrupt), stop_request() as stop:
+    with pytest.raises(KeyboardInterrupt), stop_request() as stop:  # noqa: PT012
         assert not stop.made
         os.kill(os.getpid(), number)
         assert stop.made
