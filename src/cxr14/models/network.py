@@ -11,10 +11,16 @@ class Network(nn.Module):
     """Normalised images to fifteen logits, with the maps in between at hand for heatmaps."""
 
     def __init__(
-        self, backbone: str, transition_channels: int, pooling: str, lse_r: float = 10.0
+        self,
+        backbone: str,
+        transition_channels: int,
+        pooling: str,
+        lse_r: float = 10.0,
+        output_stride: int = 32,
     ) -> None:
         super().__init__()
-        self.features, channels = build_features(backbone)
+        self.backbone = backbone
+        self.features, channels = build_features(backbone, output_stride)
         self.head = Head(channels, transition_channels, pooling, lse_r)
 
     @property
@@ -42,17 +48,26 @@ class Network(nn.Module):
 
 
 def build_network(
-    backbone: str, transition_channels: int, pooling: str, lse_r: float, seed: int
+    backbone: str,
+    transition_channels: int,
+    pooling: str,
+    lse_r: float,
+    seed: int,
+    output_stride: int = 32,
 ) -> Network:
     """Build a freshly initialised network; the global random state is left as it was.
 
     Args:
-        backbone: a name in cxr14.models.backbones.BACKBONES.
+        backbone: a name that cxr14.models.backbones.check_backbone knows.
         transition_channels: uniform number of channels after the transition.
         pooling: avg, max or lse.
         lse_r: sharpness of lse pooling.
         seed: of the initial weights.
+        output_stride: 32, or 16 for maps twice as fine from the same weights.
+
+    Raises:
+        ValueError: the backbone is unknown or cannot carry the head, or not at this stride.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Network(backbone, transition_channels, pooling, lse_r)
+        return Network(backbone, transition_channels, pooling, lse_r, output_stride)
