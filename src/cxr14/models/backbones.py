@@ -86,6 +86,7 @@ def build_classifier(name: str) -> tuple[nn.Module, nn.Module]:
     arguments = ARGUMENTS.get(family, {})
     network = get_model(name, weights=None, **arguments)
     features = _features(network)
+    # GoogLeNet and Inception v3 rescale what they get, EfficientNet-V2-L expects it so.
     published = next(iter(get_model_weights(name))).transforms.keywords
     if "transform_input" in arguments or published.get("mean") == (0.5, 0.5, 0.5):
         features = nn.Sequential(HalfRange(), features)
