@@ -11,7 +11,7 @@ import time
 
 import torch
 
-from cxr14.models.backbones import BACKBONES
+from cxr14.models.backbones import STUDIED
 from cxr14.models.network import build_network
 from cxr14.training.losses import make_loss
 
@@ -40,7 +40,7 @@ def seconds_per_step(backbone: str, layout: torch.memory_format) -> float:
 def main() -> None:
     """Print one row per backbone."""
     print(f"{'backbone':14s}" + "".join(f"{name:>16s}" for name in LAYOUTS) + "   images/s")
-    for backbone in BACKBONES:
+    for backbone in STUDIED:
         speeds = [BATCH / seconds_per_step(backbone, layout) for layout in LAYOUTS.values()]
         print(f"{backbone:14s}" + "".join(f"{speed:16.1f}" for speed in speeds))
 

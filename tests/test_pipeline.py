@@ -164,7 +164,7 @@ def test_a_misspelt_backbone_among_the_overrides_is_refused(clone: Path) -> None
     )  # fmt: skip
     params.write_text(before)
     assert done.returncode == 1
-    assert "train.overrides: unknown backbone 'gogglenet'; known: alexnet" in done.stderr
+    assert "train.overrides: unknown backbone 'gogglenet'; near it: googlenet" in done.stderr
     assert "Traceback" not in done.stderr
 
 

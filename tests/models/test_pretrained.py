@@ -1,18 +1,17 @@
-"""Starting weights."""
+"""Fetching torchvision's weights."""
 
 import hashlib
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.error import URLError
 
 import pytest
-import torch
-from safetensors.torch import save_file
+import torchvision
+from torchvision.models import list_models
 
 from cxr14.models import pretrained
-from cxr14.models.backbones import build_classifier
-from cxr14.models.network import build_network
-from cxr14.models.pretrained import copy_own, fetch_imagenet, load_imagenet, load_own
+from cxr14.models.pretrained import fetch_imagenet
 
 DENSENET = "densenet121-a639ec97.pth"
 
@@ -22,10 +21,6 @@ def checkpoints(tmp_path, monkeypatch):
     """An empty folder of checkpoints in place of the user's own."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     return tmp_path / "torch" / "hub" / "checkpoints"
-
-
-def build(backbone):
-    return build_network(backbone, 8, "avg", 10.0, seed=1)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +69,8 @@ def test_the_copy_in_torchs_own_folder_is_used_without_a_download(
     content = b"weights"
     name = f"net-{hashlib.sha256(content).hexdigest()[:8]}.pth"
     url = f"https://example.org/{name}"
-    monkeypatch.setattr(pretrained, "get_weight", lambda _: SimpleNamespace(url=url))
+    kinds = SimpleNamespace(__members__={"IMAGENET1K_V1": SimpleNamespace(url=url)})
+    monkeypatch.setattr(pretrained, "get_model_weights", lambda _: kinds)
     checkpoints.mkdir(parents=True)
     (checkpoints / name).write_bytes(content)
 
@@ -85,79 +81,29 @@ def test_the_copy_in_torchs_own_folder_is_used_without_a_download(
     assert (tmp_path / "weights.pth").read_bytes() == content
 
 
-def old_names(state):
-    """DenseNet's names as the published file has them: norm.1 for norm1."""
-    return {
-        name.replace("norm1", "norm.1")
-        .replace("norm2", "norm.2")
-        .replace("conv1", "conv.1")
-        .replace("conv2", "conv.2")
-        if "denselayer" in name
-        else name: value
-        for name, value in state.items()
-    }
+@pytest.mark.parametrize("name", ["regnet_y_128gf", "vit_h_14"])
+def test_a_backbone_without_imagenet_weights_is_refused_with_what_there_is(tmp_path, name):
+    """What there is was trained on other images, and under another licence."""
+    sentence = (
+        rf"^model\.weights: .* no IMAGENET1K_V1 weights for {name} \(only IMAGENET1K_SWAG_E2E"
+    )
+    with pytest.raises(ValueError, match=sentence):
+        fetch_imagenet(name, tmp_path / "weights.pth")
 
 
-def test_densenets_old_names_are_understood(tmp_path):
-    classifier, features = build_classifier("densenet121")
-    state = old_names(classifier.state_dict())
-    assert "features.denseblock1.denselayer1.norm.1.weight" in state
-    torch.save(state, tmp_path / "weights.pth")
-    network = build("densenet121")
-    before = network.head.prediction.weight.clone()
-    load_imagenet(network, "densenet121", tmp_path / "weights.pth")
-    loaded = network.features.state_dict()
-    assert all(torch.equal(loaded[name], value) for name, value in features.state_dict().items())
-    assert torch.equal(network.head.prediction.weight, before)
+def test_every_published_file_is_named_by_the_hash_that_is_checked(tmp_path):
+    asked = {}
+    for name in list_models(module=torchvision.models):
+        if name in ("regnet_y_128gf", "vit_h_14"):
+            continue
 
+        def fetch(url, path, prefix, name=name):
+            asked[name] = prefix
+            raise TimeoutError
 
-def test_googlenets_auxiliary_classifiers_are_left_out(tmp_path):
-    classifier, features = build_classifier("googlenet")
-    state = classifier.state_dict() | {"aux1.conv.conv.weight": torch.zeros(1)}
-    torch.save(state, tmp_path / "weights.pth")
-    network = build("googlenet")
-    load_imagenet(network, "googlenet", tmp_path / "weights.pth")
-    loaded = network.features.state_dict()
-    assert all(torch.equal(loaded[name], value) for name, value in features.state_dict().items())
-
-
-def test_a_file_of_another_network_is_refused(tmp_path):
-    torch.save({"features.0.weight": torch.zeros(1)}, tmp_path / "weights.pth")
-    with pytest.raises(ValueError, match=r"weights\.pth does not fit googlenet"):
-        load_imagenet(build("googlenet"), "googlenet", tmp_path / "weights.pth")
-
-
-def test_own_weights_are_copied_and_loaded_with_the_head(tmp_path):
-    source = build("googlenet")
-    with torch.no_grad():
-        source.head.prediction.bias.add_(1)
-    save_file(source.state_dict(), tmp_path / "mine.safetensors")
-    found = copy_own(tmp_path / "mine.safetensors", tmp_path / "out" / "weights.safetensors")
-    content = (tmp_path / "mine.safetensors").read_bytes()
-    assert found == hashlib.sha256(content).hexdigest()
-    network = build("googlenet")
-    load_own(network, tmp_path / "out" / "weights.safetensors")
-    loaded = network.state_dict()
-    assert all(torch.equal(loaded[name], value) for name, value in source.state_dict().items())
-
-
-@pytest.mark.parametrize("name", ["none.safetensors", "mine.pth"])
-def test_own_weights_that_are_no_safetensors_file_are_refused(tmp_path, name):
-    (tmp_path / "mine.pth").write_bytes(b"x")
-    with pytest.raises(
-        ValueError, match=r"model\.weights: .* allowed: none, imagenet, or the path"
-    ):
-        copy_own(tmp_path / name, tmp_path / "weights.safetensors")
-
-
-def test_own_weights_that_do_not_fit_name_the_first_mismatch(tmp_path):
-    save_file({"a": torch.zeros(1)}, tmp_path / "a.safetensors")
-    with pytest.raises(ValueError, match=r"model\.weights: .* does not fit: .*Missing key"):
-        load_own(build("googlenet"), tmp_path / "a.safetensors")
-
-
-def test_own_weights_that_break_off_are_refused(tmp_path):
-    """It used to end in a traceback."""
-    (tmp_path / "a.safetensors").write_bytes(b"\x10\x00")
-    with pytest.raises(ValueError, match=r"model\.weights: .*a\.safetensors does not fit"):
-        load_own(build("googlenet"), tmp_path / "a.safetensors")
+        with pytest.raises(ValueError, match="cannot be fetched"):
+            fetch_imagenet(name, tmp_path / "weights.pth", fetch)
+    assert len(asked) > 70
+    assert [
+        name for name, digits in asked.items() if not re.fullmatch("[0-9a-f]{8,}", digits)
+    ] == []

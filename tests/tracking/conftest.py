@@ -27,7 +27,7 @@ def train_fake(root: Path, backbone: str, score: float | None, seed: int) -> Non
     from cxr14.models.network import build_network
     from cxr14.models.store import load_model, save_model
 
-    head = {"transition_channels": 8, "pooling": "avg", "lse_r": 10.0}
+    head = {"transition_channels": 8, "pooling": "avg", "lse_r": 10.0, "output_stride": 32}
     network = build_network(backbone, **head, seed=seed)
     with torch.no_grad():
         network.prediction.weight.mul_(100)  # so that images get clearly different scores

@@ -1,57 +1,54 @@
-"""Torchvision's networks without their fully connected layers.
+"""Torchvision's classification networks without their poolings and fully connected layers.
 
-Feature maps for 224 px: 7×7 (stride 32), AlexNet 6×6.
+Any name of ``torchvision.models.list_models(module=torchvision.models)`` will do that gives maps
+for images of any size. Studied are five; their maps at 224 px, by `model.output_stride`:
+
+    backbone      channels   32    16
+    alexnet            256  6×6  12×12
+    googlenet         1024  7×7  14×14
+    vgg16              512  7×7  14×14
+    resnet50          2048  7×7  14×14
+    densenet121       1024  7×7  14×14
+
+The channels of the others come from a dry run. A vision transformer gives a pixel per patch.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from difflib import get_close_matches
 
 import torchvision
 from torch import Tensor, nn
+from torchvision.models import (
+    VisionTransformer,
+    get_model,
+    get_model_builder,
+    get_model_weights,
+    list_models,
+)
 
+from cxr14.models.dilation import SIZE, refine
+from cxr14.models.dry_run import map_shape
 from cxr14.models.inputs import MEAN, STD
+from cxr14.models.tokens import TokenMaps
 
+STUDIED = ("alexnet", "googlenet", "vgg16", "resnet50", "densenet121")
 
-@dataclass(frozen=True)
-class Backbone:
-    """How to get the convolutional part of one of torchvision's networks.
+AFTER_THE_MAPS = ("avgpool", "classifier", "fc")
+"""Torchvision's names of what follows the maps; the first of them ends the convolutional part."""
 
-    Attributes:
-        channels: of the last feature maps.
-        features: takes the whole network, returns the part up to its last feature maps.
-        weights: name of torchvision's weights enumeration for `model.weights: imagenet`.
-        arguments: what the constructor needs beside its weights.
-    """
+ONE_CLASSIFIER = {"aux_logits": False, "init_weights": False, "transform_input": False}
 
-    channels: int
-    features: Callable[[nn.Module], nn.Module]
-    weights: str
-    arguments: Mapping[str, bool]
-
-
-def _features(network: nn.Module) -> nn.Module:
-    features = network.features
-    assert isinstance(features, nn.Module)
-    return features
-
-
-def _densenet(network: nn.Module) -> nn.Module:
-    """DenseNet's final ReLU is applied in its forward, in place: here it is a module."""
-    return nn.Sequential(_features(network), nn.ReLU())
-
-
-def _before_pooling(network: nn.Module) -> nn.Module:
-    """Every child up to the global average pooling, in order."""
-    sequence = nn.Sequential()
-    for name, child in network.named_children():
-        if name == "avgpool":
-            break
-        sequence.add_module(name, child)
-    return sequence
+ARGUMENTS = {
+    "googlenet": ONE_CLASSIFIER,
+    "inception": ONE_CLASSIFIER,
+    # Blocks that start as the identity (Goyal et al. 2017): ResNet-50 from scratch, on phantoms,
+    # had a macro AUROC of .650 instead of .586 after six epochs. Pretrained weights overwrite it.
+    "resnet": {"zero_init_residual": True},
+}
+"""What the constructors of a family need beside the name, by torchvision's module."""
 
 
 class HalfRange(nn.Module):
-    """GoogLeNet's own normalisation, (x − ½) / ½, from ImageNet-normalised images."""
+    """The normalisation (x − ½) / ½ that some weights expect, from ImageNet-normalised images."""
 
     def forward(self, images: Tensor) -> Tensor:
         """Keep the shape (B, 3, s, s)."""
@@ -60,52 +57,99 @@ class HalfRange(nn.Module):
         return (images * std + mean - 0.5) / 0.5
 
 
-def _googlenet(network: nn.Module) -> nn.Module:
-    return nn.Sequential(HalfRange(), _before_pooling(network))
+def check_backbone(name: str, key: str = "train.backbones") -> None:
+    """Refuse what is no classification network of torchvision's.
 
-
-BACKBONES: Mapping[str, Backbone] = {
-    "alexnet": Backbone(256, _features, "AlexNet_Weights", {}),
-    "googlenet": Backbone(
-        1024,
-        _googlenet,
-        "GoogLeNet_Weights",
-        {"aux_logits": False, "init_weights": False, "transform_input": False},
-    ),
-    "vgg16": Backbone(512, _features, "VGG16_Weights", {}),
-    "resnet50": Backbone(
-        # Blocks that start as the identity (Goyal et al. 2017): from scratch, on phantoms, macro
-        # AUROC .650 instead of .586 after six epochs. Pretrained weights overwrite it.
-        2048,
-        _before_pooling,
-        "ResNet50_Weights",
-        {"zero_init_residual": True},
-    ),
-    "densenet121": Backbone(1024, _densenet, "DenseNet121_Weights", {}),
-}
-
-
-def check_backbone(name: str, key: str = "train.backbones") -> Backbone:
-    """Return the description of a backbone; `key` is where the name was read, for the error.
+    Args:
+        name: of the backbone.
+        key: where the name was read, for the error.
 
     Raises:
-        ValueError: the name is not one of BACKBONES.
+        ValueError: the name is unknown; names the nearest known ones.
     """
-    if name not in BACKBONES:
-        raise ValueError(f"{key}: unknown backbone {name!r}; known: {', '.join(BACKBONES)}")
-    return BACKBONES[name]
+    known = list_models(module=torchvision.models)
+    if name not in known:
+        near = get_close_matches(name, known, cutoff=0.5) or STUDIED
+        raise ValueError(
+            f"{key}: unknown backbone {name!r}; near it: {', '.join(near)}; allowed: the names in "
+            f"torchvision.models.list_models(module=torchvision.models)"
+        )
 
 
 def build_classifier(name: str) -> tuple[nn.Module, nn.Module]:
-    """Return torchvision's whole network, freshly initialised, and its convolutional part.
+    """Return torchvision's whole network, freshly initialised, and the part that makes the maps.
 
     Both share their weights: what is loaded into the first is in the second.
     """
-    backbone = check_backbone(name)
-    network = torchvision.models.get_model(name, weights=None, **backbone.arguments)
-    return network, backbone.features(network)
+    check_backbone(name)
+    family = get_model_builder(name).__module__.rpartition(".")[2]
+    arguments = ARGUMENTS.get(family, {})
+    network = get_model(name, weights=None, **arguments)
+    features = _features(network)
+    # GoogLeNet and Inception v3 rescale what they get, EfficientNet-V2-L expects it so.
+    published = next(iter(get_model_weights(name))).transforms.keywords
+    if "transform_input" in arguments or published.get("mean") == (0.5, 0.5, 0.5):
+        features = nn.Sequential(HalfRange(), features)
+    return network, features
 
 
-def build_features(name: str) -> tuple[nn.Module, int]:
-    """Return the convolutional part of a backbone, freshly initialised, and its channels."""
-    return build_classifier(name)[1], check_backbone(name).channels
+def _features(network: nn.Module) -> nn.Module:
+    """Every child up to the global pooling or the classifier, in order; one alone as it is."""
+    if isinstance(network, VisionTransformer):
+        return TokenMaps(network)
+    sequence = nn.Sequential()
+    for name, child in network.named_children():
+        if name in AFTER_THE_MAPS:
+            break
+        sequence.add_module(name, child)
+    features = sequence[0] if len(sequence) == 1 else sequence
+    assert isinstance(features, nn.Sequential)
+    # DenseNet ends in a normalisation; its ReLU is applied in the forward of the whole.
+    ends_raw = isinstance(features[-1], nn.BatchNorm2d)
+    return nn.Sequential(features, nn.ReLU()) if ends_raw else features
+
+
+def build_features(name: str, output_stride: int = 32) -> tuple[nn.Module, int]:
+    """Return the part of a backbone that makes the maps, freshly initialised, and its channels.
+
+    Args:
+        name: of the backbone.
+        output_stride: 32 for the network as it is; 16 for maps twice as fine where they would be
+            coarser than a pixel per 16 of the image.
+
+    Raises:
+        ValueError: the backbone is unknown, gives no maps for images of any size, or cannot be
+            made finer.
+    """
+    features = build_classifier(name)[1]
+    try:
+        channels, _, _ = map_shape(features, SIZE)
+    except RuntimeError:
+        raise ValueError(
+            f"train.backbones: {name} is made for images of one size and gives no maps for others, "
+            f"so the head does not fit it; choose another, such as {', '.join(STUDIED)}"
+        ) from None
+    try:
+        if output_stride == 16:
+            refine(features)
+    except RuntimeError:
+        raise ValueError(
+            f"model.output_stride: {name} allows 32 only; 16 goes with {', '.join(STUDIED)}, and "
+            f"with torchvision's other convolutional networks save ConvNeXt and Inception v3"
+        ) from None
+    return features, channels
+
+
+def check_takes(features: nn.Module, name: str, size: int) -> None:
+    """Refuse images, of `size` pixels per side, of which nothing would be left in the maps.
+
+    Raises:
+        ValueError: naming the size and the backbone.
+    """
+    try:
+        map_shape(features, size)
+    except RuntimeError:
+        raise ValueError(
+            f"train.input_size: {size} px is too small for {name}; raise it, for all or in "
+            f"train.overrides.{name}"
+        ) from None

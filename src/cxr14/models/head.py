@@ -1,7 +1,5 @@
 """Transition, global pooling and prediction: the head of Wang et al. 2017, section 4.1."""
 
-import math
-
 import torch
 from torch import Tensor, nn
 
@@ -13,7 +11,8 @@ def pool(maps: Tensor, pooling: str, lse_r: float) -> Tensor:
 
     ``lse`` is Wang's log-sum-exp pooling (their equation 1),
     ``1/r · log(mean(exp(r·x)))``: the mean for r → 0, the maximum for r → ∞. The maximum is
-    taken out of the exponent, so large r·x do not overflow.
+    taken out of the exponent, so large r·x do not overflow; and ones are taken out of exp and
+    log, so small r·x are not rounded away.
 
     Raises:
         ValueError: an unknown pooling.
@@ -26,8 +25,9 @@ def pool(maps: Tensor, pooling: str, lse_r: float) -> Tensor:
     if pooling == "max":
         return flat.amax(2)
     if pooling == "lse":
-        count = math.log(flat.shape[2])
-        return (torch.logsumexp(lse_r * flat, dim=2) - count) / lse_r
+        top = flat.detach().amax(2, keepdim=True)  # it cancels out, and so does its gradient
+        excess = torch.expm1(lse_r * (flat - top)).mean(2)
+        return top.squeeze(2) + torch.log1p(excess) / lse_r
     raise ValueError(f"unknown pooling {pooling!r}; allowed: {', '.join(POOLINGS)}")
 
 

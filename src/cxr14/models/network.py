@@ -19,11 +19,12 @@ class Network(nn.Module):
         transition_channels: int,
         pooling: str,
         lse_r: float = 10.0,
+        output_stride: int = 32,
         classes: Sequence[str] = CLASSES,
     ) -> None:
         super().__init__()
-        self.classes = tuple(classes)
-        self.features, channels = build_features(backbone)
+        self.backbone, self.classes = backbone, tuple(classes)
+        self.features, channels = build_features(backbone, output_stride)
         self.head = Head(channels, transition_channels, pooling, lse_r, len(classes))
 
     @property
@@ -56,18 +57,23 @@ def build_network(
     pooling: str,
     lse_r: float,
     seed: int,
+    output_stride: int = 32,
     classes: Sequence[str] = CLASSES,
 ) -> Network:
     """Build a freshly initialised network; the global random state is left as it was.
 
     Args:
-        backbone: a name in cxr14.models.backbones.BACKBONES.
+        backbone: a name that cxr14.models.backbones.check_backbone knows.
         transition_channels: uniform number of channels after the transition.
         pooling: avg, max or lse.
         lse_r: sharpness of lse pooling.
         seed: of the initial weights.
+        output_stride: 32, or 16 for maps twice as fine from the same weights.
         classes: C names of the outputs, in their order.
+
+    Raises:
+        ValueError: the backbone is unknown or cannot carry the head, or not at this stride.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Network(backbone, transition_channels, pooling, lse_r, classes)
+        return Network(backbone, transition_channels, pooling, lse_r, output_stride, classes)

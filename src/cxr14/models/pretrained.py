@@ -1,10 +1,11 @@
 """Starting weights: torchvision's ImageNet weights, or a file of our own. Never silently random."""
 
-import hashlib
 import re
 import shutil
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
+from pickle import UnpicklingError
 from urllib.error import URLError
 
 import torch
@@ -12,13 +13,19 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.hub import download_url_to_file, get_dir
-from torchvision.models import get_weight
+from torchvision.models import get_model_weights
 
 from cxr14.files import replacing, sha256
 from cxr14.models.backbones import build_classifier, check_backbone
+from cxr14.models.fitting import load_fitting
 from cxr14.models.network import Network
 
 Fetch = Callable[[str, str, str], None]
+
+IMAGENET = "IMAGENET1K_V1"
+
+AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
+"""Classifiers halfway, of GoogLeNet and Inception v3, that only their own training used."""
 
 # DenseNet's files were written by a torch whose modules were named norm.1 instead of norm1.
 OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.((?:[12])\..*)$")
@@ -33,7 +40,7 @@ def fetch_imagenet(backbone: str, path: Path, fetch: Fetch | None = None) -> str
     Raises:
         ValueError: they cannot be fetched, or the file is not the one that was published.
     """
-    url: str = get_weight(f"{check_backbone(backbone).weights}.IMAGENET1K_V1").url
+    url = _published(backbone)
     name = url.rsplit("/", 1)[-1]
     local = Path(get_dir()) / "checkpoints" / name
     hint = f"put the file at {local}, or set model.weights: none"
@@ -47,9 +54,22 @@ def fetch_imagenet(backbone: str, path: Path, fetch: Fetch | None = None) -> str
             except (URLError, OSError, RuntimeError) as error:
                 reason = f"{url} ({error})"
                 raise ValueError(f"{name} cannot be fetched from {reason}; {hint}") from None
-        found = hashlib.sha256(temporary.read_bytes()).hexdigest()
+        found = sha256(temporary)
         if not found.startswith(prefix):
             raise ValueError(f"{name}: SHA-256 {found[:12]}… does not start with {prefix}; {hint}")
+    return url
+
+
+def _published(backbone: str) -> str:
+    check_backbone(backbone)
+    kinds = get_model_weights(backbone).__members__
+    if IMAGENET not in kinds:
+        raise ValueError(
+            f"model.weights: torchvision has no {IMAGENET} weights for {backbone} (only "
+            f"{', '.join(kind for kind in kinds if kind != 'DEFAULT')}, trained on other data); "
+            f"set model.weights: none, or take another backbone"
+        )
+    url: str = kinds[IMAGENET].url
     return url
 
 
@@ -61,16 +81,18 @@ def load_imagenet(network: Network, backbone: str, path: Path) -> None:
     """Load torchvision's file into the convolutional part; the head stays as it is.
 
     Raises:
-        ValueError: the file does not fit the backbone.
+        ValueError: the file does not fit the backbone, or holds code.
     """
-    state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    renamed = {OLD_DENSENET.sub(r"\1\2", name): tensor for name, tensor in state.items()}
-    classifier, features = build_classifier(backbone)
-    known = {name: value for name, value in renamed.items() if not name.startswith("aux")}
     try:
-        classifier.load_state_dict(known)
-    except RuntimeError as error:
-        raise ValueError(f"{path} does not fit {backbone}: {error}") from None
+        state: OrderedDict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError:
+        raise ValueError(f"{path} holds more than tensors, and is not opened") from None
+    for name in list(state):  # in place: the versions that torchvision looks for hang on it
+        tensor = state.pop(name)
+        if not name.startswith(AUXILIARY):
+            state[OLD_DENSENET.sub(r"\1\2", name)] = tensor
+    classifier, features = build_classifier(backbone)
+    load_fitting(classifier, state, path, backbone)
     network.features.load_state_dict(features.state_dict())
 
 
@@ -78,15 +100,13 @@ def load_own(network: Network, path: Path) -> None:
     """Load a safetensors file that cxr14 wrote for the same backbone and head.
 
     Raises:
-        ValueError: the file does not fit.
+        ValueError: the file is broken or does not fit.
     """
     try:
-        network.load_state_dict(load_file(path))
-    except (RuntimeError, SafetensorError) as error:
-        lines = str(error).splitlines()
-        raise ValueError(
-            f"model.weights: {path} does not fit: {lines[min(1, len(lines) - 1)]}"
-        ) from None
+        tensors = load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"model.weights: {path} is no safetensors file ({error})") from None
+    load_fitting(network, tensors, path, network.backbone)
 
 
 def copy_own(source: Path, path: Path) -> str:

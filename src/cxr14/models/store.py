@@ -7,13 +7,12 @@ import torch
 from safetensors.torch import load_file, save
 from torch import nn
 
-from cxr14.files import read_json, sha256, write_bytes, write_json
-from cxr14.findings import CLASSES
-from cxr14.models.inputs import MEAN, STD
+from cxr14.files import sha256, write_bytes, write_json
+from cxr14.models.description import FORMAT, normalisation, read_description
+from cxr14.models.fitting import load_fitting
 from cxr14.models.network import Network
 
 WEIGHTS, DESCRIPTION = "weights.safetensors", "model.json"
-FORMAT = 1
 
 
 def save_model(folder: str | Path, network: Network, description: dict[str, Any]) -> None:
@@ -33,7 +32,7 @@ def save_model(folder: str | Path, network: Network, description: dict[str, Any]
     facts = {
         "format": FORMAT,
         "classes": list(network.classes),
-        "normalisation": {"mean": list(MEAN), "std": list(STD)},
+        "normalisation": normalisation(),
         "weights_sha256": sha256(folder / WEIGHTS),
     }
     write_json(folder / DESCRIPTION, dict(sorted((description | facts).items())))
@@ -48,33 +47,19 @@ def load_model(folder: str | Path) -> tuple[Network, dict[str, Any]]:
 
     Raises:
         FileNotFoundError: there is no model; `dvc repro train` makes it.
-        ValueError: the format or the class names are not ours, or the weights do not fit.
+        ValueError: model.json lacks something, or the weights are others, or do not fit.
     """
     folder = Path(folder)
-    if not (folder / DESCRIPTION).exists():
-        raise FileNotFoundError(
-            f"no model in {folder}; make it with `dvc repro train@{folder.name}`"
-        )
-    description: dict[str, Any] = read_json(folder / DESCRIPTION)
-    classes = description.get("classes") or []
-    ours = [name for name in CLASSES if name in classes]
-    if description.get("format") != FORMAT or not classes or classes != ours:
-        raise ValueError(
-            f"{folder / DESCRIPTION}: not of format {FORMAT} with classes among our "
-            f"{len(CLASSES)}, in their order"
-        )
-    if sha256(folder / WEIGHTS) != description.get("weights_sha256"):
+    for path in (folder / DESCRIPTION, folder / WEIGHTS):
+        if not path.exists():
+            raise FileNotFoundError(f"{path} is missing; make it: `dvc repro train@{folder.name}`")
+    description = read_description(folder / DESCRIPTION)
+    if sha256(folder / WEIGHTS) != description["weights_sha256"]:
         raise ValueError(f"{folder / WEIGHTS} is not the file that {DESCRIPTION} describes")
+    backbone: str = description["backbone"]
     with torch.random.fork_rng(devices=[]):  # the initial weights, to be replaced
-        network = Network(description["backbone"], **description["head"], classes=classes)
-    weights = load_file(folder / WEIGHTS)
-    try:
-        network.load_state_dict(weights)
-    except RuntimeError as error:
-        first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
-        raise ValueError(
-            f"{folder / WEIGHTS} does not fit {description['backbone']}: {first}"
-        ) from None
+        network = Network(backbone, **description["head"], classes=description["classes"])
+    load_fitting(network, load_file(folder / WEIGHTS), folder / WEIGHTS, backbone)
     return network.eval(), description
 
 

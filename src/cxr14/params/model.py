@@ -14,6 +14,7 @@ class ModelParams(Block):
     transition_channels: int = Field(gt=0)
     pooling: Literal["avg", "max", "lse"]
     lse_r: float = Field(gt=0)
+    output_stride: Literal[32, 16]
 
 
 def read() -> ModelParams:

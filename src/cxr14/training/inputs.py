@@ -15,6 +15,7 @@ from cxr14.data.cache import ARRAY, INDEX, open_cache, rows_of
 from cxr14.data.labels import label_matrix
 from cxr14.files import read_json, sha256
 from cxr14.findings import CLASSES, without_no_finding
+from cxr14.models.backbones import check_takes
 from cxr14.models.inputs import prepare
 from cxr14.models.network import Network, build_network
 from cxr14.models.pretrained import load_imagenet, load_own
@@ -143,7 +144,7 @@ def starting_network(
 
     Args:
         backbone: name of the backbone.
-        head: transition_channels, pooling, lse_r.
+        head: transition_channels, pooling, lse_r, output_stride.
         seed: of the random weights.
         images: uint8 (B, S, S), of the train part; they balance the random weights of a network
             without normalisation layers (see cxr14.models.start).
@@ -151,6 +152,7 @@ def starting_network(
         classes: what it predicts.
     """
     network = build_network(backbone, **head, seed=seed, classes=classes)
+    check_takes(network.features, backbone, size)
     folder = PRETRAINED / backbone
     weights = read_json(folder / "source.json")["weights"]
     if weights == "imagenet":

@@ -47,7 +47,7 @@ def run_job(
     Args:
         backbone: name of the backbone.
         folder: where the model goes.
-        head: the block `model`: weights, transition_channels, pooling, lse_r.
+        head: the block `model`: weights, and what _shape keeps of it.
         loss: the block `loss`: name, weighting.
         recipe: the block `train` for this backbone, without backbones and overrides.
         start: opens the tracker: (identity, backbone, params, source=, phantom=).
@@ -96,7 +96,7 @@ def run_job(
 
 
 def _shape(head: dict[str, Any]) -> dict[str, Any]:
-    return {name: head[name] for name in ("transition_channels", "pooling", "lse_r")}
+    return {name: value for name, value in head.items() if name != "weights"}
 
 
 def _source() -> dict[str, Any]:

@@ -1,0 +1,77 @@
+"""What model.json must hold for the network to be rebuilt; it may hold more."""
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from cxr14.findings import CLASSES
+from cxr14.models.inputs import MEAN, STD
+
+FORMAT = 1
+
+
+class HeadDescription(BaseModel):
+    """The arguments of cxr14.models.network.Network beside the backbone."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+    transition_channels: int = Field(gt=0)
+    pooling: Literal["avg", "max", "lse"]
+    lse_r: float = Field(gt=0)
+    output_stride: Literal[32, 16]
+
+
+class ModelDescription(BaseModel):
+    """The keys of model.json that are read when a model is loaded."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    format: Literal[1]
+    backbone: str
+    input_size: int = Field(gt=0)
+    head: HeadDescription
+    classes: list[str]
+    normalisation: dict[str, list[float]]
+    weights_sha256: str = Field(pattern="^[0-9a-f]{64}$")
+
+    @field_validator("classes")
+    @classmethod
+    def _ours(cls, names: list[str]) -> list[str]:
+        if not names or names != [name for name in CLASSES if name in names]:
+            raise ValueError(f"should be some of our {len(CLASSES)} classes, in their order")
+        return names
+
+    @field_validator("normalisation")
+    @classmethod
+    def _imagenet(cls, statistics: dict[str, list[float]]) -> dict[str, list[float]]:
+        if statistics != normalisation():
+            raise ValueError(f"should be {normalisation()}")
+        return statistics
+
+
+def normalisation() -> dict[str, list[float]]:
+    """Return the statistics by which every image is normalised."""
+    return {"mean": list(MEAN), "std": list(STD)}
+
+
+def read_description(path: Path) -> dict[str, Any]:
+    """Read model.json.
+
+    Returns:
+        All of its content, the keys of ModelDescription checked.
+
+    Raises:
+        ValueError: it is no JSON, or lacks a key, or a value is unsuitable; names file and key.
+    """
+    text = path.read_text()
+    try:
+        ModelDescription.model_validate_json(text)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = ".".join(map(str, problem["loc"])) or "the file"
+        reason = problem["msg"].removeprefix("Value error, ").lower()
+        raise ValueError(f"{path}: {key}: {reason}") from None
+    content: dict[str, Any] = json.loads(text)
+    return content
