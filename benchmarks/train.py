@@ -20,7 +20,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from cxr14.models.backbones import BACKBONES
+from cxr14.models.backbones import STUDIED
 from cxr14.models.inputs import normalise
 from cxr14.models.network import build_network
 from cxr14.training.augment import DRAWS, Augment, augment
@@ -144,7 +144,7 @@ def main(
     blocks: int = 7,
     block_seconds: float = 3.0,
     compiled: bool = False,
-    backbones: str = ",".join(BACKBONES),
+    backbones: str = ",".join(STUDIED),
 ) -> None:
     """Measure and print."""
     table = Table(title=f"{size} px, batch {batch_size}, {blocks} blocks in turn, images/s")

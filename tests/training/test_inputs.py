@@ -189,6 +189,7 @@ def test_the_hash_of_every_input_changes_with_it():
 def test_data_is_the_two_parts_that_training_sees():
     assert set(Data.__dataclass_fields__) == {
         "images",
+        "train_images",
         "train_rows",
         "train_labels",
         "val_rows",

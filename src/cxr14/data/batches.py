@@ -13,7 +13,6 @@ from itertools import cycle, islice
 
 import numpy as np
 import numpy.typing as npt
-import psutil
 import torch
 from torch import Tensor
 
@@ -188,4 +187,6 @@ def free_bytes(device: str) -> int:
     """Return the free memory of the GPU, or what the CPU could give without swapping."""
     if device == "cuda":
         return int(torch.cuda.mem_get_info()[0])
+    import psutil  # a GPU needs none of it
+
     return int(psutil.virtual_memory().available)

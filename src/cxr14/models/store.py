@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save
-from torch import nn
 
 from cxr14.files import sha256, write_bytes, write_json
 from cxr14.models.description import FORMAT, normalisation, read_description
@@ -61,8 +60,3 @@ def load_model(folder: str | Path) -> tuple[Network, dict[str, Any]]:
         network = Network(backbone, **description["head"], classes=description["classes"])
     load_fitting(network, load_file(folder / WEIGHTS), folder / WEIGHTS, backbone)
     return network.eval(), description
-
-
-def state_copy(network: nn.Module) -> dict[str, torch.Tensor]:
-    """Return a copy of the weights that later training steps do not change."""
-    return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,6 @@ from torch import Tensor, nn
 from cxr14.models.inputs import normalise
 from cxr14.training.augment import augment
 from cxr14.training.chance import derived_seed, draw_epoch
-from cxr14.training.checkpoint import Checkpoint
 from cxr14.training.device import Compute
 from cxr14.training.interruption import InterruptedTrainingError, StopRequest
 from cxr14.training.losses import Loss
@@ -20,6 +20,9 @@ from cxr14.training.recipe import Recipe
 from cxr14.training.session import Progress, Row, Session
 from cxr14.training.validation import validate
 from cxr14.training.watch import LossWatch
+
+if TYPE_CHECKING:
+    from cxr14.training.checkpoint import Checkpoint
 
 VALIDATION_BATCHES = 4
 """Images per forward pass, as a multiple of the batch size: no gradients are kept."""
@@ -48,7 +51,7 @@ class Loop:
     recipe: Recipe
     compute: Compute
     processes: Processes
-    checkpoint: Checkpoint | None
+    checkpoint: "Checkpoint | None"
     stop: StopRequest
     on_epoch: Callable[[Row], None]
     on_step: Callable[[], None]

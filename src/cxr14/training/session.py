@@ -5,11 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from cxr14.models.network import Network
-from cxr14.models.store import state_copy
 from cxr14.training.average import Average
 from cxr14.training.device import Compute
 from cxr14.training.optimizer import make_optimizer, make_scheduler
@@ -46,6 +45,11 @@ class Progress:
     def mean_loss(self) -> float:
         """Return the mean loss of the present epoch; exact, so interruptions do not change it."""
         return math.fsum(self.losses) / len(self.losses)
+
+
+def copied(network: nn.Module) -> State:
+    """Return a copy of the weights that later steps do not change."""
+    return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
 
 
 class Session:
@@ -96,7 +100,7 @@ class Session:
         if row["validation_macro_auroc"] > progress.best_score:
             progress.best_epoch = progress.epoch
             progress.best_score = row["validation_macro_auroc"]
-            progress.best_state = state_copy(self.validated)
+            progress.best_state = copied(self.validated)
         if isinstance(self.scheduler, ReduceLROnPlateau):
             self.scheduler.step(row["validation_loss"])
 
