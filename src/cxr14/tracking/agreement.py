@@ -7,7 +7,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from cxr14.data.cache import open_cache, rows_of
-from cxr14.findings import CLASSES
 from cxr14.tracking.artifacts import Trained
 
 IMAGES = 8
@@ -18,7 +17,7 @@ class Predictor(Protocol):
     """Anything that scores images, such as a loaded pyfunc."""
 
     def predict(self, data: npt.NDArray[np.uint8]) -> pd.DataFrame:
-        """Score uint8 (B, S, S); columns as in CLASSES."""
+        """Score uint8 (B, S, S); columns as in model.json."""
 
 
 def check_agreement(model: Predictor, trained: Trained) -> None:
@@ -34,8 +33,9 @@ def check_agreement(model: Predictor, trained: Trained) -> None:
     chosen = np.unique(np.linspace(0, len(expected) - 1, IMAGES).round().astype(int))
     few = expected.iloc[chosen]
     scored = model.predict(np.asarray(images[rows_of(index, few.image)]))
-    columns = [f"probability {name}" for name in CLASSES]
-    difference = np.abs(scored[list(CLASSES)].to_numpy() - few[columns].to_numpy())
+    classes = trained.model["classes"]
+    columns = [f"probability {name}" for name in classes]
+    difference = np.abs(scored[classes].to_numpy() - few[columns].to_numpy())
     if not difference.max() <= TOLERANCE:  # NaN is no agreement either
         row, column = np.unravel_index(
             np.argmax(np.nan_to_num(difference, nan=2)), difference.shape
@@ -43,6 +43,6 @@ def check_agreement(model: Predictor, trained: Trained) -> None:
         raise ValueError(
             f"{trained.backbone} as loaded back from the registry differs from "
             f"{trained.predictions} by {difference[row, column]:.2g} (allowed {TOLERANCE}) in "
-            f"{CLASSES[column]} of {few.image.iloc[row]}; champion stays as it was. Recompute with "
+            f"{classes[column]} of {few.image.iloc[row]}; champion stays as it was. Recompute with "
             f"`dvc repro evaluate@{trained.backbone}`"
         )

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from cxr14.tracking.artifacts import Trained
+from cxr14.tracking.experiments import NAME, find_origin, nest
 from cxr14.tracking.runs import create_run, describe, dvc_tags, find_runs, log_metrics
 
 if TYPE_CHECKING:
@@ -43,6 +44,9 @@ def _only_run(client: "MlflowClient", experiment: str, trained: Trained) -> str 
 def _rebuild(client: "MlflowClient", experiment: str, trained: Trained) -> str:
     model = trained.model
     tags = describe(trained.backbone, model["source"], model["phantom"]) | dvc_tags()
+    if NAME not in tags:
+        tags |= find_origin(trained.backbone)
+    tags |= nest(client, experiment, tags)
     tags |= {"DVC_STAGE": f"train@{trained.backbone}", REBUILT: "true"}
     return create_run(client, experiment, trained.identity, trained.backbone, model["params"], tags)
 

@@ -1,18 +1,14 @@
 """The registered model ``cxr14``: a version per trained backbone, and the alias ``champion``."""
 
 import hashlib
-import importlib.metadata
 import json
-import warnings
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import cxr14
 from cxr14.files import sha256
-from cxr14.findings import CLASSES
 from cxr14.tracking.agreement import check_agreement
 from cxr14.tracking.artifacts import Trained
+from cxr14.tracking.packaging import log_model
 from cxr14.tracking.reconcile import reconcile_run
 from cxr14.tracking.runs import GIT_COMMIT, IDENTITY
 from cxr14.tracking.store import connect, lock
@@ -25,9 +21,7 @@ if TYPE_CHECKING:
 MODEL = "cxr14"
 CHAMPION = "champion"
 DATA = "data_sha256"
-REQUIRED = ("mlflow", "numpy", "pandas", "safetensors", "torch", "torchvision")
-"""What the registered model imports; given to MLflow, which otherwise tries to find out."""
-ABOUT = "Fifteen probabilities (fourteen findings and No Finding) for grey uint8 radiographs."
+ABOUT = "A probability for each finding, and for No Finding, of grey chest radiographs."
 
 
 @dataclass(frozen=True)
@@ -114,48 +108,12 @@ def _add_version(
         "experiment": run.get("DVC_EXP_NAME", "workspace"),
     }
     trained.check_weights()
-    model_id = _log_model(client, experiment, trained, run_id, tags)
+    model_id = log_model(client, experiment, trained, run_id, tags)
     about = f"{trained.backbone}. {PHANTOM_NOTE if trained.model['phantom'] else ''}".strip()
     version = client.create_model_version(
         MODEL, f"models:/{model_id}", run_id, tags=tags, description=about, model_id=model_id
     )
     return str(version.version)
-
-
-def _log_model(
-    client: "MlflowClient", experiment: str, trained: Trained, run_id: str, tags: dict[str, str]
-) -> str:
-    """Copy code, weights and decision into the store as an output of the run; return its id."""
-    import mlflow
-    from mlflow.entities import LoggedModelOutput
-
-    model = mlflow.initialize_logged_model(
-        trained.backbone, source_run_id=run_id, experiment_id=experiment, tags=tags
-    )
-    with warnings.catch_warnings():
-        # An example would make MLflow probe the model; the signature says it all.
-        warnings.filterwarnings("ignore", ".*An input example was not provided")
-        mlflow.pyfunc.log_model(
-            model_id=model.model_id,
-            name=trained.backbone,
-            python_model=str(Path(__file__).with_name("pyfunc_model.py")),
-            artifacts={"model": str(trained.folder), "decision": str(trained.decision)},
-            code_paths=[str(Path(cxr14.__file__).parent)],
-            pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in REQUIRED],
-            signature=_signature(),
-        )
-    client.log_outputs(run_id, models=[LoggedModelOutput(model.model_id, step=0)])
-    return str(model.model_id)
-
-
-def _signature() -> Any:
-    """Any number of square grey images of any size in; a float per class out."""
-    import numpy as np
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema, TensorSpec
-
-    images = TensorSpec(np.dtype(np.uint8), (-1, -1, -1))
-    return ModelSignature(Schema([images]), Schema([ColSpec("float", name) for name in CLASSES]))
 
 
 def _crown(client: "MlflowClient", current: list[tuple[Trained, str]]) -> str:
