@@ -1,11 +1,8 @@
 """The registered model ``cxr14``: a version per trained backbone, and the alias ``champion``."""
 
-import hashlib
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cxr14.files import sha256
 from cxr14.tracking.agreement import check_agreement
 from cxr14.tracking.artifacts import Trained
 from cxr14.tracking.packaging import log_model
@@ -60,11 +57,7 @@ def register(trained: list[Trained]) -> list[Registered]:
 
 def _version(client: "MlflowClient", experiment: str, trained: Trained, run_id: str) -> str:
     """Return the version that holds this model and decision, registering it if there is none."""
-    content = {
-        IDENTITY: trained.identity,
-        "weights_sha256": trained.model["weights_sha256"],
-        "decision_sha256": sha256(trained.decision),
-    }
+    content = {IDENTITY: trained.identity, **trained.hashes()}
     _create_registered_model(client)
     where = f"name = '{MODEL}' and tags.`{IDENTITY}` = '{trained.identity}'"
     for version in client.search_model_versions(where):
@@ -73,13 +66,6 @@ def _version(client: "MlflowClient", experiment: str, trained: Trained, run_id: 
                 return str(version.version)
             client.delete_model_version(MODEL, version.version)
     return _add_version(client, experiment, trained, run_id, content)
-
-
-def data_sha256(trained: Trained) -> str:
-    """Hash the images, records and split that a model was trained and validated on."""
-    inputs = trained.model["inputs"]
-    own = {name: digest for name, digest in inputs.items() if "pretrained" not in name}
-    return hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()
 
 
 def _create_registered_model(client: "MlflowClient") -> None:
@@ -103,7 +89,6 @@ def _add_version(
         "source": trained.model["source"],
         "phantom": str(trained.model["phantom"]).lower(),
         "validation_macro_auroc": str(trained.model["validation_macro_auroc"]),
-        DATA: data_sha256(trained),
         "git_commit": run.get(GIT_COMMIT, "unknown"),
         "experiment": run.get("DVC_EXP_NAME", "workspace"),
     }
@@ -129,7 +114,7 @@ def _crown(client: "MlflowClient", current: list[tuple[Trained, str]]) -> str:
     if alias is not None:
         holder = client.get_model_version(MODEL, str(alias))
         rival = float(holder.tags.get("validation_macro_auroc", -1))
-        if holder.tags.get(DATA) == data_sha256(trained) and rival > trained.score:
+        if holder.tags.get(DATA) == trained.hashes()[DATA] and rival > trained.score:
             return str(alias)
     if str(alias) != version:
         check_agreement(mlflow.pyfunc.load_model(f"models:/{MODEL}/{version}"), trained)
