@@ -35,8 +35,9 @@ def tracking_uri() -> str:
 
 
 def artifact_location(uri: str) -> str | None:
-    """Return the absolute artifact folder of a local store; None leaves the choice to a server."""
-    return (project_root() / "mlruns").as_uri() if uri.startswith("sqlite:") else None
+    """Return the absolute artifact folder beside a database; None leaves the choice to a server."""
+    served = uri.startswith(("http:", "https:"))
+    return None if served else (project_root() / "mlruns").as_uri()
 
 
 def lock() -> FileLock:
