@@ -22,6 +22,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def clean_environment() -> dict[str, str]:
+    """This process's variables without ours, DVC's and MLflow's, which sets some for children."""
+    ours = ("MLFLOW_", "DVC_", "PYTHONPATH")
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+
+
 @contextmanager
 def running(command: list[str], log: Path, **more: Any) -> Iterator["subprocess.Popen[bytes]"]:
     """A process that leads a group of its own; the group is killed at the end."""

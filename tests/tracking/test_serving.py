@@ -13,7 +13,7 @@ import pytest
 
 from cxr14.findings import CLASSES
 from tests.data.pictures import encode, noise
-from tests.tracking.servers import ask, free_port, patiently, running
+from tests.tracking.servers import ask, clean_environment, free_port, patiently, running
 
 PICTURE = base64.b64encode(encode(noise(1, 50, 60))).decode()
 SERVE = ["-m", "mlflow", "models", "serve", "-m", "models:/cxr14@champion"]
@@ -23,8 +23,7 @@ SERVE = ["-m", "mlflow", "models", "serve", "-m", "models:/cxr14@champion"]
 def address(registered_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Where the champion is served, from an empty folder and without our package at hand."""
     elsewhere = tmp_path_factory.mktemp("served")
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    environment |= {
+    environment = clean_environment() | {
         "MLFLOW_TRACKING_URI": f"sqlite:///{registered_once}/mlflow.db",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",

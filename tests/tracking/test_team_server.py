@@ -13,7 +13,7 @@ from cxr14.tracking.registry import register
 from cxr14.tracking.runs import find_runs
 from cxr14.tracking.store import ENVIRONMENT, connect
 from tests.tracking.postgres import find_postgres, postgres
-from tests.tracking.servers import ask, free_port, patiently, running
+from tests.tracking.servers import ask, clean_environment, free_port, patiently, running
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 EPOCHS = 60
@@ -35,20 +35,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if binaries is None:
         pytest.skip("no PostgreSQL on the PATH or in /usr/lib/postgresql (apt install postgresql)")
     folder, port = tmp_path_factory.mktemp("server"), free_port()
-    environment = os.environ | ENVIRONMENT | {"PYTHONWARNINGS": "ignore"}
+    environment = clean_environment() | ENVIRONMENT | {"PYTHONWARNINGS": "ignore"}
     with postgres(binaries) as database:
         command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", database]
         command += ["--artifacts-destination", str(folder / "artifacts")]
         command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
         log = folder / "log"
         with running(command, log, env=environment, cwd=folder) as process:
-            patiently(
-                process,
-                lambda: ask(
-                    f"http://127.0.0.1:{port}/api/2.0/mlflow/experiments/get-by-name?experiment_name=Default"
-                ),
-                log,
-            )
+            search = f"http://127.0.0.1:{port}/api/2.0/mlflow/experiments/search"
+            patiently(process, lambda: ask(search, {"max_results": 1}), log)
             yield f"http://127.0.0.1:{port}"
 
 
