@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from cxr14.files import write_csv, write_json, write_metrics, write_npy, write_parquet
-from cxr14.findings import CLASSES
+from cxr14.findings import CLASSES, FINDINGS
 
 SIDE = 40
 IMAGES = 12
@@ -62,7 +62,9 @@ def train_fake(root: Path, backbone: str, score: float | None, seed: int) -> Non
         {"phantom": 1, "boxed_images": 3, "n": {"Mass": 3}, "iobb": at},
     )
     write_csv(root / "plots/evaluate" / backbone / "roc.csv", history)
-    write_json(root / "evaluation" / backbone / "decision.json", {"format": 1, "thresholds": {}})
+    thresholds = dict.fromkeys(FINDINGS, 0.5) | {"Hernia": None}
+    decision = {"format": 1, "thresholds": thresholds}
+    write_json(root / "evaluation" / backbone / "decision.json", decision)
     network, _ = load_model(root / "models" / backbone)
     predict_fake(root, backbone, network)
 
@@ -113,12 +115,42 @@ def project(
     return enter(tmp_path, empty_store, monkeypatch)
 
 
-def enter(root: Path, store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    shutil.copyfile(store, root / "mlflow.db")
+@pytest.fixture(scope="session")
+def registered_once(
+    tmp_path_factory: pytest.TempPathFactory, trained_once: Path, empty_store: Path
+) -> Path:
+    """A project whose alexnet is registered, and champion; leave it as it is."""
+    from cxr14.tracking.artifacts import find_trained
+    from cxr14.tracking.registry import register
+
+    root = tmp_path_factory.mktemp("registered")
+    shutil.copytree(trained_once, root, dirs_exist_ok=True)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        enter(root, empty_store, monkeypatch)
+        register(find_trained(["alexnet"]))
+    return root
+
+
+@pytest.fixture
+def registered(registered_once: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The registered project as working directory."""
+    from cxr14.tracking.store import connect
+
+    enter(registered_once, None, monkeypatch)
+    connect()
+    return registered_once
+
+
+def enter(root: Path, store: Path | None, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make a project the working directory, with a copy of the store if one is given."""
+    if store is not None:
+        shutil.copyfile(store, root / "mlflow.db")
     for name in list(os.environ):
-        if name.startswith(("DVC_", "MLFLOW_TRACKING")):
+        if name.startswith(("DVC_", "MLFLOW_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("DVC_ROOT", str(root))
+    # Its thread would go on after the tests whose run is never ended; test_machine turns it on.
+    monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "false")
     monkeypatch.chdir(root)
     return root
 

@@ -6,16 +6,16 @@ from cxr14.files import read_json
 from cxr14.models.network import build_network
 from cxr14.models.store import save_model
 from cxr14.tracking.artifacts import find_trained
-from cxr14.tracking.registry import data_sha256, register
+from cxr14.tracking.registry import DATA, register
 
 
 def test_a_champion_of_other_classes_makes_way_for_scores_of_those_cannot_be_compared(
     project: Path,
 ) -> None:
     better, weaker = find_trained(["alexnet", "googlenet"])
-    assert data_sha256(better) == data_sha256(weaker)
+    assert better.hashes()[DATA] == weaker.hashes()[DATA]
     weaker.model["classes"] = ["Mass"]
-    assert data_sha256(better) != data_sha256(weaker)
+    assert better.hashes()[DATA] != weaker.hashes()[DATA]
 
 
 def test_among_models_of_different_classes_those_with_the_most_are_compared(project: Path) -> None:

@@ -1,16 +1,35 @@
+import base64
+import importlib.metadata
+import io
 import json
 import os
+import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+import yaml
+from PIL import Image
 
-from cxr14.findings import CLASSES
-from cxr14.tracking.artifacts import find_trained
-from cxr14.tracking.registry import register
+from cxr14.data.archives.folder import read_manifest
+from cxr14.data.cache import open_cache
+from cxr14.data.preprocessing.engines import run_local
+from cxr14.data.preprocessing.fill import fill_cache
+from cxr14.findings import CLASSES, FINDINGS
+from tests.data.pictures import encode, noise, write_loose
+from tests.imports import imported_modules, needed_files
 
+ROOT = Path(__file__).resolve().parents[2]
+PICTURES = {
+    "1.png": encode(noise(1, 70, 50)),
+    "2.png": encode(noise(2, 64, 64).convert("RGBA")),
+    "3.png": encode(noise(3, 33, 41)),
+}
 ELSEWHERE = """
 import json, sys
 import mlflow, numpy as np
@@ -22,15 +41,25 @@ print(json.dumps({"file": cxr14.__file__, "table": model.predict(images).to_dict
 
 
 @pytest.fixture
-def model(project: Path):
+def model(registered: Path, loaded: dict[str, Any]):
     import mlflow
 
-    register(find_trained(["alexnet"]))
-    return mlflow.pyfunc.load_model("models:/cxr14@champion")
+    if not loaded:
+        loaded["model"] = mlflow.pyfunc.load_model("models:/cxr14@champion")
+    return loaded["model"]
 
 
-def test_any_batch_and_any_size_give_fifteen_named_probabilities(model, project: Path) -> None:
-    images = np.load(project / "data/cache/images.npy")
+@pytest.fixture(scope="module")
+def loaded() -> dict[str, Any]:
+    return {}
+
+
+def text(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+def test_any_batch_and_any_size_give_fifteen_named_probabilities(model, registered: Path) -> None:
+    images = np.load(registered / "data/cache/images.npy")
     whole = model.predict(images)
     assert list(whole.columns) == list(CLASSES)
     assert whole.shape == (len(images), 15)
@@ -44,29 +73,95 @@ def test_any_batch_and_any_size_give_fifteen_named_probabilities(model, project:
     assert model.predict(np.zeros((1, 300, 300), np.uint8)).shape == (1, 15)
 
 
+def test_files_given_as_text_are_scored_as_the_cache_that_preprocess_makes_of_them(
+    model, tmp_path: Path
+) -> None:
+    write_loose(tmp_path / "images", PICTURES)
+    side = np.load("data/cache/images.npy", mmap_mode="r").shape[1]
+    engine = partial(run_local, workers=1)
+    manifest = read_manifest(tmp_path)
+    fill_cache(manifest, tmp_path, tmp_path / "cache", side, tmp_path / "scratch", engine)
+    images, index = open_cache(tmp_path / "cache")
+    given = pd.DataFrame({"image": [text(PICTURES[name]) for name in index.image]})
+    pd.testing.assert_frame_equal(model.predict(given), model.predict(np.asarray(images)))
+    wrapped = given.image.map(lambda one: "\n".join(re.findall(".{1,76}", one)))  # as base64(1)
+    pd.testing.assert_frame_equal(model.predict(wrapped.to_frame()), model.predict(given))
+
+
+def test_decisions_are_the_findings_at_or_above_the_thresholds_of_validation(
+    model, registered: Path
+) -> None:
+    images = np.load(registered / "data/cache/images.npy")
+    table = model.predict(images, params={"decide": True})
+    decided = [name for name in FINDINGS if name != "Hernia"]  # its threshold is null
+    expected = [[n for n in decided if row[n] >= 0.5] for row in table.to_dict("records")]
+    assert table.above_threshold.tolist() == expected
+    assert 0 < sum(map(len, expected)) < len(images) * len(decided)
+
+
 @pytest.mark.parametrize("shape", [(1, 31, 31), (1, 40, 50)])
 def test_images_it_cannot_take_are_named(model, shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match=f"images of {shape[1]}x{shape[2]} pixels"):
+    with pytest.raises(ValueError, match=f"^images of {shape[1]}x{shape[2]} pixels"):
         model.predict(np.zeros(shape, np.uint8))
 
 
-def test_other_types_and_shapes_are_refused_by_the_signature(model) -> None:
-    from mlflow import MlflowException
+@pytest.mark.parametrize(
+    ("array", "said"),
+    [
+        (np.zeros((1, 40, 40), np.float32), r"float32 \(1, 40, 40\); give base64 text"),
+        (np.zeros((1, 40, 40, 1), np.uint8), r"uint8 \(1, 40, 40, 1\); give base64 text"),
+        (np.array([7], object), "image 0: of type int; give base64 text"),
+        (np.array([None], object), "image 0: missing; give base64 text"),
+        (np.array([text(PICTURES["1.png"]), "äöü"]), "image 1: not base64"),
+        (np.array(["abc"]), r"image 0: not base64 \(.*padding"),
+        (np.array([text(b"no picture")]), r"image 0: not a readable image \(neither PNG nor"),
+        (np.array([text(PICTURES["1.png"][:300])]), "image 0: not a readable image"),
+        (np.array([""]), r"image 0: not a readable image \(the file is empty\)"),
+    ],
+)
+def test_other_input_is_refused_in_one_sentence(model, array: np.ndarray, said: str) -> None:
+    with pytest.raises(ValueError, match=said) as caught:
+        model.predict(array)
+    assert "\n" not in str(caught.value)
 
-    with pytest.raises(MlflowException, match="uint8"):
-        model.predict(np.zeros((1, 40, 40), np.float32))
-    with pytest.raises(MlflowException, match="shape"):
-        model.predict(np.zeros((1, 40, 40, 1), np.uint8))
+
+def test_the_stored_model_tells_signature_example_and_exact_requirements(model) -> None:
+    from mlflow.types import DataType
+
+    signature = model.metadata.signature
+    assert signature.inputs.input_names() == ["image"]
+    assert signature.outputs.input_names() == list(CLASSES)
+    assert set(signature.outputs.input_types()) == {DataType.float}
+    (folder,) = Path("mlruns").rglob("MLmodel")
+    example = json.loads((folder.parent / "serving_input_example.json").read_text())
+    (row,) = example["dataframe_split"]["data"]
+    Image.open(io.BytesIO(base64.b64decode(row[0]))).verify()
+    assert model.predict(model.input_example).shape == (1, 15)
+    required = (folder.parent / "requirements.txt").read_text().splitlines()
+    assert all(re.fullmatch(r"[a-z0-9-]+==[0-9][\w.+]*", line) for line in required)
+    conda = yaml.safe_load((folder.parent / "conda.yaml").read_text())
+    assert conda["dependencies"][-1]["pip"] == required
+
+
+def test_the_requirements_are_what_the_code_of_the_model_imports() -> None:
+    from cxr14.tracking.packaging import REQUIRED
+
+    files = needed_files(Path("src/cxr14/tracking/pyfunc_model.py"))
+    names = {module.split(".")[0] for file in files for module in imported_modules(ROOT / file)}
+    packages = importlib.metadata.packages_distributions()
+    foreign = names - {"cxr14", *sys.stdlib_module_names}
+    imported = {package.lower().replace("_", "-") for name in foreign for package in packages[name]}
+    assert imported - {"mlflow-skinny", "mlflow-tracing"} == set(REQUIRED)
 
 
 def test_the_model_brings_its_own_code_wherever_it_is_loaded(
-    model, project: Path, tmp_path_factory: pytest.TempPathFactory
+    model, registered: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     elsewhere = tmp_path_factory.mktemp("elsewhere")
-    (folder,) = (project / "mlruns").rglob("MLmodel")
-    arguments = [str(folder.parent), str(project / "data/cache/images.npy")]
+    (folder,) = (registered / "mlruns").rglob("MLmodel")
+    arguments = [str(folder.parent), str(registered / "data/cache/images.npy")]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    loaded = subprocess.run(
+    answered = subprocess.run(
         [sys.executable, "-c", ELSEWHERE, *arguments],
         cwd=elsewhere,
         env=environment,
@@ -74,8 +169,8 @@ def test_the_model_brings_its_own_code_wherever_it_is_loaded(
         text=True,
         check=False,
     )
-    assert loaded.returncode == 0, loaded.stderr
-    answer = json.loads(loaded.stdout)
+    assert answered.returncode == 0, answered.stderr
+    answer = json.loads(answered.stdout)
     assert Path(answer["file"]).is_relative_to(folder.parent)
     expected = model.predict(np.load(arguments[1]))
     for name in CLASSES:

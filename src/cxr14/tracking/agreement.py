@@ -17,7 +17,7 @@ class Predictor(Protocol):
     """Anything that scores images, such as a loaded pyfunc."""
 
     def predict(self, data: npt.NDArray[np.uint8]) -> pd.DataFrame:
-        """Score uint8 (B, S, S); a column per class."""
+        """Score uint8 (B, S, S); columns as in model.json."""
 
 
 def check_agreement(model: Predictor, trained: Trained) -> None:

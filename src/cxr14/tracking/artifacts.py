@@ -1,5 +1,7 @@
 """What the pipeline left of each trained backbone, read from its files."""
 
+import hashlib
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +62,19 @@ class Trained:
     def evaluated(self) -> bool:
         """Whether evaluate has run: only then is the model complete enough for the registry."""
         return self.decision.exists() and self.predictions.exists()
+
+    def hashes(self) -> dict[str, str]:
+        """Return the SHA-256 of weights and data, and of the decision if there is one.
+
+        The data are the images, records, split and classes that the model was trained and
+        validated on.
+        """
+        inputs = self.model["inputs"].items()
+        data = {name: digest for name, digest in inputs if "pretrained" not in name}
+        text = json.dumps(data | {"classes": self.model["classes"]}, sort_keys=True)
+        known = {"weights_sha256": self.model["weights_sha256"]}
+        known["data_sha256"] = hashlib.sha256(text.encode()).hexdigest()
+        return known | ({"decision_sha256": sha256(self.decision)} if self.evaluated else {})
 
     def history(self) -> list[dict[str, float]]:
         """Return one row per epoch (epoch, loss, learning_rate, validation_macro_auroc)."""

@@ -1,4 +1,4 @@
-"""The registered model: uint8 radiographs in, a named probability per class out.
+"""The registered model: radiographs in, named probabilities out.
 
 MLflow runs this file when it loads the model (models from code). The package travels with
 the model, the weights are plain safetensors, and nothing is pickled.
@@ -13,10 +13,11 @@ import pandas as pd
 import torch
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
+from cxr14.files import read_json
 from cxr14.models.inputs import prepare
 from cxr14.models.store import load_model
+from cxr14.tracking.serving_input import images_of
 
-SMALLEST = 32  # pixels per side
 BATCH = 64  # images per forward pass; bounds the memory, never changes the result
 
 
@@ -26,8 +27,11 @@ class Radiographs(PythonModel):
     def load_context(self, context: PythonModelContext) -> None:
         """Rebuild the network from the artifacts of the model."""
         self.network, self.description = load_model(context.artifacts["model"])
+        self.thresholds = read_json(context.artifacts["decision"])["thresholds"]
+        self.cached_size = int(context.model_config["cached_size"])
 
-    # MLflow reads the hints: for a bare np.ndarray it leaves the schema to the signature.
+    # MLflow reads the hint: only for a bare np.ndarray it leaves all to the signature, which
+    # names the array, so that what comes is {"image": array}.
     def predict(
         self,
         context: PythonModelContext,
@@ -38,25 +42,26 @@ class Radiographs(PythonModel):
 
         Args:
             context: as in load_context.
-            model_input: uint8 (B, S, S), any B, any S of at least 32; grey, as in data/cache.
-            params: none is known; MLflow passes it.
+            model_input: ``{"image": array}``, see :func:`cxr14.tracking.serving_input.images_of`.
+            params: ``{"decide": True}`` adds the column ``above_threshold``.
 
         Returns:
-            float32 (B, C): a probability per class of the model, uncalibrated.
+            float32 (B, classes): a probability per class of model.json, uncalibrated. With
+            `decide` also a list, per image, of the classes at or above their threshold, which
+            was chosen on validation; a class without a threshold is never in it.
 
         Raises:
-            ValueError: the images are not square, or smaller than 32 pixels.
+            InputError: the input is not as described, in one sentence.
         """
-        _, height, width = model_input.shape
-        if height != width or height < SMALLEST:
-            raise ValueError(
-                f"images of {height}x{width} pixels; give uint8 (B, S, S), S at least {SMALLEST}"
-            )
-        starts = range(0, len(model_input), BATCH)
-        scored = [self._score(model_input[start : start + BATCH]) for start in starts]
+        images = images_of(model_input, self.cached_size)
         classes = self.description["classes"]
+        starts = range(0, len(images), BATCH)
+        scored = [self._score(images[start : start + BATCH]) for start in starts]
         nothing = np.empty((0, len(classes)), np.float32)  # no images, no rows
-        return pd.DataFrame(np.concatenate([nothing, *scored]), columns=classes)
+        table = pd.DataFrame(np.concatenate([nothing, *scored]), columns=classes)
+        if (params or {}).get("decide"):
+            table["above_threshold"] = [self._decide(row) for row in table.to_numpy()]
+        return table
 
     @torch.inference_mode()
     def _score(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
@@ -64,6 +69,11 @@ class Radiographs(PythonModel):
         logits = self.network(prepare(batch, self.description["input_size"]))
         scored: npt.NDArray[np.float32] = logits.sigmoid().numpy()
         return scored
+
+    def _decide(self, probabilities: npt.NDArray[np.float32]) -> list[str]:
+        pairs = zip(self.description["classes"], probabilities, strict=True)
+        limits = {name: limit for name, limit in self.thresholds.items() if limit is not None}
+        return [name for name, value in pairs if name in limits and value >= limits[name]]
 
 
 mlflow.models.set_model(Radiographs())

@@ -3,6 +3,8 @@
 from typing import TYPE_CHECKING
 
 from cxr14.tracking.artifacts import Trained
+from cxr14.tracking.experiments import NAME, nest
+from cxr14.tracking.origin import find_origin
 from cxr14.tracking.runs import create_run, describe, dvc_tags, find_runs, log_metrics
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ def reconcile_run(client: "MlflowClient", experiment: str, trained: Trained) -> 
     known = client.get_run(run_id).data.metrics
     new = {name: value for name, value in trained.metrics().items() if known.get(name) != value}
     log_metrics(client, run_id, new)
+    _tag(client, run_id, trained.hashes())
     for stage, path in trained.measured():
         client.log_artifact(run_id, str(path), f"metrics/{stage}")
     for stage, folder in trained.plots():
@@ -40,9 +43,18 @@ def _only_run(client: "MlflowClient", experiment: str, trained: Trained) -> str 
     return str(runs[0].info.run_id) if runs else None
 
 
+def _tag(client: "MlflowClient", run_id: str, tags: dict[str, str]) -> None:
+    from mlflow.entities import RunTag
+
+    client.log_batch(run_id, tags=[RunTag(name, value) for name, value in tags.items()])
+
+
 def _rebuild(client: "MlflowClient", experiment: str, trained: Trained) -> str:
     model = trained.model
     tags = describe(trained.backbone, model["source"], model["phantom"]) | dvc_tags()
+    if NAME not in tags:
+        tags |= find_origin(trained.backbone)
+    tags |= nest(client, experiment, tags)
     tags |= {"DVC_STAGE": f"train@{trained.backbone}", REBUILT: "true"}
     return create_run(client, experiment, trained.identity, trained.backbone, model["params"], tags)
 

@@ -1,17 +1,11 @@
 """The registered model ``cxr14``: a version per trained backbone, and the alias ``champion``."""
 
-import hashlib
-import importlib.metadata
-import json
-import warnings
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import cxr14
-from cxr14.files import sha256
 from cxr14.tracking.agreement import check_agreement
 from cxr14.tracking.artifacts import Trained
+from cxr14.tracking.packaging import log_model
 from cxr14.tracking.reconcile import reconcile_run
 from cxr14.tracking.runs import GIT_COMMIT, IDENTITY
 from cxr14.tracking.store import connect, lock
@@ -24,9 +18,7 @@ if TYPE_CHECKING:
 MODEL = "cxr14"
 CHAMPION = "champion"
 DATA = "data_sha256"
-REQUIRED = ("mlflow", "numpy", "pandas", "safetensors", "torch", "torchvision")
-"""What the registered model imports; given to MLflow, which otherwise tries to find out."""
-ABOUT = "Probabilities of findings (named in the signature) for grey uint8 radiographs."
+ABOUT = "A probability for each finding, and for No Finding, of grey chest radiographs."
 
 
 @dataclass(frozen=True)
@@ -65,11 +57,7 @@ def register(trained: list[Trained]) -> list[Registered]:
 
 def _version(client: "MlflowClient", experiment: str, trained: Trained, run_id: str) -> str:
     """Return the version that holds this model and decision, registering it if there is none."""
-    content = {
-        IDENTITY: trained.identity,
-        "weights_sha256": trained.model["weights_sha256"],
-        "decision_sha256": sha256(trained.decision),
-    }
+    content = {IDENTITY: trained.identity, **trained.hashes()}
     _create_registered_model(client)
     where = f"name = '{MODEL}' and tags.`{IDENTITY}` = '{trained.identity}'"
     for version in client.search_model_versions(where):
@@ -78,13 +66,6 @@ def _version(client: "MlflowClient", experiment: str, trained: Trained, run_id: 
                 return str(version.version)
             client.delete_model_version(MODEL, version.version)
     return _add_version(client, experiment, trained, run_id, content)
-
-
-def data_sha256(trained: Trained) -> str:
-    """Hash the images, records, split and classes that a model was trained and validated on."""
-    inputs = trained.model["inputs"] | {"classes": trained.model["classes"]}
-    own = {name: value for name, value in inputs.items() if "pretrained" not in name}
-    return hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()
 
 
 def _create_registered_model(client: "MlflowClient") -> None:
@@ -108,53 +89,16 @@ def _add_version(
         "source": trained.model["source"],
         "phantom": str(trained.model["phantom"]).lower(),
         "validation_macro_auroc": str(trained.model["validation_macro_auroc"]),
-        DATA: data_sha256(trained),
         "git_commit": run.get(GIT_COMMIT, "unknown"),
         "experiment": run.get("DVC_EXP_NAME", "workspace"),
     }
     trained.check_weights()
-    model_id = _log_model(client, experiment, trained, run_id, tags)
+    model_id = log_model(client, experiment, trained, run_id, tags)
     about = f"{trained.backbone}. {PHANTOM_NOTE if trained.model['phantom'] else ''}".strip()
     version = client.create_model_version(
         MODEL, f"models:/{model_id}", run_id, tags=tags, description=about, model_id=model_id
     )
     return str(version.version)
-
-
-def _log_model(
-    client: "MlflowClient", experiment: str, trained: Trained, run_id: str, tags: dict[str, str]
-) -> str:
-    """Copy code, weights and decision into the store as an output of the run; return its id."""
-    import mlflow
-    from mlflow.entities import LoggedModelOutput
-
-    model = mlflow.initialize_logged_model(
-        trained.backbone, source_run_id=run_id, experiment_id=experiment, tags=tags
-    )
-    with warnings.catch_warnings():
-        # An example would make MLflow probe the model; the signature says it all.
-        warnings.filterwarnings("ignore", ".*An input example was not provided")
-        mlflow.pyfunc.log_model(
-            model_id=model.model_id,
-            name=trained.backbone,
-            python_model=str(Path(__file__).with_name("pyfunc_model.py")),
-            artifacts={"model": str(trained.folder), "decision": str(trained.decision)},
-            code_paths=[str(Path(cxr14.__file__).parent)],
-            pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in REQUIRED],
-            signature=_signature(trained.model["classes"]),
-        )
-    client.log_outputs(run_id, models=[LoggedModelOutput(model.model_id, step=0)])
-    return str(model.model_id)
-
-
-def _signature(classes: list[str]) -> Any:
-    """Any number of square grey images of any size in; a float per class out."""
-    import numpy as np
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema, TensorSpec
-
-    images = TensorSpec(np.dtype(np.uint8), (-1, -1, -1))
-    return ModelSignature(Schema([images]), Schema([ColSpec("float", name) for name in classes]))
 
 
 def _crown(client: "MlflowClient", current: list[tuple[Trained, str]]) -> str:
@@ -175,7 +119,7 @@ def _crown(client: "MlflowClient", current: list[tuple[Trained, str]]) -> str:
     if alias is not None:
         holder = client.get_model_version(MODEL, str(alias))
         rival = float(holder.tags.get("validation_macro_auroc", -1))
-        if holder.tags.get(DATA) == data_sha256(trained) and rival > trained.score:
+        if holder.tags.get(DATA) == trained.hashes()[DATA] and rival > trained.score:
             return str(alias)
     if str(alias) != version:
         check_agreement(mlflow.pyfunc.load_model(f"models:/{MODEL}/{version}"), trained)

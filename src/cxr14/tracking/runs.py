@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from cxr14.tracking.experiments import BASELINE, NAME, nest
+from cxr14.tracking.machine import watch_machine
 from cxr14.tracking.store import connect, lock
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 IDENTITY = "cxr14.identity"
 GIT_COMMIT = "mlflow.source.git.commit"
-DVC_VARIABLES = ("DVC_EXP_NAME", "DVC_EXP_BASELINE_REV", "DVC_STAGE")
+DVC_VARIABLES = (NAME, BASELINE, "DVC_STAGE")
 
 
 class TrainingRun:
@@ -30,6 +32,7 @@ class TrainingRun:
         self.run_id = run_id
         self._client = client
         self._recording = recording  # False: the run was finished before, or tracking broke
+        self._stop_watching = watch_machine(run_id) if recording else None
 
     def log_epoch(self, row: Mapping[str, float]) -> None:
         """Record one epoch: ``epoch`` (the step) and any other numbers."""
@@ -40,12 +43,16 @@ class TrainingRun:
     def finish(self, metrics: Mapping[str, float]) -> None:
         """Record the final numbers (not under a name of log_epoch); mark the run as finished."""
         self._attempt(lambda: log_metrics(self._client, self.run_id, metrics))
-        self._attempt(lambda: self._client.set_terminated(self.run_id, "FINISHED"))
-        self._recording = False
+        self._end("FINISHED")
 
     def fail(self) -> None:
         """Mark the run as failed; the next training of this identity replaces it."""
-        self._attempt(lambda: self._client.set_terminated(self.run_id, "FAILED"))
+        self._end("FAILED")
+
+    def _end(self, status: str) -> None:
+        if self._stop_watching is not None:
+            self._stop_watching()
+        self._attempt(lambda: self._client.set_terminated(self.run_id, status))
         self._recording = False
 
     def _attempt(self, action: Callable[[], None]) -> None:
@@ -83,6 +90,7 @@ def start_run(
         for run in runs:
             client.delete_run(run.info.run_id)
         tags = describe(backbone, source, phantom) | dvc_tags()
+        tags |= nest(client, experiment, tags)
         run_id = create_run(client, experiment, identity, backbone, params, tags)
     return TrainingRun(client, run_id, recording=True)
 

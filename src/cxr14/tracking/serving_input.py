@@ -1,0 +1,84 @@
+"""What may be given to the registered model: arrays, or pictures as text for JSON requests."""
+
+import base64
+import binascii
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import BAD_REQUEST
+
+from cxr14.data.preprocessing.shrink import shrink
+
+COLUMN = "image"
+SMALLEST = 32  # pixels per side
+
+
+class InputError(MlflowException, ValueError):
+    """Input that cannot be scored: one sentence, and HTTP status 400 where the model is served.
+
+    MLflow's server would write the whole request, every picture in it, in front of the sentence
+    and into its log; hence the message that does not change.
+    """
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence, error_code=BAD_REQUEST)
+
+    @property
+    def message(self) -> str:
+        """The sentence."""
+        return str(self.args[0])
+
+    @message.setter
+    def message(self, longer: str) -> None:
+        """Leave the sentence as it is."""
+
+
+def images_of(given: Any, cached_size: int) -> npt.NDArray[np.uint8]:
+    """Return the images that MLflow hands over.
+
+    Args:
+        given: ``{"image": array}``, as the signature asks: uint8 (B, S, S), grey as in
+            data/cache, any S of at least 32; or base64 text (B,) of PNG or JPEG files, which are
+            decoded, padded and shrunk as `preprocess` does it.
+        cached_size: pixels per side to which files are shrunk.
+
+    Returns:
+        uint8 (B, S, S).
+
+    Raises:
+        InputError: it is neither, or one of the pictures cannot be read; it names the first.
+    """
+    array = np.asarray(given[COLUMN])
+    if array.dtype == np.uint8 and array.ndim == 3:
+        _, height, width = array.shape
+        if height != width or height < SMALLEST:
+            raise InputError(
+                f"images of {height}x{width} pixels; give uint8 (B, S, S), S at least {SMALLEST}"
+            )
+        return array
+    if array.dtype.kind not in "OUT" or array.ndim != 1:
+        raise InputError(
+            f"`{COLUMN}` is {array.dtype} {array.shape}; give base64 text of PNG or JPEG files, "
+            "or in Python a uint8 array (B, S, S)"
+        )
+    shrunk = [shrink_text(text, cached_size, f"image {row}") for row, text in enumerate(array)]
+    return np.stack(shrunk) if shrunk else np.empty((0, cached_size, cached_size), np.uint8)
+
+
+def shrink_text(text: Any, size: int, name: str) -> npt.NDArray[np.uint8]:
+    """Decode one picture given as base64, uint8 (size, size); `name` is for the error."""
+    if not isinstance(text, str):
+        missing = text is None or (isinstance(text, float) and math.isnan(text))  # null in JSON
+        given = "missing" if missing else f"of type {type(text).__name__}"
+        raise InputError(f"{name}: {given}; give base64 text of a PNG or JPEG file")
+    try:
+        content = base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError) as error:  # ValueError: a letter that is not ASCII
+        raise InputError(f"{name}: not base64 ({error}); encode the file's bytes") from None
+    try:
+        return shrink(content, size, name).pixels
+    except ValueError as error:
+        raise InputError(str(error)) from None
