@@ -22,6 +22,7 @@ REQUIRED = (
     "numpy",
     "pandas",
     "pillow",
+    "pydantic",
     "safetensors",
     "torch",
     "torchvision",
