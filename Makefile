@@ -33,7 +33,7 @@ repro: .venv/stamp  ## run the whole pipeline on params.yaml, or what has change
 	@$(BIN)/python -m stages.report --show
 
 test: .venv/stamp  ## run the tests (the whole graph at a tiny scale included)
-	@OMP_NUM_THREADS=1 pytest --numprocesses auto --dist loadfile
+	@OMP_NUM_THREADS=1 pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 check: .venv/stamp  ## lint, formatting, types
 	@ruff check .
