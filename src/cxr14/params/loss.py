@@ -2,14 +2,17 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from cxr14.params._read import Block, read_block
 
 
 class LossParams(Block):
     """Loss and weighting; see cxr14.training.losses for formulas and scales."""
 
-    name: Literal["cross_entropy", "hinge", "euclidean"]
+    name: Literal["cross_entropy", "hinge", "euclidean", "focal", "asymmetric"]
     weighting: Literal["batch", "class", "none"]
+    smoothing: float = Field(ge=0, lt=1)
 
 
 def read() -> LossParams:

@@ -56,7 +56,7 @@ def run_job(
         backbone: name of the backbone.
         folder: where the model goes.
         head: the block `model`: weights, transition_channels, pooling, lse_r.
-        loss: the block `loss`: name, weighting.
+        loss: the block `loss`: name, weighting, smoothing.
         recipe: the block `train` for this backbone, without backbones and overrides.
         start: opens the tracker: (identity, backbone, params, source=, phantom=).
 
@@ -138,7 +138,7 @@ def _fit(
     """Train under a progress bar."""
     plan = {name: recipe[name] for name in Recipe.__dataclass_fields__ if name != "augment"}
     settings = Recipe(**plan, augment=Augment(**recipe["augment"]))
-    objective = make_loss(loss["name"], loss["weighting"], train_part.labels)
+    objective = make_loss(**loss, train_labels=train_part.labels)
     steps = settings.epochs * steps_per_epoch(len(train_part.labels), settings.batch_size)
     with _progress() as progress:
         task = progress.add_task(backbone, total=steps)

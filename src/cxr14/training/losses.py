@@ -1,4 +1,4 @@
-"""Losses of Wang et al. 2017 (section 4.2), each with three weightings.
+"""Losses of Wang et al. 2017 (section 4.2) and two later ones, each with three weightings.
 
 Every loss is the mean over the batch's B × 15 entries of
 
@@ -6,16 +6,39 @@ Every loss is the mean over the batch's B × 15 entries of
 
 The paper writes a sum; the mean keeps learning rates comparable across batch sizes. Weightings
 differ in scale, so losses of different weightings cannot be compared: the mean weight is 2 for
-`batch` (if both labels occur), at most 1 for `class`, and 1 for `none`.
+`batch` (if both labels occur), at most 1 for `class`, and 1 for `none`. Terms differ in scale too:
+focal's and asymmetric's are nowhere above cross entropy's.
 """
 
 from collections.abc import Callable
+from typing import Protocol
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 Terms = tuple[Tensor, Tensor]
-Loss = Callable[[Tensor, Tensor], Tensor]
+Count = Callable[[Tensor], Tensor]
+
+FOCAL_GAMMA = 2
+ASYMMETRIC_GAMMA_NEGATIVE = 4  # 1 for positives
+ASYMMETRIC_MARGIN = 0.05
+
+
+class Loss(Protocol):
+    """A loss of a batch; `make_loss` makes it."""
+
+    def __call__(self, logits: Tensor, labels: Tensor, count: Count = ...) -> Tensor:
+        """Return the mean over the entries here, a scalar.
+
+        Args:
+            logits: (B, 15).
+            labels: (B, 15) of 0 and 1.
+            count: sums a tensor over all processes, where several share a batch; only the weights
+                of `batch` need it. Every process then has the mean over its own entries with the
+                weights of the whole batch. If all have the same B, the mean of these losses, and
+                of their gradients, is that of the whole batch (which DDP takes).
+        """
 
 
 def cross_entropy_terms(logits: Tensor) -> Terms:
@@ -34,22 +57,70 @@ def euclidean_terms(logits: Tensor) -> Terms:
     return (1 - probability).square(), probability.square()
 
 
+def focal_terms(logits: Tensor) -> Terms:
+    """Return cross entropy's terms times (1 − p)² and p², p = σ(z) (Lin et al. 2017, equation 4).
+
+    The paper's α is a weight of positives and negatives, and here the weighting's business.
+    """
+    positive, negative = cross_entropy_terms(logits)
+    miss, hit = logits.neg().sigmoid(), logits.sigmoid()
+    return miss.pow(FOCAL_GAMMA) * positive, hit.pow(FOCAL_GAMMA) * negative
+
+
+def asymmetric_terms(logits: Tensor) -> Terms:
+    """Return −(1 − p) log p and −q⁴ log(1 − q), q = max(0, σ(z) − .05) (Ridnik et al. 2021).
+
+    Negatives below a probability of .05 cost nothing, and the surest wrong one at most 2.44.
+    """
+    shifted = F.relu(logits.sigmoid() - ASYMMETRIC_MARGIN)
+    positive = logits.neg().sigmoid() * F.softplus(-logits)
+    return positive, shifted.pow(ASYMMETRIC_GAMMA_NEGATIVE) * -torch.log1p(-shifted)
+
+
 TERMS: dict[str, Callable[[Tensor], Terms]] = {
     "cross_entropy": cross_entropy_terms,
     "hinge": hinge_terms,
     "euclidean": euclidean_terms,
+    "focal": focal_terms,
+    "asymmetric": asymmetric_terms,
 }
 
 
-def batch_weights(labels: Tensor) -> Terms:
+def smoothed(terms: Terms, smoothing: float) -> Terms:
+    """Mix the terms (B, 15), so that the target is 1 − s/2 for a label of 1, s/2 for one of 0.
+
+    An entry keeps the weight of its label. (A weight for each term instead would make rare
+    positives' weight pull all negatives up.)
+    """
+    if not smoothing:
+        return terms
+    own, other = 1 - smoothing / 2, smoothing / 2
+    positive, negative = terms
+    return own * positive + other * negative, own * negative + other * positive
+
+
+def alone(counts: Tensor) -> Tensor:
+    """Return the counts of the only process."""
+    return counts
+
+
+def batch_weights(labels: Tensor, count: Count = alone) -> Terms:
     """Return w_P = (|P|+|N|)/|P| and w_N = (|P|+|N|)/|N| over all entries of the batch (B, 15).
 
     Wang et al. 2017, equation 2. Without ones (or zeros) the weight has nothing to multiply; it
     is then |P|+|N| instead of infinite, so that the empty term contributes 0.
+
+    Args:
+        labels: (B, 15) of 0 and 1, of this process.
+        count: sums over all processes; gets |P| and |P|+|N| of this one, (2,).
     """
-    positives = labels.sum()
-    negatives = labels.numel() - positives
-    return labels.numel() / positives.clamp(min=1), labels.numel() / negatives.clamp(min=1)
+    entries = labels.new_full((), labels.numel())
+    positives, entries = count(torch.stack([labels.sum(), entries]))
+    # Not entries / counts: that may differ in the last bit from how it was, and so would weights.
+    per_positive, per_negative = (
+        counted.clamp(min=1).reciprocal() for counted in (positives, entries - positives)
+    )
+    return entries * per_positive, entries * per_negative
 
 
 def class_weights(train_labels: Tensor) -> Terms:
@@ -61,27 +132,30 @@ def class_weights(train_labels: Tensor) -> Terms:
     return 1 - share, share
 
 
-def make_loss(name: str, weighting: str, train_labels: Tensor) -> Loss:
-    """Return a function of logits (B, 15) and labels (B, 15) in {0, 1} that gives a scalar.
+def make_loss(name: str, weighting: str, train_labels: Tensor, smoothing: float = 0.0) -> Loss:
+    """Return a loss of logits and labels.
 
     Args:
-        name: cross_entropy, hinge or euclidean.
+        name: one of TERMS.
         weighting: batch, class or none.
         train_labels: float (N, 15), of the whole train part; used by `class`.
+        smoothing: s in [0, 1) of the targets y(1 − s) + s/2; weights count labels, not targets.
 
     Raises:
-        ValueError: an unknown name or weighting.
+        ValueError: an unknown name or weighting, or a smoothing out of range.
     """
     if name not in TERMS:
         raise ValueError(f"loss.name is {name!r}; allowed: {', '.join(TERMS)}")
     if weighting not in ("batch", "class", "none"):
         raise ValueError(f"loss.weighting is {weighting!r}; allowed: batch, class, none")
+    if not 0 <= smoothing < 1:
+        raise ValueError(f"loss.smoothing is {smoothing}; allowed: from 0 to below 1")
     terms, fixed = TERMS[name], class_weights(train_labels)
 
-    def loss(logits: Tensor, labels: Tensor) -> Tensor:
-        positive, negative = terms(logits)
+    def loss(logits: Tensor, labels: Tensor, count: Count = alone) -> Tensor:
+        positive, negative = smoothed(terms(logits), smoothing)
         if weighting != "none":
-            weight_p, weight_n = batch_weights(labels) if weighting == "batch" else fixed
+            weight_p, weight_n = batch_weights(labels, count) if weighting == "batch" else fixed
             positive, negative = weight_p * positive, weight_n * negative
         return (labels * positive + (1 - labels) * negative).mean()
 
