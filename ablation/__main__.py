@@ -33,6 +33,7 @@ from stages import run
 
 STEM = Path(".scratch/ablation/outcome")
 ROOT = Path()
+TITLE = "Weighting of the loss, and pooling"
 
 
 def main(
@@ -52,13 +53,14 @@ def main(
         truth, answers = collect(ROOT, revisions, names)
         table = outcome(truth, answers, experiments, names)
     facts = truth.facts() | {"seeds": numbers, "quick": quick, "experiments": revisions}
-    title = "Weighting and pooling" + (f" ({PHANTOM_NOTE})" if truth.phantom else "")
-    caption = show.legend(facts)
-    subtitle = f"difference from {REFERENCE}; line: 95 %, patients resampled; ticks: range of seeds"
-    export(STEM, table, forest, title, subtitle)
-    write_text(STEM.with_suffix(".md"), show.markdown(table, title, caption))
-    write_json(STEM.with_suffix(".json"), facts | {"title": title, "caption": caption})
-    console.print(show.terminal(table, title, caption))
+    note = f"{PHANTOM_NOTE}; " if truth.phantom else ""
+    caption = note + show.legend(facts)
+    export(
+        STEM, table, forest, TITLE, f"{note}difference from {REFERENCE} (line 95 %, ticks seeds)"
+    )
+    write_text(STEM.with_suffix(".md"), show.markdown(table, TITLE, caption))
+    write_json(STEM.with_suffix(".json"), facts | {"caption": caption})
+    console.print(show.terminal(table, TITLE, caption))
     console.print(f"written: {STEM}.csv, .png, .md, .json")
 
 

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import NamedTuple
 
 from dvc.repo import Repo
@@ -39,12 +40,17 @@ def call(root: Path, *command: str) -> str:
         ValueError: it failed; with the end of its complaint.
     """
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # the workers call dvc
-    done = subprocess.run(
-        command, cwd=root, env=os.environ | {"PATH": path}, capture_output=True, text=True
-    )
-    if done.returncode:
-        raise ValueError(f"`{' '.join(command)}` failed: {done.stderr.strip()[-500:]}")
-    return done.stdout
+    # Not pipes: a worker inherits them, and the command would seem to last as long as it.
+    with TemporaryFile("w+") as said, TemporaryFile("w+") as complained:
+        done = subprocess.run(
+            command, cwd=root, env=os.environ | {"PATH": path}, stdout=said, stderr=complained
+        )
+        for file in (said, complained):
+            file.seek(0)
+        if done.returncode:
+            reason = complained.read().strip()[-500:]
+            raise ValueError(f"`{' '.join(command)}` failed: {reason}")
+        return said.read()
 
 
 def head(root: Path) -> str:
