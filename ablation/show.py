@@ -50,12 +50,13 @@ def _cell(row: dict[Any, Any]) -> str:
 def legend(facts: dict[str, Any]) -> str:
     """Say what the figures are; `facts` is what outcome.json holds."""
     named = ", ".join(f"{name} {share:.1%}" for name, share in facts["rare"].items())
+    seeds = ", ".join(map(str, facts["seeds"]))
     return (
         f"{REFERENCE}: its score. The others: difference from it (95 % interval, the same "
-        f"{facts['patients']} patients resampled for both), each the mean of {len(facts['seeds'])} "
-        f"seeds; then the range of the difference over the seeds. Test part, {facts['images']} "
-        f"images; F1 at each network's own thresholds from validation. Rare: the "
-        f"{len(facts['rare'])} findings with the fewest images in train ({named})."
+        f"{facts['patients']} patients resampled for both), each the mean over seeds {seeds}; then "
+        f"the range of the difference over the seeds. Test part, {facts['images']} images; F1 at "
+        f"each network's own thresholds from validation. Rare: the {len(facts['rare'])} findings "
+        f"with the fewest images in train ({named})."
     )
 
 
