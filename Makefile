@@ -8,7 +8,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 # Compiled modules are kept: without them importing torch takes 14 s instead of 5, twenty times.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup repro test check bench ui register clean lock
+.PHONY: help setup repro test check bench ablation ui register clean lock
 
 help:  ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,6 +44,9 @@ check: .venv/stamp  ## lint, formatting, types
 bench: .venv/stamp  ## measure: learning targets, speed against peers
 	@failed=0; for name in learning memory_format preprocess batches; do \
 	  echo "== $$name"; $(BIN)/python benchmarks/$$name.py || failed=1; done; exit $$failed
+
+ablation: .venv/stamp  ## weightings and poolings compared, an hour or more (ARGS=--quick)
+	@$(BIN)/python -m ablation $(ARGS)
 
 ui: .venv/stamp  ## MLflow's pages on http://127.0.0.1:5000
 	@$(BIN)/python -m cxr14.tracking.ui

@@ -48,7 +48,7 @@ def run_job(
         backbone: name of the backbone.
         folder: where the model goes.
         head: the block `model`: weights, and what _shape keeps of it.
-        loss: the block `loss`: name, weighting.
+        loss: the block `loss`: name, weighting, smoothing.
         recipe: the block `train` for this backbone, without backbones and overrides.
         start: opens the tracker: (identity, backbone, params, source=, phantom=).
         classes: what the network predicts, in the order of CLASSES.

@@ -1,0 +1,109 @@
+"""Does the weighting of the loss matter, and the pooling? All arms, all seeds, one command.
+
+    python -m ablation --backbones alexnet,googlenet --seeds 14,15,16 --jobs 1
+
+Weighting none, batch, class with average pooling; pooling max, lse with batch weights. The source,
+the epochs and the rest are those of params.yaml, as committed. Queues what is not there yet, works
+it off, compares. Stopped and called again it goes on; what failed is tried again.
+
+Reads: params.yaml; the experiments' results, from DVC's cache
+
+Writes: experiments (`dvc exp list`); .scratch/ablation/outcome.csv, .png, .json, .md
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from dvc.repo import Repo
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from ablation import queue, show
+from ablation.collect import collect
+from ablation.outcome import outcome
+from ablation.picture import forest
+from ablation.plan import REFERENCE, Experiment, plan
+from cxr14.explore.drawing import export
+from cxr14.files import write_json, write_text
+from cxr14.models.backbones import check_backbone
+from cxr14.params import train
+from cxr14.wording import PHANTOM_NOTE
+from stages import run
+
+STEM = Path(".scratch/ablation/outcome")
+ROOT = Path()
+TITLE = "Weighting of the loss, and pooling"
+
+
+def main(
+    backbones: Annotated[str, typer.Option(help="With commas between.")] = "alexnet,googlenet",
+    seeds: Annotated[str, typer.Option(help="Of training, with commas between.")] = "14,15,16",
+    jobs: Annotated[int, typer.Option(help="Experiments at once.", min=1)] = 1,
+    quick: Annotated[bool, typer.Option("--quick", help="A third of the epochs.")] = False,
+) -> None:
+    """Queue, wait, compare, show."""
+    names, numbers = backbones.split(","), whole_numbers(seeds)
+    for name in names:
+        check_backbone(name, "--backbones")
+    experiments = plan(train.read(), names, numbers, quick)
+    console = Console()
+    revisions = work_off(experiments, jobs, console)
+    with console.status("comparing"):
+        truth, answers = collect(ROOT, revisions, names)
+        table = outcome(truth, answers, experiments, names)
+    facts = truth.facts() | {"seeds": numbers, "quick": quick, "experiments": revisions}
+    note = f"{PHANTOM_NOTE}; " if truth.phantom else ""
+    caption = note + show.legend(facts)
+    export(
+        STEM, table, forest, TITLE, f"{note}difference from {REFERENCE} (line 95 %, ticks seeds)"
+    )
+    write_text(STEM.with_suffix(".md"), show.markdown(table, TITLE, caption))
+    write_json(STEM.with_suffix(".json"), facts | {"caption": caption})
+    console.print(show.terminal(table, TITLE, caption))
+    console.print(f"written: {STEM}.csv, .png, .md, .json")
+
+
+def whole_numbers(text: str) -> list[int]:
+    """Read seeds.
+
+    Raises:
+        ValueError: one is none.
+    """
+    words = text.split(",")
+    if not all(word.isdecimal() for word in words):
+        raise ValueError(
+            f"--seeds is {text!r}; whole numbers with commas between, such as 14,15,16"
+        )
+    return [int(word) for word in words]
+
+
+def work_off(experiments: list[Experiment], jobs: int, console: Console) -> dict[str, str]:
+    """Run what has not been run; return the commit of each experiment by its name.
+
+    Raises:
+        ValueError: some failed; their names and what they last wrote.
+    """
+    commit = queue.head(ROOT)
+    names = [one.name for one in experiments]
+    bar = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    progress = Progress(*bar, TimeElapsedColumn(), console=console)
+    with Repo(str(ROOT)) as repo, progress:
+        task = progress.add_task("queueing", total=len(names))
+
+        def on_change(ended: int, running: list[str]) -> None:
+            progress.update(task, completed=ended, description=", ".join(running) or "waiting")
+
+        queue.enqueue(ROOT, repo, commit, experiments)
+        if set(names) - set(queue.finished(ROOT, commit)):
+            queue.call(ROOT, "dvc", "queue", "start", "--jobs", str(jobs))
+        failed = queue.wait(ROOT, repo, commit, names, on_change)
+        said = [f"{name}:\n{queue.complaint(ROOT, repo, commit, name)}" for name in failed]
+    if said:
+        raise ValueError("\n\n".join([f"{len(said)} of {len(names)} experiments failed", *said]))
+    done = queue.finished(ROOT, commit)
+    return {name: done[name] for name in names}
+
+
+if __name__ == "__main__":
+    run(main, __doc__)

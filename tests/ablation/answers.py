@@ -1,0 +1,26 @@
+"""Made-up answers of networks, for the tests of what compares them."""
+
+import numpy as np
+from scipy.special import expit
+
+from ablation.collect import Answers, Truth
+from cxr14.findings import FINDINGS
+
+IMAGES = 120
+
+
+def truth(seed=0):
+    """A hundred and twenty images of forty patients; three in ten have a finding."""
+    rng = np.random.default_rng(seed)
+    labels = (rng.random((IMAGES, 15)) < 0.3).astype(np.float32)
+    rare = dict.fromkeys(FINDINGS[-5:], 0.01)
+    return Truth(labels, rng.integers(0, 40, IMAGES), rare, phantom=True)
+
+
+def network(labels, noise, seed):
+    """Answers with one decimal (so that some are equal); the less noise, the better."""
+    rng = np.random.default_rng(seed)
+    logits = np.round(2 * labels - 1 + noise * rng.normal(size=labels.shape), 1)
+    logits = logits.astype(np.float32)
+    names = np.array([f"{row:08d}.png" for row in range(len(labels))])
+    return Answers(names, logits, expit(logits), np.full(15, 0.5))
