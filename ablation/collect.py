@@ -12,7 +12,7 @@ import pandas as pd
 from dvc.api import DVCFileSystem
 
 from cxr14.data.labels import label_matrix
-from cxr14.evaluation.predict import LOGITS, PROBABILITIES
+from cxr14.evaluation.predict import logit_columns, probability_columns
 from cxr14.findings import CLASSES, FINDINGS
 from cxr14.ranking import Array, Floats
 
@@ -117,8 +117,12 @@ class Results:
         table = table[table["split"] == "test"].sort_values("image")
         decision = json.loads(self._read(f"evaluation/{backbone}/decision.json"))
         thresholds = np.array([decision["thresholds"][name] for name in CLASSES], np.float64)
-        answered = (table[LOGITS].to_numpy(), table[PROBABILITIES].to_numpy())
-        return Answers(table["image"].to_numpy(str), *answered, thresholds)
+        return Answers(
+            table["image"].to_numpy(str),
+            table[logit_columns(CLASSES)].to_numpy(),
+            table[probability_columns(CLASSES)].to_numpy(),
+            thresholds,
+        )
 
     def truth(self, images: Array) -> Truth:
         """Read what test images hold, and the findings of the train part."""

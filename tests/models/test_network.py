@@ -34,7 +34,7 @@ def test_a_seed_gives_the_weights_and_the_global_state_is_left_alone():
 
 def test_the_classes_change_the_last_layer_and_nothing_before_it():
     whole = build().state_dict()
-    three = build_network("googlenet", 8, "avg", 10.0, 1, ("Mass", "Nodule", "Hernia"))
+    three = build_network("googlenet", 8, "avg", 10.0, 1, classes=("Mass", "Nodule", "Hernia"))
     assert three.classes == ("Mass", "Nodule", "Hernia")
     assert three.prediction.weight.shape == (3, 8)
     own = three.state_dict()
