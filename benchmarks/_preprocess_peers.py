@@ -52,6 +52,7 @@ def unpacked(block: Block) -> Path:
 
 def ours(block: Block) -> None:
     """Do what the stage's workers do: hash checked, shrunk, written to the array, flushed."""
+    block.room.marker(block.shard).unlink(missing_ok=True)  # else it was done in the last round
     outcome = shrink_shard(block.shard, block.room)
     assert not outcome.bad
     assert not outcome.fault
