@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[3]
 SIZE = 32
 COUNT = 4 * SHARD
 FILL = """
+import signal
 import sys
 from functools import partial
 from pathlib import Path
@@ -32,6 +33,8 @@ from cxr14.data.archives.folder import read_manifest
 from cxr14.data.preprocessing.fill import fill_cache
 
 if __name__ == "__main__":
+    # Tests that run in the background of a shell inherit that Ctrl-C is ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     place = Path(sys.argv[1])
     manifest = read_manifest(place / "raw")
     fill_cache(manifest, place / "raw", place / "cache", 32, place / "scratch", partial(run_local, workers=2))
