@@ -17,44 +17,19 @@ from collections.abc import Callable
 import numpy as np
 import torch
 import typer
+from _loop import make_recipe, our_epoch
 from rich.console import Console
 from rich.table import Table
 
 from cxr14.models.backbones import STUDIED
 from cxr14.models.inputs import normalise
 from cxr14.models.network import build_network
-from cxr14.training.augment import DRAWS, Augment, augment
+from cxr14.training.augment import DRAWS, augment
 from cxr14.training.device import Compute, choose
-from cxr14.training.interruption import StopRequest
-from cxr14.training.loop import Loop
 from cxr14.training.losses import make_loss
 from cxr14.training.optimizer import make_optimizer
 from cxr14.training.parts import Part, load_part
-from cxr14.training.processes import Processes
 from cxr14.training.recipe import Recipe
-from cxr14.training.session import Session
-
-CHANGES = Augment(flip=0.0, rotation=5.0, scale=0.1, shift=0.08, brightness=0.1)
-
-
-def make_recipe(size: int, batch_size: int, compiled: bool) -> Recipe:
-    """Return the recipe of params.yaml, with no end."""
-    return Recipe(
-        input_size=size,
-        epochs=1_000_000,
-        batch_size=batch_size,
-        optimizer="adamw",
-        learning_rate=1e-4,
-        backbone_rate=1.0,
-        weight_decay=0.01,
-        schedule="cosine",
-        cycles=1,
-        warmup_fraction=0.1,
-        ema=0.0,
-        augment=CHANGES,
-        compile=compiled,
-        seed=14,
-    )
 
 
 def make_part(count: int, size: int, device: str) -> Part:
@@ -89,25 +64,6 @@ def bare(backbone: str, recipe: Recipe, compute: Compute, part: Part) -> Callabl
     return step
 
 
-def ours(backbone: str, recipe: Recipe, compute: Compute, part: Part) -> Callable[[], None]:
-    """Return an epoch of our loop, without its validation."""
-    network = build_network(backbone, 256, "avg", 10.0, seed=1)
-    session = Session(network, recipe, compute, 1_000_000)
-    loss = make_loss("cross_entropy", "batch", part.labels)
-    quiet = (StopRequest(), lambda row: None, lambda: None)
-    loop = Loop(part, part, loss, recipe, compute, Processes(), None, *quiet)
-    if recipe.compile:
-        network.compile()
-    network.train()
-
-    def epoch() -> None:
-        loop._run_steps(session, network)
-        session.progress.step, session.progress.losses = 0, []
-        session.progress.epoch += 1
-
-    return epoch
-
-
 def seconds(work: Callable[[], None], repeats: int, device: str) -> float:
     """Time some repetitions, until the device has done them."""
     start = time.perf_counter()
@@ -128,7 +84,7 @@ def compare(
     once = seconds(step, 3, compute.device) / 3
     steps = max(4, round(block_seconds / once))
     part = make_part(steps * recipe.batch_size, recipe.input_size, compute.device)
-    epoch = ours(backbone, recipe, compute, part)
+    epoch = our_epoch(backbone, part, recipe, compute)
     seconds(epoch, 1, compute.device)
     images = steps * recipe.batch_size
     pairs = [

@@ -28,17 +28,12 @@ from torchvision import transforms
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
+from _loop import make_recipe, our_epoch
+
 from cxr14.models.inputs import MEAN, STD
 from cxr14.models.network import build_network
-from cxr14.training.augment import Augment
-from cxr14.training.device import Compute, choose
-from cxr14.training.interruption import StopRequest
-from cxr14.training.loop import Loop
-from cxr14.training.losses import make_loss
-from cxr14.training.parts import Part, load_part
-from cxr14.training.processes import Processes
-from cxr14.training.recipe import Recipe
-from cxr14.training.session import Session
+from cxr14.training.device import choose
+from cxr14.training.parts import load_part
 
 BACKBONES = ("alexnet", "googlenet", "vgg16", "resnet50", "densenet121")
 EPOCH, EPOCHS = 78_000, 10
@@ -95,25 +90,6 @@ def plain_steps(backbone: str, loader: DataLoader, device: str) -> Callable[[], 
     return step
 
 
-def our_steps(backbone: str, part: Part, recipe: Recipe, compute: Compute) -> Callable[[], None]:
-    """Return an epoch of our loop over the part, without its validation."""
-    network = build_network(backbone, 256, "avg", 10.0, seed=1)
-    session = Session(network, recipe, compute, 1_000_000)
-    loss = make_loss("cross_entropy", "batch", part.labels)
-    quiet = (StopRequest(), lambda row: None, lambda: None)
-    loop = Loop(part, part, loss, recipe, compute, Processes(), None, *quiet)
-    if recipe.compile:
-        network.compile()
-    network.train()
-
-    def epoch() -> None:
-        loop._run_steps(session, network)
-        session.progress.step, session.progress.losses = 0, []
-        session.progress.epoch += 1
-
-    return epoch
-
-
 def images_per_second(work: Callable[[], None], images: int, seconds: float, device: str) -> float:
     """Repeat for some seconds after two warm-ups; `images` is what one repetition handles."""
     for _ in range(2):
@@ -138,13 +114,6 @@ def operations_per_image(backbone: str, size: int) -> float:
     with FlopCounterMode(display=False) as counter:
         network(torch.zeros(2, 3, size, size)).sum().backward()
     return counter.get_total_flops() / 2
-
-
-def make_recipe(size: int, batch_size: int, compiled: bool) -> Recipe:
-    """Return the recipe of params.yaml, with no end."""
-    changes = Augment(rotation=5.0, scale=0.1, shift=0.08, brightness=0.1)
-    steps = ("adamw", 1e-4, 1.0, 0.01, "cosine", 1, 0.1, 0.0)
-    return Recipe(size, 1_000_000, batch_size, *steps, changes, compiled, 14)
 
 
 def read_arguments() -> argparse.Namespace:
@@ -180,7 +149,7 @@ def main() -> None:
             for batch in given.batch_sizes:
                 recipe = make_recipe(given.size, batch, given.compile)
                 ours = images_per_second(
-                    our_steps(backbone, part, recipe, compute),
+                    our_epoch(backbone, part, recipe, compute),
                     len(images) // batch * batch,
                     given.seconds,
                     given.device,

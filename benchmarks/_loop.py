@@ -1,0 +1,55 @@
+"""An epoch of our training loop, for the benchmarks: what `stages/train.py` runs, no validation."""
+
+from collections.abc import Callable
+
+from cxr14.models.network import build_network
+from cxr14.training.augment import Augment
+from cxr14.training.device import Compute
+from cxr14.training.interruption import StopRequest
+from cxr14.training.loop import Loop
+from cxr14.training.losses import make_loss
+from cxr14.training.parts import Part
+from cxr14.training.processes import Processes
+from cxr14.training.recipe import Recipe
+from cxr14.training.session import Session
+
+ENDLESS = 1_000_000
+
+
+def make_recipe(size: int, batch_size: int, compiled: bool) -> Recipe:
+    """Return the recipe of params.yaml, with no end."""
+    return Recipe(
+        input_size=size,
+        epochs=ENDLESS,
+        batch_size=batch_size,
+        optimizer="adamw",
+        learning_rate=1e-4,
+        backbone_rate=1.0,
+        weight_decay=0.01,
+        schedule="cosine",
+        cycles=1,
+        warmup_fraction=0.1,
+        ema=0.0,
+        augment=Augment(flip=0.0, rotation=5.0, scale=0.1, shift=0.08, brightness=0.1),
+        compile=compiled,
+        seed=14,
+    )
+
+
+def our_epoch(backbone: str, part: Part, recipe: Recipe, compute: Compute) -> Callable[[], None]:
+    """Return an epoch over the part."""
+    network = build_network(backbone, 256, "avg", 10.0, seed=1)
+    session = Session(network, recipe, compute, ENDLESS)
+    loss = make_loss("cross_entropy", "batch", part.labels)
+    quiet = (StopRequest(), lambda row: None, lambda: None)
+    loop = Loop(part, part, loss, recipe, compute, Processes(), None, *quiet)
+    if recipe.compile:
+        network.compile()
+    network.train()
+
+    def epoch() -> None:
+        loop._run_steps(session, network)
+        session.progress.step, session.progress.losses = 0, []
+        session.progress.epoch += 1
+
+    return epoch
