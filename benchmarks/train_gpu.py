@@ -1,7 +1,8 @@
 """Training on a GPU: images per second, share of its peak, and a plain loop beside ours.
 
     python benchmarks/train_gpu.py                          (needs torch and torchvision, no set-up)
-    python benchmarks/train_gpu.py --device cpu --size 64 --batch-sizes 8 --seconds 1 (does it run?)
+    python benchmarks/train_gpu.py --device cpu --size 64 --batch-sizes 8 --seconds 1
+                                                            (does it run? wants psutil, too)
 
 Ours: `cxr14.training.loop.Loop`, images resident on the device as uint8. Plain: what public
 reimplementations do, a DataLoader whose workers decode PNGs of the same size, flip and normalise
