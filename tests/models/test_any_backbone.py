@@ -8,6 +8,7 @@ from torchvision.models import get_model_weights, list_models
 from cxr14.models import backbones
 from cxr14.models.backbones import STUDIED, HalfRange, build_features, check_backbone, check_takes
 from cxr14.models.dry_run import map_shape
+from cxr14.models.inputs import normalise
 from cxr14.models.network import build_network
 
 NAMES = list_models(module=torchvision.models)
@@ -78,6 +79,12 @@ def test_those_seen_between_minus_one_and_one_are_those_whose_weights_expect_it(
         if next(iter(get_model_weights(name))).transforms().mean != [0.485, 0.456, 0.406]
     }
     assert other == {"efficientnet_v2_l"}
+
+
+def test_the_range_is_changed_by_the_formula_and_leaves_no_trace_in_files_of_weights():
+    change, grey = HalfRange(), torch.linspace(0, 1, 12).view(1, 1, 3, 4)
+    assert torch.allclose(change(normalise(grey)), (2 * grey - 1).expand(1, 3, 3, 4), atol=1e-6)
+    assert not change.state_dict()
 
 
 def test_a_dry_run_leaves_mode_weights_and_random_state_alone():

@@ -39,7 +39,7 @@ def run(path, recipe=RECIPE, identity="run", **changes):
     checkpoint = Checkpoint(path, identity, seconds=0)
     loop = make_loop(recipe, train=part(count=48), checkpoint=checkpoint, **changes)
     session = make_session(tiny(), recipe, 48)
-    told = checkpoint.resume(session, "cpu")
+    told = checkpoint.resume(session)
     return loop.run(session), told
 
 
@@ -80,6 +80,19 @@ def test_a_checkpoint_of_other_params_is_not_used_and_said_so(tmp_path):
     run(tmp_path / "c.pt", identity="other")
     trained, told = run(tmp_path / "c.pt")
     assert "is of a run with other params, inputs or code; it is not used" in told
+    assert same(trained, run(tmp_path / "new.pt")[0])
+
+
+@pytest.mark.parametrize("change", [{"device": "cuda"}, {"precision": "bf16"}])
+def test_a_checkpoint_of_another_device_or_precision_is_not_used_and_said_so(change, tmp_path):
+    """`auto` is a GPU on one machine and none on another; both used to go into the same weights."""
+    path = tmp_path / "c.pt"
+    run(path)
+    before = torch.load(path, weights_only=True)
+    torch.save(before | {"compute": before["compute"] | change}, path)
+    trained, told = run(path)
+    words = "cuda in fp32" if "device" in change else "cpu in bf16"
+    assert f"was computed on {words}, and this training computes on cpu in fp32; it is not" in told
     assert same(trained, run(tmp_path / "new.pt")[0])
 
 

@@ -9,11 +9,13 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from cxr14.models.backbones import STUDIED
 from cxr14.models.inputs import normalise
+from cxr14.models.network import build_network
 from cxr14.training.augment import augment
 from cxr14.training.chance import derived_seed, draw_epoch
 from cxr14.training.device import Compute
-from cxr14.training.losses import make_loss
+from cxr14.training.losses import TERMS, make_loss
 from cxr14.training.parts import Part, load_part, shrink
 from cxr14.training.session import Session
 from cxr14.training.watch import LossWatch
@@ -101,6 +103,8 @@ class Waits(TorchDispatchMode):
         if name == "_to_copy" and kwargs.get("device") == torch.device("cpu"):
             self.found.append(name)
             return torch.zeros(args[0].shape, dtype=args[0].dtype)
+        if name == "lift_fresh" and args[0].is_meta:  # numbers of Python's, sent to the device
+            self.found.append(name)
         result = function(*args, **kwargs)
         tensors = [tensor for tensor in args if isinstance(tensor, torch.Tensor)]
         if isinstance(result, torch.Tensor) and name in ("_to_copy", "copy_"):
@@ -117,20 +121,23 @@ class OnMeta(Compute):
         return nullcontext()
 
 
-def waits_of_an_epoch(count, ema, monkeypatch):
+def waits_of_an_epoch(count, monkeypatch, ema=0.0, network=tiny, side=8, **loss):
     """What one epoch of count/8 steps waits for."""
     monkeypatch.setattr(LossWatch, "look", lambda self: self._batches.clear() or [0.5])
     compute = OnMeta("meta", "fp32", channels_last=False)
     recipe = replace(RECIPE, augment=CHANGES, ema=ema)
-    own = Part(part(count=count).images, part(count=count).labels.to("meta"))
-    own.images.images = own.images.images.to("meta")
+    own = part(count=count)
+    own.labels = own.labels.to("meta")
+    own.images.images = torch.empty(count, side, side, dtype=torch.uint8, device="meta")
     loop = make_loop(recipe, train=own, weighting="batch")
     loop.compute = compute
+    if loss:
+        loop.loss = make_loss(**loss, train_labels=own.labels)
     monkeypatch.setattr(  # torch has no fused ones for meta
         "cxr14.training.session.make_optimizer",
         lambda network, recipe: torch.optim.SGD(network.parameters(), lr=0.1),
     )
-    session = Session(tiny(), recipe, compute, 100)
+    session = Session(network(), recipe, compute, 100)
     waits = Waits()
     with waits:
         loop._run_steps(session, session.network)
@@ -140,6 +147,28 @@ def waits_of_an_epoch(count, ema, monkeypatch):
 @pytest.mark.parametrize("ema", [0.0, 0.9])
 def test_how_often_the_cpu_waits_for_the_device_does_not_depend_on_the_steps(ema, monkeypatch):
     """It sends order and changes once an epoch; the looks at the losses are every 25 steps."""
-    few, many = (waits_of_an_epoch(count, ema, monkeypatch) for count in (16, 80))
+    few, many = (waits_of_an_epoch(count, monkeypatch, ema) for count in (16, 80))
     assert few == many
     assert set(few) == {"_to_copy"}
+
+
+@pytest.mark.parametrize("backbone", [*STUDIED, "vit_b_16", "efficientnet_v2_s"])
+def test_no_step_of_a_backbone_waits_for_the_device(backbone, monkeypatch):
+    """GoogLeNet used to send the mean and deviation of its inputs in every step."""
+
+    def network():
+        with torch.device("meta"):  # no weight is drawn
+            return build_network(backbone, 8, "lse", 10.0, seed=1)
+
+    few, many = (
+        waits_of_an_epoch(count, monkeypatch, network=network, side=64) for count in (8, 16)
+    )
+    assert few == many
+
+
+@pytest.mark.parametrize("weighting", ["batch", "class", "none"])
+@pytest.mark.parametrize("name", TERMS)
+def test_no_step_of_a_loss_waits_for_the_device(name, weighting, monkeypatch):
+    loss = {"name": name, "weighting": weighting, "smoothing": 0.1}
+    few, many = (waits_of_an_epoch(count, monkeypatch, **loss) for count in (8, 24))
+    assert few == many

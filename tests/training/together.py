@@ -42,7 +42,7 @@ def train(processes: Processes, folder: Path, on_step=lambda: None):
     own = {"train": part(count=48), "val": part(seed=2, count=51), "weighting": "batch"}
     loop = make_loop(PLAN, processes=processes, checkpoint=checkpoint, on_step=on_step, **own)
     session = make_session(network(), PLAN, 48)
-    checkpoint.resume(session, "cpu")
+    checkpoint.resume(session)
     return loop.run(session)
 
 

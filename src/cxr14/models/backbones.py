@@ -15,6 +15,7 @@ The channels of the others come from a dry run. A vision transformer gives a pix
 
 from difflib import get_close_matches
 
+import torch
 import torchvision
 from torch import Tensor, nn
 from torchvision.models import (
@@ -48,13 +49,24 @@ ARGUMENTS = {
 
 
 class HalfRange(nn.Module):
-    """The normalisation (x − ½) / ½ that some weights expect, from ImageNet-normalised images."""
+    """The normalisation (x − ½) / ½ that some weights expect, from ImageNet-normalised images.
+
+    Mean and deviation are buffers, as numbers sent in every step would let it wait for the GPU; they
+    are in no file of weights.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name, values in (("mean", MEAN), ("std", STD)):
+            buffer = torch.tensor(values).view(1, 3, 1, 1)
+            self.register_buffer(name, buffer, persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Keep the shape (B, 3, s, s)."""
-        mean = images.new_tensor(MEAN).view(1, 3, 1, 1)
-        std = images.new_tensor(STD).view(1, 3, 1, 1)
-        return (images * std + mean - 0.5) / 0.5
+        return (images * self.std + self.mean - 0.5) / 0.5
 
 
 def check_backbone(name: str, key: str = "train.backbones") -> None:

@@ -24,6 +24,9 @@ class Compute:
     precision: str
     channels_last: bool
 
+    def __str__(self) -> str:
+        return f"{self.device} in {self.precision}"
+
     @property
     def memory_format(self) -> torch.memory_format:
         """The layout of images and weights."""

@@ -55,7 +55,7 @@ def fit(
         stop_request() as stop,
     ):
         session = Session(network, recipe, compute, steps * recipe.epochs)
-        told = checkpoint.resume(session, compute.device)
+        told = checkpoint.resume(session)
         if told:
             shown.say(told)
         shown.start_at(session.progress.epoch * steps + session.progress.step)

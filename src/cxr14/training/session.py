@@ -64,6 +64,7 @@ class Session:
             compute: device, precision and memory format.
             steps: of the whole training.
         """
+        self.compute = compute
         self.network = network.to(compute.device).to(memory_format=compute.memory_format)
         self.optimizer = make_optimizer(network, recipe)
         self.scheduler: LRScheduler | ReduceLROnPlateau

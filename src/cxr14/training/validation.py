@@ -72,11 +72,10 @@ def predict(
     own = torch.arange(processes.rank, len(part.labels), processes.count)
     # Each process fills its own rows, the others' are 0: the sum is all of them.
     logits = torch.zeros_like(part.labels)
-    done = 0
-    for images, _ in part.batches(own, batch_size):
+    places = torch.split(own.to(logits.device), batch_size)  # once: each copy waits for the device
+    for (images, _), rows in zip(part.batches(own, batch_size), places, strict=True):
         inputs = prepare(images, size).contiguous(memory_format=compute.memory_format)
         with compute.autocast():
             scores = network(inputs)
-        logits[own[done : done + len(scores)].to(logits.device)] = scores.float()
-        done += len(scores)
+        logits[rows] = scores.float()
     return processes.sum(logits)
