@@ -1,15 +1,20 @@
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from cxr14.tracking.runs import TrainingRun, find_runs, flatten, start_run
 from cxr14.tracking.store import connect
+from tests.tracking.servers import free_port
 
 PARAMS = {"train": {"epochs": 2, "augment": {"flip": 0.5}}, "model": {"pooling": "avg"}}
 
 
 def begin(identity: str = "a1") -> TrainingRun:
-    return start_run(identity, "alexnet", PARAMS, source="phantom", phantom=True)
+    run = start_run(identity, "alexnet", PARAMS, source="phantom", phantom=True)
+    assert run is not None
+    return run
 
 
 def epoch(number: int, loss: float) -> dict[str, float]:
@@ -79,6 +84,41 @@ def test_tracking_that_breaks_warns_once_and_lets_the_training_go_on(
     stderr = capsys.readouterr().err
     assert stderr.count("warning: MLflow tracking stopped") == 1
     assert "training goes on" in stderr
+
+
+@pytest.fixture
+def away(project: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of a server that does not answer, and of a user with a password."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    uri = f"http://ann:secret@127.0.0.1:{free_port()}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    return uri
+
+
+def test_a_server_that_is_away_is_told_in_a_line_and_training_goes_on_without_a_run(
+    away: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It used to end the training before its first step, with a traceback if it went away late."""
+    assert start_run("a1", "alexnet", PARAMS, source="phantom", phantom=True) is None
+    (line,) = capsys.readouterr().err.splitlines()
+    address = away.replace("secret", "***")
+    assert line.startswith(f"warning: no MLflow run for alexnet, as {address} does not take it (")
+    assert "training goes on, and `make register` records it" in line
+    assert "secret" not in line
+
+
+def test_a_locked_database_is_told_in_a_line_and_training_goes_on_without_a_run(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin("b2").finish({})
+    uri = f"sqlite:///{project}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"{uri}?timeout=0.1")  # five seconds by default
+    with closing(sqlite3.connect(project / "mlflow.db")) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        assert start_run("a1", "alexnet", PARAMS, source="phantom", phantom=True) is None
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"warning: no MLflow run for alexnet, as {uri}")
+    assert "database is locked" in line
 
 
 def test_nested_params_become_joined_keys() -> None:

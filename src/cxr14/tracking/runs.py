@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from cxr14.tracking.experiments import BASELINE, NAME, nest
 from cxr14.tracking.machine import watch_machine
-from cxr14.tracking.store import connect, lock
+from cxr14.tracking.store import connect, first_line, lock, shown, tracking_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -63,16 +63,19 @@ class TrainingRun:
         except Exception as error:  # whatever breaks in tracking, hours of training go on
             self._recording = False
             print(
-                f"warning: MLflow tracking stopped ({type(error).__name__}: {error}); training "
-                "goes on, and `make register` records it from its artifacts",
+                f"warning: MLflow tracking stopped ({first_line(error)}); training goes on, and "
+                f"`make register` records it from its artifacts",
                 file=sys.stderr,
             )
 
 
 def start_run(
     identity: str, backbone: str, params: Mapping[str, Any], *, source: str, phantom: bool
-) -> TrainingRun:
+) -> TrainingRun | None:
     """Begin the run of a training, or return the finished run of the same identity.
+
+    Where that fails (a server that is away, a database that is locked) training goes on without
+    one, as it does when tracking breaks later: `make register` records it from its artifacts.
 
     Args:
         identity: hash of the training's inputs, params and code.
@@ -80,7 +83,25 @@ def start_run(
         params: nested mapping, recorded as ``train.learning_rate`` and so on.
         source: data source (phantom, folder, nih).
         phantom: whether the images are simulated.
+
+    Returns:
+        The run, or None after a warning that says why there is none.
     """
+    try:
+        return _begin(identity, backbone, params, source, phantom)
+    except Exception as error:  # of MLflow, the database below it, the network
+        print(
+            f"warning: no MLflow run for {backbone}, as {shown(tracking_uri())} does not take it "
+            f"({first_line(error)}); training goes on, and `make register` records it from its "
+            f"artifacts once the store is there (MLFLOW_TRACKING_URI names it)",
+            file=sys.stderr,
+        )
+        return None
+
+
+def _begin(
+    identity: str, backbone: str, params: Mapping[str, Any], source: str, phantom: bool
+) -> TrainingRun:
     client, experiment = connect()
     with lock():
         runs = find_runs(client, experiment, identity)

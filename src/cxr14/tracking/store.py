@@ -7,6 +7,7 @@ path: a path relative to the working directory would vanish with the temporary w
 
 import logging
 import os
+import re
 from typing import TYPE_CHECKING
 
 from filelock import FileLock
@@ -28,10 +29,27 @@ ENVIRONMENT = {
 }
 """Set before mlflow is imported, unless the caller has set them already."""
 
+NOISY = {
+    "alembic": logging.ERROR,  # migrations
+    "mlflow.utils.environment": logging.ERROR,  # no pip beside uv
+    "mlflow.store.db.utils": logging.CRITICAL,  # tracebacks of what is raised, and told, anyway
+}
+"""From which level on MLflow's parts are heard."""
+
 
 def tracking_uri() -> str:
     """Return MLFLOW_TRACKING_URI, or the SQLite store of the original repository."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{project_root() / 'mlflow.db'}"
+
+
+def shown(text: str) -> str:
+    """Return a text for people, without the passwords of the addresses in it."""
+    return re.sub(r"(://[^/@:\s]*):[^/@\s]*@", r"\1:***@", text)
+
+
+def first_line(error: Exception) -> str:
+    """Return what an error says, for people, in a line."""
+    return shown(str(error).strip().partition("\n")[0]) or type(error).__name__
 
 
 def artifact_location(uri: str) -> str | None:
@@ -59,8 +77,8 @@ def connect() -> tuple["MlflowClient", str]:
     os.environ.update({name: os.environ.get(name, ENVIRONMENT[name]) for name in ENVIRONMENT})
     import mlflow
 
-    for noisy in ("alembic", "mlflow.utils.environment"):  # migrations; no pip beside uv
-        logging.getLogger(noisy).setLevel(logging.ERROR)
+    for name, level in NOISY.items():
+        logging.getLogger(name).setLevel(level)
     uri = tracking_uri()
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
@@ -69,8 +87,9 @@ def connect() -> tuple["MlflowClient", str]:
             client = mlflow.MlflowClient(uri, uri)
             return client, _experiment(client, artifact_location(uri))
     except mlflow.MlflowException as error:
-        first = str(error).splitlines()[0]
-        raise ValueError(f"MLflow's store {uri} cannot be opened: {first}") from error
+        raise ValueError(
+            f"MLflow's store {shown(uri)} cannot be opened: {first_line(error)}"
+        ) from error
 
 
 def _experiment(client: "MlflowClient", location: str | None) -> str:
