@@ -194,6 +194,12 @@ def test_the_free_memory_of_a_cpu_is_what_the_machine_has_left():
     assert 0 < free_bytes("cpu") < psutil.virtual_memory().total
 
 
+def test_processes_that_share_a_machine_share_its_memory(monkeypatch):
+    """Each used to take what there was for one: two of them, with train and validation, too much."""
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "1000")
+    assert free_bytes("cpu") < psutil.virtual_memory().total / 1000
+
+
 # --- the way to a GPU, with a GPU that copies as late as it may ---
 
 

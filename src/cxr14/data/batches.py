@@ -5,6 +5,7 @@ are chosen on the CPU, and every copy to a GPU runs beside the computation.
 """
 
 import mmap
+import os
 from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
@@ -184,9 +185,10 @@ def _cut(tensor: Tensor, batch_size: int) -> tuple[Tensor, ...]:
 
 
 def free_bytes(device: str) -> int:
-    """Return the free memory of the GPU, or what the CPU could give without swapping."""
+    """Return the free memory of the GPU, or our share of what the CPU gives without swapping."""
     if device == "cuda":
         return int(torch.cuda.mem_get_info()[0])
     import psutil  # a GPU needs none of it
 
-    return int(psutil.virtual_memory().available)
+    # torchrun's number of processes on this machine, each of which holds the images for itself.
+    return int(psutil.virtual_memory().available) // int(os.environ.get("LOCAL_WORLD_SIZE", 1))
