@@ -31,9 +31,10 @@ def main(
     model_params, loss_params = model.read(), loss.read()
     from cxr14.models.backbones import check_backbone  # torch, after the cheap checks
     from cxr14.tracking.runs import start_run
+    from cxr14.training.ending import one_voice
     from cxr14.training.interruption import InterruptedTrainingError
     from cxr14.training.job import run_job
-    from cxr14.training.processes import is_launched, launch
+    from cxr14.training.launcher import is_launched, launch
 
     for name in params.overrides:  # a misspelt one would never be read
         check_backbone(name, "train.overrides")
@@ -41,20 +42,22 @@ def main(
         seconds = f"--checkpoint-seconds={checkpoint_seconds}"
         launch(recipe.processes, "stages.train", f"--backbone={backbone}", seconds)
     try:
-        score = run_job(
-            backbone,
-            Path("models") / backbone,
-            model_params.model_dump(),
-            loss_params.model_dump(),
-            recipe.model_dump(exclude={"backbones", "overrides"}),
-            start_run,
-            findings.read(),
-            checkpoint_seconds,
-        )
+        with one_voice():
+            score = run_job(
+                backbone,
+                Path("models") / backbone,
+                model_params.model_dump(),
+                loss_params.model_dump(),
+                recipe.model_dump(exclude={"backbones", "overrides"}),
+                start_run,
+                findings.read(),
+                checkpoint_seconds,
+            )
     except InterruptedTrainingError as interruption:
         typer.secho(f"{interruption}", fg="yellow", err=True)
         raise typer.Exit(130) from None
-    typer.echo(f"{backbone}: best validation macro AUROC {score:.3f}")
+    if score is not None:  # the first process has it
+        typer.echo(f"{backbone}: best validation macro AUROC {score:.3f}")
 
 
 if __name__ == "__main__":

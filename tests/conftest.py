@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-LONG = ("test_pipeline.py", "test_serving.py", "test_killed.py", "test_any_backbone.py")
+LONG = (
+    "test_pipeline.py",
+    "test_serving.py",
+    "test_killed.py",
+    "test_ending.py",
+    "test_any_backbone.py",
+)
 """Files that take a minute or more: first, so that no core waits for another in the end."""
 
 

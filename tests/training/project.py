@@ -43,6 +43,15 @@ def write_project(**changes) -> None:
 
 def main(number: int, steps: int) -> None:
     """Run the stage; after so many steps of this process send it a signal (0: never)."""
+
+    def end() -> None:
+        os.kill(os.getpid(), number)
+
+    run_stage(end, steps)
+
+
+def run_stage(happening, steps: int) -> None:
+    """Run the stage; after so many steps of this process something happens (0: never)."""
     from cxr14.training.screen import Screen
     from cxr14.training.tracker import Nobody
     from stages import run, train
@@ -56,7 +65,7 @@ def main(number: int, steps: int) -> None:
         own_step(screen)
         done.append(1)
         if len(done) == steps:
-            os.kill(os.getpid(), number)
+            happening()
 
     Screen.step = step
     sys.argv = ["train", "--backbone=alexnet", "--checkpoint-seconds=0"]

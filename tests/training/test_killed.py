@@ -7,9 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
-from cxr14.files import read_json, sha256
+from cxr14.files import read_json, sha256, write_parquet
 from tests.training.project import ROOT, write_project
 
 MODEL = "models/alexnet/weights.safetensors"
@@ -58,7 +60,10 @@ def test_killed_twice_and_terminated_once_it_ends_with_the_same_weights(
 def test_two_processes_train_one_network_and_write_it_once(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_project(processes=2, epochs=1)
+    records = pd.read_parquet("data/records/images.parquet")
+    write_parquet("data/records/images.parquet", records.assign(Hernia=np.uint8(0)))
     done = train()
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("epoch 1/1") == 1
+    assert done.stdout.count("epoch 1/1") == done.stdout.count("best validation macro AUROC") == 1
+    assert done.stderr.count("not trainable for want of examples: Hernia") == 1
     assert read_json("models/alexnet/model.json")["params"]["train"]["processes"] == 2

@@ -16,7 +16,7 @@ from cxr14.training.augment import augment
 from cxr14.training.chance import derived_seed, draw_epoch
 from cxr14.training.device import Compute
 from cxr14.training.losses import TERMS, make_loss
-from cxr14.training.parts import Part, load_part, shrink
+from cxr14.training.parts import load_part, shrink
 from cxr14.training.session import Session
 from cxr14.training.watch import LossWatch
 from tests.training.tiny import CHANGES, RECIPE, fit, make_loop, part, tiny

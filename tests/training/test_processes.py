@@ -8,9 +8,12 @@ import pytest
 import torch
 
 from cxr14.files import read_json
-from cxr14.training.processes import Processes, is_launched, joined
+from cxr14.training.launcher import is_launched
+from cxr14.training.processes import Processes, joined, take_gpu
+from cxr14.training.validation import validate
 from tests.training.project import ROOT
-from tests.training.together import train
+from tests.training.tiny import CPU, make_loop, tiny
+from tests.training.together import VAL, train
 
 
 def launch(*arguments):
@@ -40,6 +43,35 @@ def test_two_processes_give_what_one_gives_even_if_one_of_them_is_killed_in_betw
     weights = torch.load(tmp_path / "weights.pt", weights_only=True)
     for name, expected in alone.best_state.items():
         assert torch.allclose(weights[name], expected, rtol=1e-4, atol=1e-6), name
+
+
+@pytest.mark.parametrize("kind", ["plain", "averaged"])
+def test_what_is_validated_by_all_is_what_is_kept(kind, tmp_path):
+    """On CPUs each process used to validate its share with statistics of its own."""
+    done = launch(tmp_path, 1, -1, kind)
+    assert done.returncode == 0, done.stderr
+    network, history = tiny(), read_json(tmp_path / "history.json")
+    network.load_state_dict(torch.load(tmp_path / "weights.pt", weights_only=True))
+    loss = make_loop(val=VAL, weighting="batch").loss
+    found = validate(network, VAL, loss, 8, 8, CPU, Processes())
+    best = max(history, key=lambda row: row["validation_macro_auroc"])
+    assert best["validation_loss"] == pytest.approx(found.loss, rel=1e-5)
+    assert best["validation_macro_auroc"] == found.macro_auroc
+
+
+@pytest.mark.parametrize(("found", "allowed"), [(2, True), (1, False)])
+def test_each_process_of_a_machine_takes_a_gpu_of_its_own(found, allowed, monkeypatch):
+    taken = []
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: found)
+    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    if allowed:
+        take_gpu()
+    else:
+        with pytest.raises(ValueError, match=r"^train\.processes: 2 .* torch sees 1 GPUs there"):
+            take_gpu()
+    assert taken == [1] * allowed
 
 
 def test_a_batch_is_shared_without_gaps_or_overlaps():

@@ -1,7 +1,8 @@
 """As a program under torch's launcher: the tiny network, trained by all processes together.
 
-Batch normalisation uses its running statistics, as torch synchronises it on GPUs alone, and there
-is no dropout, which every process draws for itself: what is left has to be the same.
+`frozen`: batch normalisation uses its running statistics, as torch synchronises it on GPUs alone,
+and there is no dropout, which every process draws for itself: what is left has to be the same.
+`plain` and `averaged`: the network as it is, without and with an average of its weights.
 """
 
 import os
@@ -19,6 +20,9 @@ from cxr14.training.processes import Processes, joined
 from tests.training.tiny import CHANGES, RECIPE, make_loop, make_session, part, tiny
 
 PLAN = replace(RECIPE, augment=CHANGES, ema=0.9, schedule="plateau", warmup_fraction=0.0)
+PLANS = {"frozen": PLAN, "averaged": PLAN, "plain": replace(PLAN, ema=0.0)}
+VAL = part(seed=2, count=51)
+"""No multiple of two."""
 
 
 class Frozen(nn.BatchNorm1d):
@@ -36,17 +40,18 @@ def network():
     return own
 
 
-def train(processes: Processes, folder: Path, on_step=lambda: None):
-    """Train, from the checkpoint if there is one; 50 images are no multiple of two processes."""
+def train(processes: Processes, folder: Path, on_step=lambda: None, kind="frozen"):
+    """Train, from the checkpoint if there is one."""
+    plan = PLANS[kind]
     checkpoint = Checkpoint(folder / "c.pt", "run", seconds=0)
-    own = {"train": part(count=48), "val": part(seed=2, count=51), "weighting": "batch"}
-    loop = make_loop(PLAN, processes=processes, checkpoint=checkpoint, on_step=on_step, **own)
-    session = make_session(network(), PLAN, 48)
+    own = {"train": part(count=48), "val": VAL, "weighting": "batch"}
+    loop = make_loop(plan, processes=processes, checkpoint=checkpoint, on_step=on_step, **own)
+    session = make_session(network() if kind == "frozen" else tiny(), plan, 48)
     checkpoint.resume(session)
     return loop.run(session)
 
 
-def main(folder: Path, victim: int, steps: int) -> None:
+def main(folder: Path, victim: int, steps: int, kind: str = "frozen") -> None:
     """Train; the process `victim` kills itself after so many steps."""
     done = []
 
@@ -56,7 +61,7 @@ def main(folder: Path, victim: int, steps: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     with joined(2, "cpu") as processes:
-        trained = train(processes, folder, on_step)
+        trained = train(processes, folder, on_step, kind)
         if processes.first:
             torch.save(trained.best_state, folder / "weights.pt")
             write_json(folder / "history.json", trained.history)
@@ -66,4 +71,4 @@ if __name__ == "__main__":
     import cxr14.training.watch
 
     cxr14.training.watch.EVERY = 2
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), *sys.argv[4:])

@@ -51,8 +51,8 @@ ARGUMENTS = {
 class HalfRange(nn.Module):
     """The normalisation (x − ½) / ½ that some weights expect, from ImageNet-normalised images.
 
-    Mean and deviation are buffers, as numbers sent in every step would let it wait for the GPU; they
-    are in no file of weights.
+    Mean and deviation are buffers, as numbers sent in every step would let it wait for the GPU;
+    they are in no file of weights.
     """
 
     mean: Tensor

@@ -1,8 +1,8 @@
 """Checkpoints: where a training that was killed goes on.
 
 One file per backbone in .scratch, outside of what DVC deletes before a rerun. It bears the identity
-of its run (inputs, params and code) and how it computes, which `auto` leaves to the machine; that of
-another run is never mixed in.
+of its run (inputs, params and code) and how it computes, which `auto` leaves to the machine; that
+of another run is never mixed in.
 """
 
 import time

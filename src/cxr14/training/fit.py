@@ -7,7 +7,7 @@ from cxr14.training.checkpoint import Checkpoint
 from cxr14.training.device import Compute
 from cxr14.training.failures import explained
 from cxr14.training.inputs import Data
-from cxr14.training.interruption import stop_request
+from cxr14.training.interruption import AMONG_SEVERAL, SIGNALS, stop_request
 from cxr14.training.loop import Loop
 from cxr14.training.losses import make_loss
 from cxr14.training.parts import Part, load_part, steps_per_epoch
@@ -52,7 +52,7 @@ def fit(
     with (
         explained(backbone, data.train_images),
         screen(backbone, steps * recipe.epochs, recipe.epochs, not processes.first) as shown,
-        stop_request() as stop,
+        stop_request(SIGNALS if processes.count == 1 else AMONG_SEVERAL) as stop,
     ):
         session = Session(network, recipe, compute, steps * recipe.epochs)
         told = checkpoint.resume(session)

@@ -111,7 +111,7 @@ def check_fits(recipe: Mapping[str, Any], data: Data) -> None:
 
 
 def check_trainable(labels: Labels, classes: Sequence[str] = CLASSES) -> list[str]:
-    """Return the findings that lack positives or negatives in train (N, C), and warn of them.
+    """Return the findings that lack positives or negatives in train (N, C).
 
     Raises:
         ValueError: no finding is trainable.
@@ -121,9 +121,13 @@ def check_trainable(labels: Labels, classes: Sequence[str] = CLASSES) -> list[st
     lacking = [name for name in findings if share[name] in (0, 1)]
     if lacking == findings:
         raise ValueError("no finding has both positives and negatives in the train part")
-    if lacking:
-        warnings.warn(f"not trainable for want of examples: {', '.join(lacking)}", stacklevel=2)
     return lacking
+
+
+def warn_of_untrainable(findings: Sequence[str]) -> None:
+    """Warn of findings that lack positives or negatives, if there are any."""
+    if findings:
+        warnings.warn(f"not trainable for want of examples: {', '.join(findings)}", stacklevel=2)
 
 
 def some_train_images(data: Data) -> Images:

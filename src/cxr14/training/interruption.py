@@ -1,11 +1,16 @@
-"""Ctrl-C and SIGTERM end a training between two steps."""
+"""Ctrl-C and SIGTERM end a training between two steps.
+
+Of several processes, SIGTERM ends one at once: so their launcher ends those that wait for one that
+has failed, and no handler of Python's would run while they wait.
+"""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+AMONG_SEVERAL = (signal.SIGINT,)
 
 
 class InterruptedTrainingError(Exception):
@@ -26,10 +31,10 @@ class StopRequest:
 
 
 @contextmanager
-def stop_request() -> Iterator[StopRequest]:
+def stop_request(signals: Sequence[signal.Signals] = SIGNALS) -> Iterator[StopRequest]:
     """Turn signals into a request while the training runs (in the main thread alone)."""
     request = StopRequest()
-    before = {number: signal.signal(number, request.take) for number in SIGNALS}
+    before = {number: signal.signal(number, request.take) for number in signals}
     try:
         yield request
     finally:

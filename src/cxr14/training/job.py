@@ -23,6 +23,7 @@ from cxr14.training.inputs import (
     read_data,
     some_train_images,
     starting_network,
+    warn_of_untrainable,
 )
 from cxr14.training.processes import joined
 from cxr14.training.recipe import Recipe
@@ -38,10 +39,10 @@ def run_job(
     head: dict[str, Any],
     loss: dict[str, Any],
     recipe: dict[str, Any],
-    start: Callable[..., Tracker],
+    start: Callable[..., Tracker | None],
     classes: Sequence[str] = CLASSES,
     seconds: float = SECONDS,
-) -> float:
+) -> float | None:
     """Train a backbone and write its model, history and metrics.
 
     Args:
@@ -50,12 +51,12 @@ def run_job(
         head: the block `model`: weights, and what _shape keeps of it.
         loss: the block `loss`: name, weighting, smoothing.
         recipe: the block `train` for this backbone, without backbones and overrides.
-        start: opens the tracker: (identity, backbone, params, source=, phantom=).
+        start: opens the tracker, or none: (identity, backbone, params, source=, phantom=).
         classes: what the network predicts, in the order of CLASSES.
         seconds: between two checkpoints.
 
     Returns:
-        The best macro AUROC on validation.
+        The best macro AUROC on validation; None in all processes but the first.
 
     Raises:
         ValueError: what cannot work, before the first step; or what went wrong later.
@@ -68,30 +69,31 @@ def run_job(
     facts = {"backbone": backbone, "params": params, **_facts(backbone, params, data)}
     checkpoint = Checkpoint(SCRATCH / f"{backbone}.pt", facts["run_identity"], seconds)
     with joined(recipe["processes"], compute.device) as processes:
+        if processes.first:
+            warn_of_untrainable(facts["untrainable_findings"])
         seen = (some_train_images(data), recipe["input_size"])
         network = starting_network(backbone, _shape(head), recipe["seed"], *seen, classes)
         tracker: Tracker = Nobody()
         if processes.first:
-            tracker = start(facts["run_identity"], backbone, params, **_source())
+            tracker = start(facts["run_identity"], backbone, params, **_source()) or tracker
         try:
             plan = Recipe.of(recipe)
             trained = fit(
                 network, backbone, data, loss, plan, compute, processes, checkpoint, tracker
             )
+            if processes.first:
+                network.load_state_dict(trained.best_state)
+                facts |= asdict(compute) | _outcome(trained, recipe, head)
+                save_model(folder, network, facts)
+                _write_history(backbone, trained, data)
         except BaseException:
             tracker.fail()
             raise
-        if processes.first:
-            network.load_state_dict(trained.best_state)
-            save_model(folder, network, facts | asdict(compute) | _outcome(trained, recipe, head))
-            _write_history(backbone, trained, data)
-            checkpoint.clear()
-            tracker.finish(
-                {
-                    "best_epoch": trained.best_epoch,
-                    "best_validation_macro_auroc": trained.best_score,
-                }
-            )
+        if not processes.first:
+            return None
+        checkpoint.clear()
+        final = {"best_epoch": trained.best_epoch}
+        tracker.finish(final | {"best_validation_macro_auroc": trained.best_score})
     return trained.best_score
 
 

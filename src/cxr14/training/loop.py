@@ -81,6 +81,7 @@ class Loop:
             progress.learning_rate = session.learning_rate
         network.train()
         self._run_steps(session, network)
+        self.processes.agree_on_statistics(session.validated)
         validation = validate(
             session.validated,
             self.val_part,

@@ -1,11 +1,9 @@
-"""Several processes that train one network, started by torch's elastic launcher.
+"""Several processes that train one network, started by torch's launcher.
 
-`python -m torch.distributed.run` (torchrun) sets RANK, WORLD_SIZE and LOCAL_RANK; without them
-there is one process, and everything here does nothing.
+Without it there is one process, and everything here does nothing.
 """
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -56,37 +54,31 @@ class Processes:
             # It is in place but for a network that is a single layer.
             nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
 
+    def agree_on_statistics(self, network: nn.Module) -> None:
+        """Give all processes the first one's running statistics, which are those that are saved.
+
+        Without SyncBatchNorm each has seen its own share of the last batch, and its average of
+        the network its own share of all of them.
+        """
+        if self.count > 1:
+            for statistic in network.buffers():
+                dist.broadcast(statistic, src=0)
+
     def wrap(self, network: nn.Module) -> nn.Module:
         """Let every process change its weights by the mean of all gradients."""
         return DistributedDataParallel(network) if self.count > 1 else network
 
 
-def is_launched() -> bool:
-    """Whether a launcher started this process."""
-    return "RANK" in os.environ
-
-
-def launch(count: int, module: str, *arguments: str) -> None:
-    """Run a module in `count` processes of this machine, in place of this process.
-
-    The launcher ends all of them when one fails.
-    """
-    cores = len(os.sched_getaffinity(0))
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // count)))
-    command = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
-    os.execv(sys.executable, [sys.executable, *command, "-m", module, *arguments])
-
-
 @contextmanager
 def joined(expected: int, device: str) -> Iterator[Processes]:
-    """Meet the other processes, if there are any, and leave them in the end.
+    """Meet the other processes, if there are any, and leave them in the end, but not on an error.
 
     Args:
         expected: `train.processes`.
         device: cpu (gloo) or cuda (NCCL; each takes the GPU of its LOCAL_RANK).
 
     Raises:
-        ValueError: the launcher started another number of processes.
+        ValueError: the launcher started another number of processes, or more than there are GPUs.
     """
     count = int(os.environ.get("WORLD_SIZE", 1))
     if count != expected:
@@ -97,9 +89,19 @@ def joined(expected: int, device: str) -> Iterator[Processes]:
         yield Processes()
         return
     if device == "cuda":
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        take_gpu()
     dist.init_process_group("nccl" if device == "cuda" else "gloo")
-    try:
-        yield Processes(dist.get_rank(), count)
-    finally:
-        dist.destroy_process_group()
+    yield Processes(dist.get_rank(), count)
+    # Not on an error: with NCCL it waits for the others, as they wait for us.
+    dist.destroy_process_group()
+
+
+def take_gpu() -> None:
+    """Compute on the GPU of our number on this machine."""
+    wanted, found = int(os.environ["LOCAL_WORLD_SIZE"]), torch.cuda.device_count()
+    if wanted > found:
+        raise ValueError(
+            f"train.processes: {wanted} processes are on this machine, but torch sees {found} GPUs "
+            f"there, and each takes one; lower it"
+        )
+    torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))

@@ -1,0 +1,95 @@
+"""Several processes of which one comes to harm: told once, in a sentence, and soon over."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from cxr14.training.ending import is_lost
+from cxr14.training.launcher import LOST, explain
+from tests.training.project import ROOT, write_project
+
+SOON = 15
+"""Seconds; the launcher waits 30 for those that do not end at once."""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def train(kind, **changes):
+    write_project(processes=2, epochs=1, **changes)
+    paths = f"{ROOT}{os.pathsep}{ROOT / 'src'}"
+    own = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "tests.training.failing", kind]
+    done = subprocess.run(command, env=own, capture_output=True, text=True, timeout=300)
+    return done.returncode, done.stderr.splitlines()
+
+
+def seconds_since_the_harm() -> float:
+    return time.time() - float(Path("when").read_text())
+
+
+@pytest.mark.parametrize("kind", ["error", "unnoticed"])
+def test_an_error_in_one_process_ends_all_at_once_with_its_one_sentence(kind):
+    """The other one waits in a sum; SIGTERM used to be a wish there, heard when the sum came."""
+    assert train(kind) == (1, ["error: something is wrong here"])
+    assert seconds_since_the_harm() < SOON
+
+
+def test_a_process_that_is_killed_is_named():
+    sentence = (
+        "error: process 1 was ended by SIGKILL, and the others with it; the same command goes on "
+        "from the last checkpoint"
+    )
+    assert train("kill") == (1, [sentence])
+    assert seconds_since_the_harm() < SOON
+
+
+def test_what_goes_wrong_in_all_processes_is_told_once():
+    code, lines = train("nothing", batch_size=7)
+    assert code == 1
+    (line,) = lines
+    assert line.startswith("error: train.batch_size is 7, which 2 processes")
+
+
+def test_a_loss_that_is_not_finite_is_told_once():
+    code, lines = train("nothing", optimizer="sgd", learning_rate=1e38, warmup_fraction=0)
+    assert code == 1
+    (line,) = lines
+    assert line.startswith("error: alexnet: the loss is nan in step 2 of the epoch; lower train.le")
+
+
+def test_the_launcher_hands_on_a_wish_to_end_and_a_checkpoint_is_left():
+    code, lines = train("terminate")
+    assert (code, len(lines)) == (130, 1)
+    assert lines[0].startswith("interrupted in epoch 1; the same command goes on from .scratch/")
+    assert torch.load(".scratch/train/alexnet.pt", weights_only=True)["progress"]["step"] == 4
+
+
+@pytest.mark.parametrize(
+    ("codes", "words"),
+    [
+        ({0: 1, 1: -signal.SIGTERM}, None),  # the first has told it
+        ({0: LOST, 1: 1}, None),
+        ({0: -signal.SIGTERM, 1: -signal.SIGKILL}, "process 1 was ended by SIGKILL"),
+        ({0: LOST, 1: -signal.SIGTERM}, "process 1 was ended by SIGTERM"),
+        ({0: LOST, 1: LOST}, "the processes of the training lost one another"),
+    ],
+)
+def test_what_no_process_could_say_the_launcher_says(codes, words):
+    told = explain(codes)
+    assert told == words or (words and told.startswith(words))
+
+
+def test_only_what_says_that_another_process_is_gone_is_passed_over():
+    assert is_lost(torch.distributed.DistBackendError("NCCL communicator was aborted"))
+    assert is_lost(RuntimeError("[gloo/transport/tcp/pair.cc:547] Connection closed by peer"))
+    assert not is_lost(RuntimeError("shapes do not fit"))
+    assert not is_lost(ValueError("gloo"))

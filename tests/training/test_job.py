@@ -1,0 +1,64 @@
+"""One training run from files to files."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cxr14.files import read_json
+from cxr14.training import job
+from tests.training.project import write_project
+
+
+class Follower:
+    """Notes what a tracker is told."""
+
+    def __init__(self):
+        self.told = []
+
+    def log_epoch(self, row):
+        self.told.append("epoch")
+
+    def finish(self, metrics):
+        self.told.append("finish")
+
+    def fail(self):
+        self.told.append("fail")
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_project(epochs=1)
+
+
+def train(tracker, **more):
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    recipe = {k: v for k, v in params["train"].items() if k not in ("backbones", "overrides")}
+    own = (params["model"], params["loss"], recipe)
+    return job.run_job("alexnet", Path("models/alexnet"), *own, lambda *_, **__: tracker, **more)
+
+
+def test_a_tracker_is_told_of_every_epoch_and_of_the_end():
+    follower = Follower()
+    score = train(follower)
+    assert follower.told == ["epoch", "finish"]
+    assert read_json("models/alexnet/model.json")["validation_macro_auroc"] == score
+
+
+def test_without_a_tracker_training_goes_on():
+    assert train(None) == read_json("models/alexnet/model.json")["validation_macro_auroc"]
+
+
+def test_a_model_that_cannot_be_written_is_a_failed_run_and_its_checkpoint_stays(monkeypatch):
+    """A full disk used to leave a run that seemed to go on for ever."""
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(job, "save_model", full)
+    follower = Follower()
+    with pytest.raises(OSError, match="No space left"):
+        train(follower, seconds=0)
+    assert follower.told == ["epoch", "fail"]
+    assert Path(".scratch/train/alexnet.pt").exists()
