@@ -23,6 +23,8 @@ def harm(kind: str) -> None:
         raise ValueError("something is wrong here")
     if kind == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
+    if kind == "orphan":
+        os.kill(os.getppid(), signal.SIGKILL)
     if kind == "terminate":  # the launcher, as DVC or a batch system does
         os.kill(os.getppid(), signal.SIGTERM)
 

@@ -52,13 +52,6 @@ def test_a_process_that_is_killed_is_named():
     assert seconds_since_the_harm() < SOON
 
 
-def test_what_goes_wrong_in_all_processes_is_told_once():
-    code, lines = train("nothing", batch_size=7)
-    assert code == 1
-    (line,) = lines
-    assert line.startswith("error: train.batch_size is 7, which 2 processes")
-
-
 def test_a_loss_that_is_not_finite_is_told_once():
     code, lines = train("nothing", optimizer="sgd", learning_rate=1e38, warmup_fraction=0)
     assert code == 1
@@ -71,6 +64,12 @@ def test_the_launcher_hands_on_a_wish_to_end_and_a_checkpoint_is_left():
     assert (code, len(lines)) == (130, 1)
     assert lines[0].startswith("interrupted in epoch 1; the same command goes on from .scratch/")
     assert torch.load(".scratch/train/alexnet.pt", weights_only=True)["progress"]["step"] == 4
+
+
+def test_no_process_trains_on_when_the_launcher_itself_is_killed():
+    """They used to finish unseen, beside the next run of the same command."""
+    assert train("orphan") == (-signal.SIGKILL, [])  # returns when the last of them is gone
+    assert not Path("models").exists()
 
 
 @pytest.mark.parametrize(

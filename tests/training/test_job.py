@@ -7,6 +7,7 @@ import yaml
 
 from cxr14.files import read_json
 from cxr14.training import job
+from cxr14.training.processes import Processes
 from tests.training.project import write_project
 
 
@@ -62,3 +63,11 @@ def test_a_model_that_cannot_be_written_is_a_failed_run_and_its_checkpoint_stays
         train(follower, seconds=0)
     assert follower.told == ["epoch", "fail"]
     assert Path(".scratch/train/alexnet.pt").exists()
+
+
+def test_processes_that_do_not_see_the_same_checkpoint_are_refused(monkeypatch):
+    """As on hosts that share no files: they would wait for steps that never come."""
+    monkeypatch.setattr(Processes, "agree", lambda *_: False)
+    message = r"^alexnet: the processes do not see the same checkpoint \.scratch/train/alexnet\.pt;"
+    with pytest.raises(ValueError, match=message):
+        train(None)

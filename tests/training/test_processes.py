@@ -74,6 +74,17 @@ def test_each_process_of_a_machine_takes_a_gpu_of_its_own(found, allowed, monkey
     assert taken == [1] * allowed
 
 
+@pytest.mark.parametrize(("others", "same"), [((7, 7), True), ((7, 0), False), ((9, 7), False)])
+def test_processes_agree_on_a_number_if_the_greatest_is_the_least(others, same, monkeypatch):
+    def all_reduce(values, operation):
+        assert operation == torch.distributed.ReduceOp.MAX
+        values.copy_(torch.stack([values, *(torch.tensor([n, -n]) for n in others)]).amax(0))
+
+    monkeypatch.setattr(torch.distributed, "all_reduce", all_reduce)
+    assert Processes(0, 3).agree(7, "cpu") == same
+    assert Processes().agree(7, "cpu")
+
+
 def test_a_batch_is_shared_without_gaps_or_overlaps():
     order = torch.randperm(24, generator=torch.Generator().manual_seed(1))
     shares = [Processes(rank, 4).share(order, 8).view(3, 2) for rank in range(4)]

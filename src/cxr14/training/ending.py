@@ -16,7 +16,7 @@ from typing import NoReturn
 import torch.distributed as dist
 
 from cxr14.training.interruption import InterruptedTrainingError
-from cxr14.training.launcher import INTERRUPTED, LOST, is_launched
+from cxr14.training.launcher import INTERRUPTED, LOST, end_with_launcher, is_launched
 
 PATIENCE = timedelta(seconds=10)
 SENTENCES = (ValueError, FileNotFoundError)
@@ -29,6 +29,8 @@ def one_voice() -> Iterator[None]:
 
     Without a launcher there is one process, and its errors go their way.
     """
+    if is_launched():
+        end_with_launcher()
     try:
         yield
     except BaseException as error:

@@ -43,7 +43,8 @@ def fit(
         tracker: gets every epoch, also those before an interruption.
 
     Raises:
-        ValueError: the loss or the scores are no longer finite, or memory does not suffice.
+        ValueError: the loss or the scores are no longer finite, memory does not suffice, or the
+            processes would go on from different places.
         InterruptedTrainingError: a signal came.
     """
     train_part, val_part = _load_parts(data, recipe.input_size, compute.device)
@@ -58,7 +59,13 @@ def fit(
         told = checkpoint.resume(session)
         if told:
             shown.say(told)
-        shown.start_at(session.progress.epoch * steps + session.progress.step)
+        done = session.progress.epoch * steps + session.progress.step
+        if not processes.agree(done, compute.device):
+            raise ValueError(
+                f"{backbone}: the processes do not see the same checkpoint {checkpoint.path}; let "
+                f"all hosts share the repository's files, or remove it"
+            )
+        shown.start_at(done)
 
         def on_epoch(row: Row) -> None:
             shown.epoch(row)

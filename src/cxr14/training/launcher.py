@@ -3,6 +3,7 @@
 It sets RANK, WORLD_SIZE and LOCAL_RANK for each process it starts, and ends all when one fails.
 """
 
+import ctypes
 import logging
 import os
 import signal
@@ -16,6 +17,9 @@ LOST = os.EX_TEMPFAIL
 PATIENCE = 120
 """Seconds from a wish to end to the end itself; processes agree on it every so many steps."""
 
+PR_SET_PDEATHSIG = 1
+"""Of linux/prctl.h."""
+
 GOES_ON = "the same command goes on from the last checkpoint"
 
 
@@ -24,11 +28,20 @@ def is_launched() -> bool:
     return "RANK" in os.environ
 
 
+def end_with_launcher() -> None:
+    """Let the system end this process when its launcher is gone, even by SIGKILL.
+
+    It would train on, unseen, beside the next run of the same command. Linux alone can do it.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
 def launch(count: int, module: str, *arguments: str) -> NoReturn:
     """Run a module in `count` processes of this machine, and end as they do.
 
-    A wish to end (Ctrl-C, SIGTERM) reaches them as SIGINT, whatever it was: the launcher's own
-    SIGTERM ends those that are left when one has failed, and must not be taken for a wish.
+    A wish to end (Ctrl-C, SIGTERM, a closed terminal) reaches them as SIGINT, whatever it was: the
+    launcher's own SIGTERM ends those that are left when one has failed, and is no wish.
     """
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -37,7 +50,8 @@ def launch(count: int, module: str, *arguments: str) -> NoReturn:
     cores = len(os.sched_getaffinity(0))
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // count)))
     logging.disable()  # torch's own words about processes; ours follow
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
     own = ["--standalone", "--signals-to-handle=SIGINT", f"--shutdown-timeout={PATIENCE}"]
     try:
         words = [*own, f"--nproc-per-node={count}", "-m", module, *arguments]

@@ -48,6 +48,14 @@ class Processes:
             return wish
         return bool(self.sum(torch.tensor(float(wish), device=device)) > 0)
 
+    def agree(self, number: int, device: str) -> bool:
+        """Whether all processes have the same number; all get the same answer."""
+        if self.count == 1:
+            return True
+        extremes = torch.tensor([number, -number], device=device)
+        dist.all_reduce(extremes, dist.ReduceOp.MAX)
+        return bool(extremes.sum() == 0)
+
     def share_statistics(self, network: nn.Module, device: str) -> None:
         """Let batch normalisation see the batches of all processes; torch has it on GPUs alone."""
         if self.count > 1 and device == "cuda":
