@@ -36,6 +36,10 @@ def explained(backbone: str, images: list[str]) -> Iterator[None]:
         ) from error
 
 
+MEMORY = ("can't allocate memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+"""Of CPUs, of the driver (pinned memory, events), of a library's own workspace."""
+
+
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether an error says so; torch has a class for GPUs, and only a text for CPUs."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    """Whether an error says so; torch has a class for its own memory of GPUs, else texts."""
+    return isinstance(error, torch.OutOfMemoryError) or any(text in str(error) for text in MEMORY)

@@ -74,7 +74,11 @@ class Processes:
 
     def wrap(self, network: nn.Module) -> nn.Module:
         """Let every process change its weights by the mean of all gradients."""
-        return DistributedDataParallel(network) if self.count > 1 else network
+        if self.count == 1:
+            return network
+        # Running statistics take no part in a step: to send them in each of them, as is torch's
+        # default, changes nothing of what the first process keeps (see agree_on_statistics).
+        return DistributedDataParallel(network, broadcast_buffers=False)
 
 
 @contextmanager
