@@ -1,6 +1,7 @@
 """What is decided on validation and measured on test."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -168,13 +169,38 @@ def test_an_interval_of_the_macro_mean_needs_every_finding_in_the_resample(study
     assert np.isnan(row["auroc_low"])
     assert row["left_out"] == pytest.approx((29 / 30) ** 30, abs=0.1)
     assert "of resamples hold one class only" in row["reason"]
-    assert "one image per patient leaves 1 positives among 30 images" in row["reason"]
+    assert "one image per patient leaves 1 positive and 29 negative images" in row["reason"]
     assert means["macro_auroc"]["value"] > 0
     assert np.isnan(means["macro_auroc"]["low"])
     assert means["macro_auroc"]["left_out"] == row["left_out"]
     assert means["macro_auroc"]["reason"].endswith("of resamples leave a finding unscored")
     assert means["micro_auroc"]["low"] < means["micro_auroc"]["high"]
     assert scores.headline["macro_auroc_low"] is None
+    head = scores.headline | {"validation_macro_auroc": None}
+    assert "macro mean: no interval" in printed(replace(scores, headline=head))
+
+
+def test_precision_is_null_where_nothing_is_called_and_says_so(study, scored):
+    thresholds = scored[0]["thresholds"] | {"Edema": 0.999}
+    decision = scored[0] | {"thresholds": thresholds}
+    scores = measure(*part(study, "test"), decision, np.random.default_rng(0), resamples=50)
+    row = rows(scores.findings)["Edema"]
+    assert (row["f1"], row["f1_low"], row["recall"], row["specificity"]) == (0, 0, 0, 1)
+    assert np.isnan([row["precision"], row["precision_low"]]).all()
+    assert row["reason"] == "no precision: nothing is called"
+    means = rows(scores.means, "mean")
+    assert means["macro_precision"]["findings"] == means["macro_recall"]["findings"] - 1
+
+
+def test_too_few_resamples_with_a_call_give_no_interval_of_precision(study, scored):
+    labels, logits, probabilities, patients = part(study, "test")
+    thresholds = scored[0]["thresholds"] | {"Edema": float(probabilities[:, EDEMA].max())}
+    decision = scored[0] | {"thresholds": thresholds}
+    inputs = (labels, logits, probabilities, patients, decision)
+    row = rows(measure(*inputs, np.random.default_rng(0)).findings)["Edema"]
+    assert row["precision"] in (0, 1)  # one image is called, of one patient
+    assert np.isnan(row["precision_low"])
+    assert row["reason"].startswith("no interval of precision: too many resamples")
 
 
 def test_decisions_do_not_see_the_test_images(study, scored):

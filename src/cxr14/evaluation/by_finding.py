@@ -105,16 +105,17 @@ def _reasons(row: Row, answers: Answers, labels: Array, one_each: Array) -> list
         return [reason]
     found = [answers.decision["reasons"].get(row["finding"])]
     left_out, positives = row["left_out"], int((one_each > 0).sum())
+    negatives = len(one_each) - positives
     if left_out is None:
         found.append("all images are of one patient: nothing to resample")
     elif left_out > MOST_LEFT_OUT:
-        found.append(f"no intervals: {left_out:.1%} of resamples hold one class only")
-    elif row["threshold"] is not None and row["precision_low"] is None:
-        found.append("no interval of precision: too many resamples in which nothing is called")
+        found.append(f"no intervals: {100 * left_out:.1f} % of resamples hold one class only")
     if row["threshold"] is not None and np.isnan(row["precision"]):
         found.append("no precision: nothing is called")
-    if min(positives, len(one_each) - positives) < LEAST:
-        kept = f"{positives} positives among {len(one_each)} images"
+    elif row["precision_low"] is None and row["recall_low"] is not None:
+        found.append("no interval of precision: too many resamples in which nothing is called")
+    if min(positives, negatives) < LEAST:
+        kept = f"{positives} positive and {negatives} negative images"
         found.append(f"no DeLong interval: one image per patient leaves {kept}")
     elif row["auroc_delong_low"] is None:
         found.append("no DeLong interval: its variance is 0")

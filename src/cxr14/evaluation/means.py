@@ -73,7 +73,7 @@ def _row(mean: str, values: Floats, findings: int) -> dict[str, object]:
     elif not resamples:
         reason = "all images are of one patient: nothing to resample"
     elif low is None:
-        reason = f"no interval: {left_out:.1%} of resamples leave a finding unscored"
+        reason = f"no interval: {100 * left_out:.1f} % of resamples leave a finding unscored"
     return {
         "mean": mean,
         "value": float(values[0]) if known else None,
