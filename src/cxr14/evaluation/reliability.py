@@ -86,9 +86,7 @@ def weighted_calibration_errors(labels: Array, probabilities: Array, weights: Fl
     Returns:
         (R,) in [0, 1]; for weights of 1 that of :func:`calibration_error`.
     """
-    bins = equal_mass_bins(probabilities)
-    order = np.argsort(bins, kind="stable")
-    starts = np.flatnonzero(np.diff(bins[order], prepend=-1))
-    excess = probabilities.astype(np.float64) - (labels > 0)
-    gaps = np.abs(np.add.reduceat((weights * excess)[:, order], starts, axis=1))  # (R, bins)
+    excess = np.zeros((len(labels), BINS))
+    excess[np.arange(len(labels)), equal_mass_bins(probabilities)] = probabilities - (labels > 0)
+    gaps = np.abs(weights @ excess)  # (R, bins)
     return np.asarray(gaps.sum(axis=1) / np.maximum(weights.sum(axis=1), 1))
