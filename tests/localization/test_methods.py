@@ -87,6 +87,17 @@ def test_for_average_pooling_grad_cam_is_the_positive_part_of_cam_up_to_scale(ti
     torch.testing.assert_close(heat, expected, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize("pooling", ["max", "lse"])
+def test_for_other_poolings_too_as_the_slopes_of_a_map_add_up_to_its_weight(pooling):
+    network = Head(8, 4, pooling, 10.0, 15).eval()
+    weights = network.prediction.weight.detach()[[3, 14]]
+    torch.testing.assert_close(
+        slopes(network, MAPS, [3, 14]).sum(dim=(3, 4)), weights.expand(3, -1, -1)
+    )
+    expected = torch.einsum("ct,bthw->bchw", weights, MAPS).relu() / 30
+    torch.testing.assert_close(grad_cam(network, MAPS, [3, 14]), expected)
+
+
 def test_the_mean_of_cam_and_the_bias_make_the_logit(tiny):
     network = tiny()
     logits = cam(network, MAPS, range(15)).mean(dim=(2, 3)) + network.prediction.bias

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 def grad_cam(network: "Network", maps: Tensor, classes: Sequence[int]) -> Tensor:
     """Weigh each map by the mean of its slope: ReLU(Σ_k α_k A_k), (B, C, h, w), not negative.
 
-    For average pooling it equals ReLU(CAM) / (h·w).
+    For average pooling it equals ReLU(CAM) / (h·w); and for max and lse too, as over space the
+    slopes of any of them add up to the weight w_k of the prediction. It needs none of that.
     """
     weights = slopes(network, maps, classes).mean(dim=(3, 4), keepdim=True)  # equation 1
     return (weights * maps[:, None]).sum(dim=2).relu()  # equation 2
