@@ -1,0 +1,98 @@
+"""The eight boxed findings' heatmaps of some images: our way, and pytorch-grad-cam's."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from cxr14.findings import BOXED
+from cxr14.localization.boxes import scaled_to_255
+from cxr14.localization.methods.slopes import slopes
+from cxr14.localization.saliency import METHODS, heat_grids, upsampled
+from cxr14.models.inputs import prepare
+from cxr14.models.network import Network
+
+Images = npt.NDArray[np.uint8]  # (N, S, S)
+Heat = npt.NDArray[np.float32]  # (N, 8, S, S), each map 0–1
+Way = Callable[[], Heat]
+
+RIVALS = {
+    "gradcam": "GradCAM",
+    "cam": "GradCAM",  # for average pooling the same up to a ReLU and a factor
+    "gradcam_pp": "GradCAMPlusPlus",
+    "layercam": "LayerCAM",
+}
+
+
+def at_full_size(grids: npt.NDArray[np.float32], size: int) -> Heat:
+    """Upsample grids (N, 8, h, w) and scale each map to 0–1."""
+    wide = upsampled(grids.reshape(-1, *grids.shape[2:]), size)
+    return scaled_to_255(wide).reshape(*grids.shape[:2], size, size) / 255
+
+
+def ours(network: Network, images: Images, method: str, batch_size: int) -> Way:
+    """Return the way of the stage."""
+    rows, classes = np.arange(len(images)), positions(network)
+
+    def run() -> Heat:
+        grids = heat_grids(network, images, rows, classes, method, batch_size)
+        return at_full_size(grids, images.shape[-1])
+
+    return run
+
+
+def theirs(network: Network, images: Images, name: str, batch_size: int, frozen: bool) -> Way:
+    """Return pytorch-grad-cam's way: a call per finding and batch."""
+    import pytorch_grad_cam
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+    make = getattr(pytorch_grad_cam, name)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    network.to(device)
+
+    def run() -> Heat:
+        network.features.requires_grad_(not frozen)
+        batches = []
+        with make(model=network, target_layers=[network.head.transition]) as cam:
+            for start in range(0, len(images), batch_size):
+                batch = torch.from_numpy(images[start : start + batch_size]).to(device)
+                inputs = prepare(batch, images.shape[-1])
+                maps = [
+                    cam(inputs, [ClassifierOutputTarget(position)] * len(inputs))
+                    for position in positions(network)
+                ]
+                batches.append(np.stack(maps, axis=1))
+        network.features.requires_grad_(True)
+        return np.concatenate(batches)
+
+    return run
+
+
+def positions(network: Network) -> list[int]:
+    """Say where the boxed findings are among the classes."""
+    return [network.classes.index(name) for name in BOXED]
+
+
+def grad_cam_pp_as_theirs(network: Network, maps: Tensor, classes: Sequence[int]) -> Tensor:
+    """Compute Grad-CAM++ with their number in the denominator, for the comparison alone."""
+    slope = slopes(network, maps, classes)
+    sums = maps.sum(dim=(2, 3), keepdim=True)[:, None]
+    alpha = slope**2 / (2 * slope**2 + sums * slope**3 + 1e-6)
+    weights = (alpha * slope.relu()).sum(dim=(3, 4), keepdim=True)
+    return (weights * maps[:, None]).sum(dim=2).relu()
+
+
+METHODS["ReLU(cam)"] = lambda *job: METHODS["cam"](*job).relu()
+METHODS["gradcam_pp as theirs"] = grad_cam_pp_as_theirs
+ALIKE = {"cam": "ReLU(cam)", "gradcam_pp": "gradcam_pp as theirs"}
+
+
+def differences(network: Network, images: Images, method: str, batch_size: int) -> list[float]:
+    """Return the largest difference from their maps, of a range of 1: made alike, and as it is."""
+    rival = theirs(network, images, RIVALS[method], batch_size, frozen=True)()
+    return [
+        float(np.abs(ours(network, images, name, batch_size)() - rival).max())
+        for name in (ALIKE.get(method, method), method)
+    ]
