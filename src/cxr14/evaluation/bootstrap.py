@@ -9,6 +9,7 @@ from cxr14.ranking import Array, Counts, Floats, scorable
 
 RESAMPLES = 1000
 SEED = 14
+MOST_LEFT_OUT = 0.05
 AT_A_TIME = 100  # resamples held in memory at once: 100 × 25,596 counts are 20 MB
 
 
@@ -109,3 +110,20 @@ def percentile_interval(values: Floats) -> tuple[float | None, float | None]:
         return None, None
     low, high = np.percentile(known, [2.5, 97.5])
     return float(low), float(high)
+
+
+def interval(values: Floats) -> tuple[float | None, float | None, float]:
+    """95 % percentile interval of resampled values, unless too many could not be scored.
+
+    The rule, fixed once: a resample that leaves nothing to score (NaN) is counted and left out;
+    above 5 % of them there is no interval, for those that remain are the lucky ones.
+
+    Args:
+        values: (R,), NaN where a resample could not be scored.
+
+    Returns:
+        Low end, high end (None without an interval), and the share left out in [0, 1].
+    """
+    left_out = float(np.isnan(values).mean()) if len(values) else 1.0
+    low, high = percentile_interval(values) if left_out <= MOST_LEFT_OUT else (None, None)
+    return low, high, left_out
