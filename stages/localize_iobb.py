@@ -25,6 +25,7 @@ from cxr14.evaluation.bootstrap import SEED
 from cxr14.files import read_json, write_csv, write_metrics, write_parquet
 from cxr14.localization.detect import boxed_pairs, write_heatmaps
 from cxr14.localization.maps import make_maps
+from cxr14.localization.randomisation import OTHER_SEED
 from cxr14.localization.scale import validation_images
 from cxr14.localization.scorecard import score
 from cxr14.localization.sheets import draw_sheets
@@ -43,12 +44,14 @@ def main(backbone: Annotated[str, typer.Option(help="which of models/ to use")])
     records = pd.read_parquet("data/records/images.parquet")
     predictions = pd.read_parquet(f"predictions/{backbone}.parquet")
     network, about = load_model(f"models/{backbone}")
-    fresh = partial(build_network, backbone, **about["head"], seed=SEED, classes=network.classes)
+    anew = {"seed": OTHER_SEED, "classes": network.classes} | about["head"]
     drawn = boxes[boxes["finding"].isin(network.classes)]
     pairs = boxed_pairs(drawn, index, records)
     validation = validation_images(predictions, index, records)
     how = params.method, params.scaling, params.batch_size, np.random.default_rng(SEED)
-    maps = make_maps(network, fresh, images, pairs, drawn, validation, *how)
+    maps = make_maps(
+        network, partial(build_network, backbone, **anew), images, pairs, drawn, validation, *how
+    )
     scores = score(maps, params.t_iobb, params.t_iou, params.heat_thresholds)
 
     grids = maps.grids[params.method]

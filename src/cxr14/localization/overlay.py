@@ -112,9 +112,12 @@ def _legend(panel: Panel) -> list[Any]:
         Patch(facecolor="#555555", edgecolor=DRAWN, linewidth=1.4, label="box drawn by hand"),
         *(
             Patch(
-                facecolor="#555555", edgecolor=colour, linestyle="--", label=f"heat > {heat} and its boxes"
+                facecolor="#555555",
+                edgecolor=colour,
+                linestyle="--",
+                label=f"heat > {heat} and its boxes",
             )
             for heat, colour in _colours(panel)
         ),
-        Patch(facecolor="#ff1a1a", alpha=0.55, label="heat (hotter is redder)"),
+        Patch(facecolor="#ff1a1a", alpha=0.4, label="heat (hotter is redder)"),
     ]
