@@ -87,8 +87,8 @@ def _draw(axis: Axes, panel: Panel) -> None:
     middles = np.arange(size) + 0.5
     for threshold, colour in _colours(panel):
         if panel.heat.min() <= threshold < panel.heat.max():  # else there is no line to draw
-            lines = {"colors": [colour], "linewidths": 0.6}
-            axis.contour(middles, middles, panel.heat, levels=[threshold], **lines)
+            at = middles, middles, panel.heat
+            axis.contour(*at, levels=[threshold], colors=[colour], linewidths=0.6)
         _outline(axis, panel.detected[threshold], colour, "--")
     axis.set_xlim(0, size)
     axis.set_ylim(size, 0)
