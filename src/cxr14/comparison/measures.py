@@ -1,0 +1,150 @@
+"""What a network scores on a group of images, on the test part and on every resample of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from cxr14.comparison.answers import Answers
+from cxr14.comparison.ranked import aurocs, steps_of
+from cxr14.comparison.resampling import Resamples, weighted_sums
+from cxr14.evaluation.bootstrap import interval, mean_ignoring_nan
+from cxr14.evaluation.reliability import equal_mass_bins
+from cxr14.ranking import Array, Counts, Floats
+
+FEWEST: Final = 10
+"""Images that a rate needs below its line: positives for a false negative rate, negatives for a
+false positive rate, both for an AUROC, twice as many of any kind for calibration. With ten, one
+image more or less moves a rate by .1, which is as coarse as a figure should be."""
+
+CALIBRATION: Final = "mean_predicted_minus_prevalence"
+MEASURES: Final = ("auroc", "fpr", "fnr", CALIBRATION)
+ECE: Final = "ece_platt"
+
+Score = tuple[float | None, float | None, float | None]
+"""A value and its interval; None where it cannot be given."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One network on one group of images.
+
+    Attributes:
+        images: how many.
+        patients: how many.
+        positives: (C,) images of each class.
+        values: by measure, (1 + R, C): on all images, then by resample; NaN where a measure has
+            too few images (see FEWEST), no threshold or no scaling.
+        ece: (C,) calibration error of the Platt-scaled probabilities; NaN likewise.
+    """
+
+    images: int
+    patients: int
+    positives: Counts
+    values: Mapping[str, Floats]
+    ece: Floats
+
+    def rankable(self) -> Array:
+        """Whether each class (C,) has enough positives and negatives for every measure."""
+        return np.minimum(self.positives, self.images - self.positives) >= FEWEST
+
+
+def score_group(answers: Answers, labels: Array, members: Array, resamples: Resamples) -> Scores:
+    """Score a network on some of N images.
+
+    Args:
+        answers: for all N images.
+        labels: (N, C) of 0 and 1, in the order of the answers' classes.
+        members: (N,) bool, which images.
+        resamples: of the patients of all N images.
+    """
+    own, owner = labels[members] > 0, resamples.owner[members]
+    positives = own.sum(axis=0)
+    negatives = len(own) - positives
+    values = _rates(own, answers, members, owner, resamples.counts)
+    values["auroc"] = np.full_like(values["fpr"], np.nan)
+    for column in np.flatnonzero(np.minimum(positives, negatives) >= FEWEST):
+        logits = answers.logits[members, column]
+        steps = steps_of(own[:, column], logits, owner, len(resamples.counts))
+        values["auroc"][:, column] = aurocs(steps, resamples.counts)
+    halves = np.full_like(positives, len(own) // 2)
+    for name, images in (("fpr", negatives), ("fnr", positives), (CALIBRATION, halves)):
+        values[name][:, images < FEWEST] = np.nan
+    ece = calibration_errors(own, answers.calibrated[members])
+    return Scores(len(own), len(np.unique(owner)), positives, values, ece)
+
+
+def calibration_errors(own: Array, calibrated: Floats) -> Floats:
+    """Calibration error of each class, (C,), as ``cxr14.evaluation.reliability`` defines it.
+
+    Without its table, which costs a millisecond a class: here are thousands.
+
+    Args:
+        own: (n, C) bool.
+        calibrated: (n, C) probabilities; a class with NaN has no error.
+    """
+    errors = np.full(own.shape[1], np.nan)
+    if len(own) < 2 * FEWEST:
+        return errors
+    for column in np.flatnonzero(np.isfinite(calibrated).all(axis=0)):
+        excess = calibrated[:, column] - own[:, column]
+        bins = equal_mass_bins(calibrated[:, column])
+        errors[column] = np.abs(np.bincount(bins, excess)).sum() / len(own)
+    return errors
+
+
+def _rates(
+    own: Array, answers: Answers, members: Array, owner: Counts, counts: Array
+) -> dict[str, Floats]:
+    """Return both error rates and mean predicted minus prevalence, (1 + R, C) each."""
+    called = answers.probabilities[members] >= answers.thresholds
+    calibrated = answers.calibrated[members]
+    columns = [own, called & ~own, ~called & own, calibrated - own, np.ones_like(calibrated)]
+    table = np.concatenate([column.astype(np.float64) for column in columns], axis=1)
+    sums = np.split(weighted_sums(table, owner, counts), len(columns), axis=1)
+    positives, false_positives, false_negatives, excess, images = sums
+    decided = np.where(np.isnan(answers.thresholds), np.nan, 1.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return {
+            "fpr": decided * false_positives / (images - positives),
+            "fnr": decided * false_negatives / positives,
+            CALIBRATION: excess / images,
+        }
+
+
+def mean_over(values: Floats) -> Floats:
+    """Mean over classes, (W, k) to (W,), of those that a weighting can score; NaN without any."""
+    return mean_ignoring_nan(values) if values.shape[1] else np.full(len(values), np.nan)
+
+
+def why_null(answers: Answers, scores: Scores, column: int) -> str | None:
+    """Say why some scores of a class are missing."""
+    counts = {"positives": int(scores.positives[column])}
+    counts["negatives"] = scores.images - counts["positives"]
+    told = [f"{count} {kind}, {FEWEST} needed" for kind, count in counts.items() if count < FEWEST]
+    if answers.classes[column] in answers.reasons:
+        told.append(answers.reasons[answers.classes[column]])
+    return "; ".join(told) or None
+
+
+def summary(values: Floats) -> Score:
+    """Return the value on all images, and its 95 % interval.
+
+    Args:
+        values: (1 + R,): on all images, then by resample.
+    """
+    if not np.isfinite(values[0]):
+        return None, None, None
+    low, high, _ = interval(values[1:])
+    return float(values[0]), low, high
+
+
+def named(values: Mapping[str, Floats]) -> dict[str, float | None]:
+    """Lay out measures, each (1 + R,), as columns ``auroc``, ``auroc_low``, ``auroc_high``, …"""
+    ends = ("", "_low", "_high")
+    return {
+        f"{name}{end}": value
+        for name, own in values.items()
+        for end, value in zip(ends, summary(own), strict=True)
+    }
