@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxr14.comparison.answers import Answers, answers_of, on_test
+from cxr14.comparison.answers import Answers, answers_of, network_files, on_test, read_network
 from cxr14.comparison.differences import common_findings, difference_rows, macro_values
 from cxr14.comparison.earlier import Earlier
 from cxr14.comparison.resampling import draw
@@ -52,7 +52,7 @@ def compare_with(
             phantoms and the other is not.
     """
     earlier = Earlier(revision)
-    both = [name for name in backbones if earlier.has(f"predictions/{name}.parquet")]
+    both = [name for name in backbones if earlier.has(network_files(name)[0])]
     if not both:
         raise ValueError(f"{revision} has no predictions of {', '.join(backbones)}")
     if read_json(SOURCE)["phantom"] != earlier.json(SOURCE)["phantom"]:
@@ -60,15 +60,16 @@ def compare_with(
     both_records = pd.read_parquet(RECORDS), earlier.table(RECORDS)
     records = [table.set_index("image") for table in both_records]
     rows: list[dict[str, Any]] = []
-    notes = [f"{revision} has no {name}" for name in backbones if name not in both]
+    told: dict[str, list[str]] = {}
     for name in both:
-        paths = f"predictions/{name}.parquet", f"evaluation/{name}/decision.json"
-        here = Run(on_test(pd.read_parquet(paths[0])), read_json(paths[1]), records[0])
-        there = Run(on_test(earlier.table(paths[0])), earlier.json(paths[1]), records[1])
+        here = Run(*read_network(name), records[0])
+        predictions, decision = network_files(name)
+        there = Run(on_test(earlier.table(predictions)), earlier.json(decision), records[1])
         images, note = shared_images(here, there)
-        notes.append(f"{name}: {note}")
+        told.setdefault(note, []).append(name)
         rows += [{"backbone": name, **row} for row in compare(here, there, images, resamples)]
-    return pd.DataFrame(rows), notes
+    absent = [f"{revision} has no {name}" for name in backbones if name not in both]
+    return pd.DataFrame(rows), [*(f"{', '.join(told[note])}: {note}" for note in told), *absent]
 
 
 def shared_images(here: Run, there: Run) -> tuple[list[str], str]:

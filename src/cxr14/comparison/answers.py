@@ -70,6 +70,24 @@ def answers_of(rows: pd.DataFrame, decision: dict[str, Any]) -> Answers:
     )
 
 
+def network_files(backbone: str) -> tuple[str, str]:
+    """Name the files that hold a network's answers and its decision."""
+    return f"predictions/{backbone}.parquet", f"evaluation/{backbone}/decision.json"
+
+
+def read_network(backbone: str) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Read the test rows and the decision of one network.
+
+    Raises:
+        FileNotFoundError: it has not been evaluated.
+    """
+    files = network_files(backbone)
+    missing = [name for name in files if not Path(name).exists()]
+    if missing:
+        raise FileNotFoundError(f"no {' and '.join(missing)}; make them with `dvc repro`")
+    return on_test(pd.read_parquet(files[0])), read_json(files[1])
+
+
 def read_answers(backbones: Sequence[str]) -> tuple[list[str], dict[str, Answers]]:
     """Read the answers of several networks on test.
 
@@ -83,17 +101,12 @@ def read_answers(backbones: Sequence[str]) -> tuple[list[str], dict[str, Answers
     images: list[str] = []
     found: dict[str, Answers] = {}
     for backbone in backbones:
-        names = f"predictions/{backbone}.parquet", f"evaluation/{backbone}/decision.json"
-        paths = [Path(name) for name in names]
-        missing = [str(path) for path in paths if not path.exists()]
-        if missing:
-            raise FileNotFoundError(f"no {' and '.join(missing)}; make them with `dvc repro`")
-        rows = on_test(pd.read_parquet(paths[0]))
+        rows, decision = read_network(backbone)
         own = rows["image"].tolist()
         if found and own != images:
             raise ValueError(
-                f"{paths[0]} holds other test images than the predictions of {next(iter(found))}; "
-                "run dvc repro"
+                f"predictions/{backbone}.parquet holds other test images than that of "
+                f"{next(iter(found))}; run dvc repro"
             )
-        images, found[backbone] = own, answers_of(rows, read_json(paths[1]))
+        images, found[backbone] = own, answers_of(rows, decision)
     return images, found
