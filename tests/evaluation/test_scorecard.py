@@ -1,137 +1,162 @@
-"""What is decided on validation and measured on test."""
-
-import io
+"""What is decided on validation and measured on test, and what is null and why."""
 
 import numpy as np
 import pytest
-from rich.console import Console
 from scipy.special import expit
 
-from cxr14.evaluation.scorecard import score
-from cxr14.evaluation.terminal import PHANTOM_NOTE, findings_table, shown
-from cxr14.findings import CLASSES, FINDINGS
-
-HERNIA, MASS, FIBROSIS = (CLASSES.index(name) for name in ("Hernia", "Mass", "Fibrosis"))
-
-
-@pytest.fixture
-def study():
-    generator = np.random.default_rng(0)
-    parts = np.repeat(["val", "test"], [60, 90])
-    labels = (generator.random((150, 15)) < 0.4).astype(np.float32)
-    labels[:, HERNIA] = 0
-    labels[parts == "val", MASS] = 0
-    labels[parts == "test", FIBROSIS] = 1
-    logits = (labels + generator.normal(0, 1, (150, 15))).astype(np.float32)
-    return parts, labels, logits, expit(logits), np.arange(150) // 3
+from cxr14.evaluation.by_finding import COLUMNS
+from cxr14.evaluation.scorecard import measure, score
+from cxr14.findings import CLASSES
+from tests.evaluation.answers import EDEMA, few, part, rows
 
 
-def test_each_part_answers_only_for_what_it_holds(study):
-    decision, metrics = score("alexnet", *study, np.random.default_rng(0))
+def test_each_part_answers_only_for_what_it_holds(scored):
+    decision, scores = scored
     assert decision["reasons"] == {
         "Hernia": "validation holds no positives among 60 images",
         "Mass": "validation holds no positives among 60 images",
     }
     assert decision["thresholds"]["Mass"] is None
     assert decision["platt"]["Mass"] is None
+    assert decision["temperature"]["Mass"] is None
     assert set(decision["platt"]["Edema"]) == {"slope", "intercept"}
-    assert metrics["findings_scored"] == 12  # of 14 without Hernia and Fibrosis
-    assert metrics["findings_with_f1"] == 11  # nor Mass, which has no threshold
-    assert metrics["findings"]["Mass"]["auroc"] is not None
-    assert metrics["findings"]["Fibrosis"]["auroc"] is None
-    assert metrics["findings"]["Fibrosis"]["positives"] == 90
-    assert metrics["validation"]["findings_scored"] == 12  # without Hernia and Mass
-    assert set(metrics["findings"]) == set(FINDINGS)
+    assert decision["temperature"]["Edema"] > 0
+    assert scores.headline["findings_scored"] == 12  # of 14 without Hernia and Fibrosis
+    assert scores.headline["findings_with_f1"] == 11  # nor Mass, which has no threshold
+    found = rows(scores.findings)
+    assert found["Mass"]["auroc"] > 0.5
+    assert np.isnan(found["Fibrosis"]["auroc"])
+    assert (found["Fibrosis"]["positives"], found["Fibrosis"]["negatives"]) == (90, 0)
 
 
-def test_the_means_are_over_what_could_be_scored(study):
-    _, metrics = score("alexnet", *study, np.random.default_rng(0))
-    areas = [one["auroc"] for one in metrics["findings"].values() if one["auroc"] is not None]
-    assert metrics["macro_auroc"] == pytest.approx(np.mean(areas))
-    f1 = [one["f1"] for one in metrics["findings"].values() if one["f1"] is not None]
-    assert metrics["macro_f1"] == pytest.approx(np.mean(f1))
-    assert metrics["macro_auroc_low"] < metrics["macro_auroc"] < metrics["macro_auroc_high"]
+def test_the_table_has_every_class_in_order_and_a_reason_for_what_is_null(scored):
+    table = scored[1].findings
+    assert list(table) == COLUMNS
+    assert table["finding"].tolist() == list(CLASSES)
+    reasons = table.set_index("finding")["reason"].dropna().to_dict()
+    assert reasons == {
+        "Mass": "validation holds no positives among 60 images",
+        "Fibrosis": "test holds no negatives among 90 images",
+        "Hernia": "test holds no positives among 90 images",
+    }
+    whole = table[~table["finding"].isin(reasons)]
+    assert whole.drop(columns="reason").notna().all(axis=None)
+    measured = table.columns[table.columns.get_loc("auroc") : -2]
+    unscored = table.set_index("finding").loc[["Hernia", "Fibrosis"], measured]
+    assert unscored.isna().all(axis=None)
+    assert table.set_index("finding").loc["Mass", ["brier", "ece", "auroc_low"]].notna().all()
 
 
-def test_decisions_do_not_see_the_test_images(study):
+def test_precision_is_null_where_nothing_is_called_and_says_so(study, scored):
+    thresholds = scored[0]["thresholds"] | {"Edema": 0.999}
+    decision = scored[0] | {"thresholds": thresholds}
+    scores = measure(*part(study, "test"), decision, np.random.default_rng(0), resamples=50)
+    row = rows(scores.findings)["Edema"]
+    assert (row["f1"], row["f1_low"], row["recall"], row["specificity"]) == (0, 0, 0, 1)
+    assert np.isnan([row["precision"], row["precision_low"]]).all()
+    assert row["reason"] == "no precision: nothing is called"
+    means = rows(scores.means, "mean")
+    assert means["macro_precision"]["findings"] == means["macro_recall"]["findings"] - 1
+
+
+def test_too_few_resamples_with_a_call_give_no_interval_of_precision(study, scored):
+    labels, logits, probabilities, patients = part(study, "test")
+    thresholds = scored[0]["thresholds"] | {"Edema": float(probabilities[:, EDEMA].max())}
+    decision = scored[0] | {"thresholds": thresholds}
+    inputs = (labels, logits, probabilities, patients, decision)
+    row = rows(measure(*inputs, np.random.default_rng(0)).findings)["Edema"]
+    assert row["precision"] in (0, 1)  # one image is called, of one patient
+    assert np.isnan(row["precision_low"])
+    assert row["reason"].startswith("no interval of precision: too many resamples")
+
+
+def test_decisions_do_not_see_the_test_images(study, scored):
     parts, labels, logits, probabilities, patients = study
-    decision, _ = score("alexnet", *study, np.random.default_rng(0))
     turned = np.where((parts == "test")[:, None], 1 - labels, labels)
     other = score(
         "alexnet", parts, turned, logits, probabilities, patients, np.random.default_rng(0)
     )
-    assert other[0] == decision
+    assert other[0] == scored[0]
+
+
+def test_the_same_generator_gives_the_same_scores(study, scored):
+    _, again = score("alexnet", *study, np.random.default_rng(0))
+    assert again.headline == scored[1].headline
+    assert again.findings.equals(scored[1].findings)
+    assert again.means.equals(scored[1].means)
 
 
 def test_without_test_images_everything_is_null(study):
     _, labels, logits, probabilities, patients = study
-    parts = np.full(150, "val")
-    answers = (parts, labels, logits, probabilities, patients)
-    _, metrics = score("alexnet", *answers, np.random.default_rng(0))
-    assert metrics["macro_auroc"] is None
-    assert metrics["findings_scored"] == metrics["images"] == 0
+    answers = (np.full(150, "val"), labels, logits, probabilities, patients)
+    _, scores = score("alexnet", *answers, np.random.default_rng(0))
+    head = scores.headline
+    assert head["macro_auroc"] is head["micro_auroc"] is head["no_finding_auroc"] is None
+    assert head["findings_scored"] == head["images"] == head["patients"] == 0
+    assert set(scores.findings["reason"]) == {"test holds no positives among 0 images"}
+    assert set(scores.means["reason"]) == {"no finding can be scored"}
 
 
-def test_the_printed_table_shows_dashes_reasons_and_phantom(study):
-    decision, metrics = score("alexnet", *study, np.random.default_rng(0))
-    console = Console(width=120, file=io.StringIO(), record=True)
-    console.print(findings_table("alexnet", metrics | {"phantom": 1}, decision["reasons"]))
-    text = console.export_text()
-    assert PHANTOM_NOTE in " ".join(text.split())
-    assert "no threshold for Mass" in " ".join(text.split())
-    assert "–" in next(line for line in text.splitlines() if "Hernia" in line)
+def test_a_part_without_any_positive_is_null_and_says_so(study, scored):
+    labels, *others = part(study, "test")
+    scores = measure(np.zeros_like(labels), *others, scored[0], np.random.default_rng(0))
+    assert scores.headline["macro_auroc"] is None
+    assert scores.headline["findings_scored"] == 0
+    assert set(scores.findings["reason"]) == {"test holds no positives among 90 images"}
+    assert (scores.findings["prevalence"] == 0).all()
 
 
-def test_numbers_lose_only_a_leading_nought():
-    assert [shown(0.5), shown(10.05, 2), shown(1.0, 1), shown(0.0), shown(None)] == [
-        ".500",
-        "10.05",
-        "1.0",
-        ".000",
-        "–",
-    ]
+def test_one_patient_has_scores_and_no_intervals(study, scored):
+    *answers, patients = part(study, "test")
+    scores = measure(*answers, np.zeros_like(patients), scored[0], np.random.default_rng(0))
+    assert scores.headline["macro_auroc"] > 0.5
+    assert scores.headline["macro_auroc_low"] is None
+    row = rows(scores.findings)["Edema"]
+    assert np.isnan(row["auroc_low"])
+    assert "all images are of one patient: nothing to resample" in row["reason"]
+    assert rows(scores.means, "mean")["macro_auroc"]["reason"].startswith("all images are of one")
 
 
-def few(study, classes):
-    """The columns of some classes."""
-    parts, *matrices, patients = study
-    columns = [CLASSES.index(name) for name in classes]
-    return parts, *(matrix[:, columns] for matrix in matrices), patients
+def test_equal_probabilities_everywhere_say_nothing_and_break_nothing(study):
+    parts, labels, _, _, patients = study
+    equal = np.zeros(labels.shape, np.float32)
+    decision, scores = score(
+        "alexnet", parts, labels, equal, expit(equal), patients, np.random.default_rng(0)
+    )
+    row = rows(scores.findings)["Edema"]
+    assert (row["auroc"], row["auroc_low"], row["auroc_high"]) == (0.5, 0.5, 0.5)
+    assert row["average_precision"] == pytest.approx(row["prevalence"])
+    assert row["ece"] == pytest.approx(abs(0.5 - row["prevalence"]))
+    assert (row["recall"], row["specificity"]) == (1, 0)
+    assert decision["temperature"]["Edema"] == 100
+    assert "no DeLong interval: its variance is 0" in row["reason"]
 
 
-def test_fewer_classes_score_as_they_do_among_all_and_the_means_are_over_them(study):
+def test_fewer_classes_score_as_they_do_among_all_and_the_means_are_over_them(study, scored):
     classes = ("Effusion", "Mass", "Edema")
-    whole = score("alexnet", *study, np.random.default_rng(0))
-    own = score("alexnet", *few(study, classes), np.random.default_rng(0), classes)
+    decision, scores = score("alexnet", *few(study, classes), np.random.default_rng(0), classes)
     for name in classes:
-        assert own[0]["thresholds"][name] == whole[0]["thresholds"][name]
-        assert own[0]["platt"][name] == whole[0]["platt"][name]
-        assert own[1]["findings"][name] == whole[1]["findings"][name]
-    assert set(own[0]["thresholds"]) == set(own[1]["findings"]) == set(classes)
-    assert set(own[0]["reasons"]) == {"Mass"}
-    areas = [own[1]["findings"][name]["auroc"] for name in classes]
-    assert own[1]["macro_auroc"] == pytest.approx(np.mean(areas))
-    assert own[1]["macro_auroc_low"] < own[1]["macro_auroc"] < own[1]["macro_auroc_high"]
-    assert (own[1]["findings_scored"], own[1]["findings_with_f1"]) == (3, 2)
-    assert own[1]["no_finding"] is None
+        for kind in ("thresholds", "platt", "temperature"):
+            assert decision[kind][name] == scored[0][kind][name]
+    whole = scored[1].findings.set_index("finding").loc[list(classes)]
+    own = scores.findings.set_index("finding")
+    numbers = own.select_dtypes("number").columns
+    assert own[numbers].to_numpy() == pytest.approx(whole[numbers].to_numpy(), nan_ok=True)
+    assert set(decision["thresholds"]) == set(own.index) == set(classes)
+    assert set(decision["reasons"]) == {"Mass"}
+    head = scores.headline
+    assert head["macro_auroc"] == pytest.approx(own["auroc"].mean())
+    assert head["macro_auroc_low"] < head["macro_auroc"] < head["macro_auroc_high"]
+    assert (head["findings_scored"], head["findings_with_f1"]) == (3, 2)
+    assert head["no_finding_auroc"] is None
 
 
 def test_no_finding_as_a_class_stays_out_of_the_means(study):
     classes = ("Effusion", "Mass", "No Finding")
-    _, metrics = score("alexnet", *few(study, classes), np.random.default_rng(0), classes)
+    _, scores = score("alexnet", *few(study, classes), np.random.default_rng(0), classes)
     without = classes[:2]
     _, other = score("alexnet", *few(study, without), np.random.default_rng(0), without)
-    assert metrics["no_finding"]["auroc"] is not None
-    assert metrics | {"no_finding": None} == other
-
-
-def test_the_printed_table_of_fewer_classes_lists_them_alone(study):
-    classes = ("Effusion", "Edema")
-    decision, metrics = score("alexnet", *few(study, classes), np.random.default_rng(0), classes)
-    console = Console(width=120, file=io.StringIO(), record=True)
-    console.print(findings_table("alexnet", metrics | {"phantom": 0}, decision["reasons"]))
-    text = " ".join(console.export_text().split())
-    assert "over 2 of 2 findings" in text
-    assert "Effusion" in text
-    assert "Mass" not in text
-    assert "No Finding" not in text
+    assert scores.headline["no_finding_auroc"] is not None
+    nothing = dict.fromkeys(("no_finding_auroc", "no_finding_auroc_low", "no_finding_auroc_high"))
+    assert scores.headline | nothing == other.headline
+    assert scores.means.equals(other.means)

@@ -79,26 +79,36 @@ def threshold_f1_points(labels: Array, probabilities: Array) -> pd.DataFrame:
 
 
 def curve_tables(
-    labels: Array, scores: Array, classes: Sequence[str] = CLASSES
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """ROC and precision-recall points of every class that can be scored.
+    labels: Array, logits: Array, probabilities: Array, classes: Sequence[str] = CLASSES
+) -> dict[str, pd.DataFrame]:
+    """Points of all four curves of every class that can be scored.
 
     Args:
         labels: (N, C) of 0 and 1.
-        scores: (N, C).
+        logits: (N, C), for what is ranked.
+        probabilities: (N, C), for what is held against a number.
         classes: C names of the columns.
 
     Returns:
-        Two tables with a first column ``finding``, in the order of the classes.
+        ``roc``, ``pr``, ``reliability`` and ``threshold_f1``, each with a first column ``finding``,
+        in the order of the classes.
     """
-    roc = [pd.DataFrame(columns=["finding", "false_positive_rate", "true_positive_rate"])]
-    recall = [pd.DataFrame(columns=["finding", "recall", "precision"])]
-    for column, name in enumerate(classes):
-        one = labels[:, column], scores[:, column]
-        if scorable(one[0]):
-            roc.append(roc_points(*one).assign(finding=name))
-            recall.append(precision_recall_points(*one).assign(finding=name))
-    return _joined(roc), _joined(recall)
+    found = {}
+    for name, (points, scores, columns) in {
+        "roc": (roc_points, logits, ["false_positive_rate", "true_positive_rate"]),
+        "pr": (precision_recall_points, logits, ["recall", "precision"]),
+        "reliability": (reliability_points, probabilities, ["predicted", "observed", "images"]),
+        "threshold_f1": (threshold_f1_points, probabilities, ["threshold", "f1"]),
+    }.items():
+        curves = [
+            points(labels[:, i], scores[:, i]).assign(finding=finding)
+            for i, finding in enumerate(classes)
+            if scorable(labels[:, i])
+        ]
+        empty = pd.DataFrame(columns=["finding", *columns])
+        joined = pd.concat(curves, ignore_index=True) if curves else empty
+        found[name] = joined[["finding", *columns]]
+    return found
 
 
 def _thinned(along: Array, points: int = POINTS) -> npt.NDArray[np.intp]:
@@ -106,8 +116,3 @@ def _thinned(along: Array, points: int = POINTS) -> npt.NDArray[np.intp]:
     if len(along) <= points:
         return np.arange(len(along))
     return np.unique(np.searchsorted(along, np.linspace(along[0], along[-1], points)))
-
-
-def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
-    head, *rest = tables
-    return pd.concat(rest, ignore_index=True)[list(head.columns)] if rest else head
