@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from cxr14.comparison.answers import Answers
-from cxr14.comparison.measures import FEWEST, summary
-from cxr14.comparison.ranked import aurocs, steps_of
+from cxr14.comparison.measures import ENDS, FEWEST, LOST, summary
+from cxr14.comparison.ranked import aurocs
 from cxr14.comparison.resampling import Resamples, draw
 from cxr14.data.labels import label_matrix
 from cxr14.data.packaged import packaged_file
@@ -152,7 +152,8 @@ def _scores(truth: Array, mined: Array, scores: Array, drawn: Resamples) -> Row:
                 f"{FEWEST} of each needed"
             )
             continue
-        steps = steps_of(labels, scores, drawn.owner, len(drawn.counts))
-        ends = summary(aurocs(steps, drawn.counts))
-        row |= {f"auroc_{kind}{end}": v for end, v in zip(("", "_low", "_high"), ends, strict=True)}
+        ends = summary(aurocs(labels, scores, drawn.owner, drawn.counts))
+        row |= {f"auroc_{kind}{end}": value for end, value in zip(ENDS, ends, strict=False)}
+        if ends[1] is None:
+            told.append(f"{kind}: no interval, {LOST}")
     return row | {"reason": "; ".join(told) or None}

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cxr14.comparison.answers import Answers, answers_of, network_files, on_test, read_network
-from cxr14.comparison.differences import common_findings, difference_rows, macro_values
+from cxr14.comparison.differences import DIFFERENCE, common_findings, difference_rows, macro_values
 from cxr14.comparison.earlier import Earlier
 from cxr14.comparison.resampling import draw
 from cxr14.data.labels import label_matrix
@@ -44,7 +44,7 @@ def compare_with(
 
     Returns:
         A row per backbone and measure (backbone, measure, here, there, difference = here − there,
-        low, high, images, patients, findings), and what is not compared, in words.
+        low, high, left_out, images, patients, findings), and what is not compared, in words.
 
     Raises:
         FileNotFoundError: the revision or DVC's cache lacks a file.
@@ -115,7 +115,7 @@ def compare(
             "measure": row["measure"],
             "here": one[row["measure"]][0],
             "there": other[row["measure"]][0],
-            **{key: row[key] for key in ("difference", "low", "high")},
+            **{key: row[key] for key in DIFFERENCE},
             **counts,
         }
         for row in difference_rows(one, other)

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit
 
+from cxr14.evaluation.calibration import platt_probabilities
 from cxr14.evaluation.predict import logit_columns, probability_columns
 from cxr14.files import read_json
 from cxr14.ranking import Array, Floats
@@ -56,15 +56,11 @@ def answers_of(rows: pd.DataFrame, decision: dict[str, Any]) -> Answers:
     columns = [str(name) for name in rows.columns]
     classes = tuple(name.removeprefix(LOGIT) for name in columns if name.startswith(LOGIT))
     logits = rows[logit_columns(classes)].to_numpy()
-    fits = [decision["platt"][name] or {} for name in classes]
-    slopes, intercepts = (
-        np.array([fit.get(key, np.nan) for fit in fits]) for key in ("slope", "intercept")
-    )
     return Answers(
         classes,
         logits,
         rows[probability_columns(classes)].to_numpy(),
-        expit(logits * slopes + intercepts),
+        platt_probabilities(logits, decision["platt"], classes),
         np.array([decision["thresholds"][name] for name in classes], np.float64),
         decision["reasons"],
     )

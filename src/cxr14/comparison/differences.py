@@ -12,14 +12,16 @@ import numpy as np
 import pandas as pd
 
 from cxr14.comparison.answers import Answers
-from cxr14.comparison.measures import mean_over, summary
-from cxr14.comparison.ranked import aurocs, average_precisions, steps_of
+from cxr14.comparison.measures import summary
 from cxr14.comparison.resampling import Resamples
 from cxr14.data.labels import label_matrix
+from cxr14.evaluation.weighted import rank
 from cxr14.findings import without_no_finding
-from cxr14.ranking import Array, Floats, scorable
+from cxr14.ranking import Floats, scorable
 
-RANKED: Final = {"macro_auroc": aurocs, "macro_average_precision": average_precisions}
+RANKED: Final = ("macro_auroc", "macro_average_precision")
+
+DIFFERENCE: Final = ("difference", "low", "high", "left_out")
 
 Row = dict[str, Any]
 
@@ -36,7 +38,8 @@ def difference_table(
 
     Returns:
         A row per pair and measure: first, second, measure, difference (first − second), low, high,
-        images, patients, findings (over which both means are).
+        left_out (share of resamples that cannot score all findings), images, patients, findings
+        (over which both means are).
     """
     findings = common_findings(list(answers.values()), records)
     means = {name: macro_values(own, records, findings, resamples) for name, own in answers.items()}
@@ -45,7 +48,7 @@ def difference_table(
         for one, other in combinations(answers, 2)
         for row in difference_rows(means[one], means[other])
     ]
-    columns = ["first", "second", "measure", "difference", "low", "high"]
+    columns = ["first", "second", "measure", *DIFFERENCE]
     return pd.DataFrame(rows, columns=columns).assign(
         images=len(records), patients=len(resamples.counts), findings=len(findings)
     )
@@ -54,8 +57,8 @@ def difference_table(
 def difference_rows(one: Mapping[str, Floats], other: Mapping[str, Floats]) -> Iterator[Row]:
     """Yield the difference of each measure, (1 + R,) in both, with its interval."""
     for measure in RANKED:
-        value, low, high = summary(one[measure] - other[measure])
-        yield {"measure": measure, "difference": value, "low": low, "high": high}
+        scores = summary(one[measure] - other[measure])
+        yield {"measure": measure, **dict(zip(DIFFERENCE, scores, strict=True))}
 
 
 def common_findings(answers: Sequence[Answers], records: pd.DataFrame) -> list[str]:
@@ -71,17 +74,15 @@ def macro_values(
 ) -> dict[str, Floats]:
     """Mean AUROC and mean average precision over findings, each (1 + R,).
 
-    A finding that a resample leaves without positives or negatives is left out of its mean.
+    NaN in a resample that leaves one of the findings without positives or negatives.
     """
+    if not findings:
+        return dict.fromkeys(RANKED, np.full(resamples.counts.shape[1], np.nan))
     labels, logits = label_matrix(records, findings), answers.of(findings)
-    patients = len(resamples.counts)
-    found: dict[str, list[Array]] = {measure: [] for measure in RANKED}
-    for column in range(len(findings)):
-        steps = steps_of(labels[:, column], logits[:, column], resamples.owner, patients)
-        for measure, score in RANKED.items():
-            found[measure].append(score(steps, resamples.counts))
-    nothing = np.zeros((resamples.counts.shape[1], 0))
-    return {
-        name: mean_over(np.stack(values, axis=1) if values else nothing)
-        for name, values in found.items()
-    }
+    rankings = [rank(own, scores) for own, scores in zip(labels.T, logits.T, strict=True)]
+    blocks = [
+        np.array([ranking.areas(weights) for ranking in rankings])  # (F, 2, w)
+        for weights in resamples.by_image()
+    ]
+    means = np.concatenate(blocks, axis=2).mean(axis=0)  # (2, 1 + R)
+    return dict(zip(RANKED, means, strict=True))

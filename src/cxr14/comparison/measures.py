@@ -7,9 +7,9 @@ from typing import Final
 import numpy as np
 
 from cxr14.comparison.answers import Answers
-from cxr14.comparison.ranked import aurocs, steps_of
+from cxr14.comparison.ranked import aurocs
 from cxr14.comparison.resampling import Resamples, weighted_sums
-from cxr14.evaluation.bootstrap import interval, mean_ignoring_nan
+from cxr14.evaluation.bootstrap import interval
 from cxr14.evaluation.reliability import equal_mass_bins
 from cxr14.ranking import Array, Counts, Floats
 
@@ -19,11 +19,14 @@ false positive rate, both for an AUROC, twice as many of any kind for calibratio
 image more or less moves a rate by .1, which is as coarse as a figure should be."""
 
 CALIBRATION: Final = "mean_predicted_minus_prevalence"
+LOST: Final = "more than 5 % of the resamples lack positives or negatives"
 MEASURES: Final = ("auroc", "fpr", "fnr", CALIBRATION)
 ECE: Final = "ece_platt"
 
-Score = tuple[float | None, float | None, float | None]
-"""A value and its interval; None where it cannot be given."""
+ENDS: Final = ("", "_low", "_high")
+
+Score = tuple[float | None, float | None, float | None, float | None]
+"""A value, its interval, the share of resamples left out of that; None where there is none."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +69,7 @@ def score_group(answers: Answers, labels: Array, members: Array, resamples: Resa
     values["auroc"] = np.full_like(values["fpr"], np.nan)
     for column in np.flatnonzero(np.minimum(positives, negatives) >= FEWEST):
         logits = answers.logits[members, column]
-        steps = steps_of(own[:, column], logits, owner, len(resamples.counts))
-        values["auroc"][:, column] = aurocs(steps, resamples.counts)
+        values["auroc"][:, column] = aurocs(own[:, column], logits, owner, resamples.counts)
     halves = np.full_like(positives, len(own) // 2)
     for name, images in (("fpr", negatives), ("fnr", positives), (CALIBRATION, halves)):
         values[name][:, images < FEWEST] = np.nan
@@ -114,8 +116,13 @@ def _rates(
 
 
 def mean_over(values: Floats) -> Floats:
-    """Mean over classes, (W, k) to (W,), of those that a weighting can score; NaN without any."""
-    return mean_ignoring_nan(values) if values.shape[1] else np.full(len(values), np.nan)
+    """Mean over those classes that the images themselves can score, (1 + R, k) to (1 + R,).
+
+    NaN in a resample that cannot score one of them, as in ``cxr14.evaluation.means``; and if there
+    are none.
+    """
+    known = np.isfinite(values[0])
+    return values[:, known].mean(axis=1) if known.any() else np.full(len(values), np.nan)
 
 
 def why_null(answers: Answers, scores: Scores, column: int) -> str | None:
@@ -135,16 +142,20 @@ def summary(values: Floats) -> Score:
         values: (1 + R,): on all images, then by resample.
     """
     if not np.isfinite(values[0]):
-        return None, None, None
-    low, high, _ = interval(values[1:])
-    return float(values[0]), low, high
+        return None, None, None, None
+    return float(values[0]), *interval(values[1:])
 
 
 def named(values: Mapping[str, Floats]) -> dict[str, float | None]:
     """Lay out measures, each (1 + R,), as columns ``auroc``, ``auroc_low``, ``auroc_high``, …"""
-    ends = ("", "_low", "_high")
     return {
         f"{name}{end}": value
         for name, own in values.items()
-        for end, value in zip(ends, summary(own), strict=True)
+        for end, value in zip(ENDS, summary(own), strict=False)
     }
+
+
+def without_interval(row: Mapping[str, float | None]) -> str | None:
+    """Say which measures of a row have a value, but no interval; None if there are none."""
+    lost = [name for name in MEASURES if row[name] is not None and row[f"{name}_low"] is None]
+    return f"no interval of {', '.join(lost)}: {LOST}" if lost else None

@@ -4,11 +4,13 @@ A resample is kept as a count per patient, not per image: what is added up over 
 is added up once, and then weighed a thousand times.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from cxr14.evaluation.bootstrap import AT_A_TIME, RESAMPLES, patient_weights
+from cxr14.evaluation.weighted import as_counts
 from cxr14.ranking import Array, Counts, Floats
 
 
@@ -25,9 +27,14 @@ class Resamples:
     owner: Counts
     counts: Array
 
+    def by_image(self) -> Iterator[Floats]:
+        """Yield how often each image counts, some weightings (w, N) at a time."""
+        for start in range(0, self.counts.shape[1], AT_A_TIME):
+            yield as_counts(self.counts[self.owner, start : start + AT_A_TIME].T)
+
 
 def draw(patients: Array, generator: np.random.Generator, resamples: int = RESAMPLES) -> Resamples:
-    """Draw resamples of the patients (N,) of N images.
+    """Draw resamples of the patients (N,) of N images; of a single patient none.
 
     With one generator the draws are those of ``cxr14.evaluation.bootstrap.patient_weights``, so
     intervals are the ones that evaluation gives.
@@ -35,7 +42,7 @@ def draw(patients: Array, generator: np.random.Generator, resamples: int = RESAM
     distinct, owner = np.unique(patients, return_inverse=True)
     everyone = np.arange(len(distinct))
     drawn = [np.ones((1, len(distinct)), np.int64)]
-    for start in range(0, resamples, AT_A_TIME):
+    for start in range(0, resamples if len(distinct) > 1 else 0, AT_A_TIME):
         drawn.append(patient_weights(everyone, min(AT_A_TIME, resamples - start), generator))
     counts = np.ascontiguousarray(np.concatenate(drawn).T, np.float32)
     return Resamples(owner.astype(np.int64), counts)

@@ -13,7 +13,16 @@ import pandas as pd
 
 from cxr14.comparison.answers import Answers
 from cxr14.comparison.groups import Group, groups_of
-from cxr14.comparison.measures import ECE, MEASURES, Scores, mean_over, named, score_group, why_null
+from cxr14.comparison.measures import (
+    ECE,
+    MEASURES,
+    Scores,
+    mean_over,
+    named,
+    score_group,
+    why_null,
+    without_interval,
+)
 from cxr14.comparison.resampling import Resamples
 from cxr14.data.labels import label_matrix
 from cxr14.findings import NO_FINDING
@@ -79,33 +88,41 @@ def _score_rows(answers: Answers, scores: Scores, crossed: bool) -> Iterator[Row
     for name, columns in _rows_of(answers.classes, crossed):
         kept = _kept(name, columns, scores.rankable())
         ece = mean_over(scores.ece[None, kept])[0]
+        own = named({measure: mean_over(scores.values[measure][:, kept]) for measure in MEASURES})
+        few = why_null(answers, scores, columns[0]) if name != MACRO else None
         yield {
             "finding": name,
             "images": scores.images,
             "patients": scores.patients,
             "positives": None if name == MACRO else int(scores.positives[columns[0]]),
             "findings": len(kept) if name == MACRO else None,
-            **named({measure: mean_over(scores.values[measure][:, kept]) for measure in MEASURES}),
+            **own,
             ECE: None if np.isnan(ece) else float(ece),
-            "reason": _left_out(answers, columns, kept) or why_null(answers, scores, columns[0]),
+            "reason": _joined(_left_out(answers, columns, kept), few, without_interval(own)),
         }
 
 
 def _gap_rows(answers: Answers, own: Scores, rest: Scores, crossed: bool) -> Iterator[Row]:
     for name, columns in _rows_of(answers.classes, crossed):
         kept = _kept(name, columns, own.rankable() & rest.rankable())
-        sides = {"group": own, "against": rest}
-        told = [(side, why_null(answers, one, columns[0])) for side, one in sides.items()]
+        gaps = named({measure: _gap(own, rest, measure, kept) for measure in MEASURES})
+        few = {
+            side: why_null(answers, one, columns[0]) if name != MACRO else None
+            for side, one in (("group", own), ("against", rest))
+        }
+        told = [f"{side}: {why}" for side, why in few.items() if why]
         yield {
             "finding": name,
             "images": own.images,
             "images_against": rest.images,
             "findings": len(kept) if name == MACRO else None,
-            **named({measure: _gap(own, rest, measure, kept) for measure in MEASURES}),
-            "reason": _left_out(answers, columns, kept)
-            or "; ".join(f"{side}: {why}" for side, why in told if why and name != MACRO)
-            or None,
+            **gaps,
+            "reason": _joined(_left_out(answers, columns, kept), *told, without_interval(gaps)),
         }
+
+
+def _joined(*reasons: str | None) -> str | None:
+    return "; ".join(reason for reason in reasons if reason) or None
 
 
 def _kept(name: str, columns: list[int], rankable: Array) -> list[int]:
