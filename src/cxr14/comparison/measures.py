@@ -129,7 +129,8 @@ def why_null(answers: Answers, scores: Scores, column: int) -> str | None:
     """Say why some scores of a class are missing."""
     counts = {"positives": int(scores.positives[column])}
     counts["negatives"] = scores.images - counts["positives"]
-    told = [f"{count} {kind}, {FEWEST} needed" for kind, count in counts.items() if count < FEWEST]
+    few = ((kind, count) for kind, count in counts.items() if count < FEWEST)
+    told = [f"too few {kind}: {count} of {FEWEST}" for kind, count in few]
     if answers.classes[column] in answers.reasons:
         told.append(answers.reasons[answers.classes[column]])
     return "; ".join(told) or None

@@ -132,7 +132,10 @@ def _kept(name: str, columns: list[int], rankable: Array) -> list[int]:
 
 def _left_out(answers: Answers, columns: list[int], kept: list[int]) -> str | None:
     names = [answers.classes[i] for i in columns if i not in kept]
-    return f"too few positives or negatives: {', '.join(names)}" if names else None
+    if not names:
+        return None
+    which = ", ".join(names) if kept else "every finding"
+    return f"too few positives or negatives: {which}"
 
 
 def _gap(own: Scores, rest: Scores, measure: str, columns: list[int]) -> Floats:

@@ -87,6 +87,7 @@ def against(table: pd.DataFrame, revision: str, notes: list[str], phantom: bool)
 def _table(heading: str, phantom: bool, *columns: str) -> Table:
     title = f"{heading} ({PHANTOM_NOTE})" if phantom else heading
     laid_out = Table(title=title, box=SIMPLE, pad_edge=False, collapse_padding=True, caption=STAR)
+    laid_out.min_width = max(len(title), len(STAR))  # so that neither breaks
     for name in columns:
         laid_out.add_column(name, no_wrap=True)
     return laid_out
