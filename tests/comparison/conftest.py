@@ -14,6 +14,7 @@ from cxr14.comparison.resampling import Resamples, draw
 from cxr14.data.labels import label_matrix
 from cxr14.evaluation.predict import prediction_table
 from cxr14.findings import CLASSES, LABEL_COLUMNS
+from tests.conftest import ROOT
 
 IMAGES, PATIENTS, RESAMPLES = 240, 90, 60
 
@@ -75,7 +76,7 @@ def resamples(records: pd.DataFrame) -> Resamples:
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, records: pd.DataFrame) -> Path:
     """A folder in which `stages.compare` finds what it reads; the current directory."""
     backbones = {"good": 1.5, "poor": 0.5}
-    train = Path("params.yaml").read_text().split("\ntrain:\n")[1].split("\n\n")[0]
+    train = (ROOT / "params.yaml").read_text().split("\ntrain:\n")[1].split("\n\n")[0]
     listed = "".join(f"  - {name}\n" for name in backbones)
     head, _, rest = train.partition("  - alexnet\n")
     kept = rest[rest.index("  input_size") : rest.index("  overrides")]

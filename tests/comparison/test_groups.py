@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from cxr14.comparison.groups import ALL, groups_of, unknown_counts
+from cxr14.comparison.groups import ALL, groups_of
 
 
 def some_records() -> pd.DataFrame:
@@ -31,15 +31,17 @@ def test_everyone_is_a_group_and_has_no_rest():
 
 
 def test_bands_begin_at_their_first_year_and_follow_each_other_by_age():
-    assert members("age") == {"0–19": [0], "20–39": [1], "80+": [2, 4]}
-    assert list(members("age")) == ["0–19", "20–39", "80+"]
+    assert members("age") == {"0–19": [0], "20–39": [1], "80+": [2, 4], "unknown": [3]}
+    assert list(members("age")) == ["0–19", "20–39", "80+", "unknown"]
 
 
-def test_images_of_which_an_attribute_is_not_known_are_in_neither_group_nor_rest():
-    by_name = {group.name: group for group in groups_of(some_records())}
+def test_images_of_which_an_attribute_is_not_known_are_a_group_that_is_nobodys_rest():
+    by_name = {group.name: group for group in groups_of(some_records()) if not group.crossed}
     assert by_name["F"].members.tolist() == [True, False, True, False, False]
     assert by_name["F"].rest.tolist() == [False, True, False, True, False]
-    assert unknown_counts(some_records()) == {"sex": 1, "age": 1, "view": 1}
+    assert members("sex")["unknown"] == [4]
+    assert members("view")["unknown"] == [4]
+    assert not by_name["unknown"].rest.any()
 
 
 def test_two_attributes_are_crossed_where_both_are_known():

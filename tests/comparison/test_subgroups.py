@@ -71,6 +71,16 @@ def test_of_two_groups_the_gap_is_given_once_and_of_more_against_the_rest(tables
     assert "all" not in set(own["attribute"])
 
 
+def test_images_of_unknown_sex_have_scores_but_no_gap(records, answers, resamples):
+    some = records.copy()
+    some.loc[some.index[:60], "sex"] = None
+    scores, gaps = subgroup_tables(some, {"good": answers["good"]}, resamples)
+    assert row_of(scores, "good", "unknown", MACRO)["images"] == 60
+    assert "unknown" not in set(gaps["group"])
+    assert row_of(gaps, "good", "F", MACRO)["against"] == "M"
+    assert "M" not in set(gaps["group"])
+
+
 def test_means_of_a_gap_are_over_findings_that_both_sides_can_score(records, resamples):
     scarce = records.copy()
     scarce.loc[(scarce["sex"] == "F"), "Mass"] = 0  # no woman has a mass

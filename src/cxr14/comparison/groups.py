@@ -33,7 +33,7 @@ class Group:
         attribute: ``all``, ``sex``, ``age``, ``view``, or two of these crossed: ``sex × age``.
         name: its value, ``F``, ``20–39``, ``F × 20–39``.
         members: (N,).
-        rest: (N,) the other images of which the attribute is known.
+        rest: (N,) the other images of which the attribute is known; none for ``unknown``.
     """
 
     attribute: str
@@ -65,8 +65,8 @@ def band_name(first: int, after: int | None) -> str:
 def groups_of(records: pd.DataFrame) -> list[Group]:
     """Form all groups of N images: everyone, each attribute, pairs of attributes.
 
-    Values are in order of the alphabet (age: of years); a value that no image has makes no group,
-    and images whose value is not known are in no group but ``all``; see :func:`unknown_counts`.
+    Values are in order of the alphabet (age: of years). A value that no image has makes no group;
+    images whose value is not known make one that has no rest, and are in no crossing.
     """
     everyone = np.ones(len(records), bool)
     found = [Group(ALL, ALL, everyone, ~everyone)]
@@ -85,6 +85,8 @@ def _groups(names: tuple[str, ...], values: dict[str, "pd.Series[str]"]) -> list
     for cell in sorted(cells, key=_order):
         members = np.all([value == one for value, one in zip(own, cell, strict=True)], axis=0)
         made.append(Group(CROSSED.join(names), CROSSED.join(cell), members, known & ~members))
+    if len(names) == 1 and not known.all():
+        made.append(Group(names[0], UNKNOWN, ~known, np.zeros_like(known)))
     return made
 
 
@@ -92,8 +94,3 @@ def _order(cell: tuple[str, ...]) -> list[tuple[int, str]]:
     """Bands by their first year, words by the alphabet."""
     starts = {band_name(*band): band[0] for band in BANDS}
     return [(starts.get(value, -1), value) for value in cell]
-
-
-def unknown_counts(records: pd.DataFrame) -> dict[str, int]:
-    """Count, by attribute, the images of which it is not known."""
-    return {name: int((value == UNKNOWN).sum()) for name, value in values_of(records).items()}

@@ -71,10 +71,13 @@ def opponent(group: Group, groups: list[Group]) -> str | None:
 
     Of two groups the second minus the first is the first minus the second, with the other sign.
     """
-    names = [other.name for other in groups if other.attribute == group.attribute]
-    if len(names) == 2:
-        return names[1] if group.name == names[0] else None
-    return REST if group.rest.any() else None
+    if not group.rest.any():
+        return None
+    same = (other for other in groups if other.attribute == group.attribute)
+    names = [other.name for other in same if other.rest.any()]
+    if len(names) > 2:
+        return REST
+    return names[1] if group.name == names[0] else None
 
 
 def _rows_of(classes: tuple[str, ...], crossed: bool) -> list[tuple[str, list[int]]]:
