@@ -36,8 +36,9 @@ MAPPING: Final[dict[str, tuple[str, ...]]] = {
 
 Airspace opacity: what stands below "lung opacity" in the tree of CheXpert's labels (edema,
 consolidation with pneumonia, atelectasis, and lesions, which are apart here: Pham et al. 2019,
-arXiv 1911.06475), and infiltration, which CheXpert's labeller counts as a mention of airspace opacity
-(its mention_phrases/airspace_opacity.txt). The mapping is ours. None of the fourteen is a fracture.
+arXiv 1911.06475), and infiltration, which CheXpert's labeller counts as a mention of airspace
+opacity (its mention_phrases/airspace_opacity.txt). The mapping is ours. None of the fourteen is a
+fracture.
 """
 
 VALUES: Final = {name: {"YES", "NO"} for name in MAPPING} | {"Set Id": {"val", "test"}}
