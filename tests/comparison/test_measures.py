@@ -18,7 +18,7 @@ from cxr14.comparison.measures import (
     without_interval,
 )
 from cxr14.data.labels import label_matrix
-from cxr14.evaluation.reliability import calibration_error
+from cxr14.evaluation.reliability import calibration_error, weighted_calibration_errors
 from cxr14.findings import CLASSES
 from tests.comparison.conftest import make_decision, make_rows, platt, repeated
 
@@ -42,11 +42,16 @@ def test_every_measure_is_that_of_the_repeated_images(records, answers, resample
             assert got == pytest.approx(expected, abs=1e-9)
 
 
-def test_calibration_errors_are_those_of_evaluation(records, answers):
-    labels, calibrated = label_matrix(records) > 0, answers["poor"].calibrated
-    errors = calibration_errors(labels, calibrated)
-    expected = [calibration_error(labels[:, i], calibrated[:, i]) for i in range(len(CLASSES))]
-    assert errors == pytest.approx(expected, abs=1e-12)
+def test_calibration_errors_are_those_of_evaluation(records, answers, resamples):
+    labels, members = label_matrix(records), (records["view"] == "AP").to_numpy()
+    own = answers["poor"].calibrated[members]
+    errors = calibration_errors(answers["poor"], labels, members, resamples)
+    weights = np.concatenate(list(resamples.by_image()))[:, members]
+    for column in (0, 14):
+        one = labels[members, column], own[:, column]
+        assert errors[0, column] == pytest.approx(calibration_error(*one), abs=1e-12)
+        expected = weighted_calibration_errors(*one, weights)
+        assert errors[:, column] == pytest.approx(expected, abs=1e-12)
 
 
 def test_each_measure_needs_ten_images_below_its_line(records, answers, resamples):
@@ -71,7 +76,8 @@ def test_a_class_without_threshold_and_scaling_is_ranked_and_says_why(records, r
     mass = CLASSES.index("Mass")
     known = {name: bool(np.isfinite(scores.values[name][0, mass])) for name in MEASURES}
     assert known == {"auroc": True, "fpr": False, "fnr": False, CALIBRATION: False}
-    assert np.isnan(scores.ece[mass])
+    errors = calibration_errors(own, label_matrix(records), everyone, resamples)
+    assert np.isnan(errors).all(axis=0).nonzero()[0].tolist() == [mass]
     assert why_null(own, scores, mass) == "validation holds no positives among 9 images"
     assert why_null(own, scores, 0) is None
 

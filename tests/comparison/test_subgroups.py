@@ -32,7 +32,8 @@ def test_everyone_scores_what_evaluation_says(tables, records, answers):
     area, scored = macro_auroc(label_matrix(records), answers["good"].logits)
     assert own["auroc"] == pytest.approx(area)
     assert own["findings"] == scored == len(FINDINGS)
-    assert own["auroc_low"] < own["auroc"] < own["auroc_high"]
+    for measure in ("auroc", "fpr", "fnr", CALIBRATION, ECE):
+        assert own[f"{measure}_low"] < own[measure] < own[f"{measure}_high"]
 
 
 def test_a_group_has_a_row_per_class_and_crossed_ones_the_mean_and_no_finding(tables):

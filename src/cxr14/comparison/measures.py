@@ -10,7 +10,7 @@ from cxr14.comparison.answers import Answers
 from cxr14.comparison.ranked import aurocs
 from cxr14.comparison.resampling import Resamples, weighted_sums
 from cxr14.evaluation.bootstrap import interval
-from cxr14.evaluation.reliability import equal_mass_bins
+from cxr14.evaluation.reliability import BINS, equal_mass_bins
 from cxr14.ranking import Array, Counts, Floats
 
 FEWEST: Final = 10
@@ -39,14 +39,12 @@ class Scores:
         positives: (C,) images of each class.
         values: by measure, (1 + R, C): on all images, then by resample; NaN where a measure has
             too few images (see FEWEST), no threshold or no scaling.
-        ece: (C,) calibration error of the Platt-scaled probabilities; NaN likewise.
     """
 
     images: int
     patients: int
     positives: Counts
     values: Mapping[str, Floats]
-    ece: Floats
 
     def rankable(self) -> Array:
         """Whether each class (C,) has enough positives and negatives for every measure."""
@@ -73,26 +71,33 @@ def score_group(answers: Answers, labels: Array, members: Array, resamples: Resa
     halves = np.full_like(positives, len(own) // 2)
     for name, images in (("fpr", negatives), ("fnr", positives), (CALIBRATION, halves)):
         values[name][:, images < FEWEST] = np.nan
-    ece = calibration_errors(own, answers.calibrated[members])
-    return Scores(len(own), len(np.unique(owner)), positives, values, ece)
+    return Scores(len(own), len(np.unique(owner)), positives, values)
 
 
-def calibration_errors(own: Array, calibrated: Floats) -> Floats:
-    """Calibration error of each class, (C,), as ``cxr14.evaluation.reliability`` defines it.
+def calibration_errors(
+    answers: Answers, labels: Array, members: Array, resamples: Resamples
+) -> Floats:
+    """Calibration error of the Platt-scaled probabilities on a group, see :func:`score_group`.
 
-    Without its table, which costs a millisecond a class: here are thousands.
+    As ``cxr14.evaluation.reliability`` defines it: ten bins of equal mass, those of the group.
 
-    Args:
-        own: (n, C) bool.
-        calibrated: (n, C) probabilities; a class with NaN has no error.
+    Returns:
+        (1 + R, C); NaN for a class without scaling, and with too few images.
     """
-    errors = np.full(own.shape[1], np.nan)
+    own, calibrated = labels[members] > 0, answers.calibrated[members]
+    shape = resamples.counts.shape[1], own.shape[1]
     if len(own) < 2 * FEWEST:
-        return errors
-    for column in np.flatnonzero(np.isfinite(calibrated).all(axis=0)):
-        excess = calibrated[:, column] - own[:, column]
-        bins = equal_mass_bins(calibrated[:, column])
-        errors[column] = np.abs(np.bincount(bins, excess)).sum() / len(own)
+        return np.full(shape, np.nan)
+    seen, place = np.unique(resamples.owner[members], return_inverse=True)
+    bins = np.stack([equal_mass_bins(column) for column in calibrated.T], axis=1)
+    cell = (place[:, None] * shape[1] + np.arange(shape[1])) * BINS + bins
+    excess = np.nan_to_num(calibrated - own).ravel()
+    by_patient = np.bincount(cell.ravel(), excess, len(seen) * shape[1] * BINS)
+    weights = resamples.counts[seen].T.astype(np.float64)
+    gaps = np.abs(weights @ by_patient.reshape(len(seen), -1)).reshape(*shape, BINS).sum(axis=2)
+    images = (weights @ np.bincount(place))[:, None]
+    errors = np.where(images > 0, gaps / np.maximum(images, 1), np.nan)
+    errors[:, np.isnan(calibrated).any(axis=0)] = np.nan
     return errors
 
 

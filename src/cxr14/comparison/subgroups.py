@@ -17,6 +17,7 @@ from cxr14.comparison.measures import (
     ECE,
     MEASURES,
     Scores,
+    calibration_errors,
     mean_over,
     named,
     score_group,
@@ -25,6 +26,7 @@ from cxr14.comparison.measures import (
 )
 from cxr14.comparison.resampling import Resamples
 from cxr14.data.labels import label_matrix
+from cxr14.evaluation.bootstrap import without_bias
 from cxr14.findings import NO_FINDING
 from cxr14.ranking import Array, Floats
 
@@ -57,7 +59,8 @@ def subgroup_tables(
         for group in groups:
             key = {"backbone": backbone, "attribute": group.attribute, "group": group.name}
             members = score_group(own, labels, group.members, resamples)
-            scored += [key | row for row in _score_rows(own, members, group.crossed)]
+            errors = calibration_errors(own, labels, group.members, resamples)
+            scored += [key | row for row in _score_rows(own, members, errors, group.crossed)]
             against = opponent(group, groups)
             if against:
                 rest = score_group(own, labels, group.rest, resamples)
@@ -87,10 +90,10 @@ def _rows_of(classes: tuple[str, ...], crossed: bool) -> list[tuple[str, list[in
     return [(MACRO, findings), *single]
 
 
-def _score_rows(answers: Answers, scores: Scores, crossed: bool) -> Iterator[Row]:
+def _score_rows(answers: Answers, scores: Scores, errors: Floats, crossed: bool) -> Iterator[Row]:
     for name, columns in _rows_of(answers.classes, crossed):
         kept = _kept(name, columns, scores.rankable())
-        ece = mean_over(scores.ece[None, kept])[0]
+        ece = mean_over(errors[:, kept])
         own = named({measure: mean_over(scores.values[measure][:, kept]) for measure in MEASURES})
         few = why_null(answers, scores, columns[0]) if name != MACRO else None
         yield {
@@ -100,7 +103,7 @@ def _score_rows(answers: Answers, scores: Scores, crossed: bool) -> Iterator[Row
             "positives": None if name == MACRO else int(scores.positives[columns[0]]),
             "findings": len(kept) if name == MACRO else None,
             **own,
-            ECE: None if np.isnan(ece) else float(ece),
+            **named({ECE: np.append(ece[:1], without_bias(ece))}),
             "reason": _joined(_left_out(answers, columns, kept), few, without_interval(own)),
         }
 
