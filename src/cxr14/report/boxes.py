@@ -8,7 +8,7 @@ import pandas as pd
 from cxr14.findings import BOXED
 from cxr14.report import markup
 from cxr14.report.beside import comparable, same_split, split_text
-from cxr14.report.cells import Row, distinct, limit_text, number, one, rows_of, scored, spaced
+from cxr14.report.cells import distinct, limit_text, number, one, rows_of, scored, spaced
 from cxr14.report.classification import noted
 from cxr14.report.markup import Cells
 from cxr14.report.published import AFP_CAVEAT, IOBB, IOU, BoxTable
@@ -16,6 +16,7 @@ from cxr14.report.results import Results
 from cxr14.wording import counted, shown
 
 POOLED, MEAN = "pooled", "mean"
+CROSSFITTED = "cross-fitted"
 CONTROLS: Final = {
     "random": "random map",
     "centre_gaussian": "centre Gaussian",
@@ -54,8 +55,8 @@ def wang_table(results: Results, measure: str, quantities: tuple[str, ...]) -> s
     caption = (
         f"{results.best}, boxes of all heat thresholds pooled; n: boxed images of the finding; "
         "small: 95 % intervals, patients resampled. AFP: boxes that are no hit, per boxed image. "
-        "Grey: controls (mean box: where the boxes of the finding lie in the other half of the "
-        "patients)."
+        "Cross-fitted: the heat threshold chosen on one half of the boxed patients, scored on the "
+        "other. Grey: controls; mean box: where the finding's boxes lie in the other half."
     )
     if published:
         named = (f"{p.name} ({split_text(results.source, p)}, n {p.pairs})" for p in published)
@@ -72,60 +73,59 @@ def wang_table(results: Results, measure: str, quantities: tuple[str, ...]) -> s
 
 
 def _lines(results: Results, measure: str, quantities: tuple[str, ...]) -> Iterator[Line]:
-    own = results.of("accuracy")
-    own = own[(own["measure"] == measure) & (own["heat"].astype(str) == POOLED)]
-    controls = _controls(results, measure)
-    for limit in distinct(own, "limit"):
+    tables = _tables(results, measure)
+    for limit in distinct(tables[results.best], "limit"):
         first = limit_text(limit)
         for quantity in quantities:
             what = QUANTITIES[quantity]
-            for line in _group(results, measure, quantity, own, controls, limit):
+            for line in _group(results, measure, quantity, tables, limit):
                 kind = f"begin {line.kind}" if first else line.kind
                 yield Line((first, what, *line.cells), kind.strip())
                 first = what = ""
 
 
+def _tables(results: Results, measure: str) -> dict[str, pd.DataFrame]:
+    """Return the rows of one measure by what they are of: ours, cross-fitted, the controls."""
+    tables = {n: results.of(n) for n in ("accuracy", "crossfit", "controls")}
+    tables = {name: rows[rows["measure"] == measure] for name, rows in tables.items()}
+    own, controls = (pooled(tables[name]) for name in ("accuracy", "controls"))
+    return {
+        results.best: own,
+        f"{results.best}, {CROSSFITTED}": tables["crossfit"],
+        **{label: controls[controls["method"] == name] for name, label in CONTROLS.items()},
+    }
+
+
+def pooled(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows over the boxes of all heat thresholds together."""
+    return rows[rows["heat"].astype(str) == POOLED]
+
+
 def _group(
-    results: Results,
-    measure: str,
-    quantity: str,
-    own: pd.DataFrame,
-    controls: pd.DataFrame,
-    limit: float,
+    results: Results, measure: str, quantity: str, tables: dict[str, pd.DataFrame], limit: float
 ) -> Iterator[Line]:
     """Yield the rows of one T and one quantity."""
-    at = own[own["limit"] == limit]
-    yield Line((results.best, *finding_cells(at, quantity)), "")
-    for name in distinct(controls, "method"):
-        rows = controls[(controls["method"] == name) & (controls["limit"] == limit)]
-        yield Line((CONTROLS[name], *finding_cells(rows, quantity)), "control")
+    for name, rows in tables.items():
+        kind = "control" if name in CONTROLS.values() else ""
+        yield Line((name, *finding_cells(rows[rows["limit"] == limit], quantity)), kind)
+    known = [place for place, name in enumerate(BOXED) if counts(results)[name]]
     for table in comparable(results.source, PUBLISHED[measure]):
-        values = _published(table, quantity, limit)
+        values = _published(table, quantity, limit, known)
         if values:
             kind = "published" if same_split(results.source, table) else "other"
             yield Line((f"{table.name}\n{split_text(results.source, table)}", *values), kind)
 
 
 def finding_cells(rows: pd.DataFrame, quantity: str) -> Cells:
+    """Return one quantity of the eight findings and of their mean, dashes where there is none."""
     found = {row["finding"]: row for row in rows_of(rows)}
-    return tuple(_score(found.get(name, {}), quantity) for name in (*BOXED, MEAN))
+    return tuple(scored(found.get(name, {}), quantity) for name in (*BOXED, MEAN))
 
 
-def _score(row: Row, quantity: str) -> str:
-    # In controls.csv the ends of the accuracy's interval are low and high.
-    if quantity == "accuracy" and "low" in row:
-        ends = {"accuracy_low": row["low"], "accuracy_high": row["high"]}
-        row = {"accuracy": row["accuracy"], **ends}
-    return scored(row, quantity)
-
-
-def _published(table: BoxTable, quantity: str, limit: float) -> Cells:
+def _published(table: BoxTable, quantity: str, limit: float, known: list[int]) -> Cells:
+    """Return published values and their mean over the findings that ours have boxes of."""
     values = (table.accuracy if quantity == "accuracy" else table.afp).get(round(limit, 6))
-    return (*map(shown, values), shown(sum(values) / len(values))) if values else ()
-
-
-def _controls(results: Results, measure: str) -> pd.DataFrame:
-    """Return the controls' rows of one measure, heat thresholds pooled."""
-    rows = results.of("controls")
-    pooled = rows["heat"].astype(str) == POOLED
-    return rows[pooled & (rows["measure"] == measure) & rows["method"].isin(CONTROLS)]
+    if values is None:
+        return ()
+    mean = sum(values[place] for place in known) / len(known) if known else None
+    return (*map(shown, values), shown(mean))

@@ -3,11 +3,33 @@
 from typing import Final
 
 from cxr14.report import markup
-from cxr14.report.boxes import CONTROLS, MEAN, TEXTS, finding_cells, finding_header, wang_table
-from cxr14.report.cells import distinct, limit_text, rows_of, scored
+from cxr14.report.boxes import (
+    CONTROLS,
+    MEAN,
+    TEXTS,
+    finding_cells,
+    finding_header,
+    pooled,
+    wang_table,
+)
+from cxr14.report.cells import (
+    ENDS,
+    count,
+    difference,
+    distinct,
+    limit_text,
+    number,
+    one,
+    rows_of,
+    scored,
+    signed,
+)
 from cxr14.report.classification import noted
 from cxr14.report.markup import Section
 from cxr14.report.results import Results
+
+MEASURES: Final = {"iobb": "IoBB", "iou": "IoU"}
+SIMILARITY = "similarity\nrandom weights"
 
 
 def box_section(results: Results) -> Section:
@@ -25,6 +47,8 @@ def box_section(results: Results) -> Section:
         wang_table(results, "iobb", ("accuracy", "afp")),
         markup.subtitle(f"{results.best}: accuracy at T(IoU)"),
         wang_table(results, "iou", ("accuracy",)),
+        markup.subtitle("Ahead of the controls"),
+        _ahead(results),
         markup.subtitle("Pointing game and energy"),
         _pointing(results),
         markup.subtitle("Heat thresholds apart"),
@@ -82,40 +106,68 @@ BACKBONES: Final = {
     "mean_accuracy_iou_t10": "IoU > .1",
     "mean_pointing": "pointing",
     "mean_energy": "energy",
-    "crossfit_mean_accuracy_iobb_t10": "IoBB > .1\ncross-fitted threshold",
-    "randomisation_similarity": "similarity\nrandom weights",
+    "crossfit_mean_accuracy_iobb_t10": "IoBB > .1\ncross-fitted",
 }
 
 
+def _ahead(results: Results) -> str:
+    """Lay out by how much the accuracy exceeds that of each control."""
+    rows = pooled(results.of("controls"))
+    rows = rows[rows["finding"] == MEAN]
+    keys = list(dict.fromkeys(zip(rows["measure"], rows["limit"], strict=True)))
+    body = []
+    for measure, limit in keys:
+        at = rows[(rows["measure"] == measure) & (rows["limit"] == limit)]
+        found = [one(at, {"method": name}) for name in CONTROLS]
+        cells = (difference(*(number(row.get(f"ahead{end}")) for end in ENDS)) for row in found)
+        body.append((f"{MEASURES[measure]} > {limit_text(limit)}", *cells))
+    caption = (
+        f"{results.best}, accuracy minus that of the control, mean over findings, "
+        f"{results.localize[results.best]['boxed_images']} boxed images; paired on the same "
+        "resampled patients. * marks a 95 % interval that leaves out 0."
+    )
+    return markup.table(("hit at", *CONTROLS.values()), body, noted(results, caption))
+
+
 def _backbones(results: Results) -> str:
-    header = ("backbone", "boxed images", "without pixels", *BACKBONES.values())
+    header = ("backbone", "boxed images", "without pixels", *BACKBONES.values(), SIMILARITY)
     body = [
         (
             name,
             str(own["boxed_images"]),
             str(own["boxed_images_without_pixels"]),
             *(scored(own, measure) for measure in BACKBONES),
+            similarity(results, name),
         )
         for name, own in results.localize.items()
     ]
     own = results.localize[results.best]
     caption = (
         f"Means over {own['findings_scored']} findings, {own['boxed_pairs']} pairs of image and "
-        "finding. Cross-fitted: the heat threshold chosen on one half of the boxed patients and "
-        "scored on the other, so it may flatter no one. Similarity: of the heatmap with that of "
-        "the same network with random weights; near 1 it shows the image, not what was learnt."
+        "finding. Similarity: rank correlation of the heatmaps with those of the same network with "
+        "random weights (Adebayo et al. 2018); a method whose maps stay alike shows the image, not "
+        "what was learnt, and is flagged."
     )
     return markup.table(header, body, noted(results, caption))
+
+
+def similarity(results: Results, backbone: str) -> str:
+    """Return how alike the heatmaps stay when all weights are made anew; flagged if too much."""
+    row = rows_of(results.of("randomisation", backbone))[-1]
+    flag = "FLAGGED, unchanged" if row["unchanged"] else f"n {count(row['n'])}"
+    return f"{signed(number(row['similarity']))}\n{flag}"
 
 
 def _checks(results: Results) -> list[str]:
     """Return the details of the cross-fit and of the randomisation, folded away."""
     caption = noted(results, f"{results.best}, as in metrics/localize/{results.best}.")
+    crossfit = results.of("crossfit")
+    chosen = crossfit[crossfit["finding"] == MEAN]
+    tables = {
+        "Cross-fitted heat thresholds": chosen.drop(columns="finding"),
+        "Randomised weights": results.of("randomisation"),
+    }
     return [
-        markup.folded(f"{title}, in full", markup.frame(results.of(name), caption))
-        for name, title in (
-            ("crossfit", "Cross-fitted threshold"),
-            ("randomisation", "Randomised weights"),
-        )
-        if len(results.of(name))
+        markup.folded(title, markup.frame(rows.drop(columns="backbone"), caption))
+        for title, rows in tables.items()
     ]
