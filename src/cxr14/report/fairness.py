@@ -38,7 +38,7 @@ def subgroup_section(results: Results, png: bytes) -> Section:
         "one threshold that all share. A gap is the group minus the others; one whose interval "
         "holds 0 may be chance, and small groups give wide intervals."
     )
-    caption = noted(results, "Groups by sex, age and view.")
+    caption = noted(results, "Groups of test images by sex, age and view.")
     parts = (
         markup.drawn(png, "subgroups", caption),
         markup.subtitle(f"Gaps of {results.best}, mean over findings"),
