@@ -179,7 +179,7 @@ def test_gaps_are_ordered_by_what_remains_of_them_at_the_end_nearest_zero(phanto
 
 
 def test_adjudicated_labels_are_shown_on_real_pixels_and_their_lack_is_explained(page, real_page):
-    assert "Nothing to show: simulated pixels show no reader" in page
+    assert "No score here: simulated pixels show no reader" in page
     assert "<td>.845<br><small>.825–.865</small></td><td>.825" in real_page
 
 

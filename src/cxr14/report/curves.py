@@ -19,7 +19,8 @@ from cxr14.wording import PHANTOM_NOTE
 # Okabe and Ito (2008), which colour-blind readers tell apart; then line styles.
 COLOURS: Final = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#222222")
 DASHES: Final = ("-", "--", ":")
-ACROSS, DPI = 5, 120
+MACRO = "macro"
+ACROSS, DPI = 4, 120
 STYLE: Final[dict[str, Any]] = {"font.size": 7, "axes.linewidth": 0.6, "text.parse_math": False}
 
 
@@ -46,11 +47,15 @@ def curve_section(results: Results) -> Section:
         "and up, and the dashed line is the prevalence. Reliability: on the diagonal a probability "
         "means what it says; below it the model is too sure."
     )
+    n = (
+        "n: positives of the finding. All findings: the mean of their curves; of reliability all "
+        "answers together."
+    )
     parts = [
         markup.drawn(
             draw(results, name),
             f"{kind.title} by finding",
-            noted(results, f"{kind.title} on test; n: positives of the finding."),
+            noted(results, f"{kind.title} on test; {n}"),
         )
         for name, kind in KINDS.items()
     ]
@@ -61,7 +66,7 @@ def draw(results: Results, name: str) -> bytes:
     """Return a PNG of one kind of curves; equal results give equal bytes."""
     table = results.curves[name]
     known = set(table["finding"])
-    findings = [finding for finding in CLASSES if finding in known]
+    findings = [finding for finding in (MACRO, *CLASSES) if finding in known]
     down = max(1, -(-len(findings) // ACROSS))
     height = 1.75 * down + (0.95 if results.phantom else 0.8)
     with style.context(["default", STYLE]):
@@ -99,8 +104,10 @@ def _panel(axes: Axes, results: Results, rows: pd.DataFrame, name: str, finding:
             markersize=3,
             label=backbone,
         )
-    positives = count(row.get("positives"))
-    axes.set_title(f"{spaced(finding)}, n {positives}", fontsize=7.5, pad=3)
+    images = results.evaluate[results.best]["images"]
+    n = f"{images:,} images" if finding == MACRO else count(row.get("positives"))
+    title = "all findings" if finding == MACRO else spaced(finding)
+    axes.set_title(f"{title}, n {n}", fontsize=7.5, pad=3)
     axes.set(xlim=(0, 1), ylim=(0, 1.01), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
     axes.tick_params(length=2, width=0.5, pad=1.5)
 

@@ -159,14 +159,15 @@ def adjudicated_section(results: Results) -> Section:
     reasons = sorted({text(reason) for reason in rows["reason"]} - {""})
     if rows.empty or not rows["auroc_adjudicated"].notna().any():
         why = "; ".join(reasons) or "no image of the test part has such labels"
-        part = markup.paragraph(f"Nothing to show: {why}.")
+        part = markup.paragraph(f"No score here: {why}.")
         return Section("adjudicated", "Labels read by radiologists", ADJUDICATED, (part,))
     header = (
         "label",
         "from",
         "backbone",
         "images",
-        "positives",
+        "positives\nadjudicated",
+        "positives\nmined",
         "AUROC\nadjudicated",
         "AUROC\nmined labels",
         "remark",
@@ -178,6 +179,7 @@ def adjudicated_section(results: Results) -> Section:
             text(row["backbone"]),
             count(row["images"]),
             count(row["positives"]),
+            count(row["positives_mined"]),
             scored(row, "auroc_adjudicated"),
             scored(row, "auroc_mined"),
             text(row["reason"]),
