@@ -16,8 +16,8 @@ from cxr14.report.markup import Section
 from cxr14.report.results import Results
 from cxr14.wording import PHANTOM_NOTE
 
-# Okabe and Ito (2008), which colour-blind readers tell apart; then line styles.
-COLOURS: Final = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#222222")
+# Okabe and Ito (2008), which colour-blind readers tell apart, as in the picture of groups.
+COLOURS: Final = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#222222")
 DASHES: Final = ("-", "--", ":")
 MACRO = "macro"
 ACROSS, DPI = 4, 120
