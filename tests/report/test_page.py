@@ -1,10 +1,14 @@
 """The page."""
 
+import base64
 import re
 from html.parser import HTMLParser
+from io import BytesIO
 
+import numpy as np
 import pytest
 from PIL import Image
+from scipy import ndimage
 
 from cxr14.findings import CLASSES, FINDINGS
 from cxr14.report import markup
@@ -131,6 +135,18 @@ def test_text_is_escaped_in_cells_captions_and_names(tmp_path):
     path = tmp_path / 'Mass_&_"Nodule".png'
     Image.new("L", (4, 4)).save(path)
     assert 'alt="Mass &amp; &quot;Nodule&quot;"' in markup.picture(path)
+
+
+def test_a_large_picture_is_put_in_smaller_and_still_is_the_picture(tmp_path):
+    noise = np.random.default_rng(1).integers(0, 256, (600, 600), dtype=np.uint8)
+    smooth = ndimage.gaussian_filter(noise.astype(float), 1.5)
+    path = tmp_path / "Mass.png"
+    Image.fromarray(smooth.astype(np.uint8)).save(path, compress_level=0)
+    held = re.search(r"data:image/webp;base64,([\w+/=]+)", markup.picture(path))
+    content = base64.b64decode(held[1])
+    assert len(content) < path.stat().st_size / 4
+    shown = np.asarray(Image.open(BytesIO(content)).convert("L"), float)
+    assert np.abs(shown - smooth).mean() < 3
 
 
 def test_what_follows_a_line_break_is_set_small_below():

@@ -104,6 +104,14 @@ def test_the_table_is_printed_with_its_caution_and_n(phantoms):
     assert "236 images of 142 patients, 73 boxed images" in printed
 
 
+def test_no_interval_is_cut_on_a_terminal_of_eighty_columns(phantoms):
+    console = Console(width=80)
+    with console.capture() as captured:
+        console.print(table(phantoms, caution(PHANTOM)))
+    assert "…" not in captured.get()
+    assert captured.get().count("–") > 12
+
+
 def test_a_network_without_no_finding_has_no_score_of_it(phantoms):
     phantoms.evaluate["alexnet"]["no_finding_auroc"] = None
     summary = summarise(phantoms)

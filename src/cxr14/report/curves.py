@@ -68,10 +68,10 @@ def draw(results: Results, name: str) -> bytes:
     known = set(table["finding"])
     findings = [finding for finding in (MACRO, *CLASSES) if finding in known]
     down = max(1, -(-len(findings) // ACROSS))
-    height = 1.75 * down + (0.95 if results.phantom else 0.8)
+    height = 1.75 * down + (1.1 if results.phantom else 0.9)
     with style.context(["default", STYLE]):
         figure = Figure(figsize=(8.6, height), dpi=DPI)
-        top = 1 - (0.55 if results.phantom else 0.4) / height
+        top = 1 - (0.6 if results.phantom else 0.4) / height
         edges = {"left": 0.035, "right": 0.99, "bottom": 0.5 / height, "top": top}
         figure.subplots_adjust(**edges, wspace=0.22, hspace=0.32)
         panels = figure.subplots(down, ACROSS, squeeze=False).ravel()
@@ -114,6 +114,6 @@ def _panel(axes: Axes, results: Results, rows: pd.DataFrame, name: str, finding:
 
 def _frame(figure: Figure, results: Results, kind: Kind, first: Axes) -> None:
     title = f"{kind.title}: {spaced(kind.y)} by {spaced(kind.x)}"
-    figure.suptitle(f"{title}\n{PHANTOM_NOTE}" if results.phantom else title, fontsize=8.5)
+    figure.suptitle(f"{title}\n{PHANTOM_NOTE}" if results.phantom else title, fontsize=8.5, y=0.995)
     handles, labels = first.get_legend_handles_labels()
     figure.legend(handles, labels, loc="lower center", ncols=8, fontsize=7.5, frameon=False)

@@ -18,6 +18,7 @@ MEASURES: Final = {
     "boxes_mean_accuracy_iobb_t10": "boxes >.1",
     "boxes_mean_accuracy_iobb_t50": "boxes >.5",
 }
+PLAIN: Final[dict[str, Any]] = {"box": SIMPLE, "pad_edge": False, "collapse_padding": True}
 HEADER: Final = ("model", *MEASURES.values())
 LEGEND: Final = (
     "AUROC, average precision (AP) and F1 are means over the findings, with 95 % intervals by "
@@ -79,8 +80,14 @@ def sample(results: Results) -> str:
 
 def table(results: Results, caution: str) -> Table:
     """Lay out the headlines: means over the findings on test, boxes over those with boxes."""
-    title = f"Test part, mean over findings ({sample(results)}). {caution}"
-    laid_out = Table(*HEADER, title=title, caption=legend(results))
+    laid_out = Table(
+        title=f"Test part, mean over findings ({sample(results)}). {caution}",
+        caption=legend(results),
+        **PLAIN,
+    )
+    for place, name in enumerate(HEADER):
+        # Of eighty columns each score takes nine, and its interval stands below it.
+        laid_out.add_column(name, justify="right" if place else "left", min_width=9)
     for row in rows(results):
         laid_out.add_row(*row)
     return laid_out
@@ -93,9 +100,7 @@ def published_table(results: Results) -> Table | None:
     laid_out = Table(
         title=f"AUROC by finding; ours is {results.best}, the best by validation",
         caption=part_of_official(results),
-        box=SIMPLE,
-        pad_edge=False,
-        collapse_padding=True,
+        **PLAIN,
     )
     for place, name in enumerate(auroc_header(results)):
         laid_out.add_column(name, justify="right" if place else "left", no_wrap=not place)
