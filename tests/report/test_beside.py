@@ -139,11 +139,17 @@ def test_a_sample_of_the_official_test_part_says_that_it_is_one(official, own_sp
     assert beside.part_of_official(official) == ""
 
 
-def test_the_terminal_shows_them_too_and_nothing_on_phantoms(official, phantoms):
-    console = Console(width=250)
-    with console.capture() as captured:
-        console.print(published_table(official))
-    printed = captured.get()
-    assert "OTHER SPLIT" in printed
-    assert ".790–.830" in printed
+def test_the_terminal_shows_them_too_whole_on_eighty_columns_and_none_on_phantoms(
+    official, own_split, phantoms
+):
+    for results in (official, own_split):
+        console = Console(width=80)
+        with console.capture() as captured:
+            console.print(published_table(results))
+        printed = captured.get()
+        assert "…" not in printed
+        assert max(map(len, printed.splitlines())) <= 80
+        assert "OTHER" in printed
+        assert printed.count(".790–.830") == 14
+        assert ".924" in printed  # AE-CNN's Hernia
     assert published_table(phantoms) is None

@@ -76,8 +76,8 @@ def test_the_caution_names_source_and_split(source, words):
 def test_rows_are_ordered_by_score_and_the_baseline_comes_last(phantoms):
     ordered = rows(phantoms)
     assert [row[0] for row in ordered] == ["resnet50", "alexnet", "baseline"]
-    assert ordered[0][:3] == ("resnet50", ".810 .790–.830", ".315 .295–.335")
-    assert ordered[0][3:] == (".285 .265–.305", ".665 .645–.685", *[".495 .475–.515"] * 2)
+    assert ordered[0][:3] == ("resnet50", ".810\n.790–.830", ".315\n.295–.335")
+    assert ordered[0][3:] == (".285\n.265–.305", ".665\n.645–.685", *[".495\n.475–.515"] * 2)
     assert ordered[2] == ("baseline", ".500", ".100", ".000", "–", "–", "–")
     assert {len(row) for row in ordered} == {len(HEADER)}
 
@@ -109,6 +109,7 @@ def test_no_interval_is_cut_on_a_terminal_of_eighty_columns(phantoms):
     with console.capture() as captured:
         console.print(table(phantoms, caution(PHANTOM)))
     assert "…" not in captured.get()
+    assert console.measure(table(phantoms, "")).minimum <= 80
     assert captured.get().count("–") > 12
 
 
