@@ -61,7 +61,7 @@ def wang_table(results: Results, measure: str, quantities: tuple[str, ...]) -> s
     )
     if published:
         named = (f"{p.name} ({split_text(results.source, p)}, n {p.pairs})" for p in published)
-        caption += f" Published: {'; '.join(named)}."
+        caption += f" Published: {'; '.join(named)}; means over the findings with boxes here."
     if published and "afp" in quantities:
         caption += f" {AFP_CAVEAT}"
     return markup.table(

@@ -16,6 +16,7 @@ from PIL import Image
 
 Cells = tuple[str, ...]
 
+UNBROKEN = "\N{NO-BREAK SPACE}%"
 LARGEST = 300_000  # bytes of a PNG that is put into the page as it is
 
 STYLE: Final = """
@@ -103,7 +104,7 @@ def table(
     head = _row("th", header, columns, "")
     lines = (_row("td", row, columns, kind) for row, kind in zip(body, kinds, strict=True))
     inner = f"<table><thead>{head}</thead><tbody>{''.join(lines)}</tbody></table>"
-    told = f"<figcaption>{escape(caption)}</figcaption>"
+    told = f"<figcaption>{escape(caption.replace(' %', UNBROKEN))}</figcaption>"
     return f'<figure><div class="scroll">{inner}</div>{told}</figure>'
 
 
