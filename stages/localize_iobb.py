@@ -2,12 +2,10 @@
 
     python -m stages.localize_iobb --backbone alexnet
 
-Heatmaps of each boxed finding among the network's classes at cache resolution, boxes around the
-regions above each heat threshold, IoBB and IoU with the drawn boxes; the same for heatmaps that
-no network made, and for the network with its weights made anew (docs/localization.md).
+Heatmaps at cache resolution, boxes around what is hot, IoBB and IoU with the drawn boxes; the same
+for heatmaps that no network made and for other weights (docs/localization.md).
 
-Reads models/B, data/cache, data/records, predictions/B.parquet (for captions, and to know which
-images are for validation).
+Reads models/B, data/cache, data/records, predictions/B.parquet (captions; which is validation).
 Writes localization/B/detections.parquet and heatmaps.npz, metrics/localize/B.json and
 metrics/localize/B/*.csv, plots/localize/B/<Finding>.png.
 """
@@ -22,13 +20,13 @@ from rich.console import Console
 
 from cxr14.data.cache import open_cache
 from cxr14.evaluation.bootstrap import SEED
-from cxr14.files import read_json, write_csv, write_metrics, write_parquet
-from cxr14.localization.detect import boxed_pairs, write_heatmaps
+from cxr14.files import read_json
+from cxr14.localization.detect import boxed_pairs
 from cxr14.localization.maps import make_maps
+from cxr14.localization.outputs import write_scores, write_sheets
 from cxr14.localization.randomisation import OTHER_SEED
 from cxr14.localization.scale import validation_images
 from cxr14.localization.scorecard import score
-from cxr14.localization.sheets import draw_sheets
 from cxr14.localization.terminal import printed
 from cxr14.models.network import build_network
 from cxr14.models.store import load_model
@@ -40,31 +38,23 @@ def main(backbone: Annotated[str, typer.Option(help="which of models/ to use")])
     """Run the stage."""
     params, (images, index) = localize.read(), open_cache("data/cache")
     phantom = bool(read_json("data/records/source.json")["phantom"])
-    boxes = pd.read_parquet("data/records/boxes.parquet")
-    records = pd.read_parquet("data/records/images.parquet")
+    read = {name: pd.read_parquet(f"data/records/{name}.parquet") for name in ("boxes", "images")}
     predictions = pd.read_parquet(f"predictions/{backbone}.parquet")
     network, about = load_model(f"models/{backbone}")
     anew = {"seed": OTHER_SEED, "classes": network.classes} | about["head"]
-    drawn = boxes[boxes["finding"].isin(network.classes)]
-    pairs = boxed_pairs(drawn, index, records)
-    validation = validation_images(predictions, index, records)
-    how = params.method, params.scaling, params.batch_size, np.random.default_rng(SEED)
-    maps = make_maps(
-        network, partial(build_network, backbone, **anew), images, pairs, drawn, validation, *how
-    )
+    drawn = read["boxes"].loc[read["boxes"]["finding"].isin(network.classes)]
+    pairs = boxed_pairs(drawn, index, read["images"])
+    validation = validation_images(predictions, index, read["images"])
+    build, generator = partial(build_network, backbone, **anew), np.random.default_rng(SEED)
+    how = params.method, params.scaling, params.batch_size, generator
+    maps = make_maps(network, build, images, pairs, drawn, validation, *how)
     scores = score(maps, params.t_iobb, params.t_iou, params.heat_thresholds)
 
-    grids = maps.grids[params.method]
-    write_parquet(f"localization/{backbone}/detections.parquet", scores.overlaps)
-    write_heatmaps(f"localization/{backbone}/heatmaps.npz", pairs, grids)
-    for name, table in scores.tables.items():
-        write_csv(f"metrics/localize/{backbone}/{name}.csv", table)
-    write_metrics(f"metrics/localize/{backbone}.json", scores.headline | {"phantom": int(phantom)})
-    title = f"{backbone}, {params.method}"
-    shown = pairs, grids, drawn, scores.overlaps, predictions, sorted(params.heat_thresholds)
-    draw_sheets(f"plots/localize/{backbone}", images, *shown, title, phantom, params.scaling)
-    n = f"{pairs['image'].nunique()} boxed images"
-    Console().print(*printed(f"{title}, {n}", scores.tables, phantom))
+    write_scores(".", backbone, maps, scores, phantom)
+    title, heats = f"{backbone}, {params.method}", params.heat_thresholds
+    write_sheets(".", backbone, title, maps, scores, images, predictions, heats, phantom)
+    title += f", {scores.headline['boxed_images']} boxed images"
+    Console().print(*printed(title, scores.tables, phantom))
 
 
 if __name__ == "__main__":
