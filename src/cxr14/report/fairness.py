@@ -157,7 +157,7 @@ def adjudicated_section(results: Results) -> Section:
     """AUROC against labels read by radiologists; on phantoms a sentence says why there is none."""
     rows = results.tables["adjudicated"]
     reasons = sorted({text(reason) for reason in rows["reason"]} - {""})
-    if rows.empty or not rows["auroc_adjudicated"].notna().any():
+    if rows.empty or results.phantom:
         why = "; ".join(reasons) or "no image of the test part has such labels"
         part = markup.paragraph(f"No score here: {why}.")
         return Section("adjudicated", "Labels read by radiologists", ADJUDICATED, (part,))
