@@ -188,7 +188,7 @@ def adjudicated_section(results: Results) -> Section:
     ]
     caption = (
         "Google's adjudicated labels of ChestX-ray14, on those of its test images that have "
-        "pixels here; `from` names the findings a label is made of."
+        "pixels here; from: the findings that a label is made of."
     )
     columns = ["", "remark", "text", *[""] * (len(header) - 4), "remark"]
     part = markup.table(header, body, noted(results, caption), columns=columns)
