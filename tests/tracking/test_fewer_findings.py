@@ -34,7 +34,7 @@ def write_project() -> None:
     write_npy("data/cache/images.npy", pixels)
     write_parquet("data/cache/index.parquet", rows.assign(scale=1.0, offset_x=0.0, offset_y=0.0))
     people = pd.DataFrame({"image": NAMES, "patient": range(IMAGES)})
-    about = {"has_pixels": True, "age": 50, "sex": "F", "view": "PA"}
+    about = {"has_pixels": True, "age": 50, "view": "PA", "sex": ["F", "M"] * (IMAGES // 2)}
     records = pd.concat([people.assign(**about), labels], axis=1)
     write_parquet("data/records/images.parquet", records)
     columns = ["image", "finding", "x", "y", "width", "height"]

@@ -157,7 +157,7 @@ def adjudicated_section(results: Results) -> Section:
     """AUROC against labels read by radiologists; on phantoms a sentence says why there is none."""
     rows = results.tables["adjudicated"]
     reasons = sorted({text(reason) for reason in rows["reason"]} - {""})
-    if rows.empty or not rows["auroc_adjudicated"].notna().any():
+    if rows.empty or results.phantom:
         why = "; ".join(reasons) or "no image of the test part has such labels"
         part = markup.paragraph(f"No score here: {why}.")
         return Section("adjudicated", "Labels read by radiologists", ADJUDICATED, (part,))
@@ -188,7 +188,7 @@ def adjudicated_section(results: Results) -> Section:
     ]
     caption = (
         "Google's adjudicated labels of ChestX-ray14, on those of its test images that have "
-        "pixels here; `from` names the findings a label is made of."
+        "pixels here; from: the findings that a label is made of."
     )
     columns = ["", "remark", "text", *[""] * (len(header) - 4), "remark"]
     part = markup.table(header, body, noted(results, caption), columns=columns)
