@@ -123,16 +123,19 @@ def detect(
         depend.
     """
     places = pairs[PLACE].to_numpy(np.float64)
-    tables = [pd.DataFrame(columns=FOUND)]
-    names = zip(pairs["image"], pairs["finding"], strict=True)
-    for (image, finding), grid, place in zip(names, grids, places, strict=True):
+    boxes, scores = [np.zeros((0, 4))], [np.zeros(0)]
+    counts = []
+    for grid, place in zip(grids, places, strict=True):
         heat = heat_of(grid, size, scaling)
         for threshold in heat_thresholds:
-            boxes, scores = hot_boxes(heat, threshold)
-            found = pd.DataFrame(to_source(boxes, *place), columns=BOX)
-            known = {"image": image, "finding": finding, "heat_threshold": threshold}
-            tables.append(found.assign(score=scores, scaling=scaling, **known))
-    kept = [table for table in tables if len(table)] or tables[:1]
-    found = pd.concat(kept, ignore_index=True)[FOUND]
-    kinds: dict[str, type] = {"heat_threshold": int, "scaling": str}
-    return found.astype(kinds | dict.fromkeys([*BOX, "score"], float))
+            own, hottest = hot_boxes(heat, threshold)
+            boxes.append(to_source(own, *place))
+            scores.append(hottest)
+            counts.append(len(own))
+    # A table once, not one a map: on the real set there are thousands of maps.
+    asked = pairs[["image", "finding"]].merge(
+        pd.DataFrame({"heat_threshold": np.asarray(heat_thresholds, np.int64)}), how="cross"
+    )
+    found = asked.loc[np.repeat(np.arange(len(asked)), counts)].reset_index(drop=True)
+    found[BOX] = np.concatenate(boxes)
+    return found.assign(score=np.concatenate(scores), scaling=scaling)[FOUND]
