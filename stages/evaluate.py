@@ -2,12 +2,14 @@
 
     python -m stages.evaluate --backbone alexnet
 
-Thresholds (highest F1) and Platt scaling are chosen on validation; nothing that learns or chooses
-reads the labels of test.
+Thresholds (highest F1), Platt and temperature scaling are chosen on validation; nothing that learns
+or chooses reads the labels of test. Intervals: patients resampled. How to read the numbers:
+docs/evaluation.md.
 
 Reads models/B, data/cache, data/records, data/split.
 Writes predictions/B.parquet, evaluation/B/decision.json, metrics/evaluate/B.json,
-plots/evaluate/B/roc.csv and pr.csv.
+metrics/evaluate/B/findings.csv and means.csv, plots/evaluate/B/roc.csv, pr.csv, reliability.csv and
+threshold_f1.csv.
 """
 
 from typing import Annotated
@@ -28,7 +30,7 @@ from cxr14.evaluation.predict import (
     probability_columns,
 )
 from cxr14.evaluation.scorecard import score
-from cxr14.evaluation.terminal import findings_table
+from cxr14.evaluation.terminal import TABLE_WIDTH, findings_table
 from cxr14.files import read_json, write_csv, write_json, write_metrics, write_parquet
 from cxr14.models.store import load_model
 from cxr14.params import evaluate
@@ -51,14 +53,19 @@ def main(backbone: Annotated[str, typer.Option(help="which of models/ to score")
     labels, patients = label_matrix(records, classes), records["patient"].to_numpy()
     probabilities = predictions[probability_columns(classes)].to_numpy()
     parts, answers = listed["split"].to_numpy(str), (labels, logits, probabilities, patients)
-    decision, metrics = score(backbone, parts, *answers, np.random.default_rng(SEED), classes)
-    metrics["phantom"] = int(read_json("data/records/source.json")["phantom"])
+    decision, scores = score(backbone, parts, *answers, np.random.default_rng(SEED), classes)
+    phantom = int(read_json("data/records/source.json")["phantom"])
     write_json(f"evaluation/{backbone}/decision.json", decision)
-    write_metrics(f"metrics/evaluate/{backbone}.json", metrics)
-    roc, recall = curve_tables(labels[parts == "test"], logits[parts == "test"], classes)
-    write_csv(f"plots/evaluate/{backbone}/roc.csv", roc)
-    write_csv(f"plots/evaluate/{backbone}/pr.csv", recall)
-    Console().print(findings_table(backbone, metrics, decision["reasons"]))
+    write_metrics(f"metrics/evaluate/{backbone}.json", {**scores.headline, "phantom": phantom})
+    write_csv(f"metrics/evaluate/{backbone}/findings.csv", scores.findings)
+    write_csv(f"metrics/evaluate/{backbone}/means.csv", scores.means)
+    test = parts == "test"
+    curves = curve_tables(labels[test], logits[test], probabilities[test], classes)
+    for name, curve in curves.items():
+        write_csv(f"plots/evaluate/{backbone}/{name}.csv", curve)
+    console = Console()
+    console.width = max(console.width, TABLE_WIDTH)  # `dvc repro` into a file says 80
+    console.print(findings_table(backbone, scores, bool(phantom)))
 
 
 if __name__ == "__main__":

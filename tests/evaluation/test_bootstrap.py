@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from cxr14.evaluation.bootstrap import macro_auroc_interval, patient_weights, weighted_aurocs
+from cxr14.evaluation.bootstrap import (
+    interval,
+    macro_auroc_interval,
+    patient_weights,
+    weighted_aurocs,
+)
 from cxr14.ranking import macro_auroc
 
 
@@ -82,3 +87,11 @@ def test_no_scorable_finding_gives_no_interval():
     nothing = np.zeros((4, 15))
     generator = np.random.default_rng(0)
     assert macro_auroc_interval(nothing, nothing, np.arange(4), generator) == (None, None)
+
+
+def test_up_to_one_resample_in_twenty_may_be_left_out():
+    values = np.append(np.full(5, np.nan), np.arange(95))
+    assert interval(values) == (*np.percentile(np.arange(95), [2.5, 97.5]), 0.05)
+    assert interval(np.append(np.nan, values)) == (None, None, 6 / 101)
+    assert interval(np.full(3, np.nan)) == (None, None, 1.0)
+    assert interval(np.zeros(0)) == (None, None, 1.0)

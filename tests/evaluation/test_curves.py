@@ -1,9 +1,16 @@
-"""Points of ROC and precision-recall curves."""
+"""Points of curves."""
 
 import numpy as np
 import pytest
 
-from cxr14.evaluation.curves import curve_tables, precision_recall_points, roc_points
+from cxr14.evaluation.curves import (
+    curve_tables,
+    precision_recall_points,
+    reliability_points,
+    roc_points,
+    threshold_f1_points,
+)
+from cxr14.evaluation.thresholds import highest_f1
 from cxr14.ranking import auroc
 
 
@@ -44,3 +51,31 @@ def test_tables_without_any_curve_keep_their_columns():
     assert list(roc) == ["finding", "false_positive_rate", "true_positive_rate"]
     assert list(recall) == ["finding", "recall", "precision"]
     assert len(roc) == len(recall) == 0
+
+
+def test_reliability_compares_predicted_with_observed():
+    points = reliability_points(np.array([0, 1]), np.array([0.25, 0.75]))
+    assert points.to_dict("list") == {
+        "predicted": [0.25, 0.75],
+        "observed": [0, 1],
+        "images": [1, 1],
+    }
+
+
+def test_f1_by_threshold_by_hand():
+    # From 0.9: 2/3; from 0.6: 2/4; from 0.4: 4/5; from 0.1: 4/6.
+    points = threshold_f1_points(np.array([1, 0, 1, 0]), np.array([0.9, 0.6, 0.4, 0.1]))
+    assert points["threshold"].tolist() == [0.1, 0.4, 0.6, 0.9]
+    assert points["f1"].tolist() == pytest.approx([4 / 6, 4 / 5, 2 / 4, 2 / 3])
+
+
+def test_a_thinned_f1_curve_keeps_its_ends_and_its_best_threshold():
+    generator = np.random.default_rng(0)
+    labels = generator.random(5000) < 0.02
+    probabilities = generator.random(5000) ** 4 * (0.5 + 0.5 * labels)
+    points = threshold_f1_points(labels, probabilities)
+    assert len(points) <= 200
+    assert points["threshold"].is_monotonic_increasing
+    assert points["threshold"].iloc[[0, -1]].tolist() == [probabilities.min(), probabilities.max()]
+    best = points["threshold"][points["f1"].idxmax()]
+    assert best == highest_f1(labels, probabilities)

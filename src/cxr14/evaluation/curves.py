@@ -1,4 +1,4 @@
-"""ROC and precision-recall points for `dvc plots`, few enough to draw."""
+"""Points of curves for `dvc plots`, few enough to draw: ROC, PR, reliability, F1 by threshold."""
 
 from collections.abc import Sequence
 
@@ -6,8 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from cxr14.evaluation.reliability import reliability_table
 from cxr14.findings import CLASSES
-from cxr14.ranking import Array, Floats, scorable, tallies
+from cxr14.ranking import Array, scorable, tallies
 
 POINTS = 200
 
@@ -47,36 +48,71 @@ def precision_recall_points(labels: Array, scores: Array) -> pd.DataFrame:
     return pd.DataFrame({"recall": recall[kept], "precision": precision[kept]})
 
 
+def reliability_points(labels: Array, probabilities: Array) -> pd.DataFrame:
+    """Points of one reliability curve, in ten bins of equal mass.
+
+    Args:
+        labels: (N,) of 0 and 1.
+        probabilities: (N,) in [0, 1].
+
+    Returns:
+        Columns predicted (mean probability, rising), observed (share of positives), images.
+    """
+    return reliability_table(labels, probabilities)
+
+
+def threshold_f1_points(labels: Array, probabilities: Array) -> pd.DataFrame:
+    """F1 if an image is positive from a threshold upwards; at most 200 points, the best among them.
+
+    Args:
+        labels: (N,) of 0 and 1, both present.
+        probabilities: (N,) in [0, 1].
+
+    Returns:
+        Columns threshold (observed probabilities, rising) and f1.
+    """
+    thresholds, true_positives, false_positives = tallies(labels, probabilities)
+    f1 = 2 * true_positives / (true_positives + false_positives + true_positives[-1])
+    rising, f1 = thresholds[::-1], f1[::-1]
+    kept = np.union1d(_thinned(rising, POINTS - 1), np.argmax(f1))
+    return pd.DataFrame({"threshold": rising[kept], "f1": f1[kept]})
+
+
 def curve_tables(
-    labels: Array, scores: Array, classes: Sequence[str] = CLASSES
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """ROC and precision-recall points of every class that can be scored.
+    labels: Array, logits: Array, probabilities: Array, classes: Sequence[str] = CLASSES
+) -> dict[str, pd.DataFrame]:
+    """Points of all four curves of every class that can be scored.
 
     Args:
         labels: (N, C) of 0 and 1.
-        scores: (N, C).
+        logits: (N, C), for what is ranked.
+        probabilities: (N, C), for what is held against a number.
         classes: C names of the columns.
 
     Returns:
-        Two tables with a first column ``finding``, in the order of the classes.
+        ``roc``, ``pr``, ``reliability`` and ``threshold_f1``, each with a first column ``finding``,
+        in the order of the classes.
     """
-    roc = [pd.DataFrame(columns=["finding", "false_positive_rate", "true_positive_rate"])]
-    recall = [pd.DataFrame(columns=["finding", "recall", "precision"])]
-    for column, name in enumerate(classes):
-        one = labels[:, column], scores[:, column]
-        if scorable(one[0]):
-            roc.append(roc_points(*one).assign(finding=name))
-            recall.append(precision_recall_points(*one).assign(finding=name))
-    return _joined(roc), _joined(recall)
+    found = {}
+    for name, (points, scores, columns) in {
+        "roc": (roc_points, logits, ["false_positive_rate", "true_positive_rate"]),
+        "pr": (precision_recall_points, logits, ["recall", "precision"]),
+        "reliability": (reliability_points, probabilities, ["predicted", "observed", "images"]),
+        "threshold_f1": (threshold_f1_points, probabilities, ["threshold", "f1"]),
+    }.items():
+        curves = [
+            points(labels[:, i], scores[:, i]).assign(finding=finding)
+            for i, finding in enumerate(classes)
+            if scorable(labels[:, i])
+        ]
+        empty = pd.DataFrame(columns=["finding", *columns])
+        joined = pd.concat(curves, ignore_index=True) if curves else empty
+        found[name] = joined[["finding", *columns]]
+    return found
 
 
-def _thinned(along: Floats) -> npt.NDArray[np.intp]:
-    """Choose indices of at most POINTS of the rising values ``along`` (K,), ends included."""
-    if len(along) <= POINTS:
+def _thinned(along: Array, points: int = POINTS) -> npt.NDArray[np.intp]:
+    """Choose indices of at most ``points`` of the rising values (K,), ends included."""
+    if len(along) <= points:
         return np.arange(len(along))
-    return np.unique(np.searchsorted(along, np.linspace(along[0], along[-1], POINTS)))
-
-
-def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
-    head, *rest = tables
-    return pd.concat(rest, ignore_index=True)[list(head.columns)] if rest else head
+    return np.unique(np.searchsorted(along, np.linspace(along[0], along[-1], points)))

@@ -1,16 +1,23 @@
 """What evaluation decides on validation and what it then measures on test."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from cxr14.evaluation.bootstrap import macro_auroc_interval
-from cxr14.evaluation.calibration import platt
-from cxr14.evaluation.classification import finding_scores
+from cxr14.evaluation.bootstrap import RESAMPLES
+from cxr14.evaluation.by_finding import finding_rows
+from cxr14.evaluation.calibration import platt, temperature
+from cxr14.evaluation.means import mean_rows
+from cxr14.evaluation.resampled import Answers, resampled
 from cxr14.evaluation.thresholds import highest_f1, why_none
-from cxr14.findings import CLASSES, NO_FINDING, without_no_finding
-from cxr14.ranking import Array, macro_auroc, mean_over_scored
+from cxr14.findings import CLASSES, NO_FINDING
+from cxr14.ranking import Array, macro_auroc
+
+WITH_ENDS = ("macro_auroc", "micro_auroc", "weighted_auroc", "macro_average_precision", "macro_f1")
+WITHOUT_ENDS = ("macro_brier", "macro_brier_platt", "macro_ece", "macro_ece_platt")
 
 
 def decide(
@@ -30,9 +37,10 @@ def decide(
         classes: C names of the columns.
 
     Returns:
-        The content of evaluation/B/decision.json: ``thresholds`` (on the probability) and
-        ``platt`` (slope and intercept on the logit) by class, null where validation lacks
-        positives or negatives, and ``reasons`` for each null.
+        The content of evaluation/B/decision.json: ``thresholds`` (on the probability), ``platt``
+        (slope and intercept on the logit) and ``temperature`` (a divisor of the logit, for
+        comparison) by class, null where validation lacks positives or negatives, and ``reasons``
+        for each null.
     """
     columns = list(enumerate(classes))
     reasons = {name: why_none(labels[:, i]) for i, name in columns}
@@ -45,8 +53,24 @@ def decide(
         "platt": {
             name: fit and {"slope": fit[0], "intercept": fit[1]} for name, fit in fits.items()
         },
+        "temperature": {n: temperature(labels[:, i], logits[:, i]) for i, n in columns},
         "reasons": {name: reason for name, reason in reasons.items() if reason},
     }
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a network scores on test images.
+
+    Attributes:
+        headline: flat numbers, the content of metrics/evaluate/B.json.
+        findings: a row per class, findings.csv (:mod:`cxr14.evaluation.by_finding`).
+        means: a row per kind of mean and measure, means.csv (:mod:`cxr14.evaluation.means`).
+    """
+
+    headline: dict[str, Any]
+    findings: pd.DataFrame
+    means: pd.DataFrame
 
 
 def score(
@@ -58,12 +82,12 @@ def score(
     patients: Array,
     generator: np.random.Generator,
     classes: Sequence[str] = CLASSES,
-) -> tuple[dict[str, Any], dict[str, Any]]:
+) -> tuple[dict[str, Any], Scores]:
     """Decide on the validation images, then measure on the test images.
 
     Args:
         backbone: name of the network.
-        parts: (N,) ``val`` or ``test``.
+        parts: (N,) ``val`` or ``test``, images in the order of their names.
         labels: (N, C) of 0 and 1.
         logits: (N, C).
         probabilities: (N, C).
@@ -72,16 +96,16 @@ def score(
         classes: C names of the columns.
 
     Returns:
-        The decision (see :func:`decide`) and the metrics (see :func:`measure`), these with the
-        macro AUROC on validation.
+        The decision (see :func:`decide`) and the scores (see :func:`measure`), their headline with
+        the macro AUROC on validation.
     """
     val, test = parts == "val", parts == "test"
     decision = decide(backbone, labels[val], logits[val], probabilities[val], classes)
     answers = labels[test], logits[test], probabilities[test], patients[test]
-    metrics = measure(*answers, decision["thresholds"], generator, classes)
-    area, scored = macro_auroc(labels[val], logits[val], classes)
-    metrics["validation"] = {"macro_auroc": area, "findings_scored": scored}
-    return decision, metrics
+    scores = measure(*answers, decision, generator, classes)
+    area, _ = macro_auroc(labels[val], logits[val], classes)
+    headline = {**scores.headline, "validation_macro_auroc": area}
+    return decision, replace(scores, headline=headline)
 
 
 def measure(
@@ -89,45 +113,42 @@ def measure(
     logits: Array,
     probabilities: Array,
     patients: Array,
-    thresholds: dict[str, float | None],
+    decision: Mapping[str, Any],
     generator: np.random.Generator,
     classes: Sequence[str] = CLASSES,
-) -> dict[str, Any]:
-    """Measure a network on test images, with thresholds chosen elsewhere.
+    resamples: int = RESAMPLES,
+) -> Scores:
+    """Measure a network on test images, with what was decided elsewhere.
 
     Args:
-        labels: (N, C) of 0 and 1.
+        labels: (N, C) of 0 and 1, images in the order of their names.
         logits: (N, C).
         probabilities: (N, C).
         patients: (N,), the unit of the bootstrap.
-        thresholds: by class, on the probability.
+        decision: thresholds, platt, temperature and reasons by class, see :func:`decide`.
         generator: draws the bootstrap.
         classes: C names of the columns.
-
-    Returns:
-        Macro means over the findings that can be scored, how many these are
-        (``findings_scored``; for F1 ``findings_with_f1``), the 95 % interval of the macro
-        AUROC, and the scores of each finding and of No Finding (None if it is no class).
+        resamples: how many draws all measures share.
     """
-    scores = {
-        name: finding_scores(labels[:, i], logits[:, i], probabilities[:, i], thresholds[name])
-        for i, name in enumerate(classes)
+    answers = Answers(classes, labels, logits, probabilities, decision)
+    scores = resampled(answers, patients, generator, resamples)
+    findings = finding_rows(answers, patients, scores)
+    means = mean_rows(findings, scores)
+    images = {"images": len(labels), "patients": len(np.unique(patients))}
+    return Scores({**images, **_headline(findings, means)}, findings, means)
+
+
+def _headline(findings: pd.DataFrame, means: pd.DataFrame) -> dict[str, Any]:
+    """Pick the headline numbers out of both tables."""
+    rows = {row["mean"]: row for row in means.to_dict("records")}
+    found: dict[str, Any] = {
+        "findings_scored": rows["macro_auroc"]["findings"],
+        "findings_with_f1": rows["macro_f1"]["findings"],
     }
-    findings = without_no_finding(classes)
-    macro_area, scored = macro_auroc(labels, logits, classes)
-    macro_f1, with_f1 = mean_over_scored([scores[name]["f1"] for name in findings])
-    low, high = macro_auroc_interval(labels, logits, patients, generator, classes=classes)
-    return {
-        "images": len(labels),
-        "macro_auroc": macro_area,
-        "macro_auroc_low": low,
-        "macro_auroc_high": high,
-        "macro_average_precision": mean_over_scored(
-            [scores[name]["average_precision"] for name in findings]
-        )[0],
-        "macro_f1": macro_f1,
-        "findings_scored": scored,
-        "findings_with_f1": with_f1,
-        "findings": {name: scores[name] for name in findings},
-        "no_finding": scores.get(NO_FINDING),
-    }
+    for name in WITH_ENDS:
+        row = rows[name]
+        found |= {name: row["value"], f"{name}_low": row["low"], f"{name}_high": row["high"]}
+    found |= {name: rows[name]["value"] for name in WITHOUT_ENDS}
+    apart = findings.set_index("finding").reindex([NO_FINDING]).iloc[0]
+    found |= {f"no_finding_{end}": apart[end] for end in ("auroc", "auroc_low", "auroc_high")}
+    return {name: None if pd.isna(value) else value for name, value in found.items()}

@@ -24,9 +24,9 @@ def highest_f1(labels: Array, probabilities: Array) -> float | None:
     return float(candidates[np.argmax(f1)])  # argmax takes the first; candidates fall
 
 
-def why_none(labels: Array) -> str | None:
-    """Say in words why labels (N,) give no threshold and no calibration; None if they do."""
+def why_none(labels: Array, part: str = "validation") -> str | None:
+    """Say in words why the labels (N,) of a part allow no choice and no score; None if they do."""
     if scorable(labels):
         return None
     missing = "negatives" if (labels > 0).any() else "positives"
-    return f"validation holds no {missing} among {len(labels)} images"
+    return f"{part} holds no {missing} among {len(labels)} images"

@@ -1,0 +1,120 @@
+"""metrics/evaluate/B/findings.csv: every measure of every class, with intervals and reasons."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cxr14.evaluation.bootstrap import MOST_LEFT_OUT, interval
+from cxr14.evaluation.delong import LEAST, delong_interval, first_per_patient
+from cxr14.evaluation.reliability import calibration_error
+from cxr14.evaluation.resampled import DECIDED, FORECAST, MEASURES, RANKED, Answers, Resampled
+from cxr14.evaluation.thresholds import why_none
+from cxr14.ranking import Array, Floats, scorable
+
+ECE = ("ece", "ece_platt", "ece_temperature")
+COLUMNS = [
+    *("finding", "images", "positives", "negatives", "prevalence", "threshold"),
+    *(f"{name}{end}" for name in (*RANKED, *DECIDED) for end in ("", "_low", "_high")),
+    *FORECAST,
+    *ECE,
+    *("auroc_delong_low", "auroc_delong_high", "left_out", "reason"),
+]
+
+Row = dict[str, Any]
+
+
+def finding_rows(answers: Answers, patients: Array, scores: Resampled) -> pd.DataFrame:
+    """Lay out one row per class, in the order of the classes.
+
+    Args:
+        answers: of the N test images, in the order of their names.
+        patients: (N,).
+        scores: of the same images.
+
+    Returns:
+        The columns COLUMNS; null where a measure cannot be had, and then ``reason`` says why.
+    """
+    single = first_per_patient(patients)
+    errors = _calibration_errors(answers)
+    rows = []
+    for column, name in enumerate(answers.classes):
+        labels = answers.labels[:, column]
+        ends = delong_interval(labels[single], answers.logits[single, column])
+        own = {measure: values[:, column] for measure, values in scores.by_class.items()}
+        left_out = interval(own["auroc"][1:])[2] if len(scores.positives) > 1 else None
+        row: Row = {
+            **_counts(name, labels),
+            "threshold": answers.decision["thresholds"][name],
+            **_with_ends(own),
+            **{measure: float(errors[measure][column]) for measure in ECE},
+            "auroc_delong_low": ends[0],
+            "auroc_delong_high": ends[1],
+            "left_out": left_out,
+        }
+        row["reason"] = "; ".join(_reasons(row, answers, labels, labels[single])) or None
+        rows.append(row)
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _calibration_errors(answers: Answers) -> dict[str, Floats]:
+    """Return ECE of each class, (C,) as it is, after Platt and after temperature scaling.
+
+    NaN where the images hold one class only, or validation gave no calibration.
+    """
+    found = {}
+    for measure, forecast in zip(ECE, answers.forecasts().values(), strict=True):
+        columns = zip(answers.labels.T, forecast.T, strict=True)
+        found[measure] = np.array(
+            [
+                calibration_error(labels, own)
+                if scorable(labels) and not np.isnan(own).any()
+                else np.nan
+                for labels, own in columns
+            ]
+        )
+    return found
+
+
+def _counts(name: str, labels: Array) -> Row:
+    images, positives = len(labels), int((labels > 0).sum())
+    return {
+        "finding": name,
+        "images": images,
+        "positives": positives,
+        "negatives": images - positives,
+        "prevalence": positives / images if images else None,
+    }
+
+
+def _with_ends(own: dict[str, Floats]) -> Row:
+    """Return every measure of one class, those that have one with their interval."""
+    row: Row = {}
+    for measure in MEASURES:
+        row[measure] = float(own[measure][0])
+        if measure not in FORECAST:
+            row[f"{measure}_low"], row[f"{measure}_high"], _ = interval(own[measure][1:])
+    return row
+
+
+def _reasons(row: Row, answers: Answers, labels: Array, one_each: Array) -> list[str]:
+    """Say why something in a row is null."""
+    reason = why_none(labels, "test")
+    if reason:
+        return [reason]
+    found = [answers.decision["reasons"].get(row["finding"])]
+    left_out, positives = row["left_out"], int((one_each > 0).sum())
+    if left_out is None:
+        found.append("all images are of one patient: nothing to resample")
+    elif left_out > MOST_LEFT_OUT:
+        found.append(f"no intervals: {left_out:.1%} of resamples hold one class only")
+    elif row["threshold"] is not None and row["precision_low"] is None:
+        found.append("no interval of precision: too many resamples in which nothing is called")
+    if row["threshold"] is not None and np.isnan(row["precision"]):
+        found.append("no precision: nothing is called")
+    if min(positives, len(one_each) - positives) < LEAST:
+        kept = f"{positives} positives among {len(one_each)} images"
+        found.append(f"no DeLong interval: one image per patient leaves {kept}")
+    elif row["auroc_delong_low"] is None:
+        found.append("no DeLong interval: every positive above every negative")
+    return [one for one in found if one]
