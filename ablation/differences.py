@@ -5,21 +5,20 @@ are scored under the same weights, each the mean of its seeds, so an interval te
 patients would change. What other seeds would change stands beside it, as the range over the seeds.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ablation.collect import Answers
 from cxr14.evaluation.bootstrap import (
-    AT_A_TIME,
     RESAMPLES,
     SEED,
     mean_ignoring_nan,
-    patient_weights,
     percentile_interval,
-    weighted_aurocs,
+    weightings,
 )
+from cxr14.evaluation.weighted import weighted_areas, weighted_calls
 from cxr14.findings import FINDINGS
 from cxr14.ranking import Array, Counts, Floats
 
@@ -59,52 +58,19 @@ def weighted_f1s(labels: Array, answers: Answers, weights: Counts) -> Floats:
         (R, 14); NaN without threshold, or where a weighting leaves no positives or no negatives.
     """
     findings = slice(len(FINDINGS))
-    present = labels[:, findings] > 0
     thresholds = answers.thresholds[findings]
     called = answers.probabilities[:, findings] >= thresholds
-    counted = weights.astype(np.float64)  # exact, and fast in a matrix product
-    hits, calls, positives = (
-        counted @ mask.astype(np.float64) for mask in (called & present, called, present)
-    )
-    known = (positives > 0) & (positives < counted.sum(axis=1, keepdims=True))
-    known &= ~np.isnan(thresholds)
-    return np.where(known, 2 * hits / np.maximum(calls + positives, 1), np.nan)
-
-
-def weighted_average_precisions(labels: Array, scores: Array, weights: Counts) -> Floats:
-    """Average precision of one finding under many weightings of the images at once.
-
-    Args:
-        labels: (N,) of 0 and 1.
-        scores: (N,) finite.
-        weights: (R, N) int, how often each image counts.
-
-    Returns:
-        (R,); NaN where a weighting leaves no positives or no negatives.
-    """
-    order = np.argsort(scores, kind="stable")[::-1]
-    falling = scores[order]
-    last_of_run = np.flatnonzero(np.append(falling[1:] != falling[:-1], True))
-    drawn = weights[:, order]
-    called = np.cumsum(drawn, axis=1)[:, last_of_run]
-    hits = np.cumsum(drawn * (labels[order] > 0), axis=1)[:, last_of_run]
-    precision = hits / np.maximum(called, 1)
-    area = (np.diff(hits, prepend=0) * precision).sum(axis=1)
-    positives = hits[:, -1]
-    known = (positives > 0) & (positives < called[:, -1])
-    return np.where(known, area / np.maximum(positives, 1), np.nan)
+    f1s = weighted_calls(labels[:, findings], called, weights).measures()["f1"]
+    return np.where(np.isnan(thresholds), np.nan, f1s)
 
 
 def finding_values(labels: Array, answers: Answers, weights: Counts) -> Floats:
     """F1, AUROC and AP of the fourteen findings under many weightings, (3, R, 14)."""
     ranked = [
-        np.stack(
-            [measure(labels[:, i], answers.logits[:, i], weights) for i in range(len(FINDINGS))],
-            axis=1,
-        )
-        for measure in (weighted_aurocs, weighted_average_precisions)
+        weighted_areas(labels[:, i], answers.logits[:, i], weights) for i in range(len(FINDINGS))
     ]
-    return np.stack([weighted_f1s(labels, answers, weights), *ranked])
+    aurocs, precisions = (np.stack([one[kind] for one in ranked], axis=1) for kind in (0, 1))
+    return np.stack([weighted_f1s(labels, answers, weights), aurocs, precisions])
 
 
 def resampled_means(
@@ -127,20 +93,12 @@ def resampled_means(
         By network (3 measures, groups, 1 + R); the first weighting counts every image once.
     """
     parts: dict[str, list[Floats]] = {name: [] for name in networks}
-    for weights in _weightings(patients, resamples):
+    for weights in weightings(patients, np.random.default_rng(SEED), resamples):
         for name, answers in networks.items():
             values = finding_values(labels, answers, weights)
             means = [mean_ignoring_nan(values[..., columns]) for columns in groups.values()]
             parts[name].append(np.stack(means, axis=1))
     return {name: np.concatenate(blocks, axis=2) for name, blocks in parts.items()}
-
-
-def _weightings(patients: Array, resamples: int) -> Iterator[Counts]:
-    """Yield weights (R, N) in blocks: every image once, then the resamples."""
-    generator = np.random.default_rng(SEED)
-    yield np.ones((1, len(patients)), np.int64)
-    for start in range(0, resamples, AT_A_TIME):
-        yield patient_weights(patients, min(AT_A_TIME, resamples - start), generator)
 
 
 def compare(seeds: Sequence[Floats], reference: Sequence[Floats]) -> Difference:

@@ -11,7 +11,6 @@ from ablation.differences import (
     compare,
     finding_values,
     resampled_means,
-    weighted_average_precisions,
     weighted_f1s,
 )
 from cxr14.evaluation.bootstrap import patient_weights
@@ -31,7 +30,7 @@ def test_weighted_scores_are_scikit_learns_of_repeated_images():
     answers = network(TRUTH.labels, 2, 1)
     weights = patient_weights(TRUTH.patients, 10, np.random.default_rng(0))
     f1s = weighted_f1s(TRUTH.labels, answers, weights)
-    areas = weighted_average_precisions(TRUTH.labels[:, 0], answers.logits[:, 0], weights)
+    areas = finding_values(TRUTH.labels, answers, weights)[2, :, 0]
     for row, weight in enumerate(weights):
         labels = np.repeat(TRUTH.labels[:, 0], weight)
         called = np.repeat(answers.probabilities[:, 0] >= 0.5, weight)
@@ -43,10 +42,12 @@ def test_weighted_scores_are_scikit_learns_of_repeated_images():
 def test_every_image_once_gives_the_scores_of_evaluation():
     answers = network(TRUTH.labels, 2, 1)
     thresholds = dict.fromkeys(CLASSES, 0.5) | {"Hernia": None}
+    nothing = dict.fromkeys(CLASSES)
+    decision = {"thresholds": thresholds, "platt": nothing, "temperature": nothing, "reasons": {}}
     numbers = np.array([thresholds[name] for name in CLASSES], float)
     found = means(one=replace(answers, thresholds=numbers))["one"][:, 1, 0]
-    inputs = (TRUTH.labels, answers.logits, answers.probabilities, TRUTH.patients, thresholds)
-    expected = measure(*inputs, np.random.default_rng(0))
+    inputs = (TRUTH.labels, answers.logits, answers.probabilities, TRUTH.patients, decision)
+    expected = measure(*inputs, np.random.default_rng(0), resamples=1).headline
     names = ("macro_f1", "macro_auroc", "macro_average_precision")
     assert found == pytest.approx([expected[name] for name in names], abs=1e-12)
     assert expected["findings_with_f1"] == 13

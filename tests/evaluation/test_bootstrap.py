@@ -6,11 +6,10 @@ from sklearn.metrics import roc_auc_score
 
 from cxr14.evaluation.bootstrap import (
     interval,
-    macro_auroc_interval,
     patient_weights,
     weighted_aurocs,
+    weightings,
 )
-from cxr14.ranking import macro_auroc
 
 
 @pytest.fixture
@@ -47,46 +46,15 @@ def test_weighted_aurocs_are_those_of_repeated_images(answers):
         assert area == pytest.approx(expected, abs=1e-9)
 
 
-def test_the_interval_is_that_of_a_loop_with_scikit_learn(answers):
-    labels, scores, patients = answers
-    low, high = macro_auroc_interval(
-        labels, scores, patients, np.random.default_rng(5), resamples=20
-    )
-    means = [
-        np.mean(
-            [
-                roc_auc_score(np.repeat(labels[:, f], w), np.repeat(scores[:, f], w))
-                for f in range(14)
-            ]
-        )
-        for w in patient_weights(patients, 20, np.random.default_rng(5))
-    ]
-    assert (low, high) == pytest.approx(np.percentile(means, [2.5, 97.5]), abs=1e-9)
+def test_blocks_of_weightings_begin_with_every_image_once_and_hold_all_draws(answers):
+    blocks = list(weightings(answers[2], np.random.default_rng(0), 230))
+    assert [len(block) for block in blocks] == [1, 100, 100, 30]
+    assert (blocks[0] == 1).all()
+    assert not (blocks[1] == blocks[2]).all()
 
 
-def test_resamples_beyond_one_block_are_all_drawn(answers):
-    labels, scores, patients = answers
-    low, high = macro_auroc_interval(labels, scores, patients, np.random.default_rng(0), 230)
-    area, _ = macro_auroc(labels, scores)
-    assert low < area < high
-
-
-def test_the_same_generator_gives_the_same_interval(answers):
-    one, two = (macro_auroc_interval(*answers, np.random.default_rng(1), 30) for _ in range(2))
-    assert one == two
-
-
-def test_a_resample_without_positives_leaves_the_finding_out():
-    labels, scores = np.zeros((4, 15)), np.zeros((4, 15))
-    labels[0, 0], scores[0, 0] = 1, 1  # one patient holds the only positive
-    low, high = macro_auroc_interval(labels, scores, np.arange(4), np.random.default_rng(0), 50)
-    assert (low, high) == (1, 1)
-
-
-def test_no_scorable_finding_gives_no_interval():
-    nothing = np.zeros((4, 15))
-    generator = np.random.default_rng(0)
-    assert macro_auroc_interval(nothing, nothing, np.arange(4), generator) == (None, None)
+def test_without_resamples_there_is_the_part_alone(answers):
+    assert len(list(weightings(answers[2], np.random.default_rng(0), 0))) == 1
 
 
 def test_up_to_one_resample_in_twenty_may_be_left_out():

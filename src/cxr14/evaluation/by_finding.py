@@ -54,7 +54,8 @@ def finding_rows(answers: Answers, patients: Array, scores: Resampled) -> pd.Dat
         }
         row["reason"] = "; ".join(_reasons(row, answers, labels, labels[single])) or None
         rows.append(row)
-    return pd.DataFrame(rows, columns=COLUMNS)
+    numbers = dict.fromkeys(COLUMNS[COLUMNS.index("prevalence") : -1], np.float64)
+    return pd.DataFrame(rows, columns=COLUMNS).astype(numbers)
 
 
 def _calibration_errors(answers: Answers) -> dict[str, Floats]:
@@ -116,5 +117,5 @@ def _reasons(row: Row, answers: Answers, labels: Array, one_each: Array) -> list
         kept = f"{positives} positives among {len(one_each)} images"
         found.append(f"no DeLong interval: one image per patient leaves {kept}")
     elif row["auroc_delong_low"] is None:
-        found.append("no DeLong interval: every positive above every negative")
+        found.append("no DeLong interval: its variance is 0")
     return [one for one in found if one]

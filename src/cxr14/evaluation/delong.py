@@ -42,7 +42,8 @@ def delong_interval(labels: Array, scores: Array) -> tuple[float | None, float |
 
     Returns:
         Low and high end; (None, None) with fewer than two positives or negatives, and where the
-        variance is 0 (every positive above every negative), for its width would claim certainty.
+        variance is 0 (every positive above every negative, or all scores equal), for it would
+        claim certainty.
     """
     found = delong(labels, scores)
     if found is None or found[1] == 0:

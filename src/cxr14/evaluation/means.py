@@ -51,7 +51,8 @@ def mean_rows(by_finding: pd.DataFrame, scores: Resampled) -> pd.DataFrame:
             for kind, one in means.items()
             if one is not None
         ]
-    return pd.DataFrame(rows, columns=COLUMNS)
+    numbers = dict.fromkeys(("value", "low", "high", "left_out"), np.float64)
+    return pd.DataFrame(rows, columns=COLUMNS).astype(numbers)
 
 
 def _weighted_mean(values: Floats, shares: Floats) -> Floats:
