@@ -4,6 +4,8 @@ All lie on the grid of the network's own maps, and go the same way from there: u
 scaled, thresholded, boxed, scored.
 """
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -35,7 +37,7 @@ def control_grids(
     boxes = cached_boxes(cases.pairs, cases.drawn)
     covered = np.array([covered_cells(own, cases.size, grid) for own in boxes])
     covered = covered.reshape(-1, *grid)
-    made = {
+    made: dict[str, npt.NDArray[np.floating[Any]]] = {
         "random": random_maps(len(boxes), grid, generator),
         "centre_gaussian": np.tile(centre_gaussian(grid), (len(boxes), 1, 1)),
         "mean_box": mean_boxes(covered, cases.finding_of_pair, cases.second_half),
@@ -49,7 +51,7 @@ def random_maps(
     """Draw smooth noise (count, h, w), each map 0–1: neighbours agree, as in a network's maps."""
     noise = generator.standard_normal((count, *grid))
     smooth = ndimage.gaussian_filter(noise, (0.0, SMOOTHING, SMOOTHING), mode="reflect")
-    return scaled_to_255(smooth.astype(np.float32)) / 255
+    return np.asarray(scaled_to_255(smooth.astype(np.float32)) / 255)
 
 
 def centre_gaussian(grid: tuple[int, int]) -> npt.NDArray[np.float64]:
@@ -57,7 +59,7 @@ def centre_gaussian(grid: tuple[int, int]) -> npt.NDArray[np.float64]:
     down, across = (
         np.exp(-0.5 * (((np.arange(cells) + 0.5) / cells - 0.5) / SPREAD) ** 2) for cells in grid
     )
-    return np.outer(down, across)
+    return np.asarray(np.outer(down, across))
 
 
 def mean_boxes(

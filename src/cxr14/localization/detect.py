@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 BOX = ["x", "y", "width", "height"]
 PLACE = ["scale", "offset_x", "offset_y"]
+FOUND = ["image", "finding", "heat_threshold", *BOX, "score", "scaling"]
 Grids = npt.NDArray[np.float16]
-"""(P, h, w), not negative: of 1, the map's own maximum (per_map) or the top of the scale (fixed)."""
+"""(P, h, w), not negative; 1 is the map's own maximum (per_map) or the top of its scale (fixed)."""
 
 
 def boxed_pairs(boxes: pd.DataFrame, index: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
@@ -82,7 +83,7 @@ def grids_of_pairs(
         return (scaled_to_255(own) / 255).astype(np.float16)
     top = pairs["finding"].map(tops).to_numpy(np.float32)[:, None, None]
     # float16 ends at 65504; so much over the top nothing depends on it.
-    return np.clip(own / top, 0, 60_000).astype(np.float16)
+    return np.asarray(np.clip(own / top, 0, 60_000), np.float16)
 
 
 def write_heatmaps(path: str | Path, pairs: pd.DataFrame, grids: Grids) -> None:
@@ -122,9 +123,7 @@ def detect(
         depend.
     """
     places = pairs[PLACE].to_numpy(np.float64)
-    tables = [
-        pd.DataFrame(columns=["image", "finding", "heat_threshold", *BOX, "score", "scaling"])
-    ]
+    tables = [pd.DataFrame(columns=FOUND)]
     names = zip(pairs["image"], pairs["finding"], strict=True)
     for (image, finding), grid, place in zip(names, grids, places, strict=True):
         heat = heat_of(grid, size, scaling)
@@ -134,6 +133,6 @@ def detect(
             known = {"image": image, "finding": finding, "heat_threshold": threshold}
             tables.append(found.assign(score=scores, scaling=scaling, **known))
     kept = [table for table in tables if len(table)] or tables[:1]
-    found = pd.concat(kept, ignore_index=True)[list(tables[0].columns)]
+    found = pd.concat(kept, ignore_index=True)[FOUND]
     kinds: dict[str, type] = {"heat_threshold": int, "scaling": str}
     return found.astype(kinds | dict.fromkeys([*BOX, "score"], float))

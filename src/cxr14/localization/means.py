@@ -57,7 +57,7 @@ def plain_means(
 ) -> Floats:
     """Average as :func:`means_by_finding`, without intervals: (F + 1, K)."""
     once = np.ones((1, len(values)), np.int64)
-    return _by_finding(values, finding_of_pair, findings, once)[0]
+    return np.asarray(_by_finding(values, finding_of_pair, findings, once)[0])
 
 
 def _by_finding(

@@ -79,4 +79,5 @@ def rank_correlations(first: Grids, second: Grids) -> Floats:
     one, other = (rank - rank.mean(axis=1, keepdims=True) for rank in ranks)
     spread = np.sqrt((one**2).sum(axis=1) * (other**2).sum(axis=1))
     together = (one * other).sum(axis=1)
-    return np.divide(together, spread, out=np.full(len(spread), np.nan), where=spread > 0)
+    rho = np.divide(together, spread, out=np.full(len(spread), np.nan), where=spread > 0)
+    return np.asarray(rho)

@@ -8,7 +8,7 @@ import pandas as pd
 from cxr14.files import METRIC_DIGITS
 from cxr14.localization.cases import Cases
 from cxr14.localization.crossfit import GRID
-from cxr14.localization.detect import Grids
+from cxr14.localization.maps import Maps
 from cxr14.localization.means import ENDS, Means
 from cxr14.localization.scoring import POOLED, Rule, hits_and_false_boxes, rules
 from cxr14.localization.tables import (
@@ -35,25 +35,19 @@ class Scores(NamedTuple):
 
 
 def score(
-    cases: Cases,
-    maps: Mapping[str, Grids],
-    similarity: pd.DataFrame,
-    t_iobb: Sequence[float],
-    t_iou: Sequence[float],
-    heat_thresholds: Sequence[int],
+    maps: Maps, t_iobb: Sequence[float], t_iou: Sequence[float], heat_thresholds: Sequence[int]
 ) -> Scores:
     """Hold heatmaps against the drawn boxes, the controls' beside the network's.
 
     Args:
-        cases: P boxed pairs.
-        maps: (P, h, w) by method; the first is the network's, the others are controls.
-        similarity: see randomisation.randomised_similarity.
+        maps: of the boxed pairs.
         t_iobb: limits on the IoBB.
         t_iou: limits on the IoU.
         heat_thresholds: of 255.
     """
+    cases = maps.cases
     asked = rules(t_iobb, t_iou, heat_thresholds)
-    (method, grids), *controls = maps.items()
+    (method, grids), *controls = maps.grids.items()
     fine = cases.overlaps(grids, sorted({*heat_thresholds, *GRID}))
     own = fine[fine["heat_threshold"].isin(heat_thresholds)].reset_index(drop=True)
     others = {name: cases.overlaps(made, heat_thresholds) for name, made in controls}
@@ -61,11 +55,13 @@ def score(
     tables = {
         "accuracy": accuracy,
         "controls": beside,
-        "pointing": pointing_table(cases, maps),
+        "pointing": pointing_table(cases, maps.grids),
         "crossfit": crossfit_table(cases, fine, asked),
-        "randomisation": randomisation_table(cases, similarity),
+        "randomisation": randomisation_table(cases, maps.similarity),
     }
-    rounded = {name: table.round(METRIC_DIGITS) for name, table in tables.items()}
+    rounded = {"scale": maps.scale} | {
+        name: table.round(METRIC_DIGITS) for name, table in tables.items()
+    }
     return Scores(own, rounded, headline(cases, fine, own, tables))
 
 
@@ -82,9 +78,11 @@ def headline(
     """
     hits, _ = hits_and_false_boxes(cases.pairs, own, list(HEADLINE.values()))
     fitted = crossfit_table(cases, fine, [HEADLINE["mean_accuracy_iobb_t10"]]).iloc[-1]
+    seen = int(cases.pairs["image"].nunique())
     spot = tables["pointing"].iloc[len(cases.findings)]  # the first method's mean
     return {
-        "boxed_images": int(cases.pairs["image"].nunique()),
+        "boxed_images": seen,
+        "boxed_images_without_pixels": int(cases.drawn["image"].nunique()) - seen,
         "boxed_pairs": len(cases.pairs),
         "findings_scored": int(cases.pairs["finding"].nunique()),
         **_means(list(HEADLINE), cases.means(hits)),

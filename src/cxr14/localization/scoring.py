@@ -35,7 +35,7 @@ def rules(
 ) -> list[Rule]:
     """List the rules of the tables: each measure at each T, each heat threshold, then pooled."""
     limits = [("iobb", t) for t in sorted(t_iobb)] + [("iou", t) for t in sorted(t_iou)]
-    heats = [*sorted(heat_thresholds), POOLED]
+    heats: list[int | str] = [*sorted(heat_thresholds), POOLED]
     return [Rule(measure, limit, heat) for measure, limit in limits for heat in heats]
 
 

@@ -16,8 +16,7 @@ IN_SHORT = [("iobb", 0.1), ("iobb", 0.5), ("iou", 0.1)]
 def printed(title: str, tables: dict[str, pd.DataFrame], phantom: bool) -> list[Table]:
     """Lay out what the stage prints; title names the network, the method and n."""
     own = [accuracy_table(title, tables["accuracy"], name, phantom) for name in ("iobb", "iou")]
-    rest = (tables[name] for name in ("controls", "pointing", "randomisation"))
-    return [*own, controls_table(f"{title}, beside controls", *rest, phantom)]
+    return [*own, controls_table(f"{title}, beside controls", tables, phantom)]
 
 
 def accuracy_table(title: str, accuracy: pd.DataFrame, measure: str, phantom: bool) -> Table:
@@ -31,26 +30,21 @@ def accuracy_table(title: str, accuracy: pd.DataFrame, measure: str, phantom: bo
     """
     own = accuracy[(accuracy["measure"] == measure) & (accuracy["heat"] == POOLED)]
     rates = own.pivot(index="finding", columns="limit", values="accuracy")
-    names = [_limit(limit) for limit in rates.columns]
-    first = own[own["limit"] == own["limit"].min()].set_index("finding")
+    limits = sorted(set(own["limit"]))
+    names = [_limit(limit) for limit in limits]
+    first = own[own["limit"] == limits[0]].set_index("finding")
     table = _table(f"{title}, {measure}", phantom, "finding", ["n", *names, "AFP"])
     table.caption = f"columns: T; AFP: false boxes an image at T {names[0]}"
     for name, row in first.iterrows():
         if name == MEAN:
             table.add_section()
         n = None if pd.isna(row["n"]) else int(row["n"])
-        shares = [_cell(rates.loc[name, limit]) for limit in rates.columns]
+        shares = [_cell(rates.loc[name, limit]) for limit in limits]
         table.add_row(str(name), counted(n), *shares, _cell(row["afp"], 2))
     return table
 
 
-def controls_table(
-    title: str,
-    controls: pd.DataFrame,
-    pointing: pd.DataFrame,
-    randomisation: pd.DataFrame,
-    phantom: bool,
-) -> Table:
+def controls_table(title: str, tables: dict[str, pd.DataFrame], phantom: bool) -> Table:
     """Lay out the method beside the controls, means over findings with their intervals.
 
     The caption says how much of the maps stays if all weights are made anew, and flags a method
@@ -58,11 +52,10 @@ def controls_table(
 
     Args:
         title: of the table.
-        controls: controls.csv.
-        pointing: pointing.csv.
-        randomisation: randomisation.csv.
+        tables: controls, pointing and randomisation, by name.
         phantom: whether to say that these are phantoms.
     """
+    controls, pointing = tables["controls"], tables["pointing"]
     means = controls[(controls["finding"] == MEAN) & (controls["heat"] == POOLED)]
     asked = set(zip(means["measure"], means["limit"], strict=True))
     limits = [limit for limit in IN_SHORT if limit in asked]
@@ -74,7 +67,7 @@ def controls_table(
         cells = [_with_interval(own.loc[limit], "accuracy") for limit in limits]
         scores = [_with_interval(spot, score) for score in ("pointing", "energy")]
         table.add_row(method, *cells, *scores, end_section=True)
-    table.caption = _randomisation(randomisation)
+    table.caption = _randomisation(tables["randomisation"])
     return table
 
 
