@@ -2,14 +2,17 @@
 
     python -m stages.localize_iobb --backbone alexnet
 
-Grad-CAM (or CAM) of each boxed finding among the network's classes at cache resolution, boxes
-around the regions above each heat threshold, IoBB and IoU with the drawn boxes.
+Heatmaps of each boxed finding among the network's classes at cache resolution, boxes around the
+regions above each heat threshold, IoBB and IoU with the drawn boxes; the same for heatmaps that
+no network made, and for the network with its weights made anew (docs/localization.md).
 
-Reads models/B, data/cache, data/records, predictions/B.parquet (for captions).
-Writes localization/B/detections.parquet and heatmaps.npz, metrics/localize/B.json,
-plots/localize/B/<Finding>.png.
+Reads models/B, data/cache, data/records, predictions/B.parquet (for captions, and to know which
+images are for validation).
+Writes localization/B/detections.parquet and heatmaps.npz, metrics/localize/B.json and
+metrics/localize/B/*.csv, plots/localize/B/<Finding>.png.
 """
 
+from functools import partial
 from typing import Annotated
 
 import numpy as np
@@ -19,12 +22,14 @@ from rich.console import Console
 
 from cxr14.data.cache import open_cache
 from cxr14.evaluation.bootstrap import SEED
-from cxr14.files import read_json, write_metrics, write_parquet
-from cxr14.localization.detect import boxed_pairs, detect, grids_of_pairs, write_heatmaps
-from cxr14.localization.scorecard import measure
-from cxr14.localization.scoring import with_overlaps
+from cxr14.files import read_json, write_csv, write_metrics, write_parquet
+from cxr14.localization.detect import boxed_pairs, write_heatmaps
+from cxr14.localization.maps import make_maps
+from cxr14.localization.scale import validation_images
+from cxr14.localization.scorecard import score
 from cxr14.localization.sheets import draw_sheets
-from cxr14.localization.terminal import accuracy_table
+from cxr14.localization.terminal import printed
+from cxr14.models.network import build_network
 from cxr14.models.store import load_model
 from cxr14.params import localize
 from stages import run
@@ -34,27 +39,29 @@ def main(backbone: Annotated[str, typer.Option(help="which of models/ to use")])
     """Run the stage."""
     params, (images, index) = localize.read(), open_cache("data/cache")
     phantom = bool(read_json("data/records/source.json")["phantom"])
-    drawn = pd.read_parquet("data/records/boxes.parquet")
-    network, _ = load_model(f"models/{backbone}")
-    drawn = drawn[drawn["finding"].isin(network.classes)]
-    pairs = boxed_pairs(drawn, index, pd.read_parquet("data/records/images.parquet"))
-    grids = grids_of_pairs(network, images, pairs, params.method, params.batch_size)
-    heats = sorted(params.heat_thresholds)
-    overlaps = with_overlaps(detect(pairs, grids, images.shape[-1], heats), drawn)
-    write_parquet(f"localization/{backbone}/detections.parquet", overlaps)
-    write_heatmaps(f"localization/{backbone}/heatmaps.npz", pairs, grids)
+    boxes = pd.read_parquet("data/records/boxes.parquet")
+    records = pd.read_parquet("data/records/images.parquet")
+    predictions = pd.read_parquet(f"predictions/{backbone}.parquet")
+    network, about = load_model(f"models/{backbone}")
+    fresh = partial(build_network, backbone, **about["head"], seed=SEED, classes=network.classes)
+    drawn = boxes[boxes["finding"].isin(network.classes)]
+    pairs = boxed_pairs(drawn, index, records)
+    validation = validation_images(predictions, index, records)
+    how = params.method, params.scaling, params.batch_size, np.random.default_rng(SEED)
+    maps = make_maps(network, fresh, images, pairs, drawn, validation, *how)
+    scores = score(maps, params.t_iobb, params.t_iou, params.heat_thresholds)
 
-    generator = np.random.default_rng(SEED)
-    limits = params.t_iobb, params.t_iou
-    metrics = measure(pairs, overlaps, *limits, heats, generator, network.classes)
-    metrics["boxed_images_without_pixels"] = drawn["image"].nunique() - metrics["boxed_images"]
-    metrics["phantom"] = int(phantom)
-    write_metrics(f"metrics/localize/{backbone}.json", metrics)
-    title, predictions = f"{backbone}, {params.method}", f"predictions/{backbone}.parquet"
-    shown = (pairs, grids, drawn, overlaps, pd.read_parquet(predictions), heats, title, phantom)
-    draw_sheets(f"plots/localize/{backbone}", images, *shown)
-    for name in ("iobb", "iou"):
-        Console().print(accuracy_table(backbone, metrics, name))
+    grids = maps.grids[params.method]
+    write_parquet(f"localization/{backbone}/detections.parquet", scores.overlaps)
+    write_heatmaps(f"localization/{backbone}/heatmaps.npz", pairs, grids)
+    for name, table in scores.tables.items():
+        write_csv(f"metrics/localize/{backbone}/{name}.csv", table)
+    write_metrics(f"metrics/localize/{backbone}.json", scores.headline | {"phantom": int(phantom)})
+    title = f"{backbone}, {params.method}"
+    shown = pairs, grids, drawn, scores.overlaps, predictions, sorted(params.heat_thresholds)
+    draw_sheets(f"plots/localize/{backbone}", images, *shown, title, phantom, params.scaling)
+    n = f"{pairs['image'].nunique()} boxed images"
+    Console().print(*printed(f"{title}, {n}", scores.tables, phantom))
 
 
 if __name__ == "__main__":

@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
-from cxr14.localization.boxes import hot_boxes, scaled_to_255, to_cache, to_source
+from cxr14.localization.boxes import cut_to_255, hot_boxes, scaled_to_255, to_cache, to_source
+
+GRIDS = hnp.array_shapes(min_dims=2, max_dims=2, max_side=6)
 
 
 def test_every_isolated_region_gets_a_tight_box_and_its_highest_heat():
@@ -59,3 +62,43 @@ def test_to_source_undoes_to_cache(boxes, scale, offset_x, offset_y):
     given_boxes = np.array(boxes, float).reshape(-1, 4)
     there = to_cache(given_boxes, scale, offset_x, offset_y)
     assert to_source(there, scale, offset_x, offset_y) == pytest.approx(given_boxes, abs=1e-6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(hnp.arrays("float32", GRIDS, elements=st.floats(-1e6, 1e6, width=32)))
+def test_scaled_heat_fills_its_range_and_cut_heat_stays_in_it(heat):
+    scaled = scaled_to_255(heat)
+    assert scaled.min() == 0
+    assert scaled.max() == (255 if heat.max() > heat.min() else 0)
+    cut = cut_to_255(heat)
+    assert cut.min() >= 0
+    assert cut.max() <= 255
+
+
+@given(GRIDS, st.floats(-1e6, 1e6, width=32), st.integers(0, 254))
+def test_a_constant_map_gives_no_box_at_any_threshold(shape, value, threshold):
+    heat = scaled_to_255(np.full(shape, value, np.float32))
+    assert len(hot_boxes(heat, threshold)[0]) == 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    hnp.arrays("int64", GRIDS, elements=st.integers(-1000, 1000)),
+    st.integers(1, 1000),
+    st.integers(-1000, 1000),
+    st.integers(0, 254),
+)
+def test_boxes_of_a_map_scaled_by_itself_survive_a_positive_factor_and_a_shift(
+    heat, factor, shift, threshold
+):
+    # Whole numbers below 2²⁴ are exact in float32, so the boxes are the same to the last bit.
+    first, second = (
+        hot_boxes(scaled_to_255(values.astype(np.float32)), threshold)
+        for values in (heat, factor * heat + shift)
+    )
+    assert first[0].tolist() == second[0].tolist()
+    assert first[1].tolist() == second[1].tolist()
+
+
+def test_a_fixed_scale_cuts_what_is_negative_and_what_exceeds_its_top():
+    assert cut_to_255(np.array([[-0.5, 0.2, 1.0, 3.0]], np.float32)).tolist() == [[0, 51, 255, 255]]

@@ -173,3 +173,39 @@ def test_without_a_boxed_finding_among_the_classes_all_is_null_and_nothing_fails
     assert set(metrics["n"].values()) == {None}
     assert metrics["findings_scored"] == 0
     assert metrics["mean_accuracy_iobb_t10"] is None
+
+
+def test_with_a_fixed_scale_a_faint_map_gives_no_box_and_a_hot_one_more(tiny, pairs):
+    images = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE), dtype=np.uint8)
+    network = tiny()
+    network.prediction.weight.data.abs_()
+    job = (network, images, pairs, "cam", 2)
+    raw = grids_of_pairs(*job, {"Mass": 1.0, "Effusion": 1.0})
+    tops = {"Mass": 10 * float(raw[[0, 2]].max()), "Effusion": float(raw[1].max()) / 2}
+    grids = grids_of_pairs(*job, tops)
+    assert grids[1].max() == pytest.approx(2, rel=1e-2)
+    found = detect(pairs, grids, SIZE, [60, 180], "fixed")
+    assert set(found["finding"]) == {"Effusion"}
+    assert set(found["scaling"]) == {"fixed"}
+    assert found["score"].max() == 255
+    # By its own range every map has boxes.
+    own = detect(pairs, grids_of_pairs(*job), SIZE, [60, 180])
+    assert set(own["finding"]) == {"Mass", "Effusion"}
+    assert set(own["scaling"]) == {"per_map"}
+
+
+def test_with_a_fixed_scale_negative_heat_of_cam_is_nothing(tiny, pairs):
+    images = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE), dtype=np.uint8)
+    network = tiny()
+    network.prediction.weight.data.abs_().neg_()
+    grids = grids_of_pairs(network, images, pairs, "cam", 2, {"Mass": 1.0, "Effusion": 1.0})
+    assert not grids.any()
+    assert len(detect(pairs, grids, SIZE, [0], "fixed")) == 0
+
+
+def test_the_table_of_boxes_has_its_types_even_when_it_is_empty(pairs):
+    empty = detect(pairs, np.zeros((3, 4, 4), np.float16), SIZE, [60])
+    full = detect(pairs, masks_of_drawn_boxes(pairs), SIZE, [60])
+    assert list(empty.columns) == list(full.columns)
+    assert empty["heat_threshold"].dtype == full["heat_threshold"].dtype
+    assert empty["score"].dtype == full["score"].dtype == float

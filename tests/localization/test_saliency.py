@@ -1,39 +1,56 @@
-"""Grad-CAM and CAM."""
+"""Heatmaps of cached images, one forward pass for all findings."""
 
 import numpy as np
 import pytest
 import torch
 
-from cxr14.localization.saliency import cam, grad_cam, heat_grids, upsampled
+from cxr14.localization.saliency import METHODS, heat_grids, upsampled
+from cxr14.models.inputs import prepare
+from cxr14.models.network import build_network
 
-MAPS = torch.rand(3, 4, 5, 6, generator=torch.Generator().manual_seed(1))
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 32, 32), dtype=np.uint8)
+LARGER = np.random.default_rng(1).integers(0, 256, (2, 96, 96), dtype=np.uint8)
+FOUR = [4, 11, 2, 7]  # of the classes: enough that some have heat in a network of random weights
 
 
-def test_for_average_pooling_grad_cam_is_the_positive_part_of_cam_up_to_scale(tiny):
-    network = tiny()
-    heat = grad_cam(network, MAPS, [0, 7, 14])
-    expected = cam(network, MAPS, [0, 7, 14]).relu() / 30  # h·w
-    assert heat.shape == (3, 3, 5, 6)
-    torch.testing.assert_close(heat, expected, rtol=1e-5, atol=1e-7)
+def by_hooks(network, images, position):
+    """Grad-CAM as most implement it: hooks, and a backward pass through the whole network."""
+    kept = []
+    hook = network.head.transition.register_forward_hook(lambda *args: kept.append(args[2]))
+    logits = network(prepare(torch.from_numpy(images), images.shape[-1]))
+    hook.remove()
+    (slope,) = torch.autograd.grad(logits[:, position].sum(), kept[0])
+    return (slope.mean(dim=(2, 3), keepdim=True) * kept[0]).sum(dim=1).relu().detach().numpy()
 
 
-def test_the_mean_of_cam_and_the_bias_make_the_logit(tiny):
-    network = tiny()
-    logits = cam(network, MAPS, range(15)).mean(dim=(2, 3)) + network.prediction.bias
-    torch.testing.assert_close(logits, network.score(MAPS))
+def close(first, second):
+    scale = float(np.abs(second).max())
+    assert scale > 0
+    assert first == pytest.approx(second, rel=0, abs=1e-5 * scale)
 
 
-def test_grad_cam_of_maximum_pooling_weighs_maps_by_the_gradient_at_the_maximum(tiny):
-    network = tiny("max")
-    weights = network.prediction.weight[2] / 30  # one of 30 places has slope w, mean over all
-    expected = (weights[None, :, None, None] * MAPS).sum(1).relu()
-    torch.testing.assert_close(grad_cam(network, MAPS, [2])[:, 0], expected.detach())
+@pytest.mark.parametrize("pooling", ["avg", "max", "lse"])
+@pytest.mark.parametrize("backbone", ["densenet121", "alexnet"])  # both have ReLUs in place
+def test_grad_cam_of_real_networks_is_that_of_hooks_and_a_whole_backward_pass(backbone, pooling):
+    network = build_network(backbone, 16, pooling, 10.0, seed=1).eval()
+    grids = heat_grids(network, LARGER, np.arange(2), FOUR, "gradcam", 2)
+    close(grids, np.stack([by_hooks(network, LARGER, position) for position in FOUR], axis=1))
 
 
-def test_cam_is_refused_for_other_pooling_in_one_sentence(tiny):
-    with pytest.raises(ValueError, match=r"pools with max; set localize\.method to gradcam"):
-        cam(tiny("max"), MAPS, [0])
+@pytest.mark.filterwarnings("default")  # what torch.compile warns of depends on the machine
+def test_a_compiled_network_gives_the_same_heat():
+    network = build_network("alexnet", 16, "max", 10.0, seed=1).eval()
+    job = (LARGER, np.arange(2), FOUR)
+    plain = {method: heat_grids(network, *job, method, 2) for method in METHODS if method != "cam"}
+    whole = torch.compile(network, backend="eager")
+    with torch.no_grad():
+        whole(prepare(torch.from_numpy(LARGER), 96))  # compiled now, and used
+    for method, heat in plain.items():
+        close(heat_grids(whole, *job, method, 2), heat)
+    network.compile(backend="aot_eager")
+    network.maps = torch.compile(network.maps, backend="aot_eager")
+    for method, heat in plain.items():
+        close(heat_grids(network, *job, method, 2), heat)
 
 
 def test_no_gradient_reaches_the_backbone(tiny):
@@ -42,7 +59,7 @@ def test_no_gradient_reaches_the_backbone(tiny):
     assert all(weight.grad is None for weight in network.parameters())
 
 
-@pytest.mark.parametrize("method", ["gradcam", "cam"])
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("batch_size", [1, 2, 8])
 def test_all_findings_of_an_image_cost_one_forward_pass(tiny, method, batch_size):
     network = tiny()
@@ -52,6 +69,11 @@ def test_all_findings_of_an_image_cost_one_forward_pass(tiny, method, batch_size
     assert network.passes == 3
     alone = heat_grids(network, IMAGES, rows[1:2], [5], method, 1)
     assert grids[1, 1] == pytest.approx(alone[0, 0], abs=1e-6)
+
+
+def test_a_network_in_training_is_refused_as_its_images_would_mix(tiny):
+    with pytest.raises(ValueError, match=r"call network\.eval\(\) first"):
+        heat_grids(tiny().train(), IMAGES, np.arange(1), [0], "gradcam", 1)
 
 
 def test_upsampling_does_not_align_corners():

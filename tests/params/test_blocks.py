@@ -90,6 +90,8 @@ def test_an_unsuitable_override_is_refused_by_its_full_name(override, told):
         (train, {"backbones": []}),
         (train, {"device": "tpu"}),
         (evaluate, {"batch_size": 0}),
+        (localize, {"method": "scorecam"}),
+        (localize, {"scaling": "global"}),
         (localize, {"heat_thresholds": [255]}),
         (localize, {"t_iobb": []}),
     ],

@@ -3,7 +3,7 @@
 The unit is the pair of an image and a finding for which at least one box was drawn.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ import pandas as pd
 
 from cxr14.files import replacing
 from cxr14.findings import BOXED, FINDINGS
-from cxr14.localization.boxes import hot_boxes, scaled_to_255, to_source
+from cxr14.localization.boxes import cut_to_255, hot_boxes, scaled_to_255, to_source
 from cxr14.localization.saliency import heat_grids, upsampled
 
 if TYPE_CHECKING:
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 BOX = ["x", "y", "width", "height"]
 PLACE = ["scale", "offset_x", "offset_y"]
-Grids = npt.NDArray[np.float16]  # (P, h, w), each 0–1
+FOUND = ["image", "finding", "heat_threshold", *BOX, "score", "scaling"]
+Grids = npt.NDArray[np.float16]
+"""(P, h, w), not negative; 1 is the map's own maximum (per_map) or the top of its scale (fixed)."""
 
 
 def boxed_pairs(boxes: pd.DataFrame, index: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
@@ -51,6 +53,7 @@ def grids_of_pairs(
     pairs: pd.DataFrame,
     method: str,
     batch_size: int,
+    tops: Mapping[str, float] | None = None,
 ) -> Grids:
     """Compute the heatmap of each pair on the network's grid, one forward pass an image.
 
@@ -61,18 +64,26 @@ def grids_of_pairs(
         network: in eval mode.
         images: (N, S, S) uint8, the cache.
         pairs: P rows, as :func:`boxed_pairs` lists them, of findings among its classes.
-        method: gradcam or cam.
+        method: one of saliency.METHODS.
         batch_size: images per forward pass.
+        tops: the heat that becomes 1, by finding, for scaling = fixed (see
+            :func:`cxr14.localization.scale.validation_tops`); None: each map by its own minimum
+            and maximum.
 
     Returns:
-        (P, h, w) float16, each map 0–1.
+        (P, h, w) float16; with ``tops`` a hotter map exceeds 1, and negative heat is 0.
     """
     rows, place = np.unique(pairs["row"].to_numpy(np.int64), return_inverse=True)
     findings = [name for name in listed_findings(pairs) if name in network.classes]
     classes = [network.classes.index(name) for name in findings]
     grids = heat_grids(network, images, rows, classes, method, batch_size)  # (images, C, h, w)
     column = pairs["finding"].map(findings.index).to_numpy(np.int64)
-    return (scaled_to_255(grids[place, column]) / 255).astype(np.float16)
+    own = grids[place, column]
+    if tops is None:
+        return (scaled_to_255(own) / 255).astype(np.float16)
+    top = pairs["finding"].map(tops).to_numpy(np.float32)[:, None, None]
+    # float16 ends at 65504; so much over the top nothing depends on it.
+    return np.asarray(np.clip(own / top, 0, 60_000), np.float16)
 
 
 def write_heatmaps(path: str | Path, pairs: pd.DataFrame, grids: Grids) -> None:
@@ -82,13 +93,20 @@ def write_heatmaps(path: str | Path, pairs: pd.DataFrame, grids: Grids) -> None:
         np.savez_compressed(temporary, image=image, finding=finding, heat=grids)
 
 
-def heat_of(grid: npt.NDArray[np.float16], size: int) -> npt.NDArray[np.float32]:
-    """Turn one grid (h, w) into a heatmap (size, size) in 0–255."""
-    return scaled_to_255(upsampled(grid[None].astype(np.float32), size)[0])
+def heat_of(
+    grid: npt.NDArray[np.float16], size: int, scaling: str = "per_map"
+) -> npt.NDArray[np.float32]:
+    """Turn one grid (h, w) into a heatmap (size, size) in 0–255; scaling as its grid was made."""
+    heat = upsampled(grid[None].astype(np.float32), size)[0]
+    return cut_to_255(heat) if scaling == "fixed" else scaled_to_255(heat)
 
 
 def detect(
-    pairs: pd.DataFrame, grids: Grids, size: int, heat_thresholds: Sequence[int]
+    pairs: pd.DataFrame,
+    grids: Grids,
+    size: int,
+    heat_thresholds: Sequence[int],
+    scaling: str = "per_map",
 ) -> pd.DataFrame:
     """Draw the boxes of every pair at every heat threshold.
 
@@ -97,21 +115,24 @@ def detect(
         grids: (P, h, w).
         size: side of the cached images in pixels.
         heat_thresholds: of 255, each taken separately.
+        scaling: per_map or fixed, as the grids were made.
 
     Returns:
-        image, finding, heat_threshold, x, y, width, height (pixels of the shipped image) and
-        score, the highest heat inside the region (0–255).
+        image, finding, heat_threshold, x, y, width, height (pixels of the shipped image),
+        score, the highest heat inside the region (0–255), and scaling, on which all of them
+        depend.
     """
     places = pairs[PLACE].to_numpy(np.float64)
-    tables = [pd.DataFrame(columns=["image", "finding", "heat_threshold", *BOX, "score"])]
+    tables = [pd.DataFrame(columns=FOUND)]
     names = zip(pairs["image"], pairs["finding"], strict=True)
     for (image, finding), grid, place in zip(names, grids, places, strict=True):
-        heat = heat_of(grid, size)
+        heat = heat_of(grid, size, scaling)
         for threshold in heat_thresholds:
             boxes, scores = hot_boxes(heat, threshold)
             found = pd.DataFrame(to_source(boxes, *place), columns=BOX)
             known = {"image": image, "finding": finding, "heat_threshold": threshold}
-            tables.append(found.assign(score=scores, **known))
+            tables.append(found.assign(score=scores, scaling=scaling, **known))
     kept = [table for table in tables if len(table)] or tables[:1]
-    found = pd.concat(kept, ignore_index=True)[list(tables[0].columns)]
-    return found.astype({"heat_threshold": int} | dict.fromkeys([*BOX, "score"], float))
+    found = pd.concat(kept, ignore_index=True)[FOUND]
+    kinds: dict[str, type] = {"heat_threshold": int, "scaling": str}
+    return found.astype(kinds | dict.fromkeys([*BOX, "score"], float))

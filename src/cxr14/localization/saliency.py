@@ -1,6 +1,6 @@
-"""Heatmaps of findings from a network's own maps: Grad-CAM and CAM.
+"""Heatmaps of findings from a network's own maps.
 
-The backbone runs once per image, without gradients: both methods need only the transition
+The backbone runs once per image, without gradients: every method needs only the transition
 maps and what the head makes of them.
 """
 
@@ -14,6 +14,10 @@ import torch.nn.functional as F
 from rich.progress import track
 from torch import Tensor
 
+from cxr14.localization.methods.cam import cam
+from cxr14.localization.methods.grad_cam import grad_cam
+from cxr14.localization.methods.grad_cam_pp import grad_cam_pp
+from cxr14.localization.methods.layer_cam import layer_cam
 from cxr14.models.inputs import prepare
 
 if TYPE_CHECKING:
@@ -21,56 +25,12 @@ if TYPE_CHECKING:
 
 Method = Callable[["Network", Tensor, Sequence[int]], Tensor]
 
-
-def grad_cam(network: "Network", maps: Tensor, classes: Sequence[int]) -> Tensor:
-    """Grad-CAM: ReLU(Σ_k α_k A_k), α_k the mean over space of ∂logit/∂A_k.
-
-    Selvaraju et al. 2017, equations 1 and 2. For average pooling it equals ReLU(CAM) / (h·w).
-
-    Args:
-        network: gives ``score(maps)``.
-        maps: (B, T, h, w) transition maps.
-        classes: C positions among the network's.
-
-    Returns:
-        (B, C, h, w), not negative.
-    """
-    maps = maps.detach().requires_grad_()
-    with torch.enable_grad():
-        logits = network.score(maps)  # (B, classes)
-        heat = []
-        for position in classes:
-            # Images do not mix in the head, so one gradient of the sum serves the whole batch.
-            (slope,) = torch.autograd.grad(logits[:, position].sum(), maps, retain_graph=True)
-            weight = slope.mean(dim=(2, 3), keepdim=True)  # (B, T, 1, 1)
-            heat.append((weight * maps.detach()).sum(dim=1).relu())
-    return torch.stack(heat, dim=1)
-
-
-def cam(network: "Network", maps: Tensor, classes: Sequence[int]) -> Tensor:
-    """Class activation map: Σ_k w_k A_k with the prediction layer's weights w (Zhou et al. 2016).
-
-    Args:
-        network: with average pooling, for which alone the map sums up to the logit.
-        maps: (B, T, h, w) transition maps.
-        classes: C positions among the network's.
-
-    Returns:
-        (B, C, h, w); the mean over space plus the bias is the logit.
-
-    Raises:
-        ValueError: the network pools otherwise.
-    """
-    if network.pooling != "avg":
-        raise ValueError(
-            f"localize.method = cam is exact for model.pooling = avg only, and this network "
-            f"pools with {network.pooling}; set localize.method to gradcam"
-        )
-    weights = network.prediction.weight.detach()[list(classes)]  # (C, T)
-    return torch.einsum("ct,bthw->bchw", weights, maps.detach())
-
-
-METHODS: Final[dict[str, Method]] = {"gradcam": grad_cam, "cam": cam}
+METHODS: Final[dict[str, Method]] = {
+    "gradcam": grad_cam,
+    "cam": cam,
+    "gradcam_pp": grad_cam_pp,
+    "layercam": layer_cam,
+}
 
 
 def heat_grids(
@@ -90,15 +50,17 @@ def heat_grids(
         images: (N, S, S) uint8, the cache.
         rows: (M,) which of them.
         classes: C positions among the network's.
-        method: gradcam or cam.
+        method: one of :data:`METHODS`.
         batch_size: images per forward pass.
 
     Returns:
-        (M, C, h, w) float32.
+        (M, C, h, w) float32, unscaled; not negative but for cam.
 
     Raises:
-        ValueError: the method does not fit the network.
+        ValueError: the method does not fit the network, or the network is being trained.
     """
+    if network.training:
+        raise ValueError("heatmaps need a network in evaluation mode; call network.eval() first")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network = network.to(device)
     exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)

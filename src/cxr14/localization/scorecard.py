@@ -1,68 +1,102 @@
-"""The content of metrics/localize/B.json."""
+"""All that localisation reports of a network: tables, and the few numbers at their top."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
-import numpy as np
 import pandas as pd
 
-from cxr14.findings import CLASSES
-from cxr14.localization.detect import listed_findings
-from cxr14.localization.scoring import accuracy, key, mean_accuracy_interval, pair_hits, score_at
-from cxr14.ranking import mean_over_scored
+from cxr14.files import METRIC_DIGITS
+from cxr14.localization.cases import Cases
+from cxr14.localization.crossfit import GRID
+from cxr14.localization.maps import Maps
+from cxr14.localization.means import ENDS, Means
+from cxr14.localization.scoring import POOLED, Rule, hits_and_false_boxes, rules
+from cxr14.localization.tables import (
+    accuracy_and_controls,
+    crossfit_table,
+    pointing_table,
+    randomisation_table,
+)
 
-HEADLINE = (0.1, 0.5)  # T(IoBB) whose mean accuracy stands at the top of the file
+HEADLINE: Final = {
+    "mean_accuracy_iobb_t10": Rule("iobb", 0.1, POOLED),
+    "mean_accuracy_iobb_t50": Rule("iobb", 0.5, POOLED),
+    "mean_accuracy_iou_t10": Rule("iou", 0.1, POOLED),
+}
+"""What stands in the JSON, whatever limits the tables are asked for."""
 
 
-def measure(
-    pairs: pd.DataFrame,
-    overlaps: pd.DataFrame,
-    t_iobb: Sequence[float],
-    t_iou: Sequence[float],
-    heat_thresholds: Sequence[int],
-    generator: np.random.Generator,
-    classes: Sequence[str] = CLASSES,
-) -> dict[str, Any]:
-    """Score the detected boxes at every T.
+class Scores(NamedTuple):
+    """What becomes of a network's heatmaps."""
+
+    overlaps: pd.DataFrame  # its detected boxes with ``iobb`` and ``iou``
+    tables: dict[str, pd.DataFrame]  # metrics/localize/B/<name>.csv
+    headline: dict[str, Any]  # metrics/localize/B.json
+
+
+def score(
+    maps: Maps, t_iobb: Sequence[float], t_iou: Sequence[float], heat_thresholds: Sequence[int]
+) -> Scores:
+    """Hold heatmaps against the drawn boxes, the controls' beside the network's.
 
     Args:
-        pairs: image, finding, patient (P rows).
-        overlaps: detections with ``iobb`` and ``iou``.
+        maps: of the boxed pairs.
         t_iobb: limits on the IoBB.
         t_iou: limits on the IoU.
         heat_thresholds: of 255.
-        generator: draws the bootstrap of patients.
-        classes: what the network was trained on.
-
-    Returns:
-        ``iobb`` and ``iou`` by limit (0.25 is ``t25``), ``n`` boxed images by finding
-        (None for one that was not trained: its scores are None too), the headline means
-        ``mean_accuracy_iobb_t10`` (with its 95 % interval) and ``_t50``, None if there is no
-        boxed image.
     """
-    findings = listed_findings(pairs)
-    at = {
-        name: {
-            key(limit): score_at(pairs, overlaps, name, limit, findings, heat_thresholds)
-            for limit in limits
-        }
-        for name, limits in (("iobb", t_iobb), ("iou", t_iou))
+    cases = maps.cases
+    asked = rules(t_iobb, t_iou, heat_thresholds)
+    (method, grids), *controls = maps.grids.items()
+    fine = cases.overlaps(grids, sorted({*heat_thresholds, *GRID}))
+    own = fine[fine["heat_threshold"].isin(heat_thresholds)].reset_index(drop=True)
+    others = {name: cases.overlaps(made, heat_thresholds) for name, made in controls}
+    accuracy, beside = accuracy_and_controls(cases, {method: own} | others, asked)
+    tables = {
+        "accuracy": accuracy,
+        "controls": beside,
+        "pointing": pointing_table(cases, maps.grids),
+        "crossfit": crossfit_table(cases, fine, asked),
+        "randomisation": randomisation_table(cases, maps.similarity),
     }
-    hits = {limit: pair_hits(pairs, overlaps, "iobb", limit) for limit in HEADLINE}
-    mean = {
-        limit: mean_over_scored([*accuracy(pairs, hits[limit], findings).values()])[0]
-        for limit in HEADLINE
+    rounded = {"scale": maps.scale} | {
+        name: table.round(METRIC_DIGITS) for name, table in tables.items()
     }
-    low, high = mean_accuracy_interval(pairs, hits[0.1], generator)
-    counts = pairs["finding"].value_counts()
+    return Scores(own, rounded, headline(cases, fine, own, tables))
+
+
+def headline(
+    cases: Cases, fine: pd.DataFrame, own: pd.DataFrame, tables: Mapping[str, pd.DataFrame]
+) -> dict[str, Any]:
+    """Sum up for metrics/localize/B.json: means over findings, NaN where there is none.
+
+    Args:
+        cases: the boxed pairs.
+        fine: the network's detections at every threshold of crossfit.GRID, with overlaps.
+        own: the same at the heat thresholds of the tables.
+        tables: pointing (the network's method first) and randomisation, as :func:`score` has them.
+    """
+    hits, _ = hits_and_false_boxes(cases.pairs, own, list(HEADLINE.values()))
+    fitted = crossfit_table(cases, fine, [HEADLINE["mean_accuracy_iobb_t10"]]).iloc[-1]
+    seen = int(cases.pairs["image"].nunique())
+    spot = tables["pointing"].iloc[len(cases.findings)]  # the first method's mean
     return {
-        "mean_accuracy_iobb_t10": mean[0.1],
-        "mean_accuracy_iobb_t10_low": low,
-        "mean_accuracy_iobb_t10_high": high,
-        "mean_accuracy_iobb_t50": mean[0.5],
-        "boxed_images": int(pairs["image"].nunique()),
-        "boxed_pairs": len(pairs),
-        "findings_scored": int((counts > 0).sum()),
-        "n": {name: int(counts.get(name, 0)) if name in classes else None for name in findings},
-        **at,
+        "boxed_images": seen,
+        "boxed_images_without_pixels": int(cases.drawn["image"].nunique()) - seen,
+        "boxed_pairs": len(cases.pairs),
+        "findings_scored": int(cases.pairs["finding"].nunique()),
+        **_means(list(HEADLINE), cases.means(hits)),
+        **{
+            f"mean_{name}{end}": spot[name + end] for name in ("pointing", "energy") for end in ENDS
+        },
+        **{f"crossfit_mean_accuracy_iobb_t10{end}": fitted[f"accuracy{end}"] for end in ENDS},
+        "randomisation_similarity": tables["randomisation"]["similarity"].iloc[-1],
+    }
+
+
+def _means(names: Sequence[str], means: Means) -> dict[str, float]:
+    return {
+        name + end: float(numbers[-1, column])
+        for column, name in enumerate(names)
+        for end, numbers in zip(ENDS, means, strict=True)
     }

@@ -1,4 +1,4 @@
-"""Hits, accuracy and false positives of detected boxes (NumPy and pandas only).
+"""Hits and false positives of detected boxes (NumPy and pandas only).
 
 The rule, fixed once. The unit is a pair of image and finding with at least one drawn box. The
 984 boxes of NIH make 984 pairs (on 880 images); in other data a pair may hold several boxes,
@@ -9,24 +9,34 @@ finding's boxed images. `pooled` takes the boxes of all heat thresholds together
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cxr14.evaluation.bootstrap import (
-    RESAMPLES,
-    mean_ignoring_nan,
-    patient_weights,
-    percentile_interval,
-)
 from cxr14.localization.overlap import iobb, iou
-from cxr14.ranking import mean_over_scored
 
 BOX = ["x", "y", "width", "height"]
 PAIR = ["image", "finding"]
-ByFinding = dict[str, float | None]
+POOLED = "pooled"
+
+
+class Rule(NamedTuple):
+    """When a detected box is a hit, and which boxes are asked."""
+
+    measure: str  # iobb or iou
+    limit: float  # T in [0, 1): a hit overlaps by more
+    heat: int | str  # the heat threshold of the boxes, or POOLED for those of all thresholds
+
+
+def rules(
+    t_iobb: Sequence[float], t_iou: Sequence[float], heat_thresholds: Sequence[int]
+) -> list[Rule]:
+    """List the rules of the tables: each measure at each T, each heat threshold, then pooled."""
+    limits = [("iobb", t) for t in sorted(t_iobb)] + [("iou", t) for t in sorted(t_iou)]
+    heats: list[int | str] = [*sorted(heat_thresholds), POOLED]
+    return [Rule(measure, limit, heat) for measure, limit in limits for heat in heats]
 
 
 def with_overlaps(detections: pd.DataFrame, drawn: pd.DataFrame) -> pd.DataFrame:
@@ -49,109 +59,29 @@ def with_overlaps(detections: pd.DataFrame, drawn: pd.DataFrame) -> pd.DataFrame
     return detections.assign(iobb=best[:, 0], iou=best[:, 1])
 
 
-def pair_hits(
-    pairs: pd.DataFrame, overlaps: pd.DataFrame, measure: str, limit: float
-) -> npt.NDArray[np.bool_]:
-    """Say for each of P pairs whether any of its boxes overlaps by more than ``limit``: (P,)."""
-    best = overlaps.groupby(PAIR)[measure].max()
-    wanted = pd.MultiIndex.from_frame(pairs[PAIR])
-    return np.asarray(best.reindex(wanted).fillna(0.0).to_numpy(float) > limit)
-
-
-def accuracy(
-    pairs: pd.DataFrame, hits: npt.NDArray[np.bool_], findings: Sequence[str]
-) -> ByFinding:
-    """Share of hit pairs by finding; None for a finding without boxed images."""
-    shares = pd.Series(hits).groupby(pairs["finding"].to_numpy()).mean()
-    return {name: float(shares[name]) if name in shares else None for name in findings}
-
-
-def false_positives(
-    pairs: pd.DataFrame,
-    overlaps: pd.DataFrame,
-    measure: str,
-    limit: float,
-    findings: Sequence[str],
-) -> ByFinding:
-    """Boxes that are no hit, per boxed image of the finding (AFP); None without boxed images."""
-    images = pairs["finding"].value_counts()
-    wrong = overlaps.loc[overlaps[measure] <= limit, "finding"].value_counts()
-    return {
-        name: float(wrong.get(name, 0) / images[name]) if name in images else None
-        for name in findings
-    }
-
-
-def score_at(
-    pairs: pd.DataFrame,
-    overlaps: pd.DataFrame,
-    measure: str,
-    limit: float,
-    findings: Sequence[str],
-    heat_thresholds: Sequence[int],
-) -> dict[str, Any]:
-    """Score all findings at one T.
+def hits_and_false_boxes(
+    pairs: pd.DataFrame, overlaps: pd.DataFrame, asked: Sequence[Rule]
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
+    """Score every pair by every rule.
 
     Args:
         pairs: image, finding (P rows).
-        overlaps: detections with their overlaps, see :func:`with_overlaps`.
-        measure: iobb or iou.
-        limit: T, in [0, 1).
-        findings: names to report.
-        heat_thresholds: of 255.
+        overlaps: detections of these pairs with their overlaps, see :func:`with_overlaps`.
+        asked: K rules.
 
     Returns:
-        ``accuracy`` by finding and ``mean_accuracy`` (all heat thresholds pooled),
-        ``accuracy_by_heat`` by heat threshold and finding, ``afp`` by finding and heat
-        threshold or ``pooled``.
+        Whether the pair is hit (P, K), and how many of its boxes are no hit (P, K).
     """
-    sets = {str(t): overlaps[overlaps["heat_threshold"] == t] for t in heat_thresholds}
-    sets["pooled"] = overlaps
-    rates = {
-        heat: accuracy(pairs, pair_hits(pairs, boxes, measure, limit), findings)
-        for heat, boxes in sets.items()
-    }
-    wrong = {
-        heat: false_positives(pairs, boxes, measure, limit, findings)
-        for heat, boxes in sets.items()
-    }
-    pooled = rates.pop("pooled")
-    return {
-        "accuracy": pooled,
-        "mean_accuracy": mean_over_scored(list(pooled.values()))[0],
-        "accuracy_by_heat": rates,
-        "afp": {name: {heat: wrong[heat][name] for heat in sets} for name in findings},
-    }
-
-
-def mean_accuracy_interval(
-    pairs: pd.DataFrame,
-    hits: npt.NDArray[np.bool_],
-    generator: np.random.Generator,
-    resamples: int = RESAMPLES,
-) -> tuple[float | None, float | None]:
-    """95 % percentile interval of the mean accuracy over findings, patients resampled.
-
-    Args:
-        pairs: finding and patient (P rows).
-        hits: (P,).
-        generator: source of the draws.
-        resamples: how many.
-    """
-    if not len(pairs):
-        return None, None
-    member = pd.get_dummies(pairs["finding"]).to_numpy(np.float64)  # (P, findings)
-    weights = patient_weights(pairs["patient"].to_numpy(), resamples, generator)
-    counts, hit = weights @ member, (weights * hits) @ member  # (R, findings)
-    shares = np.where(counts > 0, hit / np.maximum(counts, 1), np.nan)
-    return percentile_interval(mean_ignoring_nan(shares))
-
-
-def key(limit: float) -> str:
-    """Name a threshold without a dot, for `dvc metrics diff`: 0.25 is t25, 0.125 is t12_5."""
-    return "t" + f"{100 * limit:g}".replace(".", "_")
-
-
-def limit_of(name: str) -> float:
-    """Return the threshold that :func:`key` named."""
-    return float(name.removeprefix("t").replace("_", ".")) / 100
+    place = pd.MultiIndex.from_frame(pairs[PAIR]).get_indexer(
+        pd.MultiIndex.from_frame(overlaps[PAIR])
+    )
+    values = {name: overlaps[name].to_numpy(np.float64) for name in ("iobb", "iou")}
+    heat_of_box = overlaps["heat_threshold"].to_numpy()
+    right = np.zeros((len(pairs), len(asked)), np.int64)
+    wrong = np.zeros_like(right)
+    for column, (measure, limit, heat) in enumerate(asked):
+        chosen = np.full(len(overlaps), True) if heat == POOLED else heat_of_box == heat
+        beyond = values[measure] > limit
+        right[:, column] = np.bincount(place[chosen & beyond], minlength=len(pairs))
+        wrong[:, column] = np.bincount(place[chosen & ~beyond], minlength=len(pairs))
+    return right > 0, wrong

@@ -26,6 +26,7 @@ def draw_sheets(
     heat_thresholds: Sequence[int],
     title: str,
     phantom: bool,
+    scaling: str = "per_map",
 ) -> None:
     """Write <folder>/<Finding>.png for every finding with boxed images; other PNGs there go.
 
@@ -40,6 +41,7 @@ def draw_sheets(
         heat_thresholds: of 255.
         title: begins the title of each sheet.
         phantom: whether to say that these are phantoms.
+        scaling: per_map or fixed, as the grids were made.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -62,6 +64,7 @@ def draw_sheets(
                 heat_thresholds,
                 f"p {chance.get(pairs['image'].iloc[place], np.nan):.2f}, "
                 + (f"best IoBB {values[place]:.2f}" if grids[place].any() else "no heat"),
+                scaling,
             )
             for place in chosen
         ]
@@ -77,11 +80,12 @@ def _panel(
     found: pd.DataFrame,
     heat_thresholds: Sequence[int],
     caption: str,
+    scaling: str,
 ) -> Panel:
     def boxes_of(table: pd.DataFrame) -> Boxes:
         own = table.loc[table["image"] == pair["image"], BOX].to_numpy(np.float64)
         return to_cache(own, *pair[PLACE].to_numpy(np.float64))
 
     detected = {t: boxes_of(found[found["heat_threshold"] == t]) for t in heat_thresholds}
-    heat = heat_of(grid, image.shape[0])
+    heat = heat_of(grid, image.shape[0], scaling)
     return Panel(image, heat, boxes_of(drawn), detected, f"{pair['image']}\n{caption}")

@@ -1,32 +1,103 @@
 """The tables that localisation prints."""
 
-from typing import Any
-
+import numpy as np
+import pandas as pd
 from rich.box import SIMPLE
 from rich.table import Table
 
-from cxr14.localization.scoring import limit_of
+from cxr14.localization.means import ENDS, MEAN
+from cxr14.localization.scoring import POOLED
 from cxr14.wording import PHANTOM_NOTE, counted, shown
 
+IN_SHORT = [("iobb", 0.1), ("iobb", 0.5), ("iou", 0.1)]
+"""Limits of the table of controls, of those that were asked for."""
 
-def accuracy_table(backbone: str, metrics: dict[str, Any], measure: str) -> Table:
-    """Lay out accuracy by finding and T, last the AFP at the lowest T; measure is iobb or iou."""
-    limits = sorted(metrics[measure], key=limit_of)
-    names = [f"{limit_of(key):g}".removeprefix("0") for key in limits]
-    title = f"{backbone}: localisation accuracy, {measure}, {metrics['boxed_images']} boxed images"
-    table = Table(
-        box=SIMPLE,
-        title=title + (f" ({PHANTOM_NOTE})" if metrics["phantom"] else ""),
-        caption=f"columns: T; AFP: false boxes an image at T {names[0]}",
-    )
-    table.add_column("finding", no_wrap=True)
-    for heading in ("n", *names, "AFP"):
-        table.add_column(heading, justify="right")
-    for name, n in metrics["n"].items():
-        rates = [shown(metrics[measure][key]["accuracy"][name]) for key in limits]
-        wrong = metrics[measure][limits[0]]["afp"][name]["pooled"]
-        table.add_row(name, counted(n), *rates, shown(wrong, 2))
-    table.add_section()
-    means = [shown(metrics[measure][key]["mean_accuracy"]) for key in limits]
-    table.add_row(f"mean of {metrics['findings_scored']}", "", *means, "")
+
+def printed(title: str, tables: dict[str, pd.DataFrame], phantom: bool) -> list[Table]:
+    """Lay out what the stage prints; title names the network, the method and n."""
+    own = [accuracy_table(title, tables["accuracy"], name, phantom) for name in ("iobb", "iou")]
+    return [*own, controls_table(f"{title}, beside controls", tables, phantom)]
+
+
+def accuracy_table(title: str, accuracy: pd.DataFrame, measure: str, phantom: bool) -> Table:
+    """Lay out accuracy by finding and T, boxes of all heat thresholds pooled, and the AFP.
+
+    Args:
+        title: of the table.
+        accuracy: accuracy.csv.
+        measure: iobb or iou.
+        phantom: whether to say that these are phantoms.
+    """
+    own = accuracy[(accuracy["measure"] == measure) & (accuracy["heat"] == POOLED)]
+    rates = own.pivot(index="finding", columns="limit", values="accuracy")
+    limits = sorted(set(own["limit"]))
+    names = [_limit(limit) for limit in limits]
+    first = own[own["limit"] == limits[0]].set_index("finding")
+    table = _table(f"{title}, {measure}", phantom, "finding", ["n", *names, "AFP"])
+    table.caption = f"columns: T; AFP: false boxes an image at T {names[0]}"
+    for name, row in first.iterrows():
+        if name == MEAN:
+            table.add_section()
+        n = None if pd.isna(row["n"]) else int(row["n"])
+        shares = [_cell(rates.loc[name, limit]) for limit in limits]
+        table.add_row(str(name), counted(n), *shares, _cell(row["afp"], 2))
     return table
+
+
+def controls_table(title: str, tables: dict[str, pd.DataFrame], phantom: bool) -> Table:
+    """Lay out the method beside the controls, means over findings with their intervals.
+
+    The caption says how much of the maps stays if all weights are made anew, and flags a method
+    whose maps do not change.
+
+    Args:
+        title: of the table.
+        tables: controls, pointing and randomisation, by name.
+        phantom: whether to say that these are phantoms.
+    """
+    controls, pointing = tables["controls"], tables["pointing"]
+    means = controls[(controls["finding"] == MEAN) & (controls["heat"] == POOLED)]
+    asked = set(zip(means["measure"], means["limit"], strict=True))
+    limits = [limit for limit in IN_SHORT if limit in asked]
+    names = [f"{measure} {_limit(limit)}" for measure, limit in limits]
+    table = _table(title, phantom, "heat from", [*names, "pointing", "energy"])
+    for method in pointing["method"].unique():
+        own = means[means["method"] == method].set_index(["measure", "limit"])
+        spot = pointing[(pointing["method"] == method) & (pointing["finding"] == MEAN)].iloc[0]
+        cells = [_with_interval(own.loc[limit], "accuracy") for limit in limits]
+        scores = [_with_interval(spot, score) for score in ("pointing", "energy")]
+        table.add_row(method, *cells, *scores, end_section=True)
+    table.caption = _randomisation(tables["randomisation"])
+    return table
+
+
+def _randomisation(table: pd.DataFrame) -> str:
+    last = table.iloc[-1]
+    if pd.isna(last["similarity"]):
+        return f"all weights anew: {last['reason']}"
+    said = f"all weights anew: similarity {last['similarity']:.2f} over {last['n']} pairs"
+    if last["unchanged"]:
+        return f"[bold red]{said}: these maps do not depend on what was learnt[/]"
+    return f"{said} (above {last['limit']:g} it would be flagged)"
+
+
+def _table(title: str, phantom: bool, first: str, others: list[str]) -> Table:
+    table = Table(box=SIMPLE, title=title + (f" ({PHANTOM_NOTE})" if phantom else ""))
+    table.add_column(first, no_wrap=True)
+    for heading in others:
+        table.add_column(heading, justify="right")
+    return table
+
+
+def _limit(limit: float) -> str:
+    return f"{limit:g}".removeprefix("0")
+
+
+def _cell(value: float, digits: int = 3) -> str:
+    return shown(None if pd.isna(value) else float(value), digits)
+
+
+def _with_interval(row: "pd.Series[float]", score: str) -> str:
+    """Write the interval below the score: beside it, it would not fit a terminal."""
+    value, low, high = (_cell(row[score + end]) for end in ENDS)
+    return value if low == _cell(np.nan) else f"{value}\n{low}–{high}"

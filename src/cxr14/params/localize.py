@@ -10,9 +10,10 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class LocalizeParams(Block):
-    """`heat_thresholds` are of 255; `t_iobb` and `t_iou` are shares of an area."""
+    """`heat_thresholds` are of 255, by `scaling`; `t_iobb` and `t_iou` are shares of an area."""
 
-    method: Literal["gradcam", "cam"]
+    method: Literal["gradcam", "cam", "gradcam_pp", "layercam"]
+    scaling: Literal["per_map", "fixed"]
     heat_thresholds: list[Annotated[int, Field(ge=0, le=254)]] = Field(min_length=1)
     t_iobb: list[Share] = Field(min_length=1)
     t_iou: list[Share] = Field(min_length=1)

@@ -1,0 +1,88 @@
+"""Means by finding of a value per pair, with intervals by patient (NumPy only).
+
+All figures of localisation are such means: of hits (accuracy), of false boxes (AFP), of the
+pointing game, of the energy inside the box.
+"""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from cxr14.evaluation.bootstrap import interval, mean_ignoring_nan
+from cxr14.ranking import Floats
+
+MEAN: Final = "mean"
+"""The last row of every table: the mean over the findings that have boxed images."""
+
+
+ENDS: Final = ("", "_low", "_high")
+"""What names of columns and keys end in: the score, and the ends of its interval."""
+
+
+class Means(NamedTuple):
+    """Of F findings, then of their mean; NaN where there is nothing to average or no interval."""
+
+    value: Floats  # (F + 1, K)
+    low: Floats  # (F + 1, K)
+    high: Floats  # (F + 1, K)
+
+
+def means_by_finding(
+    values: npt.NDArray[np.generic],
+    finding_of_pair: npt.NDArray[np.str_],
+    findings: Sequence[str],
+    weights: npt.NDArray[np.int64],
+) -> Means:
+    """Average K values of each pair by finding, and over findings.
+
+    A resample without any pair of a finding is left out of that finding's interval, and the
+    finding is left out of that resample's mean.
+
+    Args:
+        values: (P, K) numbers or truth values.
+        finding_of_pair: (P,) names.
+        findings: F names; one that no pair has is NaN, and not in the mean.
+        weights: (R, P) how often each pair counts in each resample.
+    """
+    low, high = _intervals(_by_finding(values, finding_of_pair, findings, weights))
+    return Means(plain_means(values, finding_of_pair, findings), low, high)
+
+
+def plain_means(
+    values: npt.NDArray[np.generic],
+    finding_of_pair: npt.NDArray[np.str_],
+    findings: Sequence[str],
+) -> Floats:
+    """Average as :func:`means_by_finding`, without intervals: (F + 1, K)."""
+    once = np.ones((1, len(values)), np.int64)
+    return np.asarray(_by_finding(values, finding_of_pair, findings, once)[0])
+
+
+def _by_finding(
+    values: npt.NDArray[np.generic],
+    finding_of_pair: npt.NDArray[np.str_],
+    findings: Sequence[str],
+    weights: npt.NDArray[np.int64],
+) -> Floats:
+    """Weighted means by finding and their mean, under each of R weightings: (R, F + 1, K)."""
+    numbers, means = values.astype(np.float64), []
+    for name in findings:
+        own = np.flatnonzero(finding_of_pair == name)
+        count = weights[:, own].sum(axis=1, keepdims=True)  # (R, 1)
+        mean = weights[:, own] @ numbers[own] / np.maximum(count, 1)
+        means.append(np.where(count > 0, mean, np.nan))
+    each = np.stack(means, axis=-1)  # (R, K, F)
+    whole = np.concatenate([each, mean_ignoring_nan(each)[..., None]], axis=-1)
+    return whole.transpose(0, 2, 1)
+
+
+def _intervals(resampled: Floats) -> tuple[Floats, Floats]:
+    """Low and high end of the intervals of (R, F + 1, K), NaN where there is none."""
+    ends = np.full((*resampled.shape[1:], 2), np.nan)
+    for row, column in np.ndindex(ends.shape[:2]):
+        low, high, _ = interval(resampled[:, row, column])
+        if low is not None:
+            ends[row, column] = low, high
+    return ends[..., 0], ends[..., 1]

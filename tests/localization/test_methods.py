@@ -1,0 +1,142 @@
+"""The saliency methods, on maps that can be worked out by hand and on real networks."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from cxr14.localization.methods.cam import cam
+from cxr14.localization.methods.grad_cam import grad_cam
+from cxr14.localization.methods.grad_cam_pp import grad_cam_pp
+from cxr14.localization.methods.layer_cam import layer_cam
+from cxr14.localization.methods.slopes import slopes
+from cxr14.localization.saliency import METHODS
+from cxr14.models.head import POOLINGS, Head
+
+MAPS = torch.rand(3, 4, 5, 6, generator=torch.Generator().manual_seed(1))
+
+# Two maps of 2×2 and one class, logit = 2 · pool(A) − 1 · pool(B), so all can be done on paper.
+A = [[4.0, 0.0], [0.0, 0.0]]
+B = [[0.0, 2.0], [1.0, 1.0]]
+
+
+def head(pooling, weights=(2.0, -1.0), lse_r=1.0):
+    """The real head with these weights and one class."""
+    network = Head(1, len(weights), pooling, lse_r, 1)
+    network.prediction.weight.data = torch.tensor([weights])
+    network.prediction.bias.data = torch.zeros(1)
+    return network.eval()
+
+
+def by_hand(method, pooling, a=A, b=B):
+    """The heat of the one class, as nested lists."""
+    return method(head(pooling), torch.tensor([[a, b]]), [0])[0, 0].tolist()
+
+
+def test_cam_sums_the_maps_by_the_weights_of_the_prediction():
+    assert by_hand(cam, "avg") == [[8, -2], [-1, -1]]  # 2·A − B
+
+
+def test_grad_cam_of_average_pooling_is_the_positive_part_over_the_pixels():
+    assert by_hand(grad_cam, "avg") == [[2, 0], [0, 0]]  # slopes 2/4 and −1/4: ReLU(A/2 − B/4)
+
+
+def test_grad_cam_of_maximum_pooling_weighs_by_the_slope_at_the_maximum():
+    # Slopes 2 at the 4 of A, −1 at the 2 of B; their means are 1/2 and −1/4 again.
+    assert by_hand(grad_cam, "max") == [[2, 0], [0, 0]]
+    # With the signs of B exchanged for those of A the other corner is hot.
+    assert by_hand(grad_cam, "max", B, A) == [[0, 1], [0.5, 0.5]]  # ReLU(B/2 − A/4)
+
+
+def test_grad_cam_pp_of_average_pooling_divides_a_weight_by_two_and_its_share_of_the_logit():
+    # A: w = 2, mean 1: 2 / (2 + 2·1) = 1/2. B: its slope is negative and does not count.
+    assert by_hand(grad_cam_pp, "avg") == [[2, 0], [0, 0]]
+    assert by_hand(grad_cam_pp, "avg", B, A) == [[0, 1], [0.5, 0.5]]  # B has mean 1, too
+
+
+def test_grad_cam_pp_of_maximum_pooling_sums_over_the_places_that_have_a_slope():
+    # A: one place with slope 2, sum of the map 4: 2 / (2 + 4·2) = 1/5.
+    assert by_hand(grad_cam_pp, "max")[0] == pytest.approx([0.8, 0])
+
+
+def test_layer_cam_of_average_pooling_is_a_cam_of_the_positive_weights():
+    assert by_hand(layer_cam, "avg") == [[2, 0], [0, 0]]
+    assert by_hand(layer_cam, "avg", B, A) == [[0, 1], [0.5, 0.5]]  # B/2, nothing taken off
+
+
+def test_layer_cam_of_maximum_pooling_is_hot_at_the_maximum_alone():
+    assert by_hand(layer_cam, "max", B, A) == [[0, 4], [0, 0]]  # 2 · 2
+
+
+def test_lse_pooling_weighs_pixels_by_their_share_of_the_exponentials():
+    # Shares of A: e⁴ / (e⁴ + 3) at the corner; the slope there is twice it.
+    share = torch.tensor(4.0).exp() / (torch.tensor(4.0).exp() + 3)
+    heat = by_hand(layer_cam, "lse")
+    assert heat[0][0] == pytest.approx(float(2 * share * 4), rel=1e-5)
+    assert heat[1] == [0, 0]
+    # The shares add up to one, so their mean is a quarter: Grad-CAM is that of the average.
+    assert by_hand(grad_cam, "lse")[0] == pytest.approx([2, 0], rel=1e-5)
+
+
+def test_for_average_pooling_grad_cam_is_the_positive_part_of_cam_up_to_scale(tiny):
+    network = tiny()
+    heat = grad_cam(network, MAPS, [0, 7, 14])
+    expected = cam(network, MAPS, [0, 7, 14]).relu() / 30  # h·w
+    assert heat.shape == (3, 3, 5, 6)
+    torch.testing.assert_close(heat, expected, rtol=1e-5, atol=1e-7)
+
+
+def test_the_mean_of_cam_and_the_bias_make_the_logit(tiny):
+    network = tiny()
+    logits = cam(network, MAPS, range(15)).mean(dim=(2, 3)) + network.prediction.bias
+    torch.testing.assert_close(logits, network.score(MAPS))
+
+
+def test_cam_is_refused_for_other_pooling_in_one_sentence(tiny):
+    with pytest.raises(ValueError, match=r"pools with max; set localize\.method to gradcam"):
+        cam(tiny("max"), MAPS, [0])
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_the_batched_backward_pass_gives_what_a_pass_for_each_image_and_class_gives(pooling):
+    network = Head(8, 4, pooling, 10.0, 15).eval()
+    batched = slopes(network, MAPS, [3, 14, 0])
+    assert batched.shape == (3, 3, 4, 5, 6)
+    for image in range(3):
+        for place, position in enumerate([3, 14, 0]):
+            maps = MAPS[image : image + 1].clone().requires_grad_()
+            (alone,) = torch.autograd.grad(network.score(maps)[0, position], maps)
+            torch.testing.assert_close(batched[image, place], alone[0])
+
+
+def test_slopes_work_where_gradients_are_off_and_leave_maps_and_weights_alone(tiny):
+    network, maps = tiny(), MAPS.clone()
+    with torch.no_grad():
+        slopes(network, maps, [0])
+    assert torch.equal(maps, MAPS)
+    assert not maps.requires_grad
+    assert all(weight.grad is None for weight in network.parameters())
+
+
+@settings(max_examples=40, deadline=None)  # a busy machine is no failure
+@given(
+    hnp.arrays("float32", (2, 3, 3, 4), elements=st.floats(0, 100, width=32)),
+    hnp.arrays("float32", (3,), elements=st.floats(-10, 10, width=32)),
+    st.sampled_from(POOLINGS),
+)
+def test_all_methods_but_cam_are_finite_and_not_negative(maps, weights, pooling):
+    network = head(pooling, tuple(weights.tolist()))
+    for name in METHODS.keys() - {"cam"}:
+        heat = METHODS[name](network, torch.from_numpy(maps), [0])
+        assert heat.shape == (2, 1, 3, 4)
+        assert heat.isfinite().all()
+        assert (heat >= 0).all()
+
+
+def test_grad_cam_pp_keeps_its_shape_however_small_the_slopes():
+    # With a number such as 10⁻⁶ added to its denominator, as others have it, it would not.
+    maps = torch.rand(1, 2, 7, 7, generator=torch.Generator().manual_seed(2))
+    small = [grad_cam_pp(head("avg", (s, 3 * s)), maps, [0]) for s in (1e-4, 1e-5)]
+    scaled = [heat / heat.max() for heat in small]
+    torch.testing.assert_close(scaled[0], scaled[1], rtol=1e-3, atol=0)
