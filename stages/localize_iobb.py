@@ -13,18 +13,21 @@ metrics/localize/B/*.csv, plots/localize/B/<Finding>.png.
 """
 
 from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from cxr14.data.cache import open_cache
 from cxr14.evaluation.bootstrap import SEED
 from cxr14.files import read_json, write_csv, write_metrics, write_parquet
 from cxr14.localization.detect import boxed_pairs, write_heatmaps
-from cxr14.localization.maps import make_maps
+from cxr14.localization.maps import Maps, make_maps
 from cxr14.localization.scale import validation_images
 from cxr14.localization.scorecard import score
 from cxr14.localization.sheets import draw_sheets
@@ -32,13 +35,13 @@ from cxr14.localization.terminal import printed
 from cxr14.models.network import build_network
 from cxr14.models.store import load_model
 from cxr14.params import localize
+from cxr14.params.localize import LocalizeParams
 from stages import run
 
 
 def main(backbone: Annotated[str, typer.Option(help="which of models/ to use")]) -> None:
     """Run the stage."""
     params, (images, index) = localize.read(), open_cache("data/cache")
-    phantom = bool(read_json("data/records/source.json")["phantom"])
     boxes = pd.read_parquet("data/records/boxes.parquet")
     records = pd.read_parquet("data/records/images.parquet")
     predictions = pd.read_parquet(f"predictions/{backbone}.parquet")
@@ -49,19 +52,45 @@ def main(backbone: Annotated[str, typer.Option(help="which of models/ to use")])
     validation = validation_images(predictions, index, records)
     how = params.method, params.scaling, params.batch_size, np.random.default_rng(SEED)
     maps = make_maps(network, fresh, images, pairs, drawn, validation, *how)
-    scores = score(maps, params.t_iobb, params.t_iou, params.heat_thresholds)
+    Console().print(*score_maps(backbone, maps, params, images, predictions))
 
-    grids = maps.grids[params.method]
-    write_parquet(f"localization/{backbone}/detections.parquet", scores.overlaps)
-    write_heatmaps(f"localization/{backbone}/heatmaps.npz", pairs, grids)
-    for name, table in scores.tables.items():
-        write_csv(f"metrics/localize/{backbone}/{name}.csv", table)
-    write_metrics(f"metrics/localize/{backbone}.json", scores.headline | {"phantom": int(phantom)})
-    title = f"{backbone}, {params.method}"
+
+def score_maps(
+    name: str,
+    maps: Maps,
+    params: LocalizeParams,
+    images: npt.NDArray[np.uint8],
+    predictions: pd.DataFrame,
+    root: Path = Path(),
+) -> list[Table]:
+    """Score the heatmaps of a network, or the average of several networks', and write all of it.
+
+    Args:
+        name: of the network.
+        maps: of the boxed pairs.
+        params: the block `localize`.
+        images: (N, S, S) uint8, the cache.
+        predictions: predictions/B.parquet, for captions.
+        root: the folder that holds localization, metrics and plots.
+
+    Returns:
+        The tables for the terminal.
+    """
+    phantom = bool(read_json("data/records/source.json")["phantom"])
+    scores = score(maps, params.t_iobb, params.t_iou, params.heat_thresholds)
+    pairs, drawn, grids = maps.cases.pairs, maps.cases.drawn, maps.grids[params.method]
+    write_parquet(root / f"localization/{name}/detections.parquet", scores.overlaps)
+    write_heatmaps(root / f"localization/{name}/heatmaps.npz", pairs, grids)
+    metrics = root / "metrics/localize"
+    for about, table in scores.tables.items():
+        write_csv(metrics / name / f"{about}.csv", table)
+    write_metrics(metrics / f"{name}.json", scores.headline | {"phantom": int(phantom)})
+    title = f"{name}, {params.method}"
     shown = pairs, grids, drawn, scores.overlaps, predictions, sorted(params.heat_thresholds)
-    draw_sheets(f"plots/localize/{backbone}", images, *shown, title, phantom, params.scaling)
+    sheets = root / f"plots/localize/{name}"
+    draw_sheets(sheets, images, *shown, title, phantom, params.scaling)
     n = f"{pairs['image'].nunique()} boxed images"
-    Console().print(*printed(f"{title}, {n}", scores.tables, phantom))
+    return printed(f"{title}, {n}", scores.tables, phantom)
 
 
 if __name__ == "__main__":

@@ -7,9 +7,10 @@ of its mean probability. Test is scored by data/records: on phantoms the truth, 
 
 Reads chexnext/logits, chexnext/models, chexnext/selection, chexnext/data/labels.parquet,
 data/cache, data/split, data/records, chexnext/params.yaml (members, students).
-Writes for each network, for `members` and for `chexnext` chexnext/predictions/NAME.parquet,
+Writes for the averages, `members` and `chexnext`, chexnext/predictions/NAME.parquet,
 evaluation/NAME/decision.json, metrics/evaluate/NAME.json and NAME/*.csv, plots/evaluate/NAME/*.csv;
-chexnext/predictions/spread.parquet, how far the students lie apart.
+the same for single networks in chexnext/singles; chexnext/predictions/spread.parquet, how far the
+students lie apart.
 """
 
 import numpy as np
@@ -17,7 +18,16 @@ import pandas as pd
 from rich.console import Console
 
 from cxr14.chexnext.averaging import Logits, logit_of_mean, spread
-from cxr14.chexnext.places import ENSEMBLE, LABELS, MEMBERS, ROOT, SELECTION, STUDENTS, places
+from cxr14.chexnext.places import (
+    ENSEMBLE,
+    LABELS,
+    MEMBERS,
+    ROOT,
+    SELECTION,
+    SINGLES,
+    STUDENTS,
+    places,
+)
 from cxr14.data.cache import open_cache
 from cxr14.evaluation.predict import held_out
 from cxr14.evaluation.terminal import TABLE_WIDTH
@@ -49,7 +59,8 @@ def main() -> None:
             averaged[ENSEMBLE if own.group == STUDENTS else MEMBERS].append(answers[own.title])
     answers |= {name: logit_of_mean(several) for name, several in averaged.items()}
     for name, logits in answers.items():
-        table = score_logits(name, listed, logits, classes, records, ROOT)
+        root = ROOT if name in averaged else SINGLES
+        table = score_logits(name, listed, logits, classes, records, root)
     console = Console()
     console.width = max(console.width, TABLE_WIDTH)
     console.print(table)  # the last: the ensemble

@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
-from cxr14.chexnext.places import ENSEMBLE, MEMBERS, ROOT, STUDENTS, places
+from cxr14.chexnext.places import ENSEMBLE, MEMBERS, ROOT, SINGLES, STUDENTS, places
 from cxr14.files import read_json, write_metrics
 from cxr14.params.chexnext.networks import read_members, read_students
 from cxr14.report.summary import EVALUATED, LOCALIZED, caution
@@ -35,7 +35,8 @@ def main() -> None:
 
 def group(name: str) -> dict[str, Any]:
     """Return what the summary says of one network; boxes are scored for some only."""
-    files = (ROOT / "metrics" / stage / f"{name}.json" for stage in ("evaluate", "localize"))
+    root = ROOT if name in (MEMBERS, ENSEMBLE) else SINGLES
+    files = (root / "metrics" / stage / f"{name}.json" for stage in ("evaluate", "localize"))
     scored, found = (read_json(path) if Path(path).exists() else {} for path in files)
     own = {f"test_{key}": scored.get(key) for key in EVALUATED}
     own["validation_macro_auroc"] = scored["validation_macro_auroc"]

@@ -11,6 +11,9 @@ LABELS: Final = ROOT / "data" / "labels.parquet"
 
 FOLDS: Final = ROOT / "data" / "folds"
 RELABELLED: Final = ROOT / "data" / "relabelled"
+SINGLES: Final = ROOT / "singles"
+"""What evaluation and localisation leave of single networks; of averages it lies in ROOT."""
+
 SELECTION: Final = ROOT / "selection" / "selection.json"
 MEMBERS: Final = "members"
 STUDENTS: Final = "students"
