@@ -1,9 +1,9 @@
 """Gather every backbone's scores: a summary in git, a table on the terminal, a page.
 
-Reads:  metrics/baseline.json, metrics/evaluate, metrics/localize, plots/eda, plots/localize,
-data/records/source.json, params.yaml (train.backbones)
-
-Writes: metrics/summary.json, report/index.html
+Reads metrics/baseline.json, metrics/evaluate, metrics/localize, metrics/compare, plots/compare,
+plots/eda, plots/localize, data/records/source.json, params.yaml (train.backbones).
+Writes metrics/summary.json, report/index.html. On real pixels ours stand beside published figures,
+each with its split; on phantoms there are none.
 """
 
 from pathlib import Path
@@ -12,14 +12,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from cxr14.files import read_json, write_metrics, write_text
+from cxr14.files import write_metrics, write_text
 from cxr14.params import train
 from cxr14.report.page import render
-from cxr14.report.summary import caution, read_metrics, summarise
-from cxr14.report.terminal import table
+from cxr14.report.results import read_results
+from cxr14.report.summary import caution, summarise
+from cxr14.report.terminal import published_table, table
 from stages import run
 
-SUMMARY = "metrics/summary.json"
 NEXT = """Where to look next:
   report/index.html                 the page (open it in a browser)
   make ui                           MLflow: runs, curves, the registered model
@@ -28,23 +28,18 @@ NEXT = """Where to look next:
 
 
 def main(
-    show: Annotated[bool, typer.Option("--show", help="Only print the table.")] = False,
+    show: Annotated[bool, typer.Option("--show", help="Only print the tables.")] = False,
 ) -> None:
-    """Write summary and page, print the table."""
-    source = read_json("data/records/source.json")
-    note = caution(source)
-    if show:
-        summary = read_json(SUMMARY)
-    else:
-        backbones = train.read().backbones
-        metrics = read_metrics(Path("metrics"), backbones)
-        summary = summarise(metrics, read_json("metrics/baseline.json"), source)
-        write_metrics(SUMMARY, summary)
-        best = max(backbones, key=lambda name: summary[name]["test_macro_auroc"] or 0)
-        figures = sorted(Path("plots/eda").glob("*.png"))
-        overlays = sorted(Path("plots/localize", best).glob("*.png"))
-        write_text("report/index.html", render(summary, metrics, note, figures, overlays))
-    Console().print(table(summary, note))
+    """Write summary and page, print the tables."""
+    results = read_results(Path(), train.read().backbones)
+    note = caution(results.source)
+    if not show:
+        write_metrics("metrics/summary.json", summarise(results))
+        write_text("report/index.html", render(results, note, Path("plots")))
+    console = Console()
+    for shown in (table(results, note), published_table(results)):
+        if shown is not None:
+            console.print(shown)
     typer.echo(NEXT)
 
 

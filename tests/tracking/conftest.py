@@ -51,22 +51,35 @@ def train_fake(root: Path, backbone: str, score: float | None, seed: int) -> Non
     history = pd.DataFrame({"epoch": range(1, EPOCHS + 1), "loss": [3.0, 2.0, 1.0]})
     history = history.assign(learning_rate=0.1, validation_macro_auroc=[0.5, 0.6, 0.7])
     write_csv(root / "plots/train" / f"{backbone}.csv", history)
-    findings = {"Mass": {"auroc": 0.75, "positives": 4}, "Hernia": {"auroc": None, "positives": 0}}
-    write_metrics(
-        root / "metrics/evaluate" / f"{backbone}.json",
-        {"phantom": 1, "macro_auroc": 0.7, "findings": findings},
-    )
-    at = {"t10": {"mean_accuracy": 0.5, "accuracy": {"Mass": 0.5}}}
-    write_metrics(
-        root / "metrics/localize" / f"{backbone}.json",
-        {"phantom": 1, "boxed_images": 3, "n": {"Mass": 3}, "iobb": at},
-    )
+    measure_fake(root / "metrics", backbone)
     write_csv(root / "plots/evaluate" / backbone / "roc.csv", history)
     thresholds = dict.fromkeys(FINDINGS, 0.5) | {"Hernia": None}
     decision = {"format": 1, "thresholds": thresholds}
     write_json(root / "evaluation" / backbone / "decision.json", decision)
     network, _ = load_model(root / "models" / backbone)
     predict_fake(root, backbone, network)
+
+
+def measure_fake(metrics: Path, backbone: str) -> None:
+    """Write headline numbers and tables of details; Hernia cannot be scored."""
+    headline = {"phantom": 1, "macro_auroc": 0.7}
+    write_metrics(metrics / "evaluate" / f"{backbone}.json", headline)
+    scores = {"auroc": [0.75, None], "auroc_low": [0.7, None], "positives": [4, 0]}
+    findings = pd.DataFrame({"finding": ["Mass", "Hernia"], **scores, "reason": [None, "none"]})
+    write_csv(metrics / "evaluate" / backbone / "findings.csv", findings)
+    headline = {"phantom": 1, "boxed_images": 3}
+    write_metrics(metrics / "localize" / f"{backbone}.json", headline)
+    rows = [
+        (measure, limit, heat, finding, 0.5 if heat == "pooled" else 0.25, 1.5)
+        for measure, limit in (("iobb", 0.1), ("iobb", 0.25), ("iou", 0.1))
+        for heat in ("60", "pooled")
+        for finding in ("Mass", "mean")
+    ]
+    columns = ["measure", "limit", "heat", "finding", "accuracy", "afp"]
+    accuracy = pd.DataFrame(rows, columns=columns)
+    write_csv(metrics / "localize" / backbone / "accuracy.csv", accuracy)
+    pointing = {"method": ["gradcam", "random"], "finding": "Mass", "pointing": [0.4, 0.1]}
+    write_csv(metrics / "localize" / backbone / "pointing.csv", pd.DataFrame(pointing))
 
 
 def predict_fake(root: Path, backbone: str, network) -> None:

@@ -61,6 +61,7 @@ def test_registering_twice_adds_nothing_and_a_deleted_store_is_restored(project:
     assert run.data.metrics == {
         "best_epoch": 3,
         "best_validation_macro_auroc": 0.7,
+        "accuracy_iobb_t10/Mass": 0.5,
         "auroc/Mass": 0.75,  # Hernia's is null: it cannot be scored
         "positives/Hernia": 0,
         "positives/Mass": 4,
@@ -69,13 +70,24 @@ def test_registering_twice_adds_nothing_and_a_deleted_store_is_restored(project:
         "learning_rate": 0.1,
         "localize/boxed_images": 3,
         "localize/iobb/mean_accuracy/t10": 0.5,
+        "localize/iobb/mean_accuracy/t25": 0.5,
+        "localize/iobb/mean_afp/t10": 1.5,
+        "localize/iobb/mean_afp/t25": 1.5,
+        "localize/iou/mean_accuracy/t10": 0.5,
+        "localize/iou/mean_afp/t10": 1.5,
         "localize/phantom": 1,
         "loss": 1,
+        "pointing/Mass": 0.4,
         "validation_macro_auroc": 0.7,
     }
     assert [m.value for m in client.get_metric_history(first[0].run_id, "loss")] == [3, 2, 1]
     assert [f.path for f in client.list_artifacts(first[0].run_id, "plots/evaluate")] == [
         "plots/evaluate/roc.csv"
+    ]
+    assert [f.path for f in client.list_artifacts(first[0].run_id, "metrics/localize")] == [
+        "metrics/localize/accuracy.csv",
+        "metrics/localize/alexnet.json",
+        "metrics/localize/pointing.csv",
     ]
     hashes = first[0].trained.hashes()
     assert set(hashes) == {"weights_sha256", "data_sha256", "decision_sha256"}

@@ -1,72 +1,50 @@
 """The summary: a few numbers per backbone, from the metrics of the other stages."""
 
-from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from cxr14.files import read_json
+from cxr14.report.results import Results
 from cxr14.wording import PHANTOM_NOTE
 
-EVALUATED = (
+EVALUATED: Final = (
     "macro_auroc",
     "macro_auroc_low",
     "macro_auroc_high",
     "macro_average_precision",
     "macro_f1",
+    "no_finding_auroc",
     "findings_scored",
 )
-LOCALIZED = (
+LOCALIZED: Final = (
     "mean_accuracy_iobb_t10",
     "mean_accuracy_iobb_t10_low",
     "mean_accuracy_iobb_t10_high",
     "mean_accuracy_iobb_t50",
+    "mean_pointing",
     "boxed_images",
 )
+"""Of both: the other intervals stand in metrics/evaluate and metrics/localize, so that what
+`dvc metrics diff` lists of a backbone fits a screen."""
 
 
-def read_metrics(folder: Path, backbones: list[str]) -> dict[str, dict[str, Any]]:
-    """Read metrics/evaluate/B.json and metrics/localize/B.json of every backbone.
-
-    Returns:
-        For each backbone, in their order, {"evaluate": {...}, "localize": {...}}.
-
-    Raises:
-        FileNotFoundError: a backbone has not been evaluated or localized.
-    """
-    found: dict[str, dict[str, Any]] = {}
-    for backbone in backbones:
-        paths = {name: folder / name / f"{backbone}.json" for name in ("evaluate", "localize")}
-        missing = [str(path) for path in paths.values() if not path.exists()]
-        if missing:
-            raise FileNotFoundError(f"no {' and '.join(missing)}; make them with `dvc repro`")
-        found[backbone] = {name: read_json(path) for name, path in paths.items()}
-    return found
-
-
-def summarise(
-    metrics: dict[str, dict[str, Any]], baseline: dict[str, Any], source: dict[str, Any]
-) -> dict[str, Any]:
+def summarise(results: Results) -> dict[str, Any]:
     """Return metrics/summary.json: numbers only, one group per backbone and one for the baseline.
 
-    Args:
-        metrics: see read_metrics.
-        baseline: metrics/baseline.json; its `test` is the floor.
-        source: data/records/source.json.
+    The floor of the baseline is its ``test``; the groups are in the order of the backbones.
     """
     groups = {
-        backbone: {
-            **{f"test_{key}": own["evaluate"][key] for key in EVALUATED},
-            "test_no_finding_auroc": (own["evaluate"]["no_finding"] or {}).get("auroc"),
-            "validation_macro_auroc": own["evaluate"]["validation"]["macro_auroc"],
-            **{f"boxes_{key}": own["localize"][key] for key in LOCALIZED},
+        name: {
+            **{f"test_{key}": results.evaluate[name].get(key) for key in EVALUATED},
+            "validation_macro_auroc": results.evaluate[name]["validation_macro_auroc"],
+            **{f"boxes_{key}": results.localize[name].get(key) for key in LOCALIZED},
         }
-        for backbone, own in metrics.items()
+        for name in results.backbones
     }
-    floor = {f"test_{key}": baseline["test"].get(key) for key in EVALUATED}
+    floor = {f"test_{key}": results.baseline["test"].get(key) for key in EVALUATED}
     return {
         **groups,
         "baseline": {key: value for key, value in floor.items() if value is not None},
-        "phantom": int(source["phantom"]),
-        "official_split": int(source["official_split"]),
+        "phantom": int(results.phantom),
+        "official_split": int(results.source["official_split"]),
     }
 
 

@@ -1,41 +1,66 @@
-"""The table at the end of `dvc repro`."""
+"""The tables at the end of `dvc repro`."""
 
-from typing import Any
+from typing import Any, Final
 
+from rich.box import SIMPLE
 from rich.table import Table
 
-from cxr14.wording import shown
+from cxr14.report.beside import auroc_header, auroc_rows, part_of_official
+from cxr14.report.cells import scored
+from cxr14.report.results import Results
 
-
-def interval(value: float | None, low: float | None, high: float | None) -> str:
-    """Format a score with its 95 % interval."""
-    return shown(value) if low is None else f"{shown(value)} {shown(low)}–{shown(high)}"
-
-
-def rows(summary: dict[str, Any]) -> list[tuple[str, ...]]:
-    """Return one row per backbone, best test AUROC first, the baseline last."""
-    groups = {key: value for key, value in summary.items() if isinstance(value, dict)}
-
-    def place(item: tuple[str, dict[str, Any]]) -> tuple[bool, float]:
-        name, own = item
-        return name == "baseline", -(own.get("test_macro_auroc") or 0)
-
-    return [(name, *_cells(own)) for name, own in sorted(groups.items(), key=place)]
-
-
-HEADER = ("model", "AUROC", "AP", "F1", "No Finding", "boxes >.1", "boxes >.5")
-LEGEND = (
+BASELINE: Final = "baseline"
+MEASURES: Final = {
+    "test_macro_auroc": "AUROC",
+    "test_macro_average_precision": "AP",
+    "test_macro_f1": "F1",
+    "test_no_finding_auroc": "No Finding",
+    "boxes_mean_accuracy_iobb_t10": "boxes >.1",
+    "boxes_mean_accuracy_iobb_t50": "boxes >.5",
+}
+HEADER: Final = ("model", *MEASURES.values())
+LEGEND: Final = (
     "AUROC, average precision (AP) and F1 are means over the findings, with 95 % intervals by "
     "patient; No Finding is its AUROC; boxes: share of boxed findings hit at that IoBB."
 )
 
 
-def legend(summary: dict[str, Any]) -> str:
+def headlines(results: Results) -> dict[str, dict[str, Any]]:
+    """Return every headline number by model, with its interval; the baseline is the last."""
+    own = {
+        name: {
+            **{f"test_{key}": value for key, value in results.evaluate[name].items()},
+            **{f"boxes_{key}": value for key, value in results.localize[name].items()},
+        }
+        for name in results.backbones
+    }
+    return own | {BASELINE: {f"test_{key}": v for key, v in results.baseline["test"].items()}}
+
+
+def ordered(results: Results) -> list[tuple[str, dict[str, Any]]]:
+    """Return the headlines, best test AUROC first, the baseline last whatever it scores."""
+
+    def place(item: tuple[str, dict[str, Any]]) -> tuple[bool, float]:
+        name, own = item
+        return name == BASELINE, -(own.get("test_macro_auroc") or 0)
+
+    return sorted(headlines(results).items(), key=place)
+
+
+def rows(results: Results, between: str = " ") -> list[tuple[str, ...]]:
+    """Return one row per model, as :func:`ordered` has them; the columns are HEADER's."""
+    return [
+        (name, *(scored(own, measure, between) for measure in MEASURES))
+        for name, own in ordered(results)
+    ]
+
+
+def legend(results: Results) -> str:
     """Explain the columns; say over how many findings each mean is where these numbers differ."""
     counts = {
         name: own["test_findings_scored"]
-        for name, own in summary.items()
-        if isinstance(own, dict) and "test_findings_scored" in own
+        for name, own in headlines(results).items()
+        if "test_findings_scored" in own
     }
     if len(set(counts.values())) < 2:
         return LEGEND
@@ -43,22 +68,40 @@ def legend(summary: dict[str, Any]) -> str:
     return f"{LEGEND} Not over the same number of findings: {told}."
 
 
-def _cells(own: dict[str, Any]) -> tuple[str, ...]:
-    hits = "boxes_mean_accuracy_iobb_t10"
+def sample(results: Results) -> str:
+    """Say how many images and patients the test part has, and how many images are boxed."""
+    own, boxes = results.evaluate[results.best], results.localize[results.best]
     return (
-        interval(*(own.get(f"test_macro_auroc{end}") for end in ("", "_low", "_high"))),
-        shown(own.get("test_macro_average_precision")),
-        shown(own.get("test_macro_f1")),
-        shown(own.get("test_no_finding_auroc")),
-        interval(*(own.get(f"{hits}{end}") for end in ("", "_low", "_high"))),
-        shown(own.get("boxes_mean_accuracy_iobb_t50")),
+        f"n: {own['images']:,} images of {own['patients']:,} patients, "
+        f"{boxes['boxed_images']:,} boxed images"
     )
 
 
-def table(summary: dict[str, Any], caution: str) -> Table:
-    """Lay out the summary: means over the findings on test, boxes over those of them with boxes."""
-    title = f"Test part, mean over findings. {caution}"
-    laid_out = Table(*HEADER, title=title, caption=legend(summary))
-    for row in rows(summary):
+def table(results: Results, caution: str) -> Table:
+    """Lay out the headlines: means over the findings on test, boxes over those with boxes."""
+    title = f"Test part, mean over findings ({sample(results)}). {caution}"
+    laid_out = Table(*HEADER, title=title, caption=legend(results))
+    for row in rows(results):
         laid_out.add_row(*row)
+    return laid_out
+
+
+def published_table(results: Results) -> Table | None:
+    """Lay out AUROC by finding beside the published columns; None on phantoms."""
+    if results.phantom:
+        return None
+    laid_out = Table(
+        title=f"AUROC by finding; ours is {results.best}, the best by validation",
+        caption=part_of_official(results),
+        box=SIMPLE,
+        pad_edge=False,
+        collapse_padding=True,
+    )
+    for place, name in enumerate(auroc_header(results)):
+        laid_out.add_column(name, justify="right" if place else "left", no_wrap=not place)
+    *findings, mean = auroc_rows(results, " ")
+    for row in findings:
+        laid_out.add_row(*row)
+    laid_out.add_section()
+    laid_out.add_row(*mean)
     return laid_out

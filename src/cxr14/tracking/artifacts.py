@@ -10,13 +10,11 @@ from typing import Any
 import pandas as pd
 
 from cxr14.files import read_json, sha256
+from cxr14.tracking.details import detailed
 from cxr14.tracking.runs import flatten
 
 MEASURES = ("evaluate", "localize")
 """Stages whose metrics and plots belong to a trained model."""
-
-DETAILS = frozenset({"accuracy", "accuracy_by_heat", "afp", "n"})
-"""Keys of localize with hundreds of numbers below them."""
 
 
 @dataclass(frozen=True)
@@ -92,16 +90,23 @@ class Trained:
         stay in the files.
         """
         best = {"best_epoch": "best_epoch", "best_validation_macro_auroc": "validation_macro_auroc"}
-        measured: dict[str | None, Any] = {n: self.model.get(key) for n, key in best.items()}
-        for stage, path in self.measured():
-            flat = flatten({stage: read_json(path)}, "/")
-            measured |= {_by_measure(name): value for name, value in flat.items()}
-        return {n: v for n, v in measured.items() if n is not None and isinstance(v, int | float)}
+        known: dict[str, Any] = {name: self.model.get(key) for name, key in best.items()}
+        for stage in MEASURES:
+            path = self.root / "metrics" / stage / f"{self.backbone}.json"
+            known |= flatten({stage: read_json(path)}, "/") if path.exists() else {}
+        tables = {p.stem: p for _, p in self.measured() if p.suffix == ".csv"}
+        known |= detailed({name: pd.read_csv(path) for name, path in tables.items()})
+        return {n: v for n, v in known.items() if isinstance(v, int | float) and not pd.isna(v)}
 
     def measured(self) -> list[tuple[str, Path]]:
-        """Return (stage, metrics file) for each that exists."""
-        files = [(s, self.root / "metrics" / s / f"{self.backbone}.json") for s in MEASURES]
-        return [(stage, path) for stage, path in files if path.exists()]
+        """Return (stage, file) for each file of metrics that exists: the JSON, the tables."""
+        found = []
+        for stage in MEASURES:
+            folder = self.root / "metrics" / stage
+            tables = sorted((folder / self.backbone).glob("*.csv"))
+            files = [folder / f"{self.backbone}.json", *tables]
+            found += [(stage, path) for path in files if path.exists()]
+        return found
 
     def plots(self) -> list[tuple[str, Path]]:
         """Return (stage, folder) for each folder of plots that exists."""
@@ -133,14 +138,3 @@ def find_trained(backbones: Iterable[str], root: str | Path = ".") -> list[Train
             "run `dvc repro` first"
         )
     return trained
-
-
-def _by_measure(name: str) -> str | None:
-    """Put the measure of a long name first; None for a detail that would flood the charts."""
-    parts = name.split("/")
-    if DETAILS.intersection(parts):
-        return None
-    if len(parts) < 4:
-        return name
-    *groups, item, measure = parts
-    return f"{measure}/{item}" if groups[-1] == "findings" else "/".join([*groups, measure, item])

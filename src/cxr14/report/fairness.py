@@ -1,0 +1,193 @@
+"""Sections of the page on groups of patients, and on labels read by radiologists."""
+
+from typing import Final, NamedTuple
+
+import pandas as pd
+
+from cxr14.report import markup
+from cxr14.report.cells import Row, count, difference, number, rows_of, scored, spaced, text
+from cxr14.report.classification import noted
+from cxr14.report.markup import Section
+from cxr14.report.results import Results
+from cxr14.wording import shown
+
+MEASURES: Final = {
+    "auroc": "AUROC",
+    "fpr": "false positive rate",
+    "fnr": "false negative rate",
+    "mean_predicted_minus_prevalence": "predicted − prevalence",
+}
+MACRO, CROSSED, LARGEST = "macro", "×", 12
+
+
+class Gap(NamedTuple):
+    """One measure of one row of gaps.csv, and what remains of it at the end nearest 0."""
+
+    row: Row
+    measure: str
+    value: float
+    low: float
+    high: float
+    sure: float
+
+
+def subgroup_section(results: Results, png: bytes) -> Section:
+    """Show a picture of the groups, their macro scores and gaps, and the largest gaps."""
+    how = (
+        "A model can be right on average and wrong more often for some: groups are compared at the "
+        "one threshold that all share. A gap is the group minus the others; one whose interval "
+        "holds 0 may be chance, and small groups give wide intervals."
+    )
+    caption = noted(results, "Groups by sex, age and view.")
+    parts = (
+        markup.drawn(png, "subgroups", caption),
+        markup.subtitle(f"Gaps of {results.best}, mean over findings"),
+        gap_table(results),
+        markup.subtitle(f"Largest gaps of {results.best}"),
+        largest_table(results),
+        markup.folded("Scores by group", group_table(results)),
+    )
+    return Section("subgroups", "Groups of patients", how, parts)
+
+
+def gap_table(results: Results) -> str:
+    """Lay out the macro gaps of single attributes."""
+    rows = _single(results.of("gaps"))
+    header = ("group", "against", "images", "images\nof the others", *MEASURES.values())
+    body = [
+        (
+            _group_name(row),
+            text(row["against"]),
+            count(row["images"]),
+            count(row["images_against"]),
+            *(difference(*_ends(row, measure)) for measure in MEASURES),
+        )
+        for row in rows_of(rows)
+    ]
+    caption = (
+        f"{results.best}, test part. * marks a 95 % interval that leaves out 0. Predicted − "
+        "prevalence: mean Platt-scaled probability minus the share of positives."
+    )
+    return markup.table(header, body, noted(results, caption), columns=["", "text"])
+
+
+def largest_table(results: Results) -> str:
+    """Lay out the largest gaps over all groups and findings."""
+    gaps = results.of("gaps")
+    found = largest(gaps)
+    header = ("group", "against", "finding", "measure", "gap", "images", "images\nof the others")
+    body = [
+        (
+            _group_name(gap.row),
+            text(gap.row["against"]),
+            spaced(text(gap.row["finding"])),
+            MEASURES[gap.measure],
+            difference(gap.value, gap.low, gap.high),
+            count(gap.row["images"]),
+            count(gap.row["images_against"]),
+        )
+        for gap in found[:LARGEST]
+    ]
+    caption = (
+        f"{results.best}: of the {len(gaps) * len(MEASURES)} gaps in metrics/compare/gaps.csv the "
+        f"intervals of {len(found)} leave out 0 (of 100 about 5 do by chance), ordered by what "
+        f"remains at the end nearest 0; at most {LARGEST} are shown."
+    )
+    columns = ["", "text", "text", "text"]
+    return markup.table(header, body, noted(results, caption), columns=columns)
+
+
+def largest(gaps: pd.DataFrame) -> list[Gap]:
+    """Return the gaps whose interval leaves out 0, the surest first.
+
+    By size alone the smallest groups would come first.
+    """
+    found = []
+    for row in rows_of(gaps):
+        for measure in MEASURES:
+            value, low, high = _ends(row, measure)
+            if value is not None and low is not None and high is not None:
+                found.append(Gap(row, measure, value, low, high, max(low, -high)))
+    return sorted((gap for gap in found if gap.sure > 0), key=lambda gap: -gap.sure)
+
+
+def group_table(results: Results) -> str:
+    """Lay out the macro scores of single attributes."""
+    rows = _single(results.of("subgroups"))
+    header = ("group", "images", "patients", *MEASURES.values(), "ECE\nPlatt", "remark")
+    body = [
+        (
+            _group_name(row),
+            count(row["images"]),
+            count(row["patients"]),
+            *(scored(row, measure) for measure in list(MEASURES)[:-1]),
+            difference(*_ends(row, list(MEASURES)[-1])),
+            shown(number(row["ece_platt"])),
+            text(row["reason"]),
+        )
+        for row in rows_of(rows)
+    ]
+    caption = f"{results.best}, test part, means over the findings that can be scored in the group."
+    columns = [""] * (len(header) - 1) + ["remark"]
+    return markup.table(header, body, noted(results, caption), columns=columns)
+
+
+def _single(rows: pd.DataFrame) -> pd.DataFrame:
+    crossed = rows["attribute"].str.contains(CROSSED)
+    return rows[(rows["finding"] == MACRO) & ~crossed]
+
+
+def _group_name(row: Row) -> str:
+    return f"{row['group']}\n{row['attribute']}"
+
+
+def _ends(row: Row, measure: str) -> tuple[float | None, float | None, float | None]:
+    low, high = number(row[f"{measure}_low"]), number(row[f"{measure}_high"])
+    return number(row[measure]), low, high
+
+
+ADJUDICATED: Final = (
+    "Labels mined from reports are often wrong; here the same images are scored against labels "
+    "that radiologists agreed on and against the mined ones. A difference between the two columns "
+    "is what the labels make of the same answers."
+)
+
+
+def adjudicated_section(results: Results) -> Section:
+    """AUROC against labels read by radiologists; on phantoms a sentence says why there is none."""
+    rows = results.tables["adjudicated"]
+    reasons = sorted({text(reason) for reason in rows["reason"]} - {""})
+    if rows.empty or not rows["auroc_adjudicated"].notna().any():
+        why = "; ".join(reasons) or "no image of the test part has such labels"
+        part = markup.paragraph(f"Nothing to show: {why}.")
+        return Section("adjudicated", "Labels read by radiologists", ADJUDICATED, (part,))
+    header = (
+        "label",
+        "from",
+        "backbone",
+        "images",
+        "positives",
+        "AUROC\nadjudicated",
+        "AUROC\nmined labels",
+        "remark",
+    )
+    body = [
+        (
+            text(row["label"]),
+            text(row["mapped_from"]),
+            text(row["backbone"]),
+            count(row["images"]),
+            count(row["positives"]),
+            scored(row, "auroc_adjudicated"),
+            scored(row, "auroc_mined"),
+            text(row["reason"]),
+        )
+        for row in rows_of(rows)
+    ]
+    caption = (
+        "Google's adjudicated labels of ChestX-ray14, on those of its test images that have "
+        "pixels here; `from` names the findings a label is made of."
+    )
+    columns = ["", "remark", "text", *[""] * (len(header) - 4), "remark"]
+    part = markup.table(header, body, noted(results, caption), columns=columns)
+    return Section("adjudicated", "Labels read by radiologists", ADJUDICATED, (part,))

@@ -1,0 +1,190 @@
+"""Published figures, each with its source, its split and how many images it is over.
+
+Only :mod:`cxr14.report.beside` reads them, and it gives none of them to phantoms.
+"""
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from cxr14.findings import BOXED, CHESTXRAY8, FINDINGS
+
+OFFICIAL, RANDOM, EXPERT = "official", "random", "expert"
+SPLITS: Final = MappingProxyType(
+    {OFFICIAL: "official split", RANDOM: "random split", EXPERT: "read by experts"}
+)
+"""What a column was measured on, in words. A random split is easier than the official one: a public
+model scores .838 on its random test part, .818 on those of its images that are in the official one.
+"""
+OFFICIAL_TEST_IMAGES: Final = 25_596
+
+WANG: Final = "Wang et al. 2017, ChestX-ray8, arXiv 1705.02315v5"
+
+
+@dataclass(frozen=True)
+class Column:
+    """AUROC by finding of one published network; ``images`` of its test part, where known."""
+
+    name: str
+    source: str
+    split: str
+    images: int | None
+    auroc: dict[str, float]
+
+
+@dataclass(frozen=True)
+class BoxTable:
+    """Published localisation by T, in the order of BOXED; no AFP where none was printed."""
+
+    name: str
+    source: str
+    split: str
+    pairs: int
+    measure: str  # iobb or iou
+    accuracy: dict[float, tuple[float, ...]]
+    afp: dict[float, tuple[float, ...]]
+
+
+def _column(name: str, source: str, split: str, images: int | None, values: str) -> Column:
+    numbers = map(float, values.split())
+    return Column(name, source, split, images, dict(zip(FINDINGS, numbers, strict=True)))
+
+
+def _of_chestxray8(name: str, values: str) -> Column:
+    numbers = dict(zip(CHESTXRAY8, map(float, values.split()), strict=True))
+    return Column(name, f"{WANG}, AUC of ChestX-ray8", RANDOM, None, numbers)
+
+
+def _by_limit(text: str) -> dict[float, tuple[float, ...]]:
+    """Read lines of T and eight values."""
+    rows = [tuple(map(float, line.split())) for line in text.strip().splitlines()]
+    if any(len(row) != 1 + len(BOXED) for row in rows):
+        raise ValueError(f"a line of published values is not T and {len(BOXED)} numbers")
+    return {limit: tuple(values) for limit, *values in rows}
+
+
+CLASSIFICATION: Final = (
+    _column(
+        "Wang ResNet50",
+        f"{WANG}, supplement (14 findings)",
+        OFFICIAL,
+        OFFICIAL_TEST_IMAGES,
+        ".7003 .8100 .7585 .6614 .6933 .6687 .6580 .7993 .7032 .8052 .8330 .7859 .6835 .8717",
+    ),
+    _column(
+        "DenseNet121",
+        "as cited in the paper of AE-CNN",
+        OFFICIAL,
+        OFFICIAL_TEST_IMAGES,
+        ".767 .883 .828 .709 .821 .758 .731 .846 .745 .835 .895 .818 .724 .896",
+    ),
+    _column(
+        "AE-CNN",
+        "the paper of AE-CNN",
+        OFFICIAL,
+        OFFICIAL_TEST_IMAGES,
+        ".782 .901 .836 .709 .838 .788 .736 .868 .761 .850 .922 .840 .783 .924",
+    ),
+    _column(
+        "SwinCheX",
+        "Taslimi et al. 2022, SwinCheX, arXiv 2206.04246",
+        OFFICIAL,
+        OFFICIAL_TEST_IMAGES,
+        ".781 .875 .824 .701 .822 .780 .713 .871 .748 .848 .914 .826 .778 .855",
+    ),
+    _column(
+        "CheXNet",
+        "Rajpurkar et al. 2017, CheXNet, arXiv 1711.05225",
+        RANDOM,
+        None,
+        ".8094 .9248 .8638 .7345 .8676 .7802 .7680 .8887 .7901 .8878 .9371 .8047 .8062 .9164",
+    ),
+    _column(
+        "CheXNeXt",
+        "Rajpurkar et al. 2018, CheXNeXt, PLoS Medicine 15(11) e1002686",
+        EXPERT,
+        420,
+        ".862 .831 .901 .721 .909 .894 .851 .944 .893 .924 .704 .806 .798 .851",
+    ),
+)
+"""Fourteen findings, in the order of FINDINGS."""
+
+CHESTXRAY8_NETWORKS: Final = (
+    _of_chestxray8("AlexNet", ".6458 .6925 .6642 .6041 .5644 .6487 .5493 .7425"),
+    _of_chestxray8("GoogLeNet", ".6307 .7056 .6876 .6088 .5363 .5579 .5990 .7824"),
+    _of_chestxray8("VGG16", ".6281 .7084 .6502 .5896 .5103 .6556 .5100 .7516"),
+    _of_chestxray8("ResNet50 W-CEL", ".7069 .8141 .7362 .6128 .5609 .7164 .6333 .7891"),
+    _of_chestxray8("ResNet50 CEL", ".7064 .7262 .7351 .6084 .5530 .6545 .5164 .7665"),
+)
+"""Wang's networks on the eight findings of ChestX-ray8, random 70/10/20 split."""
+
+BOXED_PAIRS: Final = 984
+"""Drawn boxes of NIH, on 880 images."""
+
+IOBB: Final = (
+    BoxTable(
+        "Wang, ChestX-ray14",
+        f"{WANG}, supplement, table 19",
+        OFFICIAL,
+        BOXED_PAIRS,
+        "iobb",
+        _by_limit("""
+            .10 .6222 1.000 .7974 .9106 .5882 .1519 .8583 .5204
+            .25 .3944 .9863 .6339 .7967 .4588 .0506 .7083 .3367
+            .50 .1944 .9452 .4183 .6504 .3058 .0000 .4833 .2653
+            .75 .0889 .8151 .2287 .4390 .1647 .0000 .2917 .1735
+            .90 .0722 .6507 .1373 .3577 .0941 .0000 .2333 .1224"""),
+        _by_limit("""
+            .10  .8293 .1768 .6148 .4919 .3933 .4685 .4360 .4543
+            .25  .9319 .2042 .6880 .5447 .4288 .4786 .4959 .4857
+            .50  .9979 .2785 .7652 .6006 .4604 .4827 .5630 .5030
+            .75 1.0285 .4045 .8222 .6697 .4827 .4827 .6169 .5243
+            .90 1.0356 .4837 .8445 .7043 .4939 .4827 .6331 .5346"""),
+    ),
+    BoxTable(
+        "Wang, ChestX-ray8",
+        f"{WANG}, table 4",
+        RANDOM,
+        BOXED_PAIRS,
+        "iobb",
+        _by_limit("""
+            .10 .7277 .9931 .7124 .7886 .4352 .1645 .7500 .4591
+            .25 .5500 .9794 .5424 .5772 .2823 .0506 .5583 .3469
+            .50 .2833 .8767 .3333 .4227 .1411 .0126 .3833 .1836
+            .75 .1666 .7260 .2418 .3252 .1176 .0126 .2583 .1020
+            .90 .1333 .6849 .2091 .2520 .0588 .0126 .2416 .0816"""),
+        _by_limit("""
+            .10  .8323 .3506 .7998 .5589 .6423 .6047  .9055 .4776
+            .25  .9167 .4553 .8598 .6077 .6707 .6158  .9614 .5000
+            .50 1.0203 .5630 .9268 .6585 .6941 .6189 1.0132 .5285
+            .75 1.0619 .6616 .9603 .6921 .7043 .6199 1.0569 .5396
+            .90 1.0752 .7226 .9797 .7124 .7144 .6199 1.0732 .5437"""),
+    ),
+)
+"""Accuracy and AFP at T(IoBB)."""
+
+IOU: Final = (
+    BoxTable(
+        "Wang, ChestX-ray8",
+        f"{WANG}, table 7",
+        RANDOM,
+        BOXED_PAIRS,
+        "iou",
+        _by_limit("""
+            .10 .6888 .9383 .6601 .7073 .4000 .1392 .6333 .3775
+            .20 .4722 .6849 .4509 .4796 .2588 .0506 .3500 .2346
+            .30 .2444 .4589 .3006 .2764 .1529 .0379 .1666 .1326
+            .40 .0944 .2808 .2026 .1219 .0705 .0126 .0750 .0714
+            .50 .0500 .1780 .1111 .0650 .0117 .0126 .0333 .0306
+            .60 .0222 .0753 .0457 .0243 .0000 .0126 .0166 .0306
+            .70 .0055 .0273 .0196 .0000 .0000 .0000 .0083 .0204"""),
+        {},
+    ),
+)
+"""Accuracy at T(IoU)."""
+
+AFP_CAVEAT: Final = (
+    "Wang's AFP has a denominator that is not stated: its accuracy and AFP add up to less than 1 "
+    "in places, which cannot happen under our definition (boxes that are no hit, over the boxed "
+    "images of the finding); the two are not the same measure."
+)

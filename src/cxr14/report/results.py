@@ -1,0 +1,98 @@
+"""All that the report tells of, read from the files of the other stages."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+
+from cxr14.files import read_json
+
+EVALUATED: Final = ("findings",)
+LOCALIZED: Final = ("accuracy", "controls", "pointing", "crossfit", "randomisation")
+COMPARED: Final = ("differences", "subgroups", "gaps", "adjudicated")
+CURVES: Final = ("roc", "pr", "reliability")
+
+
+@dataclass(frozen=True)
+class Results:
+    """Headline numbers by backbone, and the tables of details of all backbones together."""
+
+    source: dict[str, Any]  # data/records/source.json
+    baseline: dict[str, Any]  # metrics/baseline.json
+    evaluate: dict[str, dict[str, Any]]  # metrics/evaluate/B.json by backbone
+    localize: dict[str, dict[str, Any]]  # metrics/localize/B.json by backbone
+    tables: dict[str, pd.DataFrame]  # by name of the file; column `backbone`, or `first`, `second`
+    curves: dict[str, pd.DataFrame]  # plots/compare, by name of the file
+
+    @property
+    def backbones(self) -> list[str]:
+        """The names, in the order of params.yaml."""
+        return list(self.evaluate)
+
+    @property
+    def phantom(self) -> bool:
+        """Whether the pixels are simulated."""
+        return bool(self.source["phantom"])
+
+    @property
+    def best(self) -> str:
+        """The backbone of the highest macro AUROC on validation: test chooses nothing."""
+        return max(self.evaluate, key=lambda name: _score(self.evaluate[name]))
+
+    def of(self, table: str, backbone: str | None = None) -> pd.DataFrame:
+        """Return a table's rows of one backbone, by default the best."""
+        rows = self.tables[table]
+        return rows[rows["backbone"] == (backbone or self.best)]
+
+
+def _score(evaluated: dict[str, Any]) -> float:
+    value = evaluated["validation_macro_auroc"]
+    return -1.0 if value is None else float(value)
+
+
+def read_results(root: Path, backbones: list[str]) -> Results:
+    """Read everything of the named backbones.
+
+    Args:
+        root: of the project.
+        backbones: names, in the order of the report.
+
+    Raises:
+        FileNotFoundError: names every file that is not there.
+    """
+    metrics, plots = root / "metrics", root / "plots" / "compare"
+    jsons = {s: {b: metrics / s / f"{b}.json" for b in backbones} for s in ("evaluate", "localize")}
+    own = {
+        (name, b): metrics / stage / b / f"{name}.csv"
+        for stage, names in (("evaluate", EVALUATED), ("localize", LOCALIZED))
+        for name in names
+        for b in backbones
+    }
+    shared = {name: metrics / "compare" / f"{name}.csv" for name in COMPARED}
+    curves = {name: plots / f"{name}.csv" for name in CURVES}
+    single = root / "data/records/source.json", metrics / "baseline.json"
+    by_backbone = [path for paths in jsons.values() for path in paths.values()]
+    _check([*single, *by_backbone, *own.values(), *shared.values(), *curves.values()])
+    tables = {
+        name: pd.concat([pd.read_csv(own[name, b]).assign(backbone=b) for b in backbones])
+        for name in (*EVALUATED, *LOCALIZED)
+    }
+    return Results(
+        source=read_json(single[0]),
+        baseline=read_json(single[1]),
+        evaluate=_read_all(jsons["evaluate"]),
+        localize=_read_all(jsons["localize"]),
+        tables=tables | {name: pd.read_csv(path) for name, path in shared.items()},
+        curves={name: pd.read_csv(path) for name, path in curves.items()},
+    )
+
+
+def _read_all(paths: dict[str, Path]) -> dict[str, Any]:
+    return {name: read_json(path) for name, path in paths.items()}
+
+
+def _check(paths: list[Path]) -> None:
+    missing = [str(path) for path in paths if not path.exists()]
+    if missing:
+        raise FileNotFoundError(f"no {', '.join(missing)}; make them with `dvc repro`")

@@ -1,0 +1,78 @@
+"""Which numbers of the tables of details become MLflow metrics, and under which names."""
+
+from collections.abc import Callable, Mapping
+
+import pandas as pd
+
+PER_FINDING = (
+    "auroc",
+    "average_precision",
+    "f1",
+    "precision",
+    "recall",
+    "specificity",
+    "threshold",
+    "brier",
+    "ece",
+    "positives",
+)
+"""Columns of metrics/evaluate/B/findings.csv that become metrics; intervals stay in the file."""
+
+PER_BOXED = {"accuracy": "accuracy_iobb_t10", "pointing": "pointing", "energy": "energy"}
+"""Columns of metrics/localize/B that become metrics by finding; accuracy at T(IoBB) .1."""
+
+
+def detailed(tables: Mapping[str, pd.DataFrame]) -> dict[str, float]:
+    """Return the numbers of metrics/evaluate/B and metrics/localize/B that are metrics.
+
+    Args:
+        tables: by the name of the file; others than READERS' are passed over.
+
+    Returns:
+        About 200 numbers by name, NaN where a cell is empty.
+    """
+    known: dict[str, float] = {}
+    for name, numbers in READERS.items():
+        known |= numbers(tables[name]) if name in tables else {}
+    return known
+
+
+def _of_findings(table: pd.DataFrame) -> dict[str, float]:
+    """Name the scores of each finding ``auroc/Mass``."""
+    return _by_finding(table, {name: name for name in PER_FINDING})
+
+
+def _of_boxes(table: pd.DataFrame) -> dict[str, float]:
+    """Name the mean at each T ``localize/iobb/mean_accuracy/t10``, a finding's at T(IoBB) .1."""
+    pooled = table[table["heat"].astype(str) == "pooled"]
+    means = pooled[pooled["finding"] == "mean"]
+    at_t10 = pooled[(pooled["measure"] == "iobb") & (pooled["limit"] == 0.1)]
+    named = {
+        f"localize/{measure}/mean_{name}/t{round(100 * limit):02d}": value
+        for name in ("accuracy", "afp")
+        for measure, limit, value in zip(means["measure"], means["limit"], means[name], strict=True)
+    }
+    return named | _by_finding(at_t10[at_t10["finding"] != "mean"], PER_BOXED)
+
+
+def _of_pointing(table: pd.DataFrame) -> dict[str, float]:
+    """Name the scores of the method, which the controls follow, ``pointing/Mass``."""
+    own = table[(table["method"] == table["method"].iloc[0]) & (table["finding"] != "mean")]
+    return _by_finding(own, PER_BOXED)
+
+
+def _by_finding(table: pd.DataFrame, names: Mapping[str, str]) -> dict[str, float]:
+    return {
+        f"{name}/{finding}": float(value)
+        for column, name in names.items()
+        if column in table
+        for finding, value in zip(table["finding"], table[column], strict=True)
+    }
+
+
+READERS: dict[str, Callable[[pd.DataFrame], dict[str, float]]] = {
+    "findings": _of_findings,
+    "accuracy": _of_boxes,
+    "pointing": _of_pointing,
+}
+"""What becomes of each table of metrics/evaluate/B and metrics/localize/B."""

@@ -1,0 +1,215 @@
+"""A project's results as the other stages write them, small, with numbers easy to recognise."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from PIL import Image
+
+from cxr14.files import write_csv, write_json, write_metrics
+from cxr14.findings import BOXED, CLASSES
+
+PHANTOM = {"source": "phantom", "phantom": True, "official_split": False}
+OFFICIAL = {"source": "nih", "phantom": False, "official_split": True}
+OWN = {"source": "folder", "phantom": False, "official_split": False}
+
+AREAS = {"alexnet": 0.72, "resnet50": 0.81}
+"""AUROC by backbone, of every finding but Hernia; the worse one first."""
+
+LIMITS = {"iobb": (0.1, 0.25, 0.5, 0.75, 0.9), "iou": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)}
+CONTROLS = ("random", "centre_gaussian", "mean_box")
+HALF, FULL = 0.515, 0.995  # accuracy of every other boxed finding
+
+
+def ends(name: str, value: float | None) -> dict[str, float | None]:
+    """A score and the ends of its interval."""
+    low, high = (None, None) if value is None else (value - 0.02, value + 0.02)
+    return {name: value, f"{name}_low": low, f"{name}_high": high}
+
+
+def evaluated(area: float, phantom: bool) -> dict[str, Any]:
+    """The headline numbers of evaluate."""
+    scores = {f"{kind}_auroc": area for kind in ("macro", "micro", "weighted")}
+    scores |= {"macro_average_precision": 0.315, "macro_f1": 0.285, "no_finding_auroc": 0.665}
+    flat: dict[str, Any] = {"images": 236, "patients": 142, "findings_scored": 13}
+    for name, value in scores.items():
+        flat |= ends(name, value)
+    flat |= {"macro_brier": 0.2, "macro_brier_platt": 0.1, "macro_ece": 0.3, "macro_ece_platt": 0.1}
+    return (
+        flat
+        | {"findings_with_f1": 13, "validation_macro_auroc": area - 0.04}
+        | {"phantom": int(phantom)}
+    )
+
+
+def findings(area: float, classes: tuple[str, ...]) -> pd.DataFrame:
+    """metrics/evaluate/B/findings.csv; Hernia has no positives."""
+    rows = []
+    for name in classes:
+        known = name != "Hernia"
+        row: dict[str, Any] = {"finding": name, "images": 236, "positives": 41 if known else 0}
+        row |= {"negatives": 195, "prevalence": 0.174, "threshold": 0.44}
+        for measure in ("average_precision", "f1", "precision", "recall", "specificity"):
+            row |= ends(measure, 0.335 if known else None)
+        row |= ends("auroc", area if known else None)
+        for kind in ("", "_platt", "_temperature"):
+            row |= {f"brier{kind}": 0.137, f"ece{kind}": 0.057}
+        row |= {"auroc_delong_low": 0.703, "auroc_delong_high": 0.905, "left_out": 0.0}
+        rows.append(row | {"reason": None if known else "no positives in test"})
+    return pd.DataFrame(rows)
+
+
+def boxes(classes: tuple[str, ...]) -> pd.DataFrame:
+    """metrics/localize/B/accuracy.csv; every other finding is always hit."""
+    rows = []
+    for measure, limits in LIMITS.items():
+        for limit in limits:
+            for heat in ("60", "180", "pooled"):
+                for place, name in enumerate((*BOXED, "mean")):
+                    n = None if name not in (*classes, "mean") else 11
+                    hit = None if n is None else (FULL if place % 2 else HALF)
+                    row = {"measure": measure, "limit": limit, "heat": heat, "finding": name}
+                    rows.append({**row, "n": n, **ends("accuracy", hit), **ends("afp", 1.275)})
+    return pd.DataFrame(rows)
+
+
+def controls(accuracy: pd.DataFrame) -> pd.DataFrame:
+    """metrics/localize/B/controls.csv: the method again, then what the controls reach."""
+    reached = accuracy.assign(accuracy=0.105, accuracy_low=0.095, accuracy_high=0.115)
+    reached = reached.assign(ahead=0.31, ahead_low=-0.01, ahead_high=0.63)
+    tables = [accuracy.assign(method="gradcam")]
+    tables += [reached.assign(method=name, afp=3.125) for name in CONTROLS]
+    return pd.concat(tables)
+
+
+def crossfitted(accuracy: pd.DataFrame) -> pd.DataFrame:
+    """metrics/localize/B/crossfit.csv."""
+    rows = accuracy[accuracy["heat"] == "pooled"].drop(columns="heat")
+    return rows.assign(chosen_on_first=120, chosen_on_second=100, accuracy=0.645)
+
+
+def randomised() -> pd.DataFrame:
+    """metrics/localize/B/randomisation.csv: alike while some weights are left, then no longer."""
+    alike = {"anew": ["prediction", "network"], "n": [32, 31], "flat": [0, 1], "unchanged": [1, 0]}
+    return pd.DataFrame({**alike, "similarity": [0.875, 0.125], "limit": 0.5, "reason": ""})
+
+
+def pointing() -> pd.DataFrame:
+    """metrics/localize/B/pointing.csv."""
+    return pd.DataFrame(
+        [
+            {"method": method, "finding": name, "n": 11}
+            | ends("pointing", 0.455)
+            | ends("energy", 0.235)
+            for method in ("gradcam", *CONTROLS)
+            for name in (*BOXED, "mean")
+        ]
+    )
+
+
+def localized(phantom: bool) -> dict[str, Any]:
+    """The headline numbers of localize."""
+    flat: dict[str, Any] = {"boxed_images": 73, "boxed_images_without_pixels": 7}
+    flat |= {"boxed_pairs": 88, "findings_scored": 8, "randomisation_similarity": 0.125}
+    for name in ("accuracy_iobb_t10", "accuracy_iobb_t50", "accuracy_iou_t10"):
+        flat |= ends(f"mean_{name}", 0.495)
+    flat |= ends("mean_pointing", 0.455) | ends("mean_energy", 0.235)
+    flat |= ends("crossfit_mean_accuracy_iobb_t10", 0.545)
+    return flat | {"phantom": int(phantom)}
+
+
+def write_backbone(root: Path, name: str, phantom: bool, classes: tuple[str, ...]) -> None:
+    """Write what evaluate and localize leave of one backbone."""
+    metrics, area = root / "metrics", AREAS.get(name, 0.6)
+    write_metrics(metrics / "evaluate" / f"{name}.json", evaluated(area, phantom))
+    write_csv(metrics / "evaluate" / name / "findings.csv", findings(area, classes))
+    write_metrics(metrics / "localize" / f"{name}.json", localized(phantom))
+    accuracy = boxes(classes)
+    tables = {
+        "accuracy": accuracy,
+        "controls": controls(accuracy),
+        "pointing": pointing(),
+        "crossfit": crossfitted(accuracy),
+        "randomisation": randomised(),
+    }
+    for table, rows in tables.items():
+        write_csv(metrics / "localize" / name / f"{table}.csv", rows)
+
+
+def gaps(backbones: list[str]) -> pd.DataFrame:
+    """metrics/compare/gaps.csv: women against men, macro and Mass; old against the rest, nulls."""
+    rows = []
+    for name in backbones:
+        sex = {"attribute": "sex", "group": "F", "against": "M", "images": 100}
+        age = {"attribute": "age", "group": "80+", "against": "the rest", "images": 3}
+        crossed = {"attribute": "sex × age", "group": "F × 60–79", "against": "the rest"}
+        for finding, key, auroc in (
+            ("macro", sex, -0.05),
+            ("Mass", sex, 0.01),
+            ("macro", age, None),
+            ("macro", crossed | {"images": 40}, 0.155),
+        ):
+            row = {"backbone": name, **key, "finding": finding, "images_against": 136}
+            row |= ends("auroc", auroc) | ends("fpr", 0.005) | ends("fnr", None)
+            row |= ends("mean_predicted_minus_prevalence", 0.0)
+            rows.append(row | {"findings": 13, "reason": None if auroc else "3 positives"})
+    return pd.DataFrame(rows)
+
+
+def write_comparison(root: Path, backbones: list[str], phantom: bool) -> None:
+    """Write what compare leaves: differences, groups, adjudicated labels, curves, the picture."""
+    folder, plots = root / "metrics/compare", root / "plots/compare"
+    pair = {"first": "alexnet", "second": "resnet50", "images": 236, "patients": 142}
+    rows = [
+        {**pair, "measure": measure, "difference": -0.09, "low": -0.14, "high": high}
+        for measure, high in (("macro_auroc", -0.04), ("macro_average_precision", 0.01))
+    ]
+    write_csv(folder / "differences.csv", pd.DataFrame(rows))
+    write_csv(folder / "gaps.csv", gaps(backbones))
+    groups = gaps(backbones).assign(patients=60, positives=None, ece_platt=0.065)
+    write_csv(folder / "subgroups.csv", groups.drop(columns=["against", "images_against"]))
+    scored = {
+        **ends("auroc_adjudicated", None if phantom else 0.845),
+        **ends("auroc_mined", None if phantom else 0.825),
+        "reason": "simulated pixels show no reader's findings" if phantom else None,
+    }
+    label = {"label": "Pneumothorax", "mapped_from": "Pneumothorax", "images": 0, "positives": 0}
+    write_csv(
+        folder / "adjudicated.csv",
+        pd.DataFrame([{"backbone": b, **label, **scored} for b in backbones]),
+    )
+    points = {
+        "roc": ("false_positive_rate", "true_positive_rate"),
+        "pr": ("recall", "precision"),
+        "reliability": ("predicted", "observed"),
+        "threshold_f1": ("threshold", "f1"),
+    }
+    for name, (x, y) in points.items():
+        line = pd.DataFrame({x: [0.0, 0.5, 1.0], y: [0.0, 0.75, 1.0]})
+        curves = [line.assign(backbone=b, finding=f) for b in backbones for f in ("Mass", "Hernia")]
+        write_csv(plots / f"{name}.csv", pd.concat(curves))
+    save_png(plots / "subgroups.png")
+
+
+def save_png(path: Path) -> None:
+    """Write a tiny picture."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", (4, 4)).save(path)
+
+
+def write_results(
+    root: Path, source: dict[str, Any], classes: tuple[str, ...] = CLASSES
+) -> list[str]:
+    """Write all that the report reads; return the backbones."""
+    backbones, phantom = list(AREAS), bool(source["phantom"])
+    write_json(root / "data/records/source.json", source)
+    test = {"macro_auroc": 0.5, "macro_average_precision": 0.1, "macro_f1": 0.0}
+    write_metrics(
+        root / "metrics/baseline.json", {"test": {**test, "findings_scored": 14, "images": 7}}
+    )
+    for name in backbones:
+        write_backbone(root, name, phantom, classes)
+        save_png(root / "plots/localize" / name / "Mass.png")
+    save_png(root / "plots/eda/figure1.png")
+    write_comparison(root, backbones, phantom)
+    return backbones
