@@ -15,10 +15,10 @@ students lie apart.
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
 
 from cxr14.chexnext.averaging import Logits, logit_of_mean, spread
 from cxr14.chexnext.places import (
+from cxr14.chexnext.terminal import show
     ENSEMBLE,
     LABELS,
     MEMBERS,
@@ -30,7 +30,6 @@ from cxr14.chexnext.places import (
 )
 from cxr14.data.cache import open_cache
 from cxr14.evaluation.predict import held_out
-from cxr14.evaluation.terminal import TABLE_WIDTH
 from cxr14.files import read_json, write_parquet
 from cxr14.models.description import read_description
 from cxr14.params.chexnext.networks import read_members, read_students
@@ -61,9 +60,7 @@ def main() -> None:
     for name, logits in answers.items():
         root = ROOT if name in averaged else SINGLES
         table = score_logits(name, listed, logits, classes, records, root)
-    console = Console()
-    console.width = max(console.width, TABLE_WIDTH)
-    console.print(table)  # the last: the ensemble
+    show(table)  # the last: the ensemble
 
     columns = [f"spread {name}" for name in classes]
     apart = pd.DataFrame(spread(averaged[ENSEMBLE]), columns=columns)

@@ -12,10 +12,10 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
 
 from cxr14.chexnext.maps import averaged
 from cxr14.chexnext.places import ENSEMBLE, ROOT, SINGLES, STUDENTS, Place, places
+from cxr14.chexnext.terminal import show
 from cxr14.data.cache import open_cache
 from cxr14.evaluation.bootstrap import SEED
 from cxr14.localization.detect import boxed_pairs
@@ -41,7 +41,7 @@ def main() -> None:
         score_maps(own.title, maps[-1], params, images, predictions, SINGLES)
     mean = averaged(maps, params.method)
     predictions = pd.read_parquet(ROOT / f"predictions/{ENSEMBLE}.parquet")
-    Console().print(*score_maps(ENSEMBLE, mean, params, images, predictions, ROOT))
+    show(*score_maps(ENSEMBLE, mean, params, images, predictions, ROOT))
 
 
 def maps_of(place: Place, params: LocalizeParams, predictions: pd.DataFrame) -> Maps:

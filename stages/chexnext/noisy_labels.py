@@ -11,11 +11,10 @@ Writes chexnext/data/labels.parquet, chexnext/metrics/noise.json and noise/findi
 import numpy as np
 import pandas as pd
 import typer
-from rich.console import Console
 
 from cxr14.chexnext.noise import add_noise, count_noise
 from cxr14.chexnext.places import LABELS, ROOT
-from cxr14.chexnext.terminal import noise_table
+from cxr14.chexnext.terminal import noise_table, show
 from cxr14.files import read_json, write_csv, write_metrics, write_parquet
 from cxr14.findings import FINDINGS
 from cxr14.params.chexnext import noise
@@ -39,7 +38,7 @@ def main() -> None:
     total = {"positives": int(counts["positives"].sum()), "phantom": int(phantom)}
     write_metrics(ROOT / "metrics/noise.json", total | sums)
     if phantom:
-        Console().print(noise_table(counts))
+        show(noise_table(counts))
     else:
         typer.echo("real images: their labels are mined and stay as they are; no noise is added")
 

@@ -14,7 +14,6 @@ chexnext/metrics/relabel.json, relabel/flips.csv and thresholds.csv, chexnext/pl
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
 
 from cxr14.chexnext import report
 from cxr14.chexnext.flips import flips_table
@@ -32,7 +31,7 @@ from cxr14.chexnext.places import (
 from cxr14.chexnext.relabelling import check_only_train_val, rewrite
 from cxr14.chexnext.seen import see
 from cxr14.chexnext.sheet import draw_flips
-from cxr14.chexnext.terminal import flips_overview
+from cxr14.chexnext.terminal import flips_overview, show
 from cxr14.data.cache import open_cache
 from cxr14.data.labels import label_matrix
 from cxr14.files import read_json, write_csv, write_metrics, write_npy, write_parquet
@@ -87,7 +86,7 @@ def main() -> None:
     images, _ = open_cache("data/cache")
     sheet = report.confident_flips(seen.images, after, true, judged, images, classes)
     draw_flips(ROOT / "plots/relabel.png", sheet, phantom)
-    Console().print(flips_overview(flips, "train", mode, phantom))
+    show(flips_overview(flips, "train", mode, phantom))
 
 
 if __name__ == "__main__":

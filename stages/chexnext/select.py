@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
 from scipy.special import expit
 
 from cxr14.chexnext.places import LABELS, MEMBERS, ROOT, SELECTION, Place, places
 from cxr14.chexnext.seen import see
 from cxr14.chexnext.selection import choose, score_by
-from cxr14.chexnext.terminal import selection_table
+from cxr14.chexnext.terminal import selection_table, show
 from cxr14.data.labels import label_matrix
 from cxr14.files import read_json, write_json, write_metrics
 from cxr14.models.description import read_description
@@ -49,7 +48,7 @@ def main() -> None:
     numbers = {"members": len(members), "chosen": len(chosen), "subsets": tried}
     scores = {"score": best, "score_of_all": everyone, "score_of_best_single": max(alone)}
     write_metrics(ROOT / "metrics/select.json", numbers | scores | {"phantom": int(phantom)})
-    Console().print(selection_table(outcome))
+    show(selection_table(outcome))
 
 
 def described(

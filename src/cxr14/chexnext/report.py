@@ -72,10 +72,11 @@ def confident_flips(
         for image, place in most_confident(old, new, margins, names, direction, ON_SHEET):
             chance = float(judged.probabilities[image, columns[place]])
             odds = np.log(chance / (1 - chance)) - margins[image, place]
-            about = before["image"].iloc[image]
+            about = ""
             if true is not None:
                 right = bool(true[names[place]].iloc[image]) == bool(new[image, place])
-                about = f"{'right' if right else 'WRONG'}: {about}"
-            limit = float(1 / (1 + np.exp(-odds)))
-            flips.append(Flip(pixels[image], names[place], direction, chance, limit, about))
+                about = ", right" if right else ", WRONG"
+            name, limit = before["image"].iloc[image], float(1 / (1 + np.exp(-odds)))
+            flip = (name, names[place], direction, chance, limit, about)
+            flips.append(Flip(pixels[image], *flip))
     return flips

@@ -14,9 +14,10 @@ from matplotlib.figure import Figure
 from cxr14.explore.drawing import BLUE, GREY, INK, ORANGE, STYLE, WIDTH, shown, titled
 from cxr14.files import replacing
 from cxr14.wording import PHANTOM_NOTE
+from cxr14.wording import shown as share
 
 COLUMNS, DPI = 6, 150
-MARGIN, GAP, HEAD, CAPTION = 0.12, 0.08, 0.9, 0.5  # inches
+MARGIN, GAP, HEAD, CAPTION = 0.12, 0.08, 0.85, 0.52  # inches
 COLOURS = {"added": BLUE, "removed": ORANGE}
 
 
@@ -25,6 +26,7 @@ class Flip:
     """One flip: pixels uint8 (S, S), what was flipped from which threshold, and a remark."""
 
     pixels: npt.NDArray[np.uint8]
+    image: str
     finding: str
     direction: str
     probability: float
@@ -75,8 +77,9 @@ def _draw(axes: Axes, flip: Flip) -> None:
         edge.set(color=COLOURS[flip.direction], linewidth=2)
     sign = "+" if flip.direction == "added" else "−"
     mark = f"{sign} {shown(flip.finding)}"
-    numbers = f"p {flip.probability:.2f}, from {flip.threshold:.2f}"
-    lines = ((mark, 9, INK, 25), (numbers, 7, GREY, 15), (flip.remark, 7, GREY, 5))
+    numbers = f"p {share(flip.probability, 2)}, from {share(flip.threshold, 2)}"
+    name = flip.image.removesuffix(".png")
+    lines = ((mark, 9, INK, 25), (numbers + flip.remark, 7, GREY, 15), (name, 7, GREY, 5))
     for text, size, colour, above in lines:
         offset: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
         axes.annotate(text, (0, 1), (0, above), fontsize=size, color=colour, **offset)

@@ -4,12 +4,23 @@ from typing import Any
 
 import pandas as pd
 from rich.box import SIMPLE
+from rich.console import Console
 from rich.table import Table
 
 from cxr14.chexnext.flips import ALL
 from cxr14.wording import PHANTOM_NOTE, shown
 
 Columns = dict[str, str]
+
+
+WIDTH = 112  # `dvc repro` into a file says 80
+
+
+def show(*tables: Table) -> None:
+    """Print tables, wide enough for their columns."""
+    console = Console()
+    console.width = max(console.width, WIDTH)
+    console.print(*tables)
 
 
 def noise_table(counts: pd.DataFrame) -> Table:
