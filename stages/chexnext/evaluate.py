@@ -18,7 +18,6 @@ import pandas as pd
 
 from cxr14.chexnext.averaging import Logits, logit_of_mean, spread
 from cxr14.chexnext.places import (
-from cxr14.chexnext.terminal import show
     ENSEMBLE,
     LABELS,
     MEMBERS,
@@ -28,6 +27,7 @@ from cxr14.chexnext.terminal import show
     STUDENTS,
     places,
 )
+from cxr14.chexnext.terminal import show
 from cxr14.data.cache import open_cache
 from cxr14.evaluation.predict import held_out
 from cxr14.files import read_json, write_parquet
