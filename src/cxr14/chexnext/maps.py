@@ -44,10 +44,6 @@ def mean_grids(grids: Sequence[Grids]) -> Grids:
         (P, H, W) float16 of the finest size.
     """
     size = max(own.shape[-1] for own in grids)
-    same = [
-        own.astype(np.float32)
-        if own.shape[-1] == size or not len(own)
-        else upsampled(own.astype(np.float32), size)
-        for own in grids
-    ]
+    wide = [own.astype(np.float32) for own in grids]
+    same = [own if own.shape[-1] == size else upsampled(own, size) for own in wide]
     return np.asarray(np.mean(same, axis=0), np.float16)

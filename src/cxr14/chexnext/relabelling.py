@@ -86,12 +86,18 @@ def check_only_train_val(
     if list(before.columns) != list(after.columns) or len(before) != len(after):
         raise ValueError("the relabelled table has other rows or columns than the one before")
     outside = ~np.isin(parts, PARTS)
-    same = before[outside].reset_index(drop=True).eq(after[outside].reset_index(drop=True))
-    empty = before[outside].isna().to_numpy() & after[outside].isna().to_numpy()
-    strayed = ~(same.to_numpy() | empty).all(axis=1)
+    pairs = [(before[name][outside], after[name][outside]) for name in before.columns]
+    strayed = np.any([_differ(*pair) for pair in pairs], axis=0)
     if strayed.any() or before["image"].tolist() != after["image"].tolist():
         first = before.loc[outside, "image"].to_numpy()[strayed]
         raise ValueError(
             f"relabelling reached {strayed.sum()} image(s) outside of train and val"
             f"{f', first {first[0]}' if len(first) else ''}: that would leak into test"
         )
+
+
+def _differ(one: pd.Series, other: pd.Series) -> npt.NDArray[np.bool_]:
+    """Say where two columns (N,) differ; two empty cells do not."""
+    one, other = one.reset_index(drop=True), other.reset_index(drop=True)
+    equal = (one == other).fillna(False).to_numpy(bool)
+    return ~(equal | (one.isna() & other.isna()).to_numpy(bool))
