@@ -16,7 +16,8 @@ def test_equal_flips_give_equal_bytes_and_a_row_for_each_direction(tmp_path) -> 
     heights = {}
     for name, own in (("one", flips), ("same", flips), ("few", flips[:3]), ("none", [])):
         draw_flips(tmp_path / f"{name}.png", own, phantom=True)
-        heights[name] = Image.open(tmp_path / f"{name}.png").height
+        with Image.open(tmp_path / f"{name}.png") as drawn:
+            heights[name] = drawn.height
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "same.png").read_bytes()
     row = heights["few"] - heights["none"]
     assert heights["one"] - heights["none"] == 3 * row  # seven removed take two rows
