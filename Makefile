@@ -42,7 +42,7 @@ check: .venv/stamp  ## lint, formatting, types
 
 # By name only: scale.py and dvc_cost.py (long, much disk), kernel.py (wants real files).
 bench: .venv/stamp  ## measure: learning targets, speed against peers
-	@failed=0; for name in learning memory_format preprocess batches; do \
+	@failed=0; for name in learning memory_format preprocess batches metrics; do \
 	  echo "== $$name"; $(BIN)/python benchmarks/$$name.py || failed=1; done; exit $$failed
 
 ablation: .venv/stamp  ## weightings and poolings compared, an hour or more (ARGS=--quick)

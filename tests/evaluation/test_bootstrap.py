@@ -9,6 +9,7 @@ from cxr14.evaluation.bootstrap import (
     patient_weights,
     weighted_aurocs,
     weightings,
+    without_bias,
 )
 
 
@@ -63,3 +64,11 @@ def test_up_to_one_resample_in_twenty_may_be_left_out():
     assert interval(np.append(np.nan, values)) == (None, None, 6 / 101)
     assert interval(np.full(3, np.nan)) == (None, None, 1.0)
     assert interval(np.zeros(0)) == (None, None, 1.0)
+
+
+def test_an_error_that_chance_lifts_is_shifted_back_to_its_value():
+    """Plain percentiles of a resampled ECE lie above the ECE: .1 here, and every draw above it."""
+    values = np.array([0.1, 0.2, 0.3, 0.4, np.nan, 0.1])
+    assert without_bias(values)[[0, 1, 2, 4]] == pytest.approx([0.05, 0.15, 0.25, 0])
+    assert np.isnan(without_bias(values)[3])
+    assert len(without_bias(np.array([0.1]))) == 0

@@ -13,6 +13,7 @@ from cxr14.evaluation.reliability import (
     calibration_error,
     equal_mass_bins,
     reliability_table,
+    weighted_calibration_errors,
 )
 
 cases = st.integers(1, 60).flatmap(
@@ -91,3 +92,13 @@ def test_brier_is_scikit_learns_and_the_error_is_bounded_and_blind_to_order(case
     assert 0 <= error <= 1
     order = np.array(random.sample(range(len(labels)), len(labels)))
     assert calibration_error(labels[order], probabilities[order]) == pytest.approx(error)
+
+
+def test_calibration_errors_of_many_weightings_are_those_of_repeated_images():
+    """In the bins of the images themselves: here of two equal probabilities each."""
+    labels, probabilities = np.array([0, 1, 0, 0]), np.array([0.1, 0.1, 0.8, 0.8])
+    weights = np.array([[1, 1, 1, 1], [2, 0, 1, 1], [0, 3, 1, 0]], np.float64)
+    # Rows: (.8 + 1.6) / 4, (.2 + 1.6) / 4, (2.7 + .8) / 4.
+    found = weighted_calibration_errors(labels, probabilities, weights)
+    assert found == pytest.approx([0.6, 0.45, 0.875])
+    assert found[0] == pytest.approx(calibration_error(labels, probabilities))

@@ -88,3 +88,18 @@ def interval(values: Floats) -> tuple[float | None, float | None, float]:
     left_out = float(np.isnan(values).mean()) if len(values) else 1.0
     low, high = percentile_interval(values) if left_out <= MOST_LEFT_OUT else (None, None)
     return low, high, left_out
+
+
+def without_bias(values: Floats) -> Floats:
+    """Shift resampled values (1 + R,) so that their mean is the first, that of the part itself.
+
+    For an error that chance lifts: every resample lifts it anew, so plain percentiles lie above the
+    value (bias as the bootstrap estimates it: Efron and Tibshirani 1993, chapter 10).
+
+    Returns:
+        (R,), at least 0; NaN stays NaN.
+    """
+    drawn = values[1:]
+    known = drawn[~np.isnan(drawn)]
+    bias = known.mean() - values[0] if len(known) else 0.0
+    return np.maximum(drawn - bias, 0.0)

@@ -5,19 +5,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxr14.evaluation.bootstrap import MOST_LEFT_OUT, interval
+from cxr14.evaluation.bootstrap import MOST_LEFT_OUT, interval, without_bias
 from cxr14.evaluation.delong import LEAST, delong_interval, first_per_patient
-from cxr14.evaluation.reliability import calibration_error
-from cxr14.evaluation.resampled import DECIDED, FORECAST, MEASURES, RANKED, Answers, Resampled
+from cxr14.evaluation.resampled import (
+    ECE,
+    MEASURES,
+    Answers,
+    Resampled,
+)
 from cxr14.evaluation.thresholds import why_none
-from cxr14.ranking import Array, Floats, scorable
+from cxr14.ranking import Array, Floats
 
-ECE = ("ece", "ece_platt", "ece_temperature")
+ENDS = ("", "_low", "_high")
 COLUMNS = [
     *("finding", "images", "positives", "negatives", "prevalence", "threshold"),
-    *(f"{name}{end}" for name in (*RANKED, *DECIDED) for end in ("", "_low", "_high")),
-    *FORECAST,
-    *ECE,
+    *(f"{name}{end}" for name in MEASURES for end in ENDS),
     *("auroc_delong_low", "auroc_delong_high", "left_out", "reason"),
 ]
 
@@ -36,7 +38,6 @@ def finding_rows(answers: Answers, patients: Array, scores: Resampled) -> pd.Dat
         The columns COLUMNS; null where a measure cannot be had, and then ``reason`` says why.
     """
     single = first_per_patient(patients)
-    errors = _calibration_errors(answers)
     rows = []
     for column, name in enumerate(answers.classes):
         labels = answers.labels[:, column]
@@ -47,7 +48,6 @@ def finding_rows(answers: Answers, patients: Array, scores: Resampled) -> pd.Dat
             **_counts(name, labels),
             "threshold": answers.decision["thresholds"][name],
             **_with_ends(own),
-            **{measure: float(errors[measure][column]) for measure in ECE},
             "auroc_delong_low": ends[0],
             "auroc_delong_high": ends[1],
             "left_out": left_out,
@@ -56,25 +56,6 @@ def finding_rows(answers: Answers, patients: Array, scores: Resampled) -> pd.Dat
         rows.append(row)
     numbers = dict.fromkeys(COLUMNS[COLUMNS.index("prevalence") : -1], np.float64)
     return pd.DataFrame(rows, columns=COLUMNS).astype(numbers)
-
-
-def _calibration_errors(answers: Answers) -> dict[str, Floats]:
-    """Return ECE of each class, (C,) as it is, after Platt and after temperature scaling.
-
-    NaN where the images hold one class only, or validation gave no calibration.
-    """
-    found = {}
-    for measure, forecast in zip(ECE, answers.forecasts().values(), strict=True):
-        columns = zip(answers.labels.T, forecast.T, strict=True)
-        found[measure] = np.array(
-            [
-                calibration_error(labels, own)
-                if scorable(labels) and not np.isnan(own).any()
-                else np.nan
-                for labels, own in columns
-            ]
-        )
-    return found
 
 
 def _counts(name: str, labels: Array) -> Row:
@@ -89,12 +70,13 @@ def _counts(name: str, labels: Array) -> Row:
 
 
 def _with_ends(own: dict[str, Floats]) -> Row:
-    """Return every measure of one class, those that have one with their interval."""
+    """Return every measure of one class with its interval."""
     row: Row = {}
     for measure in MEASURES:
-        row[measure] = float(own[measure][0])
-        if measure not in FORECAST:
-            row[f"{measure}_low"], row[f"{measure}_high"], _ = interval(own[measure][1:])
+        values = own[measure]
+        drawn = without_bias(values) if measure in ECE else values[1:]
+        row[measure] = float(values[0])
+        row[f"{measure}_low"], row[f"{measure}_high"], _ = interval(drawn)
     return row
 
 
@@ -105,16 +87,17 @@ def _reasons(row: Row, answers: Answers, labels: Array, one_each: Array) -> list
         return [reason]
     found = [answers.decision["reasons"].get(row["finding"])]
     left_out, positives = row["left_out"], int((one_each > 0).sum())
+    negatives = len(one_each) - positives
     if left_out is None:
         found.append("all images are of one patient: nothing to resample")
     elif left_out > MOST_LEFT_OUT:
-        found.append(f"no intervals: {left_out:.1%} of resamples hold one class only")
-    elif row["threshold"] is not None and row["precision_low"] is None:
-        found.append("no interval of precision: too many resamples in which nothing is called")
+        found.append(f"no intervals: {100 * left_out:.1f} % of resamples hold one class only")
     if row["threshold"] is not None and np.isnan(row["precision"]):
         found.append("no precision: nothing is called")
-    if min(positives, len(one_each) - positives) < LEAST:
-        kept = f"{positives} positives among {len(one_each)} images"
+    elif row["precision_low"] is None and row["recall_low"] is not None:
+        found.append("no interval of precision: too many resamples in which nothing is called")
+    if min(positives, negatives) < LEAST:
+        kept = f"{positives} positive and {negatives} negative images"
         found.append(f"no DeLong interval: one image per patient leaves {kept}")
     elif row["auroc_delong_low"] is None:
         found.append("no DeLong interval: its variance is 0")

@@ -8,9 +8,8 @@ No Finding is in none of them.
 import numpy as np
 import pandas as pd
 
-from cxr14.evaluation.bootstrap import interval
-from cxr14.evaluation.by_finding import ECE
-from cxr14.evaluation.resampled import DECIDED, FORECAST, RANKED, Resampled
+from cxr14.evaluation.bootstrap import interval, without_bias
+from cxr14.evaluation.resampled import ECE, MEASURES, Resampled
 from cxr14.findings import NO_FINDING
 from cxr14.ranking import Floats
 
@@ -29,18 +28,17 @@ def mean_rows(by_finding: pd.DataFrame, scores: Resampled) -> pd.DataFrame:
         scores: of the same classes.
 
     Returns:
-        The columns COLUMNS. ECE has no interval: chance adds to it anew in every resample.
+        The columns COLUMNS.
     """
     findings = (by_finding["finding"] != NO_FINDING).to_numpy(bool)
     calibrated = by_finding["ece_platt"].notna().to_numpy(bool)
-    errors = {name: by_finding[name].to_numpy(np.float64)[None] for name in ECE}  # (1, C)
     rows = []
-    for measure in (*RANKED, *DECIDED, *FORECAST, *ECE):
-        values = errors[measure] if measure in ECE else scores.by_class[measure]
+    for measure in MEASURES:
+        values = scores.by_class[measure]
         counted = findings & ~np.isnan(values[0])
         if measure not in scores.pooled:
             counted &= calibrated
-        own, shares = values[:, counted], scores.positives[: len(values), counted]
+        own, shares = values[:, counted], scores.positives[:, counted]
         means = {
             "macro": _weighted_mean(own, np.ones_like(shares)),
             "micro": scores.pooled.get(measure),
@@ -63,17 +61,15 @@ def _weighted_mean(values: Floats, shares: Floats) -> Floats:
 
 def _row(mean: str, values: Floats, findings: int) -> dict[str, object]:
     """Lay out one mean: of the images themselves (values[0]) and of the resamples."""
-    low, high, left_out = interval(values[1:])
+    low, high, left_out = interval(without_bias(values) if mean.endswith(ECE) else values[1:])
     known, resamples = bool(np.isfinite(values[0])), len(values) > 1
     reason = None
     if not known:
         reason = "no finding can be scored"
-    elif mean.endswith(ECE):
-        reason = "no interval: chance adds to a calibration error anew in every resample"
     elif not resamples:
         reason = "all images are of one patient: nothing to resample"
     elif low is None:
-        reason = f"no interval: {left_out:.1%} of resamples leave a finding unscored"
+        reason = f"no interval: {100 * left_out:.1f} % of resamples leave a finding unscored"
     return {
         "mean": mean,
         "value": float(values[0]) if known else None,

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cxr14.ranking import Array
+from cxr14.ranking import Array, Floats
 
 BINS = 10
 """Of equal mass: a rare finding has nearly all its probabilities in the first of ten bins of equal
@@ -73,3 +73,20 @@ def calibration_error(labels: Array, probabilities: Array, bins: int = BINS) -> 
     table = reliability_table(labels, probabilities, bins)
     gaps = (table["predicted"] - table["observed"]).abs()
     return float((gaps * table["images"]).sum() / table["images"].sum())
+
+
+def weighted_calibration_errors(labels: Array, probabilities: Array, weights: Floats) -> Floats:
+    """ECE under many weightings of the images at once, in the bins of the images themselves.
+
+    Args:
+        labels: (N,) of 0 and 1.
+        probabilities: (N,) in [0, 1].
+        weights: (R, N), how often each image counts.
+
+    Returns:
+        (R,) in [0, 1]; for weights of 1 that of :func:`calibration_error`.
+    """
+    excess = np.zeros((len(labels), BINS))
+    excess[np.arange(len(labels)), equal_mass_bins(probabilities)] = probabilities - (labels > 0)
+    gaps = np.abs(weights @ excess)  # (R, bins)
+    return np.asarray(gaps.sum(axis=1) / np.maximum(weights.sum(axis=1), 1))

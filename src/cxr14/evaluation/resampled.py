@@ -8,6 +8,7 @@ import numpy as np
 
 from cxr14.evaluation.bootstrap import weightings
 from cxr14.evaluation.calibration import platt_probabilities, temperature_probabilities
+from cxr14.evaluation.reliability import weighted_calibration_errors
 from cxr14.evaluation.weighted import Ranking, as_counts, rank, weighted_calls
 from cxr14.findings import NO_FINDING
 from cxr14.ranking import Array, Floats
@@ -15,7 +16,8 @@ from cxr14.ranking import Array, Floats
 RANKED = ("auroc", "average_precision")
 DECIDED = ("f1", "precision", "recall", "specificity")
 FORECAST = ("brier", "brier_platt", "brier_temperature")
-MEASURES = (*RANKED, *DECIDED, *FORECAST)
+ECE = ("ece", "ece_platt", "ece_temperature")
+MEASURES = (*RANKED, *DECIDED, *FORECAST, *ECE)
 
 Measured = dict[str, Floats]
 
@@ -63,7 +65,7 @@ class Resampled:
 
     Attributes:
         by_class: measure to (1 + R, C), NaN where a resample cannot be scored.
-        pooled: measure to (1 + R,), over all entries of the findings; no Brier scores.
+        pooled: measure to (1 + R,), over all entries of the findings; neither Brier scores nor ECE.
         positives: (1 + R, C), weighted counts.
     """
 
@@ -98,10 +100,8 @@ def _blocks(
     findings, labels = answers.findings(), answers.labels
     each = [rank(labels[:, i], answers.logits[:, i]) for i in range(len(answers.classes))]
     together = rank(labels[:, findings], answers.logits[:, findings])
-    squares = {
-        f"brier{name}": (forecast - (labels > 0)) ** 2
-        for name, forecast in answers.forecasts().items()
-    }
+    forecasts = answers.forecasts()
+    squares = {f"brier{name}": (own - (labels > 0)) ** 2 for name, own in forecasts.items()}
     thresholds = answers.thresholds()
     called, decided = answers.probabilities >= thresholds, ~np.isnan(thresholds)
     for weights in map(as_counts, weightings(patients, generator, resamples)):
@@ -112,6 +112,7 @@ def _blocks(
             **_areas(each, weights),
             **{name: np.where(decided, decisions[name], np.nan) for name in DECIDED},
             **{name: _means(own, weights, known) for name, own in squares.items()},
+            **{f"ece{n}": _errors(labels, own, weights, known) for n, own in forecasts.items()},
         }
         micro = calls.pooled(findings & decided).measures()
         pooled = {
@@ -134,6 +135,13 @@ def _means(values: Floats, weights: Floats, known: Array) -> Floats:
     """Weighted means of (N, C) under (R, N), where known (R, C), else NaN."""
     images = np.maximum(weights.sum(axis=1, keepdims=True), 1)
     return np.where(known, weights @ values / images, np.nan)
+
+
+def _errors(labels: Array, forecast: Floats, weights: Floats, known: Array) -> Floats:
+    """Calibration errors of (N, C) under (R, N), where known (R, C), else NaN; NaN stays NaN."""
+    columns = zip(labels.T, forecast.T, strict=True)
+    errors = [weighted_calibration_errors(*one, weights) for one in columns]
+    return np.where(known, np.stack(errors, axis=1), np.nan) if errors else known.astype(float)
 
 
 def _joined(blocks: Sequence[Measured]) -> Measured:

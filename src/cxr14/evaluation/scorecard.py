@@ -18,6 +18,7 @@ from cxr14.ranking import Array, macro_auroc
 
 WITH_ENDS = ("macro_auroc", "micro_auroc", "weighted_auroc", "macro_average_precision", "macro_f1")
 WITHOUT_ENDS = ("macro_brier", "macro_brier_platt", "macro_ece", "macro_ece_platt")
+"""Their intervals are in means.csv: the headline stays short."""
 
 
 def decide(

@@ -39,7 +39,7 @@ def findings_table(backbone: str, scores: Scores, phantom: bool) -> Table:
     title = f"{backbone} on {head['images']} test images of {head['patients']} patients"
     table = Table(title=title + (f" ({PHANTOM_NOTE})" if phantom else ""), box=SIMPLE)
     table.padding, table.pad_edge = (0, 0, 0, 0), False
-    table.caption = "\n".join([_headline(head), *_reasons(scores.findings)])
+    table.caption = "\n".join([_headline(head), *_reasons(scores)])
     table.add_column("finding", no_wrap=True)
     for heading in HEADINGS.values():
         table.add_column(heading, justify="right", no_wrap=True)
@@ -99,7 +99,9 @@ def _headline(head: dict[str, Any]) -> str:
     )
 
 
-def _reasons(findings: pd.DataFrame) -> list[str]:
-    """Say below the table why something in it is a dash."""
-    told = findings.dropna(subset="reason")
-    return [f"{name}: {why}" for name, why in zip(told["finding"], told["reason"], strict=True)]
+def _reasons(scores: Scores) -> list[str]:
+    """Say below the table why something in it is a dash, or has no interval."""
+    told = {row["mean"]: row["reason"] for row in _records(scores.means)}
+    found = {row["finding"]: row["reason"] for row in _records(scores.findings)}
+    found["macro mean"] = told["macro_auroc"]
+    return [f"{name}: {reason}" for name, reason in found.items() if reason]

@@ -21,7 +21,7 @@ class Ranking:
         positives: sparse (K, N), how many entries of image n are positives with score k.
         negatives: (K, N), negatives with score k, or between it and the score above.
         tied: (K, N), negatives with exactly score k.
-        all_negatives: (N,), those below the last positive among them.
+        all_negatives: (N,), also those below the last positive.
     """
 
     positives: sparse.csr_array

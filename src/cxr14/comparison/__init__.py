@@ -1,0 +1,1 @@
+"""Networks beside each other, beside an earlier run, and by group of patients."""

@@ -1,0 +1,167 @@
+"""What a network scores on a group of images, on the test part and on every resample of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from cxr14.comparison.answers import Answers
+from cxr14.comparison.ranked import aurocs
+from cxr14.comparison.resampling import Resamples, weighted_sums
+from cxr14.evaluation.bootstrap import interval
+from cxr14.evaluation.reliability import BINS, equal_mass_bins
+from cxr14.ranking import Array, Counts, Floats
+
+FEWEST: Final = 10
+"""Images that a rate needs below its line: positives for a false negative rate, negatives for a
+false positive rate, both for an AUROC, twice as many of any kind for calibration. With ten, one
+image more or less moves a rate by .1, which is as coarse as a figure should be."""
+
+CALIBRATION: Final = "mean_predicted_minus_prevalence"
+LOST: Final = "more than 5 % of the resamples lack positives or negatives"
+MEASURES: Final = ("auroc", "fpr", "fnr", CALIBRATION)
+ECE: Final = "ece_platt"
+
+ENDS: Final = ("", "_low", "_high")
+
+Score = tuple[float | None, float | None, float | None, float | None]
+"""A value, its interval, the share of resamples left out of that; None where there is none."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One network on one group of images.
+
+    Attributes:
+        images: how many.
+        patients: how many.
+        positives: (C,) images of each class.
+        values: by measure, (1 + R, C): on all images, then by resample; NaN where a measure has
+            too few images (see FEWEST), no threshold or no scaling.
+    """
+
+    images: int
+    patients: int
+    positives: Counts
+    values: Mapping[str, Floats]
+
+    def rankable(self) -> Array:
+        """Whether each class (C,) has enough positives and negatives for every measure."""
+        return np.minimum(self.positives, self.images - self.positives) >= FEWEST
+
+
+def score_group(answers: Answers, labels: Array, members: Array, resamples: Resamples) -> Scores:
+    """Score a network on some of N images.
+
+    Args:
+        answers: for all N images.
+        labels: (N, C) of 0 and 1, in the order of the answers' classes.
+        members: (N,) bool, which images.
+        resamples: of the patients of all N images.
+    """
+    own, owner = labels[members] > 0, resamples.owner[members]
+    positives = own.sum(axis=0)
+    negatives = len(own) - positives
+    values = _rates(own, answers, members, owner, resamples.counts)
+    values["auroc"] = np.full_like(values["fpr"], np.nan)
+    for column in np.flatnonzero(np.minimum(positives, negatives) >= FEWEST):
+        logits = answers.logits[members, column]
+        values["auroc"][:, column] = aurocs(own[:, column], logits, owner, resamples.counts)
+    halves = np.full_like(positives, len(own) // 2)
+    for name, images in (("fpr", negatives), ("fnr", positives), (CALIBRATION, halves)):
+        values[name][:, images < FEWEST] = np.nan
+    return Scores(len(own), len(np.unique(owner)), positives, values)
+
+
+def calibration_errors(
+    answers: Answers, labels: Array, members: Array, resamples: Resamples
+) -> Floats:
+    """Calibration error of the Platt-scaled probabilities on a group, see :func:`score_group`.
+
+    As ``cxr14.evaluation.reliability`` defines it: ten bins of equal mass, those of the group.
+
+    Returns:
+        (1 + R, C); NaN for a class without scaling, and with too few images.
+    """
+    own, calibrated = labels[members] > 0, answers.calibrated[members]
+    shape = resamples.counts.shape[1], own.shape[1]
+    if len(own) < 2 * FEWEST:
+        return np.full(shape, np.nan)
+    seen, place = np.unique(resamples.owner[members], return_inverse=True)
+    bins = np.stack([equal_mass_bins(column) for column in calibrated.T], axis=1)
+    cell = (place[:, None] * shape[1] + np.arange(shape[1])) * BINS + bins
+    excess = np.nan_to_num(calibrated - own).ravel()
+    by_patient = np.bincount(cell.ravel(), excess, len(seen) * shape[1] * BINS)
+    weights = resamples.counts[seen].T.astype(np.float64)
+    gaps = np.abs(weights @ by_patient.reshape(len(seen), -1)).reshape(*shape, BINS).sum(axis=2)
+    images = (weights @ np.bincount(place))[:, None]
+    errors = np.where(images > 0, gaps / np.maximum(images, 1), np.nan)
+    errors[:, np.isnan(calibrated).any(axis=0)] = np.nan
+    return errors
+
+
+def _rates(
+    own: Array, answers: Answers, members: Array, owner: Counts, counts: Array
+) -> dict[str, Floats]:
+    """Return both error rates and mean predicted minus prevalence, (1 + R, C) each."""
+    called = answers.probabilities[members] >= answers.thresholds
+    calibrated = answers.calibrated[members]
+    columns = [own, called & ~own, ~called & own, calibrated - own, np.ones_like(calibrated)]
+    table = np.concatenate([column.astype(np.float64) for column in columns], axis=1)
+    sums = np.split(weighted_sums(table, owner, counts), len(columns), axis=1)
+    positives, false_positives, false_negatives, excess, images = sums
+    decided = np.where(np.isnan(answers.thresholds), np.nan, 1.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return {
+            "fpr": decided * false_positives / (images - positives),
+            "fnr": decided * false_negatives / positives,
+            CALIBRATION: excess / images,
+        }
+
+
+def mean_over(values: Floats) -> Floats:
+    """Mean over those classes that the images themselves can score, (1 + R, k) to (1 + R,).
+
+    NaN in a resample that cannot score one of them, as in ``cxr14.evaluation.means``; and if there
+    are none.
+    """
+    known = np.isfinite(values[0])
+    return values[:, known].mean(axis=1) if known.any() else np.full(len(values), np.nan)
+
+
+def why_null(answers: Answers, scores: Scores, column: int) -> str | None:
+    """Say why some scores of a class are missing."""
+    counts = {"positives": int(scores.positives[column])}
+    counts["negatives"] = scores.images - counts["positives"]
+    few = ((kind, count) for kind, count in counts.items() if count < FEWEST)
+    told = [f"too few {kind}: {count} of {FEWEST}" for kind, count in few]
+    if answers.classes[column] in answers.reasons:
+        told.append(answers.reasons[answers.classes[column]])
+    return "; ".join(told) or None
+
+
+def summary(values: Floats) -> Score:
+    """Return the value on all images, and its 95 % interval.
+
+    Args:
+        values: (1 + R,): on all images, then by resample.
+    """
+    if not np.isfinite(values[0]):
+        return None, None, None, None
+    return float(values[0]), *interval(values[1:])
+
+
+def named(values: Mapping[str, Floats]) -> dict[str, float | None]:
+    """Lay out measures, each (1 + R,), as columns ``auroc``, ``auroc_low``, ``auroc_high``, …"""
+    return {
+        f"{name}{end}": value
+        for name, own in values.items()
+        for end, value in zip(ENDS, summary(own), strict=False)
+    }
+
+
+def without_interval(row: Mapping[str, float | None]) -> str | None:
+    """Say which measures of a row have a value, but no interval; None if there are none."""
+    lost = [name for name in MEASURES if row[name] is not None and row[f"{name}_low"] is None]
+    return f"no interval of {', '.join(lost)}: {LOST}" if lost else None

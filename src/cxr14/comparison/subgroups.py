@@ -1,0 +1,149 @@
+"""Scores by group of patients, and the gap between a group and everyone else.
+
+A gap is the group minus the rest, on the same resamples. The largest minus the smallest group
+would be positive by construction, and the more so the smaller the groups: its interval never holds
+0. Group minus rest is 0 on average where groups do not differ, and says which way it goes.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from cxr14.comparison.answers import Answers
+from cxr14.comparison.groups import Group, groups_of
+from cxr14.comparison.measures import (
+    ECE,
+    MEASURES,
+    Scores,
+    calibration_errors,
+    mean_over,
+    named,
+    score_group,
+    why_null,
+    without_interval,
+)
+from cxr14.comparison.resampling import Resamples
+from cxr14.data.labels import label_matrix
+from cxr14.evaluation.bootstrap import without_bias
+from cxr14.findings import NO_FINDING
+from cxr14.ranking import Array, Floats
+
+MACRO: Final = "macro"
+REST: Final = "the rest"
+
+Row = dict[str, Any]
+
+
+def subgroup_tables(
+    records: pd.DataFrame, answers: Mapping[str, Answers], resamples: Resamples
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Score every network on every group.
+
+    Args:
+        records: of the N test images, in the order of the answers.
+        answers: by backbone.
+        resamples: of their patients.
+
+    Returns:
+        The tables of subgroups and of gaps. In both a row per backbone, group, and ``macro`` (mean
+        over the findings that can be scored there), No Finding, and, unless two attributes are
+        crossed, each finding.
+    """
+    groups = groups_of(records)
+    scored: list[Row] = []
+    gaps: list[Row] = []
+    for backbone, own in answers.items():
+        labels = label_matrix(records, own.classes)
+        for group in groups:
+            key = {"backbone": backbone, "attribute": group.attribute, "group": group.name}
+            members = score_group(own, labels, group.members, resamples)
+            errors = calibration_errors(own, labels, group.members, resamples)
+            scored += [key | row for row in _score_rows(own, members, errors, group.crossed)]
+            against = opponent(group, groups)
+            if against:
+                rest = score_group(own, labels, group.rest, resamples)
+                rows = _gap_rows(own, members, rest, group.crossed)
+                gaps += [key | {"against": against} | row for row in rows]
+    return pd.DataFrame(scored), pd.DataFrame(gaps)
+
+
+def opponent(group: Group, groups: list[Group]) -> str | None:
+    """Name what a group is held against; None if there is no rest, or the gap is there already.
+
+    Of two groups the second minus the first is the first minus the second, with the other sign.
+    """
+    if not group.rest.any():
+        return None
+    same = (other for other in groups if other.attribute == group.attribute)
+    names = [other.name for other in same if other.rest.any()]
+    if len(names) > 2:
+        return REST
+    return names[1] if group.name == names[0] else None
+
+
+def _rows_of(classes: tuple[str, ...], crossed: bool) -> list[tuple[str, list[int]]]:
+    """Name the rows, and the columns of the classes that each is a mean over."""
+    findings = [i for i, name in enumerate(classes) if name != NO_FINDING]
+    single = [(name, [i]) for i, name in enumerate(classes) if name == NO_FINDING or not crossed]
+    return [(MACRO, findings), *single]
+
+
+def _score_rows(answers: Answers, scores: Scores, errors: Floats, crossed: bool) -> Iterator[Row]:
+    for name, columns in _rows_of(answers.classes, crossed):
+        kept = _kept(name, columns, scores.rankable())
+        ece = mean_over(errors[:, kept])
+        own = named({measure: mean_over(scores.values[measure][:, kept]) for measure in MEASURES})
+        few = why_null(answers, scores, columns[0]) if name != MACRO else None
+        yield {
+            "finding": name,
+            "images": scores.images,
+            "patients": scores.patients,
+            "positives": None if name == MACRO else int(scores.positives[columns[0]]),
+            "findings": len(kept) if name == MACRO else None,
+            **own,
+            **named({ECE: np.append(ece[:1], without_bias(ece))}),
+            "reason": _joined(_left_out(answers, columns, kept), few, without_interval(own)),
+        }
+
+
+def _gap_rows(answers: Answers, own: Scores, rest: Scores, crossed: bool) -> Iterator[Row]:
+    for name, columns in _rows_of(answers.classes, crossed):
+        kept = _kept(name, columns, own.rankable() & rest.rankable())
+        gaps = named({measure: _gap(own, rest, measure, kept) for measure in MEASURES})
+        few = {
+            side: why_null(answers, one, columns[0]) if name != MACRO else None
+            for side, one in (("group", own), ("against", rest))
+        }
+        told = [f"{side}: {why}" for side, why in few.items() if why]
+        yield {
+            "finding": name,
+            "images": own.images,
+            "images_against": rest.images,
+            "findings": len(kept) if name == MACRO else None,
+            **gaps,
+            "reason": _joined(_left_out(answers, columns, kept), *told, without_interval(gaps)),
+        }
+
+
+def _joined(*reasons: str | None) -> str | None:
+    return "; ".join(reason for reason in reasons if reason) or None
+
+
+def _kept(name: str, columns: list[int], rankable: Array) -> list[int]:
+    """Columns that a row is over: a macro mean only those that every measure can score."""
+    return [i for i in columns if rankable[i]] if name == MACRO else columns
+
+
+def _left_out(answers: Answers, columns: list[int], kept: list[int]) -> str | None:
+    names = [answers.classes[i] for i in columns if i not in kept]
+    if not names:
+        return None
+    which = ", ".join(names) if kept else "every finding"
+    return f"too few positives or negatives: {which}"
+
+
+def _gap(own: Scores, rest: Scores, measure: str, columns: list[int]) -> Floats:
+    """Difference of the means over the same classes, (1 + R,)."""
+    return mean_over(own.values[measure][:, columns]) - mean_over(rest.values[measure][:, columns])

@@ -1,0 +1,64 @@
+"""Compare the networks with each other, by group of patients, and with radiologists' labels.
+
+    python -m stages.compare
+    python -m stages.compare --against REVISION      (prints only; writes nothing)
+
+Reads predictions/B.parquet and evaluation/B/decision.json of every backbone B of train.backbones,
+data/records, and the adjudicated labels of the torchxrayvision package.
+Writes metrics/compare/differences.csv, subgroups.csv, gaps.csv and adjudicated.csv,
+plots/compare/roc.csv, pr.csv, reliability.csv, threshold_f1.csv and subgroups.png.
+"""
+
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+import typer
+from rich.console import Console
+
+from cxr14.comparison import terminal
+from cxr14.comparison.adjudicated import adjudicated_table, read_adjudicated
+from cxr14.comparison.against import compare_with
+from cxr14.comparison.answers import read_answers
+from cxr14.comparison.curves import curve_tables
+from cxr14.comparison.differences import difference_table
+from cxr14.comparison.picture import write_picture
+from cxr14.comparison.resampling import draw
+from cxr14.comparison.subgroups import subgroup_tables
+from cxr14.evaluation.bootstrap import SEED
+from cxr14.files import METRIC_DIGITS, read_json, write_csv
+from cxr14.params import train
+from stages import run
+
+METRICS, PLOTS = "metrics/compare", "plots/compare"
+
+
+def main(
+    against: Annotated[
+        str | None, typer.Option(help="Only print differences from this git revision.")
+    ] = None,
+) -> None:
+    """Run the stage."""
+    backbones, console = train.read().backbones, Console()
+    phantom = bool(read_json("data/records/source.json")["phantom"])
+    if against:
+        table, notes = compare_with(against, backbones)
+        return console.print(terminal.against(table, against, notes, phantom))
+    images, answers = read_answers(backbones)
+    records = pd.read_parquet("data/records/images.parquet").set_index("image").loc[images]
+    resamples = draw(records["patient"].to_numpy(), np.random.default_rng(SEED))
+    tables = {"differences": difference_table(records, answers, resamples)}
+    tables["subgroups"], tables["gaps"] = subgroup_tables(records, answers, resamples)
+    tables["adjudicated"] = adjudicated_table(records, answers, read_adjudicated(), phantom)
+    for name, table in tables.items():
+        labelled = table.round(METRIC_DIGITS).assign(phantom=int(phantom))
+        write_csv(f"{METRICS}/{name}.csv", labelled)
+    for name, curve in curve_tables(records, answers, phantom).items():
+        write_csv(f"{PLOTS}/{name}.csv", curve.round(METRIC_DIGITS))
+    write_picture(f"{PLOTS}/subgroups.png", tables["subgroups"], phantom)
+    console.print(terminal.differences(tables["differences"], phantom))
+    console.print(terminal.largest_gaps(tables["gaps"], phantom))
+
+
+if __name__ == "__main__":
+    run(main, __doc__)

@@ -1,0 +1,100 @@
+"""Scores of one group."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from cxr14.comparison.answers import answers_of
+from cxr14.comparison.measures import (
+    CALIBRATION,
+    FEWEST,
+    MEASURES,
+    calibration_errors,
+    mean_over,
+    named,
+    score_group,
+    summary,
+    why_null,
+    without_interval,
+)
+from cxr14.data.labels import label_matrix
+from cxr14.evaluation.reliability import calibration_error, weighted_calibration_errors
+from cxr14.findings import CLASSES
+from tests.comparison.conftest import make_decision, make_rows, platt, repeated
+
+
+def test_every_measure_is_that_of_the_repeated_images(records, answers, resamples):
+    labels, members = label_matrix(records), (records["sex"] == "F").to_numpy()
+    own = answers["good"]
+    scores = score_group(own, labels, members, resamples)
+    for row, counts in enumerate(resamples.counts.T[:10]):
+        weights = counts[resamples.owner] * members
+        y, logits, p = (repeated(a, weights) for a in (labels, own.logits, own.probabilities))
+        for column in (0, 14):
+            called, present = p[:, column] >= 0.4, y[:, column] > 0
+            expected = {
+                "auroc": roc_auc_score(present, logits[:, column]),
+                "fpr": called[~present].mean(),
+                "fnr": (~called[present]).mean(),
+                CALIBRATION: platt(logits[:, column]).mean() - present.mean(),
+            }
+            got = {name: scores.values[name][row, column] for name in MEASURES}
+            assert got == pytest.approx(expected, abs=1e-9)
+
+
+def test_calibration_errors_are_those_of_evaluation(records, answers, resamples):
+    labels, members = label_matrix(records), (records["view"] == "AP").to_numpy()
+    own = answers["poor"].calibrated[members]
+    errors = calibration_errors(answers["poor"], labels, members, resamples)
+    weights = np.concatenate(list(resamples.by_image()))[:, members]
+    for column in (0, 14):
+        one = labels[members, column], own[:, column]
+        assert errors[0, column] == pytest.approx(calibration_error(*one), abs=1e-12)
+        expected = weighted_calibration_errors(*one, weights)
+        assert errors[:, column] == pytest.approx(expected, abs=1e-12)
+
+
+def test_each_measure_needs_ten_images_below_its_line(records, answers, resamples):
+    labels = label_matrix(records)
+    rare = np.flatnonzero(labels[:, 0] > 0)[: FEWEST - 1]  # nine positives of the first finding
+    members = np.zeros(len(records), bool)
+    members[np.concatenate([rare, np.flatnonzero(labels[:, 0] == 0)[:40]])] = True
+    scores = score_group(answers["good"], labels, members, resamples)
+    first = {name: bool(np.isfinite(scores.values[name][0, 0])) for name in MEASURES}
+    assert first == {"auroc": False, "fpr": True, "fnr": False, CALIBRATION: True}
+    assert not scores.rankable()[0]
+    assert why_null(answers["good"], scores, 0) == "too few positives: 9 of 10"
+
+
+def test_a_class_without_threshold_and_scaling_is_ranked_and_says_why(records, resamples):
+    decision = make_decision(reasons={"Mass": "validation holds no positives among 9 images"})
+    decision["thresholds"] = decision["thresholds"] | {"Mass": None}
+    decision["platt"] = decision["platt"] | {"Mass": None}
+    own = answers_of(make_rows(records, 1.5, 1), decision)
+    everyone = np.ones(len(records), bool)
+    scores = score_group(own, label_matrix(records), everyone, resamples)
+    mass = CLASSES.index("Mass")
+    known = {name: bool(np.isfinite(scores.values[name][0, mass])) for name in MEASURES}
+    assert known == {"auroc": True, "fpr": False, "fnr": False, CALIBRATION: False}
+    errors = calibration_errors(own, label_matrix(records), everyone, resamples)
+    assert np.isnan(errors).all(axis=0).nonzero()[0].tolist() == [mass]
+    assert why_null(own, scores, mass) == "validation holds no positives among 9 images"
+    assert why_null(own, scores, 0) is None
+
+
+def test_a_mean_is_over_what_the_images_can_score_and_skips_resamples_that_cannot():
+    values = np.array([[0.2, np.nan, 0.4], [0.4, 1.0, 0.6], [np.nan, 1.0, 0.6]])
+    np.testing.assert_allclose(mean_over(values), [0.3, 0.5, np.nan])
+    assert np.isnan(mean_over(np.zeros((2, 0)))).all()
+
+
+def test_above_five_percent_of_lost_resamples_there_is_no_interval_and_a_reason():
+    values = np.concatenate([[0.5], np.linspace(0, 1, 100)])
+    assert summary(values) == (0.5, pytest.approx(0.025), pytest.approx(0.975), 0.0)
+    values[1:7] = np.nan
+    assert summary(values) == (0.5, None, None, pytest.approx(0.06))
+    assert summary(np.full(5, np.nan)) == (None, None, None, None)
+    row = named({name: values for name in MEASURES})
+    assert row["fpr"] == 0.5
+    assert row["fpr_low"] is None
+    assert "fnr" in (without_interval(row) or "")

@@ -1,0 +1,56 @@
+"""The picture of the subgroups."""
+
+import numpy as np
+import pytest
+
+from cxr14.comparison.answers import answers_of
+from cxr14.comparison.picture import PANELS, subgroups, write_picture
+from cxr14.comparison.resampling import draw
+from cxr14.comparison.subgroups import subgroup_tables
+from cxr14.wording import PHANTOM_NOTE
+from tests.comparison.conftest import make_decision, make_records, make_rows
+
+
+@pytest.fixture(scope="module")
+def table(records, answers, resamples):
+    return subgroup_tables(records, answers, resamples)[0]
+
+
+def texts(figure) -> str:
+    return " ".join(text.get_text() for text in figure.findobj(lambda o: hasattr(o, "get_text")))
+
+
+def test_every_group_of_one_attribute_has_a_row_with_its_images(table):
+    figure = subgroups(table, phantom=True)
+    names = [label.get_text().split("\n")[0] for label in figure.axes[0].get_yticklabels()]
+    ages = ["age 20–39", "age 40–59", "age 60–79"]
+    assert names == ["everyone", "female", "male", *ages, "AP", "PA"]
+    assert "240 images\n14 findings" in figure.axes[0].get_yticklabels()[0].get_text()
+    assert len(figure.axes) == len(PANELS)
+
+
+def test_dots_are_the_values_of_the_table(table):
+    panel = subgroups(table, phantom=False).axes[0]
+    (line,) = [line for line in panel.lines if line.get_label() == "poor"]
+    own = table[(table["finding"] == "macro") & ~table["attribute"].str.contains("×")]
+    assert list(line.get_xdata()) == list(own[own["backbone"] == "poor"]["auroc"])
+
+
+def test_phantoms_are_labelled_and_real_pixels_are_not(table):
+    assert PHANTOM_NOTE in texts(subgroups(table, phantom=True))
+    assert PHANTOM_NOTE not in texts(subgroups(table, phantom=False))
+
+
+def test_equal_tables_give_equal_bytes(table, tmp_path):
+    for name in ("a.png", "b.png"):
+        write_picture(tmp_path / name, table, phantom=True)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_groups_without_a_score_say_so_instead_of_failing():
+    few = make_records(9)
+    drawn = draw(few["patient"].to_numpy(), np.random.default_rng(1), 20)
+    own = {"good": answers_of(make_rows(few, 1.5, 1), make_decision())}
+    figure = subgroups(subgroup_tables(few, own, drawn)[0], phantom=False)
+    rows = len(figure.axes[0].get_yticklabels())
+    assert texts(figure).count("too few") == rows * len(PANELS)

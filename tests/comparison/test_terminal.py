@@ -1,0 +1,64 @@
+"""What the comparison prints."""
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from cxr14.comparison import terminal
+from cxr14.comparison.differences import difference_table
+from cxr14.comparison.subgroups import subgroup_tables
+from cxr14.wording import PHANTOM_NOTE
+
+
+def printed(table) -> str:
+    console = Console(width=160)
+    with console.capture() as captured:
+        console.print(table)
+    return captured.get()
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.0961, "+.096"), (-0.0233, "−.023"), (0.0, "+.000"), (None, "–")]
+)
+def test_a_difference_bears_its_sign(value, text):
+    assert terminal.signed(value) == text
+
+
+def test_a_star_marks_intervals_that_leave_zero_out():
+    assert terminal.ranged(0.2, 0.1, 0.3) == "+.200 (+.100 to +.300) *"
+    assert terminal.ranged(-0.2, -0.3, -0.1).endswith("*")
+    assert not terminal.ranged(0.1, -0.1, 0.3).endswith("*")
+    nothing = float("nan")
+    assert terminal.ranged(0.2, nothing, nothing) == "+.200 (– to –)"
+
+
+def test_differences_are_a_row_per_pair_and_phantoms_are_labelled(records, answers, resamples):
+    table = difference_table(records, answers, resamples)
+    text = printed(terminal.differences(table, phantom=True))
+    assert "good − poor" in text
+    assert PHANTOM_NOTE in text
+    assert PHANTOM_NOTE not in printed(terminal.differences(table, phantom=False))
+    assert printed(terminal.differences(table[:0], phantom=False))  # a single network
+
+
+def test_the_largest_gap_is_the_one_furthest_from_zero_by_its_interval():
+    def gap(group: str, value: float, half: float) -> dict:
+        own = {"auroc": value, "auroc_low": value - half, "auroc_high": value + half}
+        rest = dict.fromkeys(
+            f"{name}{end}" for name in terminal.WORDS for end in ("", "_low", "_high")
+        )
+        where = {"backbone": "b", "attribute": "age", "group": group, "against": "the rest"}
+        return rest | where | {"finding": "macro", "images": 9, "images_against": 91} | own
+
+    gaps = pd.DataFrame([gap("small", 0.4, 0.5), gap("sure", -0.2, 0.05), gap("none", 0.01, 0.2)])
+    text = printed(terminal.largest_gaps(gaps, phantom=False))
+    order = sorted(("small", "sure", "none"), key=text.index)
+    assert order == ["sure", "small", "none"]
+    assert "9, 91" in text
+
+
+def test_gaps_are_printed_of_one_attribute_at_a_time(records, answers, resamples):
+    gaps = subgroup_tables(records, answers, resamples)[1]
+    text = printed(terminal.largest_gaps(gaps, phantom=True))
+    assert "×" not in text
+    assert PHANTOM_NOTE in text
