@@ -1,7 +1,7 @@
 """Mean probability, its logit, and how far networks lie apart."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.special import expit
@@ -20,6 +20,7 @@ def test_the_mean_is_of_probabilities_not_of_logits() -> None:
     assert abs(expected - expit(2.0)) > 0.1
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(SEVERAL)
 def test_the_logit_gives_back_the_mean_and_is_finite(logits) -> None:
     made = logit_of_mean(logits)
@@ -28,6 +29,7 @@ def test_the_logit_gives_back_the_mean_and_is_finite(logits) -> None:
     np.testing.assert_allclose(expit(made.astype(float)), mean_probability(logits), rtol=1e-5)
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(SEVERAL)
 def test_one_network_alone_keeps_its_logits_and_has_no_spread(logits) -> None:
     np.testing.assert_allclose(logit_of_mean(logits[:1]), logits[0], atol=1e-5)
