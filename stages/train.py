@@ -12,6 +12,7 @@ Writes: models/BACKBONE (weights.safetensors, model.json), plots/train/BACKBONE.
 metrics/train/BACKBONE.json
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -31,33 +32,24 @@ def main(
     model_params, loss_params = model.read(), loss.read()
     from cxr14.models.backbones import check_backbone  # torch, after the cheap checks
     from cxr14.tracking.runs import start_run
-    from cxr14.training.ending import one_voice
-    from cxr14.training.interruption import InterruptedTrainingError
+    from cxr14.training.command import carry_out
     from cxr14.training.job import run_job
-    from cxr14.training.launcher import is_launched, launch
 
     for name in params.overrides:  # a misspelt one would never be read
         check_backbone(name, "train.overrides")
-    if recipe.processes > 1 and not is_launched():
-        seconds = f"--checkpoint-seconds={checkpoint_seconds}"
-        launch(recipe.processes, "stages.train", f"--backbone={backbone}", seconds)
-    try:
-        with one_voice():
-            score = run_job(
-                backbone,
-                Path("models") / backbone,
-                model_params.model_dump(),
-                loss_params.model_dump(),
-                recipe.model_dump(exclude={"backbones", "overrides"}),
-                start_run,
-                findings.read(),
-                checkpoint_seconds,
-            )
-    except InterruptedTrainingError as interruption:
-        typer.secho(f"{interruption}", fg="yellow", err=True)
-        raise typer.Exit(130) from None
-    if score is not None:  # the first process has it
-        typer.echo(f"{backbone}: best validation macro AUROC {score:.3f}")
+    job = partial(
+        run_job,
+        backbone,
+        Path("models") / backbone,
+        model_params.model_dump(),
+        loss_params.model_dump(),
+        recipe.model_dump(exclude={"backbones", "overrides"}),
+        start_run,
+        findings.read(),
+        checkpoint_seconds,
+    )
+    arguments = [f"--backbone={backbone}", f"--checkpoint-seconds={checkpoint_seconds}"]
+    carry_out(backbone, recipe.processes, "stages.train", arguments, job)
 
 
 if __name__ == "__main__":

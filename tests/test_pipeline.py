@@ -1,7 +1,6 @@
 """The whole graph at a tiny scale, in a clone of its own, by the commands that people use."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -13,22 +12,9 @@ import pytest
 import yaml
 
 from cxr14.findings import CLASSES
-from cxr14.report import plots_template
+from tests.clones import commit, copy_into, run, start
 
-ROOT = Path(__file__).resolve().parents[1]
 BACKBONES = ["alexnet", "googlenet"]
-
-
-def run(folder: Path, *command: str) -> str:
-    """Run a command in the clone; its output, or the output as the reason of the failure."""
-    environment = {name: value for name, value in os.environ.items() if name != "DVC_ROOT"}
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-    environment.pop("MLFLOW_TRACKING_URI", None)
-    done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
 
 
 def shrink_params(path: Path) -> None:
@@ -45,34 +31,18 @@ def shrink_params(path: Path) -> None:
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A repository of the files as they are here, committed, run once."""
     folder = tmp_path_factory.mktemp("clone")
-    listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    ).stdout.split("\n")  # fmt: skip
-    for name in filter(None, listed):
-        if (ROOT / name).is_file() and not name.startswith(("metrics/", "plots/", "dvc.lock")):
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, folder / name)
+    copy_into(folder)
     shrink_params(folder / "params.yaml")
-    plots_template.main(str(folder / ".dvc" / "plots_template.html"))  # which set-up writes
-    run(folder, "git", "init", "--quiet")
-    run(folder, "git", "config", "user.email", "tests@example.org")
-    run(folder, "git", "config", "user.name", "tests")
-    commit(folder, "start")
+    start(folder)
     run(folder, "dvc", "repro")
     commit(folder, "results")
     yield folder
     shutil.rmtree(folder)
 
 
-def commit(folder: Path, message: str) -> None:
-    run(folder, "git", "add", "--all")
-    run(folder, "git", "commit", "--quiet", "--message", message)
-
-
 def stale(folder: Path) -> set[str]:
     """The stages that `dvc repro` would run, those after them not counted."""
-    return set(json.loads(run(folder, "dvc", "status", "--json")))
+    return set(json.loads(run(folder, "dvc", "status", "--json", "dvc.yaml")))
 
 
 def test_every_artifact_of_the_contract_is_there(clone: Path) -> None:
@@ -190,5 +160,5 @@ def test_branches_are_compared_by_params_metrics_and_plots_without_a_network(clo
     assert "validation_macro_auroc" in page
     assert 'src="http' not in page
     run(clone, "git", "switch", "--quiet", main)
-    run(clone, "dvc", "checkout")
+    run(clone, "dvc", "checkout", "dvc.yaml")
     assert stale(clone) <= {"register"}  # what it wrote is of this machine, and of the last run

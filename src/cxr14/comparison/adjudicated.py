@@ -53,11 +53,12 @@ COLUMNS: Final = [
 Row = dict[str, Any]
 
 
-def read_adjudicated(path: Path | None = None) -> pd.DataFrame:
+def read_adjudicated(path: Path | None = None, part: str = "test") -> pd.DataFrame:
     """Read the adjudicated labels of the test images.
 
     Args:
         path: of the table; None for the one that torchxrayvision ships.
+        part: test, or val for the 2,414 images of train-val.
 
     Returns:
         A row per image, by its name; a bool column per adjudicated finding.
@@ -79,8 +80,8 @@ def read_adjudicated(path: Path | None = None) -> pd.DataFrame:
         raise ValueError(
             f"{file}: {'; '.join(wrong)}; install {PACKAGE} as requirements.lock has it"
         )
-    test = table[table["Set Id"] == "test"].set_index(IMAGE)
-    return test[list(MAPPING)] == "YES"
+    own = table[table["Set Id"] == part].set_index(IMAGE)
+    return own[list(MAPPING)] == "YES"
 
 
 def adjudicated_table(

@@ -31,6 +31,16 @@ class Trained:
         return self.root / "models" / self.backbone
 
     @property
+    def folders(self) -> list[Path]:
+        """The networks that answer together: one, or an ensemble's."""
+        return [self.folder]
+
+    @property
+    def stage(self) -> str:
+        """What DVC calls the stage that trained it."""
+        return f"train@{self.backbone}"
+
+    @property
     def decision(self) -> Path:
         """Thresholds and Platt scaling, written by evaluate."""
         return self.root / "evaluation" / self.backbone / "decision.json"

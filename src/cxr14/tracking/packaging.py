@@ -11,6 +11,7 @@ import numpy as np
 
 import cxr14
 from cxr14.data.cache import open_cache
+from cxr14.tracking.answers import MODEL, spread_columns
 from cxr14.tracking.artifacts import Trained
 
 if TYPE_CHECKING:
@@ -47,19 +48,28 @@ def log_model(
             model_id=model.model_id,
             name=trained.backbone,
             python_model=str(Path(__file__).with_name("pyfunc_model.py")),
-            artifacts={"model": str(trained.folder), "decision": str(trained.decision)},
+            artifacts=networks(trained.folders) | {"decision": str(trained.decision)},
             model_config={"cached_size": images.shape[1]},
             code_paths=[str(Path(cxr14.__file__).parent)],
             pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in REQUIRED],
-            signature=signature(trained.model["classes"]),
+            signature=signature(trained.model["classes"], len(trained.folders) > 1),
             input_example=example(),
         )
     client.log_outputs(run_id, models=[LoggedModelOutput(model.model_id, step=0)])
     return str(model.model_id)
 
 
-def signature(classes: list[str]) -> Any:
+def networks(folders: list[Path]) -> dict[str, str]:
+    """Name the folders of one network, or of several, as the model will find them: model 00 …."""
+    if len(folders) == 1:
+        return {MODEL: str(folders[0])}
+    return {f"{MODEL} {place:02d}": str(folder) for place, folder in enumerate(folders)}
+
+
+def signature(classes: list[str], ensemble: bool = False) -> Any:
     """Return what goes in and out: any number of images, and a float per class of each.
+
+    An ensemble also says by class how far its networks lie apart.
 
     An input of type `object` and of one free dimension is the one kind that MLflow passes on
     both as base64 texts (B,) and as uint8 (B, S, S); the model checks it.
@@ -68,7 +78,8 @@ def signature(classes: list[str]) -> Any:
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 
     images = Schema([TensorSpec(np.dtype(object), (-1,), "image")])
-    scores = Schema([ColSpec("float", name) for name in classes])
+    columns = [*classes, *(spread_columns(classes) if ensemble else [])]
+    scores = Schema([ColSpec("float", name) for name in columns])
     decide = ParamSchema([ParamSpec("decide", DataType.boolean, False)])
     return ModelSignature(images, scores, decide)
 

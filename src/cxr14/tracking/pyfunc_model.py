@@ -16,17 +16,20 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from cxr14.files import read_json
 from cxr14.models.inputs import prepare
 from cxr14.models.store import load_model
+from cxr14.tracking.answers import MODEL, spread_columns
 from cxr14.tracking.serving_input import images_of
 
 BATCH = 64  # images per forward pass; bounds the memory, never changes the result
 
 
 class Radiographs(PythonModel):
-    """A trained backbone with its head, on the CPU, in fp32."""
+    """A trained backbone with its head, or an ensemble of them, on the CPU, in fp32."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Rebuild the network from the artifacts of the model."""
-        self.network, self.description = load_model(context.artifacts["model"])
+        """Rebuild the networks from the artifacts of the model."""
+        named = sorted(context.artifacts.items())
+        self.members = [load_model(path) for name, path in named if name.startswith(MODEL)]
+        self.classes: list[str] = self.members[0][1]["classes"]
         self.thresholds = read_json(context.artifacts["decision"])["thresholds"]
         self.cached_size = int(context.model_config["cached_size"])
 
@@ -46,32 +49,39 @@ class Radiographs(PythonModel):
             params: ``{"decide": True}`` adds the column ``above_threshold``.
 
         Returns:
-            float32 (B, classes): a probability per class of model.json, uncalibrated. With
-            `decide` also a list, per image, of the classes at or above their threshold, which
-            was chosen on validation; a class without a threshold is never in it.
+            float32 (B, classes): a probability per class of model.json, uncalibrated; of an
+            ensemble the mean over its networks, and behind them, as `spread <class>`, their
+            standard deviation (divided by their number): 0 where all say the same, at most .5.
+            With `decide` also a list, per image, of the classes at or above their threshold,
+            which was chosen on validation; a class without a threshold is never in it.
 
         Raises:
             InputError: the input is not as described, in one sentence.
         """
         images = images_of(model_input, self.cached_size)
-        classes = self.description["classes"]
         starts = range(0, len(images), BATCH)
         scored = [self._score(images[start : start + BATCH]) for start in starts]
-        nothing = np.empty((0, len(classes)), np.float32)  # no images, no rows
-        table = pd.DataFrame(np.concatenate([nothing, *scored]), columns=classes)
+        nothing = np.empty((len(self.members), 0, len(self.classes)), np.float32)
+        each = np.concatenate([nothing, *scored], axis=1)  # (members, B, classes)
+        table = pd.DataFrame(each.mean(axis=0), columns=self.classes)
+        decided = [self._decide(row) for row in table.to_numpy()]
+        if len(self.members) > 1:
+            table[spread_columns(self.classes)] = each.std(axis=0)
         if (params or {}).get("decide"):
-            table["above_threshold"] = [self._decide(row) for row in table.to_numpy()]
+            table["above_threshold"] = decided
         return table
 
     @torch.inference_mode()
     def _score(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         batch = torch.from_numpy(np.array(images))  # a copy: the input may be read only
-        logits = self.network(prepare(batch, self.description["input_size"]))
-        scored: npt.NDArray[np.float32] = logits.sigmoid().numpy()
-        return scored
+        scored = [
+            network(prepare(batch, about["input_size"])).sigmoid().numpy()
+            for network, about in self.members
+        ]
+        return np.stack(scored)
 
     def _decide(self, probabilities: npt.NDArray[np.float32]) -> list[str]:
-        pairs = zip(self.description["classes"], probabilities, strict=True)
+        pairs = zip(self.classes, probabilities, strict=True)
         limits = {name: limit for name, limit in self.thresholds.items() if limit is not None}
         return [name for name, value in pairs if name in limits and value >= limits[name]]
 

@@ -55,7 +55,7 @@ def _rebuild(client: "MlflowClient", experiment: str, trained: Trained) -> str:
     if NAME not in tags:
         tags |= find_origin(trained.backbone)
     tags |= nest(client, experiment, tags)
-    tags |= {"DVC_STAGE": f"train@{trained.backbone}", REBUILT: "true"}
+    tags |= {"DVC_STAGE": trained.stage, REBUILT: "true"}
     return create_run(client, experiment, trained.identity, trained.backbone, model["params"], tags)
 
 

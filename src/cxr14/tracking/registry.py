@@ -1,5 +1,9 @@
-"""The registered model ``cxr14``: a version per trained backbone, and the alias ``champion``."""
+"""The registered model ``cxr14``: a version per trained backbone, and the alias ``champion``.
 
+An ensemble has a registered model of its own: its validation score is of other labels on phantoms.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -31,10 +35,14 @@ class Registered:
     champion: bool
 
 
-def register(trained: list[Trained]) -> list[Registered]:
+def register(trained: Sequence[Trained], model: str = MODEL) -> list[Registered]:
     """Complete the runs, register what is new, and put ``champion`` on the best.
 
     Idempotent: a second call adds nothing, and a deleted store is restored.
+
+    Args:
+        trained: what is there.
+        model: name of the registered model.
 
     Raises:
         ValueError: weights differ from their description, or the model that would become
@@ -44,44 +52,51 @@ def register(trained: list[Trained]) -> list[Registered]:
     with lock():
         runs = [reconcile_run(client, experiment, one) for one in trained]
         versions = [
-            _version(client, experiment, one, run_id) if one.evaluated else None
+            _version(client, experiment, model, one, run_id) if one.evaluated else None
             for one, run_id in zip(trained, runs, strict=True)
         ]
         current = [(t, v) for t, v in zip(trained, versions, strict=True) if v is not None]
-        champion = _crown(client, current) if current else None
+        champion = _crown(client, model, current) if current else None
     return [
         Registered(one, run_id, version, champion is not None and version == champion)
         for one, run_id, version in zip(trained, runs, versions, strict=True)
     ]
 
 
-def _version(client: "MlflowClient", experiment: str, trained: Trained, run_id: str) -> str:
+def _version(
+    client: "MlflowClient", experiment: str, model: str, trained: Trained, run_id: str
+) -> str:
     """Return the version that holds this model and decision, registering it if there is none."""
     content = {IDENTITY: trained.identity, **trained.hashes()}
-    _create_registered_model(client)
-    where = f"name = '{MODEL}' and tags.`{IDENTITY}` = '{trained.identity}'"
+    _create_registered_model(client, model)
+    where = f"name = '{model}' and tags.`{IDENTITY}` = '{trained.identity}'"
     for version in client.search_model_versions(where):
         if content.items() <= version.tags.items():
             if _has_files(version):
                 return str(version.version)
-            client.delete_model_version(MODEL, version.version)
-    return _add_version(client, experiment, trained, run_id, content)
+            client.delete_model_version(model, version.version)
+    return _add_version(client, experiment, model, trained, run_id, content)
 
 
-def _create_registered_model(client: "MlflowClient") -> None:
-    if not client.search_registered_models(f"name = '{MODEL}'"):
-        client.create_registered_model(MODEL, description=ABOUT)
+def _create_registered_model(client: "MlflowClient", model: str) -> None:
+    if not client.search_registered_models(f"name = '{model}'"):
+        client.create_registered_model(model, description=ABOUT)
 
 
 def _has_files(version: "ModelVersion") -> bool:
     """Whether the model is still there; the records may outlive a deleted folder."""
     import mlflow
 
-    return bool(mlflow.artifacts.list_artifacts(f"models:/{MODEL}/{version.version}"))
+    return bool(mlflow.artifacts.list_artifacts(f"models:/{version.name}/{version.version}"))
 
 
 def _add_version(
-    client: "MlflowClient", experiment: str, trained: Trained, run_id: str, content: dict[str, str]
+    client: "MlflowClient",
+    experiment: str,
+    model: str,
+    trained: Trained,
+    run_id: str,
+    content: dict[str, str],
 ) -> str:
     run = client.get_run(run_id).data.tags
     tags = content | {
@@ -96,12 +111,12 @@ def _add_version(
     model_id = log_model(client, experiment, trained, run_id, tags)
     about = f"{trained.backbone}. {PHANTOM_NOTE if trained.model['phantom'] else ''}".strip()
     version = client.create_model_version(
-        MODEL, f"models:/{model_id}", run_id, tags=tags, description=about, model_id=model_id
+        model, f"models:/{model_id}", run_id, tags=tags, description=about, model_id=model_id
     )
     return str(version.version)
 
 
-def _crown(client: "MlflowClient", current: list[tuple[Trained, str]]) -> str:
+def _crown(client: "MlflowClient", model: str, current: list[tuple[Trained, str]]) -> str:
     """Put the alias on the best validated version, once that version has proved itself.
 
     A better one that is champion already, from another experiment on the same data, stays; scores
@@ -115,13 +130,13 @@ def _crown(client: "MlflowClient", current: list[tuple[Trained, str]]) -> str:
         return len(classes), classes, pair[0].score, pair[0].backbone
 
     trained, version = max(current, key=place)
-    alias = client.get_registered_model(MODEL).aliases.get(CHAMPION)
+    alias = client.get_registered_model(model).aliases.get(CHAMPION)
     if alias is not None:
-        holder = client.get_model_version(MODEL, str(alias))
+        holder = client.get_model_version(model, str(alias))
         rival = float(holder.tags.get("validation_macro_auroc", -1))
         if holder.tags.get(DATA) == trained.hashes()[DATA] and rival > trained.score:
             return str(alias)
     if str(alias) != version:
-        check_agreement(mlflow.pyfunc.load_model(f"models:/{MODEL}/{version}"), trained)
-        client.set_registered_model_alias(MODEL, CHAMPION, version)
+        check_agreement(mlflow.pyfunc.load_model(f"models:/{model}/{version}"), trained)
+        client.set_registered_model_alias(model, CHAMPION, version)
     return version

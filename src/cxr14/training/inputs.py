@@ -25,6 +25,18 @@ CACHE, RECORDS, SPLIT = Path("data/cache"), Path("data/records"), Path("data/spl
 PRETRAINED = Path("data/pretrained")
 START_IMAGES = 64
 
+
+@dataclass(frozen=True)
+class Tables:
+    """Who is labelled how, and who is in which part: two tables that list the same images."""
+
+    labels: Path = RECORDS / "images.parquet"
+    split: Path = SPLIT / "split.parquet"
+
+
+MINED = Tables()
+"""The labels of the records, and the split: what the stage `train` sees."""
+
 Images = npt.NDArray[np.uint8]
 Rows = npt.NDArray[np.int64]
 Labels = npt.NDArray[np.float32]
@@ -53,21 +65,24 @@ class Data:
     classes: Sequence[str]
 
 
-def read_data(classes: Sequence[str] = CLASSES) -> Data:
+def read_data(classes: Sequence[str] = CLASSES, tables: Tables = MINED) -> Data:
     """List train and val; no image is read yet, and the test part never is.
 
     Seen are the images in the cache's index; one without pixels, or skipped there, is not.
+
+    Args:
+        classes: the columns of the labels.
+        tables: labels and split; the split may hold other parts too, which nobody sees.
 
     Raises:
         FileNotFoundError: the cache is not there.
         ValueError: a part has no images in the cache, or the split is of another table.
     """
     images, index = open_cache(CACHE)
-    records = pd.read_parquet(RECORDS / "images.parquet")
-    split = pd.read_parquet(SPLIT / "split.parquet")
+    records, split = pd.read_parquet(tables.labels), pd.read_parquet(tables.split)
     if split.image.tolist() != records.image.tolist():
         raise ValueError(
-            f"{SPLIT}/split.parquet does not list the images of {RECORDS}/images.parquet in their "
+            f"{tables.split} does not list the images of {tables.labels} in their "
             f"order; make both anew with `dvc repro --force patient-split`"
         )
     records["split"] = split.split.to_numpy()
@@ -168,13 +183,13 @@ def starting_network(
     return network
 
 
-def hash_inputs(backbone: str) -> dict[str, str]:
+def hash_inputs(backbone: str, tables: Tables = MINED) -> dict[str, str]:
     """Return the SHA-256 of every file that the result depends on."""
     paths = [
         CACHE / ARRAY,
         CACHE / INDEX,
-        RECORDS / "images.parquet",
-        SPLIT / "split.parquet",
+        tables.labels,
+        tables.split,
         *sorted((PRETRAINED / backbone).iterdir()),
     ]
     return {path.as_posix(): sha256(path) for path in paths}

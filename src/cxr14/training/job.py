@@ -15,8 +15,10 @@ from cxr14.training.checkpoint import SECONDS, Checkpoint
 from cxr14.training.device import choose
 from cxr14.training.fit import fit
 from cxr14.training.inputs import (
+    MINED,
     RECORDS,
     Data,
+    Tables,
     check_fits,
     check_trainable,
     hash_inputs,
@@ -42,6 +44,9 @@ def run_job(
     start: Callable[..., Tracker | None],
     classes: Sequence[str] = CLASSES,
     seconds: float = SECONDS,
+    tables: Tables = MINED,
+    name: str | None = None,
+    results: Path = Path(),
 ) -> float | None:
     """Train a backbone and write its model, history and metrics.
 
@@ -54,6 +59,9 @@ def run_job(
         start: opens the tracker, or none: (identity, backbone, params, source=, phantom=).
         classes: what the network predicts, in the order of CLASSES.
         seconds: between two checkpoints.
+        tables: the labels and the split.
+        name: of history, metrics and checkpoint; that of the backbone if there is none.
+        results: the folder that holds plots/train and metrics/train.
 
     Returns:
         The best macro AUROC on validation; None in all processes but the first.
@@ -64,10 +72,10 @@ def run_job(
     """
     params = {"data": {"findings": list(classes)}, "model": head, "loss": loss, "train": recipe}
     compute = choose(recipe["device"], recipe["precision"], backbone)
-    data = read_data(classes)
+    data, name = read_data(classes, tables), name or backbone
     check_fits(recipe, data)
-    facts = {"backbone": backbone, "params": params, **_facts(backbone, params, data)}
-    checkpoint = Checkpoint(SCRATCH / f"{backbone}.pt", facts["run_identity"], seconds)
+    facts = {"backbone": backbone, "params": params, **_facts(backbone, params, data, tables)}
+    checkpoint = Checkpoint(SCRATCH / results / f"{name}.pt", facts["run_identity"], seconds)
     with joined(recipe["processes"], compute.device) as processes:
         if processes.first:
             warn_of_untrainable(facts["untrainable_findings"])
@@ -85,7 +93,7 @@ def run_job(
                 network.load_state_dict(trained.best_state)
                 facts |= asdict(compute) | _outcome(trained, recipe, head)
                 save_model(folder, network, facts)
-                _write_history(backbone, trained, data)
+                _write_history(results, name, trained, data)
         except BaseException:
             tracker.fail()
             raise
@@ -106,9 +114,9 @@ def _source() -> dict[str, Any]:
     return {name: source[name] for name in ("source", "phantom")}
 
 
-def _facts(backbone: str, params: dict[str, Any], data: Data) -> dict[str, Any]:
+def _facts(backbone: str, params: dict[str, Any], data: Data, tables: Tables) -> dict[str, Any]:
     """Tell what is known before training: inputs, params and code, which are its identity."""
-    inputs = hash_inputs(backbone)
+    inputs = hash_inputs(backbone, tables)
     return {
         **_source(),
         "untrainable_findings": check_trainable(data.train_labels, data.classes),
@@ -127,8 +135,8 @@ def _outcome(trained: Progress, recipe: dict[str, Any], head: dict[str, Any]) ->
     }
 
 
-def _write_history(backbone: str, trained: Progress, data: Data) -> None:
-    write_csv(f"plots/train/{backbone}.csv", pd.DataFrame(trained.history))
+def _write_history(results: Path, name: str, trained: Progress, data: Data) -> None:
+    write_csv(results / f"plots/train/{name}.csv", pd.DataFrame(trained.history))
     best = trained.history[trained.best_epoch - 1]
     metrics = {
         "phantom": int(_source()["phantom"]),
@@ -138,4 +146,4 @@ def _write_history(backbone: str, trained: Progress, data: Data) -> None:
         "val_images": len(data.val_labels),
         "validation_macro_auroc": trained.best_score,
     }
-    write_metrics(f"metrics/train/{backbone}.json", metrics)
+    write_metrics(results / f"metrics/train/{name}.json", metrics)

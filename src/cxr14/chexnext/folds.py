@@ -1,0 +1,109 @@
+"""Folds of the patients of train, so that no network relabels an image that it trained on."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from cxr14.chexnext.places import split_of_fold
+from cxr14.data.split import choose_patients
+from cxr14.files import sha256
+
+LEFT_OUT = "left out"
+"""The part, in a fold's split, of the train images that its members do not see."""
+
+NO_FOLD = -1
+Folds = npt.NDArray[np.int64]
+
+
+def cut_folds(images: pd.DataFrame, parts: npt.NDArray[Any], count: int, seed: int) -> Folds:
+    """Cut train into folds by patient, each with about the same share of every finding.
+
+    Args:
+        images: patient, labels and has_pixels (N rows).
+        parts: (N,) train, val or test.
+        count: how many folds.
+        seed: of the cut.
+
+    Returns:
+        int64 (N,): the fold of each train image, NO_FOLD for the others.
+    """
+    folds = np.where(parts == "train", count - 1, NO_FOLD)
+    for fold in range(count - 1):
+        rest = images[folds == count - 1]
+        chosen = choose_patients(rest, 1 / (count - fold), (), seed + fold)
+        folds[(folds == count - 1) & images["patient"].isin(chosen).to_numpy()] = fold
+    return folds
+
+
+def split_without(split: pd.DataFrame, folds: Folds, fold: int) -> pd.DataFrame:
+    """Return the split in which the images of a fold are left out of train."""
+    left_out = folds == fold
+    return split.assign(split=split["split"].where(~left_out, LEFT_OUT))
+
+
+def judges(chosen: Sequence[str], fold_of: Mapping[str, int], fold: int, count: int) -> list[str]:
+    """Name the networks that relabel a fold: those that left it out; of the plain form all.
+
+    Args:
+        chosen: names of the selected networks.
+        fold_of: the fold that each leaves out.
+        fold: the fold to relabel; NO_FOLD stands for val, which all relabel.
+        count: how many folds there are; 1 is the plain form.
+    """
+    everyone = count == 1 or fold == NO_FOLD
+    return [name for name in chosen if everyone or fold_of[name] == fold]
+
+
+def folds_of(names: "pd.Series[str]", train: npt.NDArray[np.bool_], count: int) -> Folds:
+    """Read the fold of each of N images from the splits; of train in the plain form it is 0.
+
+    Args:
+        names: of the images (N,).
+        train: (N,) which of them are in train.
+        count: how many folds there are.
+    """
+    folds = np.where(train, 0, NO_FOLD)
+    for fold in range(count) if count > 1 else ():
+        split = pd.read_parquet(split_of_fold(fold))
+        folds[names.isin(split.loc[split["split"] == LEFT_OUT, "image"])] = fold
+    return folds
+
+
+def check_unseen(names: Iterable[str], split: pd.DataFrame, network: str) -> None:
+    """Make sure that a network relabels nothing that it trained on.
+
+    Args:
+        names: of the images that it relabels.
+        split: the split by which it was trained.
+        network: its name.
+
+    Raises:
+        ValueError: an image was in its train part.
+    """
+    seen = sorted(set(names) & set(split.loc[split["split"] == "train", "image"]))
+    if seen:
+        raise ValueError(
+            f"{network} would relabel {len(seen)} image(s) that it trained on, first {seen[0]}; "
+            f"run `dvc repro chexnext/dvc.yaml`, or set members.folds to 1 for the plain form"
+        )
+
+
+def check_trained_by(split: Path, model: Mapping[str, Any], network: str) -> None:
+    """Make sure that a split is the very file by which a network was trained.
+
+    Args:
+        split: the file.
+        model: the content of model.json.
+        network: its name.
+
+    Raises:
+        ValueError: the network was trained by another split, or another content of it.
+    """
+    if model["inputs"].get(split.as_posix()) != sha256(split):
+        raise ValueError(
+            f"{network} was not trained by {split} as it is now; run `dvc repro chexnext/dvc.yaml`"
+        )

@@ -1,0 +1,88 @@
+"""What the second pipeline left of its ensemble, as the registry takes it."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cxr14.files import read_json
+from cxr14.tracking.artifacts import Trained
+
+MODEL = "cxr14-chexnext"
+"""Its registered model, apart from the single networks'."""
+
+
+@dataclass(frozen=True)
+class TrainedEnsemble(Trained):
+    """Networks that answer together; ``model`` is what they have in common.
+
+    Attributes:
+        networks: each of them.
+    """
+
+    networks: tuple[Trained, ...]
+
+    @property
+    def folders(self) -> list[Path]:
+        """The folders of its networks."""
+        return [own.folder for own in self.networks]
+
+    @property
+    def stage(self) -> str:
+        """What DVC calls the stage that scored it: it was not trained in one."""
+        return "chexnext/dvc.yaml:evaluate"
+
+    @property
+    def cache(self) -> Path:
+        """The images, which both pipelines share."""
+        return Path("data/cache")
+
+    def check_weights(self) -> None:
+        """Raise ValueError unless all weights are those that their model.json names."""
+        for own in self.networks:
+            own.check_weights()
+
+
+@dataclass(frozen=True)
+class InFolder(Trained):
+    """A network whose folder is named."""
+
+    where: Path
+
+    @property
+    def folder(self) -> Path:
+        """The folder of weights.safetensors and model.json."""
+        return self.where
+
+
+def find_ensemble(name: str, root: Path, folders: Sequence[Path]) -> TrainedEnsemble:
+    """Read what is known of an ensemble.
+
+    Args:
+        name: of its files below `root`: predictions, evaluation, metrics, plots.
+        root: of the second pipeline.
+        folders: of its networks.
+    """
+    networks = [InFolder(p.name, root, read_json(p / "model.json"), p) for p in folders]
+    scores = read_json(root / "metrics" / "evaluate" / f"{name}.json")
+    model = in_common([own.model for own in networks], [p.name for p in folders])
+    model["validation_macro_auroc"] = scores["validation_macro_auroc"]
+    return TrainedEnsemble(name, root, model, tuple(networks))
+
+
+def in_common(models: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[str, Any]:
+    """Describe an ensemble by the content of its networks' model.json.
+
+    Identity and hash of the weights are those of the networks' together.
+    """
+    first = models[0]
+    together = {
+        key: hashlib.sha256("".join(own[key] for own in models).encode()).hexdigest()
+        for key in ("run_identity", "weights_sha256")
+    }
+    inputs = {name: digest for own in models for name, digest in own["inputs"].items()}
+    shared = {key: first[key] for key in ("classes", "source", "phantom")}
+    params = {**first["params"], "networks": ", ".join(names)}
+    params["train"] = {k: v for k, v in first["params"]["train"].items() if k != "seed"}
+    return shared | together | {"inputs": inputs, "params": params}

@@ -1,0 +1,1 @@
+"""The stages of chexnext/dvc.yaml: ``python -m stages.chexnext.NAME --help``."""

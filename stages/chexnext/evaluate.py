@@ -1,0 +1,72 @@
+"""Score the networks of the second pipeline, and the averages of members and of students.
+
+Thresholds and calibration are chosen on the labels of val as they were, an ensemble's on the logit
+of its mean probability. Test is scored by data/records: on phantoms the truth, else mined labels.
+
+    python -m stages.chexnext.evaluate
+
+Reads chexnext/logits, chexnext/models, chexnext/selection, chexnext/data/labels.parquet,
+data/cache, data/split, data/records, chexnext/params.yaml (members, students).
+Writes for the averages, `members` and `chexnext`, chexnext/predictions/NAME.parquet,
+evaluation/NAME/decision.json, metrics/evaluate/NAME.json and NAME/*.csv, plots/evaluate/NAME/*.csv;
+the same for single networks in chexnext/singles; chexnext/predictions/spread.parquet, how far the
+students lie apart.
+"""
+
+import numpy as np
+import pandas as pd
+
+from cxr14.chexnext.averaging import Logits, logit_of_mean, spread
+from cxr14.chexnext.places import (
+    ENSEMBLE,
+    LABELS,
+    MEMBERS,
+    ROOT,
+    SELECTION,
+    SINGLES,
+    STUDENTS,
+    places,
+)
+from cxr14.chexnext.terminal import show
+from cxr14.data.cache import open_cache
+from cxr14.evaluation.outputs import score_logits
+from cxr14.evaluation.predict import held_out
+from cxr14.files import read_json, write_parquet
+from cxr14.models.description import read_description
+from cxr14.params.chexnext.networks import read_members, read_students
+from stages import run
+
+
+def main() -> None:
+    """Run the stage."""
+    members, students = read_members(), read_students()
+    chosen = {name for name, own in read_json(SELECTION)["members"].items() if own["chosen"]}
+    groups = {
+        MEMBERS: places(MEMBERS, members.backbones, members.seeds),
+        STUDENTS: places(STUDENTS, students.backbones, students.seeds),
+    }
+    classes = read_description(groups[STUDENTS][0].model / "model.json")["classes"]
+    _, index = open_cache("data/cache")
+    listed = held_out(index, pd.read_parquet("data/split/split.parquet"))
+    records, rows = pd.read_parquet(LABELS), listed["row"].to_numpy()
+
+    answers: dict[str, Logits] = {}
+    averaged: dict[str, list[Logits]] = {MEMBERS: [], ENSEMBLE: []}
+    for own in (*groups[MEMBERS], *groups[STUDENTS]):
+        answers[own.title] = np.load(own.logits)[rows]
+        if own.group == STUDENTS or own.name in chosen:
+            averaged[ENSEMBLE if own.group == STUDENTS else MEMBERS].append(answers[own.title])
+    answers |= {name: logit_of_mean(several) for name, several in averaged.items()}
+    for name, logits in answers.items():
+        root = ROOT if name in averaged else SINGLES
+        table = score_logits(name, listed, logits, classes, records, root)
+    show(table)  # the last: the ensemble
+
+    columns = [f"spread {name}" for name in classes]
+    apart = pd.DataFrame(spread(averaged[ENSEMBLE]), columns=columns)
+    apart.insert(0, "image", listed["image"])
+    write_parquet(ROOT / "predictions/spread.parquet", apart)
+
+
+if __name__ == "__main__":
+    run(main, __doc__)

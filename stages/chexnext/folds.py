@@ -1,0 +1,40 @@
+"""Cut the patients of train into folds; the members of a fold are trained without it.
+
+With `members.folds: 1`, the paper's plain form, the one split is that of the first pipeline.
+
+    python -m stages.chexnext.folds
+
+Reads data/split, chexnext/data/labels.parquet, chexnext/params.yaml (members).
+Writes chexnext/data/folds/F.parquet: the split in which fold F is left out.
+"""
+
+import pandas as pd
+import typer
+
+from cxr14.chexnext.folds import NO_FOLD, cut_folds, split_without
+from cxr14.chexnext.places import LABELS, split_of_fold
+from cxr14.files import write_parquet
+from cxr14.params.chexnext.networks import read_members
+from stages import run
+
+
+def main() -> None:
+    """Run the stage."""
+    params = read_members()
+    split = pd.read_parquet("data/split/split.parquet")
+    images = pd.read_parquet(LABELS)
+    if params.folds == 1:
+        write_parquet(split_of_fold(0), split)
+        typer.echo("plain form: every member trains on all of train, and relabels all of it")
+        return
+    folds = cut_folds(images, split["split"].to_numpy(str), params.folds, params.folds_seed)
+    for fold in range(params.folds):
+        write_parquet(split_of_fold(fold), split_without(split, folds, fold))
+    visible = images["has_pixels"].to_numpy() & (folds != NO_FOLD)
+    sizes = pd.Series(folds[visible]).value_counts().sort_index()
+    told = ", ".join(f"{fold}: {count}" for fold, count in sizes.items())
+    typer.echo(f"images of train with pixels by fold, {told}; no patient is in two")
+
+
+if __name__ == "__main__":
+    run(main, __doc__)

@@ -1,0 +1,47 @@
+"""The labels that members learn: those of phantoms are made as wrong as mined labels are.
+
+On real images this stage passes the mined labels through unchanged, and says so.
+
+    python -m stages.chexnext.noisy_labels
+
+Reads data/records, data/split, chexnext/params.yaml (noise).
+Writes chexnext/data/labels.parquet, chexnext/metrics/noise.json and noise/findings.csv.
+"""
+
+import numpy as np
+import pandas as pd
+import typer
+
+from cxr14.chexnext.noise import add_noise, count_noise
+from cxr14.chexnext.places import LABELS, ROOT
+from cxr14.chexnext.terminal import noise_table, show
+from cxr14.files import read_json, write_csv, write_metrics, write_parquet
+from cxr14.findings import FINDINGS
+from cxr14.params.chexnext import noise
+from stages import run
+
+
+def main() -> None:
+    """Run the stage."""
+    params, phantom = noise.read(), bool(read_json("data/records/source.json")["phantom"])
+    true = pd.read_parquet("data/records/images.parquet")
+    split = pd.read_parquet("data/split/split.parquet")
+    parts = np.where(true["has_pixels"], split["split"], "no pixels")
+    labels = true
+    if phantom:
+        rates = {name: (params.of(name).missed, params.of(name).wrong) for name in FINDINGS}
+        labels = add_noise(true, parts, rates, params.seed)
+    counts = count_noise(true, labels, parts)
+    write_parquet(LABELS, labels)
+    write_csv(ROOT / "metrics/noise/findings.csv", counts)
+    sums = {f"labels_{name}": int(counts[name].sum()) for name in ("missed", "wrong")}
+    total = {"positives": int(counts["positives"].sum()), "phantom": int(phantom)}
+    write_metrics(ROOT / "metrics/noise.json", total | sums)
+    if phantom:
+        show(noise_table(counts))
+    else:
+        typer.echo("real images: their labels are mined and stay as they are; no noise is added")
+
+
+if __name__ == "__main__":
+    run(main, __doc__)

@@ -1,0 +1,41 @@
+"""A network's answers for every image of the cache: what is selected, relabelled and averaged by.
+
+    python -m stages.chexnext.predict --group members --backbone alexnet --seed 0
+
+Reads chexnext/models/GROUP/B-SEED, data/cache, params.yaml (evaluate).
+Writes chexnext/logits/GROUP/B-SEED.npy, float32 (N, C) in the order of the cache.
+"""
+
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from cxr14.chexnext.places import Place
+from cxr14.data.cache import open_cache
+from cxr14.evaluation.predict import predict_logits
+from cxr14.files import write_npy
+from cxr14.models.store import load_model
+from cxr14.params import evaluate
+from stages import run
+
+
+def main(
+    group: Annotated[str, typer.Option(help="members or students")],
+    backbone: Annotated[str, typer.Option()],
+    seed: Annotated[int, typer.Option()],
+) -> None:
+    """Run the stage."""
+    place = Place(group, backbone, seed)
+    images, _ = open_cache("data/cache")
+    network, model = load_model(place.model)
+    size, batch_size = model["input_size"], evaluate.read().batch_size
+    logits = predict_logits(network, images, np.arange(len(images)), size, batch_size)
+    broken = np.flatnonzero(~np.isfinite(logits).all(axis=1))
+    if len(broken):
+        raise ValueError(f"{place.title} answers {len(broken)} images with NaN; train it again")
+    write_npy(place.logits, logits)
+
+
+if __name__ == "__main__":
+    run(main, __doc__)

@@ -1,0 +1,35 @@
+"""Register the ensemble: one model of MLflow that holds its networks.
+
+    python -m stages.chexnext.register
+
+Reads chexnext/models/students, chexnext/predictions, chexnext/evaluation, chexnext/metrics,
+chexnext/plots, data/cache. Writes the MLflow store and chexnext/registry/registered.json.
+
+A second run adds nothing. The alias champion of `cxr14-chexnext` goes to the best on validation,
+after that model was loaded back and agreed with its predictions. It is used like any other:
+
+    mlflow.pyfunc.load_model("models:/cxr14-chexnext@champion").predict(images)
+"""
+
+from cxr14.chexnext.places import ENSEMBLE, ROOT, STUDENTS, places
+from cxr14.chexnext.terminal import show
+from cxr14.files import write_json
+from cxr14.params.chexnext.networks import read_students
+from cxr14.tracking.ensembles import MODEL, find_ensemble
+from cxr14.tracking.registry import register
+from stages import run
+from stages.register import entry, table
+
+
+def main() -> None:
+    """Register, show, and write what is registered."""
+    params = read_students()
+    students = places(STUDENTS, params.backbones, params.seeds)
+    ensemble = find_ensemble(ENSEMBLE, ROOT, [own.model for own in students])
+    registered = register([ensemble], MODEL)
+    show(table(registered))
+    write_json(ROOT / "registry/registered.json", [entry(one) for one in registered])
+
+
+if __name__ == "__main__":
+    run(main, __doc__)

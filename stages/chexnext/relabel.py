@@ -1,0 +1,115 @@
+"""Relabel train and val by the average of the selected members; test stays as it is, asserted.
+
+Each finding is binarised at the threshold of highest F1 on validation. An image of train is judged
+by the members that did not train on it (in the plain form by all). Students learn the new labels of
+train; the new labels of val are written beside them, but nothing is chosen by those.
+
+    python -m stages.chexnext.relabel
+
+Reads chexnext/selection, chexnext/logits/members, chexnext/models/members, chexnext/data,
+data/split, data/records, data/cache, chexnext/params.yaml (members, relabel).
+Writes chexnext/data/relabelled (labels.parquet, students.parquet, probabilities.npy),
+chexnext/metrics/relabel.json, relabel/flips.csv, thresholds.csv and adjudicated.csv (agreement with
+radiologists' labels of train-val, on real images), chexnext/plots/relabel.png.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from cxr14.chexnext import report
+from cxr14.chexnext.agreement import agreement_table
+from cxr14.chexnext.flips import flips_table
+from cxr14.chexnext.folds import check_trained_by, check_unseen, folds_of
+from cxr14.chexnext.judgement import Judgement, judge
+from cxr14.chexnext.places import (
+    LABELS,
+    MEMBERS,
+    RELABELLED,
+    ROOT,
+    SELECTION,
+    places,
+    split_of_fold,
+)
+from cxr14.chexnext.relabelling import check_only_train_val, rewrite
+from cxr14.chexnext.seen import Seen, see
+from cxr14.chexnext.sheet import draw_flips
+from cxr14.chexnext.terminal import flips_overview, show
+from cxr14.comparison.adjudicated import MAPPING, read_adjudicated
+from cxr14.data.cache import open_cache
+from cxr14.data.labels import label_matrix
+from cxr14.files import read_json, write_csv, write_metrics, write_npy, write_parquet
+from cxr14.findings import without_no_finding
+from cxr14.models.description import read_description
+from cxr14.params.chexnext.networks import read_members
+from cxr14.params.chexnext.relabel import read_relabel
+from stages import run
+
+
+def main() -> None:
+    """Run the stage."""
+    params, mode = read_members(), read_relabel().mode
+    selected = [name for name, own in read_json(SELECTION)["members"].items() if own["chosen"]]
+    members = [m for m in places(MEMBERS, params.backbones, params.seeds) if m.name in selected]
+    fold_of = {own.name: params.fold_of(own.seed) for own in members}
+    classes = read_description(members[0].model / "model.json")["classes"]
+    records, split = pd.read_parquet(LABELS), pd.read_parquet("data/split/split.parquet")
+    seen = see("data/cache", records, split)
+    folds = folds_of(seen.images["image"], seen.within("train"), params.folds)
+    for own in members if params.folds > 1 else ():
+        by = split_of_fold(fold_of[own.name])
+        check_trained_by(by, read_json(own.model / "model.json"), own.title)
+        mine = seen.images["image"][folds == fold_of[own.name]]
+        check_unseen(mine, pd.read_parquet(by), own.title)
+
+    answers = {own.name: np.load(own.logits) for own in members}
+    labels, val = label_matrix(seen.images, classes), seen.within("val")
+    judged = judge(answers, fold_of, params.folds, folds, val, labels, classes)
+    inside, train = seen.within("train", "val"), seen.within("train")
+    new, students = (
+        rewrite(records, seen.rows[own], judged.present[own], classes, mode)
+        for own in (inside, train)
+    )
+    for table in (new, students):
+        check_only_train_val(records, table, split["split"].to_numpy(str))
+    write_parquet(RELABELLED / "labels.parquet", new)
+    write_parquet(RELABELLED / "students.parquet", students)
+    write_npy(RELABELLED / "probabilities.npy", judged.probabilities.astype(np.float32))
+    write_report(seen, new.iloc[seen.rows].reset_index(drop=True), judged, classes, mode)
+
+
+def write_report(
+    seen: Seen, after: pd.DataFrame, judged: Judgement, classes: Sequence[str], mode: str
+) -> None:
+    """Write and show what relabelling did.
+
+    Args:
+        seen: the images of the cache, with their labels before.
+        after: their records after it.
+        judged: what the members said of them.
+        classes: what the members predict.
+        mode: replace or union.
+    """
+    phantom, train = bool(read_json("data/records/source.json")["phantom"]), seen.within("train")
+    true = pd.read_parquet("data/records/images.parquet").iloc[seen.rows] if phantom else None
+    findings = without_no_finding(classes)
+    tables = (seen.images, after, *([] if true is None else [true]))
+    old, now, *truth = (table[findings].to_numpy() > 0 for table in tables)
+    flips = flips_table(old, now, truth[0] if truth else None, seen.parts, findings)
+    metrics = ROOT / "metrics"
+    write_csv(metrics / "relabel/flips.csv", flips)
+    write_csv(metrics / "relabel/thresholds.csv", report.thresholds_table(judged))
+    adjudicated = read_adjudicated(part="val")
+    agreed = agreement_table(seen.images, after, seen.parts, adjudicated, MAPPING, phantom)
+    write_csv(metrics / "relabel/adjudicated.csv", agreed)
+    numbers = report.headline(flips, seen.images[train], after[train])
+    write_metrics(metrics / "relabel.json", numbers | {"phantom": int(phantom)})
+    images, _ = open_cache("data/cache")
+    sheet = report.confident_flips(seen.images, after, true, judged, images, classes)
+    draw_flips(ROOT / "plots/relabel.png", sheet, phantom)
+    show(flips_overview(flips, "train", mode, phantom))
+
+
+if __name__ == "__main__":
+    run(main, __doc__)

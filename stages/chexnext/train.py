@@ -1,0 +1,77 @@
+"""Train one network of the second pipeline: a member on the labels as they are, or a student.
+
+Members see train without the fold that they leave out. Students see the new labels of train; their
+best epoch is chosen by the old labels of val, as everything else is. Killed, a training goes on
+from its last checkpoint with the same command, and ends with the same weights.
+
+    python -m stages.chexnext.train --group members --backbone alexnet --seed 0
+
+Reads data/cache, data/records, data/split, data/pretrained/B, chexnext/data, params.yaml (model,
+data.findings), chexnext/params.yaml (loss, train, members).
+Writes chexnext/models/GROUP/B-SEED, chexnext/plots/train/GROUP/B-SEED.csv,
+chexnext/metrics/train/GROUP/B-SEED.json.
+"""
+
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cxr14.chexnext.places import LABELS, RELABELLED, ROOT, Place, split_of_fold
+from cxr14.params import findings, model
+from cxr14.params.chexnext.networks import read_members
+from cxr14.params.chexnext.recipe import read_loss, read_recipe
+from stages import run
+
+
+class Group(StrEnum):
+    """Who learns which labels."""
+
+    MEMBERS = "members"
+    STUDENTS = "students"
+
+
+def tables_of(group: Group, seed: int) -> tuple[Path, Path]:
+    """Return the labels and the split that a network learns by."""
+    if group is Group.MEMBERS:
+        return LABELS, split_of_fold(read_members().fold_of(seed))
+    return RELABELLED / "students.parquet", Path("data/split/split.parquet")
+
+
+def main(
+    group: Annotated[Group, typer.Option()],
+    backbone: Annotated[str, typer.Option(help="Name in train.backbones of params.yaml.")],
+    seed: Annotated[int, typer.Option()],
+    checkpoint_seconds: Annotated[float, typer.Option(help="Between two checkpoints.")] = 60.0,
+) -> None:
+    """Train, save, report."""
+    recipe, loss, place = read_recipe(backbone, seed), read_loss(), Place(group, backbone, seed)
+    labels, split = tables_of(group, seed)
+    from cxr14.tracking.runs import start_run  # torch and MLflow, after the cheap checks
+    from cxr14.training.command import carry_out
+    from cxr14.training.inputs import Tables
+    from cxr14.training.job import run_job
+
+    job = partial(
+        run_job,
+        backbone,
+        place.model,
+        model.read().model_dump(),
+        loss.model_dump(),
+        recipe.model_dump(exclude={"backbones", "overrides"}),
+        start_run,
+        findings.read(),
+        checkpoint_seconds,
+        Tables(labels, split),
+        f"{group}/{place.name}",
+        ROOT,
+    )
+    own = [f"--group={group}", f"--backbone={backbone}", f"--seed={seed}"]
+    own.append(f"--checkpoint-seconds={checkpoint_seconds}")
+    carry_out(place.title, recipe.processes, "stages.chexnext.train", own, job)
+
+
+if __name__ == "__main__":
+    run(main, __doc__)

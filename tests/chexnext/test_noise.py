@@ -1,0 +1,62 @@
+"""Labels made wrong at known rates, in train and val only."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cxr14.chexnext.noise import add_noise, count_noise
+from cxr14.findings import FINDINGS, NO_FINDING_COLUMN
+from tests.chexnext.tables import parts, records
+
+RATES = dict.fromkeys(FINDINGS, (0.5, 0.2))
+
+
+def noisy(rates=RATES, seed=14):
+    return add_noise(records(), parts(), rates, seed)
+
+
+def test_the_rates_are_met_exactly_in_each_part() -> None:
+    counts = count_noise(records(), noisy(), parts())
+    assert set(counts["part"]) == {"train", "val"}
+    for row in counts.itertuples():
+        assert row.missed == round(0.5 * row.positives)
+        kept = row.positives - row.missed
+        assert row.wrong == round(kept * 0.2 / 0.8)
+        assert row.labels == kept + row.wrong
+
+
+def test_test_and_images_without_pixels_keep_the_truth() -> None:
+    own = parts()
+    own[:10] = "no pixels"
+    changed = add_noise(records(), own, RATES, 14)
+    still = ~np.isin(own, ["train", "val"])
+    pd.testing.assert_frame_equal(changed[still], records()[still])
+    assert not changed[~still].equals(records()[~still])
+
+
+def test_no_finding_follows_from_the_new_labels() -> None:
+    table = noisy()
+    positive = (table[list(FINDINGS)] > 0).any(axis=1)
+    assert ((table[NO_FINDING_COLUMN] == 1) == ~positive).all()
+    assert table.dtypes.equals(records().dtypes)
+
+
+def test_another_rate_for_one_finding_changes_that_finding_alone() -> None:
+    one, other = noisy(), noisy(RATES | {"Mass": (0.1, 0.0)})
+    assert (one["Mass"] != other["Mass"]).any()
+    rest = [name for name in FINDINGS if name != "Mass"]
+    pd.testing.assert_frame_equal(one[rest], other[rest])
+
+
+def test_the_same_seed_gives_the_same_noise_and_another_does_not() -> None:
+    pd.testing.assert_frame_equal(noisy(), noisy())
+    assert not noisy().equals(noisy(seed=15))
+
+
+def test_rates_of_zero_leave_the_truth() -> None:
+    pd.testing.assert_frame_equal(noisy(dict.fromkeys(FINDINGS, (0.0, 0.0))), records())
+
+
+def test_more_wrong_labels_than_there_are_negatives_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"noise.rates.Atelectasis.wrong is 0.99.*lower it"):
+        noisy(dict.fromkeys(FINDINGS, (0.0, 0.99)))

@@ -1,0 +1,88 @@
+"""An ensemble as one registered model: the mean of its networks, and how far they lie apart."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cxr14.files import read_json, write_json, write_metrics, write_parquet
+from cxr14.findings import CLASSES
+from cxr14.tracking.answers import spread_columns
+from cxr14.tracking.ensembles import MODEL, find_ensemble
+from cxr14.tracking.registry import register
+
+PROBABILITIES = [f"probability {name}" for name in CLASSES]
+NETWORKS = ("alexnet", "googlenet")
+
+
+@pytest.fixture
+def ensemble(project: Path):
+    """The two networks of the small project as an ensemble of the second pipeline."""
+    root = project / "chexnext"
+    folders = [root / "models" / "students" / f"{name}-0" for name in NETWORKS]
+    for name, folder in zip(NETWORKS, folders, strict=True):
+        shutil.copytree(project / "models" / name, folder)
+    tables = [pd.read_parquet(project / "predictions" / f"{name}.parquet") for name in NETWORKS]
+    mean = tables[0].copy()
+    mean[PROBABILITIES] = np.mean([own[PROBABILITIES].to_numpy() for own in tables], axis=0)
+    write_parquet(root / "predictions/chexnext.parquet", mean)
+    decision = read_json(project / "evaluation/alexnet/decision.json")
+    write_json(root / "evaluation/chexnext/decision.json", decision)
+    scores = {"phantom": 1, "validation_macro_auroc": 0.71, "macro_auroc": 0.7}
+    write_metrics(root / "metrics/evaluate/chexnext.json", scores)
+    return find_ensemble("chexnext", root, folders), tables
+
+
+def test_the_registered_ensemble_answers_with_mean_and_spread_and_is_champion(ensemble) -> None:
+    import mlflow
+
+    found, tables = ensemble
+    (registered,) = register([found], MODEL)
+    assert (registered.version, registered.champion) == ("1", True)
+    model = mlflow.pyfunc.load_model(f"models:/{MODEL}@champion")
+    images = np.load("data/cache/images.npy")
+    scored = model.predict(images)
+    assert list(scored.columns) == [*CLASSES, *spread_columns(CLASSES)]
+    each = np.stack([own[::-1][PROBABILITIES].to_numpy() for own in tables])  # cache's order
+    np.testing.assert_allclose(scored[list(CLASSES)], each.mean(axis=0), atol=1e-5)
+    np.testing.assert_allclose(scored[spread_columns(CLASSES)], each.std(axis=0), atol=1e-5)
+    decided = model.predict(images[:2], params={"decide": True})
+    assert list(decided.columns) == [*scored.columns, "above_threshold"]
+    (again,) = register([found], MODEL)
+    assert (again.version, again.run_id) == ("1", registered.run_id)
+
+
+def test_the_single_networks_registered_model_is_left_alone(ensemble) -> None:
+    import mlflow
+
+    register([ensemble[0]], MODEL)
+    assert [own.name for own in mlflow.MlflowClient().search_registered_models()] == [MODEL]
+
+
+def test_an_ensemble_that_differs_from_its_predictions_is_not_crowned(ensemble) -> None:
+    import mlflow
+
+    found, _ = ensemble
+    table = pd.read_parquet(found.predictions)
+    table[PROBABILITIES] += 0.01
+    write_parquet(found.predictions, table)
+    with pytest.raises(ValueError, match="chexnext as loaded back from the registry differs"):
+        register([found], MODEL)
+    assert mlflow.MlflowClient().get_registered_model(MODEL).aliases == {}
+
+
+def test_a_network_whose_weights_are_others_is_refused(ensemble) -> None:
+    found, _ = ensemble
+    (found.folders[1] / "weights.safetensors").write_bytes(b"others")
+    with pytest.raises(ValueError, match="googlenet-0"):
+        register([found], MODEL)
+
+
+def test_identity_and_data_are_those_of_all_networks_together(ensemble) -> None:
+    found, _ = ensemble
+    one = found.networks[0].model
+    assert found.identity not in (one["run_identity"], found.networks[1].model["run_identity"])
+    assert found.model["params"]["networks"] == "alexnet-0, googlenet-0"
+    assert len(found.identity) == 64
