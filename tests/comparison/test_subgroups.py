@@ -7,7 +7,8 @@ import pytest
 from cxr14.comparison.answers import answers_of
 from cxr14.comparison.measures import CALIBRATION, ECE, score_group
 from cxr14.comparison.resampling import draw
-from cxr14.comparison.subgroups import MACRO, REST, subgroup_tables
+from cxr14.comparison.subgroups import GAP_COLUMNS, MACRO, REST, subgroup_tables
+from cxr14.comparison.terminal import largest_gaps
 from cxr14.data.labels import label_matrix
 from cxr14.evaluation.bootstrap import percentile_interval
 from cxr14.findings import CLASSES, FINDINGS, NO_FINDING
@@ -132,3 +133,12 @@ def test_a_network_that_was_not_trained_on_no_finding_has_no_row_of_it(records, 
     scores, _ = subgroup_tables(records, {"b": answers_of(rows, make_decision())}, resamples)
     assert set(scores["finding"]) == {MACRO, *classes}
     assert row_of(scores, "b", "all", MACRO)["findings"] == 2
+
+
+def test_patients_of_one_kind_have_no_gaps_and_the_table_keeps_its_columns(answers, records):
+    """It had none, so that the largest gaps could not be printed, nor the file read."""
+    alike = records.assign(sex="F", view="PA", age=pd.array([50] * len(records), dtype="Int32"))
+    drawn = draw(alike["patient"].to_numpy(), np.random.default_rng(0), 20)
+    gaps = subgroup_tables(alike, answers, drawn)[1]
+    assert (len(gaps), list(gaps.columns)) == (0, GAP_COLUMNS)
+    assert largest_gaps(gaps, phantom=False).row_count == 0

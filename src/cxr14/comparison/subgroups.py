@@ -33,6 +33,13 @@ from cxr14.ranking import Array, Floats
 MACRO: Final = "macro"
 REST: Final = "the rest"
 
+GAP_COLUMNS: Final = [
+    *("backbone", "attribute", "group", "against", "finding"),
+    *("images", "images_against", "findings"),
+    *(f"{measure}{end}" for measure in MEASURES for end in ("", "_low", "_high")),
+    "reason",
+]
+
 Row = dict[str, Any]
 
 
@@ -66,7 +73,7 @@ def subgroup_tables(
                 rest = score_group(own, labels, group.rest, resamples)
                 rows = _gap_rows(own, members, rest, group.crossed)
                 gaps += [key | {"against": against} | row for row in rows]
-    return pd.DataFrame(scored), pd.DataFrame(gaps)
+    return pd.DataFrame(scored), pd.DataFrame(gaps, columns=GAP_COLUMNS)
 
 
 def opponent(group: Group, groups: list[Group]) -> str | None:
