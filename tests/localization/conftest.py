@@ -1,10 +1,13 @@
-"""A network small enough to know by heart, with the interface of the real one."""
+"""A network small enough to know by heart, and boxed pairs to score."""
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
 
 from cxr14.findings import CLASSES
+from cxr14.localization.cases import gather
 
 
 class TinyNetwork(nn.Module):
@@ -38,3 +41,26 @@ def tiny():
             return TinyNetwork(pooling, classes).eval()
 
     return build
+
+
+SIZE = 32
+
+
+@pytest.fixture
+def boxed():
+    """Sixteen patients with a Mass each, every fourth with a Nodule too: pairs and drawn boxes."""
+    generator = np.random.default_rng(14)
+    pairs = [(f"{patient:02d}.png", "Mass", patient, patient) for patient in range(16)]
+    pairs += [(f"{patient:02d}.png", "Nodule", patient, patient) for patient in range(0, 16, 4)]
+    table = pd.DataFrame(sorted(pairs), columns=["image", "finding", "patient", "row"])
+    corner, side = generator.integers(0, 16, (len(table), 2)), generator.integers(4, 16, len(table))
+    drawn = table[["image", "finding"]].assign(x=corner[:, 0], y=corner[:, 1], width=side)
+    drawn = drawn.assign(height=side).astype(dict.fromkeys(["x", "y", "width", "height"], float))
+    return table.assign(scale=1.0, offset_x=0.0, offset_y=0.0), drawn
+
+
+@pytest.fixture
+def cases(boxed):
+    """The same, gathered; an Effusion would have been known, a Pneumonia not."""
+    trained = ("Mass", "Nodule", "Effusion")
+    return gather(*boxed, SIZE, "per_map", trained, np.random.default_rng(0), resamples=200)

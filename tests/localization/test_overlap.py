@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torchvision.ops import box_iou
 
 from cxr14.localization.overlap import intersection, iobb, iou
 
@@ -44,6 +46,13 @@ def test_both_lie_between_nought_and_one_and_iou_is_never_the_larger(first, seco
 @given(boxes, boxes)
 def test_iou_is_symmetric(first, second):
     assert iou(first, second) == pytest.approx(iou(second, first).T, abs=1e-12)
+
+
+@settings(max_examples=60, deadline=None)  # a busy machine is no failure
+@given(boxes, boxes)
+def test_iou_is_that_of_torchvision(first, second):
+    corners = [torch.tensor(np.hstack([b[:, :2], b[:, :2] + b[:, 2:]])) for b in (first, second)]
+    assert iou(first, second) == pytest.approx(box_iou(*corners).numpy(), abs=1e-12)
 
 
 @settings(max_examples=60, deadline=None)  # a busy machine is no failure

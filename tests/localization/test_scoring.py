@@ -1,17 +1,10 @@
-"""Hits, accuracy and false positives, by hand."""
+"""Hits and false boxes, by hand."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from cxr14.localization.scoring import (
-    key,
-    limit_of,
-    mean_accuracy_interval,
-    pair_hits,
-    score_at,
-    with_overlaps,
-)
+from cxr14.localization.scoring import POOLED, Rule, hits_and_false_boxes, rules, with_overlaps
 
 BOX = ["image", "finding", "x", "y", "width", "height"]
 PAIRS = pd.DataFrame(
@@ -42,7 +35,6 @@ DETECTED = pd.DataFrame(
     ],
     columns=[*BOX, "heat_threshold"],
 )
-FINDINGS = ["Mass", "Nodule", "Effusion"]
 
 
 @pytest.fixture
@@ -60,42 +52,36 @@ def test_overlap_does_not_depend_on_the_order_of_the_rows(overlaps):
     pd.testing.assert_frame_equal(turned.iloc[::-1], overlaps)
 
 
-def test_scores_at_a_quarter_by_hand(overlaps):
-    scores = score_at(PAIRS, overlaps, "iobb", 0.25, FINDINGS, [60, 180])
-    assert scores["accuracy"] == {"Mass": 2 / 3, "Nodule": 0, "Effusion": None}
-    assert scores["mean_accuracy"] == pytest.approx(1 / 3)
-    assert scores["accuracy_by_heat"]["60"] == {"Mass": 2 / 3, "Nodule": 0, "Effusion": None}
-    assert scores["accuracy_by_heat"]["180"] == {"Mass": 1 / 3, "Nodule": 0, "Effusion": None}
-    assert scores["afp"] == {
-        "Mass": {"60": 1 / 3, "180": 0, "pooled": 1 / 3},
-        "Nodule": {"60": 0, "180": 1, "pooled": 1},
-        "Effusion": {"60": None, "180": None, "pooled": None},
-    }
+@pytest.mark.parametrize(
+    ("rule", "hits", "wrong"),
+    [
+        (Rule("iobb", 0.25, 60), [1, 1, 0, 0], [1, 0, 0, 0]),
+        (Rule("iobb", 0.25, 180), [1, 0, 0, 0], [0, 0, 0, 1]),
+        (Rule("iobb", 0.25, POOLED), [1, 1, 0, 0], [1, 0, 0, 1]),
+        # An overlap equal to the limit is no hit, and the box is false.
+        (Rule("iobb", 0.5, POOLED), [1, 0, 0, 0], [2, 1, 0, 1]),
+        # At nought any overlap will do, but a pair without a box stays a miss.
+        (Rule("iobb", 0.0, POOLED), [1, 1, 0, 1], [1, 0, 0, 0]),
+        (Rule("iou", 0.3, POOLED), [0, 1, 0, 0], [3, 0, 0, 1]),
+    ],
+)
+def test_hits_and_false_boxes_by_hand(overlaps, rule, hits, wrong):
+    hit, false = hits_and_false_boxes(PAIRS, overlaps, [rule])
+    assert hit[:, 0].tolist() == hits
+    assert false[:, 0].tolist() == wrong
 
 
-def test_overlap_equal_to_the_limit_is_no_hit_and_a_false_positive(overlaps):
-    scores = score_at(PAIRS, overlaps, "iobb", 0.5, FINDINGS, [60, 180])
-    assert scores["accuracy"]["Mass"] == 1 / 3
-    assert scores["afp"]["Mass"] == {"60": 2 / 3, "180": 1 / 3, "pooled": 1}
+def test_hits_of_two_heats_pooled_are_hits_of_either_and_false_boxes_add_up(overlaps):
+    asked = rules([0.1, 0.25, 0.5], [0.1, 0.2], [60, 180])
+    hit, false = hits_and_false_boxes(PAIRS, overlaps, asked)
+    assert len(asked) == 15
+    low, high, pooled = (np.arange(heat, 15, 3) for heat in range(3))
+    assert (hit[:, pooled] == (hit[:, low] | hit[:, high])).all()
+    assert (false[:, pooled] == false[:, low] + false[:, high]).all()
 
 
-def test_a_pair_without_any_box_is_a_miss_even_at_nought(overlaps):
-    assert pair_hits(PAIRS, overlaps, "iobb", 0.0).tolist() == [True, True, False, True]
-
-
-def test_the_interval_is_that_of_a_loop_over_resampled_patients(overlaps):
-    from cxr14.evaluation.bootstrap import patient_weights
-
-    hits = pair_hits(PAIRS, overlaps, "iobb", 0.1)
-    low, high = mean_accuracy_interval(PAIRS, hits, np.random.default_rng(0), 200)
-    means = []
-    for weights in patient_weights(PAIRS["patient"].to_numpy(), 200, np.random.default_rng(0)):
-        drawn = PAIRS.assign(hit=hits).loc[PAIRS.index.repeat(weights)]
-        means.append(drawn.groupby("finding")["hit"].mean().mean())
-    assert (low, high) == pytest.approx(np.percentile(means, [2.5, 97.5]))
-
-
-def test_limits_are_named_without_dots():
-    limits, names = [0.1, 0.25, 0.05, 0.7, 0.125], ["t10", "t25", "t5", "t70", "t12_5"]
-    assert [key(limit) for limit in limits] == names
-    assert [limit_of(name) for name in names] == limits
+def test_boxes_in_another_order_score_the_same(overlaps):
+    asked = rules([0.1, 0.5], [0.1], [60, 180])
+    turned = hits_and_false_boxes(PAIRS, overlaps.iloc[::-1], asked)
+    for one, other in zip(turned, hits_and_false_boxes(PAIRS, overlaps, asked), strict=True):
+        assert (one == other).all()

@@ -1,20 +1,14 @@
-"""Contact sheets of overlays, and the printed tables."""
-
-import io
+"""Contact sheets of overlays."""
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from rich.console import Console
 
-from cxr14.evaluation.terminal import PHANTOM_NOTE
 from cxr14.localization.detect import detect
-from cxr14.localization.overlay import DRAWN, best_and_worst
-from cxr14.localization.scorecard import measure
+from cxr14.localization.overlay import DETECTED, DRAWN, best_and_worst
 from cxr14.localization.scoring import with_overlaps
 from cxr14.localization.sheets import draw_sheets
-from cxr14.localization.terminal import accuracy_table
 
 
 @pytest.fixture
@@ -56,33 +50,19 @@ def test_the_drawn_box_is_visible_in_its_colour(tmp_path, found):
     assert (np.abs(pixels - colour).max(axis=2) < 20).sum() > 100
 
 
+def test_a_line_marks_where_heat_crosses_a_threshold(tmp_path, found):
+    pairs, grids, drawn, overlaps, predictions = found
+    draw(tmp_path / "a", found, phantom=False)
+    without = (pairs, grids, drawn, overlaps.iloc[:0], predictions)
+    draw(tmp_path / "b", without, phantom=False)  # no boxes: what is left in yellow are lines
+    pixels = np.asarray(Image.open(tmp_path / "b" / "Nodule.png").convert("RGB")).astype(int)
+    colour = [int(DETECTED[0][place : place + 2], 16) for place in (1, 3, 5)]
+    panel = pixels[80:330, 10:260]
+    assert (np.abs(panel - colour).max(axis=2) < 60).sum() > 50
+
+
 def test_best_and_worst_are_chosen_by_value_then_name():
     names = [f"{letter}.png" for letter in "abcdefghij"]
     values = np.array([0.0, 0.9, 0.5, 0.5, 0.1, 0.2, 0.3, 0.8, 0.0, 0.4])
     assert [names[place][0] for place in best_and_worst(names, values)] == list("bhcdfeai")
     assert best_and_worst(names[:3], values[:3]) == [1, 2, 0]
-
-
-def test_the_printed_table_states_n_and_phantom(found):
-    pairs, _, _, overlaps, _ = found
-    metrics = measure(pairs, overlaps, [0.1, 0.25], [0.1], [60, 180], np.random.default_rng(0))
-    console = Console(width=120, file=io.StringIO(), record=True)
-    console.print(accuracy_table("alexnet", metrics | {"phantom": 1}, "iobb"))
-    text = console.export_text()
-    assert PHANTOM_NOTE in " ".join(text.split())
-    lines = text.splitlines()
-    mass = next(line for line in lines if "Mass" in line)
-    assert mass.split()[:2] == ["Mass", "2"]
-    assert "–" in next(line for line in lines if "Effusion" in line)
-
-
-def test_the_printed_table_says_which_boxed_findings_were_not_trained(found):
-    pairs, _, _, overlaps, _ = found
-    generator = np.random.default_rng(0)
-    metrics = measure(pairs, overlaps, [0.1], [0.1], [60], generator, ("Mass", "Nodule"))
-    console = Console(width=120, file=io.StringIO(), record=True)
-    console.print(accuracy_table("alexnet", metrics | {"phantom": 1}, "iobb"))
-    lines = console.export_text().splitlines()
-    effusion = next(line for line in lines if "Effusion" in line)
-    assert effusion.split() == ["Effusion", "not", "trained", "–", "–"]
-    assert any("mean of 2" in line for line in lines)

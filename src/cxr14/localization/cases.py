@@ -75,17 +75,22 @@ class Cases:
         return pd.Series([*known, len(self.pairs)], dtype="Int64")
 
     def _reasons(self) -> list[str]:
-        of_mean = "" if len(self.pairs) else NO_PIXELS
-        return [*(self._reason(name) for name in self.findings), of_mean]
+        """Say for each finding, and for the mean, why there is no score or no interval."""
+        reasons, lacking = [], np.zeros(len(self.weights), bool)
+        for name in self.findings:
+            own = self.finding_of_pair == name
+            absent = (self.weights[:, own] == 0).all(axis=1)
+            if own.any():
+                lacking |= absent
+                reasons.append(_no_interval(absent, "lack it"))
+            else:
+                reasons.append(NO_PIXELS if name in self.trained else NOT_TRAINED)
+        return [*reasons, _no_interval(lacking, "lack a finding") if len(self.pairs) else NO_PIXELS]
 
-    def _reason(self, finding: str) -> str:
-        own = self.finding_of_pair == finding
-        if finding not in self.trained:
-            return NOT_TRAINED
-        if not own.any():
-            return NO_PIXELS
-        absent = (self.weights[:, own].sum(axis=1) == 0).mean()
-        return "" if absent <= MOST_LEFT_OUT else f"absent from {absent:.1%} of the resamples"
+
+def _no_interval(lacking: npt.NDArray[np.bool_], what: str) -> str:
+    share = lacking.mean()
+    return "" if share <= MOST_LEFT_OUT else f"no interval: {share:.1%} of resamples {what}"
 
 
 def gather(

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from cxr14.evaluation.bootstrap import interval, mean_ignoring_nan
+from cxr14.evaluation.bootstrap import interval
 from cxr14.ranking import Floats
 
 MEAN: Final = "mean"
@@ -37,8 +37,8 @@ def means_by_finding(
 ) -> Means:
     """Average K values of each pair by finding, and over findings.
 
-    A resample without any pair of a finding is left out of that finding's interval, and the
-    finding is left out of that resample's mean.
+    The mean is over the findings that have pairs. A resample that leaves one of them without any
+    counts neither for that finding nor for the mean (see bootstrap.interval for what follows).
 
     Args:
         values: (P, K) numbers or truth values.
@@ -74,8 +74,9 @@ def _by_finding(
         mean = weights[:, own] @ numbers[own] / np.maximum(count, 1)
         means.append(np.where(count > 0, mean, np.nan))
     each = np.stack(means, axis=-1)  # (R, K, F)
-    whole = np.concatenate([each, mean_ignoring_nan(each)[..., None]], axis=-1)
-    return whole.transpose(0, 2, 1)
+    known = np.isin(findings, finding_of_pair)
+    mean = each[..., known].mean(axis=-1) if known.any() else np.full(each.shape[:2], np.nan)
+    return np.concatenate([each, mean[..., None]], axis=-1).transpose(0, 2, 1)
 
 
 def _intervals(resampled: Floats) -> tuple[Floats, Floats]:

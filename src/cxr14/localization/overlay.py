@@ -23,7 +23,7 @@ BEST_AND_WORST = 4
 DRAWN = "#00e5ff"
 DETECTED: Final = ("#ffd400", "#ffffff", "#ff7ad9", "#8cff66")  # by rising heat threshold
 # Red, the more opaque the hotter; where there is no heat the radiograph shows unchanged.
-HEAT = ListedColormap(np.linspace((1.0, 0.1, 0.1, 0.0), (1.0, 0.1, 0.1, 0.55), 256))
+HEAT = ListedColormap(np.linspace((1.0, 0.1, 0.1, 0.0), (1.0, 0.1, 0.1, 0.4), 256))
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,11 @@ def _draw(axis: Axes, panel: Panel) -> None:
     for layer, colours in ((panel.image, "gray"), (panel.heat, HEAT)):
         axis.imshow(layer, cmap=colours, vmin=0, vmax=255, extent=(0, size, size, 0))
     _outline(axis, panel.drawn, DRAWN, "-")
+    middles = np.arange(size) + 0.5
     for threshold, colour in _colours(panel):
+        if panel.heat.min() <= threshold < panel.heat.max():  # else there is no line to draw
+            at = middles, middles, panel.heat
+            axis.contour(*at, levels=[threshold], colors=[colour], linewidths=0.6)
         _outline(axis, panel.detected[threshold], colour, "--")
     axis.set_xlim(0, size)
     axis.set_ylim(size, 0)
@@ -108,9 +112,12 @@ def _legend(panel: Panel) -> list[Any]:
         Patch(facecolor="#555555", edgecolor=DRAWN, linewidth=1.4, label="box drawn by hand"),
         *(
             Patch(
-                facecolor="#555555", edgecolor=colour, linestyle="--", label=f"box at heat > {heat}"
+                facecolor="#555555",
+                edgecolor=colour,
+                linestyle="--",
+                label=f"heat > {heat} and its boxes",
             )
             for heat, colour in _colours(panel)
         ),
-        Patch(facecolor="#ff1a1a", alpha=0.55, label="heat (hotter is redder)"),
+        Patch(facecolor="#ff1a1a", alpha=0.4, label="heat (hotter is redder)"),
     ]

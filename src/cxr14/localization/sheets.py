@@ -13,6 +13,7 @@ from cxr14.localization.detect import BOX, PLACE, Grids, heat_of
 from cxr14.localization.overlap import Boxes
 from cxr14.localization.overlay import Panel, best_and_worst, draw_sheet
 from cxr14.localization.scoring import PAIR
+from cxr14.wording import shown
 
 
 def draw_sheets(
@@ -62,8 +63,8 @@ def draw_sheets(
                 truth,
                 found,
                 heat_thresholds,
-                f"p {chance.get(pairs['image'].iloc[place], np.nan):.2f}, "
-                + (f"best IoBB {values[place]:.2f}" if grids[place].any() else "no heat"),
+                f"p {shown(chance.get(pairs['image'].iloc[place]), 2)}, "
+                + (f"best IoBB {shown(values[place], 2)}" if grids[place].any() else "no heat"),
                 scaling,
             )
             for place in chosen

@@ -1,0 +1,72 @@
+"""What maps score on NIH's own 984 boxes without any image: the floor and the ceiling.
+
+    python benchmarks/boxes.py
+
+No pixels and no network: the controls of localisation, and the drawn boxes themselves, on grids of
+the networks' sizes at 224 px. The first is what a network has to beat, the second what it could
+reach with maps of that grid. Boxes, thresholds and scores as in the stage localize-iobb.
+Boxes come with the torchxrayvision package. Takes a minute. Results: docs/localization.md.
+"""
+
+import numpy as np
+from rich.box import MARKDOWN
+from rich.console import Console
+from rich.table import Table
+
+from cxr14.data.packaged import packaged_file
+from cxr14.data.tables.boxes import read_box_table
+from cxr14.evaluation.bootstrap import SEED
+from cxr14.findings import BOXED
+from cxr14.localization.boxes import scaled_to_255
+from cxr14.localization.cases import Cases, gather
+from cxr14.localization.controls import cached_boxes, control_grids, covered_cells
+from cxr14.localization.detect import Grids
+from cxr14.localization.scoring import POOLED, Rule, hits_and_false_boxes
+from cxr14.wording import shown
+
+SIZE, HEATS = 224, (60, 180)
+GRIDS = {"7×7": (7, 7), "14×14": (14, 14)}
+RULES = [Rule("iobb", limit, POOLED) for limit in (0.1, 0.25, 0.5, 0.75, 0.9)] + [
+    Rule("iou", limit, POOLED) for limit in (0.1, 0.3, 0.5)
+]
+
+
+def nih() -> Cases:
+    """Gather NIH's boxes, one a pair, as if each image had been cached at 224 px."""
+    path = packaged_file("torchxrayvision", "torchxrayvision/data/BBox_List_2017.csv.gz")
+    drawn = read_box_table(path).frame
+    pairs = drawn[["image", "finding"]].assign(patient=drawn["image"].str[:8], row=0)
+    pairs = pairs.assign(scale=SIZE / 1024, offset_x=0.0, offset_y=0.0)
+    generator = np.random.default_rng(SEED)
+    return gather(pairs.reset_index(drop=True), drawn, SIZE, "per_map", BOXED, generator)
+
+
+def maps_on(cases: Cases, grid: tuple[int, int]) -> dict[str, Grids]:
+    """Make the controls, and as heat how much of each cell the pair's own box covers."""
+    boxes = cached_boxes(cases.pairs, cases.drawn)
+    covered = np.array([covered_cells(own, cases.size, grid) for own in boxes], np.float32)
+    controls = control_grids(cases, grid, np.random.default_rng(SEED))
+    return controls | {"drawn boxes": (scaled_to_255(covered) / 255).astype(np.float16)}
+
+
+def main() -> None:
+    """Print a table of means over the eight findings."""
+    cases = nih()
+    headings = [f"{rule.measure} {shown(rule.limit, 2).rstrip('0')}" for rule in RULES]
+    table = Table("grid", "heat from", *headings, "AFP", box=MARKDOWN)
+    for name, grid in GRIDS.items():
+        for method, grids in maps_on(cases, grid).items():
+            overlaps = cases.overlaps(grids, HEATS)
+            hits, wrong = hits_and_false_boxes(cases.pairs, overlaps, RULES)
+            means = cases.means(hits)
+            low, high = shown(float(means.low[-1, 0])), shown(float(means.high[-1, 0]))
+            rates = [shown(float(value)) for value in means.value[-1]]
+            rates[0] += f" ({low}–{high})"
+            afp = shown(float(cases.means(wrong).value[-1, 0]), 2)
+            table.add_row(name, method, *rates, afp)
+    images = cases.pairs["image"].nunique()
+    Console(width=140).print(f"{len(cases.pairs)} boxes on {images} images", table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""Heatmaps that no network made."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cxr14.localization.cases import halves
+from cxr14.localization.controls import (
+    centre_gaussian,
+    control_grids,
+    covered_cells,
+    mean_boxes,
+    random_maps,
+)
+
+
+def test_cells_are_covered_by_the_share_of_their_area():
+    # 8 px, cells of 4: x 2–6 covers half of both columns, y 0–5 all of the upper row, ¼ below.
+    assert covered_cells(np.array([[2.0, 0, 4, 5]]), 8, (2, 2)).tolist() == [
+        [0.5, 0.5],
+        [0.125, 0.125],
+    ]
+
+
+def test_of_two_boxes_the_one_that_covers_a_cell_most_counts():
+    boxes = np.array([[0.0, 0, 4, 4], [0, 0, 2, 4]])
+    assert covered_cells(boxes, 8, (2, 2)).tolist() == [[1, 0], [0, 0]]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.tuples(*[st.floats(0, 0.5)] * 2, *[st.floats(0.01, 0.5)] * 2), st.integers(1, 9))
+def test_covered_area_is_the_area_of_a_box_inside_the_image(shares, cells):
+    box = np.array([shares]) * 224
+    covered = covered_cells(box, 224, (cells, cells))
+    assert covered.sum() * (224 / cells) ** 2 == pytest.approx(box[0, 2] * box[0, 3])
+    assert ((covered >= 0) & (covered <= 1 + 1e-9)).all()
+
+
+def test_patients_are_in_one_half_and_the_halves_differ_by_one_at_most():
+    patients = np.array([5, 5, 2, 9, 9, 9, 7, 1])
+    second = halves(patients, np.random.default_rng(3))
+    assert len({(patient, half) for patient, half in zip(patients, second, strict=True)}) == 5
+    assert len(np.unique(patients[second])) == 2
+    assert (second == halves(patients, np.random.default_rng(3))).all()
+
+
+def test_random_maps_are_smooth_fill_their_range_and_come_back_with_the_seed():
+    maps = random_maps(200, (7, 7), np.random.default_rng(0))
+    assert maps.min(axis=(1, 2)).tolist() == [0] * 200
+    assert maps.max(axis=(1, 2)) == pytest.approx(1)
+    assert (maps == random_maps(200, (7, 7), np.random.default_rng(0))).all()
+    centred = maps - maps.mean()
+    neighbours = (centred[:, :, 1:] * centred[:, :, :-1]).mean() / (centred**2).mean()
+    assert neighbours > 0.5  # independent cells would have 0
+
+
+def test_a_grid_of_one_cell_gets_a_flat_random_map_not_an_error():
+    assert random_maps(2, (1, 1), np.random.default_rng(0)).tolist() == [[[0]], [[0]]]
+
+
+def test_the_centre_gaussian_falls_alike_to_all_sides():
+    gaussian = centre_gaussian((7, 7))
+    assert gaussian[3, 3] == gaussian.max() == 1
+    assert (gaussian == gaussian.T).all()
+    assert gaussian == pytest.approx(gaussian[::-1, ::-1])
+
+
+def test_a_mean_box_comes_from_the_other_half_alone():
+    covered = np.arange(4.0).reshape(4, 1, 1)
+    findings = np.array(["Mass"] * 4)
+    second = np.array([False, False, True, True])
+    assert mean_boxes(covered, findings, second).ravel().tolist() == [2.5, 2.5, 0.5, 0.5]
+    covered[0] = 100  # its own box does not reach a pair's own map
+    assert mean_boxes(covered, findings, second).ravel().tolist() == [2.5, 2.5, 50.5, 50.5]
+
+
+def test_a_finding_that_the_other_half_lacks_takes_the_mean_of_all_its_boxes():
+    covered = np.array([1.0, 2.0, 4.0]).reshape(3, 1, 1)
+    findings = np.array(["Mass", "Nodule", "Effusion"])
+    second = np.array([False, True, True])
+    assert mean_boxes(covered, findings, second).ravel().tolist() == [3, 1, 1]
+
+
+def test_a_single_patient_leaves_no_other_half_and_so_no_heat():
+    assert not mean_boxes(np.ones((2, 3, 3)), np.array(["Mass", "Mass"]), np.zeros(2, bool)).any()
+
+
+def test_controls_come_back_with_the_seed_and_lie_on_the_networks_grid(cases):
+    first, again = (control_grids(cases, (6, 6), np.random.default_rng(1)) for _ in range(2))
+    assert list(first) == ["random", "centre_gaussian", "mean_box"]
+    for name, maps in first.items():
+        assert maps.shape == (len(cases.pairs), 6, 6)
+        assert maps.dtype == np.float16
+        assert (maps == again[name]).all()
+        assert ((maps >= 0) & (maps <= 1)).all()

@@ -1,0 +1,73 @@
+"""The whole of localisation on real radiographs with NIH's own boxes; every figure states its n."""
+
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cxr14.data.packaged import packaged_file
+from cxr14.data.preprocessing.shrink import shrink
+from cxr14.data.tables.boxes import read_box_table
+from cxr14.findings import CLASSES
+from cxr14.localization.detect import boxed_pairs
+from cxr14.localization.maps import make_maps
+from cxr14.localization.scorecard import score
+from cxr14.localization.sheets import draw_sheets
+from cxr14.localization.terminal import printed
+from cxr14.models.network import build_network
+
+SIZE = 224
+CONTROLS = {"random", "centre_gaussian", "mean_box"}
+
+
+@pytest.fixture(scope="module")
+def real(nih):
+    """The boxed real images as a cache of 224 px, with the records that go with them."""
+    every = read_box_table(
+        packaged_file("torchxrayvision", "torchxrayvision/data/BBox_List_2017.csv.gz")
+    )
+    inventory = pd.read_csv(nih / "inventory.csv").rename(columns={"name": "image"})
+    boxed = inventory[inventory["n_boxes"] > 0].sort_values("image", ignore_index=True)
+    drawn = every.frame[every.frame["image"].isin(boxed["image"])]
+    shrunk = [shrink((nih / "images" / name).read_bytes(), SIZE, name) for name in boxed["image"]]
+    place = ("scale", "offset_x", "offset_y")
+    index = pd.DataFrame([{name: getattr(one, name) for name in place} for one in shrunk])
+    index = index.assign(image=boxed["image"], row=range(len(boxed)))
+    return np.stack([one.pixels for one in shrunk]), index, drawn, boxed[["image", "patient"]]
+
+
+def test_the_boxed_real_images_go_the_whole_way(real, tmp_path):
+    images, index, drawn, records = real
+    build = partial(build_network, "alexnet", 64, "avg", 10.0)  # untrained: n and form are tested
+    pairs = boxed_pairs(drawn, index, records)
+    none = pd.DataFrame(columns=["row", *CLASSES])
+    how = ("gradcam", "per_map", 8, np.random.default_rng(0))
+    maps = make_maps(build(1).eval(), partial(build, 2), images, pairs, drawn, none, *how)
+    scores = score(maps, [0.1, 0.5, 0.9], [0.1, 0.5], [60, 180])
+
+    assert scores.headline["boxed_images"] == len(images) == 29
+    assert scores.headline["boxed_images_without_pixels"] == 0
+    assert scores.headline["boxed_pairs"] == len(drawn) == len(pairs)
+    own = scores.tables["accuracy"]
+    first = own[(own["measure"] == "iobb") & (own["limit"] == 0.1) & (own["heat"] == "pooled")]
+    counts = first.set_index("finding")["n"]
+    assert counts.drop("mean").to_dict() == {
+        name: (drawn["finding"] == name).sum() for name in counts.drop("mean").index
+    }
+    assert counts["mean"] == len(pairs)
+    for name in ("accuracy", "controls", "pointing", "crossfit"):
+        table = scores.tables[name]
+        assert table["n"].notna().all()
+        score_column = "pointing" if name == "pointing" else "accuracy"
+        unknown = table[score_column].isna()
+        assert (table.loc[unknown, "n"] == 0).all()
+        assert table.loc[~unknown, score_column].between(0, 1).all()
+    assert set(scores.tables["controls"]["method"]) == {"gradcam"} | CONTROLS
+
+    chances = pd.DataFrame({f"probability {name}": 0.5 for name in CLASSES}, index=range(29))
+    chances = chances.assign(image=index["image"])
+    shown = (pairs, maps.grids["gradcam"], drawn, scores.overlaps, chances, [60, 180])
+    draw_sheets(tmp_path, images, *shown, "alexnet, untrained", False)
+    assert len(list(tmp_path.glob("*.png"))) == pairs["finding"].nunique()
+    assert all(printed("alexnet, untrained, 29 boxed images", scores.tables, False))

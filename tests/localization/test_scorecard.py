@@ -1,0 +1,171 @@
+"""Tables and headline: drawn boxes fed back as heat, controls, what cannot be scored."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cxr14.data.packaged import packaged_file
+from cxr14.data.tables.boxes import read_box_table
+from cxr14.findings import BOXED
+from cxr14.localization.cases import gather
+from cxr14.localization.controls import cached_boxes, control_grids
+from cxr14.localization.maps import Maps
+from cxr14.localization.scorecard import score
+from cxr14.localization.scoring import POOLED, Rule, hits_and_false_boxes
+
+SIMILARITY = pd.DataFrame({"head": [0.1], "network": [0.2]})
+BOX_FILE = "torchxrayvision/data/BBox_List_2017.csv.gz"
+COLUMNS = ["image", "finding", "x", "y", "width", "height"]
+LIMITS = [0.1, 0.5, 0.9], [0.1, 0.7], [60, 180]
+
+
+def masks(cases):
+    """The drawn boxes as heat: 1 in pixels that lie wholly inside one, else 0.
+
+    Rounded inwards, because then a box around them lies inside the drawn one and its IoBB is 1
+    whatever its size. Rounded outwards a Nodule of 15 px would give (15 / 17)² = .78.
+    """
+    heat = np.zeros((len(cases.pairs), cases.size, cases.size), np.float16)
+    for mask, boxes in zip(heat, cached_boxes(cases.pairs, cases.drawn), strict=True):
+        for x, y, width, height in boxes:
+            rows = slice(int(np.ceil(y)), int(np.floor(y + height)))
+            mask[rows, int(np.ceil(x)) : int(np.floor(x + width))] = 1
+    return heat
+
+
+def scored(cases, grids, **controls):
+    scale = pd.DataFrame({"finding": cases.findings})
+    return score(Maps(cases, {"gradcam": grids} | controls, scale, SIMILARITY), *LIMITS)
+
+
+def rows_of(table, **wanted):
+    for column, value in wanted.items():
+        table = table[table[column] == value]
+    return table.set_index("finding")
+
+
+def test_drawn_boxes_fed_back_as_heat_score_one_at_iobb_of_nine_tenths(cases):
+    scores = scored(cases, masks(cases))
+    for heat in (60, 180, POOLED):
+        at = rows_of(scores.tables["accuracy"], measure="iobb", limit=0.9, heat=heat)
+        for finding in ("Mass", "Nodule", "mean"):
+            assert at.loc[finding, "accuracy"] == 1
+            assert at.loc[finding, "afp"] == 0
+    assert scores.headline["mean_accuracy_iobb_t50"] == 1
+    assert scores.headline["mean_accuracy_iobb_t10_low"] == 1
+    assert scores.headline["mean_pointing"] == pytest.approx(1)
+    assert scores.headline["mean_energy"] == pytest.approx(1)
+    assert scores.headline["crossfit_mean_accuracy_iobb_t10"] == 1
+
+
+def nih_cases(every):
+    """NIH's own boxes, one a pair, on a cache of 224 px; the smallest are among them."""
+    drawn = read_box_table(packaged_file("torchxrayvision", BOX_FILE)).frame
+    order = (drawn["width"] * drawn["height"]).argsort().to_numpy()
+    drawn = drawn.iloc[np.sort(order[::every])]
+    pairs = drawn[["image", "finding"]].reset_index(drop=True)
+    pairs = pairs.assign(patient=pairs["image"].str[:8], row=0)
+    pairs = pairs.assign(scale=224 / 1024, offset_x=0.0, offset_y=0.0)
+    return gather(pairs, drawn, 224, "per_map", BOXED, np.random.default_rng(0), resamples=20)
+
+
+def test_nihs_own_boxes_fed_back_at_the_caches_resolution_score_one_for_every_finding():
+    cases = nih_cases(every=16)
+    assert cases.pairs["finding"].nunique() == 8
+    overlaps = cases.overlaps(masks(cases), [60, 180])
+    hits, wrong = hits_and_false_boxes(cases.pairs, overlaps, [Rule("iobb", 0.9, POOLED)])
+    assert hits.all()
+    assert not wrong.any()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.tuples(*[st.floats(0, 400)] * 2, *[st.floats(16, 600)] * 2), st.integers(400, 1024))
+def test_any_box_of_two_cached_pixels_a_side_is_found_inside_itself(box, height):
+    # 1024 × height px, padded above and below; 16 px are more than 3 of the cache's.
+    x, y, width, tall = box
+    tall = min(tall, height - y) if height - y >= 16 else 16
+    drawn = pd.DataFrame([("a", "Mass", x, y, width, tall)], columns=COLUMNS)
+    offset = (1024 - height) / 2 * 224 / 1024
+    pairs = drawn[["image", "finding"]].assign(patient=1, row=0, scale=224 / 1024, offset_x=0.0)
+    pairs = pairs.assign(offset_y=offset)
+    cases = gather(pairs, drawn, 224, "per_map", BOXED, np.random.default_rng(0), resamples=2)
+    overlaps = cases.overlaps(masks(cases), [60, 180])
+    assert len(overlaps) == 2
+    assert overlaps["iobb"].to_numpy() == pytest.approx(1)
+
+
+def test_every_table_has_its_columns_and_a_reason_where_there_is_no_score(cases):
+    controls = control_grids(cases, (4, 4), np.random.default_rng(1))
+    tables = scored(cases, masks(cases), **controls).tables
+    assert set(tables) == {"accuracy", "controls", "pointing", "crossfit", "randomisation", "scale"}
+    assert len(tables["accuracy"]) == 5 * 3 * 9
+    assert tables["controls"]["method"].unique().tolist() == ["gradcam", *controls]
+    for name in ("accuracy", "controls", "pointing", "crossfit"):
+        table = tables[name]
+        nulls = table.isna()[next(column for column in table if column.endswith("_low"))]
+        assert (table.loc[nulls, "reason"] != "").all()
+        at = table.set_index("finding")
+        assert (at.loc["Effusion", "reason"] == "no boxed image with pixels").all()
+        assert (at.loc["Effusion", "n"] == 0).all()
+        assert (at.loc["Pneumonia", "reason"] == "not trained").all()
+        assert at.loc["Pneumonia", "n"].isna().all()
+        assert (at.loc["mean", "n"] == len(cases.pairs)).all()
+
+
+def test_controls_stand_beside_the_method_with_how_far_it_is_ahead(cases):
+    controls = control_grids(cases, (4, 4), np.random.default_rng(1))
+    scores = scored(cases, masks(cases), **controls)
+    own, table = scores.tables["accuracy"], scores.tables["controls"]
+    method = table[table["method"] == "gradcam"].drop(columns="method")
+    assert method["ahead"].isna().all()
+    pd.testing.assert_frame_equal(
+        method[own.columns].reset_index(drop=True), own, check_dtype=False
+    )
+    for name in controls:
+        at = rows_of(table, method=name, measure="iobb", limit=0.9, heat=POOLED).loc["mean"]
+        assert at["ahead"] == pytest.approx(1 - at["accuracy"], abs=1e-4)
+        assert at["ahead_low"] <= at["ahead"] <= at["ahead_high"]
+
+
+def test_the_headline_is_short_flat_and_agrees_with_the_tables(cases):
+    scores = scored(cases, masks(cases))
+    assert len(scores.headline) <= 23
+    assert all(np.isscalar(value) for value in scores.headline.values())
+    table = rows_of(scores.tables["accuracy"], measure="iou", limit=0.1, heat=POOLED)
+    assert scores.headline["mean_accuracy_iou_t10"] == pytest.approx(
+        table.loc["mean", "accuracy"], abs=1e-4
+    )
+    assert scores.headline["boxed_images"] == 16
+    assert scores.headline["boxed_pairs"] == 20
+    assert scores.headline["findings_scored"] == 2
+    assert scores.headline["randomisation_similarity"] == 0.2
+
+
+def test_an_image_with_a_box_but_without_pixels_is_counted(boxed):
+    pairs, drawn = boxed
+    more = pd.concat([drawn, drawn.iloc[[0]].assign(image="none.png")])
+    cases = gather(pairs, more, 32, "per_map", BOXED, np.random.default_rng(0), resamples=20)
+    assert scored(cases, masks(cases)).headline["boxed_images_without_pixels"] == 1
+
+
+def test_a_flat_map_is_a_miss_without_false_boxes(cases):
+    scores = scored(cases, np.zeros((len(cases.pairs), 4, 4), np.float16))
+    at = rows_of(scores.tables["accuracy"], measure="iobb", limit=0.1, heat=POOLED)
+    assert at.loc["Mass", "accuracy"] == at.loc["Mass", "afp"] == 0
+    assert scores.headline["mean_pointing"] == scores.headline["mean_energy"] == 0
+
+
+def test_without_any_boxed_image_all_is_null_and_nothing_fails(boxed):
+    pairs, drawn = boxed
+    none = pairs.iloc[:0]
+    cases = gather(none, drawn, 32, "per_map", ("Hernia",), np.random.default_rng(0))
+    grids = np.zeros((0, 1, 1), np.float16)
+    controls = control_grids(cases, (1, 1), np.random.default_rng(0))
+    scale, similarity = pd.DataFrame(), pd.DataFrame({"head": [], "network": []}, dtype=float)
+    scores = score(Maps(cases, {"cam": grids} | controls, scale, similarity), *LIMITS)
+    assert scores.headline["boxed_images"] == scores.headline["findings_scored"] == 0
+    assert np.isnan(scores.headline["mean_accuracy_iobb_t10"])
+    assert np.isnan(scores.headline["randomisation_similarity"])
+    assert (scores.tables["accuracy"]["reason"] != "").all()

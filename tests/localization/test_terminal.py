@@ -1,0 +1,63 @@
+"""The printed tables."""
+
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from cxr14.localization.controls import control_grids
+from cxr14.localization.maps import Maps
+from cxr14.localization.scorecard import score
+from cxr14.localization.terminal import accuracy_table, printed
+from cxr14.wording import PHANTOM_NOTE
+
+
+def tables_of(cases, similarity=0.2):
+    controls = control_grids(cases, (4, 4), np.random.default_rng(1))
+    grids = np.random.default_rng(2).random((len(cases.pairs), 4, 4)).astype(np.float16)
+    similar = pd.DataFrame({"head": [0.1], "network": [similarity]})
+    maps = Maps(cases, {"gradcam": grids} | controls, pd.DataFrame(), similar)
+    return score(maps, [0.1, 0.25], [0.1], [60, 180]).tables
+
+
+def text_of(*tables, width=80):
+    console = Console(width=width, file=io.StringIO(), record=True)
+    console.print(*tables)
+    return console.export_text()
+
+
+def test_accuracy_states_n_what_was_not_trained_and_phantom(cases):
+    table = accuracy_table("alexnet, gradcam", tables_of(cases)["accuracy"], "iobb", True)
+    text = text_of(table)
+    assert PHANTOM_NOTE in " ".join(text.split())
+    lines = {line.split()[0]: line.split() for line in text.splitlines() if line.split()}
+    assert lines["finding"] == ["finding", "n", ".1", ".25", "AFP"]
+    assert lines["Mass"][1] == "16"
+    assert lines["Effusion"] == ["Effusion", "0", "–", "–", "–"]
+    assert lines["Pneumonia"] == ["Pneumonia", "not", "trained", "–", "–", "–"]
+    assert lines["mean"][1] == "20"
+
+
+def test_the_method_stands_beside_the_controls_within_eighty_columns(cases):
+    text = text_of(*printed("alexnet, gradcam, 16 boxed images", tables_of(cases), True))
+    for name in ("gradcam", "random", "centre_gaussian", "mean_box"):
+        line = next(line for line in text.splitlines() if line.split()[:1] == [name])
+        assert len(line.split()) == 5  # name, IoBB .1, IoU .1 (.5 was not asked), pointing, energy
+    assert "…" not in text
+    assert "16 boxed images" in " ".join(text.split())
+
+
+@pytest.mark.parametrize(
+    ("similarity", "said"),
+    [
+        (0.2, "similarity 0.20 over 1 pairs (above 0.5 it would be flagged)"),
+        (0.8, "similarity 0.80 over 1 pairs: these maps do not depend on what was learnt"),
+        (np.nan, "all weights anew: no pair of maps to compare"),
+    ],
+)
+def test_maps_that_stay_without_what_was_learnt_are_flagged(cases, similarity, said):
+    *_, controls = printed("alexnet", tables_of(cases, similarity), False)
+    assert said in " ".join(text_of(controls, width=200).split())
+    assert ("red" in str(controls.caption)) == (similarity > 0.5)
