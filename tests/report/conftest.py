@@ -1,24 +1,35 @@
 """Results of phantoms, of the official split, and of a split of our own, read from files."""
 
+from pathlib import Path
+
 import pytest
 
 from cxr14.report.results import Results, read_results
-from tests.report.written import OFFICIAL, OWN, PHANTOM, write_results
+from tests.report.written import AREAS, OFFICIAL, OWN, PHANTOM, write_results
+
+
+@pytest.fixture(scope="session")
+def written(tmp_path_factory) -> dict[str, Path]:
+    """Projects of two backbones, by kind; leave their files as they are."""
+    root = tmp_path_factory.mktemp("report")
+    for name, source in {"phantoms": PHANTOM, "official": OFFICIAL, "own_split": OWN}.items():
+        write_results(root / name, source)
+    return {name: root / name for name in ("phantoms", "official", "own_split")}
 
 
 @pytest.fixture
-def phantoms(tmp_path) -> Results:
-    """Two backbones on phantoms; plots lie in tmp_path/plots."""
-    return read_results(tmp_path, write_results(tmp_path, PHANTOM))
+def phantoms(written) -> Results:
+    """On phantoms."""
+    return read_results(written["phantoms"], list(AREAS))
 
 
 @pytest.fixture
-def official(tmp_path) -> Results:
-    """Two backbones on real pixels and the official split."""
-    return read_results(tmp_path, write_results(tmp_path, OFFICIAL))
+def official(written) -> Results:
+    """On real pixels and the official split."""
+    return read_results(written["official"], list(AREAS))
 
 
 @pytest.fixture
-def own_split(tmp_path) -> Results:
-    """Two backbones on real pixels and a split of our own."""
-    return read_results(tmp_path, write_results(tmp_path, OWN))
+def own_split(written) -> Results:
+    """On real pixels and a split of our own."""
+    return read_results(written["own_split"], list(AREAS))

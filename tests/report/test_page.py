@@ -1,50 +1,53 @@
 """The page."""
 
+import base64
 import re
 from html.parser import HTMLParser
+from io import BytesIO
 
+import numpy as np
 import pytest
 from PIL import Image
+from scipy import ndimage
 
-from cxr14.findings import BOXED, FINDINGS
-from cxr14.report.page import box_rows, finding_rows, html_table, picture, render
-from cxr14.report.summary import summarise
+from cxr14.findings import CLASSES, FINDINGS
+from cxr14.report import markup
+from cxr14.report.classification import difference_section, finding_section
+from cxr14.report.fairness import largest
+from cxr14.report.localization import box_section, similarity
+from cxr14.report.page import render
+from cxr14.report.results import read_results
+from cxr14.wording import PHANTOM_NOTE
+from tests.report.written import AREAS, PHANTOM, write_results
 
-PHANTOM = {"source": "phantom", "phantom": True, "official_split": False}
-OUTSIDE = re.compile(r"""(?:https?:)?//[\w.]|url\(|@import|\b(?:src|href)\s*=\s*["'](?!data:)""")
-VOID = {"meta", "img"}
+OUTSIDE = re.compile(r"""(?:https?:)?//[\w.]|url\(|@import|\b(?:src|href)\s*=\s*["'](?!data:|#)""")
+VOID = {"meta", "img", "br"}
+CAREFUL = "Careful: <b> & co."
 
 
 class Reader(HTMLParser):
-    """Collects tags and text, and checks that every tag is closed."""
+    """Collects tags, links and text, and checks that every tag is closed."""
 
     def __init__(self):
         super().__init__()
         self.open, self.tags, self.text = [], [], ""
+        self.links, self.anchors, self.captions = [], [], []
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
         if tag not in VOID:
             self.open.append(tag)
+        found = dict(attrs)
+        self.links += [found["href"]] if "href" in found else []
+        self.anchors += [found["id"]] if "id" in found else []
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
         self.text += data
-
-
-@pytest.fixture
-def png(tmp_path):
-    path = tmp_path / 'Mass_&_"Nodule".png'
-    Image.new("L", (4, 4)).save(path)
-    return path
-
-
-@pytest.fixture
-def page(metrics, baseline, png):
-    summary = summarise(metrics, baseline, PHANTOM)
-    return render(summary, metrics, "Careful: <b> & co.", [png], [png, png])
+        if self.open and self.open[-1] == "figcaption":
+            self.captions.append(data)
 
 
 def read(page):
@@ -54,12 +57,37 @@ def read(page):
     return reader
 
 
-def test_the_page_holds_tables_pictures_and_the_caution(page):
+@pytest.fixture(scope="module")
+def page(written):
+    """Of phantoms."""
+    return render(
+        read_results(written["phantoms"], list(AREAS)), CAREFUL, written["phantoms"] / "plots"
+    )
+
+
+@pytest.fixture(scope="module")
+def real_page(written):
+    """Of real pixels and the official split."""
+    return render(
+        read_results(written["official"], list(AREAS)), CAREFUL, written["official"] / "plots"
+    )
+
+
+def test_the_page_holds_every_section_the_caution_and_the_pictures(page):
     reader = read(page)
-    assert reader.tags.count("table") == 3
-    assert reader.tags.count("img") == 3
-    assert "Careful: <b> & co." in reader.text
-    assert all(name in reader.text for name in (*FINDINGS, "alexnet", "resnet50", "baseline"))
+    assert reader.anchors == [
+        *("results", "findings", "differences", "curves", "subgroups"),
+        *("adjudicated", "boxes", "sheets", "records"),
+    ]
+    assert reader.tags.count("img") == 3 + 1 + 1 + 1  # curves, groups, a sheet, a figure
+    assert CAREFUL in reader.text
+    assert all(name in reader.text for name in ("alexnet", "resnet50", "baseline"))
+    assert all(name.replace("_", " ") in reader.text for name in FINDINGS)
+
+
+def test_the_contents_lead_to_every_section(page):
+    reader = read(page)
+    assert reader.links == [f"#{anchor}" for anchor in reader.anchors]
 
 
 def test_the_page_refers_to_nothing_outside_itself(page):
@@ -70,43 +98,115 @@ def test_the_page_refers_to_nothing_outside_itself(page):
     assert "link" not in read(page).tags
 
 
-def test_the_same_metrics_give_the_same_page(page, metrics, baseline, png):
-    summary = summarise(metrics, baseline, PHANTOM)
-    assert render(summary, metrics, "Careful: <b> & co.", [png], [png, png]) == page
+def test_the_page_fits_a_phone(page):
+    assert '<meta name="viewport" content="width=device-width' in page
+    reader = read(page)
+    assert page.count('<div class="scroll') == reader.tags.count("table") + reader.tags.count("img")
 
 
-def test_text_is_escaped_in_cells_and_names(png):
-    table = html_table(("<i>", "a"), [("<script>alert(1)</script>", "R&D")])
+def test_the_same_results_give_the_same_page(page, phantoms, written):
+    assert render(phantoms, CAREFUL, written["phantoms"] / "plots") == page
+
+
+def test_every_caption_says_that_these_are_phantoms_and_none_does_on_real_pixels(page, real_page):
+    captions = read(page).captions
+    assert len(captions) == page.count("<figcaption>") > 15
+    assert [text for text in captions if PHANTOM_NOTE not in text] == []
+    assert PHANTOM_NOTE not in real_page
+
+
+def test_every_section_tells_how_to_read_it_in_two_sentences(page, real_page):
+    for text in (page, real_page):
+        told = re.findall(r'<p class="how">(.*?)</p>', text)
+        assert len(told) == len(read(text).anchors)
+        assert [how for how in told if len(re.findall(r"[.?](?: [A-Z]|$)", how)) != 2] == []
+
+
+def test_every_table_is_near_its_n(page):
+    for text in re.findall(r"<figure>.*?</figure>", page, re.DOTALL):
+        assert re.search(r"\bn\b|images|positives", text), text
+
+
+def test_text_is_escaped_in_cells_captions_and_names(tmp_path):
+    table = markup.table(("<i>", "a"), [("<script>alert(1)</script>", "R&D\n<b>")], "<u>")
     reader = read(table)
-    assert reader.tags == ["table", "tr", "th", "th", "tr", "td", "td"]
+    assert {"script", "i", "b", "u"}.isdisjoint(reader.tags)
     assert "<script>alert(1)</script>" in reader.text
-    assert 'alt="Mass &amp; &quot;Nodule&quot;"' in picture(png)
+    path = tmp_path / 'Mass_&_"Nodule".png'
+    Image.new("L", (4, 4)).save(path)
+    assert 'alt="Mass &amp; &quot;Nodule&quot;"' in markup.picture(path)
 
 
-def test_a_finding_without_a_score_is_a_dash(metrics):
-    by_finding = {row[0]: row[1:] for row in finding_rows(metrics)}
-    assert list(by_finding) == list(FINDINGS)
-    assert by_finding["Mass"] == (".720", ".810")
-    assert by_finding["Hernia"] == ("–", "–")
+def test_a_large_picture_is_put_in_smaller_and_still_is_the_picture(tmp_path):
+    noise = np.random.default_rng(1).integers(0, 256, (600, 600), dtype=np.uint8)
+    smooth = ndimage.gaussian_filter(noise.astype(float), 1.5)
+    path = tmp_path / "Mass.png"
+    Image.fromarray(smooth.astype(np.uint8)).save(path, compress_level=0)
+    held = re.search(r"data:image/webp;base64,([\w+/=]+)", markup.picture(path))
+    content = base64.b64decode(held[1])
+    assert len(content) < path.stat().st_size / 4
+    shown = np.asarray(Image.open(BytesIO(content)).convert("L"), float)
+    assert np.abs(shown - smooth).mean() < 3
 
 
-def test_boxes_are_counted_and_hits_are_listed_by_backbone(metrics):
-    found = box_rows(metrics)
-    assert [row[0] for row in found] == list(BOXED)
-    assert found[0][1:] == ("1", "1.000", "1.000")
-    assert found[1][1:] == ("1", ".000", ".000")
+def test_what_follows_a_line_break_is_set_small_below():
+    assert markup.cell(".810\n.790–.830") == ".810<br><small>.790–.830</small>"
+    assert markup.cell("–") == "–"
 
 
-def test_a_limit_that_was_not_measured_is_a_dash(metrics):
-    for own in metrics.values():
-        del own["localize"]["iobb"]["t10"]
-    assert box_rows(metrics)[0][1:] == ("1", "–", "–")
+def test_a_finding_without_a_score_is_a_dash_with_its_reason(page):
+    row = re.search(r"<tr><td>Hernia</td><td>0</td>.*?</tr>", page)
+    assert row
+    assert row[0].count("<td>–</td>") == 6
+    assert "no positives in test" in row[0]
 
 
-def test_what_a_network_was_not_trained_on_is_called_so(metrics):
-    del metrics["resnet50"]["evaluate"]["findings"]["Mass"]
-    for own in metrics.values():
-        own["localize"]["n"]["Effusion"] = None
-        own["localize"]["iobb"]["t10"]["accuracy"]["Effusion"] = None
-    assert {row[0]: row[1:] for row in finding_rows(metrics)}["Mass"] == (".720", "not trained")
-    assert {row[0]: row[1:] for row in box_rows(metrics)}["Effusion"] == ("not trained", "–", "–")
+def test_what_a_network_was_not_trained_on_is_called_so(tmp_path):
+    classes = tuple(name for name in CLASSES if name not in ("Mass", "Edema"))
+    results = read_results(tmp_path, write_results(tmp_path, PHANTOM, classes))
+    parts = (*finding_section(results).parts, *box_section(results).parts)
+    # Two rows of scores; two rows of two backbones; Mass in the heads of three tables of boxes.
+    assert "".join(parts).count("not trained") == 2 + 2 * 2 + 3
+
+
+def test_controls_and_the_cross_fitted_row_stand_in_wangs_table(page):
+    boxes = page[page.index('id="boxes"') :]
+    table = re.search(r"<tbody>.*?</tbody>", boxes)[0]
+    rows = [re.sub(r"<[^>]+>", " ", row).split() for row in table.split("</tr>")]
+    assert rows[0][:5] == [".1", "accuracy", "resnet50", ".515", ".495–.535"]
+    assert rows[1][:3] == ["resnet50,", "cross-fitted", ".645"]
+    assert [row[0] for row in rows[2:5]] == ["random", "centre", "mean"]
+    assert rows[2][2:4] == [".105", ".095–.115"]
+    assert rows[5][:3] == ["AFP", "resnet50", "1.275"]
+    assert rows[7][2] == "3.125"
+    assert len(rows) == 5 * 2 * 5 + 1
+
+
+def test_a_method_that_does_not_change_with_the_weights_is_flagged(phantoms):
+    assert similarity(phantoms, "resnet50") == "+.125\nn 31"
+    phantoms.tables["randomisation"]["unchanged"] = 1
+    assert similarity(phantoms, "resnet50") == "+.125\nFLAGGED, unchanged"
+
+
+def test_gaps_are_ordered_by_what_remains_of_them_at_the_end_nearest_zero(phantoms):
+    """Mass differs by .010 ± .02, which may be chance; the group of three images has no AUROC."""
+    found = [(gap.row["group"], gap.measure, gap.value) for gap in largest(phantoms.of("gaps"))]
+    assert found == [("F × 60–79", "auroc", 0.155), ("F", "auroc", -0.05)]
+
+
+def test_adjudicated_labels_are_shown_on_real_pixels_and_their_lack_is_explained(page, real_page):
+    assert "No score here: simulated pixels show no reader" in page
+    assert "<td>.845<br><small>.825–.865</small></td><td>.825" in real_page
+
+
+def test_without_boxed_images_the_section_says_so(phantoms):
+    for own in phantoms.localize.values():
+        own["boxed_images"] = 0
+    (part,) = box_section(phantoms).parts
+    assert "there is nothing to score" in part
+
+
+def test_one_backbone_has_nothing_to_be_compared_with(phantoms):
+    phantoms.tables["differences"] = phantoms.tables["differences"][:0]
+    (part,) = difference_section(phantoms).parts
+    assert "One backbone has nothing to be compared with." in part

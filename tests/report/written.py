@@ -174,6 +174,7 @@ def write_comparison(root: Path, backbones: list[str], phantom: bool) -> None:
         "reason": "simulated pixels show no reader's findings" if phantom else None,
     }
     label = {"label": "Pneumothorax", "mapped_from": "Pneumothorax", "images": 0, "positives": 0}
+    label["positives_mined"] = 0
     write_csv(
         folder / "adjudicated.csv",
         pd.DataFrame([{"backbone": b, **label, **scored} for b in backbones]),
@@ -186,7 +187,7 @@ def write_comparison(root: Path, backbones: list[str], phantom: bool) -> None:
     }
     for name, (x, y) in points.items():
         line = pd.DataFrame({x: [0.0, 0.5, 1.0], y: [0.0, 0.75, 1.0]})
-        curves = [line.assign(backbone=b, finding=f) for b in backbones for f in ("Mass", "Hernia")]
+        curves = [line.assign(backbone=b, finding=f) for b in backbones for f in ("macro", "Mass")]
         write_csv(plots / f"{name}.csv", pd.concat(curves))
     save_png(plots / "subgroups.png")
 

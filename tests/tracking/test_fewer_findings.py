@@ -9,7 +9,7 @@ import yaml
 
 from cxr14.files import read_json, write_json, write_npy, write_parquet
 from cxr14.findings import FINDINGS, LABEL_COLUMNS
-from stages import baseline, evaluate, localize_iobb, register, report, train
+from stages import baseline, compare, evaluate, localize_iobb, register, report, train
 from tests.conftest import ROOT
 from tests.tracking.conftest import enter
 
@@ -34,7 +34,8 @@ def write_project() -> None:
     write_npy("data/cache/images.npy", pixels)
     write_parquet("data/cache/index.parquet", rows.assign(scale=1.0, offset_x=0.0, offset_y=0.0))
     people = pd.DataFrame({"image": NAMES, "patient": range(IMAGES)})
-    records = pd.concat([people.assign(has_pixels=True), labels], axis=1)
+    about = {"has_pixels": True, "age": 50, "view": "PA", "sex": ["F", "M"] * (IMAGES // 2)}
+    records = pd.concat([people.assign(**about), labels], axis=1)
     write_parquet("data/records/images.parquet", records)
     columns = ["image", "finding", "x", "y", "width", "height"]
     write_parquet("data/records/boxes.parquet", pd.DataFrame(boxes, columns=columns))
@@ -63,6 +64,7 @@ def project(tmp_path_factory, empty_store):
         baseline.main()
         for stage in (train, evaluate, localize_iobb):
             stage.main("alexnet")
+        compare.main()
         report.main(show=False)
         register.main()
         yield root
@@ -86,29 +88,31 @@ def test_predictions_and_decisions_are_of_the_three(project):
 def test_each_finding_is_scored_against_its_own_labels(project):
     """Bands are learned at once; a column held against another finding's labels is not."""
     scores = read_json("metrics/evaluate/alexnet.json")
-    assert set(scores["findings"]) == set(CLASSES)
-    assert scores["findings_scored"] == scores["validation"]["findings_scored"] == 3
-    assert scores["no_finding"] is None
+    findings = pd.read_csv("metrics/evaluate/alexnet/findings.csv").set_index("finding")
+    assert list(findings.index) == CLASSES
+    assert scores["findings_scored"] == 3
+    assert scores["no_finding_auroc"] is None
     labels = pd.read_parquet("data/records/images.parquet")[2 * IMAGES // 3 :]
     for name in CLASSES:
-        assert scores["findings"][name]["positives"] == labels[name].sum()
+        assert findings.positives[name] == labels[name].sum()
     assert scores["macro_auroc"] > 0.8
     assert read_json("metrics/train/alexnet.json")["validation_macro_auroc"] == pytest.approx(
-        scores["validation"]["macro_auroc"], abs=0.01
+        scores["validation_macro_auroc"], abs=0.01
     )
 
 
 def test_a_boxed_finding_that_was_not_trained_is_null_and_the_mean_is_over_the_others(project):
     scores = read_json("metrics/localize/alexnet.json")
     boxes = pd.read_parquet("data/records/boxes.parquet").finding.value_counts()
-    assert (scores["n"]["Effusion"], scores["n"]["Nodule"]) == (boxes.Effusion, boxes.Nodule)
-    assert scores["n"]["Mass"] is None
-    assert "Hernia" not in scores["n"]  # trained, and NIH drew no box of it
+    table = pd.read_csv("metrics/localize/alexnet/accuracy.csv")
+    at_t10 = (table.measure == "iobb") & (table.limit == 0.1) & (table.heat == "pooled")
+    rates = table[at_t10].set_index("finding")
+    assert (rates.n["Effusion"], rates.n["Nodule"]) == (boxes.Effusion, boxes.Nodule)
+    assert rates.loc["Mass", ["n", "accuracy"]].isna().all()
+    assert "Hernia" not in rates.index  # trained, and NIH drew no box of it
     assert scores["findings_scored"] == 2
-    rates = scores["iobb"]["t10"]["accuracy"]
-    assert rates["Mass"] is None
     assert scores["mean_accuracy_iobb_t10"] == pytest.approx(
-        (rates["Effusion"] + rates["Nodule"]) / 2, abs=1e-4
+        (rates.accuracy["Effusion"] + rates.accuracy["Nodule"]) / 2, abs=1e-4
     )
     assert scores["boxed_images_without_pixels"] == 0
     sheets = sorted(path.stem for path in Path("plots/localize/alexnet").glob("*.png"))
@@ -117,7 +121,8 @@ def test_a_boxed_finding_that_was_not_trained_is_null_and_the_mean_is_over_the_o
 
 def test_the_report_says_what_was_not_trained_and_over_how_many_the_means_are(project):
     page = Path("report/index.html").read_text()
-    assert page.count("not trained") == len(FINDINGS) - 3 + 6  # AUROC by finding; boxes
+    # Rows of scores and of AUROC (No Finding too); the heads of three tables of boxes.
+    assert page.count("not trained") == 2 * (len(FINDINGS) - 3 + 1) + 3 * 6
     assert "findings: alexnet 3, baseline 4" in page
     assert read_json("metrics/summary.json")["alexnet"]["test_no_finding_auroc"] is None
 

@@ -8,7 +8,7 @@ import pandas as pd
 from cxr14.findings import BOXED
 from cxr14.report import markup
 from cxr14.report.beside import comparable, same_split, split_text
-from cxr14.report.cells import distinct, limit_text, number, one, rows_of, scored, spaced
+from cxr14.report.cells import distinct, limit_text, number, rows_of, scored, spaced
 from cxr14.report.classification import noted
 from cxr14.report.markup import Cells
 from cxr14.report.published import AFP_CAVEAT, IOBB, IOU, BoxTable
@@ -37,7 +37,8 @@ class Line(NamedTuple):
 def counts(results: Results) -> dict[str, int | None]:
     """Return the boxed images of each of the eight; None where the network does not know it."""
     table = results.of("accuracy")
-    numbers = {name: number(one(table, {"finding": name}).get("n")) for name in BOXED}
+    known = {name: number(n) for name, n in zip(table["finding"], table["n"], strict=True)}
+    numbers = {name: known.get(name) for name in BOXED}
     return {name: None if n is None else round(n) for name, n in numbers.items()}
 
 
@@ -60,7 +61,7 @@ def wang_table(results: Results, measure: str, quantities: tuple[str, ...]) -> s
     )
     if published:
         named = (f"{p.name} ({split_text(results.source, p)}, n {p.pairs})" for p in published)
-        caption += f" Published: {'; '.join(named)}."
+        caption += f" Published: {'; '.join(named)}; means over the findings with boxes here."
     if published and "afp" in quantities:
         caption += f" {AFP_CAVEAT}"
     return markup.table(
@@ -108,7 +109,7 @@ def _group(
     for name, rows in tables.items():
         kind = "control" if name in CONTROLS.values() else ""
         yield Line((name, *finding_cells(rows[rows["limit"] == limit], quantity)), kind)
-    known = [place for place, name in enumerate(BOXED) if counts(results)[name]]
+    known = [place for place, n in enumerate(counts(results).values()) if n]
     for table in comparable(results.source, PUBLISHED[measure]):
         values = _published(table, quantity, limit, known)
         if values:

@@ -165,7 +165,8 @@ def difference_section(results: Results) -> Section:
     """Paired differences between backbones."""
     table = results.tables["differences"]
     measures = distinct(table, "measure")
-    header = ("first − second", *(spaced(name) for name in measures), "images", "patients")
+    named = (COMPARED.get(name, spaced(name)) for name in measures)
+    header = ("first − second", *named, "images", "patients")
     body = []
     for first, second in dict.fromkeys(zip(table["first"], table["second"], strict=True)):
         pair = {"first": first, "second": second}
@@ -186,3 +187,4 @@ def difference_section(results: Results) -> Section:
 
 
 PAIRED: Final = ("difference", "low", "high")
+COMPARED: Final = {"macro_auroc": "AUROC\nmacro", "macro_average_precision": "AP\nmacro"}

@@ -16,10 +16,11 @@ from cxr14.report.markup import Section
 from cxr14.report.results import Results
 from cxr14.wording import PHANTOM_NOTE
 
-# Okabe and Ito (2008), which colour-blind readers tell apart; then line styles.
-COLOURS: Final = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#222222")
+# Okabe and Ito (2008), which colour-blind readers tell apart, as in the picture of groups.
+COLOURS: Final = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#222222")
 DASHES: Final = ("-", "--", ":")
-ACROSS, DPI = 5, 120
+MACRO = "macro"
+ACROSS, DPI = 4, 120
 STYLE: Final[dict[str, Any]] = {"font.size": 7, "axes.linewidth": 0.6, "text.parse_math": False}
 
 
@@ -46,11 +47,15 @@ def curve_section(results: Results) -> Section:
         "and up, and the dashed line is the prevalence. Reliability: on the diagonal a probability "
         "means what it says; below it the model is too sure."
     )
+    n = (
+        "n: positives of the finding. All findings: the mean of their curves; of reliability all "
+        "answers together."
+    )
     parts = [
         markup.drawn(
             draw(results, name),
             f"{kind.title} by finding",
-            noted(results, f"{kind.title} on test; n: positives of the finding."),
+            noted(results, f"{kind.title} on test; {n}"),
         )
         for name, kind in KINDS.items()
     ]
@@ -61,12 +66,12 @@ def draw(results: Results, name: str) -> bytes:
     """Return a PNG of one kind of curves; equal results give equal bytes."""
     table = results.curves[name]
     known = set(table["finding"])
-    findings = [finding for finding in CLASSES if finding in known]
+    findings = [finding for finding in (MACRO, *CLASSES) if finding in known]
     down = max(1, -(-len(findings) // ACROSS))
-    height = 1.75 * down + (0.95 if results.phantom else 0.8)
+    height = 1.75 * down + (1.1 if results.phantom else 0.9)
     with style.context(["default", STYLE]):
         figure = Figure(figsize=(8.6, height), dpi=DPI)
-        top = 1 - (0.55 if results.phantom else 0.4) / height
+        top = 1 - (0.6 if results.phantom else 0.4) / height
         edges = {"left": 0.035, "right": 0.99, "bottom": 0.5 / height, "top": top}
         figure.subplots_adjust(**edges, wspace=0.22, hspace=0.32)
         panels = figure.subplots(down, ACROSS, squeeze=False).ravel()
@@ -99,14 +104,16 @@ def _panel(axes: Axes, results: Results, rows: pd.DataFrame, name: str, finding:
             markersize=3,
             label=backbone,
         )
-    positives = count(row.get("positives"))
-    axes.set_title(f"{spaced(finding)}, n {positives}", fontsize=7.5, pad=3)
+    images = results.evaluate[results.best]["images"]
+    n = f"{images:,} images" if finding == MACRO else count(row.get("positives"))
+    title = "all findings" if finding == MACRO else spaced(finding)
+    axes.set_title(f"{title}, n {n}", fontsize=7.5, pad=3)
     axes.set(xlim=(0, 1), ylim=(0, 1.01), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
     axes.tick_params(length=2, width=0.5, pad=1.5)
 
 
 def _frame(figure: Figure, results: Results, kind: Kind, first: Axes) -> None:
     title = f"{kind.title}: {spaced(kind.y)} by {spaced(kind.x)}"
-    figure.suptitle(f"{title}\n{PHANTOM_NOTE}" if results.phantom else title, fontsize=8.5)
+    figure.suptitle(f"{title}\n{PHANTOM_NOTE}" if results.phantom else title, fontsize=8.5, y=0.995)
     handles, labels = first.get_legend_handles_labels()
     figure.legend(handles, labels, loc="lower center", ncols=8, fontsize=7.5, frameon=False)

@@ -38,7 +38,7 @@ def subgroup_section(results: Results, png: bytes) -> Section:
         "one threshold that all share. A gap is the group minus the others; one whose interval "
         "holds 0 may be chance, and small groups give wide intervals."
     )
-    caption = noted(results, "Groups by sex, age and view.")
+    caption = noted(results, "Groups of test images by sex, age and view.")
     parts = (
         markup.drawn(png, "subgroups", caption),
         markup.subtitle(f"Gaps of {results.best}, mean over findings"),
@@ -157,16 +157,17 @@ def adjudicated_section(results: Results) -> Section:
     """AUROC against labels read by radiologists; on phantoms a sentence says why there is none."""
     rows = results.tables["adjudicated"]
     reasons = sorted({text(reason) for reason in rows["reason"]} - {""})
-    if rows.empty or not rows["auroc_adjudicated"].notna().any():
+    if rows.empty or results.phantom:
         why = "; ".join(reasons) or "no image of the test part has such labels"
-        part = markup.paragraph(f"Nothing to show: {why}.")
+        part = markup.paragraph(f"No score here: {why}.")
         return Section("adjudicated", "Labels read by radiologists", ADJUDICATED, (part,))
     header = (
         "label",
         "from",
         "backbone",
         "images",
-        "positives",
+        "positives\nadjudicated",
+        "positives\nmined",
         "AUROC\nadjudicated",
         "AUROC\nmined labels",
         "remark",
@@ -178,6 +179,7 @@ def adjudicated_section(results: Results) -> Section:
             text(row["backbone"]),
             count(row["images"]),
             count(row["positives"]),
+            count(row["positives_mined"]),
             scored(row, "auroc_adjudicated"),
             scored(row, "auroc_mined"),
             text(row["reason"]),
@@ -186,7 +188,7 @@ def adjudicated_section(results: Results) -> Section:
     ]
     caption = (
         "Google's adjudicated labels of ChestX-ray14, on those of its test images that have "
-        "pixels here; `from` names the findings a label is made of."
+        "pixels here; from: the findings that a label is made of."
     )
     columns = ["", "remark", "text", *[""] * (len(header) - 4), "remark"]
     part = markup.table(header, body, noted(results, caption), columns=columns)

@@ -29,6 +29,7 @@ from cxr14.report.markup import Section
 from cxr14.report.results import Results
 
 MEASURES: Final = {"iobb": "IoBB", "iou": "IoU"}
+OWN = ["backbone", "phantom"]  # columns that the caption tells
 SIMILARITY = "similarity\nrandom weights"
 
 
@@ -168,6 +169,6 @@ def _checks(results: Results) -> list[str]:
         "Randomised weights": results.of("randomisation"),
     }
     return [
-        markup.folded(title, markup.frame(rows.drop(columns="backbone"), caption))
+        markup.folded(title, markup.frame(rows.drop(columns=OWN, errors="ignore"), caption))
         for title, rows in tables.items()
     ]

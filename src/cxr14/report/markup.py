@@ -7,12 +7,17 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
+from PIL import Image
 
 Cells = tuple[str, ...]
+
+UNBROKEN = "\N{NO-BREAK SPACE}%"
+LARGEST = 300_000  # bytes of a PNG that is put into the page as it is
 
 STYLE: Final = """
 :root { --ink: #1c2430; --grey: #5d6878; --line: #dfe4ea; --pale: #f5f7fa; --blue: #0b5c96; }
@@ -99,7 +104,7 @@ def table(
     head = _row("th", header, columns, "")
     lines = (_row("td", row, columns, kind) for row, kind in zip(body, kinds, strict=True))
     inner = f"<table><thead>{head}</thead><tbody>{''.join(lines)}</tbody></table>"
-    told = f"<figcaption>{escape(caption)}</figcaption>"
+    told = f"<figcaption>{escape(caption.replace(' %', UNBROKEN))}</figcaption>"
     return f'<figure><div class="scroll">{inner}</div>{told}</figure>'
 
 
@@ -143,16 +148,24 @@ def subtitle(text: str) -> str:
 
 
 def picture(path: Path, caption: str = "") -> str:
-    """Return an image tag that holds the PNG itself; its name is its text."""
+    """Return an image tag that holds the picture itself; the name of its PNG is its text."""
     return drawn(path.read_bytes(), path.stem.replace("_", " "), caption)
 
 
 def drawn(png: bytes, name: str, caption: str = "") -> str:
-    """Return an image tag that holds a PNG, which scrolls sideways on a small screen."""
-    content = base64.b64encode(png).decode()
+    """Return an image tag that holds a picture, which scrolls sideways on a small screen."""
+    kind, content = ("png", png) if len(png) <= LARGEST else ("webp", as_webp(png))
     told = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
-    image = f'<img alt="{escape(name)}" src="data:image/png;base64,{content}">'
+    source = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+    image = f'<img alt="{escape(name)}" src="{source}">'
     return f'<figure><div class="scroll wide">{image}</div>{told}</figure>'
+
+
+def as_webp(png: bytes) -> bytes:
+    """Return a picture with radiographs in a fifth of the bytes, at no loss that an eye sees."""
+    content = BytesIO()
+    Image.open(BytesIO(png)).convert("RGB").save(content, "WEBP", quality=85)
+    return content.getvalue()
 
 
 def folded(title: str, *parts: str) -> str:

@@ -73,6 +73,7 @@ CLASSIFICATION: Final = (
     ),
     _column(
         "DenseNet121",
+        # The mean printed with it is .807; these average .804, so one of them is misprinted.
         "as cited in the paper of AE-CNN",
         OFFICIAL,
         OFFICIAL_TEST_IMAGES,

@@ -33,9 +33,9 @@ def summarise(results: Results) -> dict[str, Any]:
     """
     groups = {
         name: {
-            **{f"test_{key}": results.evaluate[name].get(key) for key in EVALUATED},
+            **{f"test_{key}": results.evaluate[name][key] for key in EVALUATED},
             "validation_macro_auroc": results.evaluate[name]["validation_macro_auroc"],
-            **{f"boxes_{key}": results.localize[name].get(key) for key in LOCALIZED},
+            **{f"boxes_{key}": results.localize[name][key] for key in LOCALIZED},
         }
         for name in results.backbones
     }

@@ -5,7 +5,7 @@ from typing import Any, Final
 from rich.box import SIMPLE
 from rich.table import Table
 
-from cxr14.report.beside import auroc_header, auroc_rows, part_of_official
+from cxr14.report.beside import auroc_header, auroc_rows, own_split, part_of_official
 from cxr14.report.cells import scored
 from cxr14.report.results import Results
 
@@ -14,10 +14,11 @@ MEASURES: Final = {
     "test_macro_auroc": "AUROC",
     "test_macro_average_precision": "AP",
     "test_macro_f1": "F1",
-    "test_no_finding_auroc": "No Finding",
-    "boxes_mean_accuracy_iobb_t10": "boxes >.1",
-    "boxes_mean_accuracy_iobb_t50": "boxes >.5",
+    "test_no_finding_auroc": "No\nFinding",
+    "boxes_mean_accuracy_iobb_t10": "boxes\n> .1",
+    "boxes_mean_accuracy_iobb_t50": "boxes\n> .5",
 }
+PLAIN: Final[dict[str, Any]] = {"box": SIMPLE, "pad_edge": False, "padding": (0, 0, 0, 1)}
 HEADER: Final = ("model", *MEASURES.values())
 LEGEND: Final = (
     "AUROC, average precision (AP) and F1 are means over the findings, with 95 % intervals by "
@@ -47,7 +48,7 @@ def ordered(results: Results) -> list[tuple[str, dict[str, Any]]]:
     return sorted(headlines(results).items(), key=place)
 
 
-def rows(results: Results, between: str = " ") -> list[tuple[str, ...]]:
+def rows(results: Results, between: str = "\n") -> list[tuple[str, ...]]:
     """Return one row per model, as :func:`ordered` has them; the columns are HEADER's."""
     return [
         (name, *(scored(own, measure, between) for measure in MEASURES))
@@ -79,8 +80,14 @@ def sample(results: Results) -> str:
 
 def table(results: Results, caution: str) -> Table:
     """Lay out the headlines: means over the findings on test, boxes over those with boxes."""
-    title = f"Test part, mean over findings ({sample(results)}). {caution}"
-    laid_out = Table(*HEADER, title=title, caption=legend(results))
+    laid_out = Table(
+        title=f"Test part, mean over findings ({sample(results)}). {caution}",
+        caption=legend(results),
+        **PLAIN,
+    )
+    for place, name in enumerate(HEADER):
+        # Intervals stand below their scores, so that five networks fit eighty columns.
+        laid_out.add_column(name, justify="right" if place else "left", no_wrap=True)
     for row in rows(results):
         laid_out.add_row(*row)
     return laid_out
@@ -91,17 +98,18 @@ def published_table(results: Results) -> Table | None:
     if results.phantom:
         return None
     laid_out = Table(
-        title=f"AUROC by finding; ours is {results.best}, the best by validation",
-        caption=part_of_official(results),
-        box=SIMPLE,
-        pad_edge=False,
-        collapse_padding=True,
+        title=f"AUROC by finding; ours is {results.best}, the best by validation; n: positives",
+        caption=f"Published means are over the same findings. {part_of_official(results)}".strip(),
+        **PLAIN | {"padding": 0},
     )
-    for place, name in enumerate(auroc_header(results)):
-        laid_out.add_column(name, justify="right" if place else "left", no_wrap=not place)
-    *findings, mean = auroc_rows(results, " ")
-    for row in findings:
-        laid_out.add_row(*row)
+    _, _, _, *published = auroc_header(results)
+    laid_out.add_column("finding")
+    laid_out.add_column(f"ours\n{own_split(results)}", justify="right", width=9)
+    for name in published:  # no word of theirs but DenseNet121 is longer
+        laid_out.add_column(name, justify="right", width=8, overflow="fold")
+    *findings, mean = auroc_rows(results)
+    for name, positives, *scores in findings:
+        laid_out.add_row("\n".join([*name.split(), f"n {positives}"]), *scores)
     laid_out.add_section()
-    laid_out.add_row(*mean)
+    laid_out.add_row(mean[0], *mean[2:])
     return laid_out

@@ -1,0 +1,50 @@
+"""What stands in a cell."""
+
+import pandas as pd
+import pytest
+
+from cxr14.report.cells import count, difference, interval, one, scored, signed
+from cxr14.wording import shown
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.8125, ".812"), (1.0, "1.000"), (0.0, ".000"), (-0.5, "-0.500"), (None, "–")],
+)
+def test_scores_are_printed_as_in_the_literature(value, text):
+    assert shown(value) == text
+
+
+def test_an_interval_stands_behind_its_score():
+    assert interval(0.8, 0.75, 0.85) == ".800 .750–.850"
+    assert interval(0.8, None, None) == ".800"
+    assert interval(None, 0.75, 0.85) == "–"
+
+
+def test_an_empty_cell_of_a_table_is_a_dash():
+    row = one(pd.DataFrame({"auroc": [None, 0.5], "name": ["a", "b"]}), {"name": "a"})
+    assert scored(row, "auroc") == "–"
+    assert scored({}, "auroc") == "–"
+    assert count(float("nan")) == "–"
+    assert count(1234.0) == "1,234"
+
+
+def test_a_row_that_is_not_there_is_empty():
+    assert one(pd.DataFrame({"name": ["a"]}), {"name": "b"}) == {}
+
+
+@pytest.mark.parametrize(
+    ("ends", "text"),
+    [
+        ((-0.02, -0.04, -0.01), "−.020 *\n−.040 to −.010"),
+        ((0.02, -0.01, 0.05), "+.020\n−.010 to +.050"),
+        ((0.02, None, None), "+.020"),
+        ((None, None, None), "–"),
+    ],
+)
+def test_a_difference_has_its_sign_and_a_star_if_its_interval_leaves_out_zero(ends, text):
+    assert difference(*ends) == text
+
+
+def test_a_minus_is_a_minus():
+    assert signed(-1.5) == "−1.500"
