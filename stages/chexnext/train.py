@@ -14,7 +14,7 @@ chexnext/metrics/train/GROUP/B-SEED.json.
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -53,11 +53,16 @@ def main(
     from cxr14.training.interruption import InterruptedTrainingError
     from cxr14.training.job import run_job
     from cxr14.training.processes import is_launched, launch
+    from cxr14.training.tracker import Tracker
 
     if recipe.processes > 1 and not is_launched():
         own = (f"--group={group}", f"--backbone={backbone}", f"--seed={seed}")
         seconds = f"--checkpoint-seconds={checkpoint_seconds}"
         launch(recipe.processes, "stages.chexnext.train", *own, seconds)
+
+    def begin(identity: str, _: str, params: dict[str, Any], **facts: Any) -> Tracker:
+        return start_run(identity, place.title, params, **facts)  # what MLflow calls it
+
     try:
         score = run_job(
             backbone,
@@ -65,7 +70,7 @@ def main(
             model.read().model_dump(),
             loss.model_dump(),
             recipe.model_dump(exclude={"backbones", "overrides"}),
-            start_run,
+            begin,
             findings.read(),
             checkpoint_seconds,
             Tables(labels, split),
