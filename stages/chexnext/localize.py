@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from rich.table import Table
 
@@ -40,35 +39,38 @@ from stages import run
 def main() -> None:
     """Run the stage."""
     students, params = read_students(), localize.read()
-    images, _ = open_cache("data/cache")
     maps = []
     for own in places(STUDENTS, students.backbones, students.seeds):
         predictions = pd.read_parquet(SINGLES / f"predictions/{own.title}.parquet")
         maps.append(maps_of(own, params, predictions))
-        score_maps(SINGLES, own.title, maps[-1], params, images, predictions)
-    mean = averaged(maps, params.method)
+        write(SINGLES, own.title, maps[-1], params, predictions)
     predictions = pd.read_parquet(ROOT / f"predictions/{ENSEMBLE}.parquet")
-    show(*score_maps(ROOT, ENSEMBLE, mean, params, images, predictions))
+    show(*write(ROOT, ENSEMBLE, averaged(maps, params.method), params, predictions))
 
 
-def score_maps(
-    root: Path,
-    name: str,
-    maps: Maps,
-    params: LocalizeParams,
-    images: npt.NDArray[np.uint8],
-    predictions: pd.DataFrame,
+def write(
+    root: Path, name: str, maps: Maps, params: LocalizeParams, predictions: pd.DataFrame
 ) -> list[Table]:
-    """Score heatmaps, write what is known of them below the root, and return the tables."""
-    phantom = bool(read_json("data/records/source.json")["phantom"])
-    scores = score(maps, params.t_iobb, params.t_iou, params.heat_thresholds)
+    """Score heatmaps as the stage `localize-iobb` does, and write what it writes, below a folder.
+
+    Args:
+        root: that holds localization, metrics and plots.
+        name: of the network, or of the ensemble.
+        maps: of the boxed pairs.
+        params: the block `localize`.
+        predictions: for the captions.
+
+    Returns:
+        The tables for the terminal.
+    """
+    images, _ = open_cache("data/cache")
+    phantom, heats = bool(read_json("data/records/source.json")["phantom"]), params.heat_thresholds
+    scores = score(maps, params.t_iobb, params.t_iou, heats)
     write_scores(root, name, maps, scores, phantom)
     title = f"{name}, {params.method}"
-    how = images, predictions, params.heat_thresholds, phantom
-    write_sheets(root, name, title, maps, scores, *how)
-    return printed(
-        f"{title}, {scores.headline['boxed_images']} boxed images", scores.tables, phantom
-    )
+    write_sheets(root, name, title, maps, scores, images, predictions, heats, phantom)
+    n = scores.headline["boxed_images"]
+    return printed(f"{title}, {n} boxed images", scores.tables, phantom)
 
 
 def maps_of(place: Place, params: LocalizeParams, predictions: pd.DataFrame) -> Maps:
@@ -77,13 +79,13 @@ def maps_of(place: Place, params: LocalizeParams, predictions: pd.DataFrame) -> 
     records = pd.read_parquet("data/records/images.parquet")
     boxes = pd.read_parquet("data/records/boxes.parquet")
     network, about = load_model(place.model)
-    build = partial(build_network, place.backbone, **about["head"], seed=OTHER_SEED)
+    anew = {"seed": OTHER_SEED, "classes": network.classes} | about["head"]
+    build = partial(build_network, place.backbone, **anew)
     drawn = boxes[boxes["finding"].isin(network.classes)]
     pairs = boxed_pairs(drawn, index, records)
     validation = validation_images(predictions, index, records)
     how = params.method, params.scaling, params.batch_size, np.random.default_rng(SEED)
-    fresh = partial(build, classes=network.classes)
-    return make_maps(network, fresh, images, pairs, drawn, validation, *how)
+    return make_maps(network, build, images, pairs, drawn, validation, *how)
 
 
 if __name__ == "__main__":

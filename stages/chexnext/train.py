@@ -15,7 +15,7 @@ chexnext/metrics/train/GROUP/B-SEED.json.
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -53,6 +53,10 @@ def main(
     from cxr14.training.command import carry_out
     from cxr14.training.inputs import Tables
     from cxr14.training.job import run_job
+    from cxr14.training.tracker import Tracker
+
+    def begin(identity: str, _: str, params: dict[str, Any], **facts: Any) -> Tracker | None:
+        return start_run(identity, place.title, params, **facts)  # what MLflow calls it
 
     job = partial(
         run_job,
@@ -61,7 +65,7 @@ def main(
         model.read().model_dump(),
         loss.model_dump(),
         recipe.model_dump(exclude={"backbones", "overrides"}),
-        start_run,
+        begin,
         findings.read(),
         checkpoint_seconds,
         Tables(labels, split),

@@ -33,7 +33,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     small = {"data": {"phantom": phantom}, "preprocess": {"size": 128}}
     edit(folder / "params.yaml", **small, train={"backbones": ["alexnet"], "overrides": {}})
     networks = {"members": {"seeds": [0, 1], "folds": 2}, "students": {"seeds": [0]}}
-    recipe = {"input_size": 64, "epochs": 1, "overrides": {}}
+    recipe = {"input_size": 64, "epochs": 1, "batch_size": 8, "overrides": {}}
     edit(folder / "chexnext/params.yaml", train=recipe, relabel={"mode": "replace"}, **networks)
     start(folder)
     run(folder, "dvc", "repro", "chexnext/dvc.yaml")

@@ -13,7 +13,7 @@ from cxr14.wording import PHANTOM_NOTE, shown
 Columns = dict[str, str]
 
 
-WIDTH = 112  # `dvc repro` into a file says 80
+WIDTH = 124  # `dvc repro` into a file says 80
 
 
 def show(*tables: Table) -> None:

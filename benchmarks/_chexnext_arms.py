@@ -1,0 +1,130 @@
+"""The networks of benchmarks/chexnext.py: trained once, kept in a folder, asked for every image."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from cxr14.chexnext.averaging import Logits
+from cxr14.chexnext.folds import cut_folds, split_without
+from cxr14.chexnext.judgement import judge
+from cxr14.chexnext.noise import add_noise
+from cxr14.chexnext.relabelling import check_only_train_val, rewrite
+from cxr14.chexnext.seen import Seen, see
+from cxr14.data.cache import open_cache
+from cxr14.data.labels import label_matrix
+from cxr14.evaluation.predict import predict_logits
+from cxr14.files import write_npy, write_parquet
+from cxr14.findings import CLASSES, FINDINGS
+from cxr14.models.store import load_model
+from cxr14.params import model
+from cxr14.params.chexnext import noise
+from cxr14.params.chexnext.recipe import read_loss, read_recipe
+from cxr14.training.inputs import MINED, Tables
+from cxr14.training.job import run_job
+from cxr14.training.tracker import Nobody
+
+MODES = ("union", "replace")
+SPLIT = pd.read_parquet(MINED.split) if MINED.split.exists() else pd.DataFrame()
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Where networks are trained, and how.
+
+    Attributes:
+        folder: of everything; what is in it is not made again.
+        backbone: of all networks.
+        networks: how many are averaged, and how many folds there are.
+        epochs: of each training; None for those of chexnext/params.yaml.
+    """
+
+    folder: Path
+    backbone: str
+    networks: int
+    epochs: int | None
+
+    def answers(self, name: str, seed: int, tables: Tables) -> Logits:
+        """Return a network's logits for every image of the cache, trained now or before."""
+        kept = self.folder / "logits" / f"{name}-{seed}.npy"
+        if not kept.exists():
+            recipe = self._recipe(seed)
+            place = self.folder / "models" / f"{name}-{seed}"
+            how = (model.read().model_dump(), read_loss().model_dump(), recipe)
+            own = {"tables": tables, "name": f"{name}-{seed}", "results": self.folder}
+            run_job(self.backbone, place, *how, lambda *args, **facts: Nobody(), **own)
+            network, _ = load_model(place)
+            images, _ = open_cache()
+            rows = np.arange(len(images))
+            write_npy(kept, predict_logits(network, images, rows, recipe["input_size"], 64))
+        return np.load(kept)
+
+    def several(self, name: str, tables: Sequence[Tables]) -> list[Logits]:
+        """Return the answers of as many networks as there are tables, seeds 0, 1, 2 …."""
+        return [self.answers(name, seed, own) for seed, own in enumerate(tables)]
+
+    def same(self, labels: Path) -> list[Tables]:
+        """Return the tables of networks that all train on all of train."""
+        return [Tables(labels, MINED.split)] * self.networks
+
+    def _recipe(self, seed: int) -> dict[str, Any]:
+        recipe = read_recipe(self.backbone, seed).model_dump(exclude={"backbones", "overrides"})
+        return recipe | ({"epochs": self.epochs} if self.epochs else {})
+
+
+def arms(workshop: Workshop, noise_seed: int) -> dict[str, list[Logits]]:
+    """Train everything for one draw of the noise.
+
+    Returns:
+        By arm the logits (N, 15) of its networks, in the order of the cache.
+    """
+    true = pd.read_parquet(MINED.labels)
+    wrong = workshop.folder / "wrong.parquet"
+    parts = np.where(true["has_pixels"], SPLIT["split"], "no pixels")
+    rates = noise.read()
+    own = {name: (rates.of(name).missed, rates.of(name).wrong) for name in FINDINGS}
+    write_parquet(wrong, add_noise(true, parts, own, noise_seed))
+    folds = cut_folds(true, SPLIT["split"].to_numpy(str), workshop.networks, noise_seed)
+    fitted = []
+    for fold in range(workshop.networks):
+        fitted.append(Tables(wrong, workshop.folder / f"fold{fold}.parquet"))
+        write_parquet(fitted[-1].split, split_without(SPLIT, folds, fold))
+
+    plain = workshop.several("plain", workshop.same(wrong))
+    crossed = workshop.several("crossed", fitted)
+    found = {"true labels": workshop.several("true", workshop.same(MINED.labels))}
+    found |= {"single": plain[:1], "ensemble": plain}
+    for kind, members, count in (("cross-fitted", crossed, workshop.networks), ("plain", plain, 1)):
+        for mode in MODES:
+            labels = workshop.folder / f"{kind}-{mode}.parquet"
+            write_parquet(labels, relabelled(wrong, members, folds, count, mode))
+            name = f"student-{kind}-{mode}"
+            found[f"chexnext, {kind}, {mode}"] = workshop.several(name, workshop.same(labels))
+    return found
+
+
+def relabelled(
+    labels: Path, members: list[Logits], folds: npt.NDArray[np.int64], count: int, mode: str
+) -> pd.DataFrame:
+    """Return the records with train relabelled by the members, as the stage `relabel` does it."""
+    records = pd.read_parquet(labels)
+    seen = see("data/cache", records, SPLIT)
+    train, val = seen.within("train"), seen.within("val")
+    fold_of = {str(n): n % count for n in range(len(members))}
+    own = np.where(train, folds[seen.rows] if count > 1 else 0, -1)
+    answers = dict(zip(fold_of, members, strict=True))
+    matrix = label_matrix(seen.images)
+    judged = judge(answers, fold_of, count, own, val, matrix, CLASSES)
+    new = rewrite(records, seen.rows[train], judged.present[train], CLASSES, mode)
+    check_only_train_val(records, new, SPLIT["split"].to_numpy(str))
+    return new
+
+
+def truth() -> tuple[Seen, npt.NDArray[np.bool_]]:
+    """Return the true records in the order of the cache, and which of them are test."""
+    seen = see("data/cache", pd.read_parquet(MINED.labels), SPLIT)
+    return seen, seen.within("test")
