@@ -29,7 +29,6 @@ from cxr14.training.job import run_job
 from cxr14.training.tracker import Nobody
 
 MODES = ("union", "replace")
-SPLIT = pd.read_parquet(MINED.split) if MINED.split.exists() else pd.DataFrame()
 
 
 @dataclass(frozen=True)
@@ -82,20 +81,9 @@ def arms(workshop: Workshop, noise_seed: int) -> dict[str, list[Logits]]:
     Returns:
         By arm the logits (N, 15) of its networks, in the order of the cache.
     """
-    true = pd.read_parquet(MINED.labels)
-    wrong = workshop.folder / "wrong.parquet"
-    parts = np.where(true["has_pixels"], SPLIT["split"], "no pixels")
-    rates = noise.read()
-    own = {name: (rates.of(name).missed, rates.of(name).wrong) for name in FINDINGS}
-    write_parquet(wrong, add_noise(true, parts, own, noise_seed))
-    folds = cut_folds(true, SPLIT["split"].to_numpy(str), workshop.networks, noise_seed)
-    fitted = []
-    for fold in range(workshop.networks):
-        fitted.append(Tables(wrong, workshop.folder / f"fold{fold}.parquet"))
-        write_parquet(fitted[-1].split, split_without(SPLIT, folds, fold))
-
+    wrong, folds, splits = prepare(workshop, noise_seed)
     plain = workshop.several("plain", workshop.same(wrong))
-    crossed = workshop.several("crossed", fitted)
+    crossed = workshop.several("crossed", [Tables(wrong, split) for split in splits])
     found = {"true labels": workshop.several("true", workshop.same(MINED.labels))}
     found |= {"single": plain[:1], "ensemble": plain}
     for kind, members, count in (("cross-fitted", crossed, workshop.networks), ("plain", plain, 1)):
@@ -107,12 +95,26 @@ def arms(workshop: Workshop, noise_seed: int) -> dict[str, list[Logits]]:
     return found
 
 
+def prepare(workshop: Workshop, seed: int) -> tuple[Path, npt.NDArray[np.int64], list[Path]]:
+    """Write wrong labels and a split without each fold; return their places, and the folds (N,)."""
+    true, split = pd.read_parquet(MINED.labels), pd.read_parquet(MINED.split)
+    parts = np.where(true["has_pixels"], split["split"], "no pixels")
+    params, wrong = noise.read(), workshop.folder / "wrong.parquet"
+    rates = {name: (params.of(name).missed, params.of(name).wrong) for name in FINDINGS}
+    write_parquet(wrong, add_noise(true, parts, rates, seed))
+    folds = cut_folds(true, split["split"].to_numpy(str), workshop.networks, seed)
+    splits = [workshop.folder / f"fold{fold}.parquet" for fold in range(workshop.networks)]
+    for fold, path in enumerate(splits):
+        write_parquet(path, split_without(split, folds, fold))
+    return wrong, folds, splits
+
+
 def relabelled(
     labels: Path, members: list[Logits], folds: npt.NDArray[np.int64], count: int, mode: str
 ) -> pd.DataFrame:
     """Return the records with train relabelled by the members, as the stage `relabel` does it."""
-    records = pd.read_parquet(labels)
-    seen = see("data/cache", records, SPLIT)
+    records, split = pd.read_parquet(labels), pd.read_parquet(MINED.split)
+    seen = see("data/cache", records, split)
     train, val = seen.within("train"), seen.within("val")
     fold_of = {str(n): n % count for n in range(len(members))}
     own = np.where(train, folds[seen.rows] if count > 1 else 0, -1)
@@ -120,11 +122,11 @@ def relabelled(
     matrix = label_matrix(seen.images)
     judged = judge(answers, fold_of, count, own, val, matrix, CLASSES)
     new = rewrite(records, seen.rows[train], judged.present[train], CLASSES, mode)
-    check_only_train_val(records, new, SPLIT["split"].to_numpy(str))
+    check_only_train_val(records, new, split["split"].to_numpy(str))
     return new
 
 
 def truth() -> tuple[Seen, npt.NDArray[np.bool_]]:
     """Return the true records in the order of the cache, and which of them are test."""
-    seen = see("data/cache", pd.read_parquet(MINED.labels), SPLIT)
+    seen = see("data/cache", pd.read_parquet(MINED.labels), pd.read_parquet(MINED.split))
     return seen, seen.within("test")

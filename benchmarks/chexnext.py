@@ -36,6 +36,7 @@ from cxr14.files import read_json, sha256, write_csv
 from cxr14.findings import FINDINGS
 from cxr14.params.chexnext.recipe import read_recipe
 from cxr14.ranking import Floats
+from cxr14.training.interruption import InterruptedTrainingError
 from cxr14.wording import PHANTOM_NOTE, shown
 
 MEASURES = ("AUROC", "AP")
@@ -128,4 +129,7 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    try:
+        typer.run(main)
+    except InterruptedTrainingError as interruption:
+        raise SystemExit(f"{interruption}") from None
