@@ -15,7 +15,7 @@ from cxr14.chexnext.terminal import show
 from cxr14.files import read_json, write_metrics
 from cxr14.params.chexnext.networks import read_members, read_students
 from cxr14.report.results import Results
-from cxr14.report.summary import caution, summarise
+from cxr14.report.summary import LOCALIZED, caution, summarise
 from cxr14.report.terminal import table
 from stages import run
 
@@ -27,11 +27,12 @@ def main() -> None:
     several += places(STUDENTS, students.backbones, students.seeds)
     names = [MEMBERS, ENSEMBLE, *(own.title for own in several)]
     boxed = read(ENSEMBLE, "localize")["boxed_images"]  # of all, also of those not localised
+    nothing = dict.fromkeys(LOCALIZED) | {"boxed_images": boxed}
     results = Results(
         source=read_json("data/records/source.json"),
         baseline=read_json("metrics/baseline.json"),
         evaluate={name: read(name, "evaluate") for name in names},
-        localize={name: {"boxed_images": boxed} | read(name, "localize") for name in names},
+        localize={name: nothing | read(name, "localize") for name in names},
         tables={},
         curves={},
     )
