@@ -1,12 +1,15 @@
 """What the comparison prints."""
 
+import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
 
 from cxr14.comparison import terminal
 from cxr14.comparison.differences import difference_table
+from cxr14.comparison.resampling import draw
 from cxr14.comparison.subgroups import subgroup_tables
+from cxr14.findings import FINDINGS
 from cxr14.wording import PHANTOM_NOTE
 
 
@@ -62,3 +65,14 @@ def test_gaps_are_printed_of_one_attribute_at_a_time(records, answers, resamples
     text = printed(terminal.largest_gaps(gaps, phantom=True))
     assert "×" not in text
     assert PHANTOM_NOTE in text
+
+
+def test_differences_without_a_score_or_an_interval_are_dashes(records, answers):
+    """One patient has no interval, an absent finding no score; both columns held None and failed."""
+    alone = records.assign(patient=1)
+    drawn = draw(alone["patient"].to_numpy(), np.random.default_rng(1), 20)
+    text = printed(terminal.differences(difference_table(alone, answers, drawn), phantom=False))
+    assert "(– to –)" in text
+    nothing = records.assign(**dict.fromkeys(FINDINGS, 0))
+    table = difference_table(nothing, answers, drawn)
+    assert "– (– to –)" in printed(terminal.differences(table, phantom=False))

@@ -45,7 +45,8 @@ def differences(table: pd.DataFrame, phantom: bool) -> Table:
     laid_out = _table(heading, phantom, "first − second", *(WORDS[name] for name in measures))
     for (one, other), rows in table.groupby(["first", "second"], sort=False):
         cells = rows.set_index("measure").loc[measures, ["difference", "low", "high"]]
-        laid_out.add_row(f"{one} − {other}", *(ranged(*cell) for cell in cells.to_numpy()))
+        ends = cells.to_numpy(float)  # a column of nulls alone would come as None
+        laid_out.add_row(f"{one} − {other}", *(ranged(*cell) for cell in ends))
     return laid_out
 
 
@@ -77,8 +78,8 @@ def against(table: pd.DataFrame, revision: str, notes: list[str], phantom: bool)
     heading = f"The work tree beside {revision}, the same patients resampled"
     laid_out = _table(heading, phantom, "network", "measure", "here", revision, "difference")
     for _, row in table.iterrows():
-        scores = (shown(row[name]) for name in ("here", "there"))
-        cells: Any = row[["difference", "low", "high"]]
+        scores = (shown(None if pd.isna(row[n]) else row[n]) for n in ("here", "there"))
+        cells: Any = row[["difference", "low", "high"]].to_numpy(float)
         laid_out.add_row(row["backbone"], WORDS[row["measure"]], *scores, ranged(*cells))
     laid_out.caption = "\n".join([*notes, STAR])
     return laid_out
