@@ -13,6 +13,7 @@ from cxr14.findings import NO_FINDING
 from cxr14.wording import PHANTOM_NOTE, shown
 
 LARGEST: Final = 3
+TABLE_WIDTH: Final = 112  # of the largest gaps; narrower, their intervals would be cut
 SHOWN: Final = (("auroc", MACRO), ("fpr", NO_FINDING), ("fnr", MACRO), (CALIBRATION, NO_FINDING))
 WORDS: Final = {
     "auroc": "AUROC",
@@ -41,7 +42,8 @@ def ranged(value: float, low: float, high: float) -> str:
 def differences(table: pd.DataFrame, phantom: bool) -> Table:
     """Lay out ``differences.difference_table``: a row per pair."""
     measures = list(dict.fromkeys(table["measure"]))
-    heading = "Differences on test, the same patients resampled"
+    n = [f"{row['images']:,} images of {row['patients']:,} patients" for _, row in table.iterrows()]
+    heading = f"Differences on test{f', {n[0]}' if n else ''}, the same patients resampled"
     laid_out = _table(heading, phantom, "first − second", *(WORDS[name] for name in measures))
     for (one, other), rows in table.groupby(["first", "second"], sort=False):
         cells = rows.set_index("measure").loc[measures, ["difference", "low", "high"]]
