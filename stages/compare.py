@@ -56,6 +56,7 @@ def main(
     for name, curve in curve_tables(records, answers, phantom).items():
         write_csv(f"{PLOTS}/{name}.csv", curve.round(METRIC_DIGITS))
     write_picture(f"{PLOTS}/subgroups.png", tables["subgroups"], phantom)
+    console.width = max(console.width, terminal.TABLE_WIDTH)  # `dvc repro` into a file says 80
     console.print(terminal.differences(tables["differences"], phantom))
     console.print(terminal.largest_gaps(tables["gaps"], phantom))
 

@@ -5,7 +5,7 @@
 Heatmaps at cache resolution, boxes around what is hot, IoBB and IoU with the drawn boxes; the same
 for heatmaps that no network made and for other weights (docs/localization.md).
 
-Reads models/B, data/cache, data/records, predictions/B.parquet (captions; which is validation).
+Reads models/B, data/cache, data/records, predictions/B.parquet (captions; what is val and test).
 Writes localization/B/detections.parquet and heatmaps.npz, metrics/localize/B.json and
 metrics/localize/B/*.csv, plots/localize/B/<Finding>.png.
 """
@@ -21,7 +21,7 @@ from rich.console import Console
 from cxr14.data.cache import open_cache
 from cxr14.evaluation.bootstrap import SEED
 from cxr14.files import read_json
-from cxr14.localization.detect import boxed_pairs
+from cxr14.localization.detect import boxed_pairs, check_tested
 from cxr14.localization.maps import make_maps
 from cxr14.localization.outputs import write_scores, write_sheets
 from cxr14.localization.randomisation import OTHER_SEED
@@ -44,6 +44,7 @@ def main(backbone: Annotated[str, typer.Option(help="which of models/ to use")])
     anew = {"seed": OTHER_SEED, "classes": network.classes} | about["head"]
     drawn = read["boxes"].loc[read["boxes"]["finding"].isin(network.classes)]
     pairs = boxed_pairs(drawn, index, read["images"])
+    check_tested(pairs, predictions)
     validation = validation_images(predictions, index, read["images"])
     build, generator = partial(build_network, backbone, **anew), np.random.default_rng(SEED)
     how = params.method, params.scaling, params.batch_size, generator

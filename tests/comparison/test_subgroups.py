@@ -98,6 +98,17 @@ def test_means_of_a_gap_are_over_findings_that_both_sides_can_score(records, res
     assert mass["fpr"] is not None  # both have negatives enough
 
 
+def test_a_mean_names_the_findings_that_have_no_threshold(records, resamples):
+    """FPR and FNR were over 13 findings, beside `findings` 14 and without a word."""
+    none = make_decision(reasons={"Mass": "validation holds no positives among 60 images"})
+    none["thresholds"]["Mass"] = none["platt"]["Mass"] = None
+    own = {"good": answers_of(make_rows(records, 1.5, 1), none)}
+    for table, group in zip(subgroup_tables(records, own, resamples), ("all", "F"), strict=True):
+        row = row_of(table, "good", group, MACRO)
+        assert row["findings"] == 14
+        assert row["reason"] == "in AUROC alone, for want of a threshold: Mass"
+
+
 def test_a_planted_gap_is_found_and_its_absence_too():
     """Women's logits of No Finding are lifted: under-diagnosis. 1 in 20 intervals misses 0."""
     many = make_records(1200, seed=8)

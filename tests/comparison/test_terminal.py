@@ -1,17 +1,20 @@
 """What the comparison prints."""
 
+import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
 
 from cxr14.comparison import terminal
 from cxr14.comparison.differences import difference_table
+from cxr14.comparison.resampling import draw
 from cxr14.comparison.subgroups import subgroup_tables
+from cxr14.findings import FINDINGS
 from cxr14.wording import PHANTOM_NOTE
 
 
-def printed(table) -> str:
-    console = Console(width=160)
+def printed(table, width=160) -> str:
+    console = Console(width=width)
     with console.capture() as captured:
         console.print(table)
     return captured.get()
@@ -36,6 +39,7 @@ def test_differences_are_a_row_per_pair_and_phantoms_are_labelled(records, answe
     table = difference_table(records, answers, resamples)
     text = printed(terminal.differences(table, phantom=True))
     assert "good − poor" in text
+    assert f"{len(records)} images of {records['patient'].nunique()} patients" in text
     assert PHANTOM_NOTE in text
     assert PHANTOM_NOTE not in printed(terminal.differences(table, phantom=False))
     assert printed(terminal.differences(table[:0], phantom=False))  # a single network
@@ -62,3 +66,25 @@ def test_gaps_are_printed_of_one_attribute_at_a_time(records, answers, resamples
     text = printed(terminal.largest_gaps(gaps, phantom=True))
     assert "×" not in text
     assert PHANTOM_NOTE in text
+
+
+def test_differences_without_a_score_or_an_interval_are_dashes(records, answers):
+    """One patient has no interval, an absent finding no score; both columns held None and failed."""
+    alone = records.assign(patient=1)
+    drawn = draw(alone["patient"].to_numpy(), np.random.default_rng(1), 20)
+    text = printed(terminal.differences(difference_table(alone, answers, drawn), phantom=False))
+    assert "(– to –)" in text
+    nothing = records.assign(**dict.fromkeys(FINDINGS, 0))
+    table = difference_table(nothing, answers, drawn)
+    assert "– (– to –)" in printed(terminal.differences(table, phantom=False))
+
+
+def test_at_the_width_of_the_stage_no_interval_is_cut_at_official_size():
+    """At the eighty columns of a pipe the ends of intervals and the names of networks were."""
+    gap = {f"{name}{end}": -0.123 for name in terminal.WORDS for end in ("", "_low", "_high")}
+    where = {"backbone": "densenet121", "attribute": "age", "group": "20–39", "against": "the rest"}
+    counts = {"images": 12_345, "images_against": 13_251}
+    rows = [where | counts | gap | {"finding": finding} for finding in ("macro", "No Finding")]
+    text = printed(terminal.largest_gaps(pd.DataFrame(rows), phantom=True), terminal.TABLE_WIDTH)
+    assert "…" not in text
+    assert text.count("−.123 (−.123 to −.123) *") == len(terminal.SHOWN)

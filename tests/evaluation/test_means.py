@@ -68,6 +68,8 @@ def test_the_micro_mean_pools_the_entries_of_all_findings(study, scored):
     called = probabilities[:, decided] >= np.array([thresholds[i] for i in decided])
     expected = f1_score(labels[:, decided], called, average="micro")
     assert means["micro_f1"]["value"] == pytest.approx(expected)
+    assert means["micro_auroc"]["findings"] == 14  # it said 12, as of the macro mean
+    assert means["micro_f1"]["findings"] == len(decided)
 
 
 def test_before_and_after_calibration_the_means_are_over_the_same_findings(scored):

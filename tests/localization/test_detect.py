@@ -7,6 +7,7 @@ import pytest
 from cxr14.findings import CLASSES
 from cxr14.localization.detect import (
     boxed_pairs,
+    check_tested,
     detect,
     grids_of_pairs,
     heat_of,
@@ -164,3 +165,11 @@ def test_the_table_of_boxes_has_its_types_even_when_it_is_empty(pairs):
     assert list(empty.columns) == list(full.columns)
     assert empty["heat_threshold"].dtype == full["heat_threshold"].dtype
     assert empty["score"].dtype == full["score"].dtype == float
+
+
+def test_boxed_images_that_were_trained_or_chosen_on_are_refused(pairs):
+    predictions = pd.DataFrame({"image": ["a.png", "b.png"], "split": ["test", "test"]})
+    check_tested(pairs, predictions)
+    for others in (predictions.assign(split=["test", "val"]), predictions[:1]):
+        with pytest.raises(ValueError, match=r"1 boxed image\(s\) are not in test, first b.png"):
+            check_tested(pairs, others)

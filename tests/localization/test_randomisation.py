@@ -1,5 +1,7 @@
 """Maps that stay the same without what was learnt are found out."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -109,3 +111,16 @@ def test_the_trained_network_is_left_as_it_was(cases):
     randomised_similarity(trained, build, IMAGES, cases.pairs, grids, "cam", 8)
     assert all(torch.equal(before[name], value) for name, value in trained.state_dict().items())
     assert not trained.training
+
+
+def test_without_a_boxed_image_there_is_nothing_to_compare(cases):
+    """The stage failed: nothing cannot be reshaped."""
+    trained, build = network_of(Network)
+    none = cases.pairs.iloc[:0]
+    grids = grids_of_pairs(trained, IMAGES, none, "gradcam", 8)
+    similarity = randomised_similarity(trained, build, IMAGES, none, grids, "gradcam", 8)
+    table = randomisation_table(
+        replace(cases, pairs=none, weights=cases.weights[:, :0]), similarity
+    )
+    assert table["anew"].tolist() == ["head", "network"]
+    assert set(table["reason"]) == {"no pair of maps to compare"}

@@ -169,3 +169,20 @@ def test_without_any_boxed_image_all_is_null_and_nothing_fails(boxed):
     assert np.isnan(scores.headline["mean_accuracy_iobb_t10"])
     assert np.isnan(scores.headline["randomisation_similarity"])
     assert (scores.tables["accuracy"]["reason"] != "").all()
+
+
+def test_one_patient_has_scores_but_neither_intervals_nor_a_crossfit_and_says_so(boxed):
+    """Resampling one patient gives that patient: intervals had no width and looked certain."""
+    pairs, drawn = boxed
+    trained = ("Mass", "Nodule")
+    own = gather(
+        pairs.assign(patient=7), drawn, 32, "per_map", trained, np.random.default_rng(0), 50
+    )
+    scores = scored(own, masks(own))
+    mean = rows_of(scores.tables["accuracy"], measure="iobb", limit=0.1, heat=POOLED).loc["mean"]
+    assert mean["accuracy"] == 1
+    assert np.isnan(mean["accuracy_low"])
+    assert mean["reason"] == "no interval: all boxed images are of one patient"
+    fitted = rows_of(scores.tables["crossfit"], measure="iobb", limit=0.1).loc["mean"]
+    assert np.isnan(fitted["accuracy"])
+    assert fitted["reason"].endswith("no other half to choose a threshold")

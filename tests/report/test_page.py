@@ -13,7 +13,7 @@ from scipy import ndimage
 from cxr14.findings import CLASSES, FINDINGS
 from cxr14.report import markup
 from cxr14.report.classification import difference_section, finding_section
-from cxr14.report.fairness import largest
+from cxr14.report.fairness import largest, largest_table, with_interval
 from cxr14.report.localization import box_section, similarity
 from cxr14.report.page import render
 from cxr14.report.results import read_results
@@ -190,8 +190,17 @@ def test_a_method_that_does_not_change_with_the_weights_is_flagged(phantoms):
 
 def test_gaps_are_ordered_by_what_remains_of_them_at_the_end_nearest_zero(phantoms):
     """Mass differs by .010 ± .02, which may be chance; the group of three images has no AUROC."""
-    found = [(gap.row["group"], gap.measure, gap.value) for gap in largest(phantoms.of("gaps"))]
+    ordered = largest(with_interval(phantoms.of("gaps")))
+    found = [(gap.row["group"], gap.measure, gap.value) for gap in ordered]
     assert found == [("F × 60–79", "auroc", 0.155), ("F", "auroc", -0.05)]
+
+
+def test_the_share_of_gaps_that_leave_out_zero_is_of_those_with_an_interval(phantoms):
+    """Nulls were counted too, so that fewer seemed to than chance alone makes."""
+    known = phantoms.of("gaps")[["auroc", "fpr", "mean_predicted_minus_prevalence"]]
+    told = largest_table(phantoms)
+    assert f"of the {known.notna().sum().sum()} gaps with an interval" in told
+    assert "2 leave out 0" in told
 
 
 def test_adjudicated_labels_are_shown_on_real_pixels_and_their_lack_is_explained(page, real_page):

@@ -103,6 +103,7 @@ def _score_rows(answers: Answers, scores: Scores, errors: Floats, crossed: bool)
         ece = mean_over(errors[:, kept])
         own = named({measure: mean_over(scores.values[measure][:, kept]) for measure in MEASURES})
         few = why_null(answers, scores, columns[0]) if name != MACRO else None
+        left = _left_out(answers, columns, kept) if name == MACRO else None
         yield {
             "finding": name,
             "images": scores.images,
@@ -111,7 +112,7 @@ def _score_rows(answers: Answers, scores: Scores, errors: Floats, crossed: bool)
             "findings": len(kept) if name == MACRO else None,
             **own,
             **named({ECE: np.append(ece[:1], without_bias(ece))}),
-            "reason": _joined(_left_out(answers, columns, kept), few, without_interval(own)),
+            "reason": _joined(left, few, without_interval(own)),
         }
 
 
@@ -124,13 +125,14 @@ def _gap_rows(answers: Answers, own: Scores, rest: Scores, crossed: bool) -> Ite
             for side, one in (("group", own), ("against", rest))
         }
         told = [f"{side}: {why}" for side, why in few.items() if why]
+        left = _left_out(answers, columns, kept) if name == MACRO else None
         yield {
             "finding": name,
             "images": own.images,
             "images_against": rest.images,
             "findings": len(kept) if name == MACRO else None,
             **gaps,
-            "reason": _joined(_left_out(answers, columns, kept), *told, without_interval(gaps)),
+            "reason": _joined(left, *told, without_interval(gaps)),
         }
 
 
@@ -144,11 +146,14 @@ def _kept(name: str, columns: list[int], rankable: Array) -> list[int]:
 
 
 def _left_out(answers: Answers, columns: list[int], kept: list[int]) -> str | None:
-    names = [answers.classes[i] for i in columns if i not in kept]
-    if not names:
-        return None
-    which = ", ".join(names) if kept else "every finding"
-    return f"too few positives or negatives: {which}"
+    """Say which findings a macro mean is not over, and which count in that of AUROC alone."""
+    scarce = [answers.classes[i] for i in columns if i not in kept]
+    undecided = [answers.classes[i] for i in kept if answers.classes[i] in answers.reasons]
+    which = ", ".join(scarce) if kept else "every finding"
+    return _joined(
+        f"too few positives or negatives: {which}" if scarce else None,
+        f"in AUROC alone, for want of a threshold: {', '.join(undecided)}" if undecided else None,
+    )
 
 
 def _gap(own: Scores, rest: Scores, measure: str, columns: list[int]) -> Floats:

@@ -13,6 +13,7 @@ from cxr14.findings import NO_FINDING
 from cxr14.wording import PHANTOM_NOTE, shown
 
 LARGEST: Final = 3
+TABLE_WIDTH: Final = 112  # of the largest gaps; narrower, their intervals would be cut
 SHOWN: Final = (("auroc", MACRO), ("fpr", NO_FINDING), ("fnr", MACRO), (CALIBRATION, NO_FINDING))
 WORDS: Final = {
     "auroc": "AUROC",
@@ -41,11 +42,13 @@ def ranged(value: float, low: float, high: float) -> str:
 def differences(table: pd.DataFrame, phantom: bool) -> Table:
     """Lay out ``differences.difference_table``: a row per pair."""
     measures = list(dict.fromkeys(table["measure"]))
-    heading = "Differences on test, the same patients resampled"
+    n = [f"{row['images']:,} images of {row['patients']:,} patients" for _, row in table.iterrows()]
+    heading = f"Differences on test{f', {n[0]}' if n else ''}, the same patients resampled"
     laid_out = _table(heading, phantom, "first − second", *(WORDS[name] for name in measures))
     for (one, other), rows in table.groupby(["first", "second"], sort=False):
         cells = rows.set_index("measure").loc[measures, ["difference", "low", "high"]]
-        laid_out.add_row(f"{one} − {other}", *(ranged(*cell) for cell in cells.to_numpy()))
+        ends = cells.to_numpy(float)  # a column of nulls alone would come as None
+        laid_out.add_row(f"{one} − {other}", *(ranged(*cell) for cell in ends))
     return laid_out
 
 
@@ -77,8 +80,8 @@ def against(table: pd.DataFrame, revision: str, notes: list[str], phantom: bool)
     heading = f"The work tree beside {revision}, the same patients resampled"
     laid_out = _table(heading, phantom, "network", "measure", "here", revision, "difference")
     for _, row in table.iterrows():
-        scores = (shown(row[name]) for name in ("here", "there"))
-        cells: Any = row[["difference", "low", "high"]]
+        scores = (shown(None if pd.isna(row[n]) else row[n]) for n in ("here", "there"))
+        cells: Any = row[["difference", "low", "high"]].to_numpy(float)
         laid_out.add_row(row["backbone"], WORDS[row["measure"]], *scores, ranged(*cells))
     laid_out.caption = "\n".join([*notes, STAR])
     return laid_out

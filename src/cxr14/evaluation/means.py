@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cxr14.evaluation.bootstrap import interval, without_bias
-from cxr14.evaluation.resampled import ECE, MEASURES, Resampled
+from cxr14.evaluation.resampled import DECIDED, ECE, MEASURES, Resampled
 from cxr14.findings import NO_FINDING
 from cxr14.ranking import Floats
 
@@ -20,8 +20,10 @@ def mean_rows(by_finding: pd.DataFrame, scores: Resampled) -> pd.DataFrame:
     """Lay out one row per kind of mean and measure, named as in metrics/evaluate/B.json.
 
     A mean is over the findings that the test images themselves can score (``findings``); a resample
-    counts only if it can score all of them. Brier scores and ECE, before and after calibration, are
-    over the same findings: those that validation could calibrate.
+    counts only if it can score all of them. A micro mean is over the entries of all findings (of
+    decisions: those that have a threshold), also of one that test holds no positives of. Brier
+    scores and ECE, before and after calibration, are over the same findings: those that validation
+    could calibrate.
 
     Args:
         by_finding: a row per class, see :func:`cxr14.evaluation.by_finding.finding_rows`.
@@ -31,6 +33,7 @@ def mean_rows(by_finding: pd.DataFrame, scores: Resampled) -> pd.DataFrame:
         The columns COLUMNS.
     """
     findings = (by_finding["finding"] != NO_FINDING).to_numpy(bool)
+    decided = by_finding["threshold"].notna().to_numpy(bool)
     calibrated = by_finding["ece_platt"].notna().to_numpy(bool)
     rows = []
     for measure in MEASURES:
@@ -44,8 +47,9 @@ def mean_rows(by_finding: pd.DataFrame, scores: Resampled) -> pd.DataFrame:
             "micro": scores.pooled.get(measure),
             "weighted": _weighted_mean(own, shares),
         }
+        pooled = findings & (decided if measure in DECIDED else True)
         rows += [
-            _row(f"{kind}_{measure}", one, own.shape[1])
+            _row(f"{kind}_{measure}", one, int((pooled if kind == "micro" else counted).sum()))
             for kind, one in means.items()
             if one is not None
         ]

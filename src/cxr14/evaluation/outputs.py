@@ -49,10 +49,11 @@ def score_logits(
     write_json(root / f"evaluation/{name}/decision.json", decision)
     metrics = root / "metrics/evaluate"
     write_metrics(metrics / f"{name}.json", {**scores.headline, "phantom": phantom})
-    write_csv(metrics / name / "findings.csv", scores.findings)
-    write_csv(metrics / name / "means.csv", scores.means)
+    for table, rows in {"findings": scores.findings, "means": scores.means}.items():
+        write_csv(metrics / name / f"{table}.csv", rows.assign(phantom=phantom))
     test = parts == "test"
     curves = curve_tables(labels[test], logits[test], probabilities[test], classes)
     for curve, points in curves.items():
-        write_csv(root / f"plots/evaluate/{name}/{curve}.csv", points)
+        # A column, from which the plots take their note.
+        write_csv(root / f"plots/evaluate/{name}/{curve}.csv", points.assign(phantom=phantom))
     return findings_table(name, scores, bool(phantom))

@@ -15,6 +15,7 @@ from cxr14.localization.scoring import with_overlaps
 from cxr14.wording import NOT_TRAINED
 
 NO_PIXELS = "no boxed image with pixels"
+ONE_PATIENT = "no interval: all boxed images are of one patient"
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Cases:
     scaling: str  # of heatmaps to 0–255
     findings: list[str]  # F to report, trained or not
     trained: tuple[str, ...]
-    weights: npt.NDArray[np.int64]  # (R, P) resampled patients, the same for every score
+    weights: npt.NDArray[np.int64]  # (R, P) resampled patients for every score; of one patient none
     second_half: npt.NDArray[np.bool_]  # (P,) halves of the patients
 
     @property
@@ -89,6 +90,8 @@ class Cases:
 
 
 def _no_interval(lacking: npt.NDArray[np.bool_], what: str) -> str:
+    if not len(lacking):
+        return ONE_PATIENT
     share = lacking.mean()
     return "" if share <= MOST_LEFT_OUT else f"no interval: {share:.1%} of resamples {what}"
 
@@ -114,8 +117,8 @@ def gather(
         resamples: how many.
     """
     patients = pairs["patient"].to_numpy()
-    weights = np.zeros((resamples, 0), np.int64)
-    if len(pairs):
+    weights = np.zeros((0, len(pairs)), np.int64)
+    if len(np.unique(patients)) > 1:
         weights = patient_weights(patients, resamples, generator)
     findings, second_half = listed_findings(pairs), halves(patients, generator)
     return Cases(pairs, drawn, size, scaling, findings, tuple(trained), weights, second_half)

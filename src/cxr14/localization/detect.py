@@ -42,6 +42,25 @@ def boxed_pairs(boxes: pd.DataFrame, index: pd.DataFrame, images: pd.DataFrame) 
     return pairs.merge(index[["image", "row", *PLACE]], on="image", validate="many_to_one")
 
 
+def check_tested(pairs: pd.DataFrame, predictions: pd.DataFrame) -> None:
+    """Refuse boxed images that the network may have been trained or chosen on.
+
+    Args:
+        pairs: as :func:`boxed_pairs` lists them.
+        predictions: predictions/B.parquet, which says what is test.
+
+    Raises:
+        ValueError: an image is not in test.
+    """
+    tested = predictions.loc[predictions["split"] == "test", "image"]
+    others = pairs.loc[~pairs["image"].isin(tested), "image"].unique()
+    if len(others):
+        raise ValueError(
+            f"{len(others)} boxed image(s) are not in test, first {others[0]}, and boxes are for "
+            "testing only; set split.official: false, and patients with boxes go to test"
+        )
+
+
 def listed_findings(pairs: pd.DataFrame) -> list[str]:
     """Name the findings to report: the eight that NIH boxed, and any other that has a box here."""
     return [name for name in FINDINGS if name in BOXED or name in set(pairs["finding"])]

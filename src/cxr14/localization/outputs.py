@@ -30,7 +30,7 @@ def write_scores(
     write_parquet(found / "detections.parquet", scores.overlaps)
     write_heatmaps(found / "heatmaps.npz", maps.cases.pairs, next(iter(maps.grids.values())))
     for name, table in scores.tables.items():
-        write_csv(metrics / backbone / f"{name}.csv", table)
+        write_csv(metrics / backbone / f"{name}.csv", table.assign(phantom=int(phantom)))
     write_metrics(metrics / f"{backbone}.json", scores.headline | {"phantom": int(phantom)})
 
 

@@ -62,6 +62,8 @@ def randomised_similarity(
         the pair's maps, −1 … 1, NaN where one of them is flat.
     """
     places = sample(pairs)
+    if not len(pairs):
+        return pd.DataFrame({"head": [], "network": []}, dtype=np.float64)
     new_head = build()
     new_head.features = trained.features
     similarity = {}

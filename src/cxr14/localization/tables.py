@@ -17,6 +17,8 @@ from cxr14.localization.pointing import pointing_and_energy
 from cxr14.localization.randomisation import SIMILAR
 from cxr14.localization.scoring import Rule, hits_and_false_boxes
 
+NO_OTHER_HALF = "all boxed images are of one patient: no other half to choose a threshold"
+
 
 def accuracy_and_controls(
     cases: Cases, overlaps: Mapping[str, pd.DataFrame], asked: Sequence[Rule]
@@ -80,7 +82,9 @@ def crossfit_table(cases: Cases, overlaps: pd.DataFrame, asked: Sequence[Rule]) 
         for (measure, limit), (first, second) in zip(limits, fitted.chosen, strict=True)
     ]
     measured = {"accuracy": cases.means(fitted.hits), "afp": cases.means(fitted.wrong)}
-    return cases.tidy(keys, measured)
+    table = cases.tidy(keys, measured)
+    unchosen = table["accuracy"].isna() & (table["n"] > 0).fillna(False)
+    return table.assign(reason=table["reason"].mask(unchosen, NO_OTHER_HALF))
 
 
 def randomisation_table(cases: Cases, similarity: pd.DataFrame) -> pd.DataFrame:

@@ -73,7 +73,7 @@ def gap_table(results: Results) -> str:
 
 def largest_table(results: Results) -> str:
     """Lay out the largest gaps over all groups and findings."""
-    gaps = results.of("gaps")
+    gaps = with_interval(results.of("gaps"))
     found = largest(gaps)
     header = ("group", "against", "finding", "measure", "gap", "images", "images\nof the others")
     body = [
@@ -89,26 +89,31 @@ def largest_table(results: Results) -> str:
         for gap in found[:LARGEST]
     ]
     caption = (
-        f"{results.best}: of the {len(gaps) * len(MEASURES)} gaps in metrics/compare/gaps.csv the "
-        f"intervals of {len(found)} leave out 0 (of 100 about 5 do by chance), ordered by what "
-        f"remains at the end nearest 0; at most {LARGEST} are shown."
+        f"{results.best}: of the {len(gaps)} gaps with an interval in metrics/compare/gaps.csv "
+        f"{len(found)} leave out 0 (of 100 about 5 do by chance), ordered by what remains at the "
+        f"end nearest 0; at most {LARGEST} are shown."
     )
     columns = ["", "text", "text", "text"]
     return markup.table(header, body, noted(results, caption), columns=columns)
 
 
-def largest(gaps: pd.DataFrame) -> list[Gap]:
+def largest(gaps: list[Gap]) -> list[Gap]:
     """Return the gaps whose interval leaves out 0, the surest first.
 
     By size alone the smallest groups would come first.
     """
+    return sorted((gap for gap in gaps if gap.sure > 0), key=lambda gap: -gap.sure)
+
+
+def with_interval(gaps: pd.DataFrame) -> list[Gap]:
+    """Return every measure of every row of gaps.csv that has an interval."""
     found = []
     for row in rows_of(gaps):
         for measure in MEASURES:
             value, low, high = _ends(row, measure)
             if value is not None and low is not None and high is not None:
                 found.append(Gap(row, measure, value, low, high, max(low, -high)))
-    return sorted((gap for gap in found if gap.sure > 0), key=lambda gap: -gap.sure)
+    return found
 
 
 def group_table(results: Results) -> str:

@@ -1,0 +1,38 @@
+"""What `dvc plots` draws of evaluation and localisation says so where pixels are simulated."""
+
+import json
+
+import pandas as pd
+import pytest
+import vl_convert
+
+from cxr14.wording import PHANTOM_NOTE
+from tests.conftest import ROOT
+
+CURVE = pd.DataFrame({"finding": "Mass", "recall": [0.1, 0.9], "precision": [0.8, 0.3]})
+SCORES = pd.DataFrame({"finding": ["Mass", "Nodule"], "auroc": 0.7})
+HITS = pd.DataFrame({"measure": ["iobb", "iou"], "limit": 0.1, "heat": "pooled", "accuracy": 0.4})
+
+
+@pytest.mark.parametrize(
+    ("name", "table", "axes"),
+    [
+        ("by_finding", CURVE, ("recall", "precision")),
+        ("intervals", SCORES.assign(auroc_low=0.6, auroc_high=0.8), ("auroc", "finding")),
+        ("localized", HITS.assign(finding="mean"), ("limit", "accuracy")),
+    ],
+)
+def test_a_plot_of_phantoms_is_labelled_and_one_of_real_pixels_is_not(name, table, axes):
+    """The tables of evaluation and localisation had no column for the note to be taken from."""
+
+    def drawn(phantom: int) -> str:
+        points = table.assign(rev="workspace", phantom=phantom).astype(str).to_dict("records")
+        filled = (ROOT / f".dvc/plots/{name}.json").read_text()
+        filled = filled.replace('"<DVC_METRIC_DATA>"', json.dumps(points))
+        for mark, column in zip("XY", axes, strict=True):
+            filled = filled.replace(f"<DVC_METRIC_{mark}>", column)
+        return str(vl_convert.vegalite_to_svg(filled))
+
+    assert PHANTOM_NOTE in drawn(1)
+    assert PHANTOM_NOTE not in drawn(0)
+    assert "mark" in drawn(0)
