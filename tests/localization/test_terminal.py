@@ -52,12 +52,19 @@ def test_the_method_stands_beside_the_controls_within_eighty_columns(cases):
 @pytest.mark.parametrize(
     ("similarity", "said"),
     [
-        (0.2, "similarity 0.20 over 1 pairs (above 0.5 it would be flagged)"),
-        (0.8, "similarity 0.80 over 1 pairs: these maps do not depend on what was learnt"),
+        (0.2, "similarity 0.20, absolute 0.20, over 1 pairs (above 0.5 it would be flagged)"),
+        (
+            -0.8,
+            "similarity -0.80, absolute 0.80, over 1 pairs: these maps do not depend on what was learnt",
+        ),
+        (
+            0.8,
+            "similarity 0.80, absolute 0.80, over 1 pairs: these maps do not depend on what was learnt",
+        ),
         (np.nan, "all weights anew: no pair of maps to compare"),
     ],
 )
 def test_maps_that_stay_without_what_was_learnt_are_flagged(cases, similarity, said):
     *_, controls = printed("alexnet", tables_of(cases, similarity), False)
     assert said in " ".join(text_of(controls, width=200).split())
-    assert ("red" in str(controls.caption)) == (similarity > 0.5)
+    assert ("red" in str(controls.caption)) == (abs(similarity) > 0.5)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 MOST_IMAGES = 24  # two more forward passes of each; their mean is known to about .05
 OTHER_SEED: Final = 10_014  # of the new weights: not one that the training started from
 SIMILAR: Final = 0.5
-"""Above this mean rank correlation with all weights anew, a method counts as unchanged."""
+"""Above this mean |rank correlation| with all weights anew, a method counts as unchanged."""
 
 
 def sample(pairs: pd.DataFrame) -> npt.NDArray[np.int64]:

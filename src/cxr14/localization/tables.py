@@ -96,7 +96,8 @@ def randomisation_table(cases: Cases, similarity: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         anew, images, n (pairs compared), flat (pairs left out, as a flat map has no order),
-        similarity, limit, unchanged (1 if the similarity is above the limit), reason.
+        similarity (mean ρ), absolute (mean |ρ|: a map turned inside out shows the image as well),
+        limit, unchanged (1 if ``absolute`` is above the limit), reason.
     """
     rows = []
     for anew, column in similarity.items():
@@ -109,7 +110,8 @@ def randomisation_table(cases: Cases, similarity: pd.DataFrame) -> pd.DataFrame:
             {"anew": anew, "images": cases.pairs["image"].iloc[places].nunique()}
             | {"n": len(known), "flat": len(column) - len(known)}
             | {name: float(numbers[0, 0]) for name, numbers in zip(names, means, strict=True)}
+            | {"absolute": float(column.abs().mean())}
         )
     table = pd.DataFrame(rows).assign(limit=SIMILAR)
     reason = np.where(table["n"] > 0, "", "no pair of maps to compare")
-    return table.assign(unchanged=(table["similarity"] > SIMILAR).astype(int), reason=reason)
+    return table.assign(unchanged=(table["absolute"] > SIMILAR).astype(int), reason=reason)

@@ -75,7 +75,8 @@ def _randomisation(table: pd.DataFrame) -> str:
     last = table.iloc[-1]
     if pd.isna(last["similarity"]):
         return f"all weights anew: {last['reason']}"
-    said = f"all weights anew: similarity {last['similarity']:.2f} over {last['n']} pairs"
+    found = f"{last['similarity']:.2f}, absolute {last['absolute']:.2f}"
+    said = f"all weights anew: similarity {found}, over {last['n']} pairs"
     if last["unchanged"]:
         return f"[bold red]{said}: these maps do not depend on what was learnt[/]"
     return f"{said} (above {last['limit']:g} it would be flagged)"
