@@ -1,7 +1,10 @@
 """Compare the networks with each other, by group of patients, and with radiologists' labels.
 
+All networks are scored on the same resamples of the same patients. With --against differences from
+an earlier run are printed, and nothing is written. How to read the tables: docs/fairness.md.
+
     python -m stages.compare
-    python -m stages.compare --against REVISION      (prints only; writes nothing)
+    python -m stages.compare --against main
 
 Reads predictions/B.parquet and evaluation/B/decision.json of every backbone B of train.backbones,
 data/records, and the adjudicated labels of the torchxrayvision package.
@@ -35,7 +38,8 @@ METRICS, PLOTS = "metrics/compare", "plots/compare"
 
 def main(
     against: Annotated[
-        str | None, typer.Option(help="Only print differences from this git revision.")
+        str | None,
+        typer.Option(help="Only print differences from this branch, commit or experiment."),
     ] = None,
 ) -> None:
     """Run the stage."""

@@ -7,7 +7,7 @@ for heatmaps that no network made and for other weights (docs/localization.md).
 
 Reads models/B, data/cache, data/records, predictions/B.parquet (captions; what is val and test).
 Writes localization/B/detections.parquet and heatmaps.npz, metrics/localize/B.json and
-metrics/localize/B/*.csv, plots/localize/B/<Finding>.png.
+the tables in metrics/localize/B, plots/localize/B/FINDING.png.
 """
 
 from functools import partial

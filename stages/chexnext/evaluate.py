@@ -8,9 +8,9 @@ of its mean probability. Test is scored by data/records: on phantoms the truth, 
 Reads chexnext/logits, chexnext/models, chexnext/selection, chexnext/data/labels.parquet,
 data/cache, data/split, data/records, chexnext/params.yaml (members, students).
 Writes for the averages, `members` and `chexnext`, chexnext/predictions/NAME.parquet,
-evaluation/NAME/decision.json, metrics/evaluate/NAME.json and NAME/*.csv, plots/evaluate/NAME/*.csv;
-the same for single networks in chexnext/singles; chexnext/predictions/spread.parquet, how far the
-students lie apart.
+evaluation/NAME/decision.json, metrics/evaluate/NAME.json, tables in metrics/evaluate/NAME, curves
+in plots/evaluate/NAME; the same for single networks in chexnext/singles;
+chexnext/predictions/spread.parquet, how far the students lie apart.
 """
 
 import numpy as np

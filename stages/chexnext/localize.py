@@ -4,7 +4,8 @@
 
 Reads chexnext/models/students, chexnext/predictions, data/cache, data/records, params.yaml
 (localize), chexnext/params.yaml (students).
-Writes chexnext/localization/chexnext, chexnext/metrics/localize/chexnext.json and chexnext/*.csv,
+Writes chexnext/localization/chexnext, chexnext/metrics/localize/chexnext.json, tables in
+chexnext/metrics/localize/chexnext,
 chexnext/plots/localize/chexnext; the same for each student in chexnext/singles.
 """
 
