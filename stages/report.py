@@ -23,7 +23,7 @@ from stages import run
 NEXT = """Where to look next:
   report/index.html                 the page (open it in a browser)
   make ui                           MLflow: runs, curves, the registered model
-  dvc metrics show                  every number
+  metrics/                          every number, in JSON and CSV
   plots/localize/BACKBONE           drawn and found boxes"""
 
 

@@ -8,6 +8,7 @@ from PIL import Image
 
 from cxr14.files import write_csv, write_json, write_metrics
 from cxr14.findings import BOXED, CLASSES
+from cxr14.report.page import EDA
 
 PHANTOM = {"source": "phantom", "phantom": True, "official_split": False}
 OFFICIAL = {"source": "nih", "phantom": False, "official_split": True}
@@ -211,6 +212,7 @@ def write_results(
     for name in backbones:
         write_backbone(root, name, phantom, classes)
         save_png(root / "plots/localize" / name / "Mass.png")
-    save_png(root / "plots/eda/figure1.png")
+    for name in EDA:
+        save_png(root / f"plots/eda/{name}.png")
     write_comparison(root, backbones, phantom)
     return backbones

@@ -20,6 +20,11 @@ from cxr14.report.terminal import sample
 from cxr14.wording import PHANTOM_NOTE
 
 TITLE = "ChestX-ray14: results"
+EDA = (
+    *("label_distribution", "sex", "sex_by_finding", "age", "age_by_finding"),
+    *("sample_single", "sample_multi"),
+)
+"""The study's figures 1–7, in its order."""
 
 
 def render(results: Results, caution: str, plots: Path) -> str:
@@ -31,7 +36,7 @@ def render(results: Results, caution: str, plots: Path) -> str:
         plots: folder of the pictures, with compare/subgroups.png, eda/*.png and localize/B/*.png.
 
     Raises:
-        FileNotFoundError: a backbone's subgroups were not drawn.
+        FileNotFoundError: a figure was not drawn.
     """
     groups = (plots / "compare" / "subgroups.png").read_bytes()
     sections = (
@@ -44,7 +49,7 @@ def render(results: Results, caution: str, plots: Path) -> str:
         adjudicated_section(results),
         box_section(results),
         sheet_section(results, sorted((plots / "localize" / results.best).glob("*.png"))),
-        record_section(results, sorted((plots / "eda").glob("*.png"))),
+        record_section(results, [plots / "eda" / f"{name}.png" for name in EDA]),
     )
     facts = (
         f"{sample(results)}; {own_kind(results)}. Backbones: {', '.join(results.backbones)}; "
@@ -75,4 +80,4 @@ def record_section(results: Results, paths: list[Path]) -> Section:
     if results.phantom:
         caption += f" Radiographs, where shown, are simulated: {PHANTOM_NOTE}."
     parts = [markup.picture(path, caption) for path in paths]
-    return Section("records", "The records", how, tuple(parts or [markup.paragraph("None.")]))
+    return Section("records", "The records", how, tuple(parts))
