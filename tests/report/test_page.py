@@ -79,7 +79,7 @@ def test_the_page_holds_every_section_the_caution_and_the_pictures(page):
         *("results", "findings", "differences", "curves", "subgroups"),
         *("adjudicated", "boxes", "sheets", "records"),
     ]
-    assert reader.tags.count("img") == 3 + 1 + 1 + 1  # curves, groups, a sheet, a figure
+    assert reader.tags.count("img") == 3 + 1 + 1 + 7  # curves, groups, a sheet, figures
     assert CAREFUL in reader.text
     assert all(name in reader.text for name in ("alexnet", "resnet50", "baseline"))
     assert all(name.replace("_", " ") in reader.text for name in FINDINGS)
