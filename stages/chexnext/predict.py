@@ -11,7 +11,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from cxr14.chexnext.places import Place
+from cxr14.chexnext.places import Group, Place
 from cxr14.data.cache import open_cache
 from cxr14.evaluation.predict import predict_logits
 from cxr14.files import write_npy
@@ -21,7 +21,7 @@ from stages import run
 
 
 def main(
-    group: Annotated[str, typer.Option(help="members or students")],
+    group: Annotated[Group, typer.Option()],
     backbone: Annotated[str, typer.Option()],
     seed: Annotated[int, typer.Option()],
 ) -> None:

@@ -12,25 +12,17 @@ Writes chexnext/models/GROUP/B-SEED, chexnext/plots/train/GROUP/B-SEED.csv,
 chexnext/metrics/train/GROUP/B-SEED.json.
 """
 
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from cxr14.chexnext.places import LABELS, RELABELLED, ROOT, Place, split_of_fold
+from cxr14.chexnext.places import LABELS, RELABELLED, ROOT, Group, Place, split_of_fold
 from cxr14.params import findings, model
 from cxr14.params.chexnext.networks import read_members
 from cxr14.params.chexnext.recipe import read_loss, read_recipe
 from stages import run
-
-
-class Group(StrEnum):
-    """Who learns which labels."""
-
-    MEMBERS = "members"
-    STUDENTS = "students"
 
 
 def tables_of(group: Group, seed: int) -> tuple[Path, Path]:

@@ -71,6 +71,7 @@ def test_what_cannot_work_is_refused_by_its_key(params, block, changes, told) ->
 
 
 def test_a_scale_of_half_halves_every_rate(params) -> None:
+    params("noise", scale=1.0)
     whole = noise.read().of("Pneumothorax")
     params("noise", scale=0.5)
     half = noise.read().of("Pneumothorax")

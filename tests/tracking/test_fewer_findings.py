@@ -20,7 +20,7 @@ SHOWN = ["Effusion", "Nodule", "Hernia", "Mass", "no_finding"]  # Mass and No Fi
 
 
 def write_project() -> None:
-    """Image n shows the n-th of SHOWN (in turn) as a bright band, boxed but for the last."""
+    """Image n shows the n-th of SHOWN (in turn) as a bright band; some of the test part are boxed."""
     pixels = np.random.default_rng(1).integers(0, 100, (IMAGES, SIDE, SIDE), dtype=np.uint8)
     labels = pd.DataFrame(np.zeros((IMAGES, 15), np.uint8), columns=list(LABEL_COLUMNS))
     boxes = []
@@ -28,7 +28,8 @@ def write_project() -> None:
         shown = number % len(SHOWN)
         pixels[number, 12 * shown : 12 * shown + 12] += 120
         labels.loc[number, SHOWN[shown]] = 1
-        if SHOWN[shown] in ("Effusion", "Nodule", "Mass"):
+        tested = number >= 2 * IMAGES // 3  # boxes are for testing only
+        if tested and SHOWN[shown] in ("Effusion", "Nodule", "Mass"):
             boxes.append((name, SHOWN[shown], 0.0, 12.0 * shown, 64.0, 12.0))
     rows = pd.DataFrame({"row": range(IMAGES), "image": NAMES})
     write_npy("data/cache/images.npy", pixels)

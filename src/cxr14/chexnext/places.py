@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
@@ -15,8 +16,17 @@ SINGLES: Final = ROOT / "singles"
 """What evaluation and localisation leave of single networks; of averages it lies in ROOT."""
 
 SELECTION: Final = ROOT / "selection" / "selection.json"
-MEMBERS: Final = "members"
-STUDENTS: Final = "students"
+
+
+class Group(StrEnum):
+    """Who learns which labels: members those that are given, students the new ones."""
+
+    MEMBERS = "members"
+    STUDENTS = "students"
+
+
+MEMBERS: Final = Group.MEMBERS.value
+STUDENTS: Final = Group.STUDENTS.value
 ENSEMBLE: Final = "chexnext"
 """The name of the students' average in tables and files; that of the members' is MEMBERS."""
 

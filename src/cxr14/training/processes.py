@@ -78,7 +78,7 @@ class Processes:
             return network
         # Running statistics take no part in a step: to send them in each of them, as is torch's
         # default, changes nothing of what the first process keeps (see agree_on_statistics).
-        return DistributedDataParallel(network, broadcast_buffers=False)
+        return DistributedDataParallel(network, forward_sync_buffers=False)
 
 
 @contextmanager

@@ -86,14 +86,20 @@ class _Handler(BaseHTTPRequestHandler):
             queue = state.faults[name]
             fault = queue.pop(0) if queue else state.always.get(name, GOOD)
             state.now += 1
+            self.open = 1
             state.most_at_once = max(state.most_at_once, state.now)
         try:
             self._answer(state.files.get(name), fault)
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True  # the client was killed, or had enough
         finally:
-            with state.lock:
-                state.now -= 1
+            self._end()
+
+    def _end(self):
+        """Count the answer as given: before its last bytes, at which the client may ask again."""
+        with self.server_state.lock:
+            self.server_state.now -= self.open
+            self.open = 0
 
     def _answer(self, content, fault):
         if content is None or fault.status:
@@ -138,6 +144,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _send_body(self, body, fault):
         ends = [end for end in (fault.cut_after, fault.stall_after) if end is not None]
         for at in range(0, min([len(body), *ends]), PIECE):
+            if at + PIECE >= len(body):
+                self._end()
             self.wfile.write(body[at : min([at + PIECE, *ends])])
             self.server_state.ended.wait(fault.pause)
         self.wfile.flush()
