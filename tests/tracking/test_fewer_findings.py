@@ -9,8 +9,10 @@ import yaml
 
 from cxr14.files import read_json, write_json, write_npy, write_parquet
 from cxr14.findings import FINDINGS, LABEL_COLUMNS
+from cxr14.report.page import EDA
 from stages import baseline, compare, evaluate, localize_iobb, register, report, train
 from tests.conftest import ROOT
+from tests.report.written import save_png
 from tests.tracking.conftest import enter
 
 CLASSES = ["Effusion", "Nodule", "Hernia"]
@@ -45,6 +47,8 @@ def write_project() -> None:
     split = people.assign(split=np.repeat(["train", "val", "test"], IMAGES // 3))
     write_parquet("data/split/split.parquet", split)
     write_json("data/pretrained/alexnet/source.json", {"weights": "none"})
+    for name in EDA:  # the page shows them
+        save_png(Path(f"plots/eda/{name}.png"))
 
 
 def write_params() -> None:
