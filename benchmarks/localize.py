@@ -106,7 +106,7 @@ def compare(backbone: str, images: Images, blocks: int, batch_size: int, table: 
 
 
 def main(
-    images: int = 16, blocks: int = 5, batch_size: int = 8, backbones: str = ",".join(STUDIED)
+    images: int = 2, blocks: int = 3, batch_size: int = 8, backbones: str = ",".join(STUDIED)
 ) -> None:
     """Measure and print; ends with 1 if a target is missed."""
     rich.get_console().quiet = True  # the progress bars of heat_grids
