@@ -2,9 +2,6 @@
 
 import contextlib
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import matplotlib
@@ -16,8 +13,8 @@ from PIL import Image
 from cxr14.explore import drawing, figures, samples, summary
 from cxr14.findings import CLASSES, LABEL_COLUMNS
 from stages import eda
+from tests.loaded import loaded
 
-ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("label_distribution", "sex", "sex_by_finding", "age", "age_by_finding")
 SAMPLES = ("sample_single", "sample_multi")
 
@@ -135,12 +132,5 @@ def test_every_bar_bears_its_count() -> None:
 
 
 def test_eda_and_baseline_import_neither_torch_nor_mlflow_nor_pyplot() -> None:
-    code = (
-        "import sys, stages.eda, stages.baseline;"
-        "print({'torch', 'mlflow', 'matplotlib.pyplot'} & set(sys.modules))"
-    )
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.strip() == "set()"
+    unwanted = "torch", "mlflow", "matplotlib.pyplot"
+    assert loaded(["stages.eda", "stages.baseline"], unwanted) == set()
