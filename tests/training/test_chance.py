@@ -3,7 +3,7 @@
 import torch
 
 from cxr14.training.augment import DRAWS
-from cxr14.training.chance import derived_seed, draw_epoch
+from cxr14.training.chance import derived_seed, draw_epoch, seed_network
 
 
 def test_an_order_is_a_permutation_and_another_one_in_every_epoch():
@@ -25,3 +25,15 @@ def test_seeds_of_near_numbers_differ_and_order_counts():
     seeds = {derived_seed(a, b, c) for a in range(8) for b in range(8) for c in range(8)}
     assert len(seeds) == 512
     assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_a_network_draws_as_after_torchs_own_seed_and_nothing_is_noted_for_other_devices():
+    """torch.manual_seed kept a traceback per step and kind of accelerator, to seed it later."""
+    noted = torch.cuda._queued_calls
+    before = len(noted)
+    with torch.random.fork_rng(devices=[]):
+        seed_network(17, "cpu")
+        found = torch.rand(5)
+        assert len(noted) == before
+        torch.manual_seed(17)
+        assert torch.equal(found, torch.rand(5))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from cxr14.models.inputs import normalise
 from cxr14.training.augment import augment
-from cxr14.training.chance import derived_seed, draw_epoch
+from cxr14.training.chance import derived_seed, draw_epoch, seed_network
 from cxr14.training.device import Compute
 from cxr14.training.interruption import InterruptedTrainingError, StopRequest
 from cxr14.training.losses import Loss
@@ -114,7 +114,7 @@ class Loop:
             for places, changes, batch in zip(torch.split(left, size), draws, batches, strict=True):
                 # For dropout: a resumed step is as it would have been, and all processes differ.
                 numbers = (self.recipe.seed, progress.epoch, progress.step, self.processes.rank)
-                torch.manual_seed(derived_seed(*numbers))
+                seed_network(derived_seed(*numbers), device)
                 loss = self._loss_of(network, *batch, changes)
                 session.change(loss)
                 watch.add(loss, places)
