@@ -41,6 +41,10 @@ EPOCH, EPOCHS = 78_000, 10
 """Images of the train part of the official split; epochs of the sum over all backbones."""
 
 
+# torch's defaults; ours asks for kernels that give the same bits again.
+PLAIN = {"enabled": True, "deterministic": False, "allow_tf32": True}
+
+
 def smooth_images(count: int, size: int) -> np.ndarray:
     """Return uint8 (count, size, size) that compress about as well as radiographs do."""
     rng = np.random.default_rng(1)
@@ -139,7 +143,7 @@ def main() -> None:
     print("| backbone | batch | ours, images/s | MFU | plain, images/s | ours : plain | epoch, s |")
     print("|---|---|---|---|---|---|---|")
     most, total = max(given.batch_sizes), 0.0
-    images = smooth_images(8 * most, given.size)
+    images = smooth_images(4 * most, given.size)
     labels = np.float32(np.random.default_rng(2).random((len(images), 15)) < 0.1)
     with tempfile.TemporaryDirectory() as folder:
         pngs = Pngs(Path(folder), images, labels)
@@ -156,9 +160,9 @@ def main() -> None:
                     given.device,
                 )
                 loader = DataLoader(pngs, batch, shuffle=True, num_workers=workers, drop_last=True)
-                plain = images_per_second(
-                    plain_steps(backbone, loader, given.device), batch, given.seconds, given.device
-                )
+                with torch.backends.cudnn.flags(**PLAIN):
+                    step = plain_steps(backbone, loader, given.device)
+                    plain = images_per_second(step, batch, given.seconds, given.device)
                 best = max(best, ours)
                 print(
                     f"| {backbone} | {batch} | {ours:,.0f} | {ours * flops / given.peak:.1%} | "

@@ -12,15 +12,24 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (5, 32, 32), dtype=np.uint8)
 LARGER = np.random.default_rng(1).integers(0, 256, (2, 96, 96), dtype=np.uint8)
 FOUR = [4, 11, 2, 7]  # of the classes: enough that some have heat in a network of random weights
 
+FULL_PRECISION = {"enabled": True, "deterministic": True, "allow_tf32": False}
+
+
+def prepared(network, images):
+    """The images on the network's device, which heat_grids may have changed."""
+    return prepare(torch.from_numpy(images), images.shape[-1]).to(network.prediction.weight.device)
+
 
 def by_hooks(network, images, position):
     """Grad-CAM as most implement it: hooks, and a backward pass through the whole network."""
     kept = []
     hook = network.head.transition.register_forward_hook(lambda *args: kept.append(args[2]))
-    logits = network(prepare(torch.from_numpy(images), images.shape[-1]))
-    hook.remove()
-    (slope,) = torch.autograd.grad(logits[:, position].sum(), kept[0])
-    return (slope.mean(dim=(2, 3), keepdim=True) * kept[0]).sum(dim=1).relu().detach().numpy()
+    with torch.backends.cudnn.flags(**FULL_PRECISION):
+        logits = network(prepared(network, images))
+        hook.remove()
+        (slope,) = torch.autograd.grad(logits[:, position].sum(), kept[0])
+    heat = (slope.mean(dim=(2, 3), keepdim=True) * kept[0]).sum(dim=1).relu()
+    return heat.detach().cpu().numpy()
 
 
 def close(first, second):
@@ -44,7 +53,7 @@ def test_a_compiled_network_gives_the_same_heat():
     plain = {method: heat_grids(network, *job, method, 2) for method in METHODS if method != "cam"}
     whole = torch.compile(network, backend="eager")
     with torch.no_grad():
-        whole(prepare(torch.from_numpy(LARGER), 96))  # compiled now, and used
+        whole(prepared(network, LARGER))  # compiled now, and used
     for method, heat in plain.items():
         close(heat_grids(whole, *job, method, 2), heat)
     network.compile(backend="aot_eager")
