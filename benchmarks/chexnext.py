@@ -1,6 +1,6 @@
 """Does relabelling help? Single networks, ensembles, and CheXNeXt on phantoms with wrong labels.
 
-    python benchmarks/chexnext.py                    (after dvc repro preprocess; an hour)
+    dvc repro patient-split preprocess pretrained@alexnet && python benchmarks/chexnext.py
     python benchmarks/chexnext.py --quick            (one seed, a third of the epochs)
 
 For each seed the true labels of train and val are made wrong at the rates of chexnext/params.yaml.
