@@ -1,3 +1,5 @@
+"""Models on the disk become runs, versions and a champion in MLflow's registry."""
+
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,29 @@ from cxr14.tracking.store import connect
 from stages import register as stage
 
 BACKBONES = ["googlenet", "alexnet", "vgg16"]  # the last is not trained
+METRICS = {
+    "best_epoch": 3,
+    "best_validation_macro_auroc": 0.7,
+    "accuracy_iobb_t10/Mass": 0.5,
+    "auroc/Mass": 0.75,  # Hernia's is null: it cannot be scored
+    "positives/Hernia": 0,
+    "positives/Mass": 4,
+    "evaluate/macro_auroc": 0.7,
+    "evaluate/phantom": 1,
+    "learning_rate": 0.1,
+    "localize/boxed_images": 3,
+    "localize/iobb/mean_accuracy/t10": 0.5,
+    "localize/iobb/mean_accuracy/t25": 0.5,
+    "localize/iobb/mean_afp/t10": 1.5,
+    "localize/iobb/mean_afp/t25": 1.5,
+    "localize/iou/mean_accuracy/t10": 0.5,
+    "localize/iou/mean_afp/t10": 1.5,
+    "localize/phantom": 1,
+    "loss": 1,
+    "pointing/Mass": 0.4,
+    "validation_macro_auroc": 0.7,
+}
+"""What the run of the better model shows; of its curves, the last values."""
 
 
 def contents() -> dict[str, Any]:
@@ -54,49 +79,6 @@ def test_registering_twice_adds_nothing_and_a_deleted_store_is_restored(project:
     assert facts(first) == [("alexnet", "1", True), ("googlenet", "2", False)]
     before = contents()
     assert before["aliases"] == {CHAMPION: "1"}
-    client, _ = connect()
-    run = client.get_run(first[0].run_id)
-    assert run.info.status == "FINISHED"
-    assert run.data.params == {"train.epochs": "3", "train.augment.flip": "0.0"}
-    assert run.data.metrics == {
-        "best_epoch": 3,
-        "best_validation_macro_auroc": 0.7,
-        "accuracy_iobb_t10/Mass": 0.5,
-        "auroc/Mass": 0.75,  # Hernia's is null: it cannot be scored
-        "positives/Hernia": 0,
-        "positives/Mass": 4,
-        "evaluate/macro_auroc": 0.7,
-        "evaluate/phantom": 1,
-        "learning_rate": 0.1,
-        "localize/boxed_images": 3,
-        "localize/iobb/mean_accuracy/t10": 0.5,
-        "localize/iobb/mean_accuracy/t25": 0.5,
-        "localize/iobb/mean_afp/t10": 1.5,
-        "localize/iobb/mean_afp/t25": 1.5,
-        "localize/iou/mean_accuracy/t10": 0.5,
-        "localize/iou/mean_afp/t10": 1.5,
-        "localize/phantom": 1,
-        "loss": 1,
-        "pointing/Mass": 0.4,
-        "validation_macro_auroc": 0.7,
-    }
-    assert [m.value for m in client.get_metric_history(first[0].run_id, "loss")] == [3, 2, 1]
-    assert [f.path for f in client.list_artifacts(first[0].run_id, "plots/evaluate")] == [
-        "plots/evaluate/roc.csv"
-    ]
-    assert [f.path for f in client.list_artifacts(first[0].run_id, "metrics/localize")] == [
-        "metrics/localize/accuracy.csv",
-        "metrics/localize/alexnet.json",
-        "metrics/localize/pointing.csv",
-    ]
-    hashes = first[0].trained.hashes()
-    assert set(hashes) == {"weights_sha256", "data_sha256", "decision_sha256"}
-    assert hashes.items() <= run.data.tags.items()
-    tags = client.get_model_version(MODEL, "1").tags
-    assert hashes.items() <= tags.items()
-    assert tags["backbone"] == "alexnet"
-    assert tags["phantom"] == "true"
-    assert tags["weights_sha256"] == read_json("models/alexnet/model.json")["weights_sha256"]
 
     assert facts(register(find_trained(BACKBONES))) == facts(first)
     assert contents() == before
@@ -106,6 +88,37 @@ def test_registering_twice_adds_nothing_and_a_deleted_store_is_restored(project:
     assert [one.champion for one in restored] == [True, False]
     assert contents()["runs"] == before["runs"]
     assert len(contents()["versions"]) == 2
+
+
+def test_a_run_has_the_params_numbers_and_files_of_its_model(project: Path) -> None:
+    run_id = register(find_trained(BACKBONES))[0].run_id
+    client, _ = connect()
+    run = client.get_run(run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.params == {"train.epochs": "3", "train.augment.flip": "0.0"}
+    assert run.data.metrics == METRICS
+    assert [m.value for m in client.get_metric_history(run_id, "loss")] == [3, 2, 1]
+    assert [f.path for f in client.list_artifacts(run_id, "plots/evaluate")] == [
+        "plots/evaluate/roc.csv"
+    ]
+    assert [f.path for f in client.list_artifacts(run_id, "metrics/localize")] == [
+        "metrics/localize/accuracy.csv",
+        "metrics/localize/alexnet.json",
+        "metrics/localize/pointing.csv",
+    ]
+
+
+def test_run_and_version_bear_the_hashes_of_what_they_are_of(project: Path) -> None:
+    best = register(find_trained(BACKBONES))[0]
+    hashes = best.trained.hashes()
+    assert set(hashes) == {"weights_sha256", "data_sha256", "decision_sha256"}
+    client, _ = connect()
+    assert hashes.items() <= client.get_run(best.run_id).data.tags.items()
+    tags = client.get_model_version(MODEL, "1").tags
+    assert hashes.items() <= tags.items()
+    assert tags["backbone"] == "alexnet"
+    assert tags["phantom"] == "true"
+    assert tags["weights_sha256"] == read_json("models/alexnet/model.json")["weights_sha256"]
 
 
 def test_an_empty_store_gets_back_everything_the_artifacts_hold(

@@ -1,0 +1,55 @@
+"""The room of a run belongs to one work, one version of the code and one process at a time."""
+
+import pytest
+
+from cxr14.data.archives.folder import read_manifest
+from cxr14.data.cache import ARRAY
+from cxr14.data.preprocessing import rooms
+from cxr14.data.preprocessing.rooms import open_room
+from cxr14.data.preprocessing.shards import Room, cut, shrink_shard
+from tests.data.pictures import some_pngs, write_loose
+from tests.data.preprocessing.interrupted import SIZE, start
+
+
+def test_other_params_and_other_code_have_a_room_of_their_own(tmp_path, monkeypatch):
+    write_loose(tmp_path / "raw", some_pngs(2))
+    manifest = read_manifest(tmp_path / "raw")
+    folders = set()
+    for size, code in ((32, "a"), (64, "a"), (32, "b"), (32, "a")):
+        monkeypatch.setattr(rooms, "code_version", lambda code=code: code)
+        with open_room(tmp_path / "scratch", manifest, size) as room:
+            folders.add(room.folder)
+    assert len(folders) == 3
+
+
+def test_a_worker_with_other_code_is_refused(tmp_path):
+    write_loose(tmp_path / "raw", some_pngs(2))
+    [shard] = cut(read_manifest(tmp_path / "raw"), tmp_path / "raw")
+    with pytest.raises(ValueError, match=r"00000001_000\.png.*another version of cxr14"):
+        shrink_shard(shard, Room(tmp_path, SIZE, "other"))
+
+
+def test_a_second_run_of_the_same_work_waits_for_the_first(tmp_path, capsys):
+    place = tmp_path
+    write_loose(place / "raw", some_pngs(2))
+    manifest = read_manifest(place / "raw")
+    with open_room(place / "scratch", manifest, SIZE):
+        process = start(place)
+        line = process.stderr.readline()
+        assert "another run is making the same cache; waiting for it" in line
+        assert process.poll() is None
+        assert not (place / "cache" / ARRAY).exists()
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert (place / "cache" / ARRAY).exists()
+
+
+def test_a_cache_that_does_not_fit_the_disk_is_refused_before_any_work(tmp_path, monkeypatch):
+    write_loose(tmp_path / "raw", some_pngs(2))
+    manifest = read_manifest(tmp_path / "raw")
+    with (
+        pytest.raises(ValueError, match=r"the cache needs [\d.]+ GB in .* are free"),
+        open_room(tmp_path / "scratch", manifest, 2**25),
+    ):
+        raise AssertionError
+    assert list((tmp_path / "scratch").glob("*/*")) == []

@@ -1,0 +1,24 @@
+"""The tables as shipped: their published size, and nothing odd but one spelling."""
+
+from cxr14.data.tables.boxes import read_box_table
+from cxr14.data.tables.images import read_image_table
+from cxr14.findings import FINDINGS
+from tests.data.tables.written import met
+
+
+def test_the_packaged_table_has_the_published_size(tables):
+    records, drawn = tables
+    assert len(records) == 112_120
+    assert records.patient.nunique() == 30_805
+    assert int(records.no_finding.sum()) == 60_361
+    assert int((records[list(FINDINGS)].sum(axis=1) == 0).sum()) == 60_361
+    assert (len(drawn), drawn.image.nunique()) == (984, 880)
+    assert drawn.image.isin(records.image).all()
+    assert (records.age.max(), int(records.age.isna().sum())) == (95, 0)
+
+
+def test_the_packaged_tables_hold_no_oddity_but_123_infiltrates(table_files):
+    read = read_image_table(table_files[0])
+    drawn = read_box_table(table_files[1], read.frame)
+    assert met(read) == {}
+    assert {rule: len(values) for rule, values in met(drawn).items()} == {"respelled_labels": 123}
