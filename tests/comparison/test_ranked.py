@@ -7,7 +7,7 @@ from sklearn.metrics import roc_auc_score
 from cxr14.comparison import ranked
 from cxr14.comparison.ranked import aurocs
 from cxr14.comparison.resampling import draw
-from cxr14.evaluation.bootstrap import weighted_aurocs
+from cxr14.evaluation.weighted import weighted_areas
 from tests.comparison.conftest import repeated
 
 
@@ -32,7 +32,7 @@ def test_areas_are_those_of_scikit_learn_on_repeated_images(finding):
 def test_areas_are_those_of_evaluation(finding):
     labels, scores, drawn = finding
     weights = drawn.counts[drawn.owner].T.astype(np.int64)
-    expected = weighted_aurocs(labels, scores, weights)
+    expected = weighted_areas(labels, scores, weights)[0]
     assert aurocs(labels, scores, drawn.owner, drawn.counts) == pytest.approx(expected, abs=1e-12)
 
 

@@ -9,6 +9,7 @@ from cxr14.comparison import terminal
 from cxr14.comparison.differences import difference_table
 from cxr14.comparison.resampling import draw
 from cxr14.comparison.subgroups import subgroup_tables
+from cxr14.evaluation.bootstrap import ENDS
 from cxr14.findings import FINDINGS
 from cxr14.wording import PHANTOM_NOTE
 
@@ -48,9 +49,7 @@ def test_differences_are_a_row_per_pair_and_phantoms_are_labelled(records, answe
 def test_the_largest_gap_is_the_one_furthest_from_zero_by_its_interval():
     def gap(group: str, value: float, half: float) -> dict:
         own = {"auroc": value, "auroc_low": value - half, "auroc_high": value + half}
-        rest = dict.fromkeys(
-            f"{name}{end}" for name in terminal.WORDS for end in ("", "_low", "_high")
-        )
+        rest = dict.fromkeys(f"{name}{end}" for name in terminal.WORDS for end in ENDS)
         where = {"backbone": "b", "attribute": "age", "group": group, "against": "the rest"}
         return rest | where | {"finding": "macro", "images": 9, "images_against": 91} | own
 
@@ -81,7 +80,7 @@ def test_differences_without_a_score_or_an_interval_are_dashes(records, answers)
 
 def test_at_the_width_of_the_stage_no_interval_is_cut_at_official_size():
     """At the eighty columns of a pipe the ends of intervals and the names of networks were."""
-    gap = {f"{name}{end}": -0.123 for name in terminal.WORDS for end in ("", "_low", "_high")}
+    gap = {f"{name}{end}": -0.123 for name in terminal.WORDS for end in ENDS}
     where = {"backbone": "densenet121", "attribute": "age", "group": "20–39", "against": "the rest"}
     counts = {"images": 12_345, "images_against": 13_251}
     rows = [where | counts | gap | {"finding": finding} for finding in ("macro", "No Finding")]

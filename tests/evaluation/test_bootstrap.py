@@ -4,13 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from cxr14.evaluation.bootstrap import (
-    interval,
-    patient_weights,
-    weighted_aurocs,
-    weightings,
-    without_bias,
-)
+from cxr14.evaluation.bootstrap import interval, patient_weights, weightings, without_bias
+from cxr14.evaluation.weighted import weighted_areas
 
 
 @pytest.fixture
@@ -41,7 +36,7 @@ def test_each_resample_draws_as_many_patients_as_there_are(answers):
 def test_weighted_aurocs_are_those_of_repeated_images(answers):
     labels, scores, patients = answers
     weights = patient_weights(patients, 20, np.random.default_rng(0))
-    areas = weighted_aurocs(labels[:, 0], scores[:, 0], weights)
+    areas = weighted_areas(labels[:, 0], scores[:, 0], weights)[0]
     for area, weight in zip(areas, weights, strict=True):
         expected = roc_auc_score(np.repeat(labels[:, 0], weight), np.repeat(scores[:, 0], weight))
         assert area == pytest.approx(expected, abs=1e-9)

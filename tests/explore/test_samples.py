@@ -1,3 +1,5 @@
+"""Which images the figures show."""
+
 import numpy as np
 import pandas as pd
 import pytest

@@ -1,3 +1,5 @@
+"""Counts of labels, sexes, ages and views."""
+
 from pathlib import Path
 
 import numpy as np

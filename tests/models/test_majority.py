@@ -1,3 +1,5 @@
+"""The naive baseline: the most frequent class."""
+
 import json
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""Use of the machine, recorded beside a run."""
+
 import threading
 import time
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""The registered model: images in, named probabilities out."""
+
 import base64
 import importlib.metadata
 import io

@@ -1,3 +1,5 @@
+"""What a training leaves in MLflow, and what it replaces there."""
+
 import sqlite3
 from contextlib import closing
 from pathlib import Path

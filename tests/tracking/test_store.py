@@ -1,3 +1,5 @@
+"""Where runs and models are kept."""
+
 import os
 import subprocess
 import sys

@@ -1,3 +1,5 @@
+"""MLflow's page for our store."""
+
 import os
 import signal
 import socket

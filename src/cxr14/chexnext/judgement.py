@@ -5,11 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import logit
 
 from cxr14.chexnext.averaging import Floats, Logits, mean_probability
 from cxr14.chexnext.folds import NO_FOLD, judges
 from cxr14.chexnext.relabelling import Thresholds, called, thresholds_of
 from cxr14.ranking import Array
+
+LEAST = 1e-9
 
 
 @dataclass(frozen=True)
@@ -71,9 +74,6 @@ def judge(
 def _margins(probabilities: Floats, thresholds: Thresholds, classes: Sequence[str]) -> Floats:
     limits = [thresholds.get(name) for name in classes]
     given = np.array([np.nan if limit is None else limit for limit in limits])
-    return np.asarray(_logit(probabilities) - _logit(given))
-
-
-def _logit(probabilities: Floats) -> Floats:
-    safe = np.clip(probabilities, 1e-9, 1 - 1e-9)
-    return np.asarray(np.log(safe / (1 - safe)))
+    surest = LEAST, 1 - LEAST  # of certainty, 0 or 1, there is no logit
+    found, limit = (logit(np.clip(one, *surest)) for one in (probabilities, given))
+    return np.asarray(found - limit)

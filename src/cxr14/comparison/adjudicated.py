@@ -14,12 +14,12 @@ import numpy as np
 import pandas as pd
 
 from cxr14.comparison.answers import Answers
-from cxr14.comparison.measures import ENDS, FEWEST, LOST, summary
+from cxr14.comparison.measures import FEWEST, LOST, summary
 from cxr14.comparison.ranked import aurocs
 from cxr14.comparison.resampling import Resamples, draw
 from cxr14.data.labels import label_matrix
 from cxr14.data.packaged import packaged_file
-from cxr14.evaluation.bootstrap import SEED
+from cxr14.evaluation.bootstrap import ENDS, SEED
 from cxr14.ranking import Array
 from cxr14.wording import PHANTOM_NOTE
 

@@ -9,7 +9,7 @@ import numpy as np
 from cxr14.comparison.answers import Answers
 from cxr14.comparison.ranked import aurocs
 from cxr14.comparison.resampling import Resamples, weighted_sums
-from cxr14.evaluation.bootstrap import interval
+from cxr14.evaluation.bootstrap import ENDS, interval
 from cxr14.evaluation.reliability import BINS, equal_mass_bins
 from cxr14.ranking import Array, Counts, Floats
 
@@ -22,8 +22,6 @@ CALIBRATION: Final = "mean_predicted_minus_prevalence"
 LOST: Final = "more than 5 % of the resamples lack positives or negatives"
 MEASURES: Final = ("auroc", "fpr", "fnr", CALIBRATION)
 ECE: Final = "ece_platt"
-
-ENDS: Final = ("", "_low", "_high")
 
 Score = tuple[float | None, float | None, float | None, float | None]
 """A value, its interval, the share of resamples left out of that; None where there is none."""

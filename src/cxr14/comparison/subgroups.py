@@ -26,7 +26,7 @@ from cxr14.comparison.measures import (
 )
 from cxr14.comparison.resampling import Resamples
 from cxr14.data.labels import label_matrix
-from cxr14.evaluation.bootstrap import without_bias
+from cxr14.evaluation.bootstrap import ENDS, without_bias
 from cxr14.findings import NO_FINDING
 from cxr14.ranking import Array, Floats
 
@@ -36,7 +36,7 @@ REST: Final = "the rest"
 GAP_COLUMNS: Final = [
     *("backbone", "attribute", "group", "against", "finding"),
     *("images", "images_against", "findings"),
-    *(f"{measure}{end}" for measure in MEASURES for end in ("", "_low", "_high")),
+    *(f"{measure}{end}" for measure in MEASURES for end in ENDS),
     "reason",
 ]
 

@@ -9,6 +9,7 @@ from rich.table import Table
 from cxr14.comparison.groups import CROSSED
 from cxr14.comparison.measures import CALIBRATION
 from cxr14.comparison.subgroups import MACRO
+from cxr14.evaluation.bootstrap import ENDS
 from cxr14.findings import NO_FINDING
 from cxr14.wording import PHANTOM_NOTE, shown
 
@@ -63,7 +64,7 @@ def largest_gaps(table: pd.DataFrame, phantom: bool) -> Table:
     single = table[~table["attribute"].str.contains(CROSSED)]
     for measure, finding in SHOWN:
         name = f"{WORDS[measure]}, {'mean' if finding == MACRO else finding}"
-        ends = [f"{measure}{end}" for end in ("", "_low", "_high")]
+        ends = [f"{measure}{end}" for end in ENDS]
         own = single[single["finding"] == finding].dropna(subset=ends)
         nearer = pd.concat([own[ends[1]], -own[ends[2]]], axis=1).max(axis=1)
         order = nearer.sort_values(ascending=False, kind="stable").index[:LARGEST]

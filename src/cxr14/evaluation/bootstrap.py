@@ -1,16 +1,19 @@
 """Intervals by resampling patients, never images: images of one patient are not independent."""
 
 from collections.abc import Iterator
+from typing import Final
 
 import numpy as np
 
-from cxr14.evaluation.weighted import weighted_areas
 from cxr14.ranking import Array, Counts, Floats
 
 RESAMPLES = 1000
 SEED = 14
 MOST_LEFT_OUT = 0.05
 AT_A_TIME = 100  # resamples held in memory at once: 100 × 25,596 counts are 20 MB
+
+ENDS: Final = ("", "_low", "_high")
+"""What names of columns and keys end in: the score, and the ends of its interval."""
 
 
 def patient_weights(patients: Array, resamples: int, generator: np.random.Generator) -> Counts:
@@ -40,20 +43,6 @@ def weightings(
     yield np.ones((1, len(patients)), np.int64)
     for start in range(0, resamples, AT_A_TIME):
         yield patient_weights(patients, min(AT_A_TIME, resamples - start), generator)
-
-
-def weighted_aurocs(labels: Array, scores: Array, weights: Counts) -> Floats:
-    """AUROC of one finding under many weightings of the images at once.
-
-    Args:
-        labels: (N,) of 0 and 1.
-        scores: (N,) finite.
-        weights: (R, N) int, how often each image counts.
-
-    Returns:
-        (R,) in [0, 1]; NaN where a weighting leaves no positives or no negatives.
-    """
-    return weighted_areas(labels, scores, weights)[0]
 
 
 def mean_ignoring_nan(values: Floats) -> Floats:

@@ -5,18 +5,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxr14.evaluation.bootstrap import MOST_LEFT_OUT, interval, without_bias
+from cxr14.evaluation.bootstrap import ENDS, MOST_LEFT_OUT, interval, without_bias
 from cxr14.evaluation.delong import LEAST, delong_interval, first_per_patient
-from cxr14.evaluation.resampled import (
-    ECE,
-    MEASURES,
-    Answers,
-    Resampled,
-)
+from cxr14.evaluation.resampled import ECE, MEASURES, Answers, Resampled
 from cxr14.evaluation.thresholds import why_none
 from cxr14.ranking import Array, Floats
 
-ENDS = ("", "_low", "_high")
 COLUMNS = [
     *("finding", "images", "positives", "negatives", "prevalence", "threshold"),
     *(f"{name}{end}" for name in MEASURES for end in ENDS),

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cxr14.evaluation.bootstrap import MOST_LEFT_OUT, RESAMPLES, patient_weights
+from cxr14.evaluation.bootstrap import ENDS, MOST_LEFT_OUT, RESAMPLES, patient_weights
 from cxr14.localization.detect import Grids, detect, listed_findings
-from cxr14.localization.means import ENDS, MEAN, Means, means_by_finding
+from cxr14.localization.means import MEAN, Means, means_by_finding
 from cxr14.localization.scoring import with_overlaps
 from cxr14.wording import NOT_TRAINED
 

@@ -17,10 +17,6 @@ MEAN: Final = "mean"
 """The last row of every table: the mean over the findings that have boxed images."""
 
 
-ENDS: Final = ("", "_low", "_high")
-"""What names of columns and keys end in: the score, and the ends of its interval."""
-
-
 class Means(NamedTuple):
     """Of F findings, then of their mean; NaN where there is nothing to average or no interval."""
 

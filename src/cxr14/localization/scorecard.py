@@ -5,11 +5,12 @@ from typing import Any, Final, NamedTuple
 
 import pandas as pd
 
+from cxr14.evaluation.bootstrap import ENDS
 from cxr14.files import METRIC_DIGITS
 from cxr14.localization.cases import Cases
 from cxr14.localization.crossfit import GRID
 from cxr14.localization.maps import Maps
-from cxr14.localization.means import ENDS, Means
+from cxr14.localization.means import Means
 from cxr14.localization.scoring import POOLED, Rule, hits_and_false_boxes, rules
 from cxr14.localization.tables import (
     accuracy_and_controls,

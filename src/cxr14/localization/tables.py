@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from cxr14.evaluation.bootstrap import ENDS
 from cxr14.localization.cases import Cases
 from cxr14.localization.crossfit import crossfit
 from cxr14.localization.detect import Grids
-from cxr14.localization.means import ENDS, means_by_finding
+from cxr14.localization.means import means_by_finding
 from cxr14.localization.pointing import pointing_and_energy
 from cxr14.localization.randomisation import SIMILAR
 from cxr14.localization.scoring import Rule, hits_and_false_boxes

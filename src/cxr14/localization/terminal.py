@@ -5,7 +5,8 @@ import pandas as pd
 from rich.box import SIMPLE
 from rich.table import Table
 
-from cxr14.localization.means import ENDS, MEAN
+from cxr14.evaluation.bootstrap import ENDS
+from cxr14.localization.means import MEAN
 from cxr14.localization.scoring import POOLED
 from cxr14.wording import PHANTOM_NOTE, counted, shown
 

@@ -1,14 +1,14 @@
 """What stands in a cell: scores with their intervals, counts, limits."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import pandas as pd
 
+from cxr14.evaluation.bootstrap import ENDS
 from cxr14.wording import shown
 
 Row = dict[str, Any]
-ENDS: Final = ("", "_low", "_high")
 
 
 def number(value: Any) -> float | None:

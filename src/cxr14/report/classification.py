@@ -4,9 +4,7 @@ from typing import Final
 
 from cxr14.findings import CLASSES
 from cxr14.report import markup
-from cxr14.report.beside import (
-    own_split,
-)
+from cxr14.report.beside import own_split
 from cxr14.report.cells import (
     count,
     difference,

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from cxr14.evaluation.bootstrap import ENDS
 from cxr14.report import markup
 from cxr14.report.boxes import (
     CONTROLS,
@@ -13,7 +14,6 @@ from cxr14.report.boxes import (
     wang_table,
 )
 from cxr14.report.cells import (
-    ENDS,
     count,
     difference,
     distinct,

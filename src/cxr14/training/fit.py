@@ -13,7 +13,7 @@ from cxr14.training.losses import make_loss
 from cxr14.training.parts import Part, load_part, steps_per_epoch
 from cxr14.training.processes import Processes
 from cxr14.training.recipe import Recipe
-from cxr14.training.screen import screen
+from cxr14.training.screen import Screen, screen
 from cxr14.training.session import Progress, Row, Session
 from cxr14.training.tracker import Tracker
 
@@ -56,37 +56,36 @@ def fit(
         stop_request(SIGNALS if processes.count == 1 else AMONG_SEVERAL) as stop,
     ):
         session = Session(network, recipe, compute, steps * recipe.epochs)
-        told = checkpoint.resume(session)
-        if told:
-            shown.say(told)
-        done = session.progress.epoch * steps + session.progress.step
-        if not processes.agree(done, compute.device):
-            raise ValueError(
-                f"{backbone}: the processes do not see the same checkpoint {checkpoint.path}; let "
-                f"all hosts share the repository's files, or remove it"
-            )
-        shown.start_at(done)
+        _resume(session, checkpoint, steps, processes, shown)
+        for row in session.progress.history:
+            tracker.log_epoch(row)
 
         def on_epoch(row: Row) -> None:
             shown.epoch(row)
             tracker.log_epoch(row)
 
-        for row in session.progress.history:
-            tracker.log_epoch(row)
         objective = make_loss(**loss, train_labels=train_part.labels)
         loop = Loop(
-            train_part,
-            val_part,
-            objective,
-            recipe,
-            compute,
-            processes,
-            checkpoint,
-            stop,
-            on_epoch,
-            shown.step,
-        )
+            train_part, val_part, objective, recipe, compute, processes, checkpoint, stop,
+            on_epoch, shown.step,
+        )  # fmt: skip
         return loop.run(session)
+
+
+def _resume(
+    session: Session, checkpoint: Checkpoint, steps: int, processes: Processes, shown: Screen
+) -> None:
+    """Go on from the checkpoint if there is one; all processes, and from the same place."""
+    told = checkpoint.resume(session)
+    if told:
+        shown.say(told)
+    done = session.progress.epoch * steps + session.progress.step
+    if not processes.agree(done, session.compute.device):
+        raise ValueError(
+            f"{session.network.backbone}: the processes do not see the same checkpoint "
+            f"{checkpoint.path}; let all hosts share the repository's files, or remove it"
+        )
+    shown.start_at(done)
 
 
 def _load_parts(data: Data, size: int, device: str) -> tuple[Part, Part]:

@@ -86,13 +86,11 @@ def run_job(
             tracker = start(facts["run_identity"], backbone, params, **_source()) or tracker
         try:
             plan = Recipe.of(recipe)
-            trained = fit(
-                network, backbone, data, loss, plan, compute, processes, checkpoint, tracker
-            )
+            how = loss, plan, compute, processes, checkpoint, tracker
+            trained = fit(network, backbone, data, *how)
             if processes.first:
                 network.load_state_dict(trained.best_state)
-                facts |= asdict(compute) | _outcome(trained, recipe, head)
-                save_model(folder, network, facts)
+                save_model(folder, network, facts | asdict(compute) | _outcome(trained, plan, head))
                 _write_history(results, name, trained, data)
         except BaseException:
             tracker.fail()
@@ -125,11 +123,11 @@ def _facts(backbone: str, params: dict[str, Any], data: Data, tables: Tables) ->
     }
 
 
-def _outcome(trained: Progress, recipe: dict[str, Any], head: dict[str, Any]) -> dict[str, Any]:
+def _outcome(trained: Progress, recipe: Recipe, head: dict[str, Any]) -> dict[str, Any]:
     return {
-        "input_size": recipe["input_size"],
+        "input_size": recipe.input_size,
         "head": _shape(head),
-        "epochs": recipe["epochs"],
+        "epochs": recipe.epochs,
         "best_epoch": trained.best_epoch,
         "validation_macro_auroc": trained.best_score,
     }

@@ -10,6 +10,7 @@ import pytest
 
 from cxr14.data.archives.reading import iterate_container, read_members
 from cxr14.data.archives.refusals import Report
+from tests.conftest import ROOT
 from tests.data.archives.hostile import hostile_tar, hostile_zip
 from tests.data.pictures import some_pngs
 
@@ -53,7 +54,7 @@ def test_nothing_is_written_anywhere(tmp_path, name):
     )
     run = subprocess.run(
         [sys.executable, "-B", "-c", script], capture_output=True, text=True, check=False,
-        env={**os.environ, "PYTHONPATH": "src"}, cwd=Path(__file__).parents[2],
+        env={**os.environ, "PYTHONPATH": "src"}, cwd=ROOT,
     )  # fmt: skip
     assert (run.returncode, run.stdout, run.stderr) == (0, "2\n", "")
     assert [path.name for path in tmp_path.iterdir()] == [name]

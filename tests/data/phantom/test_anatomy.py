@@ -1,3 +1,5 @@
+"""The CT that phantoms are projected from."""
+
 import numpy as np
 import pytest
 

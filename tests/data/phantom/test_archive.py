@@ -1,3 +1,5 @@
+"""The phantoms as an archive in the layout of NIH."""
+
 import hashlib
 import io
 import tarfile

@@ -1,3 +1,5 @@
+"""Drawing a phantom: exposure, findings, the same picture again."""
+
 from typing import Any
 
 import numpy as np

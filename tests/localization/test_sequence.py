@@ -1,0 +1,61 @@
+"""From a model's folder to boxes on disk, the same for both pipelines."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cxr14.files import read_json, write_json, write_npy, write_parquet
+from cxr14.findings import LABEL_COLUMNS
+from cxr14.localization import sequence
+from cxr14.localization.sequence import maps_of_model, write_localization
+from cxr14.models.network import build_network
+
+COUNT, SIDE = 12, 64
+NAMES = [f"{number:02d}.png" for number in range(COUNT)]
+HEAD = {"transition_channels": 8, "pooling": "avg", "lse_r": 10.0, "output_stride": 32}
+PREDICTIONS = pd.DataFrame({"image": NAMES, "split": ["val"] * 4 + ["test"] * 8}).assign(
+    **{f"probability {name}": 0.25 for name in LABEL_COLUMNS}
+)
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """Noise in the cache, boxes on test alone, and an AlexNet that learnt nothing."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(1)
+    write_npy("data/cache/images.npy", rng.integers(0, 256, (COUNT, SIDE, SIDE), dtype=np.uint8))
+    place = {"scale": SIDE / 1024, "offset_x": 0.0, "offset_y": 0.0}
+    index = pd.DataFrame({"row": range(COUNT), "image": NAMES}).assign(**place)
+    write_parquet("data/cache/index.parquet", index)
+    labels = pd.DataFrame(np.ones((COUNT, 15), np.uint8), columns=[*LABEL_COLUMNS])
+    records = labels.assign(image=NAMES, patient=range(COUNT), has_pixels=True)
+    write_parquet("data/records/images.parquet", records)
+    box = {"finding": "Mass", "x": 100.0, "y": 200.0, "width": 300.0, "height": 300.0}
+    write_parquet("data/records/boxes.parquet", pd.DataFrame({"image": NAMES[4:]}).assign(**box))
+    write_json("data/records/source.json", {"source": "phantom", "phantom": True})
+    network = build_network("alexnet", *list(HEAD.values())[:3], seed=1).eval()
+    monkeypatch.setattr(sequence, "load_model", lambda folder: (network, {"head": HEAD}))
+
+
+def maps(predictions=PREDICTIONS):
+    return maps_of_model(Path("models/alexnet"), "alexnet", predictions, "gradcam", "per_map", 4)
+
+
+def test_boxes_heatmaps_metrics_and_sheets_are_written_below_the_given_folder(project):
+    made = maps()
+    told = write_localization(
+        Path("own"), "alexnet", made, "gradcam", [0.1], [0.1], [60, 180], PREDICTIONS
+    )
+    assert read_json("own/metrics/localize/alexnet.json")["boxed_images"] == 8
+    found = pd.read_parquet("own/localization/alexnet/detections.parquet")
+    assert set(found["image"]) <= set(NAMES[4:])
+    assert Path("own/plots/localize/alexnet/Mass.png").exists()
+    assert "8 boxed images" in told[0].title
+
+
+def test_boxed_images_that_the_network_was_chosen_on_are_refused(project):
+    """The second pipeline once localised without asking."""
+    with pytest.raises(ValueError, match=r"1 boxed image\(s\) are not in test, first 04\.png"):
+        maps(PREDICTIONS.assign(split=["val"] * 5 + ["test"] * 7))
