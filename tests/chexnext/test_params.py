@@ -49,7 +49,7 @@ def test_a_recipe_has_the_seed_of_its_network_and_the_overrides_of_its_backbone(
 @pytest.mark.parametrize(
     ("block", "changes", "told"),
     [
-        ("members", {"seeds": [0, 1, 3]}, "fold 2 of 3 is left out by no member"),
+        ("members", {"seeds": [0, 1, 3], "folds": 3}, "fold 2 of 3 is left out by no member"),
         ("members", {"seeds": [0, 0, 1, 2]}, "names one twice"),
         ("members", {"backbones": []}, "at least 1 item"),
         ("relabel", {"mode": "mix"}, "'replace' or 'union'"),
