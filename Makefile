@@ -40,7 +40,8 @@ check: .venv/stamp  ## lint, formatting, types
 	@ruff format --check .
 	@mypy
 
-# By name only: scale.py and dvc_cost.py (long, much disk), chexnext.py (an hour), kernel.py (wants real files).
+# By name only: scale.py and dvc_cost.py (long, much disk), chexnext.py (three quarters of an hour),
+# kernel.py (wants real files), boxes.py, train.py, loop_cost.py, train_gpu.py (wants a GPU).
 bench: .venv/stamp  ## measure: learning targets, speed against peers
 	@failed=0; for name in learning memory_format preprocess batches metrics localize; do \
 	  echo "== $$name"; $(BIN)/python benchmarks/$$name.py || failed=1; done; exit $$failed

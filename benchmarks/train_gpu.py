@@ -6,9 +6,9 @@
 
 Ours: `cxr14.training.loop.Loop`, images resident on the device as uint8. Plain: what public
 reimplementations do, a DataLoader whose workers decode PNGs of the same size, flip and normalise
-them, and fp32 without channels_last. Both take turns, batch size by batch size. MFU: floating-point
-operations of a step (counted by torch, forward and backward) per second, of the peak that --peak
-names (an H100 SXM: 989e12 in bf16, dense).
+them, and fp32 (TF32 convolutions) without channels_last. Both take turns, batch size by batch size.
+MFU: floating-point operations of a step (counted by torch, forward and backward) per second, of the
+peak that --peak names (an H100 SXM: 989e12 in bf16, dense).
 """
 
 import argparse
@@ -40,9 +40,8 @@ BACKBONES = ("alexnet", "googlenet", "vgg16", "resnet50", "densenet121")
 EPOCH, EPOCHS = 78_000, 10
 """Images of the train part of the official split; epochs of the sum over all backbones."""
 
-
-# torch's defaults; ours asks for kernels that give the same bits again.
 PLAIN = {"enabled": True, "deterministic": False, "allow_tf32": True}
+"""torch's defaults; ours asks for kernels that give the same bits again."""
 
 
 def smooth_images(count: int, size: int) -> np.ndarray:

@@ -2,11 +2,11 @@
 
     python -m stages.chexnext.localize
 
-Reads chexnext/models/students, chexnext/predictions, data/cache, data/records, params.yaml
-(localize), chexnext/params.yaml (students).
+Reads chexnext/models/students, chexnext/predictions, chexnext/singles/predictions, data/cache,
+data/records, params.yaml (localize), chexnext/params.yaml (students).
 Writes chexnext/localization/chexnext, chexnext/metrics/localize/chexnext.json, tables in
-chexnext/metrics/localize/chexnext,
-chexnext/plots/localize/chexnext; the same for each student in chexnext/singles.
+chexnext/metrics/localize/chexnext, chexnext/plots/localize/chexnext; the same for each student in
+chexnext/singles.
 """
 
 import pandas as pd

@@ -1,8 +1,9 @@
 """Train one network of the second pipeline: a member on the labels as they are, or a student.
 
-Members see train without the fold that they leave out. Students see the new labels of train; their
-best epoch is chosen by the old labels of val, as everything else is. Killed, a training goes on
-from its last checkpoint with the same command, and ends with the same weights.
+Members see train, with `members.folds` above 1 without the fold that they leave out. Students see
+the new labels of train; their best epoch is chosen by the old labels of val, as everything else is.
+Killed, a training goes on from its last checkpoint with the same command, and ends with the same
+weights.
 
     python -m stages.chexnext.train --group members --backbone alexnet --seed 0
 

@@ -10,6 +10,7 @@ from cxr14.chexnext.folds import (
     check_trained_by,
     check_unseen,
     cut_folds,
+    folds_of,
     judges,
     split_without,
 )
@@ -53,6 +54,8 @@ def test_a_fold_is_relabelled_by_those_that_left_it_out_and_val_by_all() -> None
 
 def test_in_the_plain_form_all_relabel_all() -> None:
     assert judges(["a", "b"], {"a": 0, "b": 0}, 0, 1) == ["a", "b"]
+    names, train = pd.Series(["a", "b"]), np.array([True, False])
+    assert folds_of(names, train, 1).tolist() == [0, NO_FOLD]
 
 
 def test_a_network_that_would_relabel_an_image_of_its_own_training_is_stopped() -> None:

@@ -12,7 +12,7 @@ from cxr14.localization import sequence
 from cxr14.localization.sequence import maps_of_model, write_localization
 from cxr14.models.network import build_network
 
-COUNT, SIDE = 12, 64
+COUNT, SIDE = 12, 96
 NAMES = [f"{number:02d}.png" for number in range(COUNT)]
 HEAD = {"transition_channels": 8, "pooling": "avg", "lse_r": 10.0, "output_stride": 32}
 PREDICTIONS = pd.DataFrame({"image": NAMES, "split": ["val"] * 4 + ["test"] * 8}).assign(
@@ -40,17 +40,18 @@ def project(tmp_path, monkeypatch):
 
 
 def maps(predictions=PREDICTIONS):
-    return maps_of_model(Path("models/alexnet"), "alexnet", predictions, "gradcam", "per_map", 4)
+    return maps_of_model(Path("models/alexnet"), "alexnet", predictions, "cam", "per_map", 4)
 
 
 def test_boxes_heatmaps_metrics_and_sheets_are_written_below_the_given_folder(project):
     made = maps()
     told = write_localization(
-        Path("own"), "alexnet", made, "gradcam", [0.1], [0.1], [60, 180], PREDICTIONS
+        Path("own"), "alexnet", made, "cam", [0.1], [0.1], [60, 180], PREDICTIONS
     )
     assert read_json("own/metrics/localize/alexnet.json")["boxed_images"] == 8
     found = pd.read_parquet("own/localization/alexnet/detections.parquet")
-    assert set(found["image"]) <= set(NAMES[4:])
+    assert set(found["image"]) == set(NAMES[4:])
+    assert Path("own/localization/alexnet/heatmaps.npz").exists()
     assert Path("own/plots/localize/alexnet/Mass.png").exists()
     assert "8 boxed images" in told[0].title
 

@@ -45,7 +45,7 @@ def judge(
     """Let every image of train and val be judged by the members that may.
 
     Each group of judges has thresholds of its own, chosen on validation by the average of just
-    these judges: the average of two networks is not scaled as that of six.
+    these judges: the average of two networks is not scaled as that of more.
 
     Args:
         answers: logits (N, C) of the selected members, by name.

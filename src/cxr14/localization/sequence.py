@@ -21,7 +21,7 @@ from cxr14.localization.terminal import printed
 from cxr14.models.network import build_network
 from cxr14.models.store import load_model
 
-CACHE, RECORDS = Path("data/cache"), Path("data/records")
+RECORDS = Path("data/records")
 
 
 def maps_of_model(
@@ -34,6 +34,8 @@ def maps_of_model(
 ) -> Maps:
     """Compute the heatmaps of a trained network, and what they are held against.
 
+    Reads data/cache and data/records.
+
     Args:
         folder: of its weights and model.json.
         backbone: its name.
@@ -42,10 +44,13 @@ def maps_of_model(
         scaling: per_map or fixed.
         batch_size: images per forward pass.
 
+    Returns:
+        Of the boxed pairs of image and finding, in the order of detect.boxed_pairs.
+
     Raises:
         ValueError: a boxed image is not in test.
     """
-    images, index = open_cache(CACHE)
+    images, index = open_cache()
     records, boxes = (pd.read_parquet(RECORDS / f"{name}.parquet") for name in ("images", "boxes"))
     network, about = load_model(folder)
     anew = {"seed": OTHER_SEED, "classes": network.classes} | about["head"]
@@ -83,7 +88,7 @@ def write_localization(
     Returns:
         The tables for the terminal.
     """
-    images, _ = open_cache(CACHE)
+    images, _ = open_cache()
     phantom = bool(read_json(RECORDS / "source.json")["phantom"])
     scores = score(maps, t_iobb, t_iou, heat_thresholds)
     write_scores(root, name, maps, scores, phantom)

@@ -34,10 +34,10 @@ def draw_epoch(seed: int, epoch: int, count: int, device: str) -> Epoch:
 
 
 def seed_network(seed: int, device: str) -> None:
-    """Seed the generators that a network draws from, as dropout does, on its device alone.
+    """Seed the generators that a network draws from, as dropout does: the CPU's and its device's.
 
     For every kind of accelerator that is not in use torch.manual_seed notes where it was called
-    from, to seed it later: half a millisecond a step, and memory that is never given back.
+    from, to seed it later: half a millisecond a step.
     """
     torch.default_generator.manual_seed(seed)
     if device == "cuda":
