@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from cxr14.models.network import build_network
+from cxr14.models.network import Network, build_network
 from cxr14.training.augment import Augment
 from cxr14.training.device import Compute
 from cxr14.training.interruption import StopRequest
@@ -36,9 +36,13 @@ def make_recipe(size: int, batch_size: int, compiled: bool) -> Recipe:
     )
 
 
-def our_epoch(backbone: str, part: Part, recipe: Recipe, compute: Compute) -> Callable[[], None]:
+def make_network(backbone: str) -> Network:
+    """Return the network that is measured, the same every time."""
+    return build_network(backbone, 256, "avg", 10.0, seed=1)
+
+
+def our_epoch(network: Network, part: Part, recipe: Recipe, compute: Compute) -> Callable[[], None]:
     """Return an epoch over the part."""
-    network = build_network(backbone, 256, "avg", 10.0, seed=1)
     session = Session(network, recipe, compute, ENDLESS)
     loss = make_loss("cross_entropy", "batch", part.labels)
     quiet = (StopRequest(), lambda row: None, lambda: None)

@@ -8,13 +8,11 @@ of 8 pixels; many short blocks in turn, on one thread, and of each the fastest, 
 the machine does can only add to it.
 """
 
-from unittest.mock import patch
-
-import _loop
 import torch
-import train as side_by_side
 import typer
+from _loop import make_recipe, our_epoch
 from torch import nn
+from train import bare, make_part, seconds
 
 from cxr14.training.device import Compute
 
@@ -37,22 +35,15 @@ class Least(nn.Module):
 def main(blocks: int = 60) -> None:
     """Measure and print."""
     torch.set_num_threads(1)
-    recipe = _loop.make_recipe(SIZE, BATCH, compiled=False)
+    recipe = make_recipe(SIZE, BATCH, compiled=False)
     compute = Compute("cpu", "fp32", channels_last=False)
-    few, many = (side_by_side.make_part(n * BATCH, SIZE, "cpu") for n in (1, STEPS))
-    with (
-        patch.object(side_by_side, "build_network", lambda *args, **choices: Least()),
-        patch.object(_loop, "build_network", lambda *args, **choices: Least()),
-    ):
-        step = side_by_side.bare("least", recipe, compute, few)
-        epoch = _loop.our_epoch("least", many, recipe, compute)
+    few, many = (make_part(n * BATCH, SIZE, "cpu") for n in (1, STEPS))
+    step = bare(Least(), recipe, compute, few)
+    epoch = our_epoch(Least(), many, recipe, compute)
     work = ((step, STEPS), (epoch, 1))
-    taken = [
-        [side_by_side.seconds(call, repeats, "cpu") for call, repeats in work]
-        for _ in range(blocks)
-    ]
-    bare, ours = (1e6 * min(own) / STEPS for own in zip(*taken, strict=True))
-    typer.echo(f"bare step {bare:.0f} µs, our loop {ours:.0f} µs: {ours - bare:.0f} µs are ours")
+    taken = [[seconds(call, repeats, "cpu") for call, repeats in work] for _ in range(blocks)]
+    plain, ours = (1e6 * min(own) / STEPS for own in zip(*taken, strict=True))
+    typer.echo(f"bare step {plain:.0f} µs, our loop {ours:.0f} µs: {ours - plain:.0f} µs are ours")
 
 
 if __name__ == "__main__":

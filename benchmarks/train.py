@@ -17,13 +17,13 @@ from collections.abc import Callable
 import numpy as np
 import torch
 import typer
-from _loop import make_recipe, our_epoch
+from _loop import make_network, make_recipe, our_epoch
 from rich.console import Console
 from rich.table import Table
 
 from cxr14.models.backbones import STUDIED
 from cxr14.models.inputs import normalise
-from cxr14.models.network import build_network
+from cxr14.models.network import Network
 from cxr14.training.augment import DRAWS, augment
 from cxr14.training.device import Compute, choose
 from cxr14.training.losses import make_loss
@@ -40,10 +40,9 @@ def make_part(count: int, size: int, device: str) -> Part:
     return load_part(images, np.arange(count), labels, size, device)
 
 
-def bare(backbone: str, recipe: Recipe, compute: Compute, part: Part) -> Callable[[], None]:
+def bare(network: Network, recipe: Recipe, compute: Compute, part: Part) -> Callable[[], None]:
     """Return the bare step."""
-    network = build_network(backbone, 256, "avg", 10.0, seed=1).train()
-    network.to(compute.device).to(memory_format=compute.memory_format)
+    network.train().to(compute.device).to(memory_format=compute.memory_format)
     optimizer = make_optimizer(network, recipe)
     loss = make_loss("cross_entropy", "batch", part.labels)
     images, labels = next(part.batches(torch.arange(recipe.batch_size), recipe.batch_size))
@@ -79,12 +78,12 @@ def compare(
 ) -> tuple[list[float], list[float]]:
     """Return images per second of the bare step and of our loop, block by block."""
     first = make_part(recipe.batch_size, recipe.input_size, compute.device)
-    step = bare(backbone, recipe, compute, first)
+    step = bare(make_network(backbone), recipe, compute, first)
     seconds(step, 3, compute.device)
     once = seconds(step, 3, compute.device) / 3
     steps = max(4, round(block_seconds / once))
     part = make_part(steps * recipe.batch_size, recipe.input_size, compute.device)
-    epoch = our_epoch(backbone, part, recipe, compute)
+    epoch = our_epoch(make_network(backbone), part, recipe, compute)
     seconds(epoch, 1, compute.device)
     images = steps * recipe.batch_size
     pairs = [

@@ -29,10 +29,9 @@ from torchvision import transforms
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from _loop import make_recipe, our_epoch
+from _loop import make_network, make_recipe, our_epoch
 
 from cxr14.models.inputs import MEAN, STD
-from cxr14.models.network import build_network
 from cxr14.training.device import choose
 from cxr14.training.parts import load_part
 
@@ -79,7 +78,7 @@ def forever(loader: DataLoader) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
 
 def plain_steps(backbone: str, loader: DataLoader, device: str) -> Callable[[], None]:
     """Return a step of the plain loop."""
-    network = build_network(backbone, 256, "avg", 10.0, seed=1).to(device).train()
+    network = make_network(backbone).to(device).train()
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-4)
     loss, batches = nn.BCEWithLogitsLoss(), forever(loader)
 
@@ -114,7 +113,7 @@ def _wait(device: str) -> None:
 
 def operations_per_image(backbone: str, size: int) -> float:
     """Count the floating-point operations of a training step, per image."""
-    network = build_network(backbone, 256, "avg", 10.0, seed=1)
+    network = make_network(backbone)
     with FlopCounterMode(display=False) as counter:
         network(torch.zeros(2, 3, size, size)).sum().backward()
     return counter.get_total_flops() / 2
@@ -153,7 +152,7 @@ def main() -> None:
             for batch in given.batch_sizes:
                 recipe = make_recipe(given.size, batch, given.compile)
                 ours = images_per_second(
-                    our_epoch(backbone, part, recipe, compute),
+                    our_epoch(make_network(backbone), part, recipe, compute),
                     len(images) // batch * batch,
                     given.seconds,
                     given.device,
