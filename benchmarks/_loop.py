@@ -41,12 +41,18 @@ def make_network(backbone: str) -> Network:
     return build_network(backbone, 256, "avg", 10.0, seed=1)
 
 
-def our_epoch(network: Network, part: Part, recipe: Recipe, compute: Compute) -> Callable[[], None]:
-    """Return an epoch over the part."""
+def our_epoch(
+    network: Network,
+    part: Part,
+    recipe: Recipe,
+    compute: Compute,
+    on_step: Callable[[], None] = lambda: None,
+) -> Callable[[], None]:
+    """Return an epoch over the part; `on_step` is called after every step."""
     session = Session(network, recipe, compute, ENDLESS)
     loss = make_loss("cross_entropy", "batch", part.labels)
-    quiet = (StopRequest(), lambda row: None, lambda: None)
-    loop = Loop(part, part, loss, recipe, compute, Processes(), None, *quiet)
+    told = (StopRequest(), lambda row: None, on_step)
+    loop = Loop(part, part, loss, recipe, compute, Processes(), None, *told)
     if recipe.compile:
         network.compile()
     network.train()

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from cxr14.training.augment import DRAWS
-from cxr14.training.chance import derived_seed, draw_epoch, seed_network
+from cxr14.training.chance import derived_seed, draw_epoch, seed_network, step_seeds
 
 
 def test_an_order_is_a_permutation_and_another_one_in_every_epoch():
@@ -28,6 +28,18 @@ def test_seeds_of_near_numbers_differ_and_order_counts():
     seeds = {derived_seed(a, b, c) for a in range(8) for b in range(8) for c in range(8)}
     assert len(seeds) == 512
     assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_every_epoch_process_and_step_has_a_seed_of_its_own():
+    """The first step of an epoch once had the seed that its order was drawn from."""
+    own = [step_seeds(14, epoch, rank, 5) for epoch in range(3) for rank in range(3)]
+    orders = [derived_seed(14, epoch) for epoch in range(3)]
+    assert len({*sum(own, []), *orders}) == 3 * 3 * 5 + 3
+    assert all(0 <= seed < 2**63 for seeds in own for seed in seeds)
+
+
+def test_the_seeds_of_a_few_steps_are_the_first_of_many():
+    assert step_seeds(14, 2, 1, 100)[:7] == step_seeds(14, 2, 1, 7)
 
 
 def test_a_network_draws_as_after_torchs_own_seed_and_nothing_is_noted_for_other_devices():

@@ -12,8 +12,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from cxr14.models.backbones import STUDIED
 from cxr14.models.inputs import normalise
 from cxr14.models.network import build_network
-from cxr14.training.augment import augment
-from cxr14.training.chance import derived_seed, draw_epoch
+from cxr14.training.augment import augment, decide
+from cxr14.training.chance import draw_epoch, step_seeds
 from cxr14.training.device import Compute
 from cxr14.training.losses import TERMS, make_loss
 from cxr14.training.parts import load_part, shrink
@@ -31,10 +31,12 @@ def plain_states(images, labels, recipe, size) -> list[dict]:
     small, states = shrink(images, size), []
     for epoch in range(recipe.epochs):
         chance = draw_epoch(recipe.seed, epoch, len(images), "cpu")
-        for step in range(len(images) // recipe.batch_size):
+        changes = decide(chance.draws, recipe.augment)
+        seeds = step_seeds(recipe.seed, epoch, 0, len(images) // recipe.batch_size)
+        for step, seed in enumerate(seeds):
             rows = chance.order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
-            torch.manual_seed(derived_seed(recipe.seed, epoch, step, 0))
-            grey = augment(small[rows][:, None].float() / 255, chance.draws[rows], recipe.augment)
+            torch.manual_seed(seed)
+            grey = augment(small[rows][:, None].float() / 255, changes[rows])
             value = loss(network(normalise(grey)), labels[rows])
             optimizer.zero_grad()
             value.backward()

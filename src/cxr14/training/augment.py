@@ -30,31 +30,38 @@ class Augment:
     brightness: float = 0.0
 
 
-def augment(grey: Tensor, draws: Tensor, limits: Augment) -> Tensor:
-    """Change images at random; what comes in from outside the picture is black.
+def decide(draws: Tensor, limits: Augment) -> Tensor:
+    """Turn chance into changes.
+
+    Args:
+        draws: float (N, DRAWS), uniform in 0..1.
+        limits: of the changes.
+
+    Returns:
+        float (N, 7), a row for an image: where each of its output pixels is read, as a 2 × 3 matrix
+        in coordinates of −1..1 row by row, and the factor on its brightness.
+    """
+    angle, zoom, _, across, down, brightness = (2 * draws - 1).unbind(1)
+    zoom = 1 + zoom * limits.scale
+    mirror = 1 - 2 * (draws[:, 2] < limits.flip).to(draws.dtype)
+    angle = angle * math.radians(limits.rotation)
+    cos, sin = angle.cos() / zoom, angle.sin() / zoom
+    shifts = 2 * limits.shift * across, 2 * limits.shift * down  # the width is 2
+    matrix = cos * mirror, -sin, shifts[0], sin * mirror, cos, shifts[1]
+    return torch.stack([*matrix, 1 + limits.brightness * brightness], dim=1)
+
+
+def augment(grey: Tensor, changes: Tensor) -> Tensor:
+    """Change images; what comes in from outside the picture is black.
 
     Args:
         grey: float (B, 1, s, s), 0..1.
-        draws: float (B, DRAWS), uniform in 0..1, on the same device.
-        limits: of the changes.
+        changes: float (B, 7) of :func:`decide`, on the same device.
 
     Returns:
         float (B, 1, s, s), 0..1.
     """
-    signed = 2 * draws.T - 1
-    angle = signed[0] * math.radians(limits.rotation)
-    zoom = 1 + signed[1] * limits.scale
-    mirror = 1 - 2 * (draws[:, 2] < limits.flip).to(grey.dtype)
-    cos, sin = angle.cos() / zoom, angle.sin() / zoom
-    # Where each output pixel is read, in coordinates of −1..1: a shift of the width is 2.
-    matrix = torch.stack(
-        [
-            torch.stack([cos * mirror, -sin, 2 * limits.shift * signed[3]], dim=1),
-            torch.stack([sin * mirror, cos, 2 * limits.shift * signed[4]], dim=1),
-        ],
-        dim=1,
-    )  # (B, 2, 3)
+    matrix, factor = changes[:, :6].view(-1, 2, 3), changes[:, 6]
     grid = F.affine_grid(matrix, list(grey.shape), align_corners=False)
     moved = F.grid_sample(grey, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-    factor = 1 + limits.brightness * signed[5]
     return (moved * factor.view(-1, 1, 1, 1)).clamp(0, 1)

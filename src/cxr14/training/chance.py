@@ -33,6 +33,17 @@ def draw_epoch(seed: int, epoch: int, count: int, device: str) -> Epoch:
     return Epoch(order, torch.rand(count, DRAWS, generator=generator).to(device))
 
 
+def step_seeds(seed: int, epoch: int, rank: int, steps: int) -> list[int]:
+    """Return a seed for each step of an epoch, other ones for each process.
+
+    The first K of more steps are those of K steps. All at once: one by one they cost as much as all
+    else that the loop adds to a step.
+    """
+    source = np.random.SeedSequence(seed, spawn_key=(epoch, rank))
+    seeds: list[int] = (source.generate_state(steps, np.uint64) >> np.uint64(1)).tolist()
+    return seeds
+
+
 def seed_network(seed: int, device: str) -> None:
     """Seed the generators that a network draws from, as dropout does: the CPU's and its device's.
 

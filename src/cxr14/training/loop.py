@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from cxr14.models.inputs import normalise
-from cxr14.training.augment import augment
-from cxr14.training.chance import derived_seed, draw_epoch, seed_network
+from cxr14.training.augment import augment, decide
+from cxr14.training.chance import draw_epoch, seed_network, step_seeds
 from cxr14.training.device import Compute
 from cxr14.training.interruption import InterruptedTrainingError, StopRequest
 from cxr14.training.losses import Loss
@@ -101,21 +101,23 @@ class Loop:
 
     def _run_steps(self, session: Session, network: nn.Module) -> None:
         """Run the steps that are left of the present epoch."""
-        progress, size, device = session.progress, self.recipe.batch_size, self.compute.device
-        count = len(self.train_part.labels)
-        chance = draw_epoch(self.recipe.seed, progress.epoch, count, device)
-        left = chance.order[progress.step * size : steps_per_epoch(count, size) * size]
-        if not len(left):  # it was interrupted before its validation
+        progress, recipe, device = session.progress, self.recipe, self.compute.device
+        count, size = len(self.train_part.labels), recipe.batch_size
+        steps = steps_per_epoch(count, size)
+        if progress.step == steps:  # it was interrupted before its validation
             return
+        chance = draw_epoch(recipe.seed, progress.epoch, count, device)
+        left = chance.order[progress.step * size : steps * size]
         own, own_size = self.processes.share(left, size), size // self.processes.count
-        draws = torch.split(chance.draws[own.to(device)], own_size)
+        changes = decide(chance.draws, recipe.augment)[own.to(device)].split(own_size)
+        # For dropout: a resumed step is as it would have been, and all processes differ.
+        seeds = step_seeds(recipe.seed, progress.epoch, self.processes.rank, steps)
+        decided = zip(seeds[progress.step :], left.split(size), changes, strict=True)
         watch = LossWatch(device, progress.step, self.processes.mean)
         with closing(self.train_part.batches(own, own_size)) as batches:
-            for places, changes, batch in zip(torch.split(left, size), draws, batches, strict=True):
-                # For dropout: a resumed step is as it would have been, and all processes differ.
-                numbers = (self.recipe.seed, progress.epoch, progress.step, self.processes.rank)
-                seed_network(derived_seed(*numbers), device)
-                loss = self._loss_of(network, *batch, changes)
+            for (seed, places, change), batch in zip(decided, batches, strict=True):
+                seed_network(seed, device)
+                loss = self._loss_of(network, *batch, change)
                 session.change(loss)
                 watch.add(loss, places)
                 self._after_step(session, watch)
@@ -126,7 +128,7 @@ class Loop:
     ) -> Tensor:
         """Return the loss of images uint8 (B, s, s) with labels (B, C), a scalar on the device."""
         grey = images[:, None].float().div_(255)
-        inputs = normalise(augment(grey, changes, self.recipe.augment))
+        inputs = normalise(augment(grey, changes))
         with self.compute.autocast():
             logits = network(inputs.contiguous(memory_format=self.compute.memory_format))
         return self.loss(logits.float(), labels, self.processes.sum)
