@@ -25,8 +25,7 @@ from cxr14.params import model
 from cxr14.params.chexnext import noise
 from cxr14.params.chexnext.recipe import read_loss, read_recipe
 from cxr14.training.inputs import MINED, Tables
-from cxr14.training.job import run_job
-from cxr14.training.tracker import Nobody
+from cxr14.training.job import Job, run_job
 
 MODES = ("union", "replace")
 
@@ -53,9 +52,11 @@ class Workshop:
         if not kept.exists():
             recipe = self._recipe(seed)
             place = self.folder / "models" / f"{name}-{seed}"
-            how = (model.read().model_dump(), read_loss().model_dump(), recipe)
-            own = {"tables": tables, "name": f"{name}-{seed}", "results": self.folder}
-            run_job(self.backbone, place, *how, lambda *args, **facts: Nobody(), **own)
+            title = f"{name}-{seed}"
+            job = Job(self.backbone, place, title, title, tables=tables, results=self.folder)
+            head, loss = model.read().model_dump(), read_loss().model_dump()
+            blocks = {"model": head, "loss": loss, "train": recipe}
+            run_job(job, blocks, lambda *args, **facts: None)
             network, _ = load_model(place)
             images, _ = open_cache()
             rows = np.arange(len(images))

@@ -88,7 +88,7 @@ def seconds(work: Callable[[], None], repeats: int, device: str) -> float:
 
 
 class Turns:
-    """Called after each of our steps; after some of them it takes as many bare ones."""
+    """Blocks of our steps and of bare ones in turn."""
 
     def __init__(self, step: Callable[[], None], steps: int, device: str) -> None:
         self.pairs: list[tuple[float, float]] = []
@@ -99,7 +99,8 @@ class Turns:
     def _begin(self) -> None:
         self._done, self._start = 0, now(self._device)
 
-    def __call__(self) -> None:
+    def after_ours(self) -> None:
+        """Count a step of ours, and after some of them take as many bare ones."""
         self._done += 1
         if self._done == self._steps:
             ours = now(self._device) - self._start
@@ -119,7 +120,7 @@ def compare(
     images = steps * recipe.batch_size
     part = make_part(min(MOST_IMAGES, blocks * images), recipe.input_size, compute.device)
     turns = Turns(step, steps, compute.device)
-    epoch = our_epoch(make_network(backbone), part, recipe, compute, turns)
+    epoch = our_epoch(make_network(backbone), part, recipe, compute, turns.after_ours)
     while len(turns.pairs) < WARM_UP + blocks:
         epoch()
     return images / np.array(turns.pairs[WARM_UP:][:blocks])

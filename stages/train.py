@@ -33,23 +33,19 @@ def main(
     from cxr14.models.backbones import check_backbone  # torch, after the cheap checks
     from cxr14.tracking.runs import start_run
     from cxr14.training.command import carry_out
-    from cxr14.training.job import run_job
+    from cxr14.training.job import Job, run_job
 
     for name in params.overrides:  # a misspelt one would never be read
         check_backbone(name, "train.overrides")
-    job = partial(
-        run_job,
-        backbone,
-        Path("models") / backbone,
-        model_params.model_dump(),
-        loss_params.model_dump(),
-        recipe.model_dump(exclude={"backbones", "overrides"}),
-        start_run,
-        findings.read(),
-        checkpoint_seconds,
-    )
+    job = Job(backbone, Path("models") / backbone, backbone, backbone, findings.read())
+    blocks = {
+        "model": model_params.model_dump(),
+        "loss": loss_params.model_dump(),
+        "train": recipe.model_dump(exclude={"backbones", "overrides"}),
+    }
+    work = partial(run_job, job, blocks, start_run, checkpoint_seconds)
     arguments = [f"--backbone={backbone}", f"--checkpoint-seconds={checkpoint_seconds}"]
-    carry_out(backbone, recipe.processes, "stages.train", arguments, job)
+    carry_out(backbone, recipe.processes, "stages.train", arguments, work)
 
 
 if __name__ == "__main__":

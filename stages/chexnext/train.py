@@ -15,7 +15,7 @@ chexnext/metrics/train/GROUP/B-SEED.json.
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -45,29 +45,26 @@ def main(
     from cxr14.tracking.runs import start_run  # torch and MLflow, after the cheap checks
     from cxr14.training.command import carry_out
     from cxr14.training.inputs import Tables
-    from cxr14.training.job import run_job
-    from cxr14.training.tracker import Tracker
+    from cxr14.training.job import Job, run_job
 
-    def begin(identity: str, _: str, params: dict[str, Any], **facts: Any) -> Tracker | None:
-        return start_run(identity, place.title, params, **facts)  # what MLflow calls it
-
-    job = partial(
-        run_job,
+    job = Job(
         backbone,
         place.model,
-        model.read().model_dump(),
-        loss.model_dump(),
-        recipe.model_dump(exclude={"backbones", "overrides"}),
-        begin,
-        findings.read(),
-        checkpoint_seconds,
-        Tables(labels, split),
         f"{group}/{place.name}",
+        place.title,
+        findings.read(),
+        Tables(labels, split),
         ROOT,
     )
+    blocks = {
+        "model": model.read().model_dump(),
+        "loss": loss.model_dump(),
+        "train": recipe.model_dump(exclude={"backbones", "overrides"}),
+    }
+    work = partial(run_job, job, blocks, start_run, checkpoint_seconds)
     own = [f"--group={group}", f"--backbone={backbone}", f"--seed={seed}"]
     own.append(f"--checkpoint-seconds={checkpoint_seconds}")
-    carry_out(place.title, recipe.processes, "stages.chexnext.train", own, job)
+    carry_out(place.title, recipe.processes, "stages.chexnext.train", own, work)
 
 
 if __name__ == "__main__":

@@ -116,6 +116,14 @@ def test_an_image_in_both_lists_or_in_none_is_named(train_val, reason):
         official_parts(images, train_val, ["d", "e"])
 
 
+def test_official_lists_that_would_train_on_a_boxed_image_are_refused():
+    """It used to be noticed by `localize-iobb`, when the networks had been trained."""
+    images, parts = small("test", "test", "train_val", "train_val", "train_val")
+    with pytest.raises(ValueError, match="1 images with boxes are not in the official test list, "):
+        split_patients(images, ["a", "d"], parts, 0.2, 0.5, seed=0)
+    assert len(split_patients(images, ["a"], parts, 0.2, 0.5, seed=0)) == 5
+
+
 def test_a_part_without_images_is_refused():
     images, parts = small("train_val", "train_val", "train_val", "train_val", "train_val")
     with pytest.raises(ValueError, match=r"no images are left for test; see `split`"):

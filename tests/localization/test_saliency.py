@@ -5,14 +5,13 @@ import pytest
 import torch
 
 from cxr14.localization.saliency import METHODS, heat_grids, upsampled
+from cxr14.models.inference import answering
 from cxr14.models.inputs import prepare
 from cxr14.models.network import build_network
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 32, 32), dtype=np.uint8)
 LARGER = np.random.default_rng(1).integers(0, 256, (2, 96, 96), dtype=np.uint8)
 FOUR = [4, 11, 2, 7]  # of the classes: enough that some have heat in a network of random weights
-
-FULL_PRECISION = {"enabled": True, "deterministic": True, "allow_tf32": False}
 
 
 def prepared(network, images):
@@ -24,7 +23,7 @@ def by_hooks(network, images, position):
     """Grad-CAM as most implement it: hooks, and a backward pass through the whole network."""
     kept = []
     hook = network.head.transition.register_forward_hook(lambda *args: kept.append(args[2]))
-    with torch.backends.cudnn.flags(**FULL_PRECISION):
+    with answering(network):
         logits = network(prepared(network, images))
         hook.remove()
         (slope,) = torch.autograd.grad(logits[:, position].sum(), kept[0])

@@ -32,10 +32,11 @@ def test_seeds_of_near_numbers_differ_and_order_counts():
 
 def test_every_epoch_process_and_step_has_a_seed_of_its_own():
     """The first step of an epoch once had the seed that its order was drawn from."""
-    own = [step_seeds(14, epoch, rank, 5) for epoch in range(3) for rank in range(3)]
-    orders = [derived_seed(14, epoch) for epoch in range(3)]
-    assert len({*sum(own, []), *orders}) == 3 * 3 * 5 + 3
-    assert all(0 <= seed < 2**63 for seeds in own for seed in seeds)
+    three = range(3)
+    steps = [seed for epoch in three for rank in three for seed in step_seeds(14, epoch, rank, 5)]
+    orders = [derived_seed(14, epoch) for epoch in three]
+    assert len({*steps, *orders}) == 3 * 3 * 5 + 3
+    assert all(0 <= seed < 2**63 for seed in steps)
 
 
 def test_the_seeds_of_a_few_steps_are_the_first_of_many():

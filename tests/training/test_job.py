@@ -36,8 +36,9 @@ def project(tmp_path, monkeypatch):
 def train(tracker, **more):
     params = yaml.safe_load(Path("params.yaml").read_text())
     recipe = {k: v for k, v in params["train"].items() if k not in ("backbones", "overrides")}
-    own = (params["model"], params["loss"], recipe)
-    return job.run_job("alexnet", Path("models/alexnet"), *own, lambda *_, **__: tracker, **more)
+    blocks = {"model": params["model"], "loss": params["loss"], "train": recipe}
+    own = job.Job("alexnet", Path("models/alexnet"), "alexnet", "AlexNet")
+    return job.run_job(own, blocks, lambda *_, **__: tracker, **more)
 
 
 def test_a_tracker_is_told_of_every_epoch_and_of_the_end():

@@ -111,7 +111,8 @@ def split_patients(
 
     Args:
         images: the records, one row per image, with has_pixels.
-        boxed: names of images with boxes; their patients go to test where we cut test.
+        boxed: names of images with boxes, who are for testing only; their patients go to test
+            where we cut test.
         official: 'train_val' or 'test' per image, or None to cut test ourselves.
         test_fraction: share of all images, if we cut test.
         val_fraction: share of the train-val images.
@@ -121,13 +122,21 @@ def split_patients(
         image, patient, split (train, val or test); no patient is in two parts.
 
     Raises:
-        ValueError: a patient straddles, or a part is empty.
+        ValueError: a patient straddles, a part is empty, or an official list puts a box elsewhere.
     """
+    has_box = images.image.isin(boxed)
     if official is None:
-        forced = set(images.patient[images.image.isin(boxed)])
+        forced = set(images.patient[has_box])
         tested = images.patient.isin(choose_patients(images, test_fraction, forced, seed))
     else:
         tested = official == "test"
+        learned = images.image[has_box & ~tested]
+        if len(learned):
+            raise ValueError(
+                f"{len(learned)} images with boxes are not in the official test list, first "
+                f"{learned.iloc[0]}, and boxes are for testing only; set split.official: false, "
+                f"and their patients go to test"
+            )
     validating = choose_patients(images[~tested], val_fraction, (), seed + 1)
     parts = np.where(tested, "test", np.where(images.patient.isin(validating), "val", "train"))
     split = images[["image", "patient"]].assign(split=parts)

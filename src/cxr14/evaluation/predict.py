@@ -76,15 +76,13 @@ def predict_logits(
     import torch
 
     from cxr14.data.batches import Streamed
+    from cxr14.models.inference import answering
     from cxr14.models.inputs import prepare
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    network = network.to(device)
-    exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
     logits = np.empty((len(rows), len(network.classes)), np.float32)
     starts = range(0, len(rows), batch_size)
-    batches = Streamed(images, rows, device).batches(torch.arange(len(rows)), batch_size)
-    with torch.inference_mode(), exact:
+    with answering(network) as device, torch.inference_mode():
+        batches = Streamed(images, rows, device).batches(torch.arange(len(rows)), batch_size)
         progress = track(starts, f"predict {len(rows)} images")
         for start, batch in zip(progress, batches, strict=True):
             answer = network(prepare(batch, input_size))

@@ -18,6 +18,7 @@ from cxr14.localization.methods.cam import cam
 from cxr14.localization.methods.grad_cam import grad_cam
 from cxr14.localization.methods.grad_cam_pp import grad_cam_pp
 from cxr14.localization.methods.layer_cam import layer_cam
+from cxr14.models.inference import answering
 from cxr14.models.inputs import prepare
 
 if TYPE_CHECKING:
@@ -61,11 +62,8 @@ def heat_grids(
     """
     if network.training:
         raise ValueError("heatmaps need a network in evaluation mode; call network.eval() first")
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    network = network.to(device)
-    exact = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
     grids = []
-    with torch.no_grad(), exact:
+    with answering(network) as device, torch.no_grad():
         for start in track(range(0, len(rows), batch_size), f"heatmaps of {len(rows)} images"):
             batch = torch.from_numpy(images[rows[start : start + batch_size]]).to(device)
             maps = network.maps(prepare(batch, images.shape[-1]))

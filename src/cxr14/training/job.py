@@ -1,7 +1,8 @@
 """One training run from files to files."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,34 +35,44 @@ from cxr14.training.tracker import Nobody, Tracker
 
 SCRATCH = Path(".scratch/train")
 
+Start = Callable[..., Tracker | None]
+"""Opens a tracker, or none: (identity, title, params, source=, phantom=)."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is trained on what, and where its files go.
+
+    Attributes:
+        backbone: name of the backbone.
+        folder: where the model goes.
+        name: of history, metrics and checkpoint.
+        title: what trackers call it.
+        classes: what the network predicts, in the order of CLASSES.
+        tables: the labels and the split.
+        results: the folder that holds plots/train and metrics/train.
+    """
+
+    backbone: str
+    folder: Path
+    name: str
+    title: str
+    classes: Sequence[str] = CLASSES
+    tables: Tables = MINED
+    results: Path = Path()
+
 
 def run_job(
-    backbone: str,
-    folder: Path,
-    head: dict[str, Any],
-    loss: dict[str, Any],
-    recipe: dict[str, Any],
-    start: Callable[..., Tracker | None],
-    classes: Sequence[str] = CLASSES,
-    seconds: float = SECONDS,
-    tables: Tables = MINED,
-    name: str | None = None,
-    results: Path = Path(),
+    job: Job, blocks: Mapping[str, dict[str, Any]], start: Start, seconds: float = SECONDS
 ) -> float | None:
     """Train a backbone and write its model, history and metrics.
 
     Args:
-        backbone: name of the backbone.
-        folder: where the model goes.
-        head: the block `model`: weights, and what _shape keeps of it.
-        loss: the block `loss`: name, weighting, smoothing.
-        recipe: the block `train` for this backbone, without backbones and overrides.
-        start: opens the tracker, or none: (identity, backbone, params, source=, phantom=).
-        classes: what the network predicts, in the order of CLASSES.
+        job: what and where.
+        blocks: of params.yaml: `model`, `loss`, and this backbone's `train`, without `backbones`
+            and `overrides`.
+        start: opens the tracker.
         seconds: between two checkpoints.
-        tables: the labels and the split.
-        name: of history, metrics and checkpoint; that of the backbone if there is none.
-        results: the folder that holds plots/train and metrics/train.
 
     Returns:
         The best macro AUROC on validation; None in all processes but the first.
@@ -70,78 +81,86 @@ def run_job(
         ValueError: what cannot work, before the first step; or what went wrong later.
         InterruptedTrainingError: a signal came; the same call goes on from the checkpoint.
     """
-    params = {"data": {"findings": list(classes)}, "model": head, "loss": loss, "train": recipe}
-    compute = choose(recipe["device"], recipe["precision"], backbone)
-    data, name = read_data(classes, tables), name or backbone
+    recipe = blocks["train"]
+    compute = choose(recipe["device"], recipe["precision"], job.backbone)
+    data = read_data(job.classes, job.tables)
     check_fits(recipe, data)
-    facts = {"backbone": backbone, "params": params, **_facts(backbone, params, data, tables)}
-    checkpoint = Checkpoint(SCRATCH / results / f"{name}.pt", facts["run_identity"], seconds)
+    facts = _facts(job, {"data": {"findings": list(job.classes)}, **blocks}, data)
+    place = SCRATCH / job.results / f"{job.name}.pt"
+    checkpoint = Checkpoint(place, facts["run_identity"], seconds)
     with joined(recipe["processes"], compute.device) as processes:
         if processes.first:
             warn_of_untrainable(facts["untrainable_findings"])
         seen = (some_train_images(data), recipe["input_size"])
-        network = starting_network(backbone, _shape(head), recipe["seed"], *seen, classes)
-        tracker: Tracker = Nobody()
-        if processes.first:
-            tracker = start(facts["run_identity"], backbone, params, **_source()) or tracker
-        try:
-            plan = Recipe.of(recipe)
-            how = loss, plan, compute, processes, checkpoint, tracker
-            trained = fit(network, backbone, data, *how)
-            if processes.first:
-                network.load_state_dict(trained.best_state)
-                save_model(folder, network, facts | asdict(compute) | _outcome(trained, plan, head))
-                _write_history(results, name, trained, data)
-        except BaseException:
-            tracker.fail()
-            raise
-        if not processes.first:
-            return None
+        shape = _shape(blocks["model"])
+        network = starting_network(job.backbone, shape, recipe["seed"], *seen, job.classes)
+        with _followed(start if processes.first else None, job, facts) as tracker:
+            how = Recipe.of(recipe), compute, processes, checkpoint, tracker
+            trained = fit(network, job.backbone, data, blocks["loss"], *how)
+            if not processes.first:
+                return None
+            network.load_state_dict(trained.best_state)
+            described = facts | asdict(compute) | _outcome(trained, recipe, shape)
+            save_model(job.folder, network, described)
+            _write_history(job, trained, data, facts["phantom"])
         checkpoint.clear()
         final = {"best_epoch": trained.best_epoch}
         tracker.finish(final | {"best_validation_macro_auroc": trained.best_score})
     return trained.best_score
 
 
-def _shape(head: dict[str, Any]) -> dict[str, Any]:
+@contextmanager
+def _followed(start: Start | None, job: Job, facts: Mapping[str, Any]) -> Iterator[Tracker]:
+    """Give a tracker, which learns if the block fails; what ends well tells it so itself."""
+    source = {name: facts[name] for name in ("source", "phantom")}
+    opened = start(facts["run_identity"], job.title, facts["params"], **source) if start else None
+    tracker = opened or Nobody()
+    try:
+        yield tracker
+    except BaseException:
+        tracker.fail()
+        raise
+
+
+def _shape(head: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in head.items() if name != "weights"}
 
 
-def _source() -> dict[str, Any]:
-    source = read_json(RECORDS / "source.json")
-    return {name: source[name] for name in ("source", "phantom")}
-
-
-def _facts(backbone: str, params: dict[str, Any], data: Data, tables: Tables) -> dict[str, Any]:
+def _facts(job: Job, params: dict[str, Any], data: Data) -> dict[str, Any]:
     """Tell what is known before training: inputs, params and code, which are its identity."""
-    inputs = hash_inputs(backbone, tables)
+    source = read_json(RECORDS / "source.json")
+    inputs = hash_inputs(job.backbone, job.tables)
     return {
-        **_source(),
+        "backbone": job.backbone,
+        "params": params,
+        **{name: source[name] for name in ("source", "phantom")},
         "untrainable_findings": check_trainable(data.train_labels, data.classes),
         "inputs": inputs,
         "run_identity": run_identity(inputs, params, code_hash()),
     }
 
 
-def _outcome(trained: Progress, recipe: Recipe, head: dict[str, Any]) -> dict[str, Any]:
+def _outcome(
+    trained: Progress, recipe: Mapping[str, Any], shape: Mapping[str, Any]
+) -> dict[str, Any]:
     return {
-        "input_size": recipe.input_size,
-        "head": _shape(head),
-        "epochs": recipe.epochs,
+        "input_size": recipe["input_size"],
+        "head": shape,
+        "epochs": recipe["epochs"],
         "best_epoch": trained.best_epoch,
         "validation_macro_auroc": trained.best_score,
     }
 
 
-def _write_history(results: Path, name: str, trained: Progress, data: Data) -> None:
-    write_csv(results / f"plots/train/{name}.csv", pd.DataFrame(trained.history))
+def _write_history(job: Job, trained: Progress, data: Data, phantom: bool) -> None:
+    write_csv(job.results / f"plots/train/{job.name}.csv", pd.DataFrame(trained.history))
     best = trained.history[trained.best_epoch - 1]
     metrics = {
-        "phantom": int(_source()["phantom"]),
+        "phantom": int(phantom),
         "best_epoch": trained.best_epoch,
         "train_loss": best["loss"],
         "train_images": len(data.train_labels),
         "val_images": len(data.val_labels),
         "validation_macro_auroc": trained.best_score,
     }
-    write_metrics(results / f"metrics/train/{name}.json", metrics)
+    write_metrics(job.results / f"metrics/train/{job.name}.json", metrics)

@@ -109,10 +109,11 @@ class Loop:
         chance = draw_epoch(recipe.seed, progress.epoch, count, device)
         left = chance.order[progress.step * size : steps * size]
         own, own_size = self.processes.share(left, size), size // self.processes.count
-        changes = decide(chance.draws, recipe.augment)[own.to(device)].split(own_size)
+        changes = decide(chance.draws, recipe.augment)[own.to(device)]
         # For dropout: a resumed step is as it would have been, and all processes differ.
         seeds = step_seeds(recipe.seed, progress.epoch, self.processes.rank, steps)
-        decided = zip(seeds[progress.step :], left.split(size), changes, strict=True)
+        cut = torch.split(left, size), torch.split(changes, own_size)
+        decided = zip(seeds[progress.step :], *cut, strict=True)
         watch = LossWatch(device, progress.step, self.processes.mean)
         with closing(self.train_part.batches(own, own_size)) as batches:
             for (seed, places, change), batch in zip(decided, batches, strict=True):
