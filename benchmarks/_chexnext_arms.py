@@ -56,7 +56,7 @@ class Workshop:
             job = Job(self.backbone, place, title, title, tables=tables, results=self.folder)
             head, loss = model.read().model_dump(), read_loss().model_dump()
             blocks = {"model": head, "loss": loss, "train": recipe}
-            run_job(job, blocks, lambda *args, **facts: None)
+            run_job(job, blocks, lambda *args, **facts: None, seconds=60)
             network, _ = load_model(place)
             images, _ = open_cache()
             rows = np.arange(len(images))

@@ -7,10 +7,16 @@ runs the code of that experiment's own checkout, not of the work tree it was sta
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+from cxr14.mendable import mendable
+
+CheckpointSeconds = Annotated[float, typer.Option(help="Between two checkpoints.")]
+CHECKPOINT_SECONDS = 60.0
 
 
 def run(main: Callable[..., None], description: str | None) -> None:
@@ -20,5 +26,7 @@ def run(main: Callable[..., None], description: str | None) -> None:
     try:
         app()
     except (ValueError, FileNotFoundError) as error:
+        if not mendable(error):
+            raise
         typer.secho(f"error: {error}", fg="red", err=True)
         raise SystemExit(1) from None

@@ -6,7 +6,7 @@ MLflow while it goes; the files below are what counts. Killed, it goes on from i
 when the same command runs again, and ends with the same weights.
 
 Reads:  data/cache, data/records, data/split, data/pretrained/BACKBONE, params.yaml (model, loss,
-train, data.findings), .scratch/train/BACKBONE.pt (a checkpoint, if it is of this very run)
+train, data.findings), .scratch/train (a checkpoint, if there is one of this very run)
 
 Writes: models/BACKBONE (weights.safetensors, model.json), plots/train/BACKBONE.csv,
 metrics/train/BACKBONE.json
@@ -19,12 +19,12 @@ from typing import Annotated
 import typer
 
 from cxr14.params import findings, loss, model, train
-from stages import run
+from stages import CHECKPOINT_SECONDS, CheckpointSeconds, run
 
 
 def main(
     backbone: Annotated[str, typer.Option(help="Name in train.backbones.")],
-    checkpoint_seconds: Annotated[float, typer.Option(help="Between two checkpoints.")] = 60.0,
+    checkpoint_seconds: CheckpointSeconds = CHECKPOINT_SECONDS,
 ) -> None:
     """Train, save, report."""
     params = train.read()
@@ -37,7 +37,8 @@ def main(
 
     for name in params.overrides:  # a misspelt one would never be read
         check_backbone(name, "train.overrides")
-    job = Job(backbone, Path("models") / backbone, backbone, backbone, findings.read())
+    folder = Path("models") / backbone
+    job = Job(backbone, folder, name=backbone, title=backbone, classes=findings.read())
     blocks = {
         "model": model_params.model_dump(),
         "loss": loss_params.model_dump(),

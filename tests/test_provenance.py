@@ -8,7 +8,12 @@ import pytest
 import cxr14.files
 from cxr14.provenance import code_hash, run_identity
 
-FACTS = {"inputs": {"a.npy": "00", "b": "11"}, "params": {"train": {"epochs": 3}}, "code": "ff"}
+FACTS = {
+    "inputs": {"a.npy": "00", "b": "11"},
+    "params": {"train": {"epochs": 3}},
+    "code": "ff",
+    "computed": {"device": "cpu", "torch": "2.15.0"},
+}
 
 
 def module(path, text: str) -> ModuleType:
@@ -33,9 +38,12 @@ def test_the_order_of_keys_does_not_matter():
         {"inputs": {"a.npy": "00"}},
         {"params": {"train": {"epochs": 4}}},
         {"code": "fe"},
+        {"computed": {"device": "cuda", "torch": "2.15.0"}},
+        {"computed": {"device": "cpu", "torch": "2.16.0"}},
     ],
 )
-def test_inputs_params_and_code_each_make_another_run(change):
+def test_inputs_params_code_device_and_torch_each_make_another_run(change):
+    """With `device: auto` a training repeated on a GPU was not recorded: MLflow knew it already."""
     assert run_identity(**FACTS | change) != run_identity(**FACTS)
 
 

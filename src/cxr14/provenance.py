@@ -1,4 +1,4 @@
-"""What a training run is: the hash of its inputs, its params and its code."""
+"""What a training run is: the hash of its inputs, params and code, and of how it computes."""
 
 import hashlib
 import json
@@ -20,7 +20,17 @@ def code_hash() -> str:
     return digest.hexdigest()
 
 
-def run_identity(inputs: dict[str, str], params: dict[str, Any], code: str) -> str:
-    """Return the identity of a run: equal inputs, params and code give the same 64 hex digits."""
-    facts = {"inputs": inputs, "params": params, "code": code}
+def run_identity(
+    inputs: dict[str, str], params: dict[str, Any], code: str, computed: dict[str, Any]
+) -> str:
+    """Return the identity of a run: if all four are equal, so are its 64 hex digits.
+
+    Args:
+        inputs: SHA-256 by file.
+        params: as written; `auto` in them says nothing yet.
+        code: hash of ours.
+        computed: device, precision, layout and the version of torch, which `params` leave to the
+            machine.
+    """
+    facts = {"inputs": inputs, "params": params, "code": code, "computed": computed}
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

@@ -23,7 +23,7 @@ from cxr14.chexnext.places import LABELS, RELABELLED, ROOT, Group, Place, split_
 from cxr14.params import findings, model
 from cxr14.params.chexnext.networks import read_members
 from cxr14.params.chexnext.recipe import read_loss, read_recipe
-from stages import run
+from stages import CHECKPOINT_SECONDS, CheckpointSeconds, run
 
 
 def tables_of(group: Group, seed: int) -> tuple[Path, Path]:
@@ -37,7 +37,7 @@ def main(
     group: Annotated[Group, typer.Option()],
     backbone: Annotated[str, typer.Option(help="Name in train.backbones of params.yaml.")],
     seed: Annotated[int, typer.Option()],
-    checkpoint_seconds: Annotated[float, typer.Option(help="Between two checkpoints.")] = 60.0,
+    checkpoint_seconds: CheckpointSeconds = CHECKPOINT_SECONDS,
 ) -> None:
     """Train, save, report."""
     recipe, loss, place = read_recipe(backbone, seed), read_loss(), Place(group, backbone, seed)
@@ -50,11 +50,11 @@ def main(
     job = Job(
         backbone,
         place.model,
-        f"{group}/{place.name}",
-        place.title,
-        findings.read(),
-        Tables(labels, split),
-        ROOT,
+        name=f"{group}/{place.name}",
+        title=place.title,
+        classes=findings.read(),
+        tables=Tables(labels, split),
+        results=ROOT,
     )
     blocks = {
         "model": model.read().model_dump(),

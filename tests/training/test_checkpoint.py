@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -34,9 +35,9 @@ def killed_at(steps, after):
     return on_step
 
 
-def run(path, recipe=RECIPE, identity="run", **changes):
+def run(folder, recipe=RECIPE, identity="run", **changes):
     """Train as a new process would, from the checkpoint if there is one."""
-    checkpoint = Checkpoint(path, identity, seconds=0)
+    checkpoint = Checkpoint(folder, "c", identity, seconds=0)
     loop = make_loop(recipe, train=part(count=48), checkpoint=checkpoint, **changes)
     session = make_session(tiny(), recipe, 48)
     told = checkpoint.resume(session)
@@ -55,8 +56,8 @@ def test_killed_at_random_steps_it_ends_with_the_same_weights_bit_for_bit(
     name, every, tmp_path, monkeypatch
 ):
     monkeypatch.setattr("cxr14.training.watch.EVERY", every)
-    whole, _ = run(tmp_path / "whole.pt", RECIPES[name])
-    path, dice = tmp_path / "killed.pt", random.Random(name)
+    whole, _ = run(tmp_path / "whole", RECIPES[name])
+    path, dice = tmp_path / "killed", random.Random(name)
     for _ in range(4):  # eight epochs of six steps
         with pytest.raises(Killed):
             run(path, RECIPES[name], on_step=killed_at(dice.randint(1, 11), []))
@@ -68,42 +69,58 @@ def test_killed_at_random_steps_it_ends_with_the_same_weights_bit_for_bit(
 def test_a_killed_training_goes_on_and_does_not_start_anew(tmp_path, monkeypatch):
     monkeypatch.setattr("cxr14.training.watch.EVERY", 1)
     with pytest.raises(Killed):
-        run(tmp_path / "c.pt", on_step=killed_at(15, []))
+        run(tmp_path, on_step=killed_at(15, []))
     after: list[int] = []
-    _, told = run(tmp_path / "c.pt", on_step=lambda: after.append(1))
+    _, told = run(tmp_path, on_step=lambda: after.append(1))
     # The killed step was not saved: two epochs of six steps, and two steps of the third.
-    assert told == f"goes on from {tmp_path / 'c.pt'}: 2 epochs and 2 steps were done"
+    assert told == f"goes on from {tmp_path / 'c-run.pt'}: 2 epochs and 2 steps were done"
     assert len(after) == 8 * 6 - 14
 
 
-def test_a_checkpoint_of_other_params_is_not_used_and_said_so(tmp_path):
-    run(tmp_path / "c.pt", identity="other")
-    trained, told = run(tmp_path / "c.pt")
-    assert "is of a run with other params, inputs or code; it is not used" in told
-    assert same(trained, run(tmp_path / "new.pt")[0])
+def test_a_checkpoint_of_another_run_is_not_used_nor_lost_and_said_so(tmp_path, monkeypatch):
+    """One accidental run with other params used to write over the hours of the first."""
+    monkeypatch.setattr("cxr14.training.watch.EVERY", 1)
+    whole, told = run(tmp_path / "whole")
+    assert told is None
+    folder = tmp_path / "both"
+    with pytest.raises(Killed):
+        run(folder, on_step=killed_at(15, []))
+    trained, told = run(folder, identity="other")
+    assert told.startswith(f"starts anew: c-run.pt in {folder} is of a run with other params, ")
+    assert same(trained, whole)
+    resumed, told = run(folder)
+    assert "2 epochs and 2 steps were done" in told
+    assert same(resumed, whole)
 
 
-@pytest.mark.parametrize("change", [{"device": "cuda"}, {"precision": "bf16"}])
-def test_a_checkpoint_of_another_device_or_precision_is_not_used_and_said_so(change, tmp_path):
-    """`auto` is a GPU on one machine and none on another; both used to go into the same weights."""
-    path = tmp_path / "c.pt"
-    run(path)
-    before = torch.load(path, weights_only=True)
-    torch.save(before | {"compute": before["compute"] | change}, path)
-    trained, told = run(path)
-    words = "cuda in fp32" if "device" in change else "cpu in bf16"
-    assert f"was computed on {words}, and this training computes on cpu in fp32; it is not" in told
-    assert same(trained, run(tmp_path / "new.pt")[0])
+def test_a_damaged_checkpoint_is_put_aside_and_said_so(tmp_path):
+    whole, _ = run(tmp_path / "whole")
+    for number, content in enumerate((b"", b"no checkpoint", None)):
+        folder = tmp_path / str(number)
+        run(folder)
+        path, damaged = folder / "c-run.pt", folder / "c-run.damaged"
+        written = path.read_bytes()[:5000] if content is None else content
+        path.write_bytes(written)
+        trained, told = run(folder)
+        assert told.startswith(f"{damaged} cannot be read (")
+        assert damaged.read_bytes() == written
+        assert same(trained, whole)
 
 
-@pytest.mark.parametrize("content", [b"", b"no checkpoint", None])
-def test_a_damaged_checkpoint_is_not_used_and_said_so(content, tmp_path):
-    path = tmp_path / "c.pt"
-    run(path)
-    path.write_bytes(path.read_bytes()[:5000] if content is None else content)
-    trained, told = run(path)
-    assert "cannot be read" in told
-    assert same(trained, run(tmp_path / "new.pt")[0])
+@pytest.mark.parametrize("reason", [PermissionError(13, "not yours"), OSError(5, "share is away")])
+def test_a_checkpoint_that_cannot_be_reached_stops_the_training(reason, tmp_path, monkeypatch):
+    """It used to count as damaged, and the next checkpoint was written over it."""
+    run(tmp_path)
+    before = (tmp_path / "c-run.pt").read_bytes()
+
+    def fail(*args, **kwargs):
+        raise reason
+
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    with pytest.raises(type(reason)):
+        run(tmp_path)
+    monkeypatch.undo()
+    assert (tmp_path / "c-run.pt").read_bytes() == before
 
 
 def test_an_infinite_loss_never_gets_into_a_checkpoint(tmp_path, monkeypatch):
@@ -111,29 +128,45 @@ def test_an_infinite_loss_never_gets_into_a_checkpoint(tmp_path, monkeypatch):
     monkeypatch.setattr("cxr14.training.watch.EVERY", 4)
     recipe = replace(RECIPE, optimizer="sgd", learning_rate=1e38)
     with pytest.raises(NotFiniteError):
-        run(tmp_path / "c.pt", recipe)
-    assert not (tmp_path / "c.pt").exists()
+        run(tmp_path, recipe)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_request_to_stop_leaves_a_checkpoint_at_once_and_the_rest_follows(tmp_path):
-    whole, _ = run(tmp_path / "whole.pt")
+    whole, _ = run(tmp_path / "whole")
     stop, steps = StopRequest(), []
 
     def on_step():
         steps.append(1)
         stop.made = len(steps) == 20
 
-    path = tmp_path / "c.pt"
+    path = tmp_path / "c-run.pt"
     with pytest.raises(InterruptedTrainingError, match=rf"^interrupted in epoch 4; .*from {path}$"):
-        run(path, stop=stop, on_step=on_step)
+        run(tmp_path, stop=stop, on_step=on_step)
     assert len(steps) == 20
-    resumed, told = run(path)
+    resumed, told = run(tmp_path)
     assert told.endswith("3 epochs and 2 steps were done")
     assert same(resumed, whole)
 
 
+@pytest.mark.parametrize(("epoch", "heard"), [(7, True), (8, False)])
+def test_a_wish_to_stop_between_epochs_is_heard_but_not_after_the_last(epoch, heard, tmp_path):
+    """A signal during the last validation said `interrupted in epoch 9`, of 8."""
+    stop, rows = StopRequest(), []
+
+    def on_epoch(row):
+        rows.append(row)
+        stop.made = len(rows) == epoch
+
+    if heard:
+        with pytest.raises(InterruptedTrainingError, match=r"^interrupted after epoch 7; "):
+            run(tmp_path, stop=stop, on_epoch=on_epoch)
+    else:
+        assert run(tmp_path, stop=stop, on_epoch=on_epoch)[0].epoch == 8
+
+
 def test_between_two_checkpoints_time_has_to_pass(tmp_path):
-    checkpoint = Checkpoint(tmp_path / "c.pt", "run", seconds=3600)
+    checkpoint = Checkpoint(tmp_path, "c", "run", seconds=3600)
     make = make_loop(checkpoint=checkpoint)
     make.run(make_session(tiny()))
     assert not checkpoint.path.exists()
@@ -141,4 +174,4 @@ def test_between_two_checkpoints_time_has_to_pass(tmp_path):
 
 
 def test_without_a_checkpoint_training_is_the_same(tmp_path):
-    assert same(run(tmp_path / "c.pt")[0], fit(tiny(), train=part(count=48)))
+    assert same(run(tmp_path)[0], fit(tiny(), train=part(count=48)))

@@ -84,7 +84,7 @@ def test_an_interrupted_training_ends_with_the_same_weights(tmp_path):
         steps.append(1)
         stop.made = len(steps) == 3
 
-    checkpoint = Checkpoint(tmp_path / "alexnet.pt", "run", 60.0)
+    checkpoint = Checkpoint(tmp_path, "alexnet", "run", 60.0)
     loop, session = prepared("alexnet", checkpoint=checkpoint, stop=stop, on_step=on_step)
     with pytest.raises(InterruptedTrainingError):
         loop.run(session)

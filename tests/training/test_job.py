@@ -38,7 +38,11 @@ def train(tracker, **more):
     recipe = {k: v for k, v in params["train"].items() if k not in ("backbones", "overrides")}
     blocks = {"model": params["model"], "loss": params["loss"], "train": recipe}
     own = job.Job("alexnet", Path("models/alexnet"), "alexnet", "AlexNet")
-    return job.run_job(own, blocks, lambda *_, **__: tracker, **more)
+    return job.run_job(own, blocks, lambda *_, **__: tracker, **{"seconds": 60} | more)
+
+
+def checkpoints():
+    return list(Path(".scratch/train").glob("*.pt"))
 
 
 def test_a_tracker_is_told_of_every_epoch_and_of_the_end():
@@ -63,12 +67,36 @@ def test_a_model_that_cannot_be_written_is_a_failed_run_and_its_checkpoint_stays
     with pytest.raises(OSError, match="No space left"):
         train(follower, seconds=0)
     assert follower.told == ["epoch", "fail"]
-    assert Path(".scratch/train/alexnet.pt").exists()
+    assert len(checkpoints()) == 1
+
+
+def test_the_checkpoint_lies_in_the_original_repository_also_under_temp(monkeypatch, tmp_path):
+    """It lay in the temporary workspace, which the next `dvc exp run --temp` does not see."""
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path / "original"))
+    monkeypatch.setattr(job, "save_model", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        train(None, seconds=0)
+    assert checkpoints() == []
+    assert len(list(Path("original/.scratch/train").glob("alexnet-*.pt"))) == 1
+
+
+def test_a_checkpoint_stays_until_the_tracker_knows_of_the_end():
+    """A server that hung there was interrupted, and the whole training was to do again."""
+
+    class Interrupted(Follower):
+        def finish(self, metrics):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(Interrupted(), seconds=0)
+    assert len(checkpoints()) == 1
+    train(None)
+    assert checkpoints() == []
 
 
 def test_processes_that_do_not_see_the_same_checkpoint_are_refused(monkeypatch):
     """As on hosts that share no files: they would wait for steps that never come."""
     monkeypatch.setattr(Processes, "agree", lambda *_: False)
-    message = r"^alexnet: the processes do not see the same checkpoint \.scratch/train/alexnet\.pt;"
+    message = r"^alexnet: the processes do not see the same checkpoint \S+/\.scratch/train/alexnet-[0-9a-f]{16}\.pt;"
     with pytest.raises(ValueError, match=message):
         train(None)

@@ -30,7 +30,7 @@ def test_two_processes_give_what_one_gives_even_if_one_of_them_is_killed_in_betw
     assert killed.returncode != 0
     assert "SIGKILL" in killed.stderr
     assert not (tmp_path / "weights.pt").exists()
-    before = torch.load(tmp_path / "c.pt", weights_only=True)["progress"]
+    before = torch.load(tmp_path / "c-run.pt", weights_only=True)["progress"]
     assert (before["epoch"], before["step"]) == (3, 2)
     finished = launch(tmp_path, 1, -1)
     assert finished.returncode == 0, finished.stderr

@@ -43,7 +43,7 @@ def network():
 def train(processes: Processes, folder: Path, on_step=lambda: None, kind="frozen"):
     """Train, from the checkpoint if there is one."""
     plan = PLANS[kind]
-    checkpoint = Checkpoint(folder / "c.pt", "run", seconds=0)
+    checkpoint = Checkpoint(folder, "c", "run", seconds=0)
     own = {"train": part(count=48), "val": VAL, "weighting": "batch"}
     loop = make_loop(plan, processes=processes, checkpoint=checkpoint, on_step=on_step, **own)
     session = make_session(network() if kind == "frozen" else tiny(), plan, 48)

@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 
 class Block(BaseModel):
-    """A block of params.yaml: unknown keys are refused, values are checked, nothing is changed."""
+    """A block of params.yaml: unknown keys are refused, values are checked."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -48,13 +49,21 @@ def check_block(name: str, block: type[BlockT], values: Any, path: str | Path) -
         return block.model_validate(values)
     except ValidationError as error:
         problems = [
-            f"{'.'.join([name, *map(str, problem['loc'])])} = {problem['input']!r}: "
-            f"{_told(problem['type'], problem['msg'])}"
+            f"{'.'.join([name, *map(str, problem['loc'])])}{_value(problem)}: {_told(problem)}"
             for problem in error.errors()
         ]
         raise ParamsError(f"{path}: " + "; ".join(problems)) from None
 
 
-def _told(kind: str, message: str) -> str:
-    """Make pydantic's sentence the end of ours; names in it keep their capitals."""
-    return "unknown key" if kind == "extra_forbidden" else message[0].lower() + message[1:]
+def _value(problem: ErrorDetails) -> str:
+    """Show the wrong value, but not a whole block if what is wrong is how its keys go together."""
+    return f" = {problem['input']!r}" if problem["loc"] else ""
+
+
+def _told(problem: ErrorDetails) -> str:
+    """Make pydantic's sentence the end of ours; one of our own validators' is that already."""
+    if problem["type"] == "extra_forbidden":
+        return "unknown key"
+    if problem["type"] == "value_error":
+        return problem["msg"].removeprefix("Value error, ")
+    return problem["msg"][0].lower() + problem["msg"][1:]

@@ -1,37 +1,35 @@
 """Checkpoints: where a training that was killed goes on.
 
-One file per backbone in .scratch, outside of what DVC deletes before a rerun. It bears the identity
-of its run (inputs, params and code) and how it computes, which `auto` leaves to the machine; that
-of another run is never mixed in.
+One file per run in .scratch of the original repository, outside of what DVC deletes before a rerun
+and of the workspaces that experiments come and go with. Its name bears the run's identity (inputs,
+params, code and how it computes), so that of another run is never mixed in, nor overwritten.
 """
 
 import time
-from dataclasses import asdict
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from cxr14.files import replacing
-from cxr14.training.device import Compute
 from cxr14.training.session import Session
-
-SECONDS = 60.0
-"""Between two checkpoints, so that little is lost and little is written."""
 
 
 class Checkpoint:
     """The checkpoint file of one run."""
 
-    def __init__(self, path: Path, identity: str, seconds: float = SECONDS) -> None:
+    def __init__(self, folder: Path, name: str, identity: str, seconds: float) -> None:
         """Name the file; nothing is read or written yet.
 
         Args:
-            path: of the file.
-            identity: of the run.
-            seconds: between two checkpoints.
+            folder: where it lies.
+            name: of what is trained.
+            identity: of the run, hex digits.
+            seconds: between two checkpoints, so that little is lost and little is written.
         """
-        self.path, self.identity, self.seconds = path, identity, seconds
+        self.path = folder / f"{name}-{identity[:16]}.pt"
+        self.seconds, self._name = seconds, name
         self._last = time.monotonic()
 
     @property
@@ -42,8 +40,7 @@ class Checkpoint:
     def save(self, session: Session) -> None:
         """Write a checkpoint; the old one stays until the new one is whole and on disk."""
         with replacing(self.path) as temporary:
-            facts = {"identity": self.identity, "compute": asdict(session.compute)}
-            torch.save(facts | session.state(), temporary)
+            torch.save(session.state(), temporary)
         self._last = time.monotonic()
 
     def resume(self, session: Session) -> str | None:
@@ -53,27 +50,27 @@ class Checkpoint:
             A sentence for the user, or None if there is no checkpoint.
         """
         if not self.path.exists():
-            return None
+            return self._others_told()
+        content = BytesIO(self.path.read_bytes())  # a share that is away raises here
         try:
-            # The file is our own, but nothing in it needs to run code to be read.
-            device = session.compute.device
-            state: dict[str, Any] = torch.load(self.path, map_location=device, weights_only=True)
-            identity, before = state.pop("identity"), Compute(**state.pop("compute"))
-        except Exception as error:  # whatever a damaged disk left there, training starts anew
-            return f"{self.path} cannot be read ({type(error).__name__}); training starts anew"
-        if identity != self.identity:
-            return (
-                f"{self.path} is of a run with other params, inputs or code; it is not used, and "
-                f"training starts anew"
-            )
-        if before != session.compute:  # the same weights, bit for bit, would not come out
-            return (
-                f"{self.path} was computed on {before}, and this training computes on "
-                f"{session.compute}; it is not used, and training starts anew"
-            )
+            # The file is our own, but nothing in it needs to run code to be read. First to the
+            # CPU: a GPU may have no room for it beside what is there already.
+            state: dict[str, Any] = torch.load(content, map_location="cpu", weights_only=True)
+        except Exception as error:  # whatever a damaged disk left there
+            kept = self.path.replace(self.path.with_suffix(".damaged"))
+            return f"{kept} cannot be read ({type(error).__name__}); training starts anew"
         session.restore(state)
         done = session.progress
         return f"goes on from {self.path}: {done.epoch} epochs and {done.step} steps were done"
+
+    def _others_told(self) -> str | None:
+        others = sorted(path.name for path in self.path.parent.glob(f"{self._name}-*.pt"))
+        if not others:
+            return None
+        return (
+            f"starts anew: {', '.join(others)} in {self.path.parent} is of a run with other "
+            f"params, inputs or code or on another kind of machine, and not used"
+        )
 
     def clear(self) -> None:
         """Remove the file, once the model is on disk."""

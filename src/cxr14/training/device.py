@@ -42,7 +42,7 @@ class Compute:
 
 
 def choose(device: str, precision: str, backbone: str) -> Compute:
-    """Resolve `auto` by the rules above.
+    """Resolve `auto` by the rules above; a GPU is set to kernels that give the same bits again.
 
     Args:
         device: auto, cpu or cuda.

@@ -15,12 +15,11 @@ from typing import NoReturn
 
 import torch.distributed as dist
 
+from cxr14.mendable import mendable
 from cxr14.training.interruption import InterruptedTrainingError
 from cxr14.training.launcher import INTERRUPTED, LOST, end_with_launcher, is_launched
 
 PATIENCE = timedelta(seconds=10)
-SENTENCES = (ValueError, FileNotFoundError)
-"""What a user can mend, as cxr14's stages tell it; anything else shows where it came from."""
 
 
 @contextmanager
@@ -47,7 +46,7 @@ def _leave(error: BaseException) -> NoReturn:
     if code != LOST and _speaks_first():
         if isinstance(error, InterruptedTrainingError):
             print(error, file=sys.stderr)
-        elif isinstance(error, SENTENCES):
+        elif mendable(error):
             print(f"error: {error}", file=sys.stderr)
         else:
             traceback.print_exception(error)

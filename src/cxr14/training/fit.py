@@ -39,7 +39,7 @@ def fit(
         recipe: how to train.
         compute: device, precision and memory format.
         processes: those that train together.
-        checkpoint: where a training that was interrupted went on to.
+        checkpoint: where a training that was interrupted goes on from.
         tracker: gets every epoch, also those before an interruption.
 
     Raises:

@@ -94,7 +94,8 @@ def read_data(classes: Sequence[str] = CLASSES, tables: Tables = MINED) -> Data:
             raise ValueError(f"no image of the {part} part is in {CACHE} (metrics/preprocess.json)")
         labels = label_matrix(own, classes)
         parts.append((own.image.tolist(), rows_of(index, own.image), labels))
-    return Data(images, *parts[0], *parts[1][1:], classes)
+    (train_images, train_rows, train_labels), (_, val_rows, val_labels) = parts
+    return Data(images, train_images, train_rows, train_labels, val_rows, val_labels, classes)
 
 
 def check_fits(recipe: Mapping[str, Any], data: Data) -> None:
@@ -118,10 +119,11 @@ def check_fits(recipe: Mapping[str, Any], data: Data) -> None:
         raise ValueError(
             f"train.batch_size is {batch}, but the train part has {count} images; lower it"
         )
-    if batch % processes:
+    if batch % processes or (processes > 1 and batch < 2 * processes):
         raise ValueError(
             f"train.batch_size is {batch}, which {processes} processes (train.processes) cannot "
-            f"share equally; choose a multiple of {processes}"
+            f"share equally, at least two images each; choose a multiple of {processes} from "
+            f"{2 * processes} on"
         )
 
 
@@ -154,9 +156,8 @@ def some_train_images(data: Data) -> Images:
 def starting_network(
     backbone: str,
     head: dict[str, Any],
-    seed: int,
     images: Images,
-    size: int,
+    recipe: Mapping[str, Any],
     classes: Sequence[str] = CLASSES,
 ) -> Network:
     """Build the network, with the starting weights that the stage `pretrained` left.
@@ -164,13 +165,13 @@ def starting_network(
     Args:
         backbone: name of the backbone.
         head: transition_channels, pooling, lse_r, output_stride.
-        seed: of the random weights.
         images: uint8 (B, S, S), of the train part; they balance the random weights of a network
             without normalisation layers (see cxr14.models.start).
-        size: pixels per side at which it will be trained.
+        recipe: the block `train` of the backbone: `seed` of the random weights, and `input_size`.
         classes: what it predicts.
     """
-    network = build_network(backbone, **head, seed=seed, classes=classes)
+    size = recipe["input_size"]
+    network = build_network(backbone, **head, seed=recipe["seed"], classes=classes)
     check_takes(network.features, backbone, size)
     folder = PRETRAINED / backbone
     weights = read_json(folder / "source.json")["weights"]

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 
-from cxr14.files import read_json, write_csv, write_metrics
+from cxr14.files import project_root, read_json, write_csv, write_metrics
 from cxr14.findings import CLASSES
 from cxr14.models.store import save_model
 from cxr14.provenance import code_hash, run_identity
-from cxr14.training.checkpoint import SECONDS, Checkpoint
-from cxr14.training.device import choose
+from cxr14.training.checkpoint import Checkpoint
+from cxr14.training.device import Compute, choose
 from cxr14.training.fit import fit
 from cxr14.training.inputs import (
     MINED,
@@ -33,7 +34,7 @@ from cxr14.training.recipe import Recipe
 from cxr14.training.session import Progress
 from cxr14.training.tracker import Nobody, Tracker
 
-SCRATCH = Path(".scratch/train")
+SCRATCH = ".scratch/train"
 
 Start = Callable[..., Tracker | None]
 """Opens a tracker, or none: (identity, title, params, source=, phantom=)."""
@@ -63,7 +64,7 @@ class Job:
 
 
 def run_job(
-    job: Job, blocks: Mapping[str, dict[str, Any]], start: Start, seconds: float = SECONDS
+    job: Job, blocks: Mapping[str, dict[str, Any]], start: Start, seconds: float
 ) -> float | None:
     """Train a backbone and write its model, history and metrics.
 
@@ -85,27 +86,37 @@ def run_job(
     compute = choose(recipe["device"], recipe["precision"], job.backbone)
     data = read_data(job.classes, job.tables)
     check_fits(recipe, data)
-    facts = _facts(job, {"data": {"findings": list(job.classes)}, **blocks}, data)
-    place = SCRATCH / job.results / f"{job.name}.pt"
-    checkpoint = Checkpoint(place, facts["run_identity"], seconds)
+    params = {"data": {"findings": list(job.classes)}, **blocks}
+    facts = _facts(job, params, data, compute)
+    place = project_root() / SCRATCH / job.results / job.name
+    checkpoint = Checkpoint(place.parent, place.name, facts["run_identity"], seconds)
     with joined(recipe["processes"], compute.device) as processes:
         if processes.first:
             warn_of_untrainable(facts["untrainable_findings"])
-        seen = (some_train_images(data), recipe["input_size"])
-        shape = _shape(blocks["model"])
-        network = starting_network(job.backbone, shape, recipe["seed"], *seen, job.classes)
+        shape = {name: value for name, value in blocks["model"].items() if name != "weights"}
+        network = starting_network(
+            job.backbone, shape, some_train_images(data), recipe, job.classes
+        )
         with _followed(start if processes.first else None, job, facts) as tracker:
-            how = Recipe.of(recipe), compute, processes, checkpoint, tracker
-            trained = fit(network, job.backbone, data, blocks["loss"], *how)
+            trained = fit(
+                network,
+                job.backbone,
+                data,
+                loss=blocks["loss"],
+                recipe=Recipe.of(recipe),
+                compute=compute,
+                processes=processes,
+                checkpoint=checkpoint,
+                tracker=tracker,
+            )
             if not processes.first:
                 return None
             network.load_state_dict(trained.best_state)
-            described = facts | asdict(compute) | _outcome(trained, recipe, shape)
-            save_model(job.folder, network, described)
+            save_model(job.folder, network, facts | _outcome(trained, recipe, shape))
             _write_history(job, trained, data, facts["phantom"])
-        checkpoint.clear()
         final = {"best_epoch": trained.best_epoch}
         tracker.finish(final | {"best_validation_macro_auroc": trained.best_score})
+        checkpoint.clear()  # not before: a server that hangs may be interrupted
     return trained.best_score
 
 
@@ -122,21 +133,20 @@ def _followed(start: Start | None, job: Job, facts: Mapping[str, Any]) -> Iterat
         raise
 
 
-def _shape(head: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in head.items() if name != "weights"}
-
-
-def _facts(job: Job, params: dict[str, Any], data: Data) -> dict[str, Any]:
-    """Tell what is known before training: inputs, params and code, which are its identity."""
+def _facts(job: Job, params: dict[str, Any], data: Data, compute: Compute) -> dict[str, Any]:
+    """Tell what is known before training, and so its identity."""
     source = read_json(RECORDS / "source.json")
     inputs = hash_inputs(job.backbone, job.tables)
+    computed = asdict(compute)
+    identity = run_identity(inputs, params, code_hash(), computed | {"torch": torch.__version__})
     return {
         "backbone": job.backbone,
         "params": params,
         **{name: source[name] for name in ("source", "phantom")},
         "untrainable_findings": check_trainable(data.train_labels, data.classes),
         "inputs": inputs,
-        "run_identity": run_identity(inputs, params, code_hash()),
+        **computed,
+        "run_identity": identity,
     }
 
 

@@ -116,7 +116,7 @@ def batch_weights(labels: Tensor, count: Count = alone) -> Terms:
     """
     entries = labels.new_full((), labels.numel())
     positives, entries = count(torch.stack([labels.sum(), entries]))
-    # Not entries / counts: that may differ in the last bit from how it was, and so would weights.
+    # entries / counted is as good, but rounds otherwise: every figure in the docs would be another.
     per_positive, per_negative = (
         counted.clamp(min=1).reciprocal() for counted in (positives, entries - positives)
     )

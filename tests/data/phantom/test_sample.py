@@ -77,5 +77,14 @@ def test_a_small_sample_has_the_size_asked_for(tables, count):
 def test_more_than_there_are_is_refused(tables):
     records, boxes = tables
     few = records.head(10)
-    with pytest.raises(ValueError, match=r"phantom\.images is 11, but there are only 10 records"):
+    told = r"phantom\.images is 11, but a few images of each .* more than \d+ of the 10 records"
+    with pytest.raises(ValueError, match=told):
         choose_records(few, boxes[boxes.image.isin(few.image)], 11, seed=1)
+
+
+def test_more_than_the_rules_allow_is_refused_and_not_cut_short(tables):
+    """Of the first 1,500 patients' 5,582 records 2,000 were asked for, and 1,446 came."""
+    records, boxes = tables
+    some = records[records.patient <= 300]
+    with pytest.raises(ValueError, match=rf"images is {len(some)}, but a few images of each"):
+        choose_records(some, boxes[boxes.image.isin(some.image)], len(some), seed=1)

@@ -8,6 +8,7 @@ from tests.data.tables.written import V2020, image_row, images
 BAD_CELLS = [
     (0, "image", "", "the name of a PNG"),
     (0, "image", "00000009_000.jpg", "the name of a PNG"),
+    (0, "image", "00000009_000.PNG", "the name of a PNG as NIH writes it"),  # matched no file
     (1, "labels", "Mass|Tumour", "Atelectasis, .* No Finding stands alone"),
     (1, "labels", "Mass|No Finding", "Atelectasis, .* No Finding stands alone"),
     (1, "labels", "", "Atelectasis"),

@@ -20,6 +20,7 @@ from cxr14.data.phantom.anatomy import Anatomy, Pose, load_anatomy
 from cxr14.data.phantom.findings import Box
 from cxr14.data.phantom.png import encode
 from cxr14.data.phantom.render import render
+from cxr14.data.workers import end_with_parent
 from cxr14.files import replacing
 
 CHUNK = 4  # images a worker takes at a time
@@ -96,6 +97,7 @@ def _mapped(jobs: list[Any], workers: int, anatomy: Anatomy) -> Iterator[bytes]:
 
 
 def _open(layers: Path, poses: tuple[Pose, ...]) -> None:
+    end_with_parent()
     _state["anatomy"] = Anatomy(np.load(layers, mmap_mode="r"), poses)
 
 

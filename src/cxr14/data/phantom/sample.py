@@ -16,7 +16,7 @@ CANDIDATES = 12
 def choose_records(
     images: pd.DataFrame, boxes: pd.DataFrame, count: int, seed: int
 ) -> pd.DataFrame:
-    """Choose about `count` images of whole patients, enriched in the rare findings.
+    """Choose `count` images, a few of each patient, enriched in the rare findings.
 
     First patients with boxes, until every boxed finding has eleven boxes (or a third of the
     images is used up); then, always for the finding that has fewest, the one of a few random
@@ -32,12 +32,8 @@ def choose_records(
         The chosen rows of `images`, sorted by image.
 
     Raises:
-        ValueError: fewer images exist than are wanted.
+        ValueError: so many cannot be chosen by these rules.
     """
-    if count > len(images):
-        raise ValueError(
-            f"data.phantom.images is {count}, but there are only {len(images)} records"
-        )
     rng = np.random.default_rng(seed)
     boxed_patients = set(images.patient[images.image.isin(boxes.image)])
     chosen = _with_boxes(images, boxes, count // 3, rng)
@@ -51,6 +47,11 @@ def choose_records(
     quiet = healthy.groupby("patient", sort=True).head(2)
     start = rng.permutation(quiet.patient.unique())[:without]
     chosen += quiet[quiet.patient.isin(start)].index.tolist()[: count - len(chosen)]
+    if len(chosen) < count:
+        raise ValueError(
+            f"data.phantom.images is {count}, but a few images of each patient make no more than "
+            f"{len(chosen)} of the {len(images)} records; lower it"
+        )
     return images.loc[sorted(chosen)]
 
 

@@ -33,7 +33,7 @@ def _number(above: float, allowed: str) -> pa.Column:
     return pa.Column(checks=pa.Check(holds, error=allowed))
 
 
-IMAGE = _pattern(r"\S.*\.(png|PNG)", "the name of a PNG, such as 00000001_000.png")
+IMAGE = _pattern(r"\S.*\.png", "the name of a PNG as NIH writes it, such as 00000001_000.png")
 WHOLE = _pattern("[0-9]{1,9}", "a whole number, 0 or more")
 SIDE = _pattern("0*[1-9][0-9]{0,5}", "a whole number of pixels, 1 or more")
 SPACING = _number(0, "a number of mm above 0")

@@ -38,7 +38,7 @@ def read_text(path: str | Path, columns: tuple[str, ...], spare: tuple[str, ...]
         table = pd.read_csv(path, skiprows=1, names=names, **text)  # type: ignore[call-overload]
     except ValueError as error:
         raise ValueError(f"{path}: not a table of {len(columns)} columns ({error})") from None
-    if str(first).endswith(".png"):
+    if str(first).lower().endswith(".png"):
         raise ValueError(f"{path}, row 1: {first!r} is a record; allowed: the header; put it back")
     if not isinstance(table.index, pd.RangeIndex):  # pandas took surplus fields for an index
         raise ValueError(f"{path}, row 2: more than {len(names)} fields")

@@ -1,0 +1,42 @@
+"""Tables in the zips of a user's folder."""
+
+from zipfile import ZipFile
+
+import pytest
+
+from cxr14.data import own_tables
+from cxr14.data.own_tables import find_tables
+
+NAME = "Data_Entry_2017.csv"
+
+
+def write_zip(path, content=b"rows"):
+    with ZipFile(path, "w") as archive:
+        archive.writestr(f"deep/{NAME}", content)
+
+
+def test_a_table_in_a_zip_is_found(tmp_path):
+    write_zip(tmp_path / "archive.zip")
+    assert find_tables(tmp_path, [NAME]) == {NAME: b"rows"}
+
+
+def test_a_loose_one_comes_first(tmp_path):
+    write_zip(tmp_path / "archive.zip")
+    (tmp_path / NAME).write_bytes(b"loose")
+    assert find_tables(tmp_path, [NAME]) == {NAME: b"loose"}
+
+
+def test_a_broken_zip_is_passed_by_with_a_warning(tmp_path):
+    """A truncated notes.zip ended the download in a traceback."""
+    write_zip(tmp_path / "b.zip")
+    (tmp_path / "a.zip").write_bytes((tmp_path / "b.zip").read_bytes()[:40])
+    with pytest.warns(UserWarning, match=r"a\.zip: no tables are taken from it \("):
+        assert find_tables(tmp_path, [NAME]) == {NAME: b"rows"}
+
+
+def test_a_table_that_is_too_large_is_not_passed_by_in_silence(tmp_path, monkeypatch):
+    """The packaged table was taken instead, and nobody knew."""
+    monkeypatch.setattr(own_tables, "TABLE_BYTES", 3)
+    write_zip(tmp_path / "archive.zip")
+    with pytest.warns(UserWarning, match=rf"{NAME} has 4 bytes, a table 3"):
+        assert find_tables(tmp_path, [NAME]) == {}
