@@ -1,7 +1,8 @@
 """Bring a backbone's starting weights into the graph, as the input that they are.
 
 `model.weights: imagenet` fetches torchvision's weights and checks their hash, a path copies a file
-of your own, and `none` leaves a note that training starts from random weights.
+of your own, and `none` leaves a note that training starts from random weights. DVC knows that file
+by its name alone: `--check` asks whether it is still the one that was copied.
 
 Reads:  params.yaml (model.weights)
 
@@ -13,15 +14,38 @@ from typing import Annotated
 
 import typer
 
-from cxr14.files import project_root, write_json
+from cxr14.files import project_root, read_json, sha256, write_json
 from cxr14.params import model
 from stages import run
 
+PRETRAINED = Path("data/pretrained")
 
-def main(backbone: Annotated[str, typer.Option(help="Name in train.backbones.")]) -> None:
+
+def check(weights: str) -> None:
+    """Refuse copies of a file that has become another one."""
+    for path in sorted(PRETRAINED.glob("*/source.json")):
+        facts, source = read_json(path), project_root() / weights
+        copied = facts.get("sha256") if facts["weights"] == weights else None
+        if copied and source.exists() and sha256(source) != copied:
+            raise ValueError(
+                f"model.weights: {weights} is no longer the file that {path.parent.name} starts "
+                f"from; `dvc repro --force pretrained` takes the new one"
+            )
+
+
+def main(
+    backbone: Annotated[str | None, typer.Option(help="Name in train.backbones.")] = None,
+    check_only: Annotated[
+        bool, typer.Option("--check", help="Only ask whether the copied file is still the same.")
+    ] = False,
+) -> None:
     """Write the folder of starting weights."""
     weights = model.read().weights
-    folder = Path("data/pretrained") / backbone
+    if check_only:
+        return check(weights)
+    if backbone is None:
+        raise ValueError("--backbone is missing; name one of train.backbones, or ask for --check")
+    folder = PRETRAINED / backbone
     facts: dict[str, str] = {"weights": weights}
     if weights == "imagenet":
         from cxr14.models.pretrained import fetch_imagenet  # torch: only where it is needed

@@ -34,13 +34,15 @@ def with_split(images: pd.DataFrame, split: pd.DataFrame) -> pd.DataFrame:
     part_of = split.set_index("image")["split"]
     if not part_of.index.is_unique:
         name = part_of.index[part_of.index.duplicated()][0]
-        raise ValueError(f"the split lists image {name} more than once; run the split stage again")
+        raise ValueError(
+            f"the split lists image {name} more than once; run `dvc repro --force patient-split`"
+        )
     parts = images["image"].map(part_of)
     if parts.isna().any():
         name = images["image"][parts.isna()].iloc[0]
         raise ValueError(
             f"{parts.isna().sum()} images of the records have no part in the split, the first is "
-            f"{name}; run the split stage again"
+            f"{name}; run `dvc repro --force patient-split`"
         )
     return images.assign(split=parts)
 
