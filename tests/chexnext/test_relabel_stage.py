@@ -43,3 +43,11 @@ def test_a_certain_network_is_reported_too(reported) -> None:
     """A mean probability of exactly 1 (logit 40) ended the stage, after the labels were written."""
     assert read_json(reported / "relabel.json")["added"] > 0
     assert (reported.parent / "plots/relabel.png").stat().st_size > 10_000
+
+
+def test_every_table_says_that_it_is_of_phantoms(reported) -> None:
+    """Tables of figures went out without the column that all other stages' tables have."""
+    for name in ("flips", "thresholds", "adjudicated"):
+        table = pd.read_csv(reported / f"relabel/{name}.csv")
+        assert len(table) > 0, name
+        assert set(table["phantom"]) == {1}, name
