@@ -10,7 +10,8 @@ Reads chexnext/selection, chexnext/logits/members, chexnext/models/members, chex
 data/split, data/records, data/cache, chexnext/params.yaml (members, relabel).
 Writes chexnext/data/relabelled (labels.parquet, students.parquet, probabilities.npy),
 chexnext/metrics/relabel.json, relabel/flips.csv, thresholds.csv and adjudicated.csv (agreement with
-radiologists' labels of train-val, on real images), chexnext/plots/relabel.png.
+radiologists' labels of train-val, on real images, with intervals by patient), and
+chexnext/plots/relabel.png.
 """
 
 from collections.abc import Sequence
