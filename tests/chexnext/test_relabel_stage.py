@@ -7,6 +7,7 @@ import pytest
 from cxr14.chexnext.folds import NO_FOLD
 from cxr14.chexnext.judgement import judge
 from cxr14.chexnext.seen import see
+from cxr14.data.labels import label_matrix
 from cxr14.files import read_json, write_json, write_npy, write_parquet
 from cxr14.findings import CLASSES
 from stages.chexnext.relabel import write_report
@@ -27,10 +28,8 @@ def reported(tmp_path, monkeypatch):
     write_parquet("data/cache/index.parquet", table[["image"]].assign(row=np.arange(COUNT)))
     seen = see("data/cache", table, split)
     logits = np.random.default_rng(0).normal(size=(COUNT, len(CLASSES))).astype(np.float32)
-    mass = CLASSES.index("Mass")
-    logits[:100, mass] = 40
-    labels = table[["Mass", "Nodule"]].to_numpy()
-    labels = np.stack([labels[:, 0] if name == "Mass" else labels[:, 1] for name in CLASSES], 1)
+    logits[:100, CLASSES.index("Mass")] = 40
+    labels = label_matrix(seen.images, CLASSES)
     folds = np.where(seen.within("train"), 0, NO_FOLD)
     judged = judge({"a": logits}, {"a": 0}, 1, folds, seen.within("val"), labels, CLASSES)
     after = table.copy()
