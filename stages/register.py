@@ -50,9 +50,9 @@ def table(registered: list[Registered]) -> Table:
     caption = PHANTOM_NOTE if phantom else None
     shown = Table("backbone", "version", "val AUROC", "run", title="MLflow", caption=caption)
     for one in registered:
-        score = "not scored" if one.trained.score < 0 else f"{one.trained.score:.4f}"
         version = one.version or "not evaluated"
         mark = " champion" if one.champion else ""
+        score = f"{one.trained.score:.4f}"
         shown.add_row(one.trained.backbone, version + mark, score, one.run_id)
     return shown
 

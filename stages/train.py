@@ -44,7 +44,8 @@ def main(
         "loss": loss_params.model_dump(),
         "train": recipe.model_dump(exclude={"backbones", "overrides"}),
     }
-    work = partial(run_job, job, blocks, start_run, checkpoint_seconds)
+    start = partial(start_run, "stages/train.py")
+    work = partial(run_job, job, blocks, start, checkpoint_seconds)
     arguments = [f"--backbone={backbone}", f"--checkpoint-seconds={checkpoint_seconds}"]
     carry_out(backbone, recipe.processes, "stages.train", arguments, work)
 

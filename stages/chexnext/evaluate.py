@@ -1,12 +1,13 @@
 """Score the networks of the second pipeline, and the averages of members and of students.
 
-Thresholds and calibration are chosen on the labels of val as they were, an ensemble's on the logit
-of its mean probability. Test is scored by data/records: on phantoms the truth, else mined labels.
+Thresholds and calibration are chosen on the labels of val before relabelling, an ensemble's on the
+logit of its mean probability. Test is scored by the same table, in which its labels are those of
+data/records: on phantoms the truth, else mined.
 
     python -m stages.chexnext.evaluate
 
 Reads chexnext/logits, chexnext/models, chexnext/selection, chexnext/data/labels.parquet,
-data/cache, data/split, data/records, chexnext/params.yaml (members, students).
+data/cache, data/split, data/records/source.json, chexnext/params.yaml (members, students).
 Writes for the averages, `members` and `chexnext`, chexnext/predictions/NAME.parquet,
 evaluation/NAME/decision.json, metrics/evaluate/NAME.json, tables in metrics/evaluate/NAME, curves
 in plots/evaluate/NAME; the same for single networks in chexnext/singles;

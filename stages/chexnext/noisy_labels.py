@@ -33,7 +33,7 @@ def main() -> None:
         labels = add_noise(true, parts, rates, params.seed)
     counts = count_noise(true, labels, parts)
     write_parquet(LABELS, labels)
-    write_csv(ROOT / "metrics/noise/findings.csv", counts)
+    write_csv(ROOT / "metrics/noise/findings.csv", counts.assign(phantom=int(phantom)))
     sums = {f"labels_{name}": int(counts[name].sum()) for name in ("missed", "wrong")}
     total = {"positives": int(counts["positives"].sum()), "phantom": int(phantom)}
     write_metrics(ROOT / "metrics/noise.json", total | sums)

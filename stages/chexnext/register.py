@@ -3,15 +3,18 @@
     python -m stages.chexnext.register
 
 Reads chexnext/models/students, chexnext/predictions, chexnext/evaluation, chexnext/metrics,
-chexnext/plots, data/cache. Writes the MLflow store and chexnext/registry/registered.json.
+chexnext/plots, chexnext/data/labels.parquet, data/cache. Writes the MLflow store and
+chexnext/registry/registered.json.
 
 A second run adds nothing. The alias champion of `cxr14-chexnext` goes to the best on validation,
-after that model was loaded back and agreed with its predictions. It is used like any other:
+whatever labels its networks learnt, as long as images, split, classes and the labels before
+relabelling are the same; and after that model was loaded back and agreed with its predictions. It
+is used like any other:
 
     mlflow.pyfunc.load_model("models:/cxr14-chexnext@champion").predict(images)
 """
 
-from cxr14.chexnext.places import ENSEMBLE, ROOT, STUDENTS, places
+from cxr14.chexnext.places import ENSEMBLE, LABELS, ROOT, STUDENTS, places
 from cxr14.chexnext.terminal import show
 from cxr14.files import write_json
 from cxr14.params.chexnext.networks import read_students
@@ -25,7 +28,7 @@ def main() -> None:
     """Register, show, and write what is registered."""
     params = read_students()
     students = places(STUDENTS, params.backbones, params.seeds)
-    ensemble = find_ensemble(ENSEMBLE, ROOT, [own.model for own in students])
+    ensemble = find_ensemble(ENSEMBLE, ROOT, [own.model for own in students], LABELS)
     registered = register([ensemble], MODEL)
     show(table(registered))
     write_json(ROOT / "registry/registered.json", [entry(one) for one in registered])

@@ -10,7 +10,8 @@ Reads chexnext/selection, chexnext/logits/members, chexnext/models/members, chex
 data/split, data/records, data/cache, chexnext/params.yaml (members, relabel).
 Writes chexnext/data/relabelled (labels.parquet, students.parquet, probabilities.npy),
 chexnext/metrics/relabel.json, relabel/flips.csv, thresholds.csv and adjudicated.csv (agreement with
-radiologists' labels of train-val, on real images), chexnext/plots/relabel.png.
+radiologists' labels of train-val, on real images, with intervals by patient), and
+chexnext/plots/relabel.png.
 """
 
 from collections.abc import Sequence
@@ -97,12 +98,12 @@ def write_report(
     tables = (seen.images, after, *([] if true is None else [true]))
     old, now, *truth = (table[findings].to_numpy() > 0 for table in tables)
     flips = flips_table(old, now, truth[0] if truth else None, seen.parts, findings)
-    metrics = ROOT / "metrics"
-    write_csv(metrics / "relabel/flips.csv", flips)
-    write_csv(metrics / "relabel/thresholds.csv", report.thresholds_table(judged))
     adjudicated = read_adjudicated(part="val")
     agreed = agreement_table(seen.images, after, seen.parts, adjudicated, MAPPING, phantom)
-    write_csv(metrics / "relabel/adjudicated.csv", agreed)
+    written = {"flips": flips, "thresholds": report.thresholds_table(judged), "adjudicated": agreed}
+    metrics = ROOT / "metrics"
+    for name, table in written.items():
+        write_csv(metrics / f"relabel/{name}.csv", table.assign(phantom=int(phantom)))
     numbers = report.headline(flips, seen.images[train], after[train])
     write_metrics(metrics / "relabel.json", numbers | {"phantom": int(phantom)})
     images, _ = open_cache("data/cache")

@@ -7,13 +7,12 @@ chexnext/params.yaml (members, students).
 Writes chexnext/metrics/summary.json.
 """
 
-from pathlib import Path
 from typing import Any
 
 from cxr14.chexnext.places import ENSEMBLE, MEMBERS, ROOT, SINGLES, STUDENTS, places
 from cxr14.chexnext.terminal import show
 from cxr14.files import read_json, write_metrics
-from cxr14.params.chexnext.networks import read_members, read_students
+from cxr14.params.chexnext.networks import NetworksParams, read_members, read_students
 from cxr14.report.results import Results
 from cxr14.report.summary import LOCALIZED, caution, summarise
 from cxr14.report.terminal import table
@@ -23,16 +22,14 @@ from stages import run
 def main() -> None:
     """Run the stage."""
     members, students = read_members(), read_students()
-    several = places(MEMBERS, members.backbones, members.seeds)
-    several += places(STUDENTS, students.backbones, students.seeds)
-    names = [MEMBERS, ENSEMBLE, *(own.title for own in several)]
-    boxed = read(ENSEMBLE, "localize")["boxed_images"]  # of all, also of those not localised
-    nothing = dict.fromkeys(LOCALIZED) | {"boxed_images": boxed}
+    scored = [MEMBERS, *titles(MEMBERS, members)]
+    localised = [ENSEMBLE, *titles(STUDENTS, students)]
+    nothing = dict.fromkeys(LOCALIZED)  # members are not localised
     results = Results(
         source=read_json("data/records/source.json"),
         baseline=read_json("metrics/baseline.json"),
-        evaluate={name: read(name, "evaluate") for name in names},
-        localize={name: nothing | read(name, "localize") for name in names},
+        evaluate={name: read(name, "evaluate") for name in scored + localised},
+        localize=dict.fromkeys(scored, nothing) | {n: read(n, "localize") for n in localised},
         tables={},
         curves={},
     )
@@ -40,11 +37,15 @@ def main() -> None:
     show(table(results, caution(results.source)))
 
 
+def titles(group: str, networks: NetworksParams) -> list[str]:
+    """Name a group's networks as tables do."""
+    return [own.title for own in places(group, networks.backbones, networks.seeds)]
+
+
 def read(name: str, stage: str) -> dict[str, Any]:
-    """Read a metrics file of one row; members are not localised, and have none."""
+    """Read the metrics file of one row."""
     root = ROOT if name in (MEMBERS, ENSEMBLE) else SINGLES
-    path = Path(root / "metrics" / stage / f"{name}.json")
-    return dict(read_json(path)) if path.exists() or stage == "evaluate" else {}
+    return dict(read_json(root / "metrics" / stage / f"{name}.json"))
 
 
 if __name__ == "__main__":

@@ -61,7 +61,8 @@ def main(
         "loss": loss.model_dump(),
         "train": recipe.model_dump(exclude={"backbones", "overrides"}),
     }
-    work = partial(run_job, job, blocks, start_run, checkpoint_seconds)
+    start = partial(start_run, "stages/chexnext/train.py")
+    work = partial(run_job, job, blocks, start, checkpoint_seconds)
     own = [f"--group={group}", f"--backbone={backbone}", f"--seed={seed}"]
     own.append(f"--checkpoint-seconds={checkpoint_seconds}")
     carry_out(place.title, recipe.processes, "stages.chexnext.train", own, work)

@@ -8,8 +8,15 @@ import pytest
 import yaml
 from sklearn.metrics import cohen_kappa_score
 
-from cxr14.chexnext.agreement import NO_COUNTERPART, NONE_HERE, agreement, agreement_table
+from cxr14.chexnext.agreement import (
+    NO_COUNTERPART,
+    NONE_HERE,
+    NOTHING_BELOW,
+    agreement,
+    agreement_table,
+)
 from cxr14.comparison.adjudicated import FILE, MAPPING, PACKAGE, read_adjudicated
+from cxr14.comparison.resampling import draw
 from cxr14.data.packaged import packaged_file
 from cxr14.wording import PHANTOM_NOTE
 from tests.chexnext.tables import parts, records
@@ -19,36 +26,73 @@ GROUPS = {"Nodule or mass": ("Mass", "Nodule"), "Fracture": ()}
 TRUTH = pd.DataFrame({"Nodule or mass": True, "Fracture": False}, ["0003.png", "0004.png"])
 
 
-def table(after=None, phantom=False):
+def table(after=None, phantom=False, truth=TRUTH):
     new = records() if after is None else after
-    return agreement_table(records(), new, parts(), TRUTH, GROUPS, phantom)
+    own = agreement_table(records(), new, parts(), truth, GROUPS, phantom, resamples=200)
+    return own.set_index("measure")
+
+
+def of_all(true, called):
+    """The measures of some images, each of a patient of its own, without resamples."""
+    drawn = draw(np.arange(len(true)), np.random.default_rng(0), 0)
+    return {name: values[0] for name, values in agreement(true, called, drawn).items()}
 
 
 def test_agreement_is_that_of_scikit_learn_and_of_counting() -> None:
     true = np.array([1, 1, 1, 0, 0, 0, 0, 0], bool)
     called = np.array([1, 0, 0, 1, 0, 0, 0, 0], bool)
-    own = agreement(true, called)
+    own = of_all(true, called)
     assert (own["sensitivity"], own["precision"]) == (pytest.approx(1 / 3), 0.5)
     assert own["kappa"] == pytest.approx(cohen_kappa_score(true, called))
-    assert agreement(~true & False, ~true & False) == {
-        "sensitivity": None, "precision": None, "kappa": None,
-    }  # fmt: skip
+    assert np.isnan(list(of_all(~true & False, ~true & False).values())).all()
+
+
+def test_a_resample_counts_all_images_of_a_patient_as_often_as_it_draws_the_patient() -> None:
+    patients = np.array([3, 3, 3, 5, 5, 7, 8, 8, 9, 9])
+    true, called = np.random.default_rng(2).random((2, 10)) < 0.5
+    drawn = draw(patients, np.random.default_rng(0), 50)
+    own = agreement(true, called, drawn)
+    for place in range(51):
+        often = drawn.counts[drawn.owner, place].astype(int)
+        kappa = cohen_kappa_score(np.repeat(true, often), np.repeat(called, often))
+        assert own["kappa"][place] == pytest.approx(kappa, nan_ok=True)
 
 
 def test_labels_are_grouped_and_held_against_the_truth_before_and_after() -> None:
     new = records()
     new.loc[[3, 4], ["Mass", "Nodule"]] = np.uint8([[1, 0], [0, 0]])
-    row = table(new).iloc[0]
-    assert (row["part"], row["images"], row["positives"]) == ("train", 2, 2)
-    assert (row["sensitivity_after"], row["precision_after"]) == (0.5, 1.0)
+    own = table(new)
+    row = own.iloc[0]
+    assert (row["part"], row["images"], row["patients"], row["positives"]) == ("train", 2, 2, 2)
+    assert own["after"][:2].tolist() == [0.5, 1.0]
     old = (records().loc[[3, 4], ["Mass", "Nodule"]] > 0).any(axis=1).mean()
-    assert row["sensitivity_before"] == old
+    assert row["before"] == old
+    assert row["difference"] == 0.5 - old
+
+
+def test_before_after_and_their_difference_have_intervals_by_patient() -> None:
+    """They were bare points, though a patient here has two images."""
+    true = records().set_index("image")
+    truth = pd.DataFrame({"Nodule or mass": true["Mass"] > 0, "Fracture": False})
+    own = table(records().assign(Nodule=np.uint8(0)), truth=truth)
+    row = own[own["part"] == "train"].loc["precision"].iloc[0]
+    assert (row["images"], row["patients"], row["after"]) == (100, 50, 1.0)
+    assert row["after_low"] == row["after_high"] == 1.0
+    assert row["before_low"] < row["before"] < row["before_high"]
+    assert row["difference"] == pytest.approx(1 - row["before"])
+    assert 0 < row["difference_low"] < row["difference"] < row["difference_high"]
+    same = table(truth=truth).loc["kappa"].iloc[0]
+    assert same["difference_low"] == same["difference_high"] == 0.0  # the resamples are the same
 
 
 def test_what_cannot_be_told_has_its_reason() -> None:
-    assert list(table()["reason"].fillna("")) == ["", NO_COUNTERPART, NONE_HERE, NONE_HERE]
+    assert list(table()["reason"].fillna("")[::3]) == ["", NO_COUNTERPART, NONE_HERE, NONE_HERE]
     assert set(table(phantom=True)["reason"]) == {PHANTOM_NOTE}
-    assert table(phantom=True)["kappa_after"].isna().all()
+    assert table(phantom=True)["after"].isna().all()
+    never = records().assign(Mass=np.uint8(0), Nodule=np.uint8(0))
+    row = table(never).loc["precision"].iloc[0]
+    assert row["reason"] == NOTHING_BELOW
+    assert np.isnan(row["after"])
 
 
 def test_the_rates_that_phantoms_get_are_those_of_mined_labels_on_all_adjudicated_images() -> None:
@@ -61,7 +105,7 @@ def test_the_rates_that_phantoms_get_are_those_of_mined_labels_on_all_adjudicate
     for label, findings in MAPPING.items():
         if findings:
             called = mined.map(lambda own, wanted=set(findings): bool(wanted & set(own))).to_numpy()
-            own = agreement(truth[label].to_numpy(), called)
+            own = of_all(truth[label].to_numpy(), called)
             for name in findings:
                 assert rates[name]["missed"] == round(1 - own["sensitivity"], 2), name
                 assert rates[name]["wrong"] == round(1 - own["precision"], 2), name

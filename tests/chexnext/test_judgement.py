@@ -50,6 +50,13 @@ def test_the_margin_is_the_distance_in_logits_and_there_is_none_for_no_finding()
     assert np.isnan(own.margins[:, 1]).all()
 
 
+def test_beside_each_answer_stands_the_threshold_it_was_held_against() -> None:
+    own = judged()
+    np.testing.assert_allclose(own.limits[:6, 0], [0.8, 0.8, 0.6, 0.6, 0.7, 0.7], rtol=1e-5)
+    assert np.isnan(own.limits[6]).all()  # nobody judges test
+    assert np.isnan(own.limits[:, 1]).all()  # No Finding has none
+
+
 def test_in_the_plain_form_train_is_answered_by_the_average_of_all() -> None:
     plain = judged(1, {"a": 0, "b": 0}, np.where(FOLDS == NO_FOLD, NO_FOLD, 0))
     both = (expit(A[:4, 0].astype(float)) + expit(B[:4, 0].astype(float))) / 2

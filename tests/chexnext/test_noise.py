@@ -1,11 +1,16 @@
 """Labels made wrong at known rates, in train and val only."""
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from cxr14.chexnext.noise import add_noise, count_noise
+from cxr14.files import write_json, write_parquet
 from cxr14.findings import FINDINGS, NO_FINDING_COLUMN
+from stages.chexnext import noisy_labels
 from tests.chexnext.tables import parts, records
 
 RATES = dict.fromkeys(FINDINGS, (0.5, 0.2))
@@ -60,3 +65,23 @@ def test_rates_of_zero_leave_the_truth() -> None:
 def test_more_wrong_labels_than_there_are_negatives_are_refused() -> None:
     with pytest.raises(ValueError, match=r"noise.rates.Atelectasis.wrong is 0.99.*lower it"):
         noisy(dict.fromkeys(FINDINGS, (0.0, 0.99)))
+
+
+@pytest.mark.parametrize("phantom", [True, False])
+def test_the_table_of_the_noise_says_whether_it_is_of_phantoms(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, phantom: bool
+) -> None:
+    """On real images nothing is missed or wrong, and the labels are passed on as they are."""
+    (tmp_path / "chexnext").mkdir()
+    shutil.copy(Path(__file__).resolve().parents[2] / "chexnext/params.yaml", tmp_path / "chexnext")
+    monkeypatch.chdir(tmp_path)
+    write_json("data/records/source.json", {"phantom": phantom})
+    write_parquet("data/records/images.parquet", records())
+    split = pd.DataFrame({"image": records()["image"], "split": parts()})
+    write_parquet("data/split/split.parquet", split)
+    noisy_labels.main()
+    table = pd.read_csv("chexnext/metrics/noise/findings.csv")
+    assert set(table["phantom"]) == {int(phantom)}
+    assert (table["missed"].sum() > 0) == phantom
+    labels = pd.read_parquet("chexnext/data/labels.parquet")
+    assert labels.equals(records()) != phantom

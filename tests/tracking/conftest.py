@@ -20,7 +20,7 @@ MLFLOW_WARNINGS = (
 )
 
 
-def train_fake(root: Path, backbone: str, score: float | None, seed: int) -> None:
+def train_fake(root: Path, backbone: str, score: float, seed: int) -> None:
     """Write every file that train, evaluate and localize leave of a (random) network."""
     import torch
 

@@ -1,13 +1,14 @@
 """An ensemble as one registered model: the mean of its networks, and how far they lie apart."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from cxr14.files import read_json, write_json, write_metrics, write_parquet
+from cxr14.files import read_json, write_json, write_metrics, write_parquet, write_text
 from cxr14.findings import CLASSES
 from cxr14.tracking.answers import spread_columns
 from cxr14.tracking.ensembles import MODEL, find_ensemble
@@ -32,7 +33,8 @@ def ensemble(project: Path):
     write_json(root / "evaluation/chexnext/decision.json", decision)
     scores = {"phantom": 1, "validation_macro_auroc": 0.71, "macro_auroc": 0.7}
     write_metrics(root / "metrics/evaluate/chexnext.json", scores)
-    return find_ensemble("chexnext", root, folders), tables
+    write_text(root / "data/labels.parquet", "as they were")
+    return find_ensemble("chexnext", root, folders, root / "data/labels.parquet"), tables
 
 
 def test_the_registered_ensemble_answers_with_mean_and_spread_and_is_champion(ensemble) -> None:
@@ -52,6 +54,8 @@ def test_the_registered_ensemble_answers_with_mean_and_spread_and_is_champion(en
     assert list(decided.columns) == [*scored.columns, "above_threshold"]
     (again,) = register([found], MODEL)
     assert (again.version, again.run_id) == ("1", registered.run_id)
+    run = mlflow.MlflowClient().get_run(registered.run_id)
+    assert run.data.tags["mlflow.source.name"] == "stages/chexnext/evaluate.py"
 
 
 def test_the_single_networks_registered_model_is_left_alone(ensemble) -> None:
@@ -86,3 +90,34 @@ def test_identity_and_data_are_those_of_all_networks_together(ensemble) -> None:
     assert found.identity not in (one["run_identity"], found.networks[1].model["run_identity"])
     assert found.model["params"]["networks"] == "alexnet-0, googlenet-0"
     assert len(found.identity) == 64
+
+
+def relabelled(found, score: float):
+    """The ensemble of another experiment, whose networks learnt other labels."""
+    inputs = found.model["inputs"] | {"chexnext/data/relabelled/students.parquet": f"of {score}"}
+    identity = f"{round(1e4 * score):064x}"
+    facts = {"inputs": inputs, "validation_macro_auroc": score, "run_identity": identity}
+    return replace(found, model=found.model | facts)
+
+
+def test_a_weaker_ensemble_on_other_new_labels_leaves_the_alias_where_it_is(ensemble) -> None:
+    """`relabel.mode=replace` took it as "other data", scored on the very same validation labels."""
+    found, _ = ensemble
+    register([relabelled(found, 0.71)], MODEL)
+    (weaker,) = register([relabelled(found, 0.60)], MODEL)
+    assert (weaker.version, weaker.champion) == ("2", False)
+    (better,) = register([relabelled(found, 0.72)], MODEL)
+    assert (better.version, better.champion) == ("3", True)
+
+
+@pytest.mark.parametrize("changed", ["labels", "images", "classes"])
+def test_an_ensemble_that_is_scored_on_something_else_has_other_data(ensemble, changed) -> None:
+    found, _ = ensemble
+    before = found.hashes()["data_sha256"]
+    if changed == "labels":
+        write_text(found.labels, "made wrong otherwise")
+    if changed == "images":
+        found.model["inputs"]["data/cache/images.npy"] = "others"
+    if changed == "classes":
+        found.model["classes"] = ["Mass"]
+    assert found.hashes()["data_sha256"] != before

@@ -20,7 +20,7 @@ BASELINE = "b" * 40
 TRAIN = """
 import sys
 from cxr14.tracking.runs import start_run
-run = start_run(sys.argv[1], "alexnet", {}, source="phantom", phantom=True)
+run = start_run("stages/train.py", sys.argv[1], "alexnet", {}, source="phantom", phantom=True)
 run.log_epoch({"epoch": 1, "loss": 2.0})
 run.finish({})
 """
@@ -32,7 +32,7 @@ def under(monkeypatch: pytest.MonkeyPatch, name: str, baseline: str = BASELINE) 
 
 
 def train(identity: str) -> None:
-    start_run(identity, "alexnet", {}, source="phantom", phantom=True).finish({})
+    start_run("stages/train.py", identity, "alexnet", {}, source="phantom", phantom=True).finish({})
 
 
 def tree() -> dict[str, list[str]]:

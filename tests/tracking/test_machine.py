@@ -12,7 +12,7 @@ from cxr14.tracking.store import connect
 
 
 def begin() -> TrainingRun:
-    return start_run("a1", "alexnet", {}, source="phantom", phantom=True)
+    return start_run("stages/train.py", "a1", "alexnet", {}, source="phantom", phantom=True)
 
 
 def monitors() -> list[threading.Thread]:

@@ -141,7 +141,8 @@ def test_an_empty_store_gets_back_everything_the_artifacts_hold(
 
 def test_a_run_cut_short_is_completed_not_doubled(project: Path) -> None:
     (trained,) = find_trained(["googlenet"])
-    run = start_run(trained.identity, "googlenet", {}, source="phantom", phantom=True)
+    about = "stages/train.py", trained.identity, "googlenet", {}
+    run = start_run(*about, source="phantom", phantom=True)
     run.log_epoch(trained.history()[0])
     shutil.rmtree(project / "evaluation")  # not evaluated: no version, no champion
     (registered,) = register([trained])
@@ -172,6 +173,24 @@ def test_a_weaker_experiment_does_not_take_the_alias_from_a_better_model(project
     (weaker,) = register(find_trained(["googlenet"]))
     assert (weaker.version, weaker.champion) == ("2", False)
     assert contents()["aliases"] == {CHAMPION: "1"}
+
+
+def test_a_champion_whose_files_are_gone_makes_way_for_a_model_that_can_be_loaded(
+    project: Path,
+) -> None:
+    """The alias stayed on a better model of an earlier experiment, of which only the name was left.
+
+    Its files were deleted with mlruns/, the database was not.
+    """
+    import mlflow
+
+    register(find_trained(["alexnet"]))
+    shutil.rmtree(project / "models/alexnet")  # the experiment is not at hand any more
+    shutil.rmtree(project / "mlruns")
+    (weaker,) = register(find_trained(["googlenet"]))
+    assert (weaker.version, weaker.champion) == ("2", True)
+    assert contents()["aliases"] == {CHAMPION: "2"}
+    assert mlflow.pyfunc.load_model(f"models:/{MODEL}@{CHAMPION}")
 
 
 def test_a_champion_of_other_data_makes_way_for_its_score_says_nothing_here(project: Path) -> None:

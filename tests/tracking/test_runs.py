@@ -13,8 +13,13 @@ from tests.tracking.servers import free_port
 PARAMS = {"train": {"epochs": 2, "augment": {"flip": 0.5}}, "model": {"pooling": "avg"}}
 
 
+def started(identity: str) -> TrainingRun | None:
+    script = "stages/chexnext/train.py"
+    return start_run(script, identity, "alexnet", PARAMS, source="phantom", phantom=True)
+
+
 def begin(identity: str = "a1") -> TrainingRun:
-    run = start_run(identity, "alexnet", PARAMS, source="phantom", phantom=True)
+    run = started(identity)
     assert run is not None
     return run
 
@@ -41,6 +46,7 @@ def test_a_finished_run_holds_params_tags_every_epoch_and_the_final_metrics(
         "model.pooling": "avg",
     }
     wanted = {"backbone": "alexnet", "source": "phantom", "phantom": "true", "cxr14.identity": "a1"}
+    wanted |= {"mlflow.source.name": "stages/chexnext/train.py"}  # it was stages/train.py for all
     assert (wanted | {"DVC_EXP_NAME": "brave-idea"}).items() <= found.data.tags.items()
     history = client.get_metric_history(found.info.run_id, "loss")
     assert [(metric.step, metric.value) for metric in history] == [(1, 2.0), (2, 1.0)]
@@ -101,7 +107,7 @@ def test_a_server_that_is_away_is_told_in_a_line_and_training_goes_on_without_a_
     away: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It used to end the training before its first step, with a traceback if it went away late."""
-    assert start_run("a1", "alexnet", PARAMS, source="phantom", phantom=True) is None
+    assert started("a1") is None
     (line,) = capsys.readouterr().err.splitlines()
     address = away.replace("secret", "***")
     assert line.startswith(f"warning: no MLflow run for alexnet, as {address} does not take it (")
@@ -117,7 +123,7 @@ def test_a_locked_database_is_told_in_a_line_and_training_goes_on_without_a_run(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"{uri}?timeout=0.1")  # five seconds by default
     with closing(sqlite3.connect(project / "mlflow.db")) as other:
         other.execute("BEGIN EXCLUSIVE")
-        assert start_run("a1", "alexnet", PARAMS, source="phantom", phantom=True) is None
+        assert started("a1") is None
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"warning: no MLflow run for alexnet, as {uri}")
     assert "database is locked" in line

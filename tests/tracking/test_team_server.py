@@ -20,7 +20,7 @@ EPOCHS = 60
 TRAIN = f"""
 import sys
 from cxr14.tracking.runs import start_run
-run = start_run(sys.argv[1], "alexnet", {{}}, source="phantom", phantom=True)
+run = start_run("stages/train.py", sys.argv[1], "alexnet", {{}}, source="phantom", phantom=True)
 for epoch in range(1, {EPOCHS} + 1):
     run.log_epoch({{"epoch": epoch, "loss": 1 / epoch, "validation_macro_auroc": epoch / 100}})
 run.finish({{"best_epoch": {EPOCHS}}})

@@ -30,7 +30,9 @@ def is_alive(pid: int) -> bool:
 @pytest.mark.timeout(180)
 def test_the_ui_answers_for_our_store_and_leaves_no_process_behind(project: Path) -> None:
     log = project / "ui.log"
-    start_run("a1", "alexnet", {}, source="phantom", phantom=True).finish({"loss": 0.25})
+    start_run("stages/train.py", "a1", "alexnet", {}, source="phantom", phantom=True).finish(
+        {"loss": 0.25}
+    )
     port = free_port()
     with log.open("wb") as output:
         ui = subprocess.Popen(

@@ -1,7 +1,8 @@
 """Relabelled beside mined labels, where radiologists agreed on the truth of an image.
 
 Of the 2,414 adjudicated images of train-val (cxr14.comparison.adjudicated) those in val were judged
-by networks that never saw them; those in train, with cross-fitting, too.
+by networks that never saw them; those in train, with cross-fitting, too. Before and after are held
+against the truth on the same resamples of patients, so that their difference has an interval too.
 """
 
 from collections.abc import Mapping
@@ -11,13 +12,25 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cxr14.chexnext.flips import share
+from cxr14.comparison.resampling import Resamples, draw, weighted_sums
+from cxr14.evaluation.bootstrap import ENDS, RESAMPLES, SEED, interval
+from cxr14.ranking import Floats
 from cxr14.wording import PHANTOM_NOTE
 
 Bools = npt.NDArray[np.bool_]
+Row = dict[str, Any]
+
 NONE_HERE: Final = "no adjudicated image in this part"
 NO_COUNTERPART: Final = "no counterpart among the fourteen findings"
+NOTHING_BELOW: Final = "nothing to divide by"
+NO_INTERVAL: Final = "no interval: too few of the resamples can be scored"
 MEASURES: Final = ("sensitivity", "precision", "kappa")
+STATES: Final = ("before", "after", "difference")
+COLUMNS: Final = [
+    *("part", "label", "measure", "images", "patients", "positives"),
+    *(f"{state}{end}" for state in STATES for end in ENDS),
+    "reason",
+]
 
 
 def agreement_table(
@@ -27,49 +40,88 @@ def agreement_table(
     adjudicated: pd.DataFrame,
     mapping: Mapping[str, tuple[str, ...]],
     phantom: bool,
+    resamples: int = RESAMPLES,
 ) -> pd.DataFrame:
     """Hold labels before and after relabelling against the adjudicated ones.
 
     Args:
-        before: image and labels (N rows).
+        before: image, patient and labels (N rows).
         after: the same, relabelled.
         parts: (N,) train, val or test.
         adjudicated: bool columns by adjudicated finding, a row per image, by its name.
         mapping: our findings that make up each; an image is positive with any of them.
         phantom: whether pixels are simulated; an adjudicated label says nothing about them.
+        resamples: of the patients.
 
     Returns:
-        part (train, val), label, images, positives (adjudicated), sensitivity, precision and
-        Cohen's kappa ``_before`` and ``_after``, and the reason where they are empty.
+        The columns COLUMNS, a row per part (train, val), label and measure (sensitivity, precision,
+        Cohen's kappa): images, their patients and adjudicated positives; the measure before, after
+        and after less before, each with its interval; and the reason where a cell is empty.
     """
     known = before["image"].isin(adjudicated.index).to_numpy() & (not phantom)
-    truth = adjudicated.reindex(before["image"])
-    rows = []
+    rows: list[Row] = []
     for part in ("train", "val"):
         inside = known & (parts == part)
+        old, new = before[inside], after[inside]
+        truth = adjudicated.reindex(old["image"])
+        drawn = draw(old["patient"].to_numpy(), np.random.default_rng(SEED), resamples)
         for label, findings in mapping.items():
-            row: dict[str, Any] = {"part": part, "label": label, "images": int(inside.sum())}
-            reason = PHANTOM_NOTE if phantom else None if inside.any() else NONE_HERE
-            reason = reason or (None if findings else NO_COUNTERPART)
-            if reason is None:
-                true = truth[label].to_numpy()[inside].astype(bool)
-                row["positives"] = int(true.sum())
-                for end, table in (("before", before), ("after", after)):
-                    called = (table[list(findings)].to_numpy()[inside] > 0).any(axis=1)
-                    row |= {f"{n}_{end}": v for n, v in agreement(true, called).items()}
-            rows.append(row | {"reason": reason})
-    ends = [f"{name}_{end}" for name in MEASURES for end in ("before", "after")]
-    columns = ["part", "label", "images", "positives", *ends, "reason"]
-    return pd.DataFrame(rows).reindex(columns=columns)
+            row: Row = {"part": part, "label": label, "images": len(old)}
+            row["patients"] = len(drawn.counts)
+            reason = _why_none(phantom, len(old), findings)
+            if reason:
+                rows += [row | {"measure": name, "reason": reason} for name in MEASURES]
+                continue
+            true = truth[label].to_numpy(bool)
+            row["positives"] = int(true.sum())
+            given = [(own[list(findings)].to_numpy() > 0).any(axis=1) for own in (old, new)]
+            one, other = (agreement(true, labels, drawn) for labels in given)
+            rows += [row | _compared(name, one[name], other[name]) for name in MEASURES]
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def agreement(true: Bools, called: Bools) -> dict[str, float | None]:
-    """Sensitivity, precision and Cohen's kappa (1960) of n labels (n,) against the truth (n,)."""
-    hits = int((true & called).sum())
-    observed = float((true == called).mean())
-    both = float(true.mean() * called.mean() + (~true).mean() * (~called).mean())
+def _why_none(phantom: bool, images: int, findings: tuple[str, ...]) -> str | None:
+    if phantom:
+        return PHANTOM_NOTE
+    return (None if findings else NO_COUNTERPART) if images else NONE_HERE
+
+
+def _compared(measure: str, before: Floats, after: Floats) -> Row:
+    """Return a measure, (1 + R,) before and after, and the difference, with their intervals."""
+    row: Row = {"measure": measure, "reason": None}
+    for state, values in zip(STATES, (before, after, after - before), strict=True):
+        if np.isnan(values[0]):
+            row["reason"] = NOTHING_BELOW
+            continue
+        low, high, _ = interval(values[1:])
+        ends = zip(ENDS, (float(values[0]), low, high), strict=True)
+        row |= {f"{state}{end}": value for end, value in ends}
+        row["reason"] = row["reason"] or (NO_INTERVAL if low is None else None)
+    return row
+
+
+def agreement(true: Bools, called: Bools, drawn: Resamples) -> dict[str, Floats]:
+    """Sensitivity, precision and Cohen's kappa (1960) of labels against the truth.
+
+    Args:
+        true: (n,).
+        called: (n,) the labels.
+        drawn: R resamples of the patients of these n images.
+
+    Returns:
+        By measure (1 + R,): of all images, then by resample; NaN where nothing is to be divided by.
+    """
+    columns = [np.ones_like(true), true, called, true & called]
+    table = np.stack(columns, axis=1).astype(np.float64)
+    images, positives, calls, hits = weighted_sums(table, drawn.owner, drawn.counts).T
+    observed = (images - positives - calls + 2 * hits) / images
+    both = (positives * calls + (images - positives) * (images - calls)) / images**2
     return {
-        "sensitivity": share(hits, int(true.sum())),
-        "precision": share(hits, int(called.sum())),
-        "kappa": (observed - both) / (1 - both) if both < 1 else None,
+        "sensitivity": _share(hits, positives),
+        "precision": _share(hits, calls),
+        "kappa": _share(observed - both, 1 - both),
     }
+
+
+def _share(part: Floats, whole: Floats) -> Floats:
+    return np.divide(part, whole, out=np.full_like(whole, np.nan), where=whole > 0)

@@ -22,13 +22,14 @@ class Judgement:
     Attributes:
         probabilities: float64 (N, C); NaN where nobody judges (test).
         present: (N, C) whether each class is called; the old labels where nobody judges.
-        margins: float64 (N, C), logit of the probability less that of its threshold; NaN where
-            there is no threshold.
+        limits: float64 (N, C), the threshold that each was held against; NaN where there is none.
+        margins: float64 (N, C), logit of the probability less that of its limit; NaN likewise.
         thresholds: by fold, then by finding; NO_FOLD is val.
     """
 
     probabilities: Floats
     present: npt.NDArray[np.bool_]
+    limits: Floats
     margins: Floats
     thresholds: dict[int, Thresholds]
 
@@ -57,23 +58,21 @@ def judge(
         classes: C names.
     """
     shape = np.shape(labels)
-    probabilities, margins = np.full(shape, np.nan), np.full(shape, np.nan)
-    present, limits = np.asarray(labels) > 0, {}
+    probabilities, limits = np.full(shape, np.nan), np.full(shape, np.nan)
+    present, thresholds = np.asarray(labels) > 0, {}
     for fold in [NO_FOLD, *range(count)]:
         judged = val if fold == NO_FOLD else folds == fold
         mean = mean_probability(
             [answers[name] for name in judges(list(answers), fold_of, fold, count)]
         )
-        limits[fold] = thresholds_of(labels[val], mean[val], classes)
+        own = thresholds[fold] = thresholds_of(labels[val], mean[val], classes)
         probabilities[judged] = mean[judged]
-        present[judged] = called(mean[judged], limits[fold], classes, labels[judged])
-        margins[judged] = _margins(mean[judged], limits[fold], classes)
-    return Judgement(probabilities, present, margins, limits)
+        present[judged] = called(mean[judged], own, classes, labels[judged])
+        limits[judged] = np.array([own.get(name) for name in classes], np.float64)  # None: NaN
+    margins = _logit(probabilities) - _logit(limits)
+    return Judgement(probabilities, present, limits, margins, thresholds)
 
 
-def _margins(probabilities: Floats, thresholds: Thresholds, classes: Sequence[str]) -> Floats:
-    limits = [thresholds.get(name) for name in classes]
-    given = np.array([np.nan if limit is None else limit for limit in limits])
-    surest = LEAST, 1 - LEAST  # of certainty, 0 or 1, there is no logit
-    found, limit = (logit(np.clip(one, *surest)) for one in (probabilities, given))
-    return np.asarray(found - limit)
+def _logit(probabilities: Floats) -> Floats:
+    """Return the logits of (N, C), of certainty, 0 or 1, that of nearly."""
+    return np.asarray(logit(np.clip(probabilities, LEAST, 1 - LEAST)))

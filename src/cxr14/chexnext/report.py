@@ -70,13 +70,12 @@ def confident_flips(
     flips = []
     for direction in ("added", "removed"):
         for image, place in most_confident(old, new, margins, names, direction, ON_SHEET):
-            chance = float(judged.probabilities[image, columns[place]])
-            odds = np.log(chance / (1 - chance)) - margins[image, place]
+            cell = image, columns[place]
+            chance, limit = float(judged.probabilities[cell]), float(judged.limits[cell])
             about = ""
             if true is not None:
                 right = bool(true[names[place]].iloc[image]) == bool(new[image, place])
                 about = ", right" if right else ", WRONG"
-            name, limit = before["image"].iloc[image], float(1 / (1 + np.exp(-odds)))
-            flip = (name, names[place], direction, chance, limit, about)
+            flip = (before["image"].iloc[image], names[place], direction, chance, limit, about)
             flips.append(Flip(pixels[image], *flip))
     return flips

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr14.chexnext.averaging import Floats
-from cxr14.evaluation.thresholds import highest_f1
+from cxr14.evaluation.thresholds import f1_by_threshold
 from cxr14.findings import NO_FINDING
-from cxr14.ranking import Array, macro_auroc, mean_over_scored, tallies
+from cxr14.ranking import Array, macro_auroc, mean_over_scored, scorable
 
 Subset = tuple[int, ...]
 Score = Callable[[Subset], float]
@@ -53,12 +53,10 @@ def score_by(
 
 def best_f1(labels: Array, probabilities: Array) -> float | None:
     """Highest F1 of one finding over all thresholds; None without positives or negatives."""
-    threshold = highest_f1(labels, probabilities)
-    if threshold is None:
+    if not scorable(labels):
         return None
-    distinct, hits, false = tallies(labels, probabilities)
-    place = int(np.flatnonzero(distinct == threshold)[0])
-    return float(2 * hits[place] / (hits[place] + false[place] + hits[-1]))
+    _, f1 = f1_by_threshold(labels, probabilities)
+    return float(f1.max())
 
 
 def choose(

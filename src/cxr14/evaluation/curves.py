@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from cxr14.evaluation.reliability import reliability_table
+from cxr14.evaluation.thresholds import f1_by_threshold
 from cxr14.findings import CLASSES
 from cxr14.ranking import Array, scorable, tallies
 
@@ -71,8 +72,7 @@ def threshold_f1_points(labels: Array, probabilities: Array) -> pd.DataFrame:
     Returns:
         Columns threshold (observed probabilities, rising) and f1.
     """
-    thresholds, true_positives, false_positives = tallies(labels, probabilities)
-    f1 = 2 * true_positives / (true_positives + false_positives + true_positives[-1])
+    thresholds, f1 = f1_by_threshold(labels, probabilities)
     rising, f1 = thresholds[::-1], f1[::-1]
     kept = np.union1d(_thinned(rising, POINTS - 1), np.argmax(f1))
     return pd.DataFrame({"threshold": rising[kept], "f1": f1[kept]})

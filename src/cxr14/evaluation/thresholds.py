@@ -2,7 +2,22 @@
 
 import numpy as np
 
-from cxr14.ranking import Array, scorable, tallies
+from cxr14.ranking import Array, Floats, scorable, tallies
+
+
+def f1_by_threshold(labels: Array, probabilities: Array) -> tuple[Array, Floats]:
+    """Return F1 from every observed probability upwards.
+
+    Args:
+        labels: (N,) of 0 and 1, with positives.
+        probabilities: (N,) in [0, 1]; an image is positive if its probability ≥ threshold.
+
+    Returns:
+        The K distinct probabilities, falling (K,), and F1 from each (K,).
+    """
+    thresholds, true_positives, false_positives = tallies(labels, probabilities)
+    positives = true_positives[-1]
+    return thresholds, 2 * true_positives / (true_positives + false_positives + positives)
 
 
 def highest_f1(labels: Array, probabilities: Array) -> float | None:
@@ -10,7 +25,7 @@ def highest_f1(labels: Array, probabilities: Array) -> float | None:
 
     Args:
         labels: (N,) of 0 and 1.
-        probabilities: (N,) in [0, 1]; an image is positive if its probability ≥ threshold.
+        probabilities: (N,) in [0, 1].
 
     Returns:
         The threshold; of equally good ones the highest (fewest images called). None if the
@@ -18,9 +33,7 @@ def highest_f1(labels: Array, probabilities: Array) -> float | None:
     """
     if not scorable(labels):
         return None
-    candidates, true_positives, false_positives = tallies(labels, probabilities)
-    positives = true_positives[-1]
-    f1 = 2 * true_positives / (true_positives + false_positives + positives)
+    candidates, f1 = f1_by_threshold(labels, probabilities)
     return float(candidates[np.argmax(f1)])  # argmax takes the first; candidates fall
 
 

@@ -38,17 +38,12 @@ class Results:
     @property
     def best(self) -> str:
         """The backbone of the highest macro AUROC on validation: test chooses nothing."""
-        return max(self.evaluate, key=lambda name: _score(self.evaluate[name]))
+        return max(self.evaluate, key=lambda name: self.evaluate[name]["validation_macro_auroc"])
 
     def of(self, table: str, backbone: str | None = None) -> pd.DataFrame:
         """Return a table's rows of one backbone, by default the best."""
         rows = self.tables[table]
         return rows[rows["backbone"] == (backbone or self.best)]
-
-
-def _score(evaluated: dict[str, Any]) -> float:
-    value = evaluated["validation_macro_auroc"]
-    return -1.0 if value is None else float(value)
 
 
 def read_results(root: Path, backbones: list[str]) -> Results:

@@ -71,11 +71,10 @@ def legend(results: Results) -> str:
 
 def sample(results: Results) -> str:
     """Say how many images and patients the test part has, and how many images are boxed."""
-    own, boxes = results.evaluate[results.best], results.localize[results.best]
-    return (
-        f"n: {own['images']:,} images of {own['patients']:,} patients, "
-        f"{boxes['boxed_images']:,} boxed images"
-    )
+    own = results.evaluate[results.best]
+    counts = (boxes["boxed_images"] for boxes in results.localize.values())
+    boxed = next(count for count in counts if count is not None)  # not every row is localised
+    return f"n: {own['images']:,} images of {own['patients']:,} patients, {boxed:,} boxed images"
 
 
 def table(results: Results, caution: str) -> Table:

@@ -41,6 +41,11 @@ class Trained:
         return f"train@{self.backbone}"
 
     @property
+    def script(self) -> str:
+        """The source of that stage."""
+        return "stages/train.py"
+
+    @property
     def decision(self) -> Path:
         """Thresholds and Platt scaling, written by evaluate."""
         return self.root / "evaluation" / self.backbone / "decision.json"
@@ -62,9 +67,17 @@ class Trained:
 
     @property
     def score(self) -> float:
-        """Macro AUROC on validation; -1 where it could not be computed."""
-        value = self.model["validation_macro_auroc"]
-        return -1.0 if value is None else float(value)
+        """Macro AUROC on validation."""
+        return float(self.model["validation_macro_auroc"])
+
+    @property
+    def scored_on(self) -> dict[str, str]:
+        """SHA-256 of the files that decide what the score is of, by name.
+
+        Images, records and split, which it was trained on as well.
+        """
+        inputs = self.model["inputs"].items()
+        return {name: digest for name, digest in inputs if "pretrained" not in name}
 
     @property
     def evaluated(self) -> bool:
@@ -74,12 +87,10 @@ class Trained:
     def hashes(self) -> dict[str, str]:
         """Return the SHA-256 of weights and data, and of the decision if there is one.
 
-        The data are the images, records, split and classes that the model was trained and
-        validated on.
+        The data are what the score is of, classes included: equal data, comparable scores.
         """
-        inputs = self.model["inputs"].items()
-        data = {name: digest for name, digest in inputs if "pretrained" not in name}
-        text = json.dumps(data | {"classes": self.model["classes"]}, sort_keys=True)
+        data = self.scored_on | {"classes": self.model["classes"]}
+        text = json.dumps(data, sort_keys=True)
         known = {"weights_sha256": self.model["weights_sha256"]}
         known["data_sha256"] = hashlib.sha256(text.encode()).hexdigest()
         return known | ({"decision_sha256": sha256(self.decision)} if self.evaluated else {})

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cxr14.files import read_json
+from cxr14.files import read_json, sha256
 from cxr14.tracking.artifacts import Trained
 
 MODEL = "cxr14-chexnext"
 """Its registered model, apart from the single networks'."""
+
+SHARED = ("data/cache/", "data/split/")
+"""Where the inputs of its networks lie that also decide what it is scored on."""
 
 
 @dataclass(frozen=True)
@@ -19,9 +22,11 @@ class TrainedEnsemble(Trained):
 
     Attributes:
         networks: each of them.
+        labels: the table that they are scored by, which is not what they learnt.
     """
 
     networks: tuple[Trained, ...]
+    labels: Path
 
     @property
     def folders(self) -> list[Path]:
@@ -32,6 +37,21 @@ class TrainedEnsemble(Trained):
     def stage(self) -> str:
         """What DVC calls the stage that scored it: it was not trained in one."""
         return "chexnext/dvc.yaml:evaluate"
+
+    @property
+    def script(self) -> str:
+        """The source of that stage."""
+        return "stages/chexnext/evaluate.py"
+
+    @property
+    def scored_on(self) -> dict[str, str]:
+        """Images and split of its networks, and the labels it is scored by; not those they learnt.
+
+        Relabelled otherwise, or by other members, it is scored on the same validation part.
+        """
+        inputs = self.model["inputs"].items()
+        shared = {name: digest for name, digest in inputs if name.startswith(SHARED)}
+        return shared | {self.labels.as_posix(): sha256(self.labels)}
 
     @property
     def cache(self) -> Path:
@@ -56,19 +76,20 @@ class InFolder(Trained):
         return self.where
 
 
-def find_ensemble(name: str, root: Path, folders: Sequence[Path]) -> TrainedEnsemble:
+def find_ensemble(name: str, root: Path, folders: Sequence[Path], labels: Path) -> TrainedEnsemble:
     """Read what is known of an ensemble.
 
     Args:
         name: of its files below `root`: predictions, evaluation, metrics, plots.
         root: of the second pipeline.
         folders: of its networks.
+        labels: the table by which it is scored.
     """
     networks = [InFolder(p.name, root, read_json(p / "model.json"), p) for p in folders]
     scores = read_json(root / "metrics" / "evaluate" / f"{name}.json")
     model = in_common([own.model for own in networks], [p.name for p in folders])
     model["validation_macro_auroc"] = scores["validation_macro_auroc"]
-    return TrainedEnsemble(name, root, model, tuple(networks))
+    return TrainedEnsemble(name, root, model, tuple(networks), labels)
 
 
 def in_common(models: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[str, Any]:

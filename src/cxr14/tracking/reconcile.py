@@ -51,7 +51,8 @@ def _tag(client: "MlflowClient", run_id: str, tags: dict[str, str]) -> None:
 
 def _rebuild(client: "MlflowClient", experiment: str, trained: Trained) -> str:
     model = trained.model
-    tags = describe(trained.backbone, model["source"], model["phantom"]) | dvc_tags()
+    about = trained.backbone, model["source"], model["phantom"]
+    tags = describe(trained.script, *about) | dvc_tags()
     if NAME not in tags:
         tags |= find_origin(trained.backbone)
     tags |= nest(client, experiment, tags)

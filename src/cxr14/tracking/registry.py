@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MODEL = "cxr14"
 CHAMPION = "champion"
-DATA = "data_sha256"
+DATA, SCORE = "data_sha256", "validation_macro_auroc"
 ABOUT = "A probability for each finding, and for No Finding, of grey chest radiographs."
 
 
@@ -103,7 +103,7 @@ def _add_version(
         "backbone": trained.backbone,
         "source": trained.model["source"],
         "phantom": str(trained.model["phantom"]).lower(),
-        "validation_macro_auroc": str(trained.model["validation_macro_auroc"]),
+        SCORE: str(trained.score),
         "git_commit": run.get(GIT_COMMIT, "unknown"),
         "experiment": run.get("DVC_EXP_NAME", "workspace"),
     }
@@ -119,9 +119,10 @@ def _add_version(
 def _crown(client: "MlflowClient", model: str, current: list[tuple[Trained, str]]) -> str:
     """Put the alias on the best validated version, once that version has proved itself.
 
-    A better one that is champion already, from another experiment on the same data, stays; scores
-    on other data or of other classes cannot be compared, so a champion of those makes way. If the
-    trained models themselves differ in classes, those with the most are compared.
+    A better one that is champion already, from another experiment on the same data, stays while it
+    can be loaded; scores on other data or of other classes cannot be compared, so a champion of
+    those makes way. If the trained models themselves differ in classes, those with the most are
+    compared.
     """
     import mlflow
 
@@ -133,8 +134,8 @@ def _crown(client: "MlflowClient", model: str, current: list[tuple[Trained, str]
     alias = client.get_registered_model(model).aliases.get(CHAMPION)
     if alias is not None:
         holder = client.get_model_version(model, str(alias))
-        rival = float(holder.tags.get("validation_macro_auroc", -1))
-        if holder.tags.get(DATA) == trained.hashes()[DATA] and rival > trained.score:
+        comparable = holder.tags.get(DATA) == trained.hashes()[DATA]
+        if comparable and float(holder.tags[SCORE]) > trained.score and _has_files(holder):
             return str(alias)
     if str(alias) != version:
         check_agreement(mlflow.pyfunc.load_model(f"models:/{model}/{version}"), trained)

@@ -70,7 +70,13 @@ class TrainingRun:
 
 
 def start_run(
-    identity: str, backbone: str, params: Mapping[str, Any], *, source: str, phantom: bool
+    script: str,
+    identity: str,
+    backbone: str,
+    params: Mapping[str, Any],
+    *,
+    source: str,
+    phantom: bool,
 ) -> TrainingRun | None:
     """Begin the run of a training, or return the finished run of the same identity.
 
@@ -78,8 +84,9 @@ def start_run(
     one, as it does when tracking breaks later: `make register` records it from its artifacts.
 
     Args:
+        script: the stage that trains, such as stages/train.py.
         identity: hash of the training's inputs, params and code.
-        backbone: name in cxr14.models.backbones.
+        backbone: what is trained, by the name it has in tables.
         params: nested mapping, recorded as ``train.learning_rate`` and so on.
         source: data source (phantom, folder, nih).
         phantom: whether the images are simulated.
@@ -88,7 +95,8 @@ def start_run(
         The run, or None after a warning that says why there is none.
     """
     try:
-        return _begin(identity, backbone, params, source, phantom)
+        tags = describe(script, backbone, source, phantom)
+        return _begin(identity, backbone, params, tags)
     except Exception as error:  # of MLflow, the database below it, the network
         print(
             f"warning: no MLflow run for {backbone}, as {shown(tracking_uri())} does not take it "
@@ -100,7 +108,7 @@ def start_run(
 
 
 def _begin(
-    identity: str, backbone: str, params: Mapping[str, Any], source: str, phantom: bool
+    identity: str, backbone: str, params: Mapping[str, Any], described: Mapping[str, str]
 ) -> TrainingRun:
     client, experiment = connect()
     with lock():
@@ -110,7 +118,7 @@ def _begin(
                 return TrainingRun(client, run.info.run_id, recording=False)
         for run in runs:
             client.delete_run(run.info.run_id)
-        tags = describe(backbone, source, phantom) | dvc_tags()
+        tags = {**described, **dvc_tags()}
         tags |= nest(client, experiment, tags)
         run_id = create_run(client, experiment, identity, backbone, params, tags)
     return TrainingRun(client, run_id, recording=True)
@@ -169,13 +177,13 @@ def flatten(nested: Mapping[str, Any], separator: str, prefix: str = "") -> dict
     return flat
 
 
-def describe(backbone: str, source: str, phantom: bool) -> dict[str, str]:
-    """Return the tags that say what was trained, on what, at which commit.
+def describe(script: str, backbone: str, source: str, phantom: bool) -> dict[str, str]:
+    """Return the tags that say what was trained by which script, on what, at which commit.
 
     Under ``dvc exp`` the commit is that of the experiment's baseline.
     """
     tags = {"backbone": backbone, "source": source, "phantom": str(phantom).lower()}
-    tags |= {"mlflow.source.name": "stages/train.py", "mlflow.source.type": "LOCAL"}
+    tags |= {"mlflow.source.name": script, "mlflow.source.type": "LOCAL"}
     git = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
     return tags | ({GIT_COMMIT: git.stdout.strip()} if git.returncode == 0 else {})
 

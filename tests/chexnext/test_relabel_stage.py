@@ -1,0 +1,52 @@
+"""The files that relabelling leaves beside the labels."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cxr14.chexnext.folds import NO_FOLD
+from cxr14.chexnext.judgement import judge
+from cxr14.chexnext.seen import see
+from cxr14.data.labels import label_matrix
+from cxr14.files import read_json, write_json, write_npy, write_parquet
+from cxr14.findings import CLASSES
+from stages.chexnext.relabel import write_report
+from tests.chexnext.tables import parts, records
+
+COUNT = 200
+
+
+@pytest.fixture
+def reported(tmp_path, monkeypatch):
+    """The metrics of a project whose member is sure of Mass: its logit is 40 in train."""
+    monkeypatch.chdir(tmp_path)
+    table = records(COUNT)
+    split = pd.DataFrame({"image": table["image"], "split": parts(COUNT)})
+    write_json("data/records/source.json", {"phantom": True})
+    write_parquet("data/records/images.parquet", table)
+    write_npy("data/cache/images.npy", np.zeros((COUNT, 8, 8), np.uint8))
+    write_parquet("data/cache/index.parquet", table[["image"]].assign(row=np.arange(COUNT)))
+    seen = see("data/cache", table, split)
+    logits = np.random.default_rng(0).normal(size=(COUNT, len(CLASSES))).astype(np.float32)
+    logits[:100, CLASSES.index("Mass")] = 40
+    labels = label_matrix(seen.images, CLASSES)
+    folds = np.where(seen.within("train"), 0, NO_FOLD)
+    judged = judge({"a": logits}, {"a": 0}, 1, folds, seen.within("val"), labels, CLASSES)
+    after = table.copy()
+    after.loc[:99, "Mass"] = np.uint8(1)
+    write_report(seen, after, judged, CLASSES, "union")
+    return tmp_path / "chexnext/metrics"
+
+
+def test_a_certain_network_is_reported_too(reported) -> None:
+    """A mean probability of exactly 1 (logit 40) ended the stage, after the labels were written."""
+    assert read_json(reported / "relabel.json")["added"] > 0
+    assert (reported.parent / "plots/relabel.png").stat().st_size > 10_000
+
+
+def test_every_table_says_that_it_is_of_phantoms(reported) -> None:
+    """Tables of figures went out without the column that all other stages' tables have."""
+    for name in ("flips", "thresholds", "adjudicated"):
+        table = pd.read_csv(reported / f"relabel/{name}.csv")
+        assert len(table) > 0, name
+        assert set(table["phantom"]) == {1}, name

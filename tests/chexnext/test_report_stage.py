@@ -1,0 +1,55 @@
+"""The second pipeline's summary: which rows have boxes, and which files have to be there."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from cxr14.files import read_json, write_json
+from cxr14.report.summary import EVALUATED, LOCALIZED
+from stages.chexnext import report
+
+PARAMS = Path(__file__).resolve().parents[2] / "chexnext/params.yaml"
+STUDENTS = ("student-alexnet-0", "student-alexnet-1", "student-alexnet-2")
+MEMBERS = tuple(f"member-alexnet-{seed}" for seed in range(4))
+STUDENT_BOXES = f"chexnext/singles/metrics/localize/{STUDENTS[1]}.json"
+
+
+@pytest.fixture
+def scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The metrics of the default networks; a member is the best on validation."""
+    monkeypatch.chdir(tmp_path)
+    Path("chexnext").mkdir()
+    shutil.copy(PARAMS, "chexnext")
+    write_json("data/records/source.json", {"phantom": True, "official_split": False})
+    numbers = dict.fromkeys(EVALUATED, 0.7) | {"images": 236, "patients": 142}
+    write_json("metrics/baseline.json", {"test": numbers})
+    for name in ("members", "chexnext", *MEMBERS, *STUDENTS):
+        root = "chexnext" if name in ("members", "chexnext") else "chexnext/singles"
+        own = numbers | {"validation_macro_auroc": 0.8 if name == MEMBERS[1] else 0.7}
+        write_json(f"{root}/metrics/evaluate/{name}.json", own)
+    for name in ("chexnext", *STUDENTS):
+        root = "chexnext" if name == "chexnext" else "chexnext/singles"
+        own = dict.fromkeys(LOCALIZED, 0.4) | {"boxed_images": 73}
+        write_json(f"{root}/metrics/localize/{name}.json", own)
+
+
+def test_what_is_not_localised_has_no_boxed_images_either(
+    scored: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Members bore 73 boxed images beside empty accuracies, so that the caption found a number."""
+    report.main()
+    summary = read_json("chexnext/metrics/summary.json")
+    for name in ("members", *MEMBERS):
+        own = {key: value for key, value in summary[name].items() if key.startswith("boxes_")}
+        assert len(own) == len(LOCALIZED)
+        assert set(own.values()) == {None}
+    assert summary["student-alexnet-0"]["boxes_boxed_images"] == 73
+    assert "73 boxed images" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_student_without_its_boxes_is_no_student_that_is_not_localised(scored: None) -> None:
+    """A missing file was shown as a row of dashes."""
+    Path(STUDENT_BOXES).unlink()
+    with pytest.raises(FileNotFoundError, match=STUDENTS[1]):
+        report.main()
