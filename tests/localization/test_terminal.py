@@ -52,14 +52,14 @@ def test_the_method_stands_beside_the_controls_within_eighty_columns(cases):
 @pytest.mark.parametrize(
     ("similarity", "said"),
     [
-        (0.2, "similarity 0.20, absolute 0.20, over 1 pairs (above 0.5 it would be flagged)"),
+        (0.2, "similarity 0.20, absolute 0.20, over 1 maps (above 0.5 it would be flagged)"),
         (
             -0.8,
-            "similarity -0.80, absolute 0.80, over 1 pairs: these maps do not depend on what was learnt",
+            "similarity -0.80, absolute 0.80, over 1 maps: these maps do not depend on what was learnt",
         ),
         (
             0.8,
-            "similarity 0.80, absolute 0.80, over 1 pairs: these maps do not depend on what was learnt",
+            "similarity 0.80, absolute 0.80, over 1 maps: these maps do not depend on what was learnt",
         ),
         (np.nan, "all weights anew: no pair of maps to compare"),
     ],

@@ -15,8 +15,8 @@ OWN_TOPS = "the average of maps, each by the top of its own network"
 def averaged(several: Sequence[Maps], method: str) -> Maps:
     """Average the heatmaps of K networks for the same pairs.
 
-    The controls are those of the finest grid. How much of a map outlasts new weights is the mean
-    over the networks.
+    The controls are those of the finest grid. Similarities under new weights keep a row for each
+    network and pair: averaged here, opposite signs would cancel out before their size is taken.
 
     Args:
         several: of networks with the same classes; resamples drawn from equal generators.
@@ -27,7 +27,7 @@ def averaged(several: Sequence[Maps], method: str) -> Maps:
     scale, fixed = finest.scale, (finest.scale["scaling"] == "fixed").any()
     if fixed:
         scale = scale.assign(top=np.nan, reason=OWN_TOPS)
-    similarity = pd.concat([own.similarity for own in several]).groupby(level=0).mean()
+    similarity = pd.concat([own.similarity for own in several])
     return finest._replace(grids=finest.grids | {method: mean}, scale=scale, similarity=similarity)
 
 

@@ -93,12 +93,13 @@ def randomisation_table(cases: Cases, similarity: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         cases: the boxed pairs.
-        similarity: see randomisation.randomised_similarity.
+        similarity: see randomisation.randomised_similarity; of an ensemble, the rows of all its
+            networks.
 
     Returns:
-        anew, images, n (pairs compared), flat (pairs left out, as a flat map has no order),
-        similarity (mean ρ), absolute (mean |ρ|: a map turned inside out shows the image as well),
-        limit, unchanged (1 if ``absolute`` is above the limit), reason.
+        anew, images, n (maps compared, of each network and pair), flat (those left out, as a flat
+        map has no order), similarity (mean ρ), absolute (mean |ρ|: a map turned inside out shows
+        the image as well), limit, unchanged (1 if ``absolute`` is above the limit), reason.
     """
     rows = []
     for anew, column in similarity.items():

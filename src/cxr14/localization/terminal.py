@@ -77,7 +77,7 @@ def _randomisation(table: pd.DataFrame) -> str:
     if pd.isna(last["similarity"]):
         return f"all weights anew: {last['reason']}"
     found = f"{last['similarity']:.2f}, absolute {last['absolute']:.2f}"
-    said = f"all weights anew: similarity {found}, over {last['n']} pairs"
+    said = f"all weights anew: similarity {found}, over {last['n']} maps"
     if last["unchanged"]:
         return f"[bold red]{said}: these maps do not depend on what was learnt[/]"
     return f"{said} (above {last['limit']:g} it would be flagged)"
