@@ -48,7 +48,7 @@ def test_similarities_of_opposite_sign_do_not_cancel_out_over_the_networks() -> 
         Maps(cases, grids, scale, pd.DataFrame({"network": rho}, index=[0, 1, 2]))
         for rho in ([0.9, 0.8, np.nan], [-0.9, -0.8, 0.1])
     ]
-    row = randomisation_table(cases, averaged(several, "gradcam").similarity).iloc[0]
+    row = randomisation_table(cases, averaged(several).similarity).iloc[0]
     assert (row["n"], row["flat"], row["images"]) == (5, 1, 3)
     assert row["similarity"] == pytest.approx(0.02)
     assert row["absolute"] == pytest.approx(0.7)

@@ -10,6 +10,7 @@ from rich.console import Console
 from cxr14.localization.controls import control_grids
 from cxr14.localization.maps import Maps
 from cxr14.localization.scorecard import score
+from cxr14.localization.scoring import Limits
 from cxr14.localization.terminal import accuracy_table, printed
 from cxr14.wording import PHANTOM_NOTE
 
@@ -19,7 +20,7 @@ def tables_of(cases, similarity=0.2):
     grids = np.random.default_rng(2).random((len(cases.pairs), 4, 4)).astype(np.float16)
     similar = pd.DataFrame({"head": [0.1], "network": [similarity]})
     maps = Maps(cases, {"gradcam": grids} | controls, pd.DataFrame(), similar)
-    return score(maps, [0.1, 0.25], [0.1], [60, 180]).tables
+    return score(maps, Limits([0.1, 0.25], [0.1], [60, 180])).tables
 
 
 def text_of(*tables, width=80):

@@ -13,8 +13,8 @@ from scipy import ndimage
 
 from cxr14.localization.boxes import scaled_to_255, to_cache
 from cxr14.localization.cases import Cases
-from cxr14.localization.detect import BOX, PLACE, Grids
-from cxr14.localization.overlap import Boxes
+from cxr14.localization.detect import PLACE, Grids
+from cxr14.localization.overlap import BOX, Boxes
 from cxr14.localization.scoring import PAIR
 
 SMOOTHING = 1.0  # standard deviation of the random map's smoothing, in cells of the grid

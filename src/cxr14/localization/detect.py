@@ -14,12 +14,12 @@ import pandas as pd
 from cxr14.files import replacing
 from cxr14.findings import BOXED, FINDINGS
 from cxr14.localization.boxes import hot_boxes, scaled_to_255, to_source
+from cxr14.localization.overlap import BOX
 from cxr14.localization.saliency import heat_grids, upsampled
 
 if TYPE_CHECKING:
     from cxr14.models.network import Network
 
-BOX = ["x", "y", "width", "height"]
 PLACE = ["scale", "offset_x", "offset_y"]
 FOUND = ["image", "finding", "heat_threshold", *BOX, "score", "scaling"]
 Grids = npt.NDArray[np.float16]
