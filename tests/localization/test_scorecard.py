@@ -155,6 +155,10 @@ def test_a_flat_map_is_a_miss_without_false_boxes(cases):
     at = rows_of(scores.tables["accuracy"], measure="iobb", limit=0.1, heat=POOLED)
     assert at.loc["Mass", "accuracy"] == at.loc["Mass", "afp"] == 0
     assert scores.headline["mean_pointing"] == scores.headline["mean_energy"] == 0
+    spot = rows_of(scores.tables["pointing"], method="gradcam")
+    assert (spot["empty"] == spot["n"]).dropna().all()
+    assert (spot["empty"].isna() == spot["n"].isna()).all()
+    assert not rows_of(scored(cases, masks(cases)).tables["pointing"])["empty"].fillna(0).any()
 
 
 def test_without_any_boxed_image_all_is_null_and_nothing_fails(boxed):

@@ -15,9 +15,11 @@ from cxr14.localization.terminal import accuracy_table, printed
 from cxr14.wording import PHANTOM_NOTE
 
 
-def tables_of(cases, similarity=0.2):
+def tables_of(cases, similarity=0.2, **empty):
     controls = control_grids(cases, (4, 4), np.random.default_rng(1))
     grids = np.random.default_rng(2).random((len(cases.pairs), 4, 4)).astype(np.float16)
+    for name, count in empty.items():
+        grids[np.flatnonzero(cases.finding_of_pair == name)[:count]] = 0
     similar = pd.DataFrame({"head": [0.1], "network": [similarity]})
     maps = Maps(cases, {"gradcam": grids} | controls, pd.DataFrame(), similar)
     return score(maps, Limits([0.1, 0.25], [0.1], [60, 180])).tables
@@ -48,6 +50,13 @@ def test_the_method_stands_beside_the_controls_within_eighty_columns(cases):
         assert len(line.split()) == 5  # name, IoBB .1, IoU .1 (.5 was not asked), pointing, energy
     assert "…" not in text
     assert "16 boxed images" in " ".join(text.split())
+
+
+def test_maps_without_heat_are_counted_by_finding(cases):
+    *_, controls = printed("alexnet", tables_of(cases), False)
+    assert "no heat in 0 of 20 maps all weights" in " ".join(text_of(controls).split())
+    *_, controls = printed("alexnet", tables_of(cases, Mass=2, Nodule=1), False)
+    assert "no heat in 3 of 20 maps: Mass 2, Nodule 1" in text_of(controls)
 
 
 @pytest.mark.parametrize(
