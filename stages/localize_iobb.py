@@ -17,20 +17,27 @@ import pandas as pd
 import typer
 from rich.console import Console
 
-from cxr14.localization.sequence import maps_of_model, write_localization
+from cxr14.localization.scoring import Limits
+from cxr14.localization.sequence import maps_of_model, read_inputs, write_localization
 from cxr14.params import localize
 from stages import run
 
 
 def main(backbone: Annotated[str, typer.Option(help="which of models/ to use")]) -> None:
     """Run the stage."""
-    params = localize.read()
+    params, inputs = localize.read(), read_inputs()
+    limits = Limits(params.t_iobb, params.t_iou, params.heat_thresholds)
     predictions = pd.read_parquet(f"predictions/{backbone}.parquet")
-    how = params.method, params.scaling, params.batch_size
-    maps = maps_of_model(Path("models", backbone), backbone, predictions, *how)
-    limits = params.t_iobb, params.t_iou, params.heat_thresholds
-    named = Path(), backbone, maps, params.method
-    Console().print(*write_localization(*named, *limits, predictions))
+    maps = maps_of_model(
+        Path("models", backbone),
+        backbone,
+        inputs,
+        predictions,
+        method=params.method,
+        scaling=params.scaling,
+        batch_size=params.batch_size,
+    )
+    Console().print(*write_localization(Path(), backbone, inputs, predictions, maps, limits))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ import pandas as pd
 from cxr14.chexnext.maps import averaged
 from cxr14.chexnext.places import ENSEMBLE, ROOT, SINGLES, STUDENTS, places
 from cxr14.chexnext.terminal import show
-from cxr14.localization.sequence import maps_of_model, write_localization
+from cxr14.localization.scoring import Limits
+from cxr14.localization.sequence import maps_of_model, read_inputs, write_localization
 from cxr14.params import localize
 from cxr14.params.chexnext.networks import read_students
 from stages import run
@@ -22,18 +23,24 @@ from stages import run
 
 def main() -> None:
     """Run the stage."""
-    students, params = read_students(), localize.read()
-    how = params.method, params.scaling, params.batch_size
-    limits = params.t_iobb, params.t_iou, params.heat_thresholds
+    students, params, inputs = read_students(), localize.read(), read_inputs()
+    limits = Limits(params.t_iobb, params.t_iou, params.heat_thresholds)
     several = []
     for own in places(STUDENTS, students.backbones, students.seeds):
         predictions = pd.read_parquet(SINGLES / f"predictions/{own.title}.parquet")
-        several.append(maps_of_model(own.model, own.backbone, predictions, *how))
-        named = SINGLES, own.title, several[-1], params.method
-        write_localization(*named, *limits, predictions)
+        maps = maps_of_model(
+            own.model,
+            own.backbone,
+            inputs,
+            predictions,
+            method=params.method,
+            scaling=params.scaling,
+            batch_size=params.batch_size,
+        )
+        write_localization(SINGLES, own.title, inputs, predictions, maps, limits)
+        several.append(maps)
     predictions = pd.read_parquet(ROOT / f"predictions/{ENSEMBLE}.parquet")
-    named = ROOT, ENSEMBLE, averaged(several, params.method), params.method
-    show(*write_localization(*named, *limits, predictions))
+    show(*write_localization(ROOT, ENSEMBLE, inputs, predictions, averaged(several), limits))
 
 
 if __name__ == "__main__":

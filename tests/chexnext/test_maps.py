@@ -1,8 +1,13 @@
 """The ensemble's saliency is the mean of the members' maps."""
 
 import numpy as np
+import pandas as pd
+import pytest
 
-from cxr14.chexnext.maps import mean_grids
+from cxr14.chexnext.maps import averaged, mean_grids
+from cxr14.localization.cases import gather
+from cxr14.localization.maps import Maps
+from cxr14.localization.tables import randomisation_table
 
 
 def test_maps_of_one_size_are_averaged_cell_by_cell() -> None:
@@ -27,3 +32,24 @@ def test_a_coarser_grid_is_brought_to_the_finest_without_moving_its_heat() -> No
 
 def test_no_boxed_pair_makes_no_map() -> None:
     assert mean_grids([np.zeros((0, 1, 1), np.float16)] * 2).shape == (0, 1, 1)
+
+
+def test_similarities_of_opposite_sign_do_not_cancel_out_over_the_networks() -> None:
+    """They were averaged pair by pair, flat maps skipped, before their size was taken.
+
+    Two networks whose maps stay as they are, one of them inside out, came to 0 and went unflagged.
+    """
+    names = [f"{place}.png" for place in range(3)]
+    pairs = pd.DataFrame({"image": names, "finding": "Mass", "patient": range(3)})
+    cases = gather(pairs, pairs, 32, "per_map", ("Mass",), np.random.default_rng(0), 50)
+    grids = {"gradcam": np.zeros((3, 1, 1), np.float16)}
+    scale = pd.DataFrame({"scaling": ["per_map"]})
+    several = [
+        Maps(cases, grids, scale, pd.DataFrame({"network": rho}, index=[0, 1, 2]))
+        for rho in ([0.9, 0.8, np.nan], [-0.9, -0.8, 0.1])
+    ]
+    row = randomisation_table(cases, averaged(several).similarity).iloc[0]
+    assert (row["n"], row["flat"], row["images"]) == (5, 1, 3)
+    assert row["similarity"] == pytest.approx(0.02)
+    assert row["absolute"] == pytest.approx(0.7)
+    assert row["unchanged"] == 1

@@ -12,6 +12,7 @@ from cxr14.localization.detect import (
     grids_of_pairs,
     heat_of,
     listed_findings,
+    uncut_heat,
     write_heatmaps,
 )
 
@@ -106,6 +107,12 @@ def test_heat_fills_its_range_after_upsampling():
     heat = heat_of(np.eye(3, dtype=np.float16), 30)
     assert heat.shape == (30, 30)
     assert (heat.min(), heat.max()) == (0, 255)
+
+
+def test_a_fixed_scale_cuts_what_exceeds_its_top_where_boxes_are_drawn():
+    grid = np.array([[0.0, 0.2], [1.0, 3.0]], np.float16)
+    assert heat_of(grid, 2, "fixed").ravel() == pytest.approx([0, 51, 255, 255], abs=0.05)
+    assert uncut_heat(grid, 2, "fixed").ravel() == pytest.approx([0, 51, 255, 765], abs=0.05)
 
 
 def test_heatmaps_are_written_with_equal_bytes_and_read_without_pickle(tmp_path, pairs):

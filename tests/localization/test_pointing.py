@@ -1,5 +1,7 @@
 """Pointing game and energy, by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -47,6 +49,18 @@ def test_the_border_cells_of_a_grid_are_patches_of_equal_pixels():
     left = np.zeros((32, 32))
     left[:, :2] = 1
     assert pointing(heat, left) == 0.5
+
+
+def test_a_peak_above_the_top_of_a_fixed_scale_stays_the_hottest_pixel(cases):
+    """Heat was cut at the top, so a field a little above it was as hot as a peak of three tops."""
+    own = replace(cases, drawn=cases.drawn.assign(x=12.0, y=12.0, width=4.0, height=4.0))
+    grids = np.full((len(cases.pairs), 8, 8), 1.1, np.float16)
+    grids[:, 3, 3] = 3
+    grids[:, 0, 0] = 0
+    for scaling in ("per_map", "fixed"):
+        pointed, energies = pointing_and_energy(replace(own, scaling=scaling), grids).T
+        assert (pointed == 1).all()
+        assert (energies > 1 / 64).all()
 
 
 def test_each_pair_is_scored_by_its_own_map_and_boxes(cases):

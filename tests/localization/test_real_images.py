@@ -10,9 +10,11 @@ from cxr14.data.packaged import packaged_file
 from cxr14.data.preprocessing.shrink import shrink
 from cxr14.data.tables.boxes import read_box_table
 from cxr14.findings import CLASSES
+from cxr14.localization.cases import gather
 from cxr14.localization.detect import boxed_pairs
 from cxr14.localization.maps import make_maps
 from cxr14.localization.scorecard import score
+from cxr14.localization.scoring import Limits
 from cxr14.localization.sheets import draw_sheets
 from cxr14.localization.terminal import printed
 from cxr14.models.network import build_network
@@ -42,9 +44,12 @@ def test_the_boxed_real_images_go_the_whole_way(real, tmp_path):
     build = partial(build_network, "alexnet", 64, "avg", 10.0)  # untrained: n and form are tested
     pairs = boxed_pairs(drawn, index, records)
     none = pd.DataFrame(columns=["row", *CLASSES])
-    how = ("gradcam", "per_map", 8, np.random.default_rng(0))
-    maps = make_maps(build(1).eval(), partial(build, 2), images, pairs, drawn, none, *how)
-    scores = score(maps, [0.1, 0.5, 0.9], [0.1, 0.5], [60, 180])
+    generator, network = np.random.default_rng(0), build(1).eval()
+    cases = gather(pairs, drawn, SIZE, "per_map", CLASSES, generator)
+    maps = make_maps(
+        network, partial(build, 2), images, cases, none, "gradcam", 8, generator=generator
+    )
+    scores = score(maps, Limits([0.1, 0.5, 0.9], [0.1, 0.5], [60, 180]))
 
     assert scores.headline["boxed_images"] == len(images) == 29
     assert scores.headline["boxed_images_without_pixels"] == 0
@@ -67,7 +72,8 @@ def test_the_boxed_real_images_go_the_whole_way(real, tmp_path):
 
     chances = pd.DataFrame({f"probability {name}": 0.5 for name in CLASSES}, index=range(29))
     chances = chances.assign(image=index["image"])
-    shown = (pairs, maps.grids["gradcam"], drawn, scores.overlaps, chances, [60, 180])
-    draw_sheets(tmp_path, images, *shown, "alexnet, untrained", False)
+    seen = {"images": images, "predictions": chances, "phantom": False}
+    title = "alexnet, untrained"
+    draw_sheets(tmp_path, title, maps, scores.overlaps, heat_thresholds=[60, 180], **seen)
     assert len(list(tmp_path.glob("*.png"))) == pairs["finding"].nunique()
     assert all(printed("alexnet, untrained, 29 boxed images", scores.tables, False))

@@ -13,12 +13,12 @@ from cxr14.localization.cases import gather
 from cxr14.localization.controls import cached_boxes, control_grids
 from cxr14.localization.maps import Maps
 from cxr14.localization.scorecard import score
-from cxr14.localization.scoring import POOLED, Rule, hits_and_false_boxes
+from cxr14.localization.scoring import POOLED, Limits, Rule, hits_and_false_boxes
 
 SIMILARITY = pd.DataFrame({"head": [0.1], "network": [0.2]})
 BOX_FILE = "torchxrayvision/data/BBox_List_2017.csv.gz"
 COLUMNS = ["image", "finding", "x", "y", "width", "height"]
-LIMITS = [0.1, 0.5, 0.9], [0.1, 0.7], [60, 180]
+LIMITS = Limits([0.1, 0.5, 0.9], [0.1, 0.7], [60, 180])
 
 
 def masks(cases):
@@ -37,7 +37,7 @@ def masks(cases):
 
 def scored(cases, grids, **controls):
     scale = pd.DataFrame({"finding": cases.findings})
-    return score(Maps(cases, {"gradcam": grids} | controls, scale, SIMILARITY), *LIMITS)
+    return score(Maps(cases, {"gradcam": grids} | controls, scale, SIMILARITY), LIMITS)
 
 
 def rows_of(table, **wanted):
@@ -155,6 +155,10 @@ def test_a_flat_map_is_a_miss_without_false_boxes(cases):
     at = rows_of(scores.tables["accuracy"], measure="iobb", limit=0.1, heat=POOLED)
     assert at.loc["Mass", "accuracy"] == at.loc["Mass", "afp"] == 0
     assert scores.headline["mean_pointing"] == scores.headline["mean_energy"] == 0
+    spot = rows_of(scores.tables["pointing"], method="gradcam")
+    assert (spot["empty"] == spot["n"]).dropna().all()
+    assert (spot["empty"].isna() == spot["n"].isna()).all()
+    assert not rows_of(scored(cases, masks(cases)).tables["pointing"])["empty"].fillna(0).any()
 
 
 def test_without_any_boxed_image_all_is_null_and_nothing_fails(boxed):
@@ -164,7 +168,7 @@ def test_without_any_boxed_image_all_is_null_and_nothing_fails(boxed):
     grids = np.zeros((0, 1, 1), np.float16)
     controls = control_grids(cases, (1, 1), np.random.default_rng(0))
     scale, similarity = pd.DataFrame(), pd.DataFrame({"head": [], "network": []}, dtype=float)
-    scores = score(Maps(cases, {"cam": grids} | controls, scale, similarity), *LIMITS)
+    scores = score(Maps(cases, {"cam": grids} | controls, scale, similarity), LIMITS)
     assert scores.headline["boxed_images"] == scores.headline["findings_scored"] == 0
     assert np.isnan(scores.headline["mean_accuracy_iobb_t10"])
     assert np.isnan(scores.headline["randomisation_similarity"])

@@ -9,7 +9,8 @@ import pytest
 from cxr14.files import read_json, write_json, write_npy, write_parquet
 from cxr14.findings import LABEL_COLUMNS
 from cxr14.localization import sequence
-from cxr14.localization.sequence import maps_of_model, write_localization
+from cxr14.localization.scoring import Limits
+from cxr14.localization.sequence import maps_of_model, read_inputs, write_localization
 from cxr14.models.network import build_network
 
 COUNT, SIDE = 12, 96
@@ -40,14 +41,14 @@ def project(tmp_path, monkeypatch):
 
 
 def maps(predictions=PREDICTIONS):
-    return maps_of_model(Path("models/alexnet"), "alexnet", predictions, "cam", "per_map", 4)
+    place = Path("models/alexnet"), "alexnet"
+    how = {"method": "cam", "scaling": "per_map", "batch_size": 4}
+    return maps_of_model(*place, read_inputs(), predictions, **how)
 
 
 def test_boxes_heatmaps_metrics_and_sheets_are_written_below_the_given_folder(project):
-    made = maps()
-    told = write_localization(
-        Path("own"), "alexnet", made, "cam", [0.1], [0.1], [60, 180], PREDICTIONS
-    )
+    limits = Limits([0.1], [0.1], [60, 180])
+    told = write_localization(Path("own"), "alexnet", read_inputs(), PREDICTIONS, maps(), limits)
     assert read_json("own/metrics/localize/alexnet.json")["boxed_images"] == 8
     found = pd.read_parquet("own/localization/alexnet/detections.parquet")
     assert set(found["image"]) == set(NAMES[4:])

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from cxr14.localization.detect import detect
+from cxr14.localization.cases import gather
+from cxr14.localization.maps import Maps
 from cxr14.localization.overlay import DETECTED, DRAWN, best_and_worst
-from cxr14.localization.scoring import with_overlaps
 from cxr14.localization.sheets import draw_sheets
 
 
@@ -19,16 +19,19 @@ def found():
     drawn = pairs[["image", "finding"]].assign(x=20.0, y=20.0, width=30.0, height=30.0)
     grids = np.random.default_rng(0).random((3, 4, 4)).astype(np.float16)
     grids[1] = 0
-    overlaps = with_overlaps(detect(pairs, grids, 64, [60, 180]), drawn)
+    cases = gather(pairs, drawn, 64, "per_map", ("Mass", "Nodule"), np.random.default_rng(0), 2)
+    maps = Maps(cases, {"gradcam": grids}, pd.DataFrame(), pd.DataFrame())
     predictions = pd.DataFrame({"image": names}).assign(
         **{f"probability {finding}": [0.1, 0.2, 0.3] for finding in ("Mass", "Nodule")}
     )
-    return pairs, grids, drawn, overlaps, predictions
+    return maps, cases.overlaps(grids, [60, 180]), predictions
 
 
 def draw(folder, found, phantom):
+    maps, overlaps, predictions = found
     images = np.full((3, 64, 64), 90, np.uint8)
-    draw_sheets(folder, images, *found, [60, 180], "alexnet", phantom)
+    seen = {"images": images, "predictions": predictions, "phantom": phantom}
+    draw_sheets(folder, "alexnet", maps, overlaps, heat_thresholds=[60, 180], **seen)
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
@@ -51,10 +54,10 @@ def test_the_drawn_box_is_visible_in_its_colour(tmp_path, found):
 
 
 def test_a_line_marks_where_heat_crosses_a_threshold(tmp_path, found):
-    pairs, grids, drawn, overlaps, predictions = found
-    draw(tmp_path / "a", found, phantom=False)
-    without = (pairs, grids, drawn, overlaps.iloc[:0], predictions)
-    draw(tmp_path / "b", without, phantom=False)  # no boxes: what is left in yellow are lines
+    maps, overlaps, predictions = found
+    draw(
+        tmp_path / "b", (maps, overlaps.iloc[:0], predictions), phantom=False
+    )  # no boxes: what is left in yellow are lines
     pixels = np.asarray(Image.open(tmp_path / "b" / "Nodule.png").convert("RGB")).astype(int)
     colour = [int(DETECTED[0][place : place + 2], 16) for place in (1, 3, 5)]
     panel = pixels[80:330, 10:260]

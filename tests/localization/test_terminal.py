@@ -10,16 +10,19 @@ from rich.console import Console
 from cxr14.localization.controls import control_grids
 from cxr14.localization.maps import Maps
 from cxr14.localization.scorecard import score
+from cxr14.localization.scoring import Limits
 from cxr14.localization.terminal import accuracy_table, printed
 from cxr14.wording import PHANTOM_NOTE
 
 
-def tables_of(cases, similarity=0.2):
+def tables_of(cases, similarity=0.2, **empty):
     controls = control_grids(cases, (4, 4), np.random.default_rng(1))
     grids = np.random.default_rng(2).random((len(cases.pairs), 4, 4)).astype(np.float16)
+    for name, count in empty.items():
+        grids[np.flatnonzero(cases.finding_of_pair == name)[:count]] = 0
     similar = pd.DataFrame({"head": [0.1], "network": [similarity]})
     maps = Maps(cases, {"gradcam": grids} | controls, pd.DataFrame(), similar)
-    return score(maps, [0.1, 0.25], [0.1], [60, 180]).tables
+    return score(maps, Limits([0.1, 0.25], [0.1], [60, 180])).tables
 
 
 def text_of(*tables, width=80):
@@ -49,17 +52,24 @@ def test_the_method_stands_beside_the_controls_within_eighty_columns(cases):
     assert "16 boxed images" in " ".join(text.split())
 
 
+def test_maps_without_heat_are_counted_by_finding(cases):
+    *_, controls = printed("alexnet", tables_of(cases), False)
+    assert "no heat in 0 of 20 maps all weights" in " ".join(text_of(controls).split())
+    *_, controls = printed("alexnet", tables_of(cases, Mass=2, Nodule=1), False)
+    assert "no heat in 3 of 20 maps: Mass 2, Nodule 1" in text_of(controls)
+
+
 @pytest.mark.parametrize(
     ("similarity", "said"),
     [
-        (0.2, "similarity 0.20, absolute 0.20, over 1 pairs (above 0.5 it would be flagged)"),
+        (0.2, "similarity 0.20, absolute 0.20, over 1 maps (above 0.5 it would be flagged)"),
         (
             -0.8,
-            "similarity -0.80, absolute 0.80, over 1 pairs: these maps do not depend on what was learnt",
+            "similarity -0.80, absolute 0.80, over 1 maps: these maps do not depend on what was learnt",
         ),
         (
             0.8,
-            "similarity 0.80, absolute 0.80, over 1 pairs: these maps do not depend on what was learnt",
+            "similarity 0.80, absolute 0.80, over 1 maps: these maps do not depend on what was learnt",
         ),
         (np.nan, "all weights anew: no pair of maps to compare"),
     ],

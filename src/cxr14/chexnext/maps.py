@@ -12,23 +12,24 @@ from cxr14.localization.saliency import upsampled
 OWN_TOPS = "the average of maps, each by the top of its own network"
 
 
-def averaged(several: Sequence[Maps], method: str) -> Maps:
+def averaged(several: Sequence[Maps]) -> Maps:
     """Average the heatmaps of K networks for the same pairs.
 
-    The controls are those of the finest grid. How much of a map outlasts new weights is the mean
-    over the networks.
+    The controls are those of the finest grid. Similarities under new weights keep a row for each
+    network and pair: averaged here, opposite signs would cancel out before their size is taken.
 
     Args:
-        several: of networks with the same classes; resamples drawn from equal generators.
-        method: of saliency, whose grids are averaged.
+        several: by one method, of networks with the same classes; resamples drawn from equal
+            generators.
     """
-    finest = max(several, key=lambda own: own.grids[method].shape[-1])
-    mean = mean_grids([own.grids[method] for own in several])
+    finest = max(several, key=lambda maps: maps.own.shape[-1])
+    mean = mean_grids([maps.own for maps in several])
     scale, fixed = finest.scale, (finest.scale["scaling"] == "fixed").any()
     if fixed:
         scale = scale.assign(top=np.nan, reason=OWN_TOPS)
-    similarity = pd.concat([own.similarity for own in several]).groupby(level=0).mean()
-    return finest._replace(grids=finest.grids | {method: mean}, scale=scale, similarity=similarity)
+    similarity = pd.concat([maps.similarity for maps in several])
+    grids = finest.grids | {finest.method: mean}
+    return finest._replace(grids=grids, scale=scale, similarity=similarity)
 
 
 def mean_grids(grids: Sequence[Grids]) -> Grids:

@@ -21,11 +21,6 @@ def scaled_to_255(maps: Heat) -> Heat:
     return np.asarray(share * 255, np.float32)
 
 
-def cut_to_255(maps: Heat) -> Heat:
-    """Turn maps in units of a fixed scale (0 nothing, 1 its top) into 0–255, cut at both ends."""
-    return np.asarray(np.clip(maps * 255, 0, 255), np.float32)
-
-
 def hot_boxes(heat: Heat, threshold: float) -> tuple[Boxes, npt.NDArray[np.float64]]:
     """Box each isolated region of a heatmap above a threshold.
 

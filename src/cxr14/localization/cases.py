@@ -57,7 +57,7 @@ class Cases:
             score with ``_low`` and ``_high``, and reason: why there is no score or interval.
         """
         about = pd.DataFrame(
-            {"finding": [*self.findings, MEAN], "n": self._counts(), "reason": self._reasons()}
+            {"finding": [*self.findings, MEAN], "n": self.counts(), "reason": self._reasons()}
         )
         tables = []
         for column, key in enumerate(keys):
@@ -70,10 +70,12 @@ class Cases:
             tables.append(table[[*key, "finding", "n", *scores, "reason"]])
         return pd.concat(tables, ignore_index=True)
 
-    def _counts(self) -> pd.Series:
-        each = self.pairs["finding"].value_counts()
-        known = [int(each.get(name, 0)) if name in self.trained else None for name in self.findings]
-        return pd.Series([*known, len(self.pairs)], dtype="Int64")
+    def counts(self, chosen: npt.NDArray[np.bool_] | None = None) -> pd.Series:
+        """Count pairs, or the chosen of them (P,), by finding (null: not trained), then of all."""
+        own = self.finding_of_pair if chosen is None else self.finding_of_pair[chosen]
+        each = {name: int((own == name).sum()) for name in self.findings}
+        known = [count if name in self.trained else None for name, count in each.items()]
+        return pd.Series([*known, len(own)], dtype="Int64")
 
     def _reasons(self) -> list[str]:
         """Say for each finding, and for the mean, why there is no score or no interval."""

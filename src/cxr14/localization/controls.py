@@ -1,10 +1,10 @@
 """Heatmaps that no network made. What a method does not beat, it has not found.
 
 All lie on the grid of the network's own maps, and go the same way from there: upsampled,
-scaled, thresholded, boxed, scored.
+scaled, thresholded, boxed, scored. Each fills its own range, whatever localize.scaling is: a fixed
+scale says how much heat a network usually has, and these have none. The mean of the boxes of a
+small finding is .04 at most; left so, no threshold would find it.
 """
-
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +13,8 @@ from scipy import ndimage
 
 from cxr14.localization.boxes import scaled_to_255, to_cache
 from cxr14.localization.cases import Cases
-from cxr14.localization.detect import BOX, PLACE, Grids
-from cxr14.localization.overlap import Boxes
+from cxr14.localization.detect import PLACE, Grids
+from cxr14.localization.overlap import BOX, Boxes
 from cxr14.localization.scoring import PAIR
 
 SMOOTHING = 1.0  # standard deviation of the random map's smoothing, in cells of the grid
@@ -32,26 +32,27 @@ def control_grids(
         generator: source of the random maps.
 
     Returns:
-        By name of the control, (P, h, w) float16, each 0–1.
+        By name of the control, (P, h, w) float16, each map from 0 to 1; a constant map is 0.
     """
     boxes = cached_boxes(cases.pairs, cases.drawn)
     covered = np.array([covered_cells(own, cases.size, grid) for own in boxes])
     covered = covered.reshape(-1, *grid)
-    made: dict[str, npt.NDArray[np.floating[Any]]] = {
+    made = {
         "random": random_maps(len(boxes), grid, generator),
         "centre_gaussian": np.tile(centre_gaussian(grid), (len(boxes), 1, 1)),
         "mean_box": mean_boxes(covered, cases.finding_of_pair, cases.second_half),
     }
-    return {name: maps.astype(np.float16) for name, maps in made.items()}
+    full = {name: scaled_to_255(maps.astype(np.float32)) / 255 for name, maps in made.items()}
+    return {name: maps.astype(np.float16) for name, maps in full.items()}
 
 
 def random_maps(
     count: int, grid: tuple[int, int], generator: np.random.Generator
-) -> npt.NDArray[np.float32]:
-    """Draw smooth noise (count, h, w), each map 0–1: neighbours agree, as in a network's maps."""
+) -> npt.NDArray[np.float64]:
+    """Draw smooth noise (count, h, w): neighbours agree, as in a network's maps."""
     noise = generator.standard_normal((count, *grid))
     smooth = ndimage.gaussian_filter(noise, (0.0, SMOOTHING, SMOOTHING), mode="reflect")
-    return np.asarray(scaled_to_255(smooth.astype(np.float32)) / 255)
+    return np.asarray(smooth)
 
 
 def centre_gaussian(grid: tuple[int, int]) -> npt.NDArray[np.float64]:

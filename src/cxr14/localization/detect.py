@@ -13,13 +13,13 @@ import pandas as pd
 
 from cxr14.files import replacing
 from cxr14.findings import BOXED, FINDINGS
-from cxr14.localization.boxes import cut_to_255, hot_boxes, scaled_to_255, to_source
+from cxr14.localization.boxes import hot_boxes, scaled_to_255, to_source
+from cxr14.localization.overlap import BOX
 from cxr14.localization.saliency import heat_grids, upsampled
 
 if TYPE_CHECKING:
     from cxr14.models.network import Network
 
-BOX = ["x", "y", "width", "height"]
 PLACE = ["scale", "offset_x", "offset_y"]
 FOUND = ["image", "finding", "heat_threshold", *BOX, "score", "scaling"]
 Grids = npt.NDArray[np.float16]
@@ -116,8 +116,15 @@ def heat_of(
     grid: npt.NDArray[np.float16], size: int, scaling: str = "per_map"
 ) -> npt.NDArray[np.float32]:
     """Turn one grid (h, w) into a heatmap (size, size) in 0–255; scaling as its grid was made."""
+    return np.minimum(uncut_heat(grid, size, scaling), 255)
+
+
+def uncut_heat(
+    grid: npt.NDArray[np.float16], size: int, scaling: str = "per_map"
+) -> npt.NDArray[np.float32]:
+    """Do as :func:`heat_of`, but leave pixels above the top of a fixed scale above 255."""
     heat = upsampled(grid[None].astype(np.float32), size)[0]
-    return cut_to_255(heat) if scaling == "fixed" else scaled_to_255(heat)
+    return heat * 255 if scaling == "fixed" else scaled_to_255(heat)
 
 
 def detect(

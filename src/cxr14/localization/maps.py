@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cxr14.localization.cases import Cases, gather
+from cxr14.localization.cases import Cases
 from cxr14.localization.controls import control_grids
-from cxr14.localization.detect import Grids, grids_of_pairs, listed_findings
+from cxr14.localization.detect import Grids, grids_of_pairs
 from cxr14.localization.randomisation import randomised_similarity
 from cxr14.localization.scale import heat_scale, tops_of
 
@@ -25,16 +25,24 @@ class Maps(NamedTuple):
     scale: pd.DataFrame  # see scale.heat_scale
     similarity: pd.DataFrame  # see randomisation.randomised_similarity
 
+    @property
+    def method(self) -> str:
+        """Name of the network's maps among the grids."""
+        return next(iter(self.grids))
+
+    @property
+    def own(self) -> Grids:
+        """The network's maps."""
+        return self.grids[self.method]
+
 
 def make_maps(
     network: "Network",
     build: Callable[[], "Network"],
     images: npt.NDArray[np.uint8],
-    pairs: pd.DataFrame,
-    drawn: pd.DataFrame,
+    cases: Cases,
     validation: pd.DataFrame,
     method: str,
-    scaling: str,
     batch_size: int,
     generator: np.random.Generator,
 ) -> Maps:
@@ -44,18 +52,15 @@ def make_maps(
         network: in eval mode.
         build: makes the same architecture with initial weights.
         images: (N, S, S) uint8, the cache.
-        pairs: P rows, as detect.boxed_pairs lists them, of findings among its classes.
-        drawn: data/records/boxes.parquet.
+        cases: P pairs of findings among its classes.
         validation: see scale.validation_images.
         method: one of saliency.METHODS.
-        scaling: per_map or fixed.
         batch_size: images per forward pass.
-        generator: draws resamples and halves of patients, and the random maps.
+        generator: draws the random maps.
     """
-    findings = [name for name in listed_findings(pairs) if name in network.classes]
-    scale = heat_scale(scaling, network, images, validation, findings, method, batch_size)
+    pairs, findings = cases.pairs, [name for name in cases.findings if name in network.classes]
+    scale = heat_scale(cases.scaling, network, images, validation, findings, method, batch_size)
     own = grids_of_pairs(network, images, pairs, method, batch_size, tops_of(scale))
-    cases = gather(pairs, drawn, images.shape[-1], scaling, network.classes, generator)
     controls = control_grids(cases, (own.shape[1], own.shape[2]), generator)
     similarity = randomised_similarity(network, build, images, pairs, own, method, batch_size)
     return Maps(cases, {method: own} | controls, scale, similarity)

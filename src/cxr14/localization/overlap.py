@@ -6,6 +6,7 @@ A box is x, y, width, height in continuous pixels: it covers x to x + width.
 import numpy as np
 import numpy.typing as npt
 
+BOX = ["x", "y", "width", "height"]  # the columns of a box in tables
 Boxes = npt.NDArray[np.float64]  # (…, 4): x, y, width, height
 
 

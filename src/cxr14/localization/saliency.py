@@ -44,7 +44,9 @@ def heat_grids(
 ) -> npt.NDArray[np.float32]:
     """Compute heatmaps at the resolution of the network's grid.
 
-    Images enter at cache resolution, whatever size the network was trained at: a finer grid.
+    Images enter at cache resolution, whatever size the network was trained at: at 32 px, VGG-16's
+    by default, the grid would be a single cell. What such a network sees is then seven times as
+    large as what it learnt from.
 
     Args:
         network: in eval mode.

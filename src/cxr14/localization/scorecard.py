@@ -11,7 +11,7 @@ from cxr14.localization.cases import Cases
 from cxr14.localization.crossfit import GRID
 from cxr14.localization.maps import Maps
 from cxr14.localization.means import Means
-from cxr14.localization.scoring import POOLED, Rule, hits_and_false_boxes, rules
+from cxr14.localization.scoring import POOLED, Limits, Rule, hits_and_false_boxes, rules
 from cxr14.localization.tables import (
     accuracy_and_controls,
     crossfit_table,
@@ -35,24 +35,19 @@ class Scores(NamedTuple):
     headline: dict[str, Any]  # metrics/localize/B.json
 
 
-def score(
-    maps: Maps, t_iobb: Sequence[float], t_iou: Sequence[float], heat_thresholds: Sequence[int]
-) -> Scores:
+def score(maps: Maps, limits: Limits) -> Scores:
     """Hold heatmaps against the drawn boxes, the controls' beside the network's.
 
     Args:
         maps: of the boxed pairs.
-        t_iobb: limits on the IoBB.
-        t_iou: limits on the IoU.
-        heat_thresholds: of 255.
+        limits: of the tables.
     """
-    cases = maps.cases
-    asked = rules(t_iobb, t_iou, heat_thresholds)
-    (method, grids), *controls = maps.grids.items()
-    fine = cases.overlaps(grids, sorted({*heat_thresholds, *GRID}))
-    own = fine[fine["heat_threshold"].isin(heat_thresholds)].reset_index(drop=True)
-    others = {name: cases.overlaps(made, heat_thresholds) for name, made in controls}
-    accuracy, beside = accuracy_and_controls(cases, {method: own} | others, asked)
+    cases, asked, heats = maps.cases, rules(limits), limits.heat_thresholds
+    fine = cases.overlaps(maps.own, sorted({*heats, *GRID}))
+    own = fine[fine["heat_threshold"].isin(heats)].reset_index(drop=True)
+    _, *controls = maps.grids.items()
+    others = {name: cases.overlaps(made, heats) for name, made in controls}
+    accuracy, beside = accuracy_and_controls(cases, {maps.method: own} | others, asked)
     tables = {
         "accuracy": accuracy,
         "controls": beside,

@@ -15,9 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cxr14.localization.overlap import iobb, iou
+from cxr14.localization.overlap import BOX, iobb, iou
 
-BOX = ["x", "y", "width", "height"]
 PAIR = ["image", "finding"]
 POOLED = "pooled"
 
@@ -30,12 +29,19 @@ class Rule(NamedTuple):
     heat: int | str  # the heat threshold of the boxes, or POOLED for those of all thresholds
 
 
-def rules(
-    t_iobb: Sequence[float], t_iou: Sequence[float], heat_thresholds: Sequence[int]
-) -> list[Rule]:
+class Limits(NamedTuple):
+    """What the tables are asked for."""
+
+    t_iobb: Sequence[float]
+    t_iou: Sequence[float]
+    heat_thresholds: Sequence[int]  # of 255
+
+
+def rules(asked: Limits) -> list[Rule]:
     """List the rules of the tables: each measure at each T, each heat threshold, then pooled."""
-    limits = [("iobb", t) for t in sorted(t_iobb)] + [("iou", t) for t in sorted(t_iou)]
-    heats: list[int | str] = [*sorted(heat_thresholds), POOLED]
+    limits = [("iobb", t) for t in sorted(asked.t_iobb)]
+    limits += [("iou", t) for t in sorted(asked.t_iou)]
+    heats: list[int | str] = [*sorted(asked.heat_thresholds), POOLED]
     return [Rule(measure, limit, heat) for measure, limit in limits for heat in heats]
 
 

@@ -52,7 +52,12 @@ def accuracy_and_controls(
 
 
 def pointing_table(cases: Cases, maps: Mapping[str, Grids]) -> pd.DataFrame:
-    """Score the maps of each method without thresholds: method, finding, n, pointing, energy."""
+    """Score the maps of each method without thresholds.
+
+    Returns:
+        pointing.csv: method, finding, n, empty (of these n, maps without any heat, which score 0
+        everywhere; the mean's is their number over all findings), pointing, energy.
+    """
     tables = []
     for method, grids in maps.items():
         scores = pointing_and_energy(cases, grids)
@@ -60,7 +65,9 @@ def pointing_table(cases: Cases, maps: Mapping[str, Grids]) -> pd.DataFrame:
             name: cases.means(scores[:, [column]])
             for column, name in enumerate(("pointing", "energy"))
         }
-        tables.append(cases.tidy([{"method": method}], measured))
+        table = cases.tidy([{"method": method}], measured)
+        table.insert(3, "empty", cases.counts(np.asarray(~grids.any(axis=(1, 2)))))
+        tables.append(table)
     return pd.concat(tables, ignore_index=True)
 
 
@@ -93,12 +100,13 @@ def randomisation_table(cases: Cases, similarity: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         cases: the boxed pairs.
-        similarity: see randomisation.randomised_similarity.
+        similarity: see randomisation.randomised_similarity; of an ensemble, the rows of all its
+            networks.
 
     Returns:
-        anew, images, n (pairs compared), flat (pairs left out, as a flat map has no order),
-        similarity (mean ρ), absolute (mean |ρ|: a map turned inside out shows the image as well),
-        limit, unchanged (1 if ``absolute`` is above the limit), reason.
+        anew, images, n (maps compared, of each network and pair), flat (those left out, as a flat
+        map has no order), similarity (mean ρ), absolute (mean |ρ|: a map turned inside out shows
+        the image as well), limit, unchanged (1 if ``absolute`` is above the limit), reason.
     """
     rows = []
     for anew, column in similarity.items():

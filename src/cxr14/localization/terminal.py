@@ -48,8 +48,8 @@ def accuracy_table(title: str, accuracy: pd.DataFrame, measure: str, phantom: bo
 def controls_table(title: str, tables: dict[str, pd.DataFrame], phantom: bool) -> Table:
     """Lay out the method beside the controls, means over findings with their intervals.
 
-    The caption says how much of the maps stays if all weights are made anew, and flags a method
-    whose maps do not change.
+    The caption says how many of the method's maps have no heat, and how much of them stays if all
+    weights are made anew; it flags a method whose maps do not change.
 
     Args:
         title: of the table.
@@ -68,8 +68,15 @@ def controls_table(title: str, tables: dict[str, pd.DataFrame], phantom: bool) -
         cells = [_with_interval(own.loc[limit], "accuracy") for limit in limits]
         scores = [_with_interval(spot, score) for score in ("pointing", "energy")]
         table.add_row(method, *cells, *scores, end_section=True)
-    table.caption = _randomisation(tables["randomisation"])
+    own = pointing[pointing["method"] == pointing["method"].iloc[0]]
+    table.caption = f"{_without_heat(own)}\n{_randomisation(tables['randomisation'])}"
     return table
+
+
+def _without_heat(own: pd.DataFrame) -> str:
+    *each, (_, empty, pairs) = zip(own["finding"], own["empty"], own["n"], strict=True)
+    where = ", ".join(f"{name} {count}" for name, count, _ in each if not pd.isna(count) and count)
+    return f"no heat in {empty} of {pairs} maps" + (f": {where}" if where else "")
 
 
 def _randomisation(table: pd.DataFrame) -> str:
@@ -77,7 +84,7 @@ def _randomisation(table: pd.DataFrame) -> str:
     if pd.isna(last["similarity"]):
         return f"all weights anew: {last['reason']}"
     found = f"{last['similarity']:.2f}, absolute {last['absolute']:.2f}"
-    said = f"all weights anew: similarity {found}, over {last['n']} pairs"
+    said = f"all weights anew: similarity {found}, over {last['n']} maps"
     if last["unchanged"]:
         return f"[bold red]{said}: these maps do not depend on what was learnt[/]"
     return f"{said} (above {last['limit']:g} it would be flagged)"
