@@ -38,7 +38,7 @@ from cxr14.findings import FINDINGS
 from cxr14.params.chexnext.recipe import read_recipe
 from cxr14.ranking import Floats
 from cxr14.training.interruption import InterruptedTrainingError
-from cxr14.wording import PHANTOM_NOTE, shown
+from cxr14.wording import PHANTOM_NOTE, shown, signed
 
 MEASURES = ("AUROC", "AP")
 REFERENCE = "ensemble"
@@ -100,11 +100,6 @@ def laid_out(table: pd.DataFrame, title: str) -> Table:
         shown_table.add_row(str(arm), *cells)
     shown_table.caption = "95 % interval, patients resampled; then the range over the seeds"
     return shown_table
-
-
-def signed(value: float) -> str:
-    """Write a difference with its sign."""
-    return ("−" if value < 0 else "+") + shown(abs(value))
 
 
 def main(

@@ -6,9 +6,7 @@ from sklearn.metrics import roc_auc_score
 
 from cxr14.comparison.answers import answers_of
 from cxr14.comparison.measures import (
-    CALIBRATION,
     FEWEST,
-    MEASURES,
     calibration_errors,
     mean_over,
     named,
@@ -17,6 +15,7 @@ from cxr14.comparison.measures import (
     why_null,
     without_interval,
 )
+from cxr14.comparison.names import CALIBRATION, MEASURES
 from cxr14.data.labels import label_matrix
 from cxr14.evaluation.reliability import calibration_error, weighted_calibration_errors
 from cxr14.findings import CLASSES

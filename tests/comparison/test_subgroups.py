@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 
 from cxr14.comparison.answers import answers_of
-from cxr14.comparison.measures import CALIBRATION, ECE, score_group
+from cxr14.comparison.measures import ECE, score_group
+from cxr14.comparison.names import CALIBRATION, MACRO
 from cxr14.comparison.resampling import draw
-from cxr14.comparison.subgroups import GAP_COLUMNS, MACRO, REST, subgroup_tables
+from cxr14.comparison.subgroups import GAP_COLUMNS, REST, subgroup_tables
 from cxr14.comparison.terminal import largest_gaps
 from cxr14.data.labels import label_matrix
 from cxr14.evaluation.bootstrap import interval

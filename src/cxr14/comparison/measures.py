@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 
 from cxr14.comparison.answers import Answers
+from cxr14.comparison.names import CALIBRATION, MEASURES
 from cxr14.comparison.ranked import aurocs
 from cxr14.comparison.resampling import Resamples, weighted_sums
 from cxr14.evaluation.bootstrap import ENDS, interval
@@ -18,9 +19,7 @@ FEWEST: Final = 10
 false positive rate, both for an AUROC, twice as many of any kind for calibration. With ten, one
 image more or less moves a rate by .1, which is as coarse as a figure should be."""
 
-CALIBRATION: Final = "mean_predicted_minus_prevalence"
 LOST: Final = "more than 5 % of the resamples lack positives or negatives"
-MEASURES: Final = ("auroc", "fpr", "fnr", CALIBRATION)
 ECE: Final = "ece_platt"
 
 Score = tuple[float | None, float | None, float | None, float | None]

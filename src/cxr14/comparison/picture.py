@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cxr14.comparison.groups import ALL, ATTRIBUTES
-from cxr14.comparison.measures import CALIBRATION, FEWEST
-from cxr14.comparison.subgroups import MACRO
+from cxr14.comparison.measures import FEWEST
+from cxr14.comparison.names import CALIBRATION, MACRO
 from cxr14.explore.drawing import BLUE, DPI, FAINT, GREY, INK, ORANGE, STYLE, WIDTH, titled
 from cxr14.files import replacing
 from cxr14.findings import NO_FINDING

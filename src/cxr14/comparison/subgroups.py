@@ -15,7 +15,6 @@ from cxr14.comparison.answers import Answers
 from cxr14.comparison.groups import Group, groups_of
 from cxr14.comparison.measures import (
     ECE,
-    MEASURES,
     Scores,
     calibration_errors,
     mean_over,
@@ -24,13 +23,13 @@ from cxr14.comparison.measures import (
     why_null,
     without_interval,
 )
+from cxr14.comparison.names import MACRO, MEASURES
 from cxr14.comparison.resampling import Resamples
 from cxr14.data.labels import label_matrix
 from cxr14.evaluation.bootstrap import ENDS, without_bias
 from cxr14.findings import NO_FINDING
 from cxr14.ranking import Array, Floats
 
-MACRO: Final = "macro"
 REST: Final = "the rest"
 
 GAP_COLUMNS: Final = [

@@ -4,6 +4,8 @@ from typing import Final, NamedTuple
 
 import pandas as pd
 
+from cxr14.comparison.groups import CROSSED
+from cxr14.comparison.names import CALIBRATION, MACRO
 from cxr14.report import markup
 from cxr14.report.cells import Row, count, difference, number, rows_of, scored, spaced, text
 from cxr14.report.classification import noted
@@ -15,9 +17,9 @@ MEASURES: Final = {
     "auroc": "AUROC",
     "fpr": "false positive rate",
     "fnr": "false negative rate",
-    "mean_predicted_minus_prevalence": "predicted − prevalence",
+    CALIBRATION: "predicted − prevalence",
 }
-MACRO, CROSSED, LARGEST = "macro", "×", 12
+LARGEST: Final = 12
 
 
 class Gap(NamedTuple):
