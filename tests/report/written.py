@@ -172,10 +172,11 @@ def write_comparison(root: Path, backbones: list[str], phantom: bool) -> None:
     scored = {
         **ends("auroc_adjudicated", None if phantom else 0.845),
         **ends("auroc_mined", None if phantom else 0.825),
+        **ends("difference", None if phantom else 0.035),
         "reason": "simulated pixels show no reader's findings" if phantom else None,
     }
     label = {"label": "Pneumothorax", "mapped_from": "Pneumothorax", "images": 0, "positives": 0}
-    label["positives_mined"] = 0
+    label |= {"positives_mined": 0, "patients_with": 0, "patients_with_mined": 0}
     write_csv(
         folder / "adjudicated.csv",
         pd.DataFrame([{"backbone": b, **label, **scored} for b in backbones]),

@@ -17,6 +17,7 @@ from cxr14.comparison.measures import (
     ECE,
     Scores,
     calibration_errors,
+    difference,
     mean_over,
     named,
     score_group,
@@ -32,9 +33,12 @@ from cxr14.ranking import Array, Floats
 
 REST: Final = "the rest"
 
+COUNTS: Final = ("images", "patients", "patients_with", "patients_without")
+"""Of a group; the patients with positives and with negatives of a class decide what is scored."""
+
 GAP_COLUMNS: Final = [
     *("backbone", "attribute", "group", "against", "finding"),
-    *("images", "images_against", "findings"),
+    *(*COUNTS, *(f"{name}_against" for name in COUNTS), "findings"),
     *(f"{measure}{end}" for measure in MEASURES for end in ENDS),
     "reason",
 ]
@@ -100,25 +104,23 @@ def _score_rows(answers: Answers, scores: Scores, errors: Floats, crossed: bool)
     for name, columns in _rows_of(answers.classes, crossed):
         kept = _kept(name, columns, scores.rankable())
         ece = mean_over(errors[:, kept])
-        own = named({measure: mean_over(scores.values[measure][:, kept]) for measure in MEASURES})
         few = why_null(answers, scores, columns[0]) if name != MACRO else None
         left = _left_out(answers, columns, kept) if name == MACRO else None
         yield {
             "finding": name,
-            "images": scores.images,
-            "patients": scores.patients,
+            **_counts(name, columns, scores),
             "positives": None if name == MACRO else int(scores.positives[columns[0]]),
             "findings": len(kept) if name == MACRO else None,
-            **own,
+            **named({measure: mean_over(scores.values[measure][:, kept]) for measure in MEASURES}),
             **named({ECE: np.append(ece[:1], without_bias(ece))}),
-            "reason": _joined(left, few, without_interval(own)),
+            "reason": _joined(left, few),
         }
 
 
 def _gap_rows(answers: Answers, own: Scores, rest: Scores, crossed: bool) -> Iterator[Row]:
     for name, columns in _rows_of(answers.classes, crossed):
         kept = _kept(name, columns, own.rankable() & rest.rankable())
-        gaps = named({measure: _gap(own, rest, measure, kept) for measure in MEASURES})
+        gaps = {measure: _gap(own, rest, measure, kept) for measure in MEASURES}
         few = {
             side: why_null(answers, one, columns[0]) if name != MACRO else None
             for side, one in (("group", own), ("against", rest))
@@ -127,12 +129,20 @@ def _gap_rows(answers: Answers, own: Scores, rest: Scores, crossed: bool) -> Ite
         left = _left_out(answers, columns, kept) if name == MACRO else None
         yield {
             "finding": name,
-            "images": own.images,
-            "images_against": rest.images,
+            **_counts(name, columns, own),
+            **_counts(name, columns, rest, "_against"),
             "findings": len(kept) if name == MACRO else None,
-            **gaps,
+            **named(gaps),
             "reason": _joined(left, *told, without_interval(gaps)),
         }
+
+
+def _counts(name: str, columns: list[int], scores: Scores, end: str = "") -> Row:
+    """Return the COUNTS of a group; those of a class where the row is of one."""
+    sides = (scores.patients_with, scores.patients_without)
+    own = [None if name == MACRO else int(side[columns[0]]) for side in sides]
+    values = (scores.images, scores.patients, *own)
+    return {f"{key}{end}": value for key, value in zip(COUNTS, values, strict=True)}
 
 
 def _joined(*reasons: str | None) -> str | None:
@@ -150,11 +160,12 @@ def _left_out(answers: Answers, columns: list[int], kept: list[int]) -> str | No
     undecided = [answers.classes[i] for i in kept if answers.classes[i] in answers.reasons]
     which = ", ".join(scarce) if kept else "every finding"
     return _joined(
-        f"too few positives or negatives: {which}" if scarce else None,
+        f"too few patients with or without it: {which}" if scarce else None,
         f"in AUROC alone, for want of a threshold: {', '.join(undecided)}" if undecided else None,
     )
 
 
 def _gap(own: Scores, rest: Scores, measure: str, columns: list[int]) -> Floats:
-    """Difference of the means over the same classes, (1 + R,)."""
-    return mean_over(own.values[measure][:, columns]) - mean_over(rest.values[measure][:, columns])
+    """Difference of the means over the same classes, see :func:`difference`."""
+    one, other = (mean_over(side.values[measure][:, columns]) for side in (own, rest))
+    return difference(one, other)

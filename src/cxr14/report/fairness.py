@@ -1,4 +1,4 @@
-"""Sections of the page on groups of patients, and on labels read by radiologists."""
+"""Section of the page on groups of patients."""
 
 from typing import Final, NamedTuple
 
@@ -151,52 +151,3 @@ def _group_name(row: Row) -> str:
 def _ends(row: Row, measure: str) -> tuple[float | None, float | None, float | None]:
     low, high = number(row[f"{measure}_low"]), number(row[f"{measure}_high"])
     return number(row[measure]), low, high
-
-
-ADJUDICATED: Final = (
-    "Labels mined from reports are often wrong; here the same images are scored against labels "
-    "that radiologists agreed on and against the mined ones. A difference between the two columns "
-    "is what the labels make of the same answers."
-)
-
-
-def adjudicated_section(results: Results) -> Section:
-    """AUROC against labels read by radiologists; on phantoms a sentence says why there is none."""
-    rows = results.tables["adjudicated"]
-    reasons = sorted({text(reason) for reason in rows["reason"]} - {""})
-    if rows.empty or results.phantom:
-        why = "; ".join(reasons) or "no image of the test part has such labels"
-        part = markup.paragraph(f"No score here: {why}.")
-        return Section("adjudicated", "Labels read by radiologists", ADJUDICATED, (part,))
-    header = (
-        "label",
-        "from",
-        "backbone",
-        "images",
-        "positives\nadjudicated",
-        "positives\nmined",
-        "AUROC\nadjudicated",
-        "AUROC\nmined labels",
-        "remark",
-    )
-    body = [
-        (
-            text(row["label"]),
-            text(row["mapped_from"]),
-            text(row["backbone"]),
-            count(row["images"]),
-            count(row["positives"]),
-            count(row["positives_mined"]),
-            scored(row, "auroc_adjudicated"),
-            scored(row, "auroc_mined"),
-            text(row["reason"]),
-        )
-        for row in rows_of(rows)
-    ]
-    caption = (
-        "Google's adjudicated labels of ChestX-ray14, on those of its test images that have "
-        "pixels here; from: the findings that a label is made of."
-    )
-    columns = ["", "remark", "text", *[""] * (len(header) - 4), "remark"]
-    part = markup.table(header, body, noted(results, caption), columns=columns)
-    return Section("adjudicated", "Labels read by radiologists", ADJUDICATED, (part,))
