@@ -19,6 +19,7 @@ MEASURES: Final = {
     "fnr": "false negative rate",
     CALIBRATION: "predicted − prevalence",
 }
+COUNTED: Final = ("images\npatients", "images, patients\nof the others")
 LARGEST: Final = 12
 
 
@@ -55,20 +56,20 @@ def subgroup_section(results: Results, png: bytes) -> Section:
 def gap_table(results: Results) -> str:
     """Lay out the macro gaps of single attributes."""
     rows = _single(results.of("gaps"))
-    header = ("group", "against", "images", "images\nof the others", *MEASURES.values())
+    header = ("group", "against", *COUNTED, *MEASURES.values())
     body = [
         (
             _group_name(row),
             text(row["against"]),
-            count(row["images"]),
-            count(row["images_against"]),
+            *_counted(row),
             *(difference(*_ends(row, measure)) for measure in MEASURES),
         )
         for row in rows_of(rows)
     ]
     caption = (
-        f"{results.best}, test part. * marks a 95 % interval that leaves out 0. Predicted − "
-        "prevalence: mean Platt-scaled probability minus the share of positives."
+        f"{results.best}, test part. * marks a 95 % interval that leaves out 0; there is none "
+        "where a side is the same in every resample. Predicted − prevalence: mean Platt-scaled "
+        "probability minus the share of positives."
     )
     return markup.table(header, body, noted(results, caption), columns=["", "text"])
 
@@ -77,7 +78,7 @@ def largest_table(results: Results) -> str:
     """Lay out the largest gaps over all groups and findings."""
     gaps = with_interval(results.of("gaps"))
     found = largest(gaps)
-    header = ("group", "against", "finding", "measure", "gap", "images", "images\nof the others")
+    header = ("group", "against", "finding", "measure", "gap", *COUNTED)
     body = [
         (
             _group_name(gap.row),
@@ -85,8 +86,7 @@ def largest_table(results: Results) -> str:
             spaced(text(gap.row["finding"])),
             MEASURES[gap.measure],
             difference(gap.value, gap.low, gap.high),
-            count(gap.row["images"]),
-            count(gap.row["images_against"]),
+            *_counted(gap.row),
         )
         for gap in found[:LARGEST]
     ]
@@ -146,6 +146,13 @@ def _single(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _group_name(row: Row) -> str:
     return f"{row['group']}\n{row['attribute']}"
+
+
+def _counted(row: Row) -> tuple[str, str]:
+    own, others = (
+        f"{count(row[f'images{end}'])}\n{count(row[f'patients{end}'])}" for end in ("", "_against")
+    )
+    return own, others
 
 
 def _ends(row: Row, measure: str) -> tuple[float | None, float | None, float | None]:
