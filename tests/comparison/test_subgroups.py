@@ -80,6 +80,23 @@ def test_a_group_without_an_event_has_a_gap_but_no_interval_and_leads_no_list(re
     assert ("FPR, No Finding", "sex F − M") not in list(zip(names, groups, strict=True))
 
 
+def test_a_mean_of_calibration_is_over_all_findings_and_that_of_a_rare_one_is_null(resamples):
+    """Over the findings that a small group has many of, a third of gaps of nothing was starred."""
+    scarce = make_records()
+    women = (scarce["sex"] == "F").to_numpy()
+    scarce.loc[women, "Mass"] = (np.arange(women.sum()) < 4).astype(np.uint8)
+    own = answers_of(make_rows(scarce, 1.5, 1), make_decision())
+    scores, gaps = subgroup_tables(scarce, {"b": own}, resamples)
+    excess = own.calibrated[:, :14] - label_matrix(scarce)[:, :14]
+    mean = row_of(scores, "b", "F", MACRO)
+    assert mean["findings"] == 13
+    assert mean[CALIBRATION] == pytest.approx(excess[women].mean())
+    gap = row_of(gaps, "b", "F", MACRO)[CALIBRATION]
+    assert gap == pytest.approx(excess[women].mean() - excess[~women].mean())
+    for table in (scores, gaps):
+        assert pd.isna(row_of(table, "b", "F", "Mass")[CALIBRATION])
+
+
 def test_tables_tell_how_many_patients_have_a_class_and_how_many_not(tables, records):
     women = records[records["sex"] == "F"]
     having, lacking = (women.loc[women["Mass"] == n, "patient"].nunique() for n in (1, 0))

@@ -111,7 +111,8 @@ def _why_empty(rows: pd.DataFrame, measure: str) -> str:
     if counts["finding"] == MACRO:
         few = not counts["findings"]
     elif measure == CALIBRATION:
-        few = counts["patients"] < 2 * FEWEST
+        sides = counts["patients_with"], counts["patients_without"]
+        few = min(sides) < FEWEST or counts["patients"] < 2 * FEWEST
     else:  # FPR
         few = counts["patients_without"] < FEWEST
     if few:

@@ -24,7 +24,7 @@ from cxr14.comparison.measures import (
     why_null,
     without_interval,
 )
-from cxr14.comparison.names import MACRO, MEASURES
+from cxr14.comparison.names import CALIBRATION, MACRO, MEASURES
 from cxr14.comparison.resampling import Resamples
 from cxr14.data.labels import label_matrix
 from cxr14.evaluation.bootstrap import ENDS, without_bias
@@ -102,7 +102,12 @@ def _rows_of(classes: tuple[str, ...], crossed: bool) -> list[tuple[str, list[in
 
 def _score_rows(answers: Answers, scores: Scores, errors: Floats, crossed: bool) -> Iterator[Row]:
     for name, columns in _rows_of(answers.classes, crossed):
-        kept = _kept(name, columns, scores.rankable())
+        rankable = scores.rankable()
+        kept = _kept(name, columns, rankable)
+        means = {
+            measure: mean_over(scores.values[measure][:, _over(measure, name, columns, rankable)])
+            for measure in MEASURES
+        }
         ece = mean_over(errors[:, kept])
         few = why_null(answers, scores, columns[0]) if name != MACRO else None
         left = _left_out(answers, columns, kept) if name == MACRO else None
@@ -111,7 +116,7 @@ def _score_rows(answers: Answers, scores: Scores, errors: Floats, crossed: bool)
             **_counts(name, columns, scores),
             "positives": None if name == MACRO else int(scores.positives[columns[0]]),
             "findings": len(kept) if name == MACRO else None,
-            **named({measure: mean_over(scores.values[measure][:, kept]) for measure in MEASURES}),
+            **named(means),
             **named({ECE: np.append(ece[:1], without_bias(ece))}),
             "reason": _joined(left, few),
         }
@@ -119,8 +124,9 @@ def _score_rows(answers: Answers, scores: Scores, errors: Floats, crossed: bool)
 
 def _gap_rows(answers: Answers, own: Scores, rest: Scores, crossed: bool) -> Iterator[Row]:
     for name, columns in _rows_of(answers.classes, crossed):
-        kept = _kept(name, columns, own.rankable() & rest.rankable())
-        gaps = {measure: _gap(own, rest, measure, kept) for measure in MEASURES}
+        rankable = own.rankable() & rest.rankable()
+        kept = _kept(name, columns, rankable)
+        gaps = {m: _gap(own, rest, m, _over(m, name, columns, rankable)) for m in MEASURES}
         few = {
             side: why_null(answers, one, columns[0]) if name != MACRO else None
             for side, one in (("group", own), ("against", rest))
@@ -152,6 +158,19 @@ def _joined(*reasons: str | None) -> str | None:
 def _kept(name: str, columns: list[int], rankable: Array) -> list[int]:
     """Columns that a row is over: a macro mean only those that every measure can score."""
     return [i for i in columns if rankable[i]] if name == MACRO else columns
+
+
+def _over(measure: str, name: str, columns: list[int], rankable: Array) -> list[int]:
+    """Columns that a row's measure is over; those of :func:`_kept`, but for calibration.
+
+    Its macro mean is over every finding. Which can be ranked depends on how many positives a group
+    happens to have, and over those alone its prevalence would be too high: of gaps of such means a
+    third left out 0 where there was none. A single class needs its positives and negatives: without
+    any its prevalence is 0 or 1 in every resample, as sure as it is not.
+    """
+    if measure != CALIBRATION:
+        return _kept(name, columns, rankable)
+    return columns if name == MACRO else [i for i in columns if rankable[i]]
 
 
 def _left_out(answers: Answers, columns: list[int], kept: list[int]) -> str | None:
