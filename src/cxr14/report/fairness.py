@@ -92,8 +92,8 @@ def largest_table(results: Results) -> str:
     ]
     caption = (
         f"{results.best}: of the {len(gaps)} gaps with an interval in metrics/compare/gaps.csv "
-        f"{len(found)} leave out 0 (of 100 about 5 do by chance), ordered by what remains at the "
-        f"end nearest 0; at most {LARGEST} are shown."
+        f"{len(found)} leave out 0 (where groups do not differ some 5 of 100 do), ordered by what "
+        f"remains at the end nearest 0; at most {LARGEST} are shown."
     )
     columns = ["", "text", "text", "text"]
     return markup.table(header, body, noted(results, caption), columns=columns)
