@@ -17,9 +17,10 @@ from cxr14.ranking import Array, Counts, Floats
 FEWEST: Final = 10
 """Patients that a rate needs below its line: with positives for a false negative rate, with
 negatives for a false positive rate, both for an AUROC and for the calibration of a class, twice as
-many of any kind for calibration. With ten, one patient more or less moves a rate by about .1, which is as coarse as a figure should
-be. Patients, not images, for they are what is resampled: seventeen images of four patients are four
-draws. And hardly a resample misses all of ten (1 in e¹⁰), so every score has an interval."""
+many of any kind for calibration. With ten, one patient more or less moves a rate by about .1, which
+is as coarse as a figure should be. Patients, not images, for they are what is resampled: seventeen
+images of four patients are four draws. And hardly a resample misses all of ten (1 in e¹⁰), so every
+score has an interval."""
 
 ECE: Final = "ece_platt"
 FIXED: Final = "one side is the same in every resample"
