@@ -47,7 +47,7 @@ bench: .venv/stamp  ## measure: learning targets, speed against peers
 	@failed=0; for name in learning memory_format preprocess batches metrics localize; do \
 	  echo "== $$name"; $(BIN)/python benchmarks/$$name.py || failed=1; done; exit $$failed
 
-ablation: .venv/stamp  ## weightings and poolings compared, an hour or more (ARGS=--quick)
+ablation: .venv/stamp  ## weightings and poolings compared, 40 minutes (ARGS=--quick)
 	@$(BIN)/python -m ablation $(ARGS)
 
 ui: .venv/stamp  ## MLflow's pages on http://127.0.0.1:5000

@@ -23,7 +23,7 @@ from ablation import queue, show
 from ablation.collect import collect
 from ablation.outcome import outcome
 from ablation.picture import forest
-from ablation.plan import REFERENCE, Experiment, plan
+from ablation.plan import Experiment, plan
 from cxr14.explore.drawing import export
 from cxr14.files import write_json, write_text
 from cxr14.models.backbones import check_backbone
@@ -55,9 +55,8 @@ def main(
     facts = truth.facts() | {"seeds": numbers, "quick": quick, "experiments": revisions}
     note = f"{PHANTOM_NOTE}; " if truth.phantom else ""
     caption = note + show.legend(facts)
-    export(
-        STEM, table, forest, TITLE, f"{note}difference from {REFERENCE} (line 95 %, ticks seeds)"
-    )
+    marks = f"line: 95 %; open: lowest and highest of {len(numbers)} seeds"
+    export(STEM, table, forest, TITLE, note + marks)
     write_text(STEM.with_suffix(".md"), show.markdown(table, TITLE, caption))
     write_json(STEM.with_suffix(".json"), facts | {"caption": caption})
     console.print(show.terminal(table, TITLE, caption))

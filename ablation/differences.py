@@ -11,13 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ablation.collect import Answers
-from cxr14.evaluation.bootstrap import (
-    RESAMPLES,
-    SEED,
-    mean_ignoring_nan,
-    percentile_interval,
-    weightings,
-)
+from cxr14.comparison.measures import mean_over
+from cxr14.evaluation.bootstrap import RESAMPLES, SEED, interval, weightings
 from cxr14.evaluation.weighted import weighted_areas, weighted_calls
 from cxr14.findings import FINDINGS
 from cxr14.ranking import Array, Counts, Floats
@@ -32,7 +27,8 @@ class Difference:
     Attributes:
         value: the mean of the seeds on the test part; None if nothing can be scored.
         difference: from the reference, same.
-        low: of the difference's 95 % interval, patients resampled.
+        low: of the difference's 95 % interval, patients resampled; None if too many resamples
+            cannot score all findings (see ``bootstrap.interval``).
         high: same.
         seed_low: least difference of any seed from the reference's same seed.
         seed_high: greatest.
@@ -90,15 +86,19 @@ def resampled_means(
         resamples: how many, R.
 
     Returns:
-        By network (3 measures, groups, 1 + R); the first weighting counts every image once.
+        By network (3 measures, groups, 1 + R); the first weighting counts every image once. A mean
+        is over the findings that the images themselves can score, NaN in a resample that cannot
+        score one of them.
     """
     parts: dict[str, list[Floats]] = {name: [] for name in networks}
     for weights in weightings(patients, np.random.default_rng(SEED), resamples):
         for name, answers in networks.items():
-            values = finding_values(labels, answers, weights)
-            means = [mean_ignoring_nan(values[..., columns]) for columns in groups.values()]
-            parts[name].append(np.stack(means, axis=1))
-    return {name: np.concatenate(blocks, axis=2) for name, blocks in parts.items()}
+            parts[name].append(finding_values(labels, answers, weights))
+    values = {name: np.concatenate(blocks, axis=1) for name, blocks in parts.items()}
+    return {
+        name: np.array([[mean_over(one[:, own]) for own in groups.values()] for one in measured])
+        for name, measured in values.items()
+    }
 
 
 def compare(seeds: Sequence[Floats], reference: Sequence[Floats]) -> Difference:
@@ -110,7 +110,7 @@ def compare(seeds: Sequence[Floats], reference: Sequence[Floats]) -> Difference:
     """
     by_seed = np.stack(seeds) - np.stack(reference)
     mean = by_seed.mean(axis=0)
-    low, high = percentile_interval(mean[1:])
+    low, high, _ = interval(mean[1:])
     known = bool(np.isfinite(mean[0]))
     return Difference(
         float(np.stack(seeds)[:, 0].mean()) if known else None,

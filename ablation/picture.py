@@ -1,4 +1,7 @@
-"""The picture of the outcome: differences, their intervals and seeds; rare findings above."""
+"""The picture of the outcome: differences, their intervals and seeds; rare findings above.
+
+Of the seeds the lowest and the highest are drawn, as the table has them.
+"""
 
 from collections.abc import Sequence
 from itertools import cycle, product
@@ -14,24 +17,28 @@ from ablation.show import KNOWN
 from cxr14.explore.drawing import BLUE, FAINT, GREY, INK, ORANGE, WIDTH, titled
 
 COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#56B4E9", "#D55E00")  # Okabe and Ito
+MARKERS = ("o", "s", "D", "^", "v", "P")  # so that not colour alone tells backbones apart
+SEEDS_BELOW = 0.37  # of the distance between two backbones: on the line they would look like caps
 BAND = 0.7  # of the distance between two arms, taken by the backbones of one
 
 
 def forest(table: pd.DataFrame, title: str, subtitle: str) -> Figure:
-    """Draw an outcome: by backbone and arm a dot, a line (95 %) and two ticks (range of seeds)."""
+    """Draw an outcome: by backbone and arm a mark, a line (95 %), and two open ones (seeds)."""
     backbones = list(dict.fromkeys(table["backbone"]))
     arms = [str(arm) for arm in ARMS if arm != REFERENCE]
-    row_inches = len(arms) * (0.14 + 0.15 * len(backbones))
-    height = 2.2 + len(GROUPS) * row_inches
+    row_inches = len(arms) * (0.14 + 0.17 * len(backbones))
+    height = 2.45 + len(GROUPS) * row_inches
     figure = titled(title, subtitle, height)
     grid = figure.subplots(len(GROUPS), len(MEASURES), sharex=True, sharey=True, squeeze=False)
-    box = (0.9 / WIDTH, 0.65 / height, 0.985, 1 - 1.1 / height)  # left, bottom, right, top
+    box = (0.9 / WIDTH, 0.9 / height, 0.985, 1 - 1.1 / height)  # left, bottom, right, top
     figure.subplots_adjust(*box, wspace=0.08, hspace=0.45 / row_inches)
     for (row, group), (column, measure) in product(enumerate(GROUPS), enumerate(MEASURES)):
         own = table[(table["group"] == group) & (table["measure"] == measure)]
         _panel(grid[row, column], own, arms, backbones)
         grid[row, column].set_title(f"{measure}, {KNOWN[group]}", fontsize=10, color=INK)
     named, labels = grid[0, 0].get_legend_handles_labels()
+    across = f"difference from {REFERENCE} (right of 0 is better)"
+    figure.text(0.5, 0.48 / height, across, fontsize=9.5, ha="center", va="center")
     figure.legend(named, labels, loc="lower center", ncols=len(backbones), frameon=False)
     return figure
 
@@ -39,14 +46,16 @@ def forest(table: pd.DataFrame, title: str, subtitle: str) -> Figure:
 def _panel(axes: Axes, table: pd.DataFrame, arms: Sequence[str], backbones: Sequence[str]) -> None:
     """Draw one measure over one group; all backbones of an arm stand together."""
     axes.axvline(0, color=GREY, linewidth=1)
-    for n, (backbone, colour) in enumerate(zip(backbones, cycle(COLOURS), strict=False)):
+    looks = zip(backbones, cycle(COLOURS), cycle(MARKERS), strict=False)
+    for n, (backbone, colour, marker) in enumerate(looks):
         own = table[table["backbone"] == backbone].set_index("arm").loc[list(arms)]
         shift = (n - (len(backbones) - 1) / 2) * BAND / len(backbones)
         places = [place + shift for place in range(len(arms))]
         axes.hlines(places, own["low"], own["high"], color=colour, linewidth=1.6)
-        axes.plot(own["difference"], places, "o", color=colour, markersize=5, label=backbone)
+        axes.plot(own["difference"], places, marker, color=colour, markersize=5.5, label=backbone)
+        below = [place + SEEDS_BELOW * BAND / len(backbones) for place in places]
         for end in ("seed_low", "seed_high"):
-            axes.plot(own[end], places, "|", color=colour, markersize=8)
+            axes.plot(own[end], below, marker, color=colour, markersize=3.5, fillstyle="none")
     axes.set_yticks(range(len(arms)), arms)
     axes.set_ylim(len(arms) - 0.5, -0.5)
     axes.grid(axis="x", color=FAINT, linewidth=0.8)

@@ -9,18 +9,10 @@ from rich.table import Table
 from ablation.differences import MEASURES
 from ablation.outcome import GROUPS
 from ablation.plan import ARMS, REFERENCE
-from cxr14.wording import shown
+from cxr14.wording import shown, signed
 
 KNOWN = {"rare": "rare findings", "all": "all findings"}
 HEADINGS = ("mean over", "measure", "weighting, pooling")
-
-
-def signed(value: float | None) -> str:
-    """Write a difference with its sign, without the leading zero; – for null."""
-    if value is None or pd.isna(value):
-        return "–"
-    text = f"{value:+.3f}".replace("0.", ".", 1).replace("-", "−")
-    return ".000" if text[1:] == ".000" else text
 
 
 def lines(table: pd.DataFrame) -> list[list[str]]:

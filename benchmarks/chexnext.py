@@ -28,16 +28,17 @@ from rich.console import Console
 from rich.table import Table
 
 from cxr14.chexnext.averaging import Logits, logit_of_mean
+from cxr14.comparison.measures import mean_over
 from cxr14.data.cache import ARRAY, INDEX
 from cxr14.data.labels import label_matrix
-from cxr14.evaluation.bootstrap import SEED, mean_ignoring_nan, percentile_interval, weightings
+from cxr14.evaluation.bootstrap import SEED, interval, weightings
 from cxr14.evaluation.weighted import weighted_areas
 from cxr14.files import read_json, sha256, write_csv
 from cxr14.findings import FINDINGS
 from cxr14.params.chexnext.recipe import read_recipe
 from cxr14.ranking import Floats
 from cxr14.training.interruption import InterruptedTrainingError
-from cxr14.wording import PHANTOM_NOTE, shown
+from cxr14.wording import PHANTOM_NOTE, shown, signed
 
 MEASURES = ("AUROC", "AP")
 REFERENCE = "ensemble"
@@ -54,7 +55,10 @@ def key_of(*arguments: object) -> str:
 
 
 def resampled(answers: dict[str, list[Logits]]) -> dict[str, Floats]:
-    """Return macro AUROC and AP of each arm on test, (2, 1 + R): all images, then resamples."""
+    """Return macro AUROC and AP of each arm on test, (2, 1 + R): all images, then resamples.
+
+    A resample that cannot score every finding that the images themselves can is NaN.
+    """
     seen, test = truth()
     labels, patients = label_matrix(seen.images)[test], seen.images["patient"].to_numpy()[test]
     found: dict[str, list[Floats]] = {name: [] for name in answers}
@@ -64,8 +68,9 @@ def resampled(answers: dict[str, list[Logits]]) -> dict[str, Floats]:
             areas = [
                 weighted_areas(labels[:, i], logits[:, i], weights) for i in range(len(FINDINGS))
             ]
-            found[name].append(mean_ignoring_nan(np.stack(areas, axis=-1)))
-    return {name: np.concatenate(blocks, axis=1) for name, blocks in found.items()}
+            found[name].append(np.stack(areas, axis=-1))
+    joined = {name: np.concatenate(blocks, axis=1) for name, blocks in found.items()}
+    return {name: np.array([mean_over(one) for one in own]) for name, own in joined.items()}
 
 
 def rows(values: list[dict[str, Floats]]) -> pd.DataFrame:
@@ -75,7 +80,7 @@ def rows(values: list[dict[str, Floats]]) -> pd.DataFrame:
         each = np.stack([seed[name] for seed in values])  # (seeds, 2, 1 + R)
         apart = each - np.stack([seed[REFERENCE] for seed in values])
         for place, measure in enumerate(MEASURES):
-            low, high = percentile_interval(apart[:, place, 1:].mean(axis=0))
+            low, high, _ = interval(apart[:, place, 1:].mean(axis=0))
             by_seed = apart[:, place, 0]
             row = {"arm": name, "measure": measure, "value": each[:, place, 0].mean()}
             row |= {"difference": by_seed.mean(), "low": low, "high": high}
@@ -95,11 +100,6 @@ def laid_out(table: pd.DataFrame, title: str) -> Table:
         shown_table.add_row(str(arm), *cells)
     shown_table.caption = "95 % interval, patients resampled; then the range over the seeds"
     return shown_table
-
-
-def signed(value: float) -> str:
-    """Write a difference with its sign."""
-    return ("−" if value < 0 else "+") + shown(abs(value))
 
 
 def main(

@@ -107,6 +107,21 @@ def test_what_cannot_be_scored_is_null():
     assert (said.value, said.difference, said.low, said.high) == (None,) * 4
 
 
+def test_a_finding_of_one_patient_leaves_a_difference_without_interval():
+    """Its resamples were scored on the other findings, so that the mean changed what it was over.
+
+    One patient of forty is not drawn in e⁻¹ of the resamples, and above 5 % there is no interval.
+    """
+    labels = TRUTH.labels.copy()
+    labels[:, 9] = TRUTH.patients == TRUTH.patients[0]
+    networks = {"one": network(labels, 2, 1), "other": network(labels, 2, 2)}
+    found = resampled_means(labels, TRUTH.patients, networks, GROUPS, resamples=150)
+    assert np.isnan(found["one"][0, 1, 1:]).mean() > 0.2
+    said = compare([found["one"][0, 1]], [found["other"][0, 1]])
+    assert said.difference is not None
+    assert (said.low, said.high) == (None, None)
+
+
 def test_means_are_over_the_findings_of_the_group():
     answers = network(TRUTH.labels, 2, 1)
     values = finding_values(TRUTH.labels, answers, np.ones((1, len(TRUTH.labels)), np.int64))

@@ -71,14 +71,6 @@ def test_the_picture_is_drawn_beside_its_table(table, tmp_path):
     assert len(pd.read_csv(tmp_path / "outcome.csv")) == len(table)
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(0.0123, "+.012"), (-0.5, "−.500"), (0.0, ".000"), (-0.0001, ".000"), (None, "–"), (1.0, "+1.000")],
-)  # fmt: skip
-def test_differences_are_written_with_their_sign(value, text):
-    assert show.signed(value) == text
-
-
 def test_a_score_that_does_not_exist_is_a_dash(table):
     missing = table.assign(value=None)
     assert set(show.lines(missing)[1][3:]) == {"–"}

@@ -80,7 +80,33 @@ def test_both_labels_are_scored_on_the_same_images(records, answers, truth):
     assert own["auroc_mined_low"] < own["auroc_mined"] < own["auroc_mined_high"]
     counts = ["images", "patients", "positives", "positives_mined"]
     assert list(own[counts]) == [200, kept["patient"].nunique(), read.sum(), mined.sum()]
+    assert own["patients_with"] == kept.loc[read.to_numpy(), "patient"].nunique()
+    assert own["patients_without_mined"] == kept.loc[~mined, "patient"].nunique()
     assert pd.isna(own["reason"])
+
+
+def test_the_difference_of_both_has_an_interval_on_the_same_resamples(records, answers, truth):
+    """Both had intervals and their difference none, though it is what the table is for."""
+    own = score_of(adjudicated_table(records, answers, truth, False), "good", "Nodule or mass")
+    assert own["difference"] == pytest.approx(own["auroc_adjudicated"] - own["auroc_mined"])
+    assert own["difference_low"] < own["difference"] < own["difference_high"] < 0
+    kept = records.iloc[:200]
+    same = truth.assign(**{"Nodule or mass": False})
+    same.loc[kept.index, "Nodule or mass"] = (kept["Mass"] + kept["Nodule"]) > 0
+    own = score_of(adjudicated_table(records, answers, same, False), "good", "Nodule or mass")
+    assert list(own[["difference", "difference_low", "difference_high"]]) == [0, 0, 0]
+
+
+def test_positives_of_nine_patients_are_too_few_however_many_they_are(records, answers, truth):
+    patients = records["patient"].to_numpy()[:200]
+    nine = np.isin(patients, np.unique(patients)[:9])
+    assert nine.sum() > 10
+    few = truth.assign(Pneumothorax=[*nine, False])
+    own = score_of(adjudicated_table(records, answers, few, False), "good", "Pneumothorax")
+    assert own["positives"] == nine.sum()
+    assert own["reason"].startswith("adjudicated: 9 patients with it and")
+    assert own[["auroc_adjudicated", "difference"]].isna().all()
+    assert own["auroc_mined"] > 0.5
 
 
 def test_a_single_finding_is_ranked_by_its_logit_whatever_its_scaling(records):
@@ -123,4 +149,5 @@ def test_too_few_images_are_counted_and_not_scored(records, answers, truth, imag
     own = score_of(table, "good", "Pneumothorax")
     assert own["images"] == images
     assert pd.isna(own["auroc_adjudicated"])
-    assert own["reason"].startswith(f"adjudicated: {few['Pneumothorax'].sum()} positives and")
+    ill = records.iloc[:images].loc[few["Pneumothorax"].to_numpy(), "patient"].nunique()
+    assert own["reason"].startswith(f"adjudicated: {ill} patients with it and")

@@ -9,7 +9,7 @@ import vl_convert
 
 from cxr14.comparison.answers import answers_of
 from cxr14.comparison.curves import AXES, POINTS, curve_tables, thinned
-from cxr14.comparison.subgroups import MACRO
+from cxr14.comparison.names import MACRO
 from cxr14.data.labels import label_matrix
 from cxr14.evaluation.curves import roc_points
 from cxr14.findings import CLASSES

@@ -7,7 +7,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from cxr14.comparison.answers import answers_of
 from cxr14.comparison.differences import RANKED, common_findings, difference_table, macro_values
 from cxr14.comparison.measures import summary
-from cxr14.comparison.resampling import Resamples
+from cxr14.comparison.resampling import Resamples, draw
 from cxr14.data.labels import label_matrix
 from cxr14.findings import FINDINGS
 from tests.comparison.conftest import make_decision, make_records, make_rows, repeated
@@ -47,6 +47,14 @@ def test_every_pair_is_compared_once_first_minus_second(records, answers, resamp
     assert (table["difference"][4:] < 0).all()
     assert set(table["images"]) == {len(records)}
     assert set(table["patients"]) == {records["patient"].nunique()}
+
+
+def test_of_one_patient_there_is_a_difference_and_no_share_of_resamples(records, answers):
+    """Nothing is resampled, and 1.0 of the resamples was said to be left out."""
+    alone = draw(np.ones(len(records)), np.random.default_rng(0))
+    table = difference_table(records.assign(patient=1), answers, alone)
+    assert (table["difference"] > 0).all()
+    assert table[["low", "high", "left_out"]].isna().all(axis=None)
 
 
 def test_a_network_differs_from_itself_by_nothing(records, answers, resamples):

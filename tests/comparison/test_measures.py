@@ -6,10 +6,9 @@ from sklearn.metrics import roc_auc_score
 
 from cxr14.comparison.answers import answers_of
 from cxr14.comparison.measures import (
-    CALIBRATION,
     FEWEST,
-    MEASURES,
     calibration_errors,
+    difference,
     mean_over,
     named,
     score_group,
@@ -17,6 +16,7 @@ from cxr14.comparison.measures import (
     why_null,
     without_interval,
 )
+from cxr14.comparison.names import CALIBRATION, MEASURES
 from cxr14.data.labels import label_matrix
 from cxr14.evaluation.reliability import calibration_error, weighted_calibration_errors
 from cxr14.findings import CLASSES
@@ -54,16 +54,30 @@ def test_calibration_errors_are_those_of_evaluation(records, answers, resamples)
         assert errors[:, column] == pytest.approx(expected, abs=1e-12)
 
 
-def test_each_measure_needs_ten_images_below_its_line(records, answers, resamples):
-    labels = label_matrix(records)
-    rare = np.flatnonzero(labels[:, 0] > 0)[: FEWEST - 1]  # nine positives of the first finding
-    members = np.zeros(len(records), bool)
-    members[np.concatenate([rare, np.flatnonzero(labels[:, 0] == 0)[:40]])] = True
+def test_each_measure_needs_ten_patients_below_its_line(records, answers, resamples):
+    """Images were counted: 17 of 4 patients gave a rate, though 4 are what is resampled."""
+    labels, patients = label_matrix(records), records["patient"].to_numpy()
+    ill = np.unique(patients[labels[:, 0] > 0])[: FEWEST - 1]  # who have the first finding
+    members = (labels[:, 0] == 0) | np.isin(patients, ill)
+    assert labels[members, 0].sum() > FEWEST
     scores = score_group(answers["good"], labels, members, resamples)
     first = {name: bool(np.isfinite(scores.values[name][0, 0])) for name in MEASURES}
     assert first == {"auroc": False, "fpr": True, "fnr": False, CALIBRATION: True}
     assert not scores.rankable()[0]
-    assert why_null(answers["good"], scores, 0) == "too few positives: 9 of 10"
+    assert (scores.patients_with[0], scores.positives[0]) == (9, labels[members, 0].sum())
+    assert scores.patients_without[0] == len(np.unique(patients[labels[:, 0] == 0]))
+    assert why_null(answers["good"], scores, 0) == "too few patients with it: 9 of 10"
+
+
+def test_calibration_needs_twenty_patients_however_many_images(records, answers, resamples):
+    labels, patients = label_matrix(records), records["patient"].to_numpy()
+    members = np.isin(patients, np.unique(patients)[: 2 * FEWEST - 1])
+    assert members.sum() > 2 * FEWEST
+    scores = score_group(answers["good"], labels, members, resamples)
+    assert np.isnan(scores.values[CALIBRATION]).all()
+    assert np.isnan(calibration_errors(answers["good"], labels, members, resamples)).all()
+    assert not scores.rankable().any()
+    assert "too few patients: 19 of 20" in why_null(answers["good"], scores, 0)
 
 
 def test_a_class_without_threshold_and_scaling_is_ranked_and_says_why(records, resamples):
@@ -88,7 +102,18 @@ def test_a_mean_is_over_what_the_images_can_score_and_skips_resamples_that_canno
     assert np.isnan(mean_over(np.zeros((2, 0)))).all()
 
 
-def test_above_five_percent_of_lost_resamples_there_is_no_interval_and_a_reason():
+def test_a_difference_from_a_rate_that_never_varies_has_no_interval_and_a_reason():
+    """0 of 18 images is 0 in every resample: −.246 (−.313 to −.187) was starred as certain."""
+    rest = np.array([0.25, 0.2, 0.3, 0.25])
+    apart = difference(np.zeros(4), rest)
+    assert summary(apart) == (-0.25, None, None, None)
+    assert difference(rest[::-1], rest) == pytest.approx([0, 0.1, -0.1, 0])
+    told = without_interval({"auroc": rest, "fpr": apart, "fnr": np.full(1, np.nan)})
+    assert told == "no interval of fpr: one side is the same in every resample"
+    assert without_interval({"auroc": rest}) is None
+
+
+def test_above_five_percent_of_lost_resamples_there_is_no_interval():
     values = np.concatenate([[0.5], np.linspace(0, 1, 100)])
     assert summary(values) == (0.5, pytest.approx(0.025), pytest.approx(0.975), 0.0)
     values[1:7] = np.nan
@@ -97,4 +122,8 @@ def test_above_five_percent_of_lost_resamples_there_is_no_interval_and_a_reason(
     row = named({name: values for name in MEASURES})
     assert row["fpr"] == 0.5
     assert row["fpr_low"] is None
-    assert "fnr" in (without_interval(row) or "")
+
+
+def test_without_resamples_there_is_a_value_and_no_share_of_them_left_out():
+    """Of one patient 1.0 of no resamples was left out."""
+    assert summary(np.array([0.5])) == (0.5, None, None, None)

@@ -7,7 +7,8 @@ from cxr14.comparison.answers import answers_of
 from cxr14.comparison.picture import PANELS, subgroups, write_picture
 from cxr14.comparison.resampling import draw
 from cxr14.comparison.subgroups import subgroup_tables
-from cxr14.wording import PHANTOM_NOTE
+from cxr14.findings import NO_FINDING
+from cxr14.wording import NOT_TRAINED, PHANTOM_NOTE
 from tests.comparison.conftest import make_decision, make_records, make_rows
 
 
@@ -54,3 +55,23 @@ def test_groups_without_a_score_say_so_instead_of_failing():
     figure = subgroups(subgroup_tables(few, own, drawn)[0], phantom=False)
     rows = len(figure.axes[0].get_yticklabels())
     assert texts(figure).count("too few") == rows * len(PANELS)
+
+
+def test_panels_of_a_class_that_was_not_trained_say_that(records, resamples):
+    """They said that there were too few images."""
+    names = [f"{kind} {name}" for kind in ("logit", "probability") for name in ("Mass", "Nodule")]
+    rows = make_rows(records, 1.5, 1)[["image", "split", *names]]
+    own = {"b": answers_of(rows, make_decision())}
+    figure = subgroups(subgroup_tables(records, own, resamples)[0], phantom=False)
+    assert "too few" not in texts(figure)
+    assert texts(figure).count(NOT_TRAINED) == 2 * len(figure.axes[0].get_yticklabels())
+
+
+def test_panels_of_a_class_without_threshold_say_that(records, resamples):
+    none = make_decision(reasons={NO_FINDING: "validation holds no positives among 60 images"})
+    none["thresholds"][NO_FINDING] = none["platt"][NO_FINDING] = None
+    own = {"b": answers_of(make_rows(records, 1.5, 1), none)}
+    figure = subgroups(subgroup_tables(records, own, resamples)[0], phantom=False)
+    rows = len(figure.axes[0].get_yticklabels())
+    told = [texts(figure).count(words) for words in ("too few", "no threshold", "not scaled")]
+    assert told == [0, rows, rows]

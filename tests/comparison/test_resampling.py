@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cxr14.comparison.resampling import draw, weighted_sums
+from cxr14.comparison.resampling import draw, patients_by_class, weighted_sums
 from cxr14.evaluation.bootstrap import weightings
 
 PATIENTS = np.array([7, 3, 7, 5, 3, 3])
@@ -33,3 +33,10 @@ def test_sums_are_those_of_a_loop_also_over_some_images():
     for row, counts in zip(sums, drawn.counts.T, strict=True):
         weights = counts[drawn.owner] * members
         assert row == pytest.approx((values * weights[:, None]).sum(axis=0))
+
+
+def test_patients_are_counted_once_for_each_class_that_an_image_of_theirs_has():
+    owner = np.array([2, 0, 2, 1, 0, 0])
+    present = np.array([[1, 0], [1, 0], [1, 0], [0, 0], [1, 1], [0, 0]]) > 0
+    assert patients_by_class(present, owner).tolist() == [2, 1]
+    assert patients_by_class(~present, owner).tolist() == [2, 3]

@@ -5,12 +5,13 @@ import pandas as pd
 import pytest
 
 from cxr14.comparison.answers import answers_of
-from cxr14.comparison.measures import CALIBRATION, ECE, score_group
+from cxr14.comparison.measures import ECE, score_group
+from cxr14.comparison.names import CALIBRATION, MACRO
 from cxr14.comparison.resampling import draw
-from cxr14.comparison.subgroups import GAP_COLUMNS, MACRO, REST, subgroup_tables
+from cxr14.comparison.subgroups import GAP_COLUMNS, REST, subgroup_tables
 from cxr14.comparison.terminal import largest_gaps
 from cxr14.data.labels import label_matrix
-from cxr14.evaluation.bootstrap import percentile_interval
+from cxr14.evaluation.bootstrap import interval
 from cxr14.findings import CLASSES, FINDINGS, NO_FINDING
 from cxr14.ranking import macro_auroc
 from tests.comparison.conftest import make_decision, make_records, make_rows
@@ -60,7 +61,51 @@ def test_a_gap_is_the_difference_on_the_same_resamples(tables, records, answers,
     assert gap["against"] == "M"
     assert (gap["images"], gap["images_against"]) == (women.sum(), (~women).sum())
     assert gap["fpr"] == pytest.approx(values[0])
-    assert (gap["fpr_low"], gap["fpr_high"]) == pytest.approx(percentile_interval(values[1:]))
+    assert (gap["fpr_low"], gap["fpr_high"]) == pytest.approx(interval(values[1:])[:2])
+
+
+def test_a_group_without_an_event_has_a_gap_but_no_interval_and_leads_no_list(records, resamples):
+    """None of the women's images is called free of findings: their rate is 0 in every resample."""
+    rows = make_rows(records, 1.5, 1)
+    rows.loc[(records["sex"] == "F").to_numpy(), f"probability {NO_FINDING}"] = 0.0
+    own = {"b": answers_of(rows, make_decision())}
+    scores, gaps = subgroup_tables(records, own, resamples)
+    women, gap = (row_of(table, "b", "F", NO_FINDING) for table in (scores, gaps))
+    assert (women["fpr"], women["fpr_low"], women["fpr_high"]) == (0, 0, 0)
+    assert gap["fpr"] < 0
+    assert gap[["fpr_low", "fpr_high"]].isna().all()
+    assert gap["reason"] == "no interval of fpr, fnr: one side is the same in every resample"
+    shown = largest_gaps(gaps, phantom=False)
+    names, groups = (list(shown.columns[place].cells) for place in (0, 2))
+    assert ("FPR, No Finding", "sex F − M") not in list(zip(names, groups, strict=True))
+
+
+def test_a_mean_of_calibration_is_over_all_findings_and_that_of_a_rare_one_is_null(resamples):
+    """Over the findings that a small group has many of, a third of gaps of nothing was starred."""
+    scarce = make_records()
+    women = (scarce["sex"] == "F").to_numpy()
+    scarce.loc[women, "Mass"] = (np.arange(women.sum()) < 4).astype(np.uint8)
+    own = answers_of(make_rows(scarce, 1.5, 1), make_decision())
+    scores, gaps = subgroup_tables(scarce, {"b": own}, resamples)
+    excess = own.calibrated[:, :14] - label_matrix(scarce)[:, :14]
+    mean = row_of(scores, "b", "F", MACRO)
+    assert mean["findings"] == 13
+    assert mean[CALIBRATION] == pytest.approx(excess[women].mean())
+    gap = row_of(gaps, "b", "F", MACRO)[CALIBRATION]
+    assert gap == pytest.approx(excess[women].mean() - excess[~women].mean())
+    for table in (scores, gaps):
+        assert pd.isna(row_of(table, "b", "F", "Mass")[CALIBRATION])
+
+
+def test_tables_tell_how_many_patients_have_a_class_and_how_many_not(tables, records):
+    women = records[records["sex"] == "F"]
+    having, lacking = (women.loc[women["Mass"] == n, "patient"].nunique() for n in (1, 0))
+    own, gap = (row_of(table, "good", "F", "Mass") for table in tables)
+    assert (own["patients_with"], own["patients_without"]) == (having, lacking)
+    assert (gap["patients_with"], gap["patients_without"]) == (having, lacking)
+    men = records[records["sex"] == "M"]
+    assert gap["patients_against"] == men["patient"].nunique()
+    assert gap["patients_with_against"] == men.loc[men["Mass"] == 1, "patient"].nunique()
 
 
 def test_of_two_groups_the_gap_is_given_once_and_of_more_against_the_rest(tables):
@@ -91,10 +136,10 @@ def test_means_of_a_gap_are_over_findings_that_both_sides_can_score(records, res
     assert row_of(scores, "good", "M", MACRO)["findings"] == 14
     assert row_of(scores, "good", "F", MACRO)["findings"] == 13
     assert row_of(gaps, "good", "F", MACRO)["findings"] == 13
-    assert row_of(gaps, "good", "F", MACRO)["reason"] == "too few positives or negatives: Mass"
+    assert row_of(gaps, "good", "F", MACRO)["reason"] == "too few patients with or without it: Mass"
     mass = row_of(gaps, "good", "F", "Mass")
     assert pd.isna(mass["auroc"])
-    assert mass["reason"] == "group: too few positives: 0 of 10"
+    assert mass["reason"] == "group: too few patients with it: 0 of 10"
     assert mass["fpr"] is not None  # both have negatives enough
 
 

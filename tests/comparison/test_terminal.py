@@ -2,7 +2,6 @@
 
 import numpy as np
 import pandas as pd
-import pytest
 from rich.console import Console
 
 from cxr14.comparison import terminal
@@ -19,13 +18,6 @@ def printed(table, width=160) -> str:
     with console.capture() as captured:
         console.print(table)
     return captured.get()
-
-
-@pytest.mark.parametrize(
-    ("value", "text"), [(0.0961, "+.096"), (-0.0233, "−.023"), (0.0, "+.000"), (None, "–")]
-)
-def test_a_difference_bears_its_sign(value, text):
-    assert terminal.signed(value) == text
 
 
 def test_a_star_marks_intervals_that_leave_zero_out():

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from cxr14.report.cells import count, difference, interval, one, scored, signed
+from cxr14.report.cells import count, difference, interval, one, scored
 from cxr14.wording import shown
 
 
@@ -44,7 +44,3 @@ def test_a_row_that_is_not_there_is_empty():
 )
 def test_a_difference_has_its_sign_and_a_star_if_its_interval_leaves_out_zero(ends, text):
     assert difference(*ends) == text
-
-
-def test_a_minus_is_a_minus():
-    assert signed(-1.5) == "−1.500"

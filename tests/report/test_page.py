@@ -206,6 +206,7 @@ def test_the_share_of_gaps_that_leave_out_zero_is_of_those_with_an_interval(phan
 def test_adjudicated_labels_are_shown_on_real_pixels_and_their_lack_is_explained(page, real_page):
     assert "No score here: simulated pixels show no reader" in page
     assert "<td>.845<br><small>.825–.865</small></td><td>.825" in real_page
+    assert "<td>+.035 *<br><small>+.015 to +.055</small></td>" in real_page
 
 
 def test_without_boxed_images_the_section_says_so(phantoms):

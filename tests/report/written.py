@@ -151,6 +151,7 @@ def gaps(backbones: list[str]) -> pd.DataFrame:
             ("macro", crossed | {"images": 40}, 0.155),
         ):
             row = {"backbone": name, **key, "finding": finding, "images_against": 136}
+            row |= {"patients": 60, "patients_against": 82}
             row |= ends("auroc", auroc) | ends("fpr", 0.005) | ends("fnr", None)
             row |= ends("mean_predicted_minus_prevalence", 0.0)
             rows.append(row | {"findings": 13, "reason": None if auroc else "3 positives"})
@@ -167,15 +168,19 @@ def write_comparison(root: Path, backbones: list[str], phantom: bool) -> None:
     ]
     write_csv(folder / "differences.csv", pd.DataFrame(rows))
     write_csv(folder / "gaps.csv", gaps(backbones))
-    groups = gaps(backbones).assign(patients=60, positives=None, ece_platt=0.065)
-    write_csv(folder / "subgroups.csv", groups.drop(columns=["against", "images_against"]))
+    groups = gaps(backbones).assign(positives=None, ece_platt=0.065)
+    write_csv(
+        folder / "subgroups.csv",
+        groups.drop(columns=["against", "images_against", "patients_against"]),
+    )
     scored = {
         **ends("auroc_adjudicated", None if phantom else 0.845),
         **ends("auroc_mined", None if phantom else 0.825),
+        **ends("difference", None if phantom else 0.035),
         "reason": "simulated pixels show no reader's findings" if phantom else None,
     }
     label = {"label": "Pneumothorax", "mapped_from": "Pneumothorax", "images": 0, "positives": 0}
-    label["positives_mined"] = 0
+    label |= {"positives_mined": 0, "patients_with": 0, "patients_with_mined": 0}
     write_csv(
         folder / "adjudicated.csv",
         pd.DataFrame([{"backbone": b, **label, **scored} for b in backbones]),

@@ -14,13 +14,13 @@ import numpy as np
 import pandas as pd
 
 from cxr14.comparison.answers import Answers
-from cxr14.comparison.measures import FEWEST, LOST, summary
+from cxr14.comparison.measures import FEWEST, difference, named, without_interval
 from cxr14.comparison.ranked import aurocs
-from cxr14.comparison.resampling import Resamples, draw
+from cxr14.comparison.resampling import Resamples, draw, patients_by_class
 from cxr14.data.labels import label_matrix
 from cxr14.data.packaged import packaged_file
 from cxr14.evaluation.bootstrap import ENDS, SEED
-from cxr14.ranking import Array
+from cxr14.ranking import Array, Floats
 from cxr14.wording import PHANTOM_NOTE
 
 PACKAGE: Final = "torchxrayvision"
@@ -45,8 +45,9 @@ VALUES: Final = {name: {"YES", "NO"} for name in MAPPING} | {"Set Id": {"val", "
 IMAGE: Final = "Image Index"
 COLUMNS: Final = [
     *("backbone", "label", "mapped_from", "images", "patients"),
-    *("positives", "auroc_adjudicated", "auroc_adjudicated_low", "auroc_adjudicated_high"),
-    *("positives_mined", "auroc_mined", "auroc_mined_low", "auroc_mined_high"),
+    *("positives", "patients_with", "patients_without"),
+    *("positives_mined", "patients_with_mined", "patients_without_mined"),
+    *(f"{s}{end}" for s in ("auroc_adjudicated", "auroc_mined", "difference") for end in ENDS),
     "reason",
 ]
 
@@ -88,6 +89,8 @@ def adjudicated_table(
     records: pd.DataFrame, answers: Mapping[str, Answers], adjudicated: pd.DataFrame, phantom: bool
 ) -> pd.DataFrame:
     """Score networks against adjudicated and against mined labels on the same images.
+
+    The difference of the two AUROCs has its interval from the same resamples of the same patients.
 
     Several findings make one by "noisy or" of their Platt-scaled probabilities, 1 − Π(1 − p): each
     adds to the evidence, as the maximum would not let it, and unscaled ones of weighted losses
@@ -141,21 +144,19 @@ def combined(answers: Answers, findings: tuple[str, ...]) -> Array:
 
 def _scores(truth: Array, mined: Array, scores: Array, drawn: Resamples) -> Row:
     row: Row = {"images": len(truth), "patients": len(drawn.counts)}
-    told = []
-    for kind, labels, counted in (
-        ("adjudicated", truth, "positives"),
-        ("mined", mined, "positives_mined"),
-    ):
-        positives = int((labels > 0).sum())
-        row[counted] = positives
-        if min(positives, len(labels) - positives) < FEWEST:
-            told.append(
-                f"{kind}: {positives} positives and {len(labels) - positives} negatives, "
-                f"{FEWEST} of each needed"
-            )
-            continue
-        ends = summary(aurocs(labels, scores, drawn.owner, drawn.counts))
-        row |= {f"auroc_{kind}{end}": value for end, value in zip(ENDS, ends, strict=False)}
-        if ends[1] is None:
-            told.append(f"{kind}: no interval, {LOST}")
-    return row | {"reason": "; ".join(told) or None}
+    areas: dict[str, Floats] = {}
+    told: list[str | None] = []
+    for kind, present, end in (("adjudicated", truth > 0, ""), ("mined", mined > 0, "_mined")):
+        sides = np.stack([present, ~present], axis=1)
+        having, lacking = patients_by_class(sides, drawn.owner).tolist()
+        row[f"positives{end}"] = int(present.sum())
+        row |= {f"patients_with{end}": having, f"patients_without{end}": lacking}
+        if min(having, lacking) < FEWEST:
+            few = f"{having} patients with it and {lacking} without, {FEWEST} of each needed"
+            told.append(f"{kind}: {few}")
+        else:
+            areas[f"auroc_{kind}"] = aurocs(present, scores, drawn.owner, drawn.counts)
+    if len(areas) == 2:
+        areas["difference"] = difference(areas["auroc_adjudicated"], areas["auroc_mined"])
+    told.append(without_interval(areas))
+    return row | named(areas) | {"reason": "; ".join(filter(None, told)) or None}

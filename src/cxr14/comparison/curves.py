@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from cxr14.comparison.answers import Answers
-from cxr14.comparison.subgroups import MACRO
+from cxr14.comparison.names import MACRO
 from cxr14.data.labels import label_matrix
 from cxr14.evaluation.curves import (
     precision_recall_points,

@@ -38,8 +38,8 @@ def difference_table(
 
     Returns:
         A row per pair and measure: first, second, measure, difference (first − second), low, high,
-        left_out (share of resamples that cannot score all findings), images, patients, findings
-        (over which both means are).
+        left_out (share of resamples that cannot score all findings; null where there are none, the
+        images being of one patient), images, patients, findings (over which both means are).
     """
     findings = common_findings(list(answers.values()), records)
     means = {name: macro_values(own, records, findings, resamples) for name, own in answers.items()}

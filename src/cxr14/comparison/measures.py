@@ -7,21 +7,23 @@ from typing import Final
 import numpy as np
 
 from cxr14.comparison.answers import Answers
+from cxr14.comparison.names import CALIBRATION
 from cxr14.comparison.ranked import aurocs
-from cxr14.comparison.resampling import Resamples, weighted_sums
+from cxr14.comparison.resampling import Resamples, patients_by_class, weighted_sums
 from cxr14.evaluation.bootstrap import ENDS, interval
 from cxr14.evaluation.reliability import BINS, equal_mass_bins
 from cxr14.ranking import Array, Counts, Floats
 
 FEWEST: Final = 10
-"""Images that a rate needs below its line: positives for a false negative rate, negatives for a
-false positive rate, both for an AUROC, twice as many of any kind for calibration. With ten, one
-image more or less moves a rate by .1, which is as coarse as a figure should be."""
+"""Patients that a rate needs below its line: with positives for a false negative rate, with
+negatives for a false positive rate, both for an AUROC and for the calibration of a class, twice as
+many of any kind for calibration. With ten, one patient more or less moves a rate by about .1, which
+is as coarse as a figure should be. Patients, not images, for they are what is resampled: seventeen
+images of four patients are four draws. And hardly a resample misses all of ten (1 in e¹⁰), so every
+score has an interval."""
 
-CALIBRATION: Final = "mean_predicted_minus_prevalence"
-LOST: Final = "more than 5 % of the resamples lack positives or negatives"
-MEASURES: Final = ("auroc", "fpr", "fnr", CALIBRATION)
 ECE: Final = "ece_platt"
+FIXED: Final = "one side is the same in every resample"
 
 Score = tuple[float | None, float | None, float | None, float | None]
 """A value, its interval, the share of resamples left out of that; None where there is none."""
@@ -35,18 +37,23 @@ class Scores:
         images: how many.
         patients: how many.
         positives: (C,) images of each class.
+        patients_with: (C,) patients of the positives of each class.
+        patients_without: (C,) patients of the negatives; one with images of both kinds is in both.
         values: by measure, (1 + R, C): on all images, then by resample; NaN where a measure has
-            too few images (see FEWEST), no threshold or no scaling.
+            too few patients (see FEWEST), no threshold or no scaling.
     """
 
     images: int
     patients: int
     positives: Counts
+    patients_with: Counts
+    patients_without: Counts
     values: Mapping[str, Floats]
 
     def rankable(self) -> Array:
-        """Whether each class (C,) has enough positives and negatives for every measure."""
-        return np.minimum(self.positives, self.images - self.positives) >= FEWEST
+        """Whether each class (C,) has enough patients for every measure."""
+        enough = np.minimum(self.patients_with, self.patients_without) >= FEWEST
+        return enough & (self.patients >= 2 * FEWEST)
 
 
 def score_group(answers: Answers, labels: Array, members: Array, resamples: Resamples) -> Scores:
@@ -59,17 +66,17 @@ def score_group(answers: Answers, labels: Array, members: Array, resamples: Resa
         resamples: of the patients of all N images.
     """
     own, owner = labels[members] > 0, resamples.owner[members]
-    positives = own.sum(axis=0)
-    negatives = len(own) - positives
+    patients_with, patients_without = patients_by_class(own, owner), patients_by_class(~own, owner)
+    patients = len(np.unique(owner))
+    half = np.full_like(patients_with, patients // 2)
     values = _rates(own, answers, members, owner, resamples.counts)
     values["auroc"] = np.full_like(values["fpr"], np.nan)
-    for column in np.flatnonzero(np.minimum(positives, negatives) >= FEWEST):
+    for column in np.flatnonzero(np.minimum(patients_with, patients_without) >= FEWEST):
         logits = answers.logits[members, column]
         values["auroc"][:, column] = aurocs(own[:, column], logits, owner, resamples.counts)
-    halves = np.full_like(positives, len(own) // 2)
-    for name, images in (("fpr", negatives), ("fnr", positives), (CALIBRATION, halves)):
-        values[name][:, images < FEWEST] = np.nan
-    return Scores(len(own), len(np.unique(owner)), positives, values)
+    for name, below in (("fpr", patients_without), ("fnr", patients_with), (CALIBRATION, half)):
+        values[name][:, below < FEWEST] = np.nan
+    return Scores(len(own), patients, own.sum(axis=0), patients_with, patients_without, values)
 
 
 def calibration_errors(
@@ -80,13 +87,13 @@ def calibration_errors(
     As ``cxr14.evaluation.reliability`` defines it: ten bins of equal mass, those of the group.
 
     Returns:
-        (1 + R, C); NaN for a class without scaling, and with too few images.
+        (1 + R, C); NaN for a class without scaling, and with too few patients.
     """
     own, calibrated = labels[members] > 0, answers.calibrated[members]
     shape = resamples.counts.shape[1], own.shape[1]
-    if len(own) < 2 * FEWEST:
-        return np.full(shape, np.nan)
     seen, place = np.unique(resamples.owner[members], return_inverse=True)
+    if len(seen) < 2 * FEWEST:
+        return np.full(shape, np.nan)
     bins = np.stack([equal_mass_bins(column) for column in calibrated.T], axis=1)
     cell = (place[:, None] * shape[1] + np.arange(shape[1])) * BINS + bins
     excess = np.nan_to_num(calibrated - own).ravel()
@@ -130,23 +137,39 @@ def mean_over(values: Floats) -> Floats:
 
 def why_null(answers: Answers, scores: Scores, column: int) -> str | None:
     """Say why some scores of a class are missing."""
-    counts = {"positives": int(scores.positives[column])}
-    counts["negatives"] = scores.images - counts["positives"]
-    few = ((kind, count) for kind, count in counts.items() if count < FEWEST)
-    told = [f"too few {kind}: {count} of {FEWEST}" for kind, count in few]
+    below = {
+        "patients with it": (int(scores.patients_with[column]), FEWEST),
+        "patients without it": (int(scores.patients_without[column]), FEWEST),
+        "patients": (scores.patients, 2 * FEWEST),
+    }
+    few = ((who, count, need) for who, (count, need) in below.items() if count < need)
+    told = [f"too few {who}: {count} of {need}" for who, count, need in few]
     if answers.classes[column] in answers.reasons:
         told.append(answers.reasons[answers.classes[column]])
     return "; ".join(told) or None
+
+
+def difference(one: Floats, other: Floats) -> Floats:
+    """Return one score minus another, (1 + R,), or (1,), without resamples, if either never varies.
+
+    A rate of 0 of 18 images is 0 in every resample. It would add nothing to the spread of the
+    difference, which would then look as sure as the other side alone, though 18 images say little.
+    """
+    apart = one - other
+    fixed = any((side == side[0]).all() for side in (one, other))
+    return apart[:1] if fixed else apart
 
 
 def summary(values: Floats) -> Score:
     """Return the value on all images, and its 95 % interval.
 
     Args:
-        values: (1 + R,): on all images, then by resample.
+        values: (1 + R,): on all images, then by resample; (1,) has no interval.
     """
     if not np.isfinite(values[0]):
         return None, None, None, None
+    if len(values) == 1:
+        return float(values[0]), None, None, None
     return float(values[0]), *interval(values[1:])
 
 
@@ -159,7 +182,7 @@ def named(values: Mapping[str, Floats]) -> dict[str, float | None]:
     }
 
 
-def without_interval(row: Mapping[str, float | None]) -> str | None:
-    """Say which measures of a row have a value, but no interval; None if there are none."""
-    lost = [name for name in MEASURES if row[name] is not None and row[f"{name}_low"] is None]
-    return f"no interval of {', '.join(lost)}: {LOST}" if lost else None
+def without_interval(differences: Mapping[str, Floats]) -> str | None:
+    """Say which differences have a value, but no interval (see :func:`difference`); None if all."""
+    fixed = [name for name, own in differences.items() if len(own) == 1 and np.isfinite(own[0])]
+    return f"no interval of {', '.join(fixed)}: {FIXED}" if fixed else None

@@ -10,12 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cxr14.comparison.groups import ALL, ATTRIBUTES
-from cxr14.comparison.measures import CALIBRATION, FEWEST
-from cxr14.comparison.subgroups import MACRO
+from cxr14.comparison.measures import FEWEST
+from cxr14.comparison.names import CALIBRATION, MACRO
 from cxr14.explore.drawing import BLUE, DPI, FAINT, GREY, INK, ORANGE, STYLE, WIDTH, titled
 from cxr14.files import replacing
 from cxr14.findings import NO_FINDING
-from cxr14.wording import PHANTOM_NOTE
+from cxr14.wording import NOT_TRAINED, PHANTOM_NOTE
 
 COLOURS: Final = (BLUE, ORANGE, "#009E73", "#CC79A7", "#56B4E9", "#D55E00")  # Okabe and Ito
 BAND: Final = 0.74  # of a row, taken by the networks
@@ -27,7 +27,7 @@ PANELS: Final = (
 )
 SUBTITLE: Final = (
     "Test part; 95 % intervals, patients resampled; "
-    f"means over findings with {FEWEST} positives and {FEWEST} negatives"
+    f"means over findings with positives and negatives of {FEWEST} patients each"
 )
 SMALL: Final[dict[str, Any]] = {
     "color": GREY,
@@ -94,12 +94,30 @@ def _panel(
 
 
 def _mark_empty(axes: Axes, table: pd.DataFrame, measure: str, groups: pd.DataFrame) -> None:
-    """Say so where no network has a score."""
-    scored = table.groupby(["attribute", "group"])[measure].count()
+    """Say why where no network has a score."""
     across = axes.get_yaxis_transform()
-    for place, key in enumerate(groups[["attribute", "group"]].itertuples(index=False, name=None)):
-        if not scored.get(key, 0):
-            axes.text(0.5, place, "too few", va="center", ha="center", transform=across, **SMALL)
+    for place, (_, group) in enumerate(groups.iterrows()):
+        same = (table["attribute"] == group["attribute"]) & (table["group"] == group["group"])
+        if table.loc[same, measure].isna().all():
+            why = _why_empty(table[same], measure)
+            axes.text(0.5, place, why, va="center", ha="center", transform=across, **SMALL)
+
+
+def _why_empty(rows: pd.DataFrame, measure: str) -> str:
+    """Say why none of the networks has a score of a group; what is counted is the same for all."""
+    if rows.empty:
+        return NOT_TRAINED
+    counts = rows.iloc[0]
+    if counts["finding"] == MACRO:
+        few = not counts["findings"]
+    elif measure == CALIBRATION:
+        sides = counts["patients_with"], counts["patients_without"]
+        few = min(sides) < FEWEST or counts["patients"] < 2 * FEWEST
+    else:  # FPR
+        few = counts["patients_without"] < FEWEST
+    if few:
+        return "too few"
+    return "not scaled" if measure == CALIBRATION else "no threshold"
 
 
 def _name(row: "pd.Series[Any]") -> str:

@@ -48,6 +48,20 @@ def draw(patients: Array, generator: np.random.Generator, resamples: int = RESAM
     return Resamples(owner.astype(np.int64), counts)
 
 
+def patients_by_class(present: Array, owner: Counts) -> Counts:
+    """Count the distinct patients of the images that have each class.
+
+    Args:
+        present: (n, C) bool.
+        owner: (n,) the patient of each image.
+
+    Returns:
+        (C,).
+    """
+    seen = [np.count_nonzero(np.bincount(owner[column])) for column in present.T]
+    return np.array(seen, np.int64)
+
+
 def weighted_sums(values: Array, owner: Counts, counts: Array) -> Floats:
     """Add up K columns over images under every weighting.
 

@@ -15,27 +15,30 @@ from cxr14.comparison.answers import Answers
 from cxr14.comparison.groups import Group, groups_of
 from cxr14.comparison.measures import (
     ECE,
-    MEASURES,
     Scores,
     calibration_errors,
+    difference,
     mean_over,
     named,
     score_group,
     why_null,
     without_interval,
 )
+from cxr14.comparison.names import CALIBRATION, MACRO, MEASURES
 from cxr14.comparison.resampling import Resamples
 from cxr14.data.labels import label_matrix
 from cxr14.evaluation.bootstrap import ENDS, without_bias
 from cxr14.findings import NO_FINDING
 from cxr14.ranking import Array, Floats
 
-MACRO: Final = "macro"
 REST: Final = "the rest"
+
+COUNTS: Final = ("images", "patients", "patients_with", "patients_without")
+"""Of a group; the patients with positives and with negatives of a class decide what is scored."""
 
 GAP_COLUMNS: Final = [
     *("backbone", "attribute", "group", "against", "finding"),
-    *("images", "images_against", "findings"),
+    *(*COUNTS, *(f"{name}_against" for name in COUNTS), "findings"),
     *(f"{measure}{end}" for measure in MEASURES for end in ENDS),
     "reason",
 ]
@@ -99,27 +102,31 @@ def _rows_of(classes: tuple[str, ...], crossed: bool) -> list[tuple[str, list[in
 
 def _score_rows(answers: Answers, scores: Scores, errors: Floats, crossed: bool) -> Iterator[Row]:
     for name, columns in _rows_of(answers.classes, crossed):
-        kept = _kept(name, columns, scores.rankable())
+        rankable = scores.rankable()
+        kept = _kept(name, columns, rankable)
+        means = {
+            measure: mean_over(scores.values[measure][:, _over(measure, name, columns, rankable)])
+            for measure in MEASURES
+        }
         ece = mean_over(errors[:, kept])
-        own = named({measure: mean_over(scores.values[measure][:, kept]) for measure in MEASURES})
         few = why_null(answers, scores, columns[0]) if name != MACRO else None
         left = _left_out(answers, columns, kept) if name == MACRO else None
         yield {
             "finding": name,
-            "images": scores.images,
-            "patients": scores.patients,
+            **_counts(name, columns, scores),
             "positives": None if name == MACRO else int(scores.positives[columns[0]]),
             "findings": len(kept) if name == MACRO else None,
-            **own,
+            **named(means),
             **named({ECE: np.append(ece[:1], without_bias(ece))}),
-            "reason": _joined(left, few, without_interval(own)),
+            "reason": _joined(left, few),
         }
 
 
 def _gap_rows(answers: Answers, own: Scores, rest: Scores, crossed: bool) -> Iterator[Row]:
     for name, columns in _rows_of(answers.classes, crossed):
-        kept = _kept(name, columns, own.rankable() & rest.rankable())
-        gaps = named({measure: _gap(own, rest, measure, kept) for measure in MEASURES})
+        rankable = own.rankable() & rest.rankable()
+        kept = _kept(name, columns, rankable)
+        gaps = {m: _gap(own, rest, m, _over(m, name, columns, rankable)) for m in MEASURES}
         few = {
             side: why_null(answers, one, columns[0]) if name != MACRO else None
             for side, one in (("group", own), ("against", rest))
@@ -128,12 +135,20 @@ def _gap_rows(answers: Answers, own: Scores, rest: Scores, crossed: bool) -> Ite
         left = _left_out(answers, columns, kept) if name == MACRO else None
         yield {
             "finding": name,
-            "images": own.images,
-            "images_against": rest.images,
+            **_counts(name, columns, own),
+            **_counts(name, columns, rest, "_against"),
             "findings": len(kept) if name == MACRO else None,
-            **gaps,
+            **named(gaps),
             "reason": _joined(left, *told, without_interval(gaps)),
         }
+
+
+def _counts(name: str, columns: list[int], scores: Scores, end: str = "") -> Row:
+    """Return the COUNTS of a group; those of a class where the row is of one."""
+    sides = (scores.patients_with, scores.patients_without)
+    own = [None if name == MACRO else int(side[columns[0]]) for side in sides]
+    values = (scores.images, scores.patients, *own)
+    return {f"{key}{end}": value for key, value in zip(COUNTS, values, strict=True)}
 
 
 def _joined(*reasons: str | None) -> str | None:
@@ -145,17 +160,31 @@ def _kept(name: str, columns: list[int], rankable: Array) -> list[int]:
     return [i for i in columns if rankable[i]] if name == MACRO else columns
 
 
+def _over(measure: str, name: str, columns: list[int], rankable: Array) -> list[int]:
+    """Columns that a row's measure is over; those of :func:`_kept`, but for calibration.
+
+    Its macro mean is over every finding. Which can be ranked depends on how many positives a group
+    happens to have, and over those alone its prevalence would be too high: of gaps of such means a
+    third left out 0 where there was none. A single class needs its positives and negatives: without
+    any its prevalence is 0 or 1 in every resample, as sure as it is not.
+    """
+    if measure != CALIBRATION:
+        return _kept(name, columns, rankable)
+    return columns if name == MACRO else [i for i in columns if rankable[i]]
+
+
 def _left_out(answers: Answers, columns: list[int], kept: list[int]) -> str | None:
     """Say which findings a macro mean is not over, and which count in that of AUROC alone."""
     scarce = [answers.classes[i] for i in columns if i not in kept]
     undecided = [answers.classes[i] for i in kept if answers.classes[i] in answers.reasons]
     which = ", ".join(scarce) if kept else "every finding"
     return _joined(
-        f"too few positives or negatives: {which}" if scarce else None,
+        f"too few patients with or without it: {which}" if scarce else None,
         f"in AUROC alone, for want of a threshold: {', '.join(undecided)}" if undecided else None,
     )
 
 
 def _gap(own: Scores, rest: Scores, measure: str, columns: list[int]) -> Floats:
-    """Difference of the means over the same classes, (1 + R,)."""
-    return mean_over(own.values[measure][:, columns]) - mean_over(rest.values[measure][:, columns])
+    """Difference of the means over the same classes, see :func:`difference`."""
+    one, other = (mean_over(side.values[measure][:, columns]) for side in (own, rest))
+    return difference(one, other)

@@ -7,11 +7,10 @@ from rich.box import SIMPLE
 from rich.table import Table
 
 from cxr14.comparison.groups import CROSSED
-from cxr14.comparison.measures import CALIBRATION
-from cxr14.comparison.subgroups import MACRO
+from cxr14.comparison.names import CALIBRATION, MACRO
 from cxr14.evaluation.bootstrap import ENDS
 from cxr14.findings import NO_FINDING
-from cxr14.wording import PHANTOM_NOTE, shown
+from cxr14.wording import PHANTOM_NOTE, shown, signed, star
 
 LARGEST: Final = 3
 TABLE_WIDTH: Final = 112  # of the largest gaps; narrower, their intervals would be cut
@@ -27,17 +26,9 @@ WORDS: Final = {
 STAR: Final = "* the interval leaves 0 out; nothing is corrected for how many intervals there are"
 
 
-def signed(value: float | None) -> str:
-    """Write a difference with its sign, without the leading zero; – for null."""
-    if value is None or pd.isna(value):
-        return "–"
-    return ("−" if value < 0 else "+") + shown(abs(value))
-
-
 def ranged(value: float, low: float, high: float) -> str:
     """Write a difference and its interval, with a star if that leaves 0 out."""
-    star = " *" if low > 0 or high < 0 else ""
-    return f"{signed(value)} ({signed(low)} to {signed(high)}){star}"
+    return f"{signed(value)} ({signed(low)} to {signed(high)}){star(low, high)}"
 
 
 def differences(table: pd.DataFrame, phantom: bool) -> Table:

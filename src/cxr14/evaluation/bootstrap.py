@@ -45,23 +45,6 @@ def weightings(
         yield patient_weights(patients, min(AT_A_TIME, resamples - start), generator)
 
 
-def mean_ignoring_nan(values: Floats) -> Floats:
-    """Mean over the last axis of (R, F) without NaN; NaN for a row of nothing else."""
-    known = ~np.isnan(values)
-    counts = known.sum(axis=-1)
-    sums = np.where(known, values, 0.0).sum(axis=-1)
-    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
-
-
-def percentile_interval(values: Floats) -> tuple[float | None, float | None]:
-    """2.5th and 97.5th percentile of (R,) resampled values, NaN left out."""
-    known = values[~np.isnan(values)]
-    if not len(known):
-        return None, None
-    low, high = np.percentile(known, [2.5, 97.5])
-    return float(low), float(high)
-
-
 def interval(values: Floats) -> tuple[float | None, float | None, float]:
     """95 % percentile interval of resampled values, unless too many could not be scored.
 
@@ -74,9 +57,12 @@ def interval(values: Floats) -> tuple[float | None, float | None, float]:
     Returns:
         Low end, high end (None without an interval), and the share left out in [0, 1].
     """
-    left_out = float(np.isnan(values).mean()) if len(values) else 1.0
-    low, high = percentile_interval(values) if left_out <= MOST_LEFT_OUT else (None, None)
-    return low, high, left_out
+    lost = np.isnan(values)
+    left_out = float(lost.mean()) if len(values) else 1.0
+    if left_out > MOST_LEFT_OUT:
+        return None, None, left_out
+    low, high = np.percentile(values[~lost], [2.5, 97.5])
+    return float(low), float(high), left_out
 
 
 def without_bias(values: Floats) -> Floats:

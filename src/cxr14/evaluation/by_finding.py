@@ -7,7 +7,7 @@ import pandas as pd
 
 from cxr14.evaluation.bootstrap import ENDS, MOST_LEFT_OUT, interval, without_bias
 from cxr14.evaluation.delong import LEAST, delong_interval, first_per_patient
-from cxr14.evaluation.resampled import ECE, MEASURES, Answers, Resampled
+from cxr14.evaluation.resampled import ECE, MEASURES, LabelledAnswers, Resampled
 from cxr14.evaluation.thresholds import why_none
 from cxr14.ranking import Array, Floats
 
@@ -20,7 +20,7 @@ COLUMNS = [
 Row = dict[str, Any]
 
 
-def finding_rows(answers: Answers, patients: Array, scores: Resampled) -> pd.DataFrame:
+def finding_rows(answers: LabelledAnswers, patients: Array, scores: Resampled) -> pd.DataFrame:
     """Lay out one row per class, in the order of the classes.
 
     Args:
@@ -74,7 +74,7 @@ def _with_ends(own: dict[str, Floats]) -> Row:
     return row
 
 
-def _reasons(row: Row, answers: Answers, labels: Array, one_each: Array) -> list[str]:
+def _reasons(row: Row, answers: LabelledAnswers, labels: Array, one_each: Array) -> list[str]:
     """Say why something in a row is null."""
     reason = why_none(labels, "test")
     if reason:

@@ -23,7 +23,7 @@ Measured = dict[str, Floats]
 
 
 @dataclass(frozen=True)
-class Answers:
+class LabelledAnswers:
     """What a network says of N images, and what validation made of it.
 
     Attributes:
@@ -75,7 +75,7 @@ class Resampled:
 
 
 def resampled(
-    answers: Answers, patients: Array, generator: np.random.Generator, resamples: int
+    answers: LabelledAnswers, patients: Array, generator: np.random.Generator, resamples: int
 ) -> Resampled:
     """Score a network on its images, and on the same resamples for every measure.
 
@@ -94,7 +94,7 @@ def resampled(
 
 
 def _blocks(
-    answers: Answers, patients: Array, generator: np.random.Generator, resamples: int
+    answers: LabelledAnswers, patients: Array, generator: np.random.Generator, resamples: int
 ) -> Iterator[tuple[Measured, Measured, Floats]]:
     """Yield by_class, pooled and positives for each block of weightings."""
     findings, labels = answers.findings(), answers.labels

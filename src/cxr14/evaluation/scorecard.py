@@ -11,7 +11,7 @@ from cxr14.evaluation.bootstrap import RESAMPLES
 from cxr14.evaluation.by_finding import finding_rows
 from cxr14.evaluation.calibration import platt, temperature
 from cxr14.evaluation.means import mean_rows
-from cxr14.evaluation.resampled import Answers, resampled
+from cxr14.evaluation.resampled import LabelledAnswers, resampled
 from cxr14.evaluation.thresholds import highest_f1, why_none
 from cxr14.findings import CLASSES, NO_FINDING
 from cxr14.ranking import Array, macro_auroc
@@ -131,7 +131,7 @@ def measure(
         classes: C names of the columns.
         resamples: how many draws all measures share.
     """
-    answers = Answers(classes, labels, logits, probabilities, decision)
+    answers = LabelledAnswers(classes, labels, logits, probabilities, decision)
     scores = resampled(answers, patients, generator, resamples)
     findings = finding_rows(answers, patients, scores)
     means = mean_rows(findings, scores)

@@ -6,6 +6,8 @@ from typing import Final, NamedTuple
 import pandas as pd
 
 from cxr14.findings import BOXED
+from cxr14.localization.means import MEAN
+from cxr14.localization.scoring import POOLED
 from cxr14.report import markup
 from cxr14.report.beside import comparable, same_split, split_text
 from cxr14.report.cells import distinct, limit_text, number, rows_of, scored, spaced
@@ -15,7 +17,6 @@ from cxr14.report.published import AFP_CAVEAT, IOBB, IOU, BoxTable
 from cxr14.report.results import Results
 from cxr14.wording import counted, shown
 
-POOLED, MEAN = "pooled", "mean"
 CROSSFITTED = "cross-fitted"
 CONTROLS: Final = {
     "random": "random map",

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from cxr14.evaluation.bootstrap import ENDS
-from cxr14.wording import shown
+from cxr14.wording import shown, signed, star
 
 Row = dict[str, Any]
 
@@ -29,19 +29,11 @@ def scored(row: Mapping[str, Any], name: str, between: str = "\n") -> str:
     return interval(value, low, high, between)
 
 
-def signed(value: float | None) -> str:
-    """Format a difference with its sign; – for null."""
-    if value is None:
-        return "–"
-    return ("−" if value < 0 else "+") + shown(abs(value))
-
-
 def difference(value: float | None, low: float | None, high: float | None) -> str:
     """Format a difference with its interval; * marks one whose interval leaves out 0."""
     if value is None or low is None or high is None:
         return signed(value)
-    mark = " *" if low > 0 or high < 0 else ""
-    return f"{signed(value)}{mark}\n{signed(low)} to {signed(high)}"
+    return f"{signed(value)}{star(low, high)}\n{signed(low)} to {signed(high)}"
 
 
 def count(value: Any) -> str:

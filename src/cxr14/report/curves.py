@@ -8,6 +8,7 @@ from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from cxr14.comparison.names import MACRO
 from cxr14.findings import CLASSES
 from cxr14.report import markup
 from cxr14.report.cells import count, one, spaced
@@ -19,7 +20,6 @@ from cxr14.wording import PHANTOM_NOTE
 # Okabe and Ito (2008), which colour-blind readers tell apart, as in the picture of groups.
 COLOURS: Final = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#222222")
 DASHES: Final = ("-", "--", ":")
-MACRO = "macro"
 ACROSS, DPI = 4, 120
 STYLE: Final[dict[str, Any]] = {"font.size": 7, "axes.linewidth": 0.6, "text.parse_math": False}
 

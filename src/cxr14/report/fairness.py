@@ -1,9 +1,11 @@
-"""Sections of the page on groups of patients, and on labels read by radiologists."""
+"""Section of the page on groups of patients."""
 
 from typing import Final, NamedTuple
 
 import pandas as pd
 
+from cxr14.comparison.groups import CROSSED
+from cxr14.comparison.names import CALIBRATION, MACRO
 from cxr14.report import markup
 from cxr14.report.cells import Row, count, difference, number, rows_of, scored, spaced, text
 from cxr14.report.classification import noted
@@ -15,9 +17,10 @@ MEASURES: Final = {
     "auroc": "AUROC",
     "fpr": "false positive rate",
     "fnr": "false negative rate",
-    "mean_predicted_minus_prevalence": "predicted − prevalence",
+    CALIBRATION: "predicted − prevalence",
 }
-MACRO, CROSSED, LARGEST = "macro", "×", 12
+COUNTED: Final = ("images\npatients", "images, patients\nof the others")
+LARGEST: Final = 12
 
 
 class Gap(NamedTuple):
@@ -53,20 +56,20 @@ def subgroup_section(results: Results, png: bytes) -> Section:
 def gap_table(results: Results) -> str:
     """Lay out the macro gaps of single attributes."""
     rows = _single(results.of("gaps"))
-    header = ("group", "against", "images", "images\nof the others", *MEASURES.values())
+    header = ("group", "against", *COUNTED, *MEASURES.values())
     body = [
         (
             _group_name(row),
             text(row["against"]),
-            count(row["images"]),
-            count(row["images_against"]),
+            *_counted(row),
             *(difference(*_ends(row, measure)) for measure in MEASURES),
         )
         for row in rows_of(rows)
     ]
     caption = (
-        f"{results.best}, test part. * marks a 95 % interval that leaves out 0. Predicted − "
-        "prevalence: mean Platt-scaled probability minus the share of positives."
+        f"{results.best}, test part. * marks a 95 % interval that leaves out 0; there is none "
+        "where a side is the same in every resample. Predicted − prevalence: mean Platt-scaled "
+        "probability minus the share of positives."
     )
     return markup.table(header, body, noted(results, caption), columns=["", "text"])
 
@@ -75,7 +78,7 @@ def largest_table(results: Results) -> str:
     """Lay out the largest gaps over all groups and findings."""
     gaps = with_interval(results.of("gaps"))
     found = largest(gaps)
-    header = ("group", "against", "finding", "measure", "gap", "images", "images\nof the others")
+    header = ("group", "against", "finding", "measure", "gap", *COUNTED)
     body = [
         (
             _group_name(gap.row),
@@ -83,15 +86,14 @@ def largest_table(results: Results) -> str:
             spaced(text(gap.row["finding"])),
             MEASURES[gap.measure],
             difference(gap.value, gap.low, gap.high),
-            count(gap.row["images"]),
-            count(gap.row["images_against"]),
+            *_counted(gap.row),
         )
         for gap in found[:LARGEST]
     ]
     caption = (
         f"{results.best}: of the {len(gaps)} gaps with an interval in metrics/compare/gaps.csv "
-        f"{len(found)} leave out 0 (of 100 about 5 do by chance), ordered by what remains at the "
-        f"end nearest 0; at most {LARGEST} are shown."
+        f"{len(found)} leave out 0 (where groups do not differ some 5 of 100 do), ordered by what "
+        f"remains at the end nearest 0; at most {LARGEST} are shown."
     )
     columns = ["", "text", "text", "text"]
     return markup.table(header, body, noted(results, caption), columns=columns)
@@ -146,55 +148,13 @@ def _group_name(row: Row) -> str:
     return f"{row['group']}\n{row['attribute']}"
 
 
+def _counted(row: Row) -> tuple[str, str]:
+    own, others = (
+        f"{count(row[f'images{end}'])}\n{count(row[f'patients{end}'])}" for end in ("", "_against")
+    )
+    return own, others
+
+
 def _ends(row: Row, measure: str) -> tuple[float | None, float | None, float | None]:
     low, high = number(row[f"{measure}_low"]), number(row[f"{measure}_high"])
     return number(row[measure]), low, high
-
-
-ADJUDICATED: Final = (
-    "Labels mined from reports are often wrong; here the same images are scored against labels "
-    "that radiologists agreed on and against the mined ones. A difference between the two columns "
-    "is what the labels make of the same answers."
-)
-
-
-def adjudicated_section(results: Results) -> Section:
-    """AUROC against labels read by radiologists; on phantoms a sentence says why there is none."""
-    rows = results.tables["adjudicated"]
-    reasons = sorted({text(reason) for reason in rows["reason"]} - {""})
-    if rows.empty or results.phantom:
-        why = "; ".join(reasons) or "no image of the test part has such labels"
-        part = markup.paragraph(f"No score here: {why}.")
-        return Section("adjudicated", "Labels read by radiologists", ADJUDICATED, (part,))
-    header = (
-        "label",
-        "from",
-        "backbone",
-        "images",
-        "positives\nadjudicated",
-        "positives\nmined",
-        "AUROC\nadjudicated",
-        "AUROC\nmined labels",
-        "remark",
-    )
-    body = [
-        (
-            text(row["label"]),
-            text(row["mapped_from"]),
-            text(row["backbone"]),
-            count(row["images"]),
-            count(row["positives"]),
-            count(row["positives_mined"]),
-            scored(row, "auroc_adjudicated"),
-            scored(row, "auroc_mined"),
-            text(row["reason"]),
-        )
-        for row in rows_of(rows)
-    ]
-    caption = (
-        "Google's adjudicated labels of ChestX-ray14, on those of its test images that have "
-        "pixels here; from: the findings that a label is made of."
-    )
-    columns = ["", "remark", "text", *[""] * (len(header) - 4), "remark"]
-    part = markup.table(header, body, noted(results, caption), columns=columns)
-    return Section("adjudicated", "Labels read by radiologists", ADJUDICATED, (part,))

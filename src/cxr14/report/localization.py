@@ -3,10 +3,10 @@
 from typing import Final
 
 from cxr14.evaluation.bootstrap import ENDS
+from cxr14.localization.means import MEAN
 from cxr14.report import markup
 from cxr14.report.boxes import (
     CONTROLS,
-    MEAN,
     TEXTS,
     finding_cells,
     finding_header,
@@ -22,11 +22,11 @@ from cxr14.report.cells import (
     one,
     rows_of,
     scored,
-    signed,
 )
 from cxr14.report.classification import noted
 from cxr14.report.markup import Section
 from cxr14.report.results import Results
+from cxr14.wording import signed
 
 MEASURES: Final = {"iobb": "IoBB", "iou": "IoU"}
 OWN = ["backbone", "phantom"]  # columns that the caption tells

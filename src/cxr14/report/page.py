@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from cxr14.report import markup
+from cxr14.report.adjudicated import adjudicated_section
 from cxr14.report.against import published_section
 from cxr14.report.beside import own_kind
 from cxr14.report.classification import (
@@ -12,7 +13,7 @@ from cxr14.report.classification import (
     noted,
 )
 from cxr14.report.curves import curve_section
-from cxr14.report.fairness import adjudicated_section, subgroup_section
+from cxr14.report.fairness import subgroup_section
 from cxr14.report.localization import box_section
 from cxr14.report.markup import Section
 from cxr14.report.results import Results
