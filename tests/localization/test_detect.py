@@ -23,6 +23,8 @@ INDEX = pd.DataFrame(
         "scale": [0.5, 0.25],
         "offset_x": [0.0, 0.0],
         "offset_y": [0.0, 8.0],
+        "source_width": [1024, 1024],
+        "source_height": [1024, 1024],
     }
 )
 RECORDS = pd.DataFrame({"image": ["a.png", "b.png", "c.png"], "patient": [1, 2, 3]})
@@ -42,6 +44,18 @@ SIZE = 32
 @pytest.fixture
 def pairs():
     return boxed_pairs(DRAWN, INDEX, RECORDS)
+
+
+def test_boxes_lie_where_they_were_drawn_on_a_smaller_copy_too(pairs):
+    """With a set of 512-px copies every IoBB was .000, and nobody knew why."""
+    halves = {"scale": 2 * INDEX["scale"], "source_width": 512, "source_height": 512}
+    pd.testing.assert_frame_equal(boxed_pairs(DRAWN, INDEX.assign(**halves), RECORDS), pairs)
+
+
+def test_an_image_that_is_no_whole_copy_cannot_have_boxes():
+    told = r"2 boxed pair\(s\) are of images that are not square, first b\.png of 800×1024 px; "
+    with pytest.raises(ValueError, match=told):
+        boxed_pairs(DRAWN, INDEX.assign(source_width=[800, 1024]), RECORDS)
 
 
 def test_a_pair_counts_once_however_many_boxes_and_needs_pixels(pairs):

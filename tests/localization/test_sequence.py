@@ -28,6 +28,7 @@ def project(tmp_path, monkeypatch):
     rng = np.random.default_rng(1)
     write_npy("data/cache/images.npy", rng.integers(0, 256, (COUNT, SIDE, SIDE), dtype=np.uint8))
     place = {"scale": SIDE / 1024, "offset_x": 0.0, "offset_y": 0.0}
+    place |= {"source_width": 1024, "source_height": 1024}
     index = pd.DataFrame({"row": range(COUNT), "image": NAMES}).assign(**place)
     write_parquet("data/cache/index.parquet", index)
     labels = pd.DataFrame(np.ones((COUNT, 15), np.uint8), columns=[*LABEL_COLUMNS])

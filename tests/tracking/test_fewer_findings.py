@@ -35,7 +35,9 @@ def write_project() -> None:
             boxes.append((name, SHOWN[shown], 0.0, 12.0 * shown, 64.0, 12.0))
     rows = pd.DataFrame({"row": range(IMAGES), "image": NAMES})
     write_npy("data/cache/images.npy", pixels)
-    write_parquet("data/cache/index.parquet", rows.assign(scale=1.0, offset_x=0.0, offset_y=0.0))
+    place = {"scale": 1.0, "offset_x": 0.0, "offset_y": 0.0}
+    place |= {"source_width": 1024, "source_height": 1024}
+    write_parquet("data/cache/index.parquet", rows.assign(**place))
     people = pd.DataFrame({"image": NAMES, "patient": range(IMAGES)})
     about = {"has_pixels": True, "age": 50, "view": "PA", "sex": ["F", "M"] * (IMAGES // 2)}
     records = pd.concat([people.assign(**about), labels], axis=1)

@@ -18,7 +18,7 @@ def open_cache(
     Returns:
         images: uint8 (N, S, S), mapped from the file, read only.
         index: one row per image: row, image, source_width, source_height, scale, offset_x,
-            offset_y, sha256. A point of the shipped image lies in the cache at
+            offset_y, sha256. A point of the file that was read lies in the cache at
             ``x * scale + offset_x`` and ``y * scale + offset_y``.
 
     Raises:

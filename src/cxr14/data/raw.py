@@ -13,6 +13,8 @@ TABLES, IMAGES = Path("data/raw/tables"), Path("data/raw/images")
 IMAGE_TABLE = "Data_Entry_2017_v2020.csv"
 BOX_TABLE = "BBox_List_2017.csv"
 LISTS = ("train_val_list.txt", "test_list.txt")
+SHIPPED = 1024
+"""Pixels of each side of NIH's images; boxes are drawn in these, whatever size a copy has."""
 MANIFEST, ODDITIES, FACTS = "manifest.csv", "oddities.csv", "source.json"
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from cxr14.data.raw import SHIPPED
 from cxr14.files import replacing
 from cxr14.findings import BOXED, FINDINGS
 from cxr14.localization.boxes import hot_boxes, scaled_to_255, to_source
@@ -35,11 +36,26 @@ def boxed_pairs(boxes: pd.DataFrame, index: pd.DataFrame, images: pd.DataFrame) 
         images: data/records/images.parquet, for the patient.
 
     Returns:
-        image, finding, patient, row, scale, offset_x, offset_y; one row a pair, sorted.
+        image, finding, patient, row, scale, offset_x, offset_y; one row a pair, sorted. A point of
+        the 1024×1024 image that boxes are drawn on lies in the cache at ``x * scale + offset_x``,
+        also where the file that was read is a smaller copy of it.
+
+    Raises:
+        ValueError: an image is not square, so it is no copy of that one.
     """
     pairs = boxes[["image", "finding"]].drop_duplicates().sort_values(["image", "finding"])
     pairs = pairs.merge(images[["image", "patient"]], on="image", validate="many_to_one")
-    return pairs.merge(index[["image", "row", *PLACE]], on="image", validate="many_to_one")
+    columns = ["image", "row", *PLACE, "source_width", "source_height"]
+    pairs = pairs.merge(index[columns], on="image", validate="many_to_one")
+    width, height = pairs.pop("source_width"), pairs.pop("source_height")
+    odd = pairs["image"][width != height]
+    if len(odd):
+        raise ValueError(
+            f"{len(odd)} boxed pair(s) are of images that are not square, first {odd.iloc[0]} of "
+            f"{width[odd.index[0]]}×{height[odd.index[0]]} px; boxes are drawn on NIH's "
+            f"{SHIPPED}×{SHIPPED}: bring whole copies, or a list of boxes without these images"
+        )
+    return pairs.assign(scale=pairs["scale"] * width / SHIPPED)
 
 
 def check_tested(pairs: pd.DataFrame, predictions: pd.DataFrame) -> None:

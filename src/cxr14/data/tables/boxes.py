@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from cxr14.data.raw import SHIPPED
 from cxr14.data.tables.oddities import Table
 from cxr14.data.tables.text import check, read_text, refuse, without_blank_lines
 from cxr14.findings import canonical
 
 BOX_COLUMNS = ("image", "finding", "x", "y", "width", "height")
-SHIPPED = 1024.0  # px, each side of a shipped image
 
 
 def read_box_table(path: str | Path, images: pd.DataFrame | None = None) -> Table:
@@ -62,7 +62,7 @@ def _clipped(path: str | Path, boxes: pd.DataFrame) -> pd.DataFrame:
         clipped[size] = boxes[size].where(inside, high - low)
     lost = boxes.index[(clipped[["width", "height"]] <= 0).any(axis=1)]
     if len(lost):
-        allowed = f"a box that meets the image of {SHIPPED:.0f}×{SHIPPED:.0f}"
+        allowed = f"a box that meets the image of {SHIPPED}×{SHIPPED}"
         failures = {"column": "box", "value": _as_text(boxes.loc[lost]), "allowed": allowed}
         refuse(path, pd.DataFrame(failures))
     return clipped
