@@ -28,7 +28,7 @@ from _preprocess_peers import METHODS, SIZE, Block, missing, work_off
 from rich.console import Console
 from rich.table import Table
 
-from cxr14.data.archives.folder import read_manifest
+from cxr14.data.archives.folder import list_images
 from cxr14.data.preprocessing.engines import run_local
 from cxr14.data.preprocessing.fill import fill_cache
 from cxr14.data.preprocessing.rooms import open_room
@@ -143,7 +143,7 @@ def _whole_stage(files: list[Path], folder: Path, repeats: int) -> tuple[float, 
 
     cores = os.cpu_count() or 1
     pack(files, folder / "raw", cores, repeats)
-    manifest = read_manifest(folder / "raw")
+    manifest = list_images(folder / "raw").manifest
     wall, used = time.perf_counter(), time.process_time()
     engine = partial(run_local, workers=cores)
     fill_cache(manifest, folder / "raw", folder / "cache", SIZE, folder / "scratch", engine)
@@ -172,7 +172,7 @@ def main(images: int = 120, rounds: int = 5) -> None:
     with tempfile.TemporaryDirectory() as place:
         raw = Path(place) / "raw"
         pack(files, raw, os.cpu_count() or 1)
-        manifest = read_manifest(raw)
+        manifest = list_images(raw).manifest
         with open_room(Path(place) / "scratch", manifest, SIZE) as room:
             measured = measure(make_blocks(raw, room, manifest), rounds)
     cores = os.cpu_count() or 1

@@ -13,7 +13,7 @@ from cxr14.data.split import (
     official_parts,
     split_patients,
 )
-from cxr14.data.tables.records import read_list
+from cxr14.data.tables.records import read_list_table
 from cxr14.findings import FINDINGS, LABEL_COLUMNS
 
 
@@ -142,7 +142,10 @@ def test_counts_are_per_part_for_all_rows_and_for_those_with_pixels():
 
 def test_the_official_lists_fit_the_table_and_leave_boxes_in_test(nih, tables):
     records, boxes = tables
-    lists = [read_list(nih / name) for name in ("train_val_list.txt", "test_list.txt")]
+    lists = [
+        read_list_table(nih / name).frame.image.tolist()
+        for name in ("train_val_list.txt", "test_list.txt")
+    ]
     parts = official_parts(records, *lists)
     assert parts.value_counts().to_dict() == {"train_val": 86_524, "test": 25_596}
     assert records.patient.groupby(parts).nunique().to_dict() == {

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cxr14.data.packaged import packaged_file
 from cxr14.data.split import official_parts
-from cxr14.data.tables.records import read_images, read_list
+from cxr14.data.tables.records import read_images, read_list_table
 from cxr14.explore import summary
 from cxr14.findings import CLASSES, LABEL_COLUMNS
 
@@ -56,7 +56,10 @@ RECORDS = st.lists(
 def official(nih: Path) -> pd.DataFrame:
     table = "torchxrayvision/data/Data_Entry_2017_v2020.csv.gz"
     images = read_images(packaged_file("torchxrayvision", table))
-    lists = [read_list(nih / name) for name in ("train_val_list.txt", "test_list.txt")]
+    lists = [
+        read_list_table(nih / name).frame.image.tolist()
+        for name in ("train_val_list.txt", "test_list.txt")
+    ]
     parts = official_parts(images, *lists).replace("train_val", "train")
     return summary.with_split(images, images[["image"]].assign(split=parts))
 

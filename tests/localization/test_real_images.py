@@ -33,7 +33,7 @@ def real(nih):
     boxed = inventory[inventory["n_boxes"] > 0].sort_values("image", ignore_index=True)
     drawn = every.frame[every.frame["image"].isin(boxed["image"])]
     shrunk = [shrink((nih / "images" / name).read_bytes(), SIZE, name) for name in boxed["image"]]
-    place = ("scale", "offset_x", "offset_y")
+    place = ("scale", "offset_x", "offset_y", "source_width", "source_height")
     index = pd.DataFrame([{name: getattr(one, name) for name in place} for one in shrunk])
     index = index.assign(image=boxed["image"], row=range(len(boxed)))
     return np.stack([one.pixels for one in shrunk]), index, drawn, boxed[["image", "patient"]]

@@ -15,7 +15,7 @@ from rich.console import Console
 from cxr14.data.labels import label_matrix
 from cxr14.data.packaged import packaged_file
 from cxr14.data.split import official_parts
-from cxr14.data.tables.records import read_images, read_list
+from cxr14.data.tables.records import read_images, read_list_table
 from cxr14.findings import CLASSES, FINDINGS, LABEL_COLUMNS
 from cxr14.models.majority import (
     TEN_CLASSES,
@@ -92,7 +92,10 @@ def test_accuracy_is_the_share_of_the_largest_class(truth: Labels) -> None:
 def test_with_the_official_lists_the_baseline_is_the_study_s_figure_8(nih: Path) -> None:
     table = "torchxrayvision/data/Data_Entry_2017_v2020.csv.gz"
     images = read_images(packaged_file("torchxrayvision", table))
-    lists = [read_list(nih / name) for name in ("train_val_list.txt", "test_list.txt")]
+    lists = [
+        read_list_table(nih / name).frame.image.tolist()
+        for name in ("train_val_list.txt", "test_list.txt")
+    ]
     train_val = images[official_parts(images, *lists) == "train_val"]
     scores, averages = figure8(label_matrix(train_val))
     assert dict(zip(scores["class"], scores["support"], strict=True)) == FIGURE_8

@@ -18,7 +18,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from cxr14.data.archives.folder import read_manifest
+from cxr14.data.archives.folder import list_images
 from cxr14.data.cache import open_cache
 from cxr14.data.preprocessing.engines import run_local
 from cxr14.data.preprocessing.fill import fill_cache
@@ -81,7 +81,7 @@ def test_files_given_as_text_are_scored_as_the_cache_that_preprocess_makes_of_th
     write_loose(tmp_path / "images", PICTURES)
     side = np.load("data/cache/images.npy", mmap_mode="r").shape[1]
     engine = partial(run_local, workers=1)
-    manifest = read_manifest(tmp_path)
+    manifest = list_images(tmp_path).manifest
     fill_cache(manifest, tmp_path, tmp_path / "cache", side, tmp_path / "scratch", engine)
     images, index = open_cache(tmp_path / "cache")
     given = pd.DataFrame({"image": [text(PICTURES[name]) for name in index.image]})

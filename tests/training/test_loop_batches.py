@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from cxr14.data.batches import Resident, Streamed
 from cxr14.models.backbones import STUDIED
 from cxr14.models.inputs import normalise
 from cxr14.models.network import build_network
@@ -45,9 +46,9 @@ def plain_states(images, labels, recipe, size) -> list[dict]:
     return states
 
 
-@pytest.mark.parametrize("kind", ["resident", "streamed"])
+@pytest.mark.parametrize("kind", [Resident, Streamed])
 def test_weights_are_those_of_a_plain_loop_bit_for_bit(kind, monkeypatch):
-    if kind == "streamed":
+    if kind is Streamed:
         monkeypatch.setattr("cxr14.data.batches.free_bytes", lambda device: 0)
     plan = {"optimizer": "sgd", "schedule": "constant", "warmup_fraction": 0.0}
     recipe = replace(RECIPE, **plan, batch_size=6, epochs=3, augment=CHANGES)
@@ -55,7 +56,7 @@ def test_weights_are_those_of_a_plain_loop_bit_for_bit(kind, monkeypatch):
     rows = np.random.default_rng(2).permutation(33)[:22]
     labels = np.float32(np.random.default_rng(3).random((22, 15)) < 0.5)
     own = load_part(images, rows, labels, 8, "cpu")
-    assert own.images.kind == kind
+    assert isinstance(own.images, kind)
     trained = fit(tiny(), recipe, train=own, val=part(), weighting="batch")
     states = plain_states(torch.from_numpy(images[rows]), own.labels, recipe, 8)
     expected = states[trained.best_epoch - 1]

@@ -43,8 +43,6 @@ class _Slot:
 class Streamed:
     """Some rows of the cache, read from the file for every batch, a batch ahead of its use."""
 
-    kind = "streamed"
-
     def __init__(
         self, images: Images, rows: Rows, device: str, change: Change = lambda images: images
     ) -> None:
@@ -125,8 +123,6 @@ class Streamed:
 
 class Resident:
     """Images that are all on the device, changed once."""
-
-    kind = "resident"
 
     def __init__(self, streamed: Streamed, size: int) -> None:
         """Bring them there.

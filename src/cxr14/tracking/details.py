@@ -4,6 +4,9 @@ from collections.abc import Callable, Mapping
 
 import pandas as pd
 
+from cxr14.localization.means import MEAN
+from cxr14.localization.scoring import POOLED
+
 PER_FINDING = (
     "auroc",
     "average_precision",
@@ -44,20 +47,20 @@ def _of_findings(table: pd.DataFrame) -> dict[str, float]:
 
 def _of_boxes(table: pd.DataFrame) -> dict[str, float]:
     """Name the mean at each T ``localize/iobb/mean_accuracy/t10``, a finding's at T(IoBB) .1."""
-    pooled = table[table["heat"].astype(str) == "pooled"]
-    means = pooled[pooled["finding"] == "mean"]
+    pooled = table[table["heat"].astype(str) == POOLED]
+    means = pooled[pooled["finding"] == MEAN]
     at_t10 = pooled[(pooled["measure"] == "iobb") & (pooled["limit"] == 0.1)]
     named = {
         f"localize/{measure}/mean_{name}/t{round(100 * limit):02d}": value
         for name in ("accuracy", "afp")
         for measure, limit, value in zip(means["measure"], means["limit"], means[name], strict=True)
     }
-    return named | _by_finding(at_t10[at_t10["finding"] != "mean"], PER_BOXED)
+    return named | _by_finding(at_t10[at_t10["finding"] != MEAN], PER_BOXED)
 
 
 def _of_pointing(table: pd.DataFrame) -> dict[str, float]:
     """Name the scores of the method, which the controls follow, ``pointing/Mass``."""
-    own = table[(table["method"] == table["method"].iloc[0]) & (table["finding"] != "mean")]
+    own = table[(table["method"] == table["method"].iloc[0]) & (table["finding"] != MEAN)]
     return _by_finding(own, PER_BOXED)
 
 

@@ -7,7 +7,7 @@ import time
 import pandas as pd
 import pytest
 
-from cxr14.data.archives.folder import MISSING_COLUMNS, list_images, missing_images, read_manifest
+from cxr14.data.archives.folder import MISSING_COLUMNS, list_images, missing_images
 from cxr14.files import write_csv
 from tests.data.archives.hostile import add
 from tests.data.pictures import some_pngs, write_archive, write_loose
@@ -20,7 +20,7 @@ def test_a_manifest_lists_every_picture_with_its_hash(tmp_path):
     first, *others = PNGS
     write_archive(tmp_path / "images_001.tar.gz", {name: PNGS[name] for name in others[::-1]})
     write_loose(tmp_path / "images", {first: PNGS[first]})
-    manifest = read_manifest(tmp_path)
+    manifest = list_images(tmp_path).manifest
     assert manifest.image.tolist() == sorted(PNGS)
     assert manifest.container.tolist() == ["", *["images_001.tar.gz"] * 3]
     assert manifest.sha256.tolist() == [hashlib.sha256(PNGS[n]).hexdigest() for n in sorted(PNGS)]
@@ -40,7 +40,7 @@ def test_a_picture_that_differs_between_an_archive_and_a_folder_is_refused(tmp_p
     write_archive(tmp_path / "images_001.tar", PNGS)
     write_loose(tmp_path / "images", {FIRST: b"changed"})
     with pytest.raises(ValueError, match=rf"images_001\.tar/images/{FIRST} and images/{FIRST}"):
-        read_manifest(tmp_path)
+        list_images(tmp_path)
 
 
 def test_a_jpeg_copy_of_the_set_is_listed_under_the_names_of_the_table(tmp_path):
@@ -57,17 +57,17 @@ def test_an_archive_whose_every_image_is_refused_says_why(tmp_path):
         ValueError,
         match=r"no image in images_001\.tar, 1 refused, first /data/images/a\.png: .* absolute",
     ):
-        read_manifest(tmp_path)
+        list_images(tmp_path)
 
 
 def test_a_folder_that_is_not_there_is_named_with_its_key(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"none \(data\.folder\) is not a folder"):
-        read_manifest(tmp_path / "none")
+        list_images(tmp_path / "none")
 
 
 def test_a_folder_without_pictures_names_the_layouts(tmp_path):
     with pytest.raises(ValueError, match=r"holds none of images/\*\.png, images_001/images"):
-        read_manifest(tmp_path)
+        list_images(tmp_path)
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def listed(tmp_path):
     first, *others = PNGS
     write_archive(tmp_path / "images_001.tar.gz", {name: PNGS[name] for name in others[:1]})
     write_loose(tmp_path / "images", {name: PNGS[name] for name in (first, *others[1:])})
-    return tmp_path, read_manifest(tmp_path)
+    return tmp_path, list_images(tmp_path).manifest
 
 
 def test_when_all_is_there_no_image_is_missing(listed):
@@ -116,7 +116,7 @@ def test_the_manifest_may_come_from_its_file(listed):
 def test_a_hundred_thousand_images_are_looked_for_in_seconds(tmp_path):
     """In about 0.4 s; the limit leaves room for a slow machine."""
     write_loose(tmp_path, {"a.png": b"abc"})
-    manifest = read_manifest(tmp_path).iloc[[0] * 112_120].reset_index(drop=True)
+    manifest = list_images(tmp_path).manifest.iloc[[0] * 112_120].reset_index(drop=True)
     start = time.process_time()
     assert len(missing_images(manifest, tmp_path)) == 0
     assert time.process_time() - start < 5

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cxr14.data.archives.folder import read_manifest
+from cxr14.data.archives.folder import list_images
 from cxr14.data.preprocessing.fill import fill_cache
 from cxr14.data.preprocessing.shards import SHARD
 from tests.data.pictures import encode, noise, write_archive, write_loose
@@ -22,6 +22,6 @@ def undisturbed(tmp_path_factory):
         extra = {f"{n}{name[1:]}": content for name, content in list(pngs.items())[: SHARD // 2]}
         write_archive(place / "raw" / f"images_{n:03d}.tar.gz", extra)
     fill_cache(
-        read_manifest(place / "raw"), place / "raw", place / "cache", SIZE, place / "scratch"
+        list_images(place / "raw").manifest, place / "raw", place / "cache", SIZE, place / "scratch"
     )
     return place

@@ -17,14 +17,14 @@ import sys
 from functools import partial
 from pathlib import Path
 from cxr14.data.preprocessing.engines import run_local
-from cxr14.data.archives.folder import read_manifest
+from cxr14.data.archives.folder import list_images
 from cxr14.data.preprocessing.fill import fill_cache
 
 if __name__ == "__main__":
     # Tests that run in the background of a shell inherit that Ctrl-C is ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     place = Path(sys.argv[1])
-    manifest = read_manifest(place / "raw")
+    manifest = list_images(place / "raw").manifest
     fill_cache(manifest, place / "raw", place / "cache", 32, place / "scratch", partial(run_local, workers=2))
 """
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cxr14.data.archives.folder import read_manifest
+from cxr14.data.archives.folder import list_images
 from cxr14.data.cache import ARRAY, INDEX
 from cxr14.data.preprocessing import engines
 from cxr14.data.preprocessing.engines import WorkerLostError, run_dask, run_local
@@ -86,7 +86,7 @@ def raw(tmp_path_factory):
 
 def fill(raw, place, engine):
     return fill_cache(
-        read_manifest(raw / "raw"),
+        list_images(raw / "raw").manifest,
         raw / "raw",
         place / "cache",
         SIZE,

@@ -5,7 +5,7 @@ import signal
 import psutil
 import pytest
 
-from cxr14.data.archives.folder import read_manifest
+from cxr14.data.archives.folder import list_images
 from cxr14.data.cache import ARRAY
 from cxr14.data.preprocessing.engines import run_local
 from cxr14.data.preprocessing.fill import fill_cache
@@ -37,7 +37,7 @@ def test_a_stage_killed_in_mid_run_goes_on_where_it_was_and_ends_with_the_same_b
     before = markers(tmp_path)
     assert 0 < len(before) < 6
     assert not (tmp_path / "cache" / ARRAY).exists()
-    manifest = read_manifest(tmp_path / "raw")
+    manifest = list_images(tmp_path / "raw").manifest
     written = []
 
     def watched(shards, room):
@@ -74,7 +74,7 @@ def test_a_killed_worker_is_an_error_that_names_its_shard_and_the_next_run_ends_
 
 
 def test_an_error_in_a_worker_is_passed_on_and_leaves_no_worker_behind(undisturbed, tmp_path):
-    manifest = read_manifest(undisturbed / "raw")
+    manifest = list_images(undisturbed / "raw").manifest
     before = set(psutil.Process().children(recursive=True))
     with open_room(tmp_path / "scratch", manifest, SIZE) as room:
         broken = Room(room.folder, room.size, "other")

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageOps
 
-from cxr14.data.archives.folder import read_manifest
+from cxr14.data.archives.folder import list_images
 from cxr14.data.cache import ARRAY, INDEX, open_cache
 from cxr14.data.preprocessing.engines import run_local
 from cxr14.data.preprocessing.fill import FLAGGED, SKIPPED, fill_cache
@@ -33,7 +33,7 @@ def list_layouts(base):
     """One manifest of all layouts, a block of five rows for each."""
     manifests = []
     for layout in LAYOUTS:
-        manifest = read_manifest(base / layout)
+        manifest = list_images(base / layout).manifest
         place = "container" if manifest.container.all() else "member"
         manifests.append(manifest.assign(**{place: f"{layout}/" + manifest[place]}))
     return pd.concat(manifests, ignore_index=True)
@@ -93,7 +93,7 @@ def dirty(tmp_path):
     names = sorted(good)
     write_loose(tmp_path / "raw" / "images", {name: good[name] for name in names[:4]})
     write_archive(tmp_path / "raw" / "images_001.tar.gz", {name: good[name] for name in names[4:]})
-    manifest = read_manifest(tmp_path / "raw")
+    manifest = list_images(tmp_path / "raw").manifest
     (tmp_path / "raw" / "images" / names[0]).write_bytes(encode(noise(99)))
     (tmp_path / "raw" / "images" / names[2]).unlink()
     broken = good | {names[5]: b"", names[6]: good[names[6]][:200]}
@@ -161,13 +161,13 @@ def test_skipped_pictures_are_left_out_of_the_array_listed_and_counted(dirty):
 def test_skipping_everything_is_refused(tmp_path):
     write_loose(tmp_path / "raw", {"00000001_000.png": b"x", "00000002_000.png": b"y"})
     with pytest.raises(ValueError, match="none of 2 images can be used"):
-        fill(tmp_path, read_manifest(tmp_path / "raw"), on_error="skip")
+        fill(tmp_path, list_images(tmp_path / "raw").manifest, on_error="skip")
 
 
 def test_an_archive_that_is_gone_stops_the_run_also_when_bad_pictures_are_skipped(tmp_path):
     for n, half in enumerate(HALVES, 1):
         write_archive(tmp_path / "raw" / f"images_{n:03d}.tar.gz", half)
-    manifest = read_manifest(tmp_path / "raw")
+    manifest = list_images(tmp_path / "raw").manifest
     (tmp_path / "raw" / "images_001.tar.gz").unlink()
     content = (tmp_path / "raw" / "images_002.tar.gz").read_bytes()
     (tmp_path / "raw" / "images_002.tar.gz").write_bytes(content[:300])
@@ -181,7 +181,7 @@ def test_a_negative_is_listed_and_stays_as_it_is(nih, tmp_path):
         negative = ImageOps.invert(file.convert("L"))
     write_loose(tmp_path / "raw", {name: encode(negative)})
     counts = fill_cache(
-        read_manifest(tmp_path / "raw"),
+        list_images(tmp_path / "raw").manifest,
         tmp_path / "raw",
         tmp_path / "cache",
         224,

@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 
-from cxr14.data.archives.folder import read_manifest
+from cxr14.data.archives.folder import list_images
 from cxr14.data.cache import ARRAY
 from cxr14.data.preprocessing import fill
 from cxr14.data.preprocessing.engines import run_local
@@ -25,7 +25,7 @@ def test_a_mended_picture_costs_its_own_shard_only(undisturbed, tmp_path):
     hurt.write_bytes(whole[:1000])
     with pytest.raises(ValueError, match=f"1 images of .* cannot be used.*\n.*{hurt.name}"):
         fill_cache(
-            read_manifest(tmp_path / "raw"),
+            list_images(tmp_path / "raw").manifest,
             tmp_path / "raw",
             tmp_path / "cache",
             SIZE,
@@ -39,7 +39,7 @@ def test_a_mended_picture_costs_its_own_shard_only(undisturbed, tmp_path):
         return run_local(shards, room, 1)
 
     fill_cache(
-        read_manifest(tmp_path / "raw"),
+        list_images(tmp_path / "raw").manifest,
         tmp_path / "raw",
         tmp_path / "cache",
         SIZE,
@@ -53,14 +53,14 @@ def test_rows_of_another_content_are_never_taken_for_finished(tmp_path):
     """A shard is done, its picture is exchanged, a run over the new one breaks off, and the old
     picture comes back: the marker of the first time must not count."""
     write_loose(tmp_path / "raw", some_pngs(2))
-    old = read_manifest(tmp_path / "raw")
+    old = list_images(tmp_path / "raw").manifest
     with open_room(tmp_path / "scratch", old, SIZE) as room:
         [first] = cut(old, tmp_path / "raw")
         shrink_shard(first, room)
         assert is_finished(first, room)
         (tmp_path / "raw" / "00000001_000.png").write_bytes(encode(noise(77)))
         (tmp_path / "raw" / "00000002_000.png").write_bytes(b"broken")
-        new = read_manifest(tmp_path / "raw")
+        new = list_images(tmp_path / "raw").manifest
         [second] = cut(new, tmp_path / "raw")
         assert shrink_shard(second, room).bad.keys() == {1}
         assert not is_finished(second, room)
@@ -72,7 +72,7 @@ def test_a_run_that_ends_while_it_tidies_up_does_not_leave_a_black_cache(
     undisturbed, tmp_path, monkeypatch, window
 ):
     """Markers of the finished shards stayed without their array; the next run believed them."""
-    manifest = read_manifest(undisturbed / "raw")
+    manifest = list_images(undisturbed / "raw").manifest
     work = (manifest, undisturbed / "raw", tmp_path / "cache", SIZE, tmp_path / "scratch")
 
     def lose_the_array(room, *_):  # moved to its new name, which `replacing` then removes
@@ -99,7 +99,7 @@ def test_a_run_that_ends_while_it_tidies_up_does_not_leave_a_black_cache(
 
 def test_a_shard_that_is_finished_is_left_alone_by_a_worker_that_comes_late(undisturbed, tmp_path):
     """A cluster may give up on a worker that still lives, and give its shard to another one."""
-    manifest = read_manifest(undisturbed / "raw")
+    manifest = list_images(undisturbed / "raw").manifest
     with open_room(tmp_path, manifest, SIZE) as room:
         first = cut(manifest, undisturbed / "raw")[0]
         shrink_shard(first, room)

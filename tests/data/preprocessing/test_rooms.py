@@ -2,7 +2,7 @@
 
 import pytest
 
-from cxr14.data.archives.folder import read_manifest
+from cxr14.data.archives.folder import list_images
 from cxr14.data.cache import ARRAY
 from cxr14.data.preprocessing import rooms
 from cxr14.data.preprocessing.rooms import open_room
@@ -13,7 +13,7 @@ from tests.data.preprocessing.interrupted import SIZE, start
 
 def test_other_params_and_other_code_have_a_room_of_their_own(tmp_path, monkeypatch):
     write_loose(tmp_path / "raw", some_pngs(2))
-    manifest = read_manifest(tmp_path / "raw")
+    manifest = list_images(tmp_path / "raw").manifest
     folders = set()
     for size, code in ((32, "a"), (64, "a"), (32, "b"), (32, "a")):
         monkeypatch.setattr(rooms, "code_version", lambda code=code: code)
@@ -24,7 +24,7 @@ def test_other_params_and_other_code_have_a_room_of_their_own(tmp_path, monkeypa
 
 def test_a_worker_with_other_code_is_refused(tmp_path):
     write_loose(tmp_path / "raw", some_pngs(2))
-    [shard] = cut(read_manifest(tmp_path / "raw"), tmp_path / "raw")
+    [shard] = cut(list_images(tmp_path / "raw").manifest, tmp_path / "raw")
     with pytest.raises(ValueError, match=r"00000001_000\.png.*another version of cxr14"):
         shrink_shard(shard, Room(tmp_path, SIZE, "other"))
 
@@ -32,7 +32,7 @@ def test_a_worker_with_other_code_is_refused(tmp_path):
 def test_a_second_run_of_the_same_work_waits_for_the_first(tmp_path, capsys):
     place = tmp_path
     write_loose(place / "raw", some_pngs(2))
-    manifest = read_manifest(place / "raw")
+    manifest = list_images(place / "raw").manifest
     with open_room(place / "scratch", manifest, SIZE):
         process = start(place)
         line = process.stderr.readline()
@@ -46,7 +46,7 @@ def test_a_second_run_of_the_same_work_waits_for_the_first(tmp_path, capsys):
 
 def test_a_cache_that_does_not_fit_the_disk_is_refused_before_any_work(tmp_path, monkeypatch):
     write_loose(tmp_path / "raw", some_pngs(2))
-    manifest = read_manifest(tmp_path / "raw")
+    manifest = list_images(tmp_path / "raw").manifest
     with (
         pytest.raises(ValueError, match=r"the cache needs [\d.]+ GB in .* are free"),
         open_room(tmp_path / "scratch", manifest, 2**25),

@@ -2,14 +2,14 @@
 
 import pytest
 
-from cxr14.data.tables.records import read_list, read_list_table
+from cxr14.data.tables.records import read_list_table
 from tests.data.tables.written import image_row, images, met
 
 
 @pytest.mark.parametrize("end", ["", "\n", "\r\n"])
 def test_a_list_is_read_with_or_without_a_final_newline(tmp_path, end):
     (tmp_path / "list.txt").write_bytes(b"a.png\nb.png" + end.encode())
-    assert read_list(tmp_path / "list.txt") == ["a.png", "b.png"]
+    assert read_list_table(tmp_path / "list.txt").frame.image.tolist() == ["a.png", "b.png"]
     counted = {"no_final_newline": {2: "b.png"}} if end == "" else {}
     assert met(read_list_table(tmp_path / "list.txt")) == counted
 

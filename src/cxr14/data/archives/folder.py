@@ -48,11 +48,6 @@ def list_images(folder: Path, workers: int = 0) -> Listing:
     return settle(rows, refusals)
 
 
-def read_manifest(folder: Path, workers: int = 0) -> pd.DataFrame:
-    """Return the manifest of list_images alone, sorted by image."""
-    return list_images(folder, workers).manifest
-
-
 def missing_images(manifest: pd.DataFrame, base: Path) -> pd.DataFrame:
     """List the images that are gone, or have another size, by one stat each; nothing is read.
 

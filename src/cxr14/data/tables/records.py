@@ -41,14 +41,8 @@ def read_boxes(path: str | Path) -> pd.DataFrame:
     return read_box_table(path).frame
 
 
-def read_list(path: str | Path) -> list[str]:
-    """Read an official list: one image name a line, with or without a final newline."""
-    names: list[str] = read_list_table(path).frame.image.tolist()
-    return names
-
-
 def read_list_table(path: str | Path, images: pd.DataFrame | None = None) -> Table:
-    """Read an official list, and what was odd in it.
+    """Read an official list, one image name a line, and what was odd in it.
 
     Args:
         path: the list.
