@@ -11,11 +11,11 @@ from sklearn.metrics import cohen_kappa_score
 from cxr14.chexnext.agreement import (
     NO_COUNTERPART,
     NONE_HERE,
-    NOTHING_BELOW,
     agreement,
     agreement_table,
 )
 from cxr14.comparison.adjudicated import FILE, MAPPING, PACKAGE, read_adjudicated
+from cxr14.comparison.measures import FIXED
 from cxr14.comparison.resampling import draw
 from cxr14.data.packaged import packaged_file
 from cxr14.wording import PHANTOM_NOTE
@@ -23,7 +23,10 @@ from tests.chexnext.tables import parts, records
 
 ROOT = Path(__file__).resolve().parents[2]
 GROUPS = {"Nodule or mass": ("Mass", "Nodule"), "Fracture": ()}
-TRUTH = pd.DataFrame({"Nodule or mass": True, "Fracture": False}, ["0003.png", "0004.png"])
+TRUTH = pd.DataFrame(
+    {"Nodule or mass": np.arange(60) < 40, "Fracture": False}, records()["image"][:60]
+)
+"""Of train, two images a patient."""
 
 
 def table(after=None, phantom=False, truth=TRUTH):
@@ -60,29 +63,48 @@ def test_a_resample_counts_all_images_of_a_patient_as_often_as_it_draws_the_pati
 
 def test_labels_are_grouped_and_held_against_the_truth_before_and_after() -> None:
     new = records()
-    new.loc[[3, 4], ["Mass", "Nodule"]] = np.uint8([[1, 0], [0, 0]])
+    new.loc[:59, ["Mass", "Nodule"]] = np.uint8(0)
+    new.loc[:9, "Mass"] = new.loc[10:19, "Nodule"] = np.uint8(1)
     own = table(new)
     row = own.iloc[0]
-    assert (row["part"], row["images"], row["patients"], row["positives"]) == ("train", 2, 2, 2)
+    assert (row["part"], row["images"], row["patients"], row["positives"]) == ("train", 60, 30, 40)
     assert own["after"][:2].tolist() == [0.5, 1.0]
-    old = (records().loc[[3, 4], ["Mass", "Nodule"]] > 0).any(axis=1).mean()
+    old = (records().loc[:39, ["Mass", "Nodule"]] > 0).any(axis=1).mean()
     assert row["before"] == old
     assert row["difference"] == 0.5 - old
 
 
-def test_before_after_and_their_difference_have_intervals_by_patient() -> None:
-    """They were bare points, though a patient here has two images."""
+def mined(nodules: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A truth in which a nodule is none, and labels from `nodules` of whose images it is gone."""
     true = records().set_index("image")
     truth = pd.DataFrame({"Nodule or mass": true["Mass"] > 0, "Fracture": False})
-    own = table(records().assign(Nodule=np.uint8(0)), truth=truth)
+    after = records()
+    after.loc[: nodules - 1, "Nodule"] = np.uint8(0)
+    return truth, after
+
+
+def test_before_after_and_their_difference_have_intervals_by_patient() -> None:
+    """They were bare points, though a patient here has two images."""
+    truth, after = mined(80)
+    own = table(after, truth=truth)
     row = own[own["part"] == "train"].loc["precision"].iloc[0]
-    assert (row["images"], row["patients"], row["after"]) == (100, 50, 1.0)
-    assert row["after_low"] == row["after_high"] == 1.0
-    assert row["before_low"] < row["before"] < row["before_high"]
-    assert row["difference"] == pytest.approx(1 - row["before"])
+    assert (row["images"], row["patients"]) == (100, 50)
+    assert row["before_low"] < row["before"] < row["before_high"] < row["after_high"]
+    assert row["difference"] == pytest.approx(row["after"] - row["before"])
     assert 0 < row["difference_low"] < row["difference"] < row["difference_high"]
     same = table(truth=truth).loc["kappa"].iloc[0]
     assert same["difference_low"] == same["difference_high"] == 0.0  # the resamples are the same
+
+
+def test_a_difference_to_what_never_varies_has_no_interval_but_a_reason() -> None:
+    """All labels right says little of fifty patients, and looks sure."""
+    truth, after = mined(100)
+    own = table(after, truth=truth)
+    row = own[own["part"] == "train"].loc["precision"].iloc[0]
+    assert (row["after"], row["after_low"]) == (1.0, 1.0)
+    assert row["difference"] == pytest.approx(1 - row["before"])
+    assert np.isnan(row["difference_low"])
+    assert row["reason"] == f"no interval of difference: {FIXED}"
 
 
 def test_what_cannot_be_told_has_its_reason() -> None:
@@ -91,8 +113,10 @@ def test_what_cannot_be_told_has_its_reason() -> None:
     assert table(phantom=True)["after"].isna().all()
     never = records().assign(Mass=np.uint8(0), Nodule=np.uint8(0))
     row = table(never).loc["precision"].iloc[0]
-    assert row["reason"] == NOTHING_BELOW
+    assert row["reason"] == "too few patients labelled: 0 of 10"
     assert np.isnan(row["after"])
+    few = table(truth=TRUTH.head(18)).loc["kappa"].iloc[0]
+    assert few["reason"] == "too few patients with it: 9 of 10; without it: 0 of 10"
 
 
 def test_the_rates_that_phantoms_get_are_those_of_mined_labels_on_all_adjudicated_images() -> None:

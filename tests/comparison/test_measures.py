@@ -107,6 +107,8 @@ def test_a_difference_from_a_rate_that_never_varies_has_no_interval_and_a_reason
     rest = np.array([0.25, 0.2, 0.3, 0.25])
     apart = difference(np.zeros(4), rest)
     assert summary(apart) == (-0.25, None, None, None)
+    lost = np.array([0, 0, np.nan, 0])  # a resample without any of the ten patients below the line
+    assert len(difference(lost, rest)) == 1
     assert difference(rest[::-1], rest) == pytest.approx([0, 0.1, -0.1, 0])
     told = without_interval({"auroc": rest, "fpr": apart, "fnr": np.full(1, np.nan)})
     assert told == "no interval of fpr: one side is the same in every resample"

@@ -30,7 +30,7 @@ def test_a_broken_zip_is_passed_by_with_a_warning(tmp_path):
     """A truncated notes.zip ended the download in a traceback."""
     write_zip(tmp_path / "b.zip")
     (tmp_path / "a.zip").write_bytes((tmp_path / "b.zip").read_bytes()[:40])
-    with pytest.warns(UserWarning, match=r"a\.zip: no tables are taken from it \("):
+    with pytest.warns(UserWarning, match=r"a\.zip cannot be opened \(.*; no tables are taken"):
         assert find_tables(tmp_path, [NAME]) == {NAME: b"rows"}
 
 
@@ -38,5 +38,14 @@ def test_a_table_that_is_too_large_is_not_passed_by_in_silence(tmp_path, monkeyp
     """The packaged table was taken instead, and nobody knew."""
     monkeypatch.setattr(own_tables, "TABLE_BYTES", 3)
     write_zip(tmp_path / "archive.zip")
-    with pytest.warns(UserWarning, match=rf"{NAME} has 4 bytes, a table 3"):
-        assert find_tables(tmp_path, [NAME]) == {}
+    with pytest.raises(ValueError, match=rf"archive\.zip: deep/{NAME} has 4 bytes; a table has at"):
+        find_tables(tmp_path, [NAME])
+
+
+def test_a_damaged_table_is_an_error_and_is_not_replaced_by_the_packaged_one(tmp_path):
+    """With one official list lost, and the other too, the split would quietly be our own."""
+    path = tmp_path / "archive.zip"
+    write_zip(path)
+    path.write_bytes(path.read_bytes().replace(b"rows", b"rowz", 1))
+    with pytest.raises(ValueError, match=rf"archive\.zip: deep/{NAME} is damaged \(Bad CRC"):
+        find_tables(tmp_path, [NAME])

@@ -122,6 +122,8 @@ def test_official_lists_that_would_train_on_a_boxed_image_are_refused():
     with pytest.raises(ValueError, match="1 images with boxes are not in the official test list, "):
         split_patients(images, ["a", "d"], parts, 0.2, 0.5, seed=0)
     assert len(split_patients(images, ["a"], parts, 0.2, 0.5, seed=0)) == 5
+    unseen = images.assign(has_pixels=images.image != "d")  # cannot be trained on
+    assert len(split_patients(unseen, ["a", "d"], parts, 0.2, 0.5, seed=0)) == 5
 
 
 def test_a_part_without_images_is_refused():

@@ -60,7 +60,7 @@ def test_a_peak_above_the_top_of_a_fixed_scale_stays_the_hottest_pixel(cases):
     for scaling in ("per_map", "fixed"):
         pointed, energies = pointing_and_energy(replace(own, scaling=scaling), grids).T
         assert (pointed == 1).all()
-        assert (energies > 1 / 64).all()
+        assert (energies > 0.03).all()  # cut at the top it was a 64th
 
 
 def test_each_pair_is_scored_by_its_own_map_and_boxes(cases):

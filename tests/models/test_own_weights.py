@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import save_file
 
 from stages import pretrained
+from tests.conftest import ROOT
 
 MINE = "mine.safetensors"
 
@@ -21,9 +23,11 @@ def project(tmp_path, monkeypatch):
     pretrained.main("alexnet")
 
 
-def write_params(weights: str) -> None:
-    rest = "transition_channels: 8, pooling: avg, lse_r: 10, output_stride: 32"
-    Path("params.yaml").write_text(f"model: {{weights: {weights}, {rest}}}")
+def write_params(weights: str, backbone: str = "alexnet") -> None:
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["model"]["weights"] = weights
+    params["train"] |= {"backbones": [backbone], "overrides": {}}
+    Path("params.yaml").write_text(yaml.safe_dump(params))
 
 
 def test_the_file_is_copied_as_it_is():
@@ -45,6 +49,8 @@ def test_a_file_that_has_become_another_one_is_noticed():
 def test_a_file_that_is_gone_or_no_longer_wanted_is_no_matter():
     save_file({"a": torch.ones(3)}, MINE)
     write_params("none")
+    pretrained.main(check_only=True)
+    write_params(MINE, "resnet50")  # alexnet's copy stays, and nobody trains from it
     pretrained.main(check_only=True)
     write_params(MINE)
     Path(MINE).unlink()

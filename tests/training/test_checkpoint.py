@@ -107,6 +107,19 @@ def test_a_damaged_checkpoint_is_put_aside_and_said_so(tmp_path):
         assert same(trained, whole)
 
 
+def test_a_damaged_checkpoint_may_be_put_aside_by_another_process(tmp_path, monkeypatch):
+    """All processes of a training read it, and the second found nothing to rename."""
+    run(tmp_path)
+    path = tmp_path / "c-run.pt"
+
+    def loaded(*args, **kwargs):
+        path.unlink(missing_ok=True)
+        raise EOFError
+
+    monkeypatch.setattr(torch, "load", loaded)
+    assert "cannot be read (EOFError); training starts anew" in run(tmp_path)[1]
+
+
 @pytest.mark.parametrize("reason", [PermissionError(13, "not yours"), OSError(5, "share is away")])
 def test_a_checkpoint_that_cannot_be_reached_stops_the_training(reason, tmp_path, monkeypatch):
     """It used to count as damaged, and the next checkpoint was written over it."""
@@ -149,20 +162,19 @@ def test_a_request_to_stop_leaves_a_checkpoint_at_once_and_the_rest_follows(tmp_
     assert same(resumed, whole)
 
 
-@pytest.mark.parametrize(("epoch", "heard"), [(7, True), (8, False)])
-def test_a_wish_to_stop_between_epochs_is_heard_but_not_after_the_last(epoch, heard, tmp_path):
+@pytest.mark.parametrize("epoch", [7, 8])
+def test_a_wish_to_stop_between_epochs_is_heard_and_told_as_such(epoch, tmp_path):
     """A signal during the last validation said `interrupted in epoch 9`, of 8."""
-    stop, rows = StopRequest(), []
+    stop, rows, steps = StopRequest(), [], []
 
     def on_epoch(row):
         rows.append(row)
         stop.made = len(rows) == epoch
 
-    if heard:
-        with pytest.raises(InterruptedTrainingError, match=r"^interrupted after epoch 7; "):
-            run(tmp_path, stop=stop, on_epoch=on_epoch)
-    else:
-        assert run(tmp_path, stop=stop, on_epoch=on_epoch)[0].epoch == 8
+    with pytest.raises(InterruptedTrainingError, match=rf"^interrupted after epoch {epoch}; "):
+        run(tmp_path, stop=stop, on_epoch=on_epoch)
+    assert run(tmp_path, on_step=lambda: steps.append(1))[0].epoch == 8
+    assert len(steps) == 6 * (8 - epoch)
 
 
 def test_between_two_checkpoints_time_has_to_pass(tmp_path):

@@ -24,9 +24,9 @@ def commands() -> dict[str, list[str]]:
     text = (ROOT / "docs/training.md").read_text().replace("\\\n", " ")
     found = {}
     for line in text.splitlines():
-        if line.startswith("    dvc exp run -n "):
+        if line.startswith("    dvc exp run --temp -n "):
             words = shlex.split(line)
-            found[words[4]] = [word for before, word in pairwise(words) if before == "-S"]
+            found[words[5]] = [word for before, word in pairwise(words) if before == "-S"]
     return found
 
 

@@ -5,15 +5,16 @@ by networks that never saw them; those in train, with cross-fitting, too. Before
 against the truth on the same resamples of patients, so that their difference has an interval too.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from cxr14.comparison.measures import FEWEST, difference, named, without_interval
 from cxr14.comparison.resampling import Resamples, draw, weighted_sums
-from cxr14.evaluation.bootstrap import ENDS, RESAMPLES, SEED, interval
+from cxr14.evaluation.bootstrap import ENDS, RESAMPLES, SEED
 from cxr14.ranking import Floats
 from cxr14.wording import PHANTOM_NOTE
 
@@ -22,9 +23,12 @@ Row = dict[str, Any]
 
 NONE_HERE: Final = "no adjudicated image in this part"
 NO_COUNTERPART: Final = "no counterpart among the fourteen findings"
-NOTHING_BELOW: Final = "nothing to divide by"
-NO_INTERVAL: Final = "no interval: too few of the resamples can be scored"
-MEASURES: Final = ("sensitivity", "precision", "kappa")
+BELOW: Final = {
+    "sensitivity": ("with it",),
+    "precision": ("labelled",),
+    "kappa": ("with it", "without it"),
+}
+"""Of which images each measure needs FEWEST patients: those that it counts below its line."""
 STATES: Final = ("before", "after", "difference")
 COLUMNS: Final = [
     *("part", "label", "measure", "images", "patients", "positives"),
@@ -56,7 +60,9 @@ def agreement_table(
     Returns:
         The columns COLUMNS, a row per part (train, val), label and measure (sensitivity, precision,
         Cohen's kappa): images, their patients and adjudicated positives; the measure before, after
-        and after less before, each with its interval; and the reason where a cell is empty.
+        and after less before, each with its interval; and the reason where a cell is empty. The
+        rules are those of cxr14.comparison: ten patients below the line, and no interval of a
+        difference of which one side never varies.
     """
     known = before["image"].isin(adjudicated.index).to_numpy() & (not phantom)
     rows: list[Row] = []
@@ -70,13 +76,12 @@ def agreement_table(
             row["patients"] = len(drawn.counts)
             reason = _why_none(phantom, len(old), findings)
             if reason:
-                rows += [row | {"measure": name, "reason": reason} for name in MEASURES]
+                rows += [row | {"measure": name, "reason": reason} for name in BELOW]
                 continue
             true = truth[label].to_numpy(bool)
             row["positives"] = int(true.sum())
-            given = [(own[list(findings)].to_numpy() > 0).any(axis=1) for own in (old, new)]
-            one, other = (agreement(true, labels, drawn) for labels in given)
-            rows += [row | _compared(name, one[name], other[name]) for name in MEASURES]
+            was, became = ((own[list(findings)] > 0).to_numpy().any(axis=1) for own in (old, new))
+            rows += [row | own for own in _compared(true, was, became, drawn)]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -86,18 +91,26 @@ def _why_none(phantom: bool, images: int, findings: tuple[str, ...]) -> str | No
     return (None if findings else NO_COUNTERPART) if images else NONE_HERE
 
 
-def _compared(measure: str, before: Floats, after: Floats) -> Row:
-    """Return a measure, (1 + R,) before and after, and the difference, with their intervals."""
-    row: Row = {"measure": measure, "reason": None}
-    for state, values in zip(STATES, (before, after, after - before), strict=True):
-        if np.isnan(values[0]):
-            row["reason"] = NOTHING_BELOW
+def _compared(true: Bools, before: Bools, after: Bools, drawn: Resamples) -> Iterator[Row]:
+    """Yield each measure before and after, and the difference, with their intervals."""
+    patients = {
+        "with it": _patients(true, drawn),
+        "without it": _patients(~true, drawn),
+        "labelled": min(_patients(labels, drawn) for labels in (before, after)),
+    }
+    old, new = (agreement(true, labels, drawn) for labels in (before, after))
+    for measure, below in BELOW.items():
+        few = [f"{who}: {patients[who]} of {FEWEST}" for who in below if patients[who] < FEWEST]
+        if few:
+            yield {"measure": measure, "reason": f"too few patients {'; '.join(few)}"}
             continue
-        low, high, _ = interval(values[1:])
-        ends = zip(ENDS, (float(values[0]), low, high), strict=True)
-        row |= {f"{state}{end}": value for end, value in ends}
-        row["reason"] = row["reason"] or (NO_INTERVAL if low is None else None)
-    return row
+        values = dict(zip(STATES, (old[measure], new[measure]), strict=False))
+        values["difference"] = difference(new[measure], old[measure])
+        yield {"measure": measure, "reason": without_interval(values)} | named(values)
+
+
+def _patients(chosen: Bools, drawn: Resamples) -> int:
+    return len(np.unique(drawn.owner[chosen]))
 
 
 def agreement(true: Bools, called: Bools, drawn: Resamples) -> dict[str, Floats]:

@@ -17,7 +17,10 @@ def find_tables(folder: Path, names: Collection[str]) -> dict[str, bytes]:
     """Read the files of these names in a folder, up to three folders below it, and in its zips.
 
     Of several with one name the one that lies least deep is taken, a loose one before one in a zip.
-    A zip that cannot be read is passed by with a warning: it may have nothing to do with the set.
+    A zip that cannot be opened is passed by with a warning: it may have nothing to do with the set.
+
+    Raises:
+        ValueError: a zip has one of these files, and it is damaged or too large.
     """
     files = sorted((name.count("/"), name) for name, _ in files_below(folder, Report()))
     found: dict[str, bytes] = {}
@@ -27,19 +30,27 @@ def find_tables(folder: Path, names: Collection[str]) -> dict[str, bytes]:
     for _, name in files:
         if name.lower().endswith(".zip"):
             try:
-                for table, content in _tables_of(folder / name, names):
-                    found.setdefault(table, content)
+                archive = ZipFile(folder / name)
             except DAMAGE as error:
-                told = f"{folder / name}: no tables are taken from it ({error})"
+                told = f"{folder / name} cannot be opened ({error}); no tables are taken from it"
                 warnings.warn(told, stacklevel=2)
+                continue
+            with archive:
+                for table, content in _tables_of(archive, names):
+                    found.setdefault(table, content)
     return found
 
 
-def _tables_of(path: Path, names: Collection[str]) -> Iterator[tuple[str, bytes]]:
-    with ZipFile(path) as archive:
-        for entry in archive.infolist():
-            name = PurePosixPath(entry.filename).name
-            if name in names:
-                if entry.file_size > TABLE_BYTES:
-                    raise ValueError(f"{name} has {entry.file_size} bytes, a table {TABLE_BYTES}")
-                yield name, archive.read(entry)
+def _tables_of(archive: ZipFile, names: Collection[str]) -> Iterator[tuple[str, bytes]]:
+    for entry in archive.infolist():
+        name = PurePosixPath(entry.filename).name
+        if name not in names:
+            continue
+        if entry.file_size > TABLE_BYTES:
+            fault = f"has {entry.file_size} bytes; a table has at most {TABLE_BYTES}"
+            raise ValueError(f"{archive.filename}: {entry.filename} {fault}")
+        try:
+            yield name, archive.read(entry)
+        except DAMAGE as error:
+            fault = f"is damaged ({error}); mend it, or take it out of the zip"
+            raise ValueError(f"{archive.filename}: {entry.filename} {fault}") from None

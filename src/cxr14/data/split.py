@@ -130,7 +130,7 @@ def split_patients(
         tested = images.patient.isin(choose_patients(images, test_fraction, forced, seed))
     else:
         tested = official == "test"
-        learned = images.image[has_box & ~tested]
+        learned = images.image[has_box & images.has_pixels & ~tested]
         if len(learned):
             raise ValueError(
                 f"{len(learned)} images with boxes are not in the official test list, first "

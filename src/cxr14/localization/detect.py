@@ -38,24 +38,14 @@ def boxed_pairs(boxes: pd.DataFrame, index: pd.DataFrame, images: pd.DataFrame) 
     Returns:
         image, finding, patient, row, scale, offset_x, offset_y; one row a pair, sorted. A point of
         the 1024×1024 image that boxes are drawn on lies in the cache at ``x * scale + offset_x``,
-        also where the file that was read is a smaller copy of it.
-
-    Raises:
-        ValueError: an image is not square, so it is no copy of that one.
+        also where the file that was read is a smaller copy of it: its longer side is 1024 then.
     """
     pairs = boxes[["image", "finding"]].drop_duplicates().sort_values(["image", "finding"])
     pairs = pairs.merge(images[["image", "patient"]], on="image", validate="many_to_one")
     columns = ["image", "row", *PLACE, "source_width", "source_height"]
     pairs = pairs.merge(index[columns], on="image", validate="many_to_one")
-    width, height = pairs.pop("source_width"), pairs.pop("source_height")
-    odd = pairs["image"][width != height]
-    if len(odd):
-        raise ValueError(
-            f"{len(odd)} boxed pair(s) are of images that are not square, first {odd.iloc[0]} of "
-            f"{width[odd.index[0]]}×{height[odd.index[0]]} px; boxes are drawn on NIH's "
-            f"{SHIPPED}×{SHIPPED}: bring whole copies, or a list of boxes without these images"
-        )
-    return pairs.assign(scale=pairs["scale"] * width / SHIPPED)
+    longer = np.maximum(pairs.pop("source_width"), pairs.pop("source_height"))
+    return pairs.assign(scale=pairs["scale"] * longer / SHIPPED)
 
 
 def check_tested(pairs: pd.DataFrame, predictions: pd.DataFrame) -> None:

@@ -6,6 +6,7 @@ params, code and how it computes), so that of another run is never mixed in, nor
 """
 
 import time
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -49,15 +50,18 @@ class Checkpoint:
         Returns:
             A sentence for the user, or None if there is no checkpoint.
         """
-        if not self.path.exists():
+        try:
+            content = BytesIO(self.path.read_bytes())
+        except FileNotFoundError:  # a share that is away is another error, and stops the training
             return self._others_told()
-        content = BytesIO(self.path.read_bytes())  # a share that is away raises here
         try:
             # The file is our own, but nothing in it needs to run code to be read. First to the
             # CPU: a GPU may have no room for it beside what is there already.
             state: dict[str, Any] = torch.load(content, map_location="cpu", weights_only=True)
         except Exception as error:  # whatever a damaged disk left there
-            kept = self.path.replace(self.path.with_suffix(".damaged"))
+            kept = self.path.with_suffix(".damaged")
+            with suppress(FileNotFoundError):  # another process of this training was faster
+                self.path.replace(kept)
             return f"{kept} cannot be read ({type(error).__name__}); training starts anew"
         session.restore(state)
         done = session.progress

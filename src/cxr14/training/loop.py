@@ -143,12 +143,12 @@ class Loop:
             self._save_or_stop(session)
 
     def _save_or_stop(self, session: Session) -> None:
-        """Save if it is time; stop if somebody wishes it and anything is left to do."""
+        """Save if it is time; stop if somebody wishes it."""
         progress = session.progress
         stop = self.processes.any(self.stop.made, self.compute.device)
         if self.checkpoint and self.processes.first and (stop or self.checkpoint.due):
             self.checkpoint.save(session)
-        if stop and progress.epoch < self.recipe.epochs:
+        if stop:
             place = self.checkpoint.path if self.checkpoint else "the start"
             done = progress.epoch
             when = f"in epoch {done + 1}" if progress.step else f"after epoch {done}"

@@ -68,6 +68,8 @@ def run_local(shards: list[Shard], room: Room, workers: int = 0) -> Iterator[tup
 def _outcome(future: Future[Outcome], shard: Shard) -> Outcome:
     try:
         return future.result()
+    except ValueError as error:  # a sentence of the worker, told as ours
+        raise ValueError(str(error)) from error
     except BrokenProcessPool:
         raise WorkerLostError(
             f"the worker of {shard} was killed (out of memory?); what is finished is kept: run "
@@ -135,6 +137,8 @@ def _dask_outcome(future: Any, shard: Shard) -> Outcome | None:
         outcome: Outcome = future.result(timeout=FETCH)
     except TimeoutError:
         return None
+    except ValueError as error:  # a sentence of the worker, told as ours
+        raise ValueError(str(error)) from error
     except (KilledWorker, CancelledError) as error:
         raise WorkerLostError(
             f"the cluster gave up on {shard} ({type(error).__name__}); what is finished is kept: "
