@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from cxr14.files import project_root, read_json, sha256, write_json
-from cxr14.params import model, train
+from cxr14.params import model
 from stages import run
 
 PRETRAINED = Path("data/pretrained")
@@ -24,14 +24,14 @@ PRETRAINED = Path("data/pretrained")
 def check(weights: str) -> None:
     """Refuse copies of a file that has become another one."""
     source = project_root() / weights
-    for backbone in train.read().backbones:
-        path = PRETRAINED / backbone / "source.json"
-        facts = read_json(path) if path.exists() else {}
-        copied = facts.get("sha256") if facts.get("weights") == weights else None
+    for path in sorted(PRETRAINED.glob("*/source.json")):
+        facts = read_json(path)
+        copied = facts.get("sha256") if facts["weights"] == weights else None
         if copied and source.exists() and sha256(source) != copied:
             raise ValueError(
-                f"model.weights: {weights} is no longer the file that {backbone} starts from; "
-                f"`dvc repro --force pretrained` takes the new one"
+                f"model.weights: {weights} is no longer the file that {path.parent} is a copy of; "
+                f"`dvc repro --force pretrained` takes the new one (remove {path.parent} if its "
+                f"backbone is no longer trained)"
             )
 
 
