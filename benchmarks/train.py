@@ -116,9 +116,10 @@ def compare(
     step = bare(make_network(backbone), recipe, compute, first)
     seconds(step, 3, compute.device)
     once = seconds(step, 3, compute.device) / 3
-    steps = max(4, round(block_seconds / once))
+    steps = max(1, round(block_seconds / once))
     images = steps * recipe.batch_size
-    part = make_part(min(MOST_IMAGES, blocks * images), recipe.input_size, compute.device)
+    count = min(MOST_IMAGES, (WARM_UP + blocks) * images)
+    part = make_part(count, recipe.input_size, compute.device)
     turns = Turns(step, steps, compute.device)
     epoch = our_epoch(make_network(backbone), part, recipe, compute, turns.after_ours)
     while len(turns.pairs) < WARM_UP + blocks:
