@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import stages.train
 from cxr14.files import read_json
 from cxr14.training import job
 from cxr14.training.processes import Processes
@@ -100,3 +101,13 @@ def test_processes_that_do_not_see_the_same_checkpoint_are_refused(monkeypatch):
     message = r"^alexnet: the processes do not see the same checkpoint \S+/\.scratch/train/alexnet-[0-9a-f]{16}\.pt;"
     with pytest.raises(ValueError, match=message):
         train(None)
+
+
+def test_a_misspelt_backbone_among_the_overrides_is_refused():
+    """It was never read, so its recipe silently did not apply."""
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["train"]["overrides"] = {"gogglenet": {"epochs": 3}}
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    told = r"^train\.overrides: unknown backbone 'gogglenet'; near it: googlenet"
+    with pytest.raises(ValueError, match=told):
+        stages.train.main("alexnet")

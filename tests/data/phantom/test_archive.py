@@ -82,7 +82,7 @@ def test_workers_do_not_outlive_a_stage_that_is_killed(
     while len(workers := psutil.Process(stage.pid).children()) < 2:
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    time.sleep(3)  # until they draw
+    time.sleep(1)  # until they draw
     os.kill(stage.pid, signal.SIGKILL)
     stage.join()
     assert psutil.wait_procs(workers, timeout=20)[1] == []
