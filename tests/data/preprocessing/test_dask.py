@@ -122,7 +122,7 @@ def test_a_cluster_without_workers_is_an_error_and_what_was_done_is_kept(
 ):
     """After the pause all shards are done, but their outcomes died with the workers: a hang."""
     monkeypatch.setattr(engines, "PATIENCE", 4.0)
-    monkeypatch.setattr(engines, "FETCH", 2.0)
+    monkeypatch.setattr(engines, "FETCH", 0.5)
     address, workers = cluster
 
     def losing_all(shards, room):
@@ -144,7 +144,12 @@ def test_a_cluster_without_workers_is_an_error_and_what_was_done_is_kept(
     assert (tmp_path / "cache" / ARRAY).read_bytes() == (raw / "cache" / ARRAY).read_bytes()
 
 
-def test_a_scheduler_that_is_not_there_is_named(raw, tmp_path):
+def test_a_scheduler_that_is_not_there_is_named(raw, tmp_path, monkeypatch):
+    import distributed
+
+    patient = distributed.Client
+    impatient = lambda address, timeout: patient(address, timeout=timeout / 10)  # noqa: E731
+    monkeypatch.setattr(distributed, "Client", impatient)
     address = f"tcp://127.0.0.1:{free_port()}"
     with pytest.raises(ValueError, match=rf"^preprocess\.scheduler: nobody answers at {address}"):
         fill(raw, tmp_path, partial(run_dask, scheduler=address))
