@@ -24,10 +24,12 @@ PRETRAINED = Path("data/pretrained")
 def check(weights: str) -> None:
     """Refuse copies of a file that has become another one."""
     source = project_root() / weights
+    if not source.is_file():  # none, imagenet, or gone since
+        return
+    present = sha256(source)
     for path in sorted(PRETRAINED.glob("*/source.json")):
         facts = read_json(path)
-        copied = facts.get("sha256") if facts["weights"] == weights else None
-        if copied and source.exists() and sha256(source) != copied:
+        if facts["weights"] == weights and facts.get("sha256", present) != present:
             raise ValueError(
                 f"model.weights: {weights} is no longer the file that {path.parent} is a copy of; "
                 f"`dvc repro --force pretrained` takes the new one (remove {path.parent} if its "

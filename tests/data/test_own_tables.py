@@ -26,6 +26,15 @@ def test_a_loose_one_comes_first(tmp_path):
     assert find_tables(tmp_path, [NAME]) == {NAME: b"loose"}
 
 
+def test_what_was_found_before_is_not_read_again_though_it_be_damaged(tmp_path):
+    """A whole table was laid beside an archive with a damaged one, and the archive was refused."""
+    path = tmp_path / "archive.zip"
+    write_zip(path)
+    path.write_bytes(path.read_bytes().replace(b"rows", b"rowz", 1))
+    (tmp_path / NAME).write_bytes(b"loose")
+    assert find_tables(tmp_path, [NAME]) == {NAME: b"loose"}
+
+
 def test_a_broken_zip_is_passed_by_with_a_warning(tmp_path):
     """A truncated notes.zip ended the download in a traceback."""
     write_zip(tmp_path / "b.zip")

@@ -49,6 +49,8 @@ def test_a_file_that_has_become_another_one_is_noticed():
 
 def test_a_file_that_is_gone_or_no_longer_wanted_is_no_matter():
     save_file({"a": torch.ones(3)}, MINE)
+    with pytest.raises(ValueError, match="is no longer the file"):
+        pretrained.main(check_only=True)
     write_params("none")
     pretrained.main(check_only=True)
     write_params(MINE)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from cxr14.comparison.measures import FEWEST, difference, named, without_interval
-from cxr14.comparison.resampling import Resamples, draw, weighted_sums
+from cxr14.comparison.resampling import Resamples, draw, patients_by_class, weighted_sums
 from cxr14.evaluation.bootstrap import ENDS, RESAMPLES, SEED
 from cxr14.ranking import Floats
 from cxr14.wording import PHANTOM_NOTE
@@ -93,11 +93,9 @@ def _why_none(phantom: bool, images: int, findings: tuple[str, ...]) -> str | No
 
 def _compared(true: Bools, before: Bools, after: Bools, drawn: Resamples) -> Iterator[Row]:
     """Yield each measure before and after, and the difference, with their intervals."""
-    patients = {
-        "with it": _patients(true, drawn),
-        "without it": _patients(~true, drawn),
-        "labelled": min(_patients(labels, drawn) for labels in (before, after)),
-    }
+    chosen = np.stack([true, ~true, before, after], axis=1)
+    having, lacking, *labelled = patients_by_class(chosen, drawn.owner).tolist()
+    patients = {"with it": having, "without it": lacking, "labelled": min(labelled)}
     old, new = (agreement(true, labels, drawn) for labels in (before, after))
     for measure, below in BELOW.items():
         few = [f"{who}: {patients[who]} of {FEWEST}" for who in below if patients[who] < FEWEST]
@@ -107,10 +105,6 @@ def _compared(true: Bools, before: Bools, after: Bools, drawn: Resamples) -> Ite
         values = dict(zip(STATES, (old[measure], new[measure]), strict=False))
         values["difference"] = difference(new[measure], old[measure])
         yield {"measure": measure, "reason": without_interval(values)} | named(values)
-
-
-def _patients(chosen: Bools, drawn: Resamples) -> int:
-    return len(np.unique(drawn.owner[chosen]))
 
 
 def agreement(true: Bools, called: Bools, drawn: Resamples) -> dict[str, Floats]:

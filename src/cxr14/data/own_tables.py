@@ -36,7 +36,7 @@ def find_tables(folder: Path, names: Collection[str]) -> dict[str, bytes]:
                 warnings.warn(told, stacklevel=2)
                 continue
             with archive:
-                for table, content in _tables_of(archive, names):
+                for table, content in _tables_of(archive, set(names) - set(found)):
                     found.setdefault(table, content)
     return found
 
