@@ -24,6 +24,7 @@ from ablation.collect import collect
 from ablation.outcome import outcome
 from ablation.picture import forest
 from ablation.plan import Experiment, plan
+from cxr14.errors import UserError
 from cxr14.explore.drawing import export
 from cxr14.files import write_json, write_text
 from cxr14.models.backbones import check_backbone
@@ -67,13 +68,11 @@ def whole_numbers(text: str) -> list[int]:
     """Read seeds.
 
     Raises:
-        ValueError: one is none.
+        UserError: one is none.
     """
     words = text.split(",")
     if not all(word.isdecimal() for word in words):
-        raise ValueError(
-            f"--seeds is {text!r}; whole numbers with commas between, such as 14,15,16"
-        )
+        raise UserError(f"--seeds is {text!r}; whole numbers with commas between, such as 14,15,16")
     return [int(word) for word in words]
 
 
@@ -81,7 +80,7 @@ def work_off(experiments: list[Experiment], jobs: int, console: Console) -> dict
     """Run what has not been run; return the commit of each experiment by its name.
 
     Raises:
-        ValueError: some failed; their names and what they last wrote.
+        UserError: some failed; their names and what they last wrote.
     """
     commit = queue.head(ROOT)
     names = [one.name for one in experiments]
@@ -99,7 +98,7 @@ def work_off(experiments: list[Experiment], jobs: int, console: Console) -> dict
         failed = queue.wait(ROOT, repo, commit, names, on_change)
         said = [f"{name}:\n{queue.complaint(ROOT, repo, commit, name)}" for name in failed]
     if said:
-        raise ValueError("\n\n".join([f"{len(said)} of {len(names)} experiments failed", *said]))
+        raise UserError("\n\n".join([f"{len(said)} of {len(names)} experiments failed", *said]))
     done = queue.finished(ROOT, commit)
     return {name: done[name] for name in names}
 

@@ -12,6 +12,7 @@ import pandas as pd
 from dvc.api import DVCFileSystem
 
 from cxr14.data.labels import label_matrix
+from cxr14.errors import UserError
 from cxr14.evaluation.predict import logit_columns, probability_columns
 from cxr14.findings import CLASSES, FINDINGS
 from cxr14.ranking import Array, Floats
@@ -77,7 +78,7 @@ def collect(
 
     Raises:
         FileNotFoundError: a result is not in DVC's cache.
-        ValueError: the experiments' test parts differ.
+        UserError: the experiments' test parts differ.
     """
     results = {name: Results(root, revision, name) for name, revision in revisions.items()}
     networks = {
@@ -88,7 +89,7 @@ def collect(
     images = next(iter(networks.values())).images
     for (name, _), own_answers in networks.items():
         if not np.array_equal(own_answers.images, images):
-            raise ValueError(f"experiment {name} has other test images; `dvc exp remove {name}`")
+            raise UserError(f"experiment {name} has other test images; `dvc exp remove {name}`")
     return next(iter(results.values())).truth(images), networks
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cxr14.errors import UserError
 from cxr14.params.train import TrainParams
 
 QUICK = 3
@@ -54,16 +55,16 @@ def plan(
         quick: train for a third of the epochs.
 
     Raises:
-        ValueError: a backbone or seed is named twice, or a backbone's overrides fix the seed.
+        UserError: a backbone or seed is named twice, or a backbone's overrides fix the seed.
     """
     for option, values in (("backbones", backbones), ("seeds", seeds)):
         if len(set(values)) < len(values):
             told = ",".join(map(str, values))
-            raise ValueError(f"--{option} is {told!r}; name each once")
+            raise UserError(f"--{option} is {told!r}; name each once")
     for name in backbones:
         if "seed" in (params.overrides.get(name) or {}):
             where = f"params.yaml: train.overrides.{name}.seed"
-            raise ValueError(f"{where} fixes what the ablation varies; take it out")
+            raise UserError(f"{where} fixes what the ablation varies; take it out")
     fixed = [f"train.backbones=[{','.join(backbones)}]"]
     fixed += _fewer_epochs(params, backbones) if quick else []
     stem = "-".join(["ablation", *backbones, *(["quick"] if quick else [])])

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from dvc.repo import Repo
 
 from ablation.plan import Experiment
+from cxr14.errors import UserError
 
 TARGET = "evaluate"
 """The last stage that is wanted: no heatmaps, no report, nothing in the model registry."""
@@ -37,7 +38,7 @@ def call(root: Path, *command: str) -> str:
     """Run a command there; return what it says.
 
     Raises:
-        ValueError: it failed; with the end of its complaint.
+        UserError: it failed; with the end of its complaint.
     """
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # the workers call dvc
     # Not pipes: a worker inherits them, and the command would seem to last as long as it.
@@ -49,7 +50,7 @@ def call(root: Path, *command: str) -> str:
             file.seek(0)
         if done.returncode:
             reason = complained.read().strip()[-500:]
-            raise ValueError(f"`{' '.join(command)}` failed: {reason}")
+            raise UserError(f"`{' '.join(command)}` failed: {reason}")
         return said.read()
 
 
@@ -57,11 +58,11 @@ def head(root: Path) -> str:
     """Return the commit that experiments start from.
 
     Raises:
-        ValueError: tracked files differ from it, so that it does not say what would be run.
+        UserError: tracked files differ from it, so that it does not say what would be run.
     """
     changed = call(root, "git", "status", "--porcelain", "--untracked-files=no")
     if changed:
-        raise ValueError(
+        raise UserError(
             f"the work tree differs from HEAD (`git status`; {changed.split()[1]} first), and an "
             "experiment is known by its commit; commit the changes, or put them away"
         )
@@ -133,7 +134,7 @@ def wait(
         The names of those that failed.
 
     Raises:
-        ValueError: the workers are gone, with experiments left.
+        UserError: the workers are gone, with experiments left.
     """
     seen = time.monotonic()
     while True:
@@ -147,7 +148,7 @@ def wait(
         if repo.experiments.celery_queue.worker_status():
             seen = time.monotonic()
         elif time.monotonic() - seen > PATIENCE:
-            raise ValueError(
+            raise UserError(
                 f"no worker of DVC's queue is left, but {len(left)} experiments are, first "
                 f"{left[0]}; run the same command again (`dvc queue status` shows the queue)"
             )
@@ -161,6 +162,6 @@ def complaint(root: Path, repo: Repo, commit: str, name: str) -> str:
         return "it left neither results nor a task; see .dvc/tmp/exps/celery/*.out"
     try:
         said = call(root, "dvc", "queue", "logs", task.revision)
-    except ValueError as error:
+    except UserError as error:
         said = str(error)
     return "\n".join(said.strip().splitlines()[-LAST_LINES:])

@@ -13,20 +13,21 @@ import typer
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from cxr14.mendable import mendable
+from cxr14.errors import explain
 
 CheckpointSeconds = Annotated[float, typer.Option(help="Between two checkpoints.")]
 CHECKPOINT_SECONDS = 60.0
 
 
 def run(main: Callable[..., None], description: str | None) -> None:
-    """Run a stage as a command; what a user can mend ends in one line, not in a traceback."""
+    """Run a stage as a command; an error that the user can fix is one line without a traceback."""
     app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
     app.command(help=description)(main)
     try:
         app()
-    except (ValueError, FileNotFoundError) as error:
-        if not mendable(error):
+    except Exception as error:
+        sentence = explain(error)
+        if sentence is None:
             raise
-        typer.secho(f"error: {error}", fg="red", err=True)
+        typer.secho(f"error: {sentence}", fg="red", err=True)
         raise SystemExit(1) from None

@@ -17,6 +17,7 @@ import typer
 
 from cxr14.data.raw import FACTS, IMAGES, TABLES, images_base
 from cxr14.data.sources import check_images, write_folder, write_nih, write_phantoms
+from cxr14.errors import UserError
 from cxr14.files import project_root, read_json
 from cxr14.params import data
 from stages import run
@@ -37,7 +38,7 @@ def main(
     if check:
         return check_images(TABLES, images_base(read_json(TABLES / FACTS)["base"]))
     if catalogue is not None and params.source != "nih":
-        raise ValueError(f"--catalogue is for data.source nih, and it is {params.source}")
+        raise UserError(f"--catalogue is for data.source nih, and it is {params.source}")
     if params.source == "phantom":
         phantom = params.phantom
         counts = write_phantoms(
@@ -45,7 +46,7 @@ def main(
         )
     elif params.source == "folder":
         if params.folder is None:
-            raise ValueError("data.source is folder, but data.folder names none; set data.folder")
+            raise UserError("data.source is folder, but data.folder names none; set data.folder")
         counts = write_folder(TABLES, IMAGES, project_root() / params.folder, params.folder)
     else:
         downloads = project_root() / ".scratch" / "download"

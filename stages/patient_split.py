@@ -18,6 +18,7 @@ from cxr14.data.raw import FACTS, LISTS, MANIFEST, TABLES
 from cxr14.data.split import count_parts, official_parts, split_patients
 from cxr14.data.tables import oddities
 from cxr14.data.tables.records import read_tables
+from cxr14.errors import UserError
 from cxr14.files import read_json, write_csv, write_json, write_metrics, write_parquet
 from cxr14.params import split as split_params
 from stages import run
@@ -30,7 +31,7 @@ def main() -> None:
     params = split_params.read()
     brought = all((TABLES / name).exists() for name in LISTS)
     if params.official is True and not brought:
-        raise ValueError(f"split.official is true, but the source brings no {' and '.join(LISTS)}")
+        raise UserError(f"split.official is true, but the source brings no {' and '.join(LISTS)}")
     use_lists = brought and params.official is not False
     tables = read_tables(TABLES, use_lists)
     images, boxes, *lists = (table.frame for table in tables.values())

@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 
+from cxr14.errors import UserError
 from cxr14.files import project_root, read_json, sha256, write_json
 from cxr14.params import model
 from stages import run
@@ -30,7 +31,7 @@ def check(weights: str) -> None:
     for path in sorted(PRETRAINED.glob("*/source.json")):
         facts = read_json(path)
         if facts["weights"] == weights and facts.get("sha256", present) != present:
-            raise ValueError(
+            raise UserError(
                 f"model.weights: {weights} is no longer the file that {path.parent} is a copy of; "
                 f"`dvc repro --force pretrained` takes the new one (remove {path.parent} if its "
                 f"backbone is no longer trained)"
@@ -48,7 +49,7 @@ def main(
     if check_only:
         return check(weights)
     if backbone is None:
-        raise ValueError("--backbone is missing; name one of train.backbones, or ask for --check")
+        raise UserError("--backbone is missing; name one of train.backbones, or ask for --check")
     folder = PRETRAINED / backbone
     facts: dict[str, str] = {"weights": weights}
     if weights == "imagenet":

@@ -7,6 +7,8 @@ Source: Wang et al. 2017, "ChestX-ray8" (arXiv 1705.02315v5), and the shipped ta
 from collections.abc import Iterable
 from typing import Final
 
+from cxr14.errors import UserError
+
 CHESTXRAY8: Final = (
     "Atelectasis",
     "Cardiomegaly",
@@ -54,12 +56,12 @@ def canonical(name: str) -> str:
     """Return the standard spelling of a finding (or of No Finding).
 
     Raises:
-        ValueError: the name is none of the fifteen, in any known spelling.
+        UserError: the name is none of the fifteen, in any known spelling.
     """
     stripped = name.strip()
     spelled = OTHER_SPELLINGS.get(stripped, stripped)
     if spelled not in CLASSES:
-        raise ValueError(f"unknown finding {name!r}; known: {', '.join(CLASSES)}")
+        raise UserError(f"unknown finding {name!r}; known: {', '.join(CLASSES)}")
     return spelled
 
 

@@ -13,6 +13,7 @@ import typer
 
 from cxr14.chexnext.places import Group, Place
 from cxr14.data.cache import open_cache
+from cxr14.errors import UserError
 from cxr14.evaluation.predict import predict_logits
 from cxr14.files import write_npy
 from cxr14.models.store import load_model
@@ -33,7 +34,7 @@ def main(
     logits = predict_logits(network, images, np.arange(len(images)), size, batch_size)
     broken = np.flatnonzero(~np.isfinite(logits).all(axis=1))
     if len(broken):
-        raise ValueError(f"{place.title} answers {len(broken)} images with NaN; train it again")
+        raise UserError(f"{place.title} answers {len(broken)} images with NaN; train it again")
     write_npy(place.logits, logits)
 
 

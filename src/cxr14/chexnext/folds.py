@@ -10,6 +10,7 @@ import pandas as pd
 
 from cxr14.chexnext.places import split_of_fold
 from cxr14.data.split import choose_patients
+from cxr14.errors import UserError
 from cxr14.files import sha256
 
 LEFT_OUT = "left out"
@@ -82,11 +83,11 @@ def check_unseen(names: Iterable[str], split: pd.DataFrame, network: str) -> Non
         network: its name.
 
     Raises:
-        ValueError: an image was in its train part.
+        UserError: an image was in its train part.
     """
     seen = sorted(set(names) & set(split.loc[split["split"] == "train", "image"]))
     if seen:
-        raise ValueError(
+        raise UserError(
             f"{network} would relabel {len(seen)} image(s) that it trained on, first {seen[0]}; "
             f"run `dvc repro chexnext/dvc.yaml`, or set members.folds to 1 for the plain form"
         )
@@ -101,9 +102,9 @@ def check_trained_by(split: Path, model: Mapping[str, Any], network: str) -> Non
         network: its name.
 
     Raises:
-        ValueError: the network was trained by another split, or another content of it.
+        UserError: the network was trained by another split, or another content of it.
     """
     if model["inputs"].get(split.as_posix()) != sha256(split):
-        raise ValueError(
+        raise UserError(
             f"{network} was not trained by {split} as it is now; run `dvc repro chexnext/dvc.yaml`"
         )

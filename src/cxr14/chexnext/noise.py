@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from cxr14.errors import UserError
 from cxr14.findings import FINDINGS, NO_FINDING_COLUMN
 
 PARTS = ("train", "val")
@@ -50,7 +51,7 @@ def add_noise(
         The records with other labels in train and val; No Finding follows from them.
 
     Raises:
-        ValueError: there are too few negatives for the wrong labels.
+        UserError: there are too few negatives for the wrong labels.
     """
     noisy = images.copy()
     for number, finding in enumerate(FINDINGS):
@@ -75,7 +76,7 @@ def _disturb(
     lost = round(missed * len(positives))
     given = round((len(positives) - lost) * wrong / (1 - wrong))
     if given > len(negatives):
-        raise ValueError(
+        raise UserError(
             f"noise.rates.{finding}.wrong is {wrong:g}: that takes {given} wrong labels, and there "
             f"are only {len(negatives)} images without {finding}; lower it"
         )

@@ -9,6 +9,7 @@ import pandas as pd
 
 from cxr14.chexnext.averaging import Floats
 from cxr14.chexnext.noise import PARTS, with_no_finding
+from cxr14.errors import UserError
 from cxr14.evaluation.thresholds import highest_f1
 from cxr14.findings import without_no_finding
 from cxr14.ranking import Array
@@ -81,16 +82,16 @@ def check_only_train_val(
         parts: (N,) train, val or test.
 
     Raises:
-        ValueError: another row differs, or the tables do not list the same images.
+        UserError: another row differs, or the tables do not list the same images.
     """
     if list(before.columns) != list(after.columns) or len(before) != len(after):
-        raise ValueError("the relabelled table has other rows or columns than the one before")
+        raise UserError("the relabelled table has other rows or columns than the one before")
     outside = ~np.isin(parts, PARTS)
     pairs = [(before[name][outside], after[name][outside]) for name in before.columns]
     strayed = np.any([_differ(*pair) for pair in pairs], axis=0)
     if strayed.any() or before["image"].tolist() != after["image"].tolist():
         first = before.loc[outside, "image"].to_numpy()[strayed]
-        raise ValueError(
+        raise UserError(
             f"relabelling reached {strayed.sum()} image(s) outside of train and val"
             f"{f', first {first[0]}' if len(first) else ''}: that would leak into test"
         )

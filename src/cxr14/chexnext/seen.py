@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from cxr14.data.cache import INDEX
+from cxr14.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -42,13 +43,13 @@ def see(cache: str | Path, records: pd.DataFrame, split: pd.DataFrame) -> Seen:
         split: image and split, in the order of the records.
 
     Raises:
-        ValueError: an image of the cache is not in the records, or the tables do not fit.
+        UserError: an image of the cache is not in the records, or the tables do not fit.
     """
     if split["image"].tolist() != records["image"].tolist():
-        raise ValueError("labels and split do not list the same images; run `dvc repro`")
+        raise UserError("labels and split do not list the same images; run `dvc repro`")
     names = pd.read_parquet(Path(cache) / INDEX, columns=["image"])["image"]
     rows = pd.Index(records["image"]).get_indexer(names)
     if (rows < 0).any():
-        raise ValueError(f"{names[rows < 0].iloc[0]} is in {cache}, but not in the records")
+        raise UserError(f"{names[rows < 0].iloc[0]} is in {cache}, but not in the records")
     images = records.iloc[rows].reset_index(drop=True)
     return Seen(images, split["split"].to_numpy(str)[rows], rows.astype(np.int64))

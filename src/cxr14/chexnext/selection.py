@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr14.chexnext.averaging import Floats
+from cxr14.errors import UserError
 from cxr14.evaluation.thresholds import f1_by_threshold
 from cxr14.findings import NO_FINDING
 from cxr14.ranking import Array, macro_auroc, mean_over_scored, scorable
@@ -34,14 +35,14 @@ def score_by(
         classes: C names; No Finding stays out of the mean.
 
     Raises:
-        ValueError: no finding can be scored.
+        UserError: no finding can be scored.
     """
 
     def score(subset: Subset) -> float:
         mean: Floats = probabilities[list(subset)].mean(axis=0)
         value = macro_auroc(labels, mean, classes)[0] if measure == "auroc" else _f1(mean)
         if value is None:
-            raise ValueError("validation has no finding with both positives and negatives")
+            raise UserError("validation has no finding with both positives and negatives")
         return value
 
     def _f1(mean: Floats) -> float | None:

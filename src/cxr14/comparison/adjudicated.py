@@ -19,6 +19,7 @@ from cxr14.comparison.ranked import aurocs
 from cxr14.comparison.resampling import Resamples, draw, patients_by_class
 from cxr14.data.labels import label_matrix
 from cxr14.data.packaged import packaged_file
+from cxr14.errors import UserError
 from cxr14.evaluation.bootstrap import ENDS, SEED
 from cxr14.ranking import Array, Floats
 from cxr14.wording import PHANTOM_NOTE
@@ -65,7 +66,7 @@ def read_adjudicated(path: Path | None = None, part: str = "test") -> pd.DataFra
         A row per image, by its name; a bool column per adjudicated finding.
 
     Raises:
-        ValueError: the table is not the one that is meant.
+        UserError: the table is not the one that is meant.
     """
     file = path or packaged_file(PACKAGE, FILE)
     table = pd.read_csv(file)
@@ -78,7 +79,7 @@ def read_adjudicated(path: Path | None = None, part: str = "test") -> pd.DataFra
     if IMAGE in table and table[IMAGE].duplicated().any():
         wrong.append(f"{table[IMAGE][table[IMAGE].duplicated()].iloc[0]} is listed twice")
     if wrong:
-        raise ValueError(
+        raise UserError(
             f"{file}: {'; '.join(wrong)}; install {PACKAGE} as requirements.lock has it"
         )
     own = table[table["Set Id"] == part].set_index(IMAGE)

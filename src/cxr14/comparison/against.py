@@ -12,6 +12,7 @@ from cxr14.comparison.differences import DIFFERENCE, common_findings, difference
 from cxr14.comparison.earlier import Earlier
 from cxr14.comparison.resampling import draw
 from cxr14.data.labels import label_matrix
+from cxr14.errors import UserError
 from cxr14.evaluation.bootstrap import RESAMPLES, SEED
 from cxr14.files import read_json
 
@@ -48,15 +49,15 @@ def compare_with(
 
     Raises:
         FileNotFoundError: the revision or DVC's cache lacks a file.
-        ValueError: there is no such revision, no backbone or no image in common, or one run is of
+        UserError: there is no such revision, no backbone or no image in common, or one run is of
             phantoms and the other is not.
     """
     earlier = Earlier(revision)
     both = [name for name in backbones if earlier.has(network_files(name)[0])]
     if not both:
-        raise ValueError(f"{revision} has no predictions of {', '.join(backbones)}")
+        raise UserError(f"{revision} has no predictions of {', '.join(backbones)}")
     if read_json(SOURCE)["phantom"] != earlier.json(SOURCE)["phantom"]:
-        raise ValueError(f"one of {revision} and the work tree is of phantoms; nothing to compare")
+        raise UserError(f"one of {revision} and the work tree is of phantoms; nothing to compare")
     both_records = pd.read_parquet(RECORDS), earlier.table(RECORDS)
     records = [table.set_index("image") for table in both_records]
     rows: list[dict[str, Any]] = []
@@ -79,7 +80,7 @@ def shared_images(here: Run, there: Run) -> tuple[list[str], str]:
         Them, sorted, and how many they are and how many are not compared, in words.
 
     Raises:
-        ValueError: there are none.
+        UserError: there are none.
     """
     own, other = (run.rows["image"].tolist() for run in (here, there))
     both = sorted(set(own) & set(other))
@@ -96,7 +97,7 @@ def shared_images(here: Run, there: Run) -> tuple[list[str], str]:
     }
     left = ", ".join(f"{count} {why}" for why, count in counts.items())
     if not images:
-        raise ValueError(f"the two runs share no test image with the same labels ({left})")
+        raise UserError(f"the two runs share no test image with the same labels ({left})")
     return images, f"{len(images)} test images compared; not compared {left}"
 
 

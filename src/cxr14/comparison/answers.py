@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cxr14.errors import UserError
 from cxr14.evaluation.calibration import platt_probabilities
 from cxr14.evaluation.predict import logit_columns, probability_columns
 from cxr14.files import read_json
@@ -92,7 +93,7 @@ def read_answers(backbones: Sequence[str]) -> tuple[list[str], dict[str, Answers
 
     Raises:
         FileNotFoundError: a network has not been evaluated.
-        ValueError: networks answered other images.
+        UserError: networks answered other images.
     """
     images: list[str] = []
     found: dict[str, Answers] = {}
@@ -100,7 +101,7 @@ def read_answers(backbones: Sequence[str]) -> tuple[list[str], dict[str, Answers
         rows, decision = read_network(backbone)
         own = rows["image"].tolist()
         if found and own != images:
-            raise ValueError(
+            raise UserError(
                 f"predictions/{backbone}.parquet holds other test images than that of "
                 f"{next(iter(found))}; run dvc repro"
             )

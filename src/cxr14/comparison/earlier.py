@@ -6,6 +6,8 @@ from typing import Any
 
 import pandas as pd
 
+from cxr14.errors import UserError
+
 
 class Earlier:
     """One revision of a repository: a commit, a branch, a tag, or an experiment by its name."""
@@ -14,7 +16,7 @@ class Earlier:
         """Open a revision.
 
         Raises:
-            ValueError: git knows no such revision.
+            UserError: git knows no such revision.
         """
         from dvc.api import DVCFileSystem  # half a second, and one command alone needs it
         from dvc.repo import Repo
@@ -25,7 +27,7 @@ class Earlier:
             with Repo(root) as repo:
                 commit = resolve_rev(repo.scm, revision)
         except SCMError:
-            raise ValueError(
+            raise UserError(
                 f"git knows no revision {revision!r}; `git log --oneline` and `dvc exp show` list "
                 "what there is"
             ) from None

@@ -17,6 +17,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from cxr14.errors import UserError
+
 Images = npt.NDArray[np.uint8]
 Rows = npt.NDArray[np.int64]
 Change = Callable[[Tensor], Tensor]  # uint8 (B, S, S) to uint8 (B, s, s), on the device
@@ -55,11 +57,11 @@ class Streamed:
             change: applied to every batch on the device, image by image.
 
         Raises:
-            ValueError: a row is not in the cache.
+            UserError: a row is not in the cache.
         """
         beyond = rows[(rows < 0) | (rows >= len(images))]
         if len(beyond):
-            raise ValueError(f"row {beyond[0]} is asked for; the cache has {len(images)} rows")
+            raise UserError(f"row {beyond[0]} is asked for; the cache has {len(images)} rows")
         self.images, self.rows, self.device, self.change = images, rows, device, change
         on_cuda = device == "cuda"
         self.stream = torch.cuda.Stream() if on_cuda else None  # type: ignore[no-untyped-call]

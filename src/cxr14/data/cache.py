@@ -7,6 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from cxr14.errors import UserError
+
 ARRAY, INDEX = "images.npy", "index.parquet"
 
 
@@ -23,7 +25,7 @@ def open_cache(
 
     Raises:
         FileNotFoundError: there is no cache; `dvc repro preprocess` makes it.
-        ValueError: array and index do not belong together.
+        UserError: array and index do not belong together.
     """
     array, index = Path(folder) / ARRAY, Path(folder) / INDEX
     if not (array.exists() and index.exists()):
@@ -31,7 +33,7 @@ def open_cache(
     images = np.load(array, mmap_mode="r")
     table = pd.read_parquet(index)
     if images.dtype != np.uint8 or images.ndim != 3 or len(images) != len(table):
-        raise ValueError(f"{array} {images.dtype} {images.shape} does not fit {len(table)} rows")
+        raise UserError(f"{array} {images.dtype} {images.shape} does not fit {len(table)} rows")
     return images, table
 
 
@@ -39,10 +41,10 @@ def rows_of(index: pd.DataFrame, images: pd.Series) -> npt.NDArray[np.int64]:
     """Return the cache rows of the named images, in their order.
 
     Raises:
-        ValueError: an image is not in the cache.
+        UserError: an image is not in the cache.
     """
     rows = index.set_index("image").row.reindex(images)
     if rows.isna().any():
         missing = rows.index[rows.isna()]
-        raise ValueError(f"{len(missing)} images are not in the cache, first {missing[0]}")
+        raise UserError(f"{len(missing)} images are not in the cache, first {missing[0]}")
     return rows.to_numpy(np.int64)

@@ -8,6 +8,7 @@ from zipfile import ZipFile
 from cxr14.data.archives.loose import files_below
 from cxr14.data.archives.refusals import Report
 from cxr14.data.archives.zipped import DAMAGE
+from cxr14.errors import UserError
 
 TABLE_BYTES = 64 * 2**20
 """More than any of NIH's tables has (8 MB)."""
@@ -20,7 +21,7 @@ def find_tables(folder: Path, names: Collection[str]) -> dict[str, bytes]:
     A zip that cannot be opened is passed by with a warning: it may have nothing to do with the set.
 
     Raises:
-        ValueError: a zip has one of these files, and it is damaged or too large.
+        UserError: a zip has one of these files, and it is damaged or too large.
     """
     files = sorted((name.count("/"), name) for name, _ in files_below(folder, Report()))
     found: dict[str, bytes] = {}
@@ -48,9 +49,9 @@ def _tables_of(archive: ZipFile, names: Collection[str]) -> Iterator[tuple[str, 
             continue
         if entry.file_size > TABLE_BYTES:
             fault = f"has {entry.file_size} bytes; a table has at most {TABLE_BYTES}"
-            raise ValueError(f"{archive.filename}: {entry.filename} {fault}")
+            raise UserError(f"{archive.filename}: {entry.filename} {fault}")
         try:
             yield name, archive.read(entry)
         except DAMAGE as error:
             fault = f"is damaged ({error}); mend it, or take it out of the zip"
-            raise ValueError(f"{archive.filename}: {entry.filename} {fault}") from None
+            raise UserError(f"{archive.filename}: {entry.filename} {fault}") from None

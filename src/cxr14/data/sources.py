@@ -19,6 +19,7 @@ from cxr14.data.phantom.archive import draw_archive
 from cxr14.data.phantom.sample import choose_records
 from cxr14.data.raw import BOX_TABLE, FACTS, IMAGE_TABLE, LISTS, MANIFEST, ODDITIES
 from cxr14.data.tables.records import read_boxes, read_images
+from cxr14.errors import UserError
 from cxr14.files import replacing, write_bytes, write_csv, write_json
 
 PHANTOM_ARCHIVE = "images_001.tar"
@@ -106,12 +107,12 @@ def check_images(tables: Path, base: Path) -> None:
         base: folder of the images and archives.
 
     Raises:
-        ValueError: some are gone, or have another size.
+        UserError: some are gone, or have another size.
     """
     manifest = pd.read_csv(tables / MANIFEST, keep_default_na=False)
     missing = missing_images(manifest, base)
     if len(missing):
-        raise ValueError(
+        raise UserError(
             f"{len(missing)} of {len(manifest)} images are not what they were, first "
             f"{missing.reason[0]}; bring them back, or renew the manifest with "
             f"`dvc repro --force download`"
@@ -159,7 +160,7 @@ def _write_tables(tables: Path, own: Mapping[str, bytes]) -> dict[str, object]:
         taken += [] if name is None else [name]
     present = [name for name in LISTS if name in own]
     if len(present) == 1:
-        raise ValueError(f"{present[0]} is there but not the other of {' and '.join(LISTS)}")
+        raise UserError(f"{present[0]} is there but not the other of {' and '.join(LISTS)}")
     for name in LISTS:
         (tables / name).unlink(missing_ok=True)
     for name in present:
@@ -172,7 +173,7 @@ def _write_listing(tables: Path, listing: Listing, facts: dict[str, object]) -> 
     known, manifest = read_images(tables / IMAGE_TABLE).image, listing.manifest
     listed = manifest.image.isin(known.tolist())
     if not listed.any():
-        raise ValueError(
+        raise UserError(
             f"none of {len(manifest)} images is in {IMAGE_TABLE}, first {manifest.image[0]}"
         )
     strangers = manifest[~listed].assign(oddity="in no table", reason=f"no row in {IMAGE_TABLE}")

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from cxr14.errors import UserError
 from cxr14.findings import LABEL_COLUMNS
 
 PARTS = ("train", "val", "test")
@@ -23,12 +24,12 @@ def official_parts(
     """Return 'train_val' or 'test' for each image (N,), as the official lists say.
 
     Raises:
-        ValueError: an image is in both lists or in none, or a patient is in both parts.
+        UserError: an image is in both lists or in none, or a patient is in both parts.
     """
     train_val, test = images.image.isin(train_val_names), images.image.isin(test_names)
     for wrong, reason in ((train_val & test, "both"), (~train_val & ~test, "neither")):
         if wrong.any():
-            raise ValueError(
+            raise UserError(
                 f"{wrong.sum()} images are in {reason} of the official lists, first "
                 f"{images.image[wrong].iloc[0]}; mend the lists or set split.official: false"
             )
@@ -41,12 +42,12 @@ def check_disjoint(patients: pd.Series, parts: pd.Series) -> None:
     """Refuse a split in which a patient is in two parts.
 
     Raises:
-        ValueError: naming the first such patient and how many there are.
+        UserError: naming the first such patient and how many there are.
     """
     counts = parts.groupby(patients.to_numpy()).nunique()
     straddling = counts.index[counts > 1]
     if len(straddling):
-        raise ValueError(f"{len(straddling)} patients are in two parts, first {straddling[0]}")
+        raise UserError(f"{len(straddling)} patients are in two parts, first {straddling[0]}")
 
 
 def choose_patients(
@@ -122,7 +123,7 @@ def split_patients(
         image, patient, split (train, val or test); no patient is in two parts.
 
     Raises:
-        ValueError: a patient straddles, a part is empty, or an official list puts a box elsewhere.
+        UserError: a patient straddles, a part is empty, or an official list puts a box elsewhere.
     """
     has_box = images.image.isin(boxed)
     if official is None:
@@ -132,7 +133,7 @@ def split_patients(
         tested = official == "test"
         learned = images.image[has_box & images.has_pixels & ~tested]
         if len(learned):
-            raise ValueError(
+            raise UserError(
                 f"{len(learned)} images with boxes are not in the official test list, first "
                 f"{learned.iloc[0]}, and boxes are for testing only; set split.official: false, "
                 f"and their patients go to test"
@@ -143,7 +144,7 @@ def split_patients(
     check_disjoint(split.patient, split.split)
     missing = set(PARTS) - set(split.split)
     if missing:
-        raise ValueError(
+        raise UserError(
             f"no images are left for {', '.join(sorted(missing))}; see `split` in params.yaml"
         )
     return split

@@ -13,6 +13,7 @@ import pandas as pd
 from rich.progress import track
 from scipy.special import expit
 
+from cxr14.errors import UserError
 from cxr14.findings import CLASSES
 
 if TYPE_CHECKING:
@@ -42,12 +43,12 @@ def held_out(index: pd.DataFrame, split: pd.DataFrame) -> pd.DataFrame:
         Columns row (of the cache), image, split; sorted by image.
 
     Raises:
-        ValueError: the cache holds an image that the split does not place.
+        UserError: the cache holds an image that the split does not place.
     """
     table = index[["row", "image"]].merge(split[["image", "split"]], on="image", how="left")
     stray = table.loc[table["split"].isna(), "image"]
     if len(stray):
-        raise ValueError(
+        raise UserError(
             f"data/cache/index.parquet: {len(stray)} image(s) are not in "
             f"data/split/split.parquet, first {stray.iloc[0]}; run dvc repro"
         )
@@ -106,11 +107,11 @@ def prediction_table(
         image, split, C columns ``logit <class>``, C columns ``probability <class>``.
 
     Raises:
-        ValueError: a logit is not finite.
+        UserError: a logit is not finite.
     """
     broken = np.flatnonzero(~np.isfinite(logits).all(axis=1))
     if len(broken):
-        raise ValueError(
+        raise UserError(
             f"the network answers {len(broken)} of {len(logits)} images with NaN or infinity, "
             f"first {held_out_images['image'].iloc[broken[0]]}; train it again, for example "
             "with a lower train.learning_rate"

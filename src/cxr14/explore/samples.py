@@ -12,6 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from cxr14.errors import UserError
 from cxr14.explore.drawing import DPI, GREY, INK, WIDTH, shown, titled
 from cxr14.explore.summary import label_counts
 from cxr14.findings import CLASSES, LABEL_COLUMNS
@@ -95,10 +96,10 @@ def draw(
         below: the line under it, see :func:`subtitle`.
 
     Raises:
-        ValueError: there is not one image for each row.
+        UserError: there is not one image for each row.
     """
     if len(pixels) != len(table):
-        raise ValueError(f"{len(pixels)} images for {len(table)} samples; one for each is needed")
+        raise UserError(f"{len(pixels)} images for {len(table)} samples; one for each is needed")
     labels = [[shown(name) for name in text.split("|")] for text in table["findings"]]
     side = min(1.25 * NATIVE, (WIDTH - 2 * MARGIN - GAP * (columns - 1)) / columns)
     pitch = side + 0.36 + LINE * max(map(len, labels), default=1)

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cxr14.errors import UserError
 from cxr14.findings import CLASSES, LABEL_COLUMNS, NO_FINDING_COLUMN
 
 SEXES = ("F", "M")
@@ -29,18 +30,18 @@ def with_split(images: pd.DataFrame, split: pd.DataFrame) -> pd.DataFrame:
     """Return the records (N rows) with the column `split` of data/split/split.parquet.
 
     Raises:
-        ValueError: an image has no part, or has more than one.
+        UserError: an image has no part, or has more than one.
     """
     part_of = split.set_index("image")["split"]
     if not part_of.index.is_unique:
         name = part_of.index[part_of.index.duplicated()][0]
-        raise ValueError(
+        raise UserError(
             f"the split lists image {name} more than once; run `dvc repro --force patient-split`"
         )
     parts = images["image"].map(part_of)
     if parts.isna().any():
         name = images["image"][parts.isna()].iloc[0]
-        raise ValueError(
+        raise UserError(
             f"{parts.isna().sum()} images of the records have no part in the split, the first is "
             f"{name}; run `dvc repro --force patient-split`"
         )

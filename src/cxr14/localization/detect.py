@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from cxr14.data.raw import SHIPPED
+from cxr14.errors import UserError
 from cxr14.files import replacing
 from cxr14.findings import BOXED, FINDINGS
 from cxr14.localization.boxes import hot_boxes, scaled_to_255, to_source
@@ -56,12 +57,12 @@ def check_tested(pairs: pd.DataFrame, predictions: pd.DataFrame) -> None:
         predictions: predictions/B.parquet, which says what is test.
 
     Raises:
-        ValueError: an image is not in test.
+        UserError: an image is not in test.
     """
     tested = predictions.loc[predictions["split"] == "test", "image"]
     others = pairs.loc[~pairs["image"].isin(tested), "image"].unique()
     if len(others):
-        raise ValueError(
+        raise UserError(
             f"{len(others)} boxed image(s) are not in test, first {others[0]}, and boxes are for "
             "testing only; set split.official: false, and patients with boxes go to test"
         )

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from rich.progress import track
 from torch import Tensor
 
+from cxr14.errors import UserError
 from cxr14.localization.methods.cam import cam
 from cxr14.localization.methods.grad_cam import grad_cam
 from cxr14.localization.methods.grad_cam_pp import grad_cam_pp
@@ -60,10 +61,10 @@ def heat_grids(
         (M, C, h, w) float32, unscaled; not negative but for cam.
 
     Raises:
-        ValueError: the method does not fit the network, or the network is being trained.
+        UserError: the method does not fit the network, or the network is being trained.
     """
     if network.training:
-        raise ValueError("heatmaps need a network in evaluation mode; call network.eval() first")
+        raise UserError("heatmaps need a network in evaluation mode; call network.eval() first")
     grids = []
     with answering(network) as device, torch.no_grad():
         for start in track(range(0, len(rows), batch_size), f"heatmaps of {len(rows)} images"):

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from cxr14.errors import UserError
 from cxr14.localization.saliency import heat_grids
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def heat_scale(
         ``per_map``) and reason (null where the top is the finding's own).
 
     Raises:
-        ValueError: no finding has a top of its own.
+        UserError: no finding has a top of its own.
     """
     table = pd.DataFrame({"finding": list(findings)}).assign(scaling=scaling)
     if scaling == "per_map":
@@ -87,7 +88,7 @@ def _completed(table: pd.DataFrame) -> pd.DataFrame:
     """Give findings without a top of their own the median of the others, and the reason."""
     own = table["top"].where(table["top"] > 0)
     if len(own) and own.isna().all():
-        raise ValueError(
+        raise UserError(
             "localize.scaling = fixed needs heat in validation images labelled with a boxed "
             "finding, and there is none; set localize.scaling to per_map"
         )

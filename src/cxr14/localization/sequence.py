@@ -70,7 +70,7 @@ def maps_of_model(
         Of the boxed pairs of image and finding, in the order of detect.boxed_pairs.
 
     Raises:
-        ValueError: a boxed image is not in test.
+        UserError: a boxed image is not in test.
     """
     network, about = load_model(folder)
     anew = {"seed": OTHER_SEED, "classes": network.classes} | about["head"]

@@ -26,6 +26,7 @@ from torchvision.models import (
     list_models,
 )
 
+from cxr14.errors import UserError
 from cxr14.models.dilation import SIZE, refine
 from cxr14.models.dry_run import map_shape
 from cxr14.models.inputs import MEAN, STD
@@ -77,12 +78,12 @@ def check_backbone(name: str, key: str = "train.backbones") -> None:
         key: where the name was read, for the error.
 
     Raises:
-        ValueError: the name is unknown; names the nearest known ones.
+        UserError: the name is unknown; names the nearest known ones.
     """
     known = list_models(module=torchvision.models)
     if name not in known:
         near = get_close_matches(name, known, cutoff=0.5) or STUDIED
-        raise ValueError(
+        raise UserError(
             f"{key}: unknown backbone {name!r}; near it: {', '.join(near)}; allowed: the names in "
             f"torchvision.models.list_models(module=torchvision.models)"
         )
@@ -130,14 +131,14 @@ def build_features(name: str, output_stride: int = 32) -> tuple[nn.Module, int]:
             coarser than a pixel per 16 of the image.
 
     Raises:
-        ValueError: the backbone is unknown, gives no maps for images of any size, or cannot be
+        UserError: the backbone is unknown, gives no maps for images of any size, or cannot be
             made finer.
     """
     features = build_classifier(name)[1]
     try:
         channels, _, _ = map_shape(features, SIZE)
     except RuntimeError:
-        raise ValueError(
+        raise UserError(
             f"train.backbones: {name} is made for images of one size and gives no maps for others, "
             f"so the head does not fit it; choose another, such as {', '.join(STUDIED)}"
         ) from None
@@ -145,7 +146,7 @@ def build_features(name: str, output_stride: int = 32) -> tuple[nn.Module, int]:
         if output_stride == 16:
             refine(features)
     except RuntimeError:
-        raise ValueError(
+        raise UserError(
             f"model.output_stride: {name} allows 32 only; 16 goes with {', '.join(STUDIED)}, and "
             f"with torchvision's other convolutional networks save ConvNeXt and Inception v3"
         ) from None
@@ -156,12 +157,12 @@ def check_takes(features: nn.Module, name: str, size: int) -> None:
     """Refuse images, of `size` pixels per side, of which nothing would be left in the maps.
 
     Raises:
-        ValueError: naming the size and the backbone.
+        UserError: naming the size and the backbone.
     """
     try:
         map_shape(features, size)
     except RuntimeError:
-        raise ValueError(
+        raise UserError(
             f"train.input_size: {size} px is too small for {name}; raise it, for all or in "
             f"train.overrides.{name}"
         ) from None

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from cxr14.errors import UserError
 from cxr14.findings import CLASSES
 from cxr14.models.inputs import MEAN, STD
 
@@ -40,14 +41,14 @@ class ModelDescription(BaseModel):
     @classmethod
     def _ours(cls, names: list[str]) -> list[str]:
         if not names or names != [name for name in CLASSES if name in names]:
-            raise ValueError(f"should be some of our {len(CLASSES)} classes, in their order")
+            raise UserError(f"should be some of our {len(CLASSES)} classes, in their order")
         return names
 
     @field_validator("normalisation")
     @classmethod
     def _imagenet(cls, statistics: dict[str, list[float]]) -> dict[str, list[float]]:
         if statistics != normalisation():
-            raise ValueError(f"should be {normalisation()}")
+            raise UserError(f"should be {normalisation()}")
         return statistics
 
 
@@ -63,7 +64,7 @@ def read_description(path: Path) -> dict[str, Any]:
         All of its content, the keys of ModelDescription checked.
 
     Raises:
-        ValueError: it is no JSON, or lacks a key, or a value is unsuitable; names file and key.
+        UserError: it is no JSON, or lacks a key, or a value is unsuitable; names file and key.
     """
     text = path.read_text()
     try:
@@ -72,6 +73,6 @@ def read_description(path: Path) -> dict[str, Any]:
         problem = error.errors()[0]
         key = ".".join(map(str, problem["loc"])) or "the file"
         reason = problem["msg"].removeprefix("Value error, ").lower()
-        raise ValueError(f"{path}: {key}: {reason}") from None
+        raise UserError(f"{path}: {key}: {reason}") from None
     content: dict[str, Any] = json.loads(text)
     return content

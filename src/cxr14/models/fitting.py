@@ -5,6 +5,8 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from cxr14.errors import UserError
+
 
 def load_fitting(network: nn.Module, tensors: Mapping[str, Tensor], path: Path, name: str) -> None:
     """Load tensors by name, every one of them and no other.
@@ -16,7 +18,7 @@ def load_fitting(network: nn.Module, tensors: Mapping[str, Tensor], path: Path, 
         name: of the backbone, for the error.
 
     Raises:
-        ValueError: naming the first tensor that does not fit, its shape, and what was expected.
+        UserError: naming the first tensor that does not fit, its shape, and what was expected.
     """
     expected = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
     found = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
@@ -24,7 +26,7 @@ def load_fitting(network: nn.Module, tensors: Mapping[str, Tensor], path: Path, 
         network.load_state_dict(tensors)
     except RuntimeError:
         reason = _first_difference(expected, found)
-        raise ValueError(f"{path} does not fit {name}: {reason}") from None
+        raise UserError(f"{path} does not fit {name}: {reason}") from None
 
 
 Shapes = Mapping[str, tuple[int, ...]]

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from cxr14.errors import UserError
+
 POOLINGS = ("avg", "max", "lse")
 
 
@@ -15,7 +17,7 @@ def pool(maps: Tensor, pooling: str, lse_r: float) -> Tensor:
     log, so small r·x are not rounded away.
 
     Raises:
-        ValueError: an unknown pooling.
+        UserError: an unknown pooling.
     """
     flat = maps.flatten(2)  # (B, C, h·w)
     if flat.dtype == torch.bfloat16:
@@ -28,7 +30,7 @@ def pool(maps: Tensor, pooling: str, lse_r: float) -> Tensor:
         top = flat.detach().amax(2, keepdim=True)  # it cancels out, and so does its gradient
         excess = torch.expm1(lse_r * (flat - top)).mean(2)
         return top.squeeze(2) + torch.log1p(excess) / lse_r
-    raise ValueError(f"unknown pooling {pooling!r}; allowed: {', '.join(POOLINGS)}")
+    raise UserError(f"unknown pooling {pooling!r}; allowed: {', '.join(POOLINGS)}")
 
 
 class Head(nn.Module):

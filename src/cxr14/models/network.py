@@ -72,7 +72,7 @@ def build_network(
         classes: C names of the outputs, in their order.
 
     Raises:
-        ValueError: the backbone is unknown or cannot carry the head, or not at this stride.
+        UserError: the backbone is unknown or cannot carry the head, or not at this stride.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

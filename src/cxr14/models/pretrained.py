@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.hub import download_url_to_file, get_dir
 from torchvision.models import get_model_weights
 
+from cxr14.errors import UserError
 from cxr14.files import replacing, sha256
 from cxr14.models.backbones import build_classifier, check_backbone
 from cxr14.models.fitting import load_fitting
@@ -38,7 +39,7 @@ def fetch_imagenet(backbone: str, path: Path, fetch: Fetch | None = None) -> str
     The first hex digits of the SHA-256 stand in torchvision's file names, and are checked.
 
     Raises:
-        ValueError: they cannot be fetched, or the file is not the one that was published.
+        UserError: they cannot be fetched, or the file is not the one that was published.
     """
     url = _published(backbone)
     name = url.rsplit("/", 1)[-1]
@@ -53,10 +54,10 @@ def fetch_imagenet(backbone: str, path: Path, fetch: Fetch | None = None) -> str
                 (fetch or _download)(url, str(temporary), prefix)
             except (URLError, OSError, RuntimeError) as error:
                 reason = f"{url} ({error})"
-                raise ValueError(f"{name} cannot be fetched from {reason}; {hint}") from None
+                raise UserError(f"{name} cannot be fetched from {reason}; {hint}") from None
         found = sha256(temporary)
         if not found.startswith(prefix):
-            raise ValueError(f"{name}: SHA-256 {found[:12]}… does not start with {prefix}; {hint}")
+            raise UserError(f"{name}: SHA-256 {found[:12]}… does not start with {prefix}; {hint}")
     return url
 
 
@@ -64,7 +65,7 @@ def _published(backbone: str) -> str:
     check_backbone(backbone)
     kinds = get_model_weights(backbone).__members__
     if IMAGENET not in kinds:
-        raise ValueError(
+        raise UserError(
             f"model.weights: torchvision has no {IMAGENET} weights for {backbone} (only "
             f"{', '.join(kind for kind in kinds if kind != 'DEFAULT')}, trained on other data); "
             f"set model.weights: none, or take another backbone"
@@ -81,12 +82,12 @@ def load_imagenet(network: Network, backbone: str, path: Path) -> None:
     """Load torchvision's file into the convolutional part; the head stays as it is.
 
     Raises:
-        ValueError: the file does not fit the backbone, or holds code.
+        UserError: the file does not fit the backbone, or holds code.
     """
     try:
         state: OrderedDict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError:
-        raise ValueError(f"{path} holds more than tensors, and is not opened") from None
+        raise UserError(f"{path} holds more than tensors, and is not opened") from None
     for name in list(state):  # in place: the versions that torchvision looks for hang on it
         tensor = state.pop(name)
         if not name.startswith(AUXILIARY):
@@ -100,12 +101,12 @@ def load_own(network: Network, path: Path) -> None:
     """Load a safetensors file that cxr14 wrote for the same backbone and head.
 
     Raises:
-        ValueError: the file is broken or does not fit.
+        UserError: the file is broken or does not fit.
     """
     try:
         tensors = load_file(path)
     except SafetensorError as error:
-        raise ValueError(f"model.weights: {path} is no safetensors file ({error})") from None
+        raise UserError(f"model.weights: {path} is no safetensors file ({error})") from None
     load_fitting(network, tensors, path, network.backbone)
 
 
@@ -113,10 +114,10 @@ def copy_own(source: Path, path: Path) -> str:
     """Copy a safetensors file to `path`; return its SHA-256.
 
     Raises:
-        ValueError: it does not exist or is no safetensors file.
+        UserError: it does not exist or is no safetensors file.
     """
     if source.suffix != ".safetensors" or not source.exists():
-        raise ValueError(
+        raise UserError(
             f"model.weights: {source} is no safetensors file; allowed: none, imagenet, or the path "
             f"of a .safetensors file"
         )

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save
 
+from cxr14.errors import UserError
 from cxr14.files import sha256, write_bytes, write_json
 from cxr14.models.description import FORMAT, normalisation, read_description
 from cxr14.models.fitting import load_fitting
@@ -46,7 +47,7 @@ def load_model(folder: str | Path) -> tuple[Network, dict[str, Any]]:
 
     Raises:
         FileNotFoundError: there is no model; `dvc repro train` makes it.
-        ValueError: model.json lacks something, or the weights are others, or do not fit.
+        UserError: model.json lacks something, or the weights are others, or do not fit.
     """
     folder = Path(folder)
     for path in (folder / DESCRIPTION, folder / WEIGHTS):
@@ -54,7 +55,7 @@ def load_model(folder: str | Path) -> tuple[Network, dict[str, Any]]:
             raise FileNotFoundError(f"{path} is missing; make it: `dvc repro train@{folder.name}`")
     description = read_description(folder / DESCRIPTION)
     if sha256(folder / WEIGHTS) != description["weights_sha256"]:
-        raise ValueError(f"{folder / WEIGHTS} is not the file that {DESCRIPTION} describes")
+        raise UserError(f"{folder / WEIGHTS} is not the file that {DESCRIPTION} describes")
     backbone: str = description["backbone"]
     with torch.random.fork_rng(devices=[]):  # the initial weights, to be replaced
         network = Network(backbone, **description["head"], classes=description["classes"])

@@ -11,6 +11,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
+from cxr14.errors import UserError
+
 
 class Block(BaseModel):
     """A block of params.yaml: unknown keys are refused, values are checked."""
@@ -21,7 +23,7 @@ class Block(BaseModel):
 BlockT = TypeVar("BlockT", bound=Block)
 
 
-class ParamsError(ValueError):
+class ParamsError(UserError):
     """params.yaml holds something that cannot work; the message names the key."""
 
 

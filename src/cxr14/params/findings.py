@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, ConfigDict
 
+from cxr14.errors import UserError
 from cxr14.findings import CLASSES, canonical, without_no_finding
 from cxr14.params._read import Block, read_block
 
@@ -19,18 +20,18 @@ def classes_of(value: Any) -> tuple[str, ...]:
             known spelling.
 
     Raises:
-        ValueError: a name is unknown or stands twice, or no finding is named.
+        UserError: a name is unknown or stands twice, or no finding is named.
     """
     if value == "all":
         return CLASSES
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-        raise ValueError(f"allowed: all, or a list of {', '.join(CLASSES)}")
+        raise UserError(f"allowed: all, or a list of {', '.join(CLASSES)}")
     named = [canonical(name) for name in value]
     twice = sorted({name for name in named if named.count(name) > 1})
     if twice:
-        raise ValueError(f"{', '.join(twice)} stands twice; name each class once")
+        raise UserError(f"{', '.join(twice)} stands twice; name each class once")
     if not without_no_finding(named):
-        raise ValueError("no finding is named; name at least one, or write all")
+        raise UserError("no finding is named; name at least one, or write all")
     return tuple(name for name in CLASSES if name in named)
 
 

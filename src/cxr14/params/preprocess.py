@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from cxr14.errors import UserError
 from cxr14.params._read import Block, read_block
 
 
@@ -22,7 +23,7 @@ class PreprocessParams(Block):
     @model_validator(mode="after")
     def _engine_has_its_scheduler(self) -> "PreprocessParams":
         if (self.engine == "dask") != (self.scheduler is not None):
-            raise ValueError("scheduler is the address of engine dask (tcp://…), null for local")
+            raise UserError("scheduler is the address of engine dask (tcp://…), null for local")
         return self
 
 

@@ -4,6 +4,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from cxr14.errors import UserError
 from cxr14.params._read import Block, ParamsError, check_block, read_block
 
 
@@ -44,7 +45,7 @@ class TrainParams(Block):
     def plateau_has_no_warmup(self) -> Self:
         """Refuse what no schedule does: it goes by epochs, a warm-up by steps."""
         if self.schedule == "plateau" and self.warmup_fraction:
-            raise ValueError("schedule plateau goes with warmup_fraction 0 only")
+            raise UserError("schedule plateau goes with warmup_fraction 0 only")
         return self
 
     def for_backbone(self, backbone: str) -> "TrainParams":

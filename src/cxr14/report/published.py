@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from cxr14.errors import UserError
 from cxr14.findings import BOXED, CHESTXRAY8, FINDINGS
 
 OFFICIAL, RANDOM, EXPERT = "official", "random", "expert"
@@ -59,7 +60,7 @@ def _by_limit(text: str) -> dict[float, tuple[float, ...]]:
     """Read lines of T and eight values."""
     rows = [tuple(map(float, line.split())) for line in text.strip().splitlines()]
     if any(len(row) != 1 + len(BOXED) for row in rows):
-        raise ValueError(f"a line of published values is not T and {len(BOXED)} numbers")
+        raise UserError(f"a line of published values is not T and {len(BOXED)} numbers")
     return {limit: tuple(values) for limit, *values in rows}
 
 

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from cxr14.data.cache import open_cache, rows_of
+from cxr14.errors import UserError
 from cxr14.tracking.artifacts import Trained
 
 IMAGES = 8
@@ -24,12 +25,12 @@ def check_agreement(model: Predictor, trained: Trained) -> None:
     """Compare the model's probabilities with the pipeline's, on a few images of the cache.
 
     Raises:
-        ValueError: they differ by more than 1e-4 anywhere, or there is nothing to compare.
+        UserError: they differ by more than 1e-4 anywhere, or there is nothing to compare.
     """
     images, index = open_cache(trained.cache)
     expected = pd.read_parquet(trained.predictions)
     if expected.empty:
-        raise ValueError(f"{trained.predictions} is empty: {trained.backbone} cannot be checked")
+        raise UserError(f"{trained.predictions} is empty: {trained.backbone} cannot be checked")
     chosen = np.unique(np.linspace(0, len(expected) - 1, IMAGES).round().astype(int))
     few = expected.iloc[chosen]
     scored = model.predict(np.asarray(images[rows_of(index, few.image)]))
@@ -40,7 +41,7 @@ def check_agreement(model: Predictor, trained: Trained) -> None:
         row, column = np.unravel_index(
             np.argmax(np.nan_to_num(difference, nan=2)), difference.shape
         )
-        raise ValueError(
+        raise UserError(
             f"{trained.backbone} as loaded back from the registry differs from "
             f"{trained.predictions} by {difference[row, column]:.2g} (allowed {TOLERANCE}) in "
             f"{classes[column]} of {few.image.iloc[row]}; champion stays as it was. Recompute with "

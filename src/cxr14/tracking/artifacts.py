@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from cxr14.errors import UserError
 from cxr14.files import read_json, sha256
 from cxr14.tracking.details import detailed
 from cxr14.tracking.runs import flatten
@@ -135,10 +136,10 @@ class Trained:
         return [(stage, folder) for stage, folder in folders if folder.is_dir()]
 
     def check_weights(self) -> None:
-        """Raise ValueError unless the weights are those that model.json names."""
+        """Raise UserError unless the weights are those that model.json names."""
         weights = self.folder / "weights.safetensors"
         if sha256(weights) != self.model["weights_sha256"]:
-            raise ValueError(
+            raise UserError(
                 f"{weights} is not the file that {self.folder / 'model.json'} describes (SHA-256 "
                 f"differs); restore both with `dvc checkout models/{self.backbone}`"
             )
@@ -148,13 +149,13 @@ def find_trained(backbones: Iterable[str], root: str | Path = ".") -> list[Train
     """Return those of the backbones that have a model.json, sorted by name.
 
     Raises:
-        ValueError: there is none.
+        UserError: there is none.
     """
     names = sorted(set(backbones))
     folders = [(name, Path(root) / "models" / name / "model.json") for name in names]
     trained = [Trained(name, Path(root), read_json(p)) for name, p in folders if p.exists()]
     if not trained:
-        raise ValueError(
+        raise UserError(
             f"none of {', '.join(names)} is trained: no model.json under {Path(root) / 'models'}; "
             "run `dvc repro` first"
         )

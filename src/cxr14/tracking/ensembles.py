@@ -59,7 +59,7 @@ class TrainedEnsemble(Trained):
         return Path("data/cache")
 
     def check_weights(self) -> None:
-        """Raise ValueError unless all weights are those that their model.json names."""
+        """Raise UserError unless all weights are those that their model.json names."""
         for own in self.networks:
             own.check_weights()
 

@@ -45,7 +45,7 @@ def register(trained: Sequence[Trained], model: str = MODEL) -> list[Registered]
         model: name of the registered model.
 
     Raises:
-        ValueError: weights differ from their description, or the model that would become
+        UserError: weights differ from their description, or the model that would become
             champion does not reproduce its predictions; the alias then stays where it was.
     """
     client, experiment = connect()

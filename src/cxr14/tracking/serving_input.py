@@ -11,12 +11,13 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import BAD_REQUEST
 
 from cxr14.data.preprocessing.shrink import shrink
+from cxr14.errors import UserError
 
 COLUMN = "image"
 SMALLEST = 32  # pixels per side
 
 
-class InputError(MlflowException, ValueError):
+class InputError(MlflowException, UserError):
     """Input that cannot be scored: one sentence, and HTTP status 400 where the model is served.
 
     MLflow's server would write the whole request, every picture in it, in front of the sentence
@@ -80,5 +81,5 @@ def shrink_text(text: Any, size: int, name: str) -> npt.NDArray[np.uint8]:
         raise InputError(f"{name}: not base64 ({error}); encode the file's bytes") from None
     try:
         return shrink(content, size, name).pixels
-    except ValueError as error:
+    except UserError as error:
         raise InputError(str(error)) from None

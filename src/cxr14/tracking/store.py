@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
+from cxr14.errors import UserError
 from cxr14.files import project_root
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def connect() -> tuple["MlflowClient", str]:
         A client and the id of the experiment ``cxr14``.
 
     Raises:
-        ValueError: the store cannot be opened, or its server does not answer.
+        UserError: the store cannot be opened, or its server does not answer.
     """
     os.environ.update({name: os.environ.get(name, ENVIRONMENT[name]) for name in ENVIRONMENT})
     import mlflow
@@ -87,7 +88,7 @@ def connect() -> tuple["MlflowClient", str]:
             client = mlflow.MlflowClient(uri, uri)
             return client, _experiment(client, artifact_location(uri))
     except mlflow.MlflowException as error:
-        raise ValueError(
+        raise UserError(
             f"MLflow's store {shown(uri)} cannot be opened: {first_line(error)}"
         ) from error
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import torch
 
+from cxr14.errors import UserError
+
 CHANNELS_LAST_ON_CPU = ("googlenet", "resnet50")
 """Training step at 96 px, 2 cores: 43 against 32 and 20 against 15 images/s."""
 
@@ -50,11 +52,11 @@ def choose(device: str, precision: str, backbone: str) -> Compute:
         backbone: name of the backbone.
 
     Raises:
-        ValueError: cuda is asked for and there is none.
+        UserError: cuda is asked for and there is none.
     """
     available = torch.cuda.is_available()
     if device == "cuda" and not available:
-        raise ValueError("train.device is cuda, but torch sees no GPU; use auto or cpu")
+        raise UserError("train.device is cuda, but torch sees no GPU; use auto or cpu")
     chosen = "cuda" if device != "cpu" and available else "cpu"
     if precision == "auto":
         capable = chosen == "cuda" and torch.cuda.get_device_capability() >= BF16_CAPABILITY

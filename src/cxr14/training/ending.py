@@ -15,7 +15,7 @@ from typing import NoReturn
 
 import torch.distributed as dist
 
-from cxr14.mendable import mendable
+from cxr14.errors import explain
 from cxr14.training.interruption import InterruptedTrainingError
 from cxr14.training.launcher import INTERRUPTED, LOST, end_with_launcher, is_launched
 
@@ -46,8 +46,8 @@ def _leave(error: BaseException) -> NoReturn:
     if code != LOST and _speaks_first():
         if isinstance(error, InterruptedTrainingError):
             print(error, file=sys.stderr)
-        elif mendable(error):
-            print(f"error: {error}", file=sys.stderr)
+        elif sentence := explain(error):
+            print(f"error: {sentence}", file=sys.stderr)
         else:
             traceback.print_exception(error)
     sys.stdout.flush()

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import torch
 
+from cxr14.errors import UserError
 from cxr14.training.watch import NotFiniteError
 
 
@@ -17,20 +18,20 @@ def explained(backbone: str, images: list[str]) -> Iterator[None]:
         images: names, in the order of the train part.
 
     Raises:
-        ValueError: with the advice.
+        UserError: with the advice.
     """
     try:
         yield
     except NotFiniteError as error:
         batch = ", ".join(images[place] for place in error.places.tolist())
-        raise ValueError(
+        raise UserError(
             f"{backbone}: {error} of the epoch; lower train.learning_rate, or look at the images "
             f"of that batch: {batch}"
         ) from None
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
-        raise ValueError(
+        raise UserError(
             f"{backbone}: out of memory; lower train.batch_size or train.input_size "
             f"(train.overrides.{backbone} changes them for this backbone alone)"
         ) from error

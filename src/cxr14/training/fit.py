@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from cxr14.errors import UserError
 from cxr14.models.network import Network
 from cxr14.training.checkpoint import Checkpoint
 from cxr14.training.device import Compute
@@ -43,7 +44,7 @@ def fit(
         tracker: gets every epoch, also those before an interruption.
 
     Raises:
-        ValueError: the loss or the scores are no longer finite, memory does not suffice, or the
+        UserError: the loss or the scores are no longer finite, memory does not suffice, or the
             processes would go on from different places.
         InterruptedTrainingError: a signal came.
     """
@@ -81,7 +82,7 @@ def _resume(
         shown.say(told)
     done = session.progress.epoch * steps + session.progress.step
     if not processes.agree(done, session.compute.device):
-        raise ValueError(
+        raise UserError(
             f"{session.network.backbone}: the processes do not see the same checkpoint "
             f"{checkpoint.path}; let all hosts share the repository's files, or remove it"
         )

@@ -13,6 +13,7 @@ import torch
 
 from cxr14.data.cache import ARRAY, INDEX, open_cache, rows_of
 from cxr14.data.labels import label_matrix
+from cxr14.errors import UserError
 from cxr14.files import read_json, sha256
 from cxr14.findings import CLASSES, without_no_finding
 from cxr14.models.backbones import check_takes
@@ -76,12 +77,12 @@ def read_data(classes: Sequence[str] = CLASSES, tables: Tables = MINED) -> Data:
 
     Raises:
         FileNotFoundError: the cache is not there.
-        ValueError: a part has no images in the cache, or the split is of another table.
+        UserError: a part has no images in the cache, or the split is of another table.
     """
     images, index = open_cache(CACHE)
     records, split = pd.read_parquet(tables.labels), pd.read_parquet(tables.split)
     if split.image.tolist() != records.image.tolist():
-        raise ValueError(
+        raise UserError(
             f"{tables.split} does not list the images of {tables.labels} in their "
             f"order; make both anew with `dvc repro --force patient-split`"
         )
@@ -91,7 +92,7 @@ def read_data(classes: Sequence[str] = CLASSES, tables: Tables = MINED) -> Data:
     for part in ("train", "val"):
         own = visible[visible.split == part]
         if own.empty:
-            raise ValueError(f"no image of the {part} part is in {CACHE} (metrics/preprocess.json)")
+            raise UserError(f"no image of the {part} part is in {CACHE} (metrics/preprocess.json)")
         labels = label_matrix(own, classes)
         parts.append((own.image.tolist(), rows_of(index, own.image), labels))
     (train_images, train_rows, train_labels), (_, val_rows, val_labels) = parts
@@ -106,21 +107,21 @@ def check_fits(recipe: Mapping[str, Any], data: Data) -> None:
         data: train and validation.
 
     Raises:
-        ValueError: naming the key, its value, and what is allowed.
+        UserError: naming the key, its value, and what is allowed.
     """
     cached, count = data.images.shape[1], len(data.train_labels)
     if recipe["input_size"] > cached:
-        raise ValueError(
+        raise UserError(
             f"train.input_size is {recipe['input_size']}, but the cache holds {cached} px; raise "
             f"preprocess.size or lower train.input_size"
         )
     batch, processes = recipe["batch_size"], recipe["processes"]
     if batch > count:
-        raise ValueError(
+        raise UserError(
             f"train.batch_size is {batch}, but the train part has {count} images; lower it"
         )
     if batch % processes or (processes > 1 and batch < 2 * processes):
-        raise ValueError(
+        raise UserError(
             f"train.batch_size is {batch}, which {processes} processes (train.processes) cannot "
             f"share equally, at least two images each; choose a multiple of {processes} from "
             f"{2 * processes} on"
@@ -131,13 +132,13 @@ def check_trainable(labels: Labels, classes: Sequence[str] = CLASSES) -> list[st
     """Return the findings that lack positives or negatives in train (N, C).
 
     Raises:
-        ValueError: no finding is trainable.
+        UserError: no finding is trainable.
     """
     share = dict(zip(classes, labels.mean(axis=0), strict=True))
     findings = without_no_finding(classes)
     lacking = [name for name in findings if share[name] in (0, 1)]
     if lacking == findings:
-        raise ValueError("no finding has both positives and negatives in the train part")
+        raise UserError("no finding has both positives and negatives in the train part")
     return lacking
 
 

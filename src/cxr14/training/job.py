@@ -79,7 +79,7 @@ def run_job(
         The best macro AUROC on validation; None in all processes but the first.
 
     Raises:
-        ValueError: what cannot work, before the first step; or what went wrong later.
+        UserError: what cannot work, before the first step; or what went wrong later.
         InterruptedTrainingError: a signal came; the same call goes on from the checkpoint.
     """
     recipe = blocks["train"]

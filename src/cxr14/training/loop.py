@@ -61,7 +61,7 @@ class Loop:
 
         Raises:
             NotFiniteError: a loss is no finite number.
-            ValueError: the validation scores are not finite, or no finding can be scored there.
+            UserError: the validation scores are not finite, or no finding can be scored there.
             InterruptedTrainingError: a signal came; the checkpoint is written.
         """
         network = self.processes.wrap(session.network)

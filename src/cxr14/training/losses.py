@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cxr14.errors import UserError
+
 Terms = tuple[Tensor, Tensor]
 Count = Callable[[Tensor], Tensor]
 
@@ -142,14 +144,14 @@ def make_loss(name: str, weighting: str, train_labels: Tensor, smoothing: float 
         smoothing: s in [0, 1) of the targets y(1 − s) + s/2; weights count labels, not targets.
 
     Raises:
-        ValueError: an unknown name or weighting, or a smoothing out of range.
+        UserError: an unknown name or weighting, or a smoothing out of range.
     """
     if name not in TERMS:
-        raise ValueError(f"loss.name is {name!r}; allowed: {', '.join(TERMS)}")
+        raise UserError(f"loss.name is {name!r}; allowed: {', '.join(TERMS)}")
     if weighting not in ("batch", "class", "none"):
-        raise ValueError(f"loss.weighting is {weighting!r}; allowed: batch, class, none")
+        raise UserError(f"loss.weighting is {weighting!r}; allowed: batch, class, none")
     if not 0 <= smoothing < 1:
-        raise ValueError(f"loss.smoothing is {smoothing}; allowed: from 0 to below 1")
+        raise UserError(f"loss.smoothing is {smoothing}; allowed: from 0 to below 1")
     terms, fixed = TERMS[name], class_weights(train_labels)
 
     def loss(logits: Tensor, labels: Tensor, count: Count = alone) -> Tensor:

@@ -13,6 +13,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from cxr14.errors import UserError
+
 
 @dataclass(frozen=True)
 class Processes:
@@ -90,11 +92,11 @@ def joined(expected: int, device: str) -> Iterator[Processes]:
         device: cpu (gloo) or cuda (NCCL; each takes the GPU of its LOCAL_RANK).
 
     Raises:
-        ValueError: the launcher started another number of processes, or more than there are GPUs.
+        UserError: the launcher started another number of processes, or more than there are GPUs.
     """
     count = int(os.environ.get("WORLD_SIZE", 1))
     if count != expected:
-        raise ValueError(
+        raise UserError(
             f"train.processes is {expected}, but the launcher started {count}; make them equal"
         )
     if count == 1:
@@ -112,7 +114,7 @@ def take_gpu() -> None:
     """Compute on the GPU of our number on this machine."""
     wanted, found = int(os.environ["LOCAL_WORLD_SIZE"]), torch.cuda.device_count()
     if wanted > found:
-        raise ValueError(
+        raise UserError(
             f"train.processes: {wanted} processes are on this machine, but torch sees {found} GPUs "
             f"there, and each takes one; lower it"
         )

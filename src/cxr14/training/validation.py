@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from cxr14.errors import UserError
 from cxr14.models.inputs import prepare
 from cxr14.ranking import macro_auroc
 from cxr14.training.device import Compute
@@ -47,14 +48,14 @@ def validate(
         processes: those that train together.
 
     Raises:
-        ValueError: the logits are not finite, or no finding has both positives and negatives.
+        UserError: the logits are not finite, or no finding has both positives and negatives.
     """
     logits = predict(network, part, size, batch_size, compute, processes)
     if not logits.isfinite().all():  # a ranking of them would look like a score
-        raise ValueError("the validation scores are not finite; lower train.learning_rate")
+        raise UserError("the validation scores are not finite; lower train.learning_rate")
     score, _ = macro_auroc(part.labels.cpu().numpy(), logits.cpu().numpy(), part.classes)
     if score is None:
-        raise ValueError("no finding has both positives and negatives in the validation part")
+        raise UserError("no finding has both positives and negatives in the validation part")
     return Validation(float(loss(logits, part.labels)), score)
 
 

@@ -6,11 +6,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from cxr14.errors import UserError
+
 EVERY = 25
 """Steps between two looks. On a GPU each look waits for all that it has still to do."""
 
 
-class NotFiniteError(ValueError):
+class NotFiniteError(UserError):
     """A loss was infinite or not a number.
 
     Attributes:

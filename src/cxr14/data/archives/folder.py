@@ -13,6 +13,7 @@ import pandas as pd
 from cxr14.data.archives.hashing import hash_all
 from cxr14.data.archives.manifest import Listing, settle
 from cxr14.data.archives.reading import find_containers
+from cxr14.errors import UserError
 
 LAYOUTS = (
     "images/*.png, images_001/images/*.png, *.png (or .jpg, .jpeg), images_001.tar.gz, .tar or "
@@ -30,18 +31,18 @@ def list_images(folder: Path, workers: int = 0) -> Listing:
 
     Raises:
         FileNotFoundError: there is no such folder.
-        ValueError: it holds no image in a known layout, one image in two contents, or broken
+        UserError: it holds no image in a known layout, one image in two contents, or broken
             archives.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} (data.folder) is not a folder")
     containers = find_containers(folder)
     if not containers:
-        raise ValueError(f"{folder} (data.folder) holds none of {LAYOUTS}")
+        raise UserError(f"{folder} (data.folder) holds none of {LAYOUTS}")
     rows, refusals = hash_all(folder, containers, workers)
     if not rows:
         why = f", {len(refusals)} refused, first {refusals[0].member}: {refusals[0].reason}"
-        raise ValueError(
+        raise UserError(
             f"no image in {', '.join(filter(None, containers)) or folder}"
             f"{why if refusals else ''}; it may hold {LAYOUTS}"
         )

@@ -25,6 +25,7 @@ from cxr14.data.archives.loose import loose_images, read_loose
 from cxr14.data.archives.reading import describe, iterate_container
 from cxr14.data.archives.refusals import Refusal, Report
 from cxr14.data.workers import end_with_parent
+from cxr14.errors import UserError
 
 CHUNK_BYTES = 64 * 2**20
 """Loose images that a worker takes at a time."""
@@ -65,7 +66,7 @@ def hash_all(
         Rows of a manifest, in the order of the containers and in their own order, and refusals.
 
     Raises:
-        ValueError: archives are broken; all of them are named.
+        UserError: archives are broken; all of them are named.
     """
     report = Report()
     jobs = list(_jobs(base, containers, report))
@@ -100,7 +101,7 @@ def _jobs(base: Path, containers: list[str], report: Report) -> Iterator[Job]:
             yield Job(base, "", members, size)
 
 
-def hash_job(job: Job, advance: Callable[[int], None]) -> Result | ValueError:
+def hash_job(job: Job, advance: Callable[[int], None]) -> Result | UserError:
     """Hash one job's images; an archive that is broken is returned, so that others go on."""
     report = Report(advance=advance)
     if job.container:
@@ -109,7 +110,7 @@ def hash_job(job: Job, advance: Callable[[int], None]) -> Result | ValueError:
         images = read_loose(job.base, job.members, report)
     try:
         return [describe(job.container, *image) for image in images], report.refusals
-    except ValueError as error:
+    except UserError as error:
         return error
 
 
@@ -125,7 +126,7 @@ def _run(jobs: list[Job], workers: int, show: Callable[[int], None]) -> list[Res
         min(workers, len(jobs)), mp_context=context, initializer=_share, initargs=(done,)
     ) as pool:
         order = sorted(range(len(jobs)), key=lambda index: -jobs[index].size)
-        futures: dict[int, Future[Result | ValueError]] = {
+        futures: dict[int, Future[Result | UserError]] = {
             index: pool.submit(_hash_shared, jobs[index]) for index in order
         }
         pending = set(futures.values())
@@ -137,7 +138,7 @@ def _run(jobs: list[Job], workers: int, show: Callable[[int], None]) -> list[Res
                 show(done.value)
             return _sound([futures[index].result() for index in range(len(jobs))])
         except BrokenProcessPool:
-            raise ValueError(
+            raise UserError(
                 f"a process that hashes the images of {jobs[0].base} was killed (out of memory?); "
                 f"run the same command again"
             ) from None
@@ -158,12 +159,12 @@ def _share(done: Any) -> None:
     _advance = advance
 
 
-def _hash_shared(job: Job) -> Result | ValueError:
+def _hash_shared(job: Job) -> Result | UserError:
     return hash_job(job, _advance)
 
 
-def _sound(results: list[Result | ValueError]) -> list[Result]:
-    broken = [result for result in results if isinstance(result, ValueError)]
+def _sound(results: list[Result | UserError]) -> list[Result]:
+    broken = [result for result in results if isinstance(result, UserError)]
     if broken:
-        raise ValueError("; and ".join(str(error) for error in broken))
-    return [result for result in results if not isinstance(result, ValueError)]
+        raise UserError("; and ".join(str(error) for error in broken))
+    return [result for result in results if not isinstance(result, UserError)]

@@ -42,7 +42,7 @@ def settle(rows: list[dict[str, object]], refusals: list[Refusal]) -> Listing:
     """Make a listing of what a pass over the containers found; of repeated images the first stays.
 
     Raises:
-        ValueError: one image name stands for contents that differ.
+        UserError: one image name stands for contents that differ.
     """
     found = pd.DataFrame(rows, columns=list(MANIFEST_COLUMNS))
     check_manifest(found)

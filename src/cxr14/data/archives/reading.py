@@ -16,6 +16,7 @@ from cxr14.data.archives.loose import files_below, loose_images, read_loose
 from cxr14.data.archives.refusals import Report, image_name, is_image
 from cxr14.data.archives.tarball import tar_images
 from cxr14.data.archives.zipped import read_zip, zip_images
+from cxr14.errors import UserError
 
 MANIFEST_COLUMNS = ("image", "container", "member", "bytes", "sha256")
 ARCHIVE_NAME = re.compile(r"images_[^/]*\.(tar\.gz|tar|zip)|(archive|data)\.zip")
@@ -46,7 +47,7 @@ def iterate_container(
         report: gets the members that are refused, and the progress.
 
     Raises:
-        ValueError: the archive is broken, or a bomb.
+        UserError: the archive is broken, or a bomb.
     """
     report = report or Report()
     if not container:
@@ -65,7 +66,7 @@ def read_members(base: Path, container: str, members: list[str]) -> Iterator[tup
 
     Raises:
         FileNotFoundError: the archive, or some of the members, are not there any more.
-        ValueError: the archive is broken, or a bomb.
+        UserError: the archive is broken, or a bomb.
     """
     wanted = set(members)
     for member, content in _read(base, container, members, wanted):
@@ -114,14 +115,14 @@ def check_manifest(manifest: pd.DataFrame) -> None:
     """Refuse a manifest in which one image name stands for two contents.
 
     Raises:
-        ValueError: naming the image and both places.
+        UserError: naming the image and both places.
     """
     contents = manifest[["image", "sha256"]].drop_duplicates()
     torn = sorted(set(contents.image[contents.image.duplicated()]))
     if torn:
         places = manifest[manifest.image == torn[0]].drop_duplicates("sha256")
         found = " and ".join([*map(place, places.container, places.member)][:2])
-        raise ValueError(
+        raise UserError(
             f"{len(torn)} image names stand for contents that differ, first {torn[0]}: {found}; "
             f"remove or rename one of them"
         )

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
+from cxr14.errors import UserError
+
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 IMAGE_BYTES = 64 * 2**20
 """The largest image that is read. The set's own are 0.4 MB; 4096×4096 px in 16 bits are 32 MiB."""
@@ -21,7 +23,7 @@ NAME_LENGTH = 200
 """Characters of a refused name that are reported."""
 
 
-class BombError(ValueError):
+class BombError(UserError):
     """An archive inflates to far more than an archive of images can."""
 
 

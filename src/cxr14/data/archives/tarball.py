@@ -24,6 +24,7 @@ from cxr14.data.archives.refusals import (
     name_fault,
     size_fault,
 )
+from cxr14.errors import UserError
 
 HEADER_BYTES = 16 * 2**10
 """The longest extended header; usual ones have some hundred bytes."""
@@ -78,7 +79,7 @@ def tar_images(
         report: gets the refusals and the progress.
 
     Raises:
-        ValueError: the archive breaks off, is damaged or is a bomb.
+        UserError: the archive breaks off, is damaged or is a bomb.
     """
     members = told = 0
     try:
@@ -101,7 +102,7 @@ def tar_images(
     except BombError as bomb:
         raise BombError(f"{path}: {bomb}; {members} members were read before") from None
     except DAMAGE as error:
-        raise ValueError(
+        raise UserError(
             f"{path}: not a whole archive ({error or type(error).__name__}, after {members} "
             f"members); fetch it again"
         ) from None

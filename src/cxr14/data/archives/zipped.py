@@ -15,6 +15,7 @@ from cxr14.data.archives.refusals import (
     name_fault,
     size_fault,
 )
+from cxr14.errors import UserError
 
 ENCRYPTED = 1
 DAMAGE = (
@@ -32,7 +33,7 @@ def zip_images(path: Path, container: str, report: Report) -> Iterator[tuple[str
         report: gets the refusals and the progress.
 
     Raises:
-        ValueError: the archive has no whole table of contents, or is a bomb.
+        UserError: the archive has no whole table of contents, or is a bomb.
     """
     left = allowance(path.stat().st_size)
     with _opened(path) as archive:
@@ -60,7 +61,7 @@ def read_zip(path: Path, members: Sequence[str]) -> Iterator[tuple[str, bytes]]:
     """Yield (member, content) of those of the members that the archive has.
 
     Raises:
-        ValueError: the archive, or a member, is damaged.
+        UserError: the archive, or a member, is damaged.
     """
     facts = path.stat()
     archive = _kept_open(path, facts.st_mtime_ns, facts.st_size)
@@ -74,7 +75,7 @@ def read_zip(path: Path, members: Sequence[str]) -> Iterator[tuple[str, bytes]]:
         except DAMAGE as error:
             fault = f"damaged ({error})"
         if fault:
-            raise ValueError(f"{path}/{name}: {fault}; fetch the archive again")
+            raise UserError(f"{path}/{name}: {fault}; fetch the archive again")
         yield name, content
 
 
@@ -84,7 +85,7 @@ def _opened(path: Path) -> zipfile.ZipFile:
     except DAMAGE as error:
         if isinstance(error, FileNotFoundError):
             raise
-        raise ValueError(f"{path}: not a whole archive ({error}); fetch it again") from None
+        raise UserError(f"{path}: not a whole archive ({error}); fetch it again") from None
 
 
 @lru_cache(maxsize=1)

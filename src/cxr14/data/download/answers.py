@@ -11,12 +11,13 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from cxr14.data.download.remote import is_web
+from cxr14.errors import UserError
 
 CHUNK = 1 << 16
 PASSING = {408, 425, 429}  # and every 5xx: the server may answer differently in a while
 
 
-class FetchError(ValueError):
+class FetchError(UserError):
     """A file cannot be had; the message says why and what to do."""
 
 

@@ -24,6 +24,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from cxr14.data.download.remote import RemoteFile
 from cxr14.data.raw import BOX_TABLE, IMAGE_TABLE, LISTS
+from cxr14.errors import UserError
 
 STATIC = "https://nihcc.box.com/shared/static/"
 BY_NUMBER = (
@@ -74,7 +75,7 @@ def read_catalogue(path: Path) -> tuple[RemoteFile, ...]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no such list, a name is none of NIH's, or stands there twice.
+        UserError: it is no such list, a name is none of NIH's, or stands there twice.
     """
     if not path.is_file():
         raise FileNotFoundError(f"catalogue: {path} does not exist")
@@ -84,17 +85,17 @@ def read_catalogue(path: Path) -> tuple[RemoteFile, ...]:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the whole"
-        raise ValueError(f"{path}: {where} = {first['input']!r}: {first['msg'].lower()}") from None
+        raise UserError(f"{path}: {where} = {first['input']!r}: {first['msg'].lower()}") from None
     except ValueError as error:
-        raise ValueError(f"{path}: no JSON ({error})") from None
+        raise UserError(f"{path}: no JSON ({error})") from None
     known = {name for name, *_ in TABLES}
     for name, count in Counter(file.name for file in files).items():
         if count > 1:
-            raise ValueError(f"{path}: {name} stands there {count} times")
+            raise UserError(f"{path}: {name} stands there {count} times")
         if name not in known and not is_archive(name):
-            raise ValueError(
+            raise UserError(
                 f"{path}: {name} is none of {', '.join(sorted(known))}, images_NNN.tar.gz"
             )
     if not any(is_archive(file.name) for file in files):
-        raise ValueError(f"{path}: lists no archive (images_NNN.tar.gz)")
+        raise UserError(f"{path}: lists no archive (images_NNN.tar.gz)")
     return files

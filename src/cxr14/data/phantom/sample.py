@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from cxr14.errors import UserError
 from cxr14.findings import BOXED, FINDINGS, NO_FINDING_COLUMN
 
 IMAGES_PER_PATIENT = 6
@@ -32,7 +33,7 @@ def choose_records(
         The chosen rows of `images`, sorted by image.
 
     Raises:
-        ValueError: so many cannot be chosen by these rules.
+        UserError: so many cannot be chosen by these rules.
     """
     rng = np.random.default_rng(seed)
     boxed_patients = set(images.patient[images.image.isin(boxes.image)])
@@ -48,7 +49,7 @@ def choose_records(
     start = rng.permutation(quiet.patient.unique())[:without]
     chosen += quiet[quiet.patient.isin(start)].index.tolist()[: count - len(chosen)]
     if len(chosen) < count:
-        raise ValueError(
+        raise UserError(
             f"data.phantom.images is {count}, but a few images of each patient make no more than "
             f"{len(chosen)} of the {len(images)} records; lower it"
         )

@@ -16,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from cxr14.errors import UserError
+
 MAX_PIXELS = 2**25
 """Larger images are refused before their pixels are allocated: 33.5 million, twice the largest
 chest detectors (43 cm at 0.1 mm). It keeps a worker below 0.3 GB even for RGBA."""
@@ -50,10 +52,10 @@ def decode(content: bytes, name: str) -> Decoded:
         name: for the error.
 
     Raises:
-        ValueError: the bytes are no whole image, or claim more than MAX_PIXELS.
+        UserError: the bytes are no whole image, or claim more than MAX_PIXELS.
     """
     if not content:
-        raise ValueError(f"{name}: not a readable image (the file is empty)")
+        raise UserError(f"{name}: not a readable image (the file is empty)")
     header = _png_header(content)
     if header:
         width, height, bits, colour, interlaced = header
@@ -75,9 +77,7 @@ def _png_header(content: bytes) -> tuple[int, int, int, int, int] | None:
 
 def _check_size(width: int, height: int, name: str) -> None:
     if width * height > MAX_PIXELS:
-        raise ValueError(
-            f"{name}: claims {width}×{height} pixels; at most {MAX_PIXELS} are decoded"
-        )
+        raise UserError(f"{name}: claims {width}×{height} pixels; at most {MAX_PIXELS} are decoded")
 
 
 def _decode_grey(content: bytes, width: int, height: int) -> npt.NDArray[np.uint8] | None:
@@ -103,13 +103,13 @@ def _decode_any(content: bytes, name: str, interlaced: bool) -> Decoded:
 
 @contextmanager
 def _one_sentence(name: str) -> Iterator[None]:
-    """Turn what Pillow raises into a ValueError; broken bytes lead it to errors of many types."""
+    """Turn what Pillow raises into a UserError; broken bytes lead it to errors of many types."""
     try:
         yield
     except MemoryError:
         raise
     except Exception as error:
-        raise ValueError(f"{name}: not a readable image ({_reason(error)})") from None
+        raise UserError(f"{name}: not a readable image ({_reason(error)})") from None
 
 
 def _reason(error: Exception) -> str:

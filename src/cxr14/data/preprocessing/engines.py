@@ -13,6 +13,7 @@ from typing import Any
 
 from cxr14.data.preprocessing.shards import Outcome, Room, Shard, shrink_shard
 from cxr14.data.workers import end_with_parent
+from cxr14.errors import UserError
 
 Engine = Callable[[list[Shard], Room], Iterator[tuple[Shard, Outcome]]]
 
@@ -23,7 +24,7 @@ FETCH = 10.0
 """Seconds in which the outcome of a finished shard, a few numbers, has to arrive."""
 
 
-class WorkerLostError(ValueError):
+class WorkerLostError(UserError):
     """A worker died. What was finished stays; the same command goes on from there."""
 
 
@@ -68,8 +69,6 @@ def run_local(shards: list[Shard], room: Room, workers: int = 0) -> Iterator[tup
 def _outcome(future: Future[Outcome], shard: Shard) -> Outcome:
     try:
         return future.result()
-    except ValueError as error:  # a sentence of the worker, told as ours
-        raise ValueError(str(error)) from error
     except BrokenProcessPool:
         raise WorkerLostError(
             f"the worker of {shard} was killed (out of memory?); what is finished is kept: run "
@@ -89,17 +88,17 @@ def run_dask(shards: list[Shard], room: Room, scheduler: str) -> Iterator[tuple[
         scheduler: address, for example tcp://127.0.0.1:8786.
 
     Raises:
-        ValueError: dask is not installed, or no scheduler answers there.
+        UserError: dask is not installed, or no scheduler answers there.
         WorkerLostError: one shard cost several workers, or none is left.
     """
     try:
         from distributed import Client
     except ImportError:
-        raise ValueError("preprocess.engine: dask needs `pip install distributed`") from None
+        raise UserError("preprocess.engine: dask needs `pip install distributed`") from None
     try:
         client = Client(scheduler, timeout=10)  # type: ignore[no-untyped-call]
     except OSError as error:
-        raise ValueError(f"preprocess.scheduler: nobody answers at {scheduler} ({error})") from None
+        raise UserError(f"preprocess.scheduler: nobody answers at {scheduler} ({error})") from None
     with client:
         futures = {
             client.submit(shrink_shard, shard, room, pure=False): shard
@@ -137,8 +136,6 @@ def _dask_outcome(future: Any, shard: Shard) -> Outcome | None:
         outcome: Outcome = future.result(timeout=FETCH)
     except TimeoutError:
         return None
-    except ValueError as error:  # a sentence of the worker, told as ours
-        raise ValueError(str(error)) from error
     except (KilledWorker, CancelledError) as error:
         raise WorkerLostError(
             f"the cluster gave up on {shard} ({type(error).__name__}); what is finished is kept: "

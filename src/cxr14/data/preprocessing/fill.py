@@ -21,6 +21,7 @@ from cxr14.data.preprocessing.engines import Engine, run_dask, run_local
 from cxr14.data.preprocessing.rooms import open_room, take_array
 from cxr14.data.preprocessing.shards import Room, Shard, cut, is_finished
 from cxr14.data.preprocessing.shrink import REMARKS
+from cxr14.errors import UserError
 from cxr14.files import read_json, write_csv, write_parquet
 
 SKIPPED, FLAGGED = "skipped.csv", "flagged.csv"
@@ -62,16 +63,16 @@ def fill_cache(
         Counts: images, those skipped, those with each remark, those of each pixel format.
 
     Raises:
-        ValueError: images cannot be used, all named; an archive is broken or gone; a worker died.
+        UserError: images cannot be used, all named; an archive is broken or gone; a worker died.
     """
     with open_room(scratch, manifest, size) as room:
         shards = cut(manifest, base)
         _run(shards, room, engine)
         places, bad = _collect(shards, room, manifest)
         if len(bad) and on_error == "fail":
-            raise ValueError(_all_of(bad, base))
+            raise UserError(_all_of(bad, base))
         if places.empty:
-            raise ValueError(f"none of {len(manifest)} images can be used: {_all_of(bad, base)}")
+            raise UserError(f"none of {len(manifest)} images can be used: {_all_of(bad, base)}")
         _write(places, bad, room, folder)
         shutil.rmtree(room.folder)
     counts = {"images": len(places), "skipped": len(bad), "size": size}
@@ -96,7 +97,7 @@ def _run(shards: list[Shard], room: Room, engine: Engine) -> None:
                 faults.append(outcome.fault)
             progress.advance(task, len(shard.rows))
     if faults:
-        raise ValueError("\n".join(faults))
+        raise UserError("\n".join(faults))
 
 
 def _collect(

@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 
 from cxr14.data.cache import ARRAY
 from cxr14.data.preprocessing.shards import Room, code_version
+from cxr14.errors import UserError
 from cxr14.files import replacing
 
 CHUNK = 256
@@ -34,7 +35,7 @@ def open_room(scratch: Path, manifest: pd.DataFrame, size: int) -> Iterator[Room
     work waiting.
 
     Raises:
-        ValueError: the disk has no room for the array.
+        UserError: the disk has no room for the array.
     """
     code = code_version()
     places = manifest[["image", "container", "member"]].to_numpy().tolist()
@@ -70,7 +71,7 @@ def _make_array(path: Path, shape: tuple[int, int, int]) -> None:
     """Write the header and reserve the rest, so that a full disk shows now and not in an hour."""
     needed, free = math.prod(shape), shutil.disk_usage(path.parent).free
     if needed > free:
-        raise ValueError(
+        raise UserError(
             f"the cache needs {needed / 1e9:.1f} GB in {path.parent} and {free / 1e9:.1f} GB are "
             f"free; make room or choose a smaller preprocess.size"
         )

@@ -19,6 +19,7 @@ import PIL
 from cxr14.data.archives.reading import place, read_members
 from cxr14.data.cache import ARRAY
 from cxr14.data.preprocessing import decode, photometry, shrink
+from cxr14.errors import UserError
 from cxr14.files import read_json, write_json
 
 SHARD = 128
@@ -112,10 +113,10 @@ def shrink_shard(shard: Shard, room: Room) -> Outcome:
     An image that cannot be used does not stop the others: it is in the outcome and in the marker.
 
     Raises:
-        ValueError: this process runs other code than the one that handed out the work.
+        UserError: this process runs other code than the one that handed out the work.
     """
     if room.code != code_version():
-        raise ValueError(
+        raise UserError(
             f"{shard}: this worker runs another version of cxr14, Pillow or kornia-rs than the "
             f"stage; start the workers from the same checkout and environment"
         )
@@ -131,12 +132,12 @@ def shrink_shard(shard: Shard, room: Room) -> Outcome:
                 row, wanted = left.pop(member)
                 try:
                     shrunk = _shrink_checked(shard, member, content, wanted, room.size)
-                except ValueError as error:
+                except UserError as error:
                     outcome.bad[row] = str(error)
                     continue
                 _write(array.fileno(), shrunk.pixels.tobytes(), start + row * room.size**2)
                 places.append({"row": row, **_place(shrunk)})
-        except (ValueError, OSError) as error:
+        except (UserError, OSError) as error:
             _tell_gone(shard, left, error, outcome)
         os.fsync(array.fileno())
     if outcome.fault is None:
@@ -163,7 +164,7 @@ def _shrink_checked(
 ) -> shrink.Shrunk:
     name = place(shard.container, member)
     if hashlib.sha256(content).hexdigest() != wanted:
-        raise ValueError(
+        raise UserError(
             f"{name} is not the image that was listed (its hash differs); renew the manifest "
             f"with `dvc repro --force download`"
         )
@@ -187,4 +188,4 @@ def _tell_gone(
                 f"renew the manifest with `dvc repro --force download`"
             )
     else:
-        outcome.fault = str(error) if isinstance(error, ValueError) else f"{shard}: {error}"
+        outcome.fault = str(error) if isinstance(error, UserError) else f"{shard}: {error}"

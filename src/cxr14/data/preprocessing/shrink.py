@@ -57,7 +57,7 @@ def shrink(content: bytes, size: int, name: str) -> Shrunk:
         name: for the error, and to compare its extension with the content.
 
     Raises:
-        ValueError: the bytes are no whole image, or claim too many pixels.
+        UserError: the bytes are no whole image, or claim too many pixels.
     """
     decoded = decode(content, name)
     height, width = decoded.pixels.shape

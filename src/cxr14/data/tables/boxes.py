@@ -25,7 +25,7 @@ def read_box_table(path: str | Path, images: pd.DataFrame | None = None) -> Tabl
         1024×1024 image; x and y are the left upper corner), sorted by image, finding and place.
 
     Raises:
-        ValueError: a cell that is not allowed, or a box wholly outside the image.
+        UserError: a cell that is not allowed, or a box wholly outside the image.
     """
     from cxr14.data.tables.schemas import BOXES
 

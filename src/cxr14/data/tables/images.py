@@ -9,6 +9,7 @@ import pandas as pd
 from cxr14.data.tables.label_text import multi_hot, respelled
 from cxr14.data.tables.oddities import Table
 from cxr14.data.tables.text import check, read_text, refuse, without_blank_lines
+from cxr14.errors import UserError
 from cxr14.findings import LABEL_COLUMNS
 
 IMAGE_COLUMNS = (
@@ -46,13 +47,13 @@ def read_image_table(path: str | Path) -> Table:
         and no_finding (uint8, 0 or 1).
 
     Raises:
-        ValueError: a cell that is not allowed, rows of one image that disagree, or no rows.
+        UserError: a cell that is not allowed, rows of one image that disagree, or no rows.
     """
     from cxr14.data.tables.schemas import IMAGES
 
     text, blank = without_blank_lines(read_text(path, IMAGE_COLUMNS, ("surplus",)))
     if text.empty:
-        raise ValueError(f"{path}: there is no row below the header")
+        raise UserError(f"{path}: there is no row below the header")
     check(path, text, IMAGES)
     years, unit = _years(text.age), text.age.str[-1]
     frame = _typed_images(text, years)

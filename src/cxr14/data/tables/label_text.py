@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from cxr14.errors import UserError
 from cxr14.findings import CLASSES, NO_FINDING, canonical
 
 ALLOWED = f"{', '.join(CLASSES)}; several are joined by |, and {NO_FINDING} stands alone"
@@ -16,11 +17,11 @@ def names_of(text: str) -> list[str]:
     """Return the findings of ``Mass|Nodule`` in standard spelling, in the order of CLASSES.
 
     Raises:
-        ValueError: a name is unknown, or No Finding stands beside a finding.
+        UserError: a name is unknown, or No Finding stands beside a finding.
     """
     named = {canonical(name) for name in text.split("|")}
     if NO_FINDING in named and len(named) > 1:
-        raise ValueError(f"{text!r} is {NO_FINDING} and a finding")
+        raise UserError(f"{text!r} is {NO_FINDING} and a finding")
     return [name for name in CLASSES if name in named]
 
 

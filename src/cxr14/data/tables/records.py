@@ -72,7 +72,7 @@ def read_tables(folder: Path, lists: bool) -> dict[str, Table]:
         lists: whether to read the official lists too.
 
     Raises:
-        ValueError: something that no rule can meet; it names file, row and what is allowed.
+        UserError: something that no rule can meet; it names file, row and what is allowed.
     """
     images = read_image_table(folder / IMAGE_TABLE)
     boxes = read_box_table(folder / BOX_TABLE, images.frame)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pandas as pd
 
+from cxr14.errors import UserError
+
 if TYPE_CHECKING:
     from pandera.pandas import DataFrameSchema
 
@@ -29,7 +31,7 @@ def read_text(path: str | Path, columns: tuple[str, ...], spare: tuple[str, ...]
         line in the file, 2 for the first row.
 
     Raises:
-        ValueError: there is no header, or a row has more fields than there are names.
+        UserError: there is no header, or a row has more fields than there are names.
     """
     names = [*columns, *spare]
     text = {"header": None, "dtype": "str", "keep_default_na": False, "skip_blank_lines": False}
@@ -37,11 +39,11 @@ def read_text(path: str | Path, columns: tuple[str, ...], spare: tuple[str, ...]
         first = pd.read_csv(path, nrows=1, **text).iloc[0, 0]  # type: ignore[call-overload]
         table = pd.read_csv(path, skiprows=1, names=names, **text)  # type: ignore[call-overload]
     except ValueError as error:
-        raise ValueError(f"{path}: not a table of {len(columns)} columns ({error})") from None
+        raise UserError(f"{path}: not a table of {len(columns)} columns ({error})") from None
     if str(first).lower().endswith(".png"):
-        raise ValueError(f"{path}, row 1: {first!r} is a record; allowed: the header; put it back")
+        raise UserError(f"{path}, row 1: {first!r} is a record; allowed: the header; put it back")
     if not isinstance(table.index, pd.RangeIndex):  # pandas took surplus fields for an index
-        raise ValueError(f"{path}, row 2: more than {len(names)} fields")
+        raise UserError(f"{path}, row 2: more than {len(names)} fields")
     table.index = pd.RangeIndex(2, len(table) + 2, name="row")
     return pd.DataFrame(table)
 
@@ -57,7 +59,7 @@ def check(path: str | Path, text: pd.DataFrame, schema: "DataFrameSchema") -> No
     """Check a table's text against its schema.
 
     Raises:
-        ValueError: a cell is not as its column allows; up to ten of them are quoted.
+        UserError: a cell is not as its column allows; up to ten of them are quoted.
     """
     from pandera.errors import SchemaErrors
 
@@ -83,4 +85,4 @@ def refuse(path: str | Path, failures: pd.DataFrame) -> NoReturn:
     ]
     more = [f"and {len(failures) - SHOWN} more"] if len(failures) > SHOWN else []
     found = "1 value is" if len(failures) == 1 else f"{len(failures)} values are"
-    raise ValueError("\n  ".join([f"{path}: {found} not allowed; mend the file:", *lines, *more]))
+    raise UserError("\n  ".join([f"{path}: {found} not allowed; mend the file:", *lines, *more]))

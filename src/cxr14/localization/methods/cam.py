@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from cxr14.errors import UserError
+
 if TYPE_CHECKING:
     from cxr14.models.network import Network
 
@@ -17,10 +19,10 @@ def cam(network: "Network", maps: Tensor, classes: Sequence[int]) -> Tensor:
         (B, C, h, w), of either sign; the mean over space plus the bias is the logit.
 
     Raises:
-        ValueError: the network does not pool by the average, for which alone that holds.
+        UserError: the network does not pool by the average, for which alone that holds.
     """
     if network.pooling != "avg":
-        raise ValueError(
+        raise UserError(
             f"localize.method = cam is exact for model.pooling = avg only, and this network "
             f"pools with {network.pooling}; set localize.method to gradcam"
         )

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 
+from cxr14.errors import UserError
 from cxr14.params._read import Block, read_block
 from cxr14.params.chexnext import FILE
 
@@ -18,7 +19,7 @@ class NetworksParams(Block):
     @classmethod
     def _are_different(cls, values: list[str] | list[int]) -> list[str] | list[int]:
         if len(set(values)) < len(values):
-            raise ValueError("names one twice; name each once")
+            raise UserError("names one twice; name each once")
         return values
 
 
@@ -32,7 +33,7 @@ class MembersParams(NetworksParams):
     def _leave_out_every_fold(self) -> "MembersParams":
         missing = sorted(set(range(self.folds)) - {self.fold_of(seed) for seed in self.seeds})
         if missing:
-            raise ValueError(
+            raise UserError(
                 f"fold {missing[0]} of {self.folds} is left out by no member (seed mod folds), so "
                 f"nobody could relabel it; add seed {missing[0]}, or lower folds"
             )

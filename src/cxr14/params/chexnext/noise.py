@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from cxr14.errors import UserError
 from cxr14.findings import FINDINGS
 from cxr14.params._read import Block, read_block
 from cxr14.params.chexnext import FILE
@@ -32,7 +33,7 @@ class NoiseParams(Block):
         unknown = sorted(set(rates) - {*FINDINGS, OTHERS})
         if unknown or OTHERS not in rates:
             problem = f"{', '.join(unknown)} is no finding" if unknown else f"no {OTHERS}"
-            raise ValueError(f"{problem}; allowed: {', '.join(FINDINGS)}, and {OTHERS}")
+            raise UserError(f"{problem}; allowed: {', '.join(FINDINGS)}, and {OTHERS}")
         return rates
 
     def of(self, finding: str) -> Rates:
