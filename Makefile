@@ -50,8 +50,8 @@ bench: .venv/stamp  ## measure: learning targets, speed against peers
 ablation: .venv/stamp  ## weightings and poolings compared, 40 minutes (ARGS=--quick)
 	@$(BIN)/python -m ablation $(ARGS)
 
-ui: .venv/stamp  ## MLflow's pages on http://127.0.0.1:5000
-	@$(BIN)/python -m cxr14.tracking.ui
+ui: .venv/stamp  ## MLflow's pages on http://127.0.0.1:5000 (ARGS="--port 5001")
+	@$(BIN)/python -m cxr14.tracking.ui $(ARGS)
 
 register: .venv/stamp  ## bring MLflow's runs and registry in line with the artifacts
 	@$(BIN)/python -m stages.register
