@@ -14,7 +14,7 @@ FIRST, SECOND = PNGS
 def listed(base):
     report = Report()
     found = loose_images(base, report)
-    return dict(found), {one.member: one.reason for one in report.refusals}
+    return dict(found), {one.name: one.detail for one in report.issues}
 
 
 def test_sizes_are_told_and_the_order_is_that_of_the_names(tmp_path):
@@ -74,7 +74,7 @@ def test_what_is_no_regular_file_is_refused_and_never_opened(tmp_path, monkeypat
         "dangling.png": "cannot be read",
         "loop.png": "cannot be read",
         "large.png": f"{IMAGE_BYTES + 1} bytes; an image has at most {IMAGE_BYTES}",
-        "._a.png": "hidden file",
+        "._a.png": "a hidden file: its name or that of its folder starts with a dot",
     }
 
 
@@ -95,7 +95,7 @@ def test_a_file_that_goes_between_listing_and_reading_is_refused_by_name(tmp_pat
     (tmp_path / FIRST).unlink()
     read = dict(read_loose(tmp_path, [FIRST, "pipe.png", SECOND], report))
     assert read == {SECOND: PNGS[SECOND]}
-    assert [one.member for one in report.refusals] == [FIRST, "pipe.png"]
+    assert [one.name for one in report.issues] == [FIRST, "pipe.png"]
 
 
 def test_progress_is_told_in_bytes(tmp_path):
