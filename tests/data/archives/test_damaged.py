@@ -105,7 +105,7 @@ def test_an_encrypted_or_damaged_zip_member_is_refused_by_name(tmp_path):
     assert dict(iterate_container(tmp_path, path.name, report)) == {"images/b.png": IMAGE}
     reasons = {one.name: one.detail for one in report.issues}
     assert reasons["images/c.png"].startswith("encrypted")
-    assert "damaged (Bad CRC-32" in reasons["images/a.png"]
+    assert "Bad CRC-32" in reasons["images/a.png"]
     with pytest.raises(ValueError, match=r"images_001\.zip/images/a\.png: damaged"):
         list(read_members(tmp_path, path.name, ["images/a.png"]))
 

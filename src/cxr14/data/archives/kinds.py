@@ -101,9 +101,12 @@ def archive_kind(path: Path) -> ArchiveKind | None:
 def _compressed_kind(content: Inflated, named: ArchiveKind | None) -> ArchiveKind | None:
     kind = next(kind for kind in KINDS if kind == f"tar.{content.compression}")
     try:
-        return kind if _is_tar(content.read(HEAD), named == kind) else None
+        if _is_tar(content.read(HEAD), named == kind):
+            return kind
+        content.seek(2**20)  # bzip2 only finds damage at the end of a block, of at most 900 kB
     except StreamError:
         return kind if named == kind else None
+    return None
 
 
 def _is_tar(head: bytes, named: bool) -> bool:

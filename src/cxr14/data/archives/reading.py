@@ -178,10 +178,16 @@ def check_manifest(manifest: pd.DataFrame) -> None:
     """
     contents = manifest[["image", "sha256"]].drop_duplicates()
     torn = sorted(set(contents.image[contents.image.duplicated()]))
-    if torn:
-        places = manifest[manifest.image == torn[0]].drop_duplicates("sha256")
-        found = " and ".join([*map(place, places.container, places.member)][:2])
+    if not torn:
+        return
+    rows = manifest[manifest.image == torn[0]].drop_duplicates("sha256")
+    first, second = [*map(place, rows.container, rows.member)][:2]
+    if first == second:
         raise UserError(
-            f"{len(torn)} image names stand for contents that differ, first {torn[0]}: {found}; "
-            f"remove or rename one of them"
+            f"{rows.member.iloc[0]} is in {rows.container.iloc[0]} twice, with contents that "
+            f"differ; unpack the archive, which keeps the last one, or pack it again"
         )
+    raise UserError(
+        f"{len(torn)} image names stand for contents that differ, first {torn[0]}: {first} and "
+        f"{second}; remove or rename one of them"
+    )

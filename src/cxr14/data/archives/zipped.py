@@ -55,7 +55,7 @@ def zip_images(path: Path, container: str, report: Report) -> Iterator[tuple[str
                 try:
                     content = _content(archive, member)
                 except DAMAGE as error:
-                    fault = "damaged", f"damaged ({error})"
+                    fault = "damaged", str(error) or type(error).__name__
                 else:
                     yield member.filename, content
             if fault:
@@ -116,7 +116,7 @@ def _opened(path: Path) -> zipfile.ZipFile:
 def _unread_data(path: Path, archive: zipfile.ZipFile) -> Iterator[Fault]:
     """Yield what stands before the first member (another zip?) or after the end of the zip."""
     start = min((member.header_offset for member in archive.infolist()), default=0)
-    if start:
+    if start > 0:
         yield "unread data", f"{start} bytes before the first member belong to none"
     with path.open("rb") as file:
         size = file.seek(0, 2)
