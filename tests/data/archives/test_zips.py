@@ -136,3 +136,12 @@ def test_hidden_files_that_macos_packs_are_listed_and_lose_no_image(tmp_path):
         f"__MACOSX/._{FIRST}": "hidden file"
     }
     assert "hidden file" not in UNUSABLE
+
+
+def test_an_image_whose_name_is_damaged_is_listed(tmp_path):
+    write_zip(tmp_path / "a.zip")
+    content = (tmp_path / "a.zip").read_bytes()
+    at = content.rindex(FIRST.encode())  # in the table of contents
+    changed = content[:at] + FIRST.replace(".png", ".pnx").encode() + content[at + len(FIRST) :]
+    (tmp_path / "a.zip").write_bytes(changed)
+    assert issues_of(tmp_path)[FIRST.replace(".png", ".pnx")][0] == "damaged"

@@ -78,9 +78,12 @@ class Inflated:
             if not packed:
                 raise StreamError("the compressed data breaks off")
         try:
-            return cast(bytes, self._decoder.decompress(packed, most))
+            part = cast(bytes, self._decoder.decompress(packed, most))
         except _DAMAGE as error:
             raise StreamError(f"the compressed data is damaged ({error})") from None
+        if not (part or packed or self._decoder.eof):  # or it would be called for ever
+            raise StreamError("the compressed data breaks off")
+        return part
 
     def _at_end(self) -> bool:
         """Start the stream that follows an ended one; True at the end or before other data."""

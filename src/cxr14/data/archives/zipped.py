@@ -183,15 +183,10 @@ def _other_fault(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Fault | N
     fault = fault_of_name(member.filename)
     if fault or not is_opened(member.filename):
         return fault
-    return fault_of_member(member.filename, _head(archive, member))
-
-
-def _head(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
-    """Return the first bytes of a member, none if they cannot be read."""
     if _packing_fault(member):
-        return b""
+        return fault_of_member(member.filename, b"")
     try:
         with archive.open(member) as file:
-            return file.read(HEAD)
-    except DAMAGE:
-        return b""
+            return fault_of_member(member.filename, file.read(HEAD))
+    except DAMAGE as error:  # its name may be damaged, so that it was an image
+        return "damaged", str(error) or type(error).__name__
