@@ -52,7 +52,7 @@ def _is_container(path: Path, name: str, entry: "os.DirEntry[str]", report: Repo
     if not fault and kinds.is_opened(name):
         kind, fault = _kind_or_fault(path, name)
     if fault:
-        report.skip("", name, fault)
+        report.skip(*((name, "") if kinds.is_archive_name(name) else ("", name)), fault)
     elif kind and kinds.named_kind(name) != kind:
         report.keep(name, "", ("wrong suffix", f"a .{kind} by its content, and read as such"))
     return kind is not None
