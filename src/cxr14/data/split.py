@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from cxr14.data.split_table import check_disjoint
 from cxr14.errors import UserError
 from cxr14.findings import LABEL_COLUMNS
 
@@ -36,18 +37,6 @@ def official_parts(
     parts = pd.Series(np.where(test, "test", "train_val"), index=images.index)
     check_disjoint(images.patient, parts)
     return parts
-
-
-def check_disjoint(patients: pd.Series, parts: pd.Series) -> None:
-    """Refuse a split in which a patient is in two parts.
-
-    Raises:
-        UserError: naming the first such patient and how many there are.
-    """
-    counts = parts.groupby(patients.to_numpy()).nunique()
-    straddling = counts.index[counts > 1]
-    if len(straddling):
-        raise UserError(f"{len(straddling)} patients are in two parts, first {straddling[0]}")
 
 
 def choose_patients(
