@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from PIL import Image
 
 from cxr14.data.issues import read_issues
 from cxr14.data.raw import BOX_TABLE, FACTS, IMAGE_TABLE, LISTS, MANIFEST
@@ -30,19 +31,22 @@ BOXES = [
 ]
 
 
-def split_in(folder: Path, *rows: str) -> subprocess.CompletedProcess[str]:
-    """Run the stage in a folder with these rows in the table of images."""
+def split_in(
+    folder: Path, *rows: str, unit: str = "nih", boxes: list[str] = BOXES
+) -> subprocess.CompletedProcess[str]:
+    """Run the stage in a folder with these rows in the table of images; images lie in own/."""
     tables = folder / "data" / "raw" / "tables"
     tables.mkdir(parents=True)
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["data"]["boxes"] = "nih"
+    params["data"]["boxes"] = unit
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     write(tables / IMAGE_TABLE, HEADER + ",", rows)
-    write(tables / BOX_TABLE, BOX_HEADER, BOXES)
+    write(tables / BOX_TABLE, BOX_HEADER, boxes)
     train_val = [*NAMES[:8], "00000001_001.png", "00000002_001.png", NAMES[3], "00000077_000.png"]
     for name, listed in zip(LISTS, (train_val, NAMES[8:]), strict=True):
         (tables / name).write_text("\n".join(listed))
-    (tables / MANIFEST).write_text("\n".join(["image", *NAMES]) + "\n")
+    manifest = pd.DataFrame({"image": NAMES, "container": "", "member": NAMES})
+    manifest.to_csv(tables / MANIFEST, index=False)
     (tables / FACTS).write_text(
         json.dumps(
             {"source": "folder", "phantom": False, "base": "own", "table_files": {IMAGE_TABLE: OWN}}
@@ -169,3 +173,30 @@ def test_dirt_that_no_rule_handles_ends_the_stage_with_the_row_and_without_a_tra
         "  row 13, view: 'LL'; allowed: PA or AP\n"
     )
     assert not (tmp_path / "data" / "records").exists()
+
+
+def picture_of(side: int, folder: Path) -> None:
+    """Write the two boxed images with this side."""
+    (folder / "own").mkdir(parents=True)
+    for name in NAMES[8:]:
+        Image.new("L", (side, side)).save(folder / "own" / name)
+
+
+def test_own_boxes_in_pixels_of_larger_files_are_converted_and_the_files_need_no_key(
+    tmp_path: Path,
+) -> None:
+    picture_of(2048, tmp_path)
+    boxes = [f"{name},Mass,1400,300,500,400" for name in NAMES[8:]]
+    run = split_in(tmp_path, *ROWS, unit="auto", boxes=boxes)
+    assert run.returncode == 0, run.stderr
+    table = pd.read_parquet(tmp_path / "data" / "records" / "boxes.parquet")
+    assert table.columns.tolist() == ["image", "finding", "x", "y", "width", "height"]
+    assert table.iloc[:, 2:].to_numpy().tolist() == [[700, 150, 250, 200]] * 2
+
+
+def test_own_boxes_whose_unit_is_not_clear_end_the_stage_with_the_key(tmp_path: Path) -> None:
+    picture_of(512, tmp_path)
+    run = split_in(tmp_path, *ROWS, unit="auto", boxes=[f"{NAMES[8]},Mass,100,300,50,40"])
+    assert run.returncode == 1
+    assert "Set data.boxes in params.yaml to nih" in run.stderr
+    assert "Traceback" not in run.stderr

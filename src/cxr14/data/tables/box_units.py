@@ -74,7 +74,8 @@ def choose_unit(name: str, boxes: pd.DataFrame, sizes: Sizes, nih: pd.DataFrame 
     A list with a box of NIH's is in NIH's; one in which no number is above 1 is in fractions. Else
     a unit is possible if all boxes lie inside the image in it, up to a little. NIH's is not if a
     file is larger than NIH's images, or if boxes fit files that have the size of their originals:
-    NIH's images are smaller. If several units are possible, they must mean the same positions.
+    NIH's images are smaller. Pixels of the original are not if the files have NIH's size and the
+    boxes fit them. If several units are possible, they must mean the same positions.
 
     Args:
         name: of the file, for the error.
@@ -125,6 +126,8 @@ def _possible(boxes: pd.DataFrame, sizes: Sizes, known: Flags, overhang: float) 
     as_original = "image" in found and bool((file == original).all())
     if "nih" in found and (as_original or bool((file > SHIPPED).any())):
         found.remove("nih")
+    if {"nih", "image", "original"} <= set(found) and bool((file.max(axis=1) == SHIPPED).all()):
+        found.remove("original")
     return found
 
 
