@@ -19,7 +19,9 @@ from cxr14.errors import UserError, quote
 MAX_BYTES = 64 * 2**20
 """Of a table or list. The largest of NIH's has 8 MB."""
 
-MAX_LINES = 1_000_000
+MAX_LINES = 500_000
+"""NIH's table has 112,121."""
+
 MAX_LINE = 100_000
 """Characters of a line."""
 

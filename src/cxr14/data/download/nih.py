@@ -24,6 +24,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from cxr14.data.download.remote import RemoteFile
 from cxr14.data.raw import BOX_TABLE, IMAGE_TABLE, LISTS
+from cxr14.data.user_text import read_lines
 from cxr14.errors import UserError
 
 STATIC = "https://nihcc.box.com/shared/static/"
@@ -80,13 +81,13 @@ def read_catalogue(path: Path) -> tuple[RemoteFile, ...]:
     if not path.is_file():
         raise FileNotFoundError(f"catalogue: {path} does not exist")
     try:
-        listed = json.loads(path.read_text())
+        listed = json.loads("\n".join(read_lines(path).lines))
         files = TypeAdapter(tuple[RemoteFile, ...]).validate_python(listed)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the whole"
         raise UserError(f"{path}: {where} = {first['input']!r}: {first['msg'].lower()}") from None
-    except ValueError as error:
+    except json.JSONDecodeError as error:
         raise UserError(f"{path}: no JSON ({error})") from None
     known = {name for name, *_ in TABLES}
     for name, count in Counter(file.name for file in files).items():

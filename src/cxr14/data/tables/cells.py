@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 SHOWN = 10
 """Failures that an error spells out; the others are counted."""
 
+BLOCK = 50_000
+"""Rows that are checked at once, so that the failures of a hostile table stay small in memory."""
+
 SUFFIX = re.compile(r"\.(png|jpe?g|tiff?|bmp|gif|webp|dcm|dicom)$", re.IGNORECASE)
 COMMA_NUMBER = r"-?[0-9]+,[0-9]+(?:[eE][-+]?[0-9]+)?"
 THOUSANDS = r"-?[1-9][0-9]{0,2}(?:,[0-9]{3})+"
@@ -150,27 +153,34 @@ def check(name: str, text: pd.DataFrame, schema: "DataFrameSchema") -> None:
     """
     from pandera.errors import SchemaErrors
 
-    try:
-        schema.validate(text, lazy=True)
-    except SchemaErrors as errors:
-        cases = errors.failure_cases.set_index("index")
-        cases.columns = cases.columns.str.replace("check", "allowed")
-        refuse(name, cases.rename(columns={"failure_case": "value"}))
+    count, failures = 0, []
+    for start in range(0, len(text), BLOCK):
+        try:
+            schema.validate(text[start : start + BLOCK], lazy=True)
+        except SchemaErrors as errors:
+            cases = errors.failure_cases.set_index("index")
+            cases.columns = cases.columns.str.replace("check", "allowed")
+            count += len(cases)
+            failures.append(cases.sort_index(kind="stable").head(SHOWN))
+    if failures:
+        refuse(name, pd.concat(failures).rename(columns={"failure_case": "value"}), count)
 
 
-def refuse(name: str, failures: pd.DataFrame) -> NoReturn:
-    """Raise the error of N failures, at least one, sorted by row.
+def refuse(name: str, failures: pd.DataFrame, count: int | None = None) -> NoReturn:
+    """Raise the error of failures, at least one, sorted by row.
 
     Args:
         name: the file.
         failures: column, value and allowed (all text), indexed by row.
+        count: how many there are, if not all are given.
     """
+    count = count or len(failures)
     failures = failures.sort_index(kind="stable")
     lines = [
         f"row {case.Index}, {case.column}: {quote(case.value)}; allowed: {case.allowed}"
         for case in failures.head(SHOWN).itertuples()
     ]
-    more = [f"and {len(failures) - SHOWN} more"] if len(failures) > SHOWN else []
-    found = "1 value is" if len(failures) == 1 else f"{len(failures)} values are"
+    more = [f"and {count - SHOWN} more"] if count > SHOWN else []
+    found = "1 value is" if count == 1 else f"{count} values are"
     head = f"{name}: {found} not allowed; correct the file, then run `dvc repro`:"
     raise UserError("\n  ".join([head, *lines, *more]))
