@@ -24,6 +24,7 @@ from cxr14.data.packaged import packaged_file
 from cxr14.data.raw import BOX_TABLE, FACTS, IMAGE_TABLE, LISTS, MANIFEST, TABLES, images_base
 from cxr14.data.split import count_parts, official_parts, split_patients
 from cxr14.data.split_table import SPLIT
+from cxr14.data.tables.boxes import unit_of
 from cxr14.data.tables.records import read_boxes, read_tables
 from cxr14.data.tables.table import issue_rows
 from cxr14.errors import UserError
@@ -55,7 +56,10 @@ def main() -> None:
     )
     images, boxes, *lists = (table.frame for table in tables.values())
     images["has_pixels"] = images.image.isin(manifest.image.tolist())
-    official = official_parts(images, *(own.image.tolist() for own in lists)) if lists else None
+    official = None
+    if lists:
+        names = " and ".join(tables[Path(name).stem].file for name in LISTS)
+        official = official_parts(images, *(own.image.tolist() for own in lists), lists=names)
     split = split_patients(
         images, set(boxes.image), official, params.test_fraction, params.val_fraction, params.seed
     )
@@ -75,6 +79,8 @@ def main() -> None:
     write_issues(TABLE_ISSUES, issues)
     for line in summarize(issues, TABLE_ISSUES):
         typer.echo(line)
+    if unit_of(tables["boxes"]) != "nih":
+        typer.echo(f"boxes: read in the unit {unit_of(tables['boxes'])} (data.boxes)")
     for part, own in counts["with_pixels"].items():
         typer.echo(f"{part}: {counts['all'][part]['images']} records, {own['images']} with pixels")
 

@@ -92,6 +92,7 @@ def test_every_issue_is_counted_in_the_metrics(done: tuple[Path, str]) -> None:
         },
         "boxes": {
             "rows": 2,
+            "unit_nih": 2,
             "blank_lines": 0,
             "repeated_rows": 0,
             "respelled_labels": 1,
@@ -189,6 +190,7 @@ def test_own_boxes_in_pixels_of_larger_files_are_converted_and_the_files_need_no
     boxes = [f"{name},Mass,1400,300,500,400" for name in NAMES[8:]]
     run = split_in(tmp_path, *ROWS, unit="auto", boxes=boxes)
     assert run.returncode == 0, run.stderr
+    assert "boxes: read in the unit image (data.boxes)\n" in run.stdout
     table = pd.read_parquet(tmp_path / "data" / "records" / "boxes.parquet")
     assert table.columns.tolist() == ["image", "finding", "x", "y", "width", "height"]
     assert table.iloc[:, 2:].to_numpy().tolist() == [[700, 150, 250, 200]] * 2

@@ -15,6 +15,9 @@ from cxr14.findings import canonical
 NUMBERS = ("x", "y", "width", "height")
 COLUMNS = ("image", "finding", *NUMBERS)
 
+UNIT = "unit_"
+"""Begins the fact that counts the boxes of the list, with their unit after it."""
+
 FileSizes = Callable[[list[str]], pd.DataFrame]
 """Image names to `width` and `height` in pixels of their files, by image; see
 :func:`cxr14.data.image_sizes.file_sizes`. A file that is absent or unreadable is left out."""
@@ -77,7 +80,13 @@ def read_box_table(
     if images is not None:
         issues["label_not_in_table"] = _unlabelled(boxes, images)
     order = list(COLUMNS[:4])
-    return Table(frame.sort_values(order, ignore_index=True), issues, {}, name)
+    facts = {f"{UNIT}{unit}": len(frame)}
+    return Table(frame.sort_values(order, ignore_index=True), issues, facts, name)
+
+
+def unit_of(table: Table) -> str:
+    """Return the unit in which a list of boxes was read, one of box_units.UNITS."""
+    return next(fact.removeprefix(UNIT) for fact in table.facts if fact.startswith(UNIT))
 
 
 def _sizes(boxes: pd.DataFrame, images: pd.DataFrame | None, file_sizes: FileSizes | None) -> Sizes:
