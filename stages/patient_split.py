@@ -59,7 +59,8 @@ def main() -> None:
     official = None
     if lists:
         names = " and ".join(tables[Path(name).stem].file for name in LISTS)
-        official = official_parts(images, *(own.image.tolist() for own in lists), lists=names)
+        train_val, test = (own.image.tolist() for own in lists)
+        official = official_parts(images, train_val, test, names)
     split = split_patients(
         images, set(boxes.image), official, params.test_fraction, params.val_fraction, params.seed
     )
