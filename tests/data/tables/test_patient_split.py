@@ -133,15 +133,15 @@ def test_every_issue_is_listed_with_its_row_under_the_users_file(done: tuple[Pat
     assert set(listed.stage) == {"patient-split"}
     images = listed[listed.file == OWN].drop(columns=["stage", "file"])
     assert sorted(images.to_numpy().tolist()) == [
-        ["row 12", "repeated row", "skipped", "00000001_000.png: identical to an earlier row"],
-        ["row 13", "age above 100", "changed", "414Y: recorded as missing"],
-        ["row 13", "patient with two sexes", "kept", "patient 1: as written"],
-        ["row 14", "age in months or days", "changed", "011M: turned into whole years"],
+        ["row 12", "repeated row", "skipped", "'00000001_000.png': identical to an earlier row"],
+        ["row 13", "age above 100", "changed", "'414Y': recorded as missing"],
+        ["row 13", "patient with two sexes", "kept", "'patient 1': as written"],
+        ["row 14", "age in months or days", "changed", "'011M': turned into whole years"],
         [
             "row 14",
             "label in another spelling",
             "changed",
-            "Infiltrate|Mass: read as the standard name",
+            "'Infiltrate|Mass': read as the standard name",
         ],
     ]
     assert f"data/raw/tables/{BOX_TABLE}" in set(listed.file)

@@ -29,8 +29,8 @@ def test_counts_name_the_rules_without_issues_too() -> None:
 def test_there_is_a_row_for_every_issue() -> None:
     table = issue_table("patient-split", issue_rows({"images": IMAGES}))
     assert table.to_numpy()[:, 1:].tolist() == [
-        ["/own/table.csv", "row 3", "age above 100", "changed", "414Y: recorded as missing"],
-        ["/own/table.csv", "row 9", "age above 100", "changed", "148: recorded as missing"],
+        ["/own/table.csv", "row 3", "age above 100", "changed", "'414Y': recorded as missing"],
+        ["/own/table.csv", "row 9", "age above 100", "changed", "'148': recorded as missing"],
         ["/own/table.csv", "row 4", "blank line", "skipped", "left out"],
     ]
 

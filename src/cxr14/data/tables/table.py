@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from cxr14.errors import quote
+
 
 class Rule(NamedTuple):
     """A kind of issue in words, what happens (see cxr14.data.issues.ACTIONS), and how."""
@@ -66,5 +68,5 @@ def issue_rows(tables: Mapping[str, Table]) -> Iterator[tuple[str, str, str, str
         for name, values in table.issues.items():
             rule = RULES[name]
             for row, value in values.items():
-                detail = f"{value}: {rule.how}" if value else rule.how
+                detail = f"{quote(value)}: {rule.how}" if value else rule.how
                 yield table.file, f"row {row}", rule.issue, rule.action, detail
