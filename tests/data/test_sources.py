@@ -9,12 +9,13 @@ from cxr14.data.raw import BOX_TABLE, FACTS, IMAGE_TABLE, LISTS, MANIFEST, ODDIT
 from cxr14.data.sources import check_images, write_folder
 from cxr14.files import read_json
 from tests.data.pictures import some_pngs, write_loose
+from tests.data.tables.written import HEADER
 
 PNGS = some_pngs(3)
 TABLE = (
-    "header\n"
+    f"{HEADER}\n"
     + "".join(
-        f"{name},Mass,0,{n},058Y,F,PA,1024,1024,0.1,0.1,\n" for n, name in enumerate(list(PNGS)[:2])
+        f"{name},Mass,0,{int(name[:8])},058Y,F,PA,1024,1024,0.1,0.1,\n" for name in list(PNGS)[:2]
     )
     + "00000077_000.png,Mass,0,77,058Y,F,PA,1024,1024,0.1,0.1,\n"
 )
