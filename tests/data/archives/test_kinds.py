@@ -106,7 +106,7 @@ UNREAD = {  # name and content of files that hold no image which is read
     "i.webp": (b"RIFF", "other image format"),
     "j.jp2": (b"\0\0\0\x0cjP", "other image format"),
     "k.gif": (b"GIF89a", "other image format"),
-    "l.nii.gz": (gzip.compress(b"x"), "other image format"),
+    "l.nii.gz": (gzip.compress(b"x", mtime=0), "other image format"),
     "m.png.gz": (gzip.compress(PNGS[FIRST]), "compressed image"),
     "n": (PNGS[FIRST], "no image suffix"),
     "o.0001": (b"\xff\xd8\xff\xe0" + bytes(40), "no image suffix"),
@@ -114,7 +114,7 @@ UNREAD = {  # name and content of files that hold no image which is read
     "q.zip": (b"", "not an archive"),
     "r.tgz": (b"version https://git-lfs.github.com/spec/v1\n", "not an archive"),
     "s.tar": (b"not ours", "not an archive"),
-    "t.tar.gz.part": (gzip.compress(b"x" * 600)[:20], "unfinished download"),
+    "t.tar.gz.part": (gzip.compress(b"x" * 600, mtime=0)[:20], "unfinished download"),
     "u.png.crdownload": (PNGS[FIRST][:50], "unfinished download"),
 }
 
@@ -136,7 +136,7 @@ def test_other_files_are_no_issue(tmp_path, name):
         write_archive(tmp_path / "x.zip", PNGS)
         (tmp_path / "x.zip").rename(tmp_path / name)
     else:
-        content = gzip.compress(b"a,b\n") if name.endswith(".gz") else b"a,b\n"
+        content = gzip.compress(b"a,b\n", mtime=0) if name.endswith(".gz") else b"a,b\n"
         (tmp_path / name).write_bytes(content)
     assert issues_of(tmp_path) == {}
 
@@ -200,7 +200,7 @@ def test_an_archive_of_the_set_without_images_is_an_error(tmp_path):
             "Git LFS pointer; run `git lfs",
         ),
         ("cxr.tar", b'{"error": "quota"}', r"""it starts with '\{"error": "quota"\}'"""),
-        ("cxr.tar.gz", gzip.compress(b"x" * 2000), "a compressed file but no tar"),
+        ("cxr.tar.gz", gzip.compress(b"x" * 2000, mtime=0), "a compressed file but no tar"),
         ("cxr.7z", b"7z\xbc\xaf\x27\x1c", "a 7z archive, which is not read; unpack it"),
         ("images_001.zip", b"Rar!\x1a\x07\x00", "a RAR archive, which is not read"),
         ("images_001.tar.gz", b"\n<HTML>", "it is an HTML page"),
