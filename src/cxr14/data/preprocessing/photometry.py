@@ -9,10 +9,13 @@ Whether a file was stored as a negative cannot be read from it, so its content d
    Borders and shutters are left out.
 
 An image is named if the layout is a negative's and dark ridges prevail. Where bright ridges
-prevail slightly, the layout has to be complete: the abdomen, and each part of the strip between the
-lungs, far darker than both lungs.
+prevail slightly, the layout has to be complete: the abdomen, and the strip between the lungs in its
+upper and in its middle third, far darker than both lungs.
 
-`python benchmarks/inversion.py` on 315 real images: see docs/preprocess.md for the rates.
+Rates (`python benchmarks/inversion.py`, 315 real images; all distortions in docs/preprocess.md):
+of the originals 0 are named, of their negatives 309 (98 %), the same ones as by the lungs alone.
+Rotated by 90° or 270° 2 of 630 are named (by the lungs alone 437), with borders, shutters,
+frames or other exposure none of 5,040, of crops to one lung 33 of 1,260 (824).
 """
 
 from typing import Any
@@ -25,8 +28,8 @@ INVERTED = 10.0
 """Grey levels by which both lungs together have to be brighter than the middle."""
 
 DOUBTFUL = 0.45
-"""Log ratio of bright to dark ridges up to which a complete layout decides; real images: median 1.0
-(negatives -1.0)."""
+"""Log ratio of bright to dark ridges up to which a complete layout decides. Of real images 90 % lie
+between 0.07 and 0.45, of their negatives between -0.45 and -0.07; the highest negative has 0.40."""
 
 ABDOMEN, STRIP = 40.0, 15.0
 """Grey levels by which lungs are brighter than the abdomen and the strip in a complete layout."""
@@ -123,7 +126,8 @@ def _ridges(small: Floats) -> float:
     field = _field(small)
     if field.mean() < 0.1:
         return float("inf")
-    return float(np.log((bright[field].mean() + 1e-3) / (dark[field].mean() + 1e-3)))
+    least = 1e-4 * small.std()  # a hundredth of what is usual
+    return float(np.log((bright[field].mean() + least) / (dark[field].mean() + least)))
 
 
 def _kernels(sigma: float) -> tuple[Floats, Floats, Floats]:
