@@ -115,7 +115,7 @@ def odd_files() -> dict[str, tuple[bytes, list[str]]]:
     exif = Image.Exif()
     exif[0x0112] = 6
     grey.save(turned, "PNG", exif=exif)
-    grey.convert("CMYK").save(cmyk, "JPEG")
+    Image.linear_gradient("L").resize((64, 64)).convert("CMYK").save(cmyk, "JPEG")
     lungs = np.full((64, 64), 60, np.uint8)
     lungs[12:48, 8:28] = lungs[12:48, 36:56] = 180
     return {

@@ -112,7 +112,7 @@ def _regions(small: Floats) -> tuple[float, float, Floats, float]:
 
 
 def _ridges(small: Floats) -> float:
-    """Return the log ratio of bright to dark ridges; infinity if hardly a field is left.
+    """Return the log ratio of bright to dark ridges; 0 if hardly a field is left.
 
     A ridge is where the brightness curves one way across and hardly along (eigenvalues of the
     Hessian matrix at `_SIGMA`).
@@ -125,7 +125,7 @@ def _ridges(small: Floats) -> float:
     bright, dark = np.maximum(-low - np.abs(high), 0), np.maximum(high - np.abs(low), 0)
     field = _field(small)
     if field.mean() < 0.1:
-        return float("inf")
+        return 0.0
     least = 1e-4 * small.std()  # a hundredth of what is usual
     return float(np.log((bright[field].mean() + least) / (dark[field].mean() + least)))
 
