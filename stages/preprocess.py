@@ -2,13 +2,13 @@
 
 Odd files (RGBA, palettes, 16 bits, JPEG, not square, …) are met by a rule each and counted. An
 image that cannot be used, or is not the one that was listed, stops the run when all others were
-tried, or is left out (`preprocess.on_error`). An interrupted run goes on where it was: finished
-work lies in .scratch/preprocess.
+tried, or is left out (`preprocess.on_error`); so does a file that the listing could not use. An
+interrupted run goes on where it was: finished work lies in .scratch/preprocess.
 
-Reads:  data/raw, params.yaml (preprocess)
+Reads:  data/raw, data/table_issues.csv, params.yaml (preprocess)
 
-Writes: data/cache (images.npy uint8 (N, S, S), index.parquet, skipped.csv, flagged.csv),
-metrics/preprocess.json
+Writes: data/cache (images.npy uint8 (N, S, S), index.parquet), data/issues.csv (everything skipped,
+changed or odd, of this stage and those before), metrics/preprocess.json
 """
 
 from pathlib import Path
@@ -16,6 +16,15 @@ from pathlib import Path
 import pandas as pd
 import typer
 
+from cxr14.data.issues import (
+    ISSUES,
+    LISTING_ISSUES,
+    TABLE_ISSUES,
+    UNUSABLE,
+    read_issues,
+    summarize,
+    write_issues,
+)
 from cxr14.data.preprocessing.fill import choose_engine, fill_cache
 from cxr14.data.raw import FACTS, MANIFEST, TABLES, images_base
 from cxr14.files import project_root, read_json, write_metrics
@@ -24,11 +33,18 @@ from stages import run
 
 
 def main() -> None:
-    """Write the cache."""
+    """Write the cache and the table of issues."""
     params = preprocess.read()
     facts = read_json(TABLES / FACTS)
     manifest = pd.read_csv(TABLES / MANIFEST, keep_default_na=False)
-    counts = fill_cache(
+    earlier = [read_issues(LISTING_ISSUES), read_issues(TABLE_ISSUES)]
+    unusable = [line for issues in earlier for line in unusable_files(issues)]
+    if unusable and params.on_error == "fail":
+        typer.echo(
+            f"{len(unusable)} files cannot be used (see {LISTING_ISSUES}); the run will stop at "
+            f"its end, as preprocess.on_error is fail"
+        )
+    filled = fill_cache(
         manifest,
         images_base(facts["base"]),
         Path("data/cache"),
@@ -36,14 +52,28 @@ def main() -> None:
         scratch=project_root() / ".scratch" / "preprocess",
         engine=choose_engine(params.engine, params.workers, params.scheduler),
         on_error=params.on_error,
+        unusable=unusable,
     )
+    issues = pd.concat([*earlier, filled.issues], ignore_index=True)
+    write_issues(ISSUES, issues)
+    counts = filled.counts | {"skipped_files": len(unusable)}
     write_metrics("metrics/preprocess.json", {**counts, "phantom": int(facts["phantom"])})
     said = (
         f"{name.replace('_', ' ')}: {n}" for name, n in counts.items() if n or name == "skipped"
     )
     typer.echo(", ".join(said))
-    if counts["skipped"]:
-        typer.echo(f"{counts['skipped']} images were left out; data/cache/skipped.csv names them")
+    for line in summarize(issues, ISSUES):
+        typer.echo(line)
+
+
+def unusable_files(issues: pd.DataFrame) -> list[str]:
+    """Return a sentence on every file that an earlier stage could not use."""
+    rows = issues[issues.issue.isin(UNUSABLE)]
+    names = rows["file"].str.cat(rows["name"], sep="/").str.strip("/")
+    return [
+        f"{name}: {issue} ({detail})"
+        for name, issue, detail in zip(names, rows.issue, rows.detail, strict=True)
+    ]
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ def encode(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def noise(seed: int, height: int = 24, width: int = 24) -> Image.Image:
+def noise(seed: int, height: int = 40, width: int = 40) -> Image.Image:
     """A grey picture (mode L) like no other."""
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width), dtype=np.uint8)
     return Image.fromarray(pixels)
@@ -24,7 +24,7 @@ def noise(seed: int, height: int = 24, width: int = 24) -> Image.Image:
 
 def some_pngs(count: int) -> dict[str, bytes]:
     """Pictures by the names that NIH gives, not all of them square."""
-    return {f"{n:08d}_000.png": encode(noise(n, 24, 20 + 4 * (n % 2))) for n in range(1, count + 1)}
+    return {f"{n:08d}_000.png": encode(noise(n, 40, 36 + 4 * (n % 2))) for n in range(1, count + 1)}
 
 
 def write_loose(folder: Path, pngs: dict[str, bytes]) -> None:

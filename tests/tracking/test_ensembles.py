@@ -46,7 +46,7 @@ def test_the_registered_ensemble_answers_with_mean_and_spread_and_is_champion(en
     model = mlflow.pyfunc.load_model(f"models:/{MODEL}@champion")
     images = np.load("data/cache/images.npy")
     scored = model.predict(images)
-    assert list(scored.columns) == [*CLASSES, *spread_columns(CLASSES)]
+    assert list(scored.columns) == [*CLASSES, *spread_columns(CLASSES), "remarks"]
     each = np.stack([own[::-1][PROBABILITIES].to_numpy() for own in tables])  # cache's order
     np.testing.assert_allclose(scored[list(CLASSES)], each.mean(axis=0), atol=1e-5)
     np.testing.assert_allclose(scored[spread_columns(CLASSES)], each.std(axis=0), atol=1e-5)

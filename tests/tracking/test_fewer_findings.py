@@ -139,5 +139,5 @@ def test_the_registered_model_answers_with_three_named_probabilities(project):
 
     model = mlflow.pyfunc.load_model("models:/cxr14@champion")
     scored = model.predict(np.load("data/cache/images.npy")[:2])
-    assert list(scored.columns) == CLASSES
-    assert model.metadata.get_output_schema().input_names() == CLASSES
+    assert list(scored.columns) == [*CLASSES, "remarks"]
+    assert model.metadata.get_output_schema().input_names() == [*CLASSES, "remarks"]

@@ -63,16 +63,17 @@ def text(content: bytes) -> str:
 def test_any_batch_and_any_size_give_fifteen_named_probabilities(model, registered: Path) -> None:
     images = np.load(registered / "data/cache/images.npy")
     whole = model.predict(images)
-    assert list(whole.columns) == list(CLASSES)
+    assert list(whole.columns) == [*CLASSES, "remarks"]
+    whole = whole[list(CLASSES)]
     assert whole.shape == (len(images), 15)
     assert ((whole > 0) & (whole < 1)).to_numpy().all()
     assert (whole.std() > 0.001).all()  # it does look at the images
-    one = model.predict(images[3:4])
+    one = model.predict(images[3:4])[list(CLASSES)]
     np.testing.assert_allclose(one.to_numpy(), whole.iloc[3:4].to_numpy(), atol=1e-5)
-    assert model.predict(np.repeat(images, 7, axis=0)).shape == (84, 15)  # more than one batch
-    assert model.predict(images[:0]).shape == (0, 15)
-    assert model.predict(np.zeros((2, 32, 32), np.uint8)).shape == (2, 15)
-    assert model.predict(np.zeros((1, 300, 300), np.uint8)).shape == (1, 15)
+    assert model.predict(np.repeat(images, 7, axis=0)).shape == (84, 16)  # more than one batch
+    assert model.predict(images[:0]).shape == (0, 16)
+    assert model.predict(np.zeros((2, 32, 32), np.uint8)).shape == (2, 16)
+    assert model.predict(np.zeros((1, 300, 300), np.uint8)).shape == (1, 16)
 
 
 def test_files_given_as_text_are_scored_as_the_cache_that_preprocess_makes_of_them(
@@ -85,7 +86,12 @@ def test_files_given_as_text_are_scored_as_the_cache_that_preprocess_makes_of_th
     fill_cache(manifest, tmp_path, tmp_path / "cache", side, tmp_path / "scratch", engine)
     images, index = open_cache(tmp_path / "cache")
     given = pd.DataFrame({"image": [text(PICTURES[name]) for name in index.image]})
-    pd.testing.assert_frame_equal(model.predict(given), model.predict(np.asarray(images)))
+    scored = model.predict(given)
+    pd.testing.assert_frame_equal(
+        scored.drop(columns="remarks"),
+        model.predict(np.asarray(images)).drop(columns="remarks"),
+    )
+    assert scored.remarks.tolist() == [["padded"], [], ["padded"]]
     wrapped = given.image.map(lambda one: "\n".join(re.findall(".{1,76}", one)))  # as base64(1)
     pd.testing.assert_frame_equal(model.predict(wrapped.to_frame()), model.predict(given))
 
@@ -99,6 +105,45 @@ def test_decisions_are_the_findings_at_or_above_the_thresholds_of_validation(
     expected = [[n for n in decided if row[n] >= 0.5] for row in table.to_dict("records")]
     assert table.above_threshold.tolist() == expected
     assert 0 < sum(map(len, expected)) < len(images) * len(decided)
+
+
+def odd_files() -> dict[str, tuple[bytes, list[str]]]:
+    """Files of every odd kind, with the remarks that belong to them."""
+    grey = noise(4, 64, 64)
+    pixels = np.asarray(grey)
+    turned, cmyk = io.BytesIO(), io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    grey.save(turned, "PNG", exif=exif)
+    Image.linear_gradient("L").resize((64, 64)).convert("CMYK").save(cmyk, "JPEG")
+    lungs = np.full((64, 64), 60, np.uint8)
+    lungs[12:48, 8:28] = lungs[12:48, 36:56] = 180
+    return {
+        "rotated": (turned.getvalue(), ["rotated_by_exif"]),
+        "12 in 16 bits": (
+            encode(Image.fromarray(pixels.astype(np.uint16) << 4)), ["unused_bits", "faint"]
+        ),
+        "1 bit": (encode(grey.convert("1")), ["low_bit_depth"]),
+        "CMYK": (cmyk.getvalue(), ["jpeg", "cmyk"]),
+        "empty": (encode(Image.new("L", (64, 64), 9)), ["faint"]),
+        "inverted": (encode(Image.fromarray(lungs)), ["inverted"]),
+        "padded": (encode(noise(1, 70, 50)), ["padded"]),
+        "colour": (encode(Image.merge("RGB", [noise(n, 64, 64) for n in (1, 2, 3)])), ["colour"]),
+    }  # fmt: skip
+
+
+def test_remarks_on_odd_files_are_in_the_answer(model) -> None:
+    files = odd_files()
+    given = pd.DataFrame({"image": [text(content) for content, _ in files.values()]})
+    found = dict(zip(files, model.predict(given).remarks, strict=True))
+    assert found == {kind: remarks for kind, (_, remarks) in files.items()}
+
+
+def test_an_array_that_looks_inverted_or_empty_gets_its_remark_too(model) -> None:
+    with Image.open(io.BytesIO(odd_files()["inverted"][0])) as file:
+        inverted = np.asarray(file)
+    given = np.stack([inverted, 255 - inverted, np.zeros((64, 64), np.uint8)])
+    assert model.predict(given).remarks.tolist() == [["inverted"], [], ["faint"]]
 
 
 @pytest.mark.parametrize("shape", [(1, 31, 31), (1, 40, 50)])
@@ -118,6 +163,10 @@ def test_images_it_cannot_take_are_named(model, shape: tuple[int, ...]) -> None:
         (np.array(["abc"]), r"image 0: not base64 \(.*padding"),
         (np.array([text(b"no picture")]), r"image 0: not a readable image \(neither PNG nor"),
         (np.array([text(PICTURES["1.png"][:300])]), "image 0: not a readable image"),
+        (
+            np.array([text(encode(noise(1, 31, 64)))]),
+            "image 0: 64×31 pixels; a side has at least 32",
+        ),
         (np.array([""]), r"image 0: not a readable image \(the file is empty\)"),
     ],
 )
@@ -132,13 +181,14 @@ def test_the_stored_model_tells_signature_example_and_exact_requirements(model) 
 
     signature = model.metadata.signature
     assert signature.inputs.input_names() == ["image"]
-    assert signature.outputs.input_names() == list(CLASSES)
-    assert set(signature.outputs.input_types()) == {DataType.float}
+    assert signature.outputs.input_names() == [*CLASSES, "remarks"]
+    assert set(signature.outputs.input_types()[:-1]) == {DataType.float}
+    assert str(signature.outputs.input_types()[-1]) == "Array(string)"
     (folder,) = Path("mlruns").rglob("MLmodel")
     example = json.loads((folder.parent / "serving_input_example.json").read_text())
     (row,) = example["dataframe_split"]["data"]
     Image.open(io.BytesIO(base64.b64decode(row[0]))).verify()
-    assert model.predict(model.input_example).shape == (1, 15)
+    assert model.predict(model.input_example).shape == (1, 16)
     required = (folder.parent / "requirements.txt").read_text().splitlines()
     assert all(re.fullmatch(r"[a-z0-9-]+==[0-9][\w.+]*", line) for line in required)
     conda = yaml.safe_load((folder.parent / "conda.yaml").read_text())

@@ -47,7 +47,8 @@ REQUESTS = {
 @pytest.mark.parametrize("name", REQUESTS)
 def test_a_png_in_a_request_is_answered_with_named_probabilities(address: str, name: str) -> None:
     first, second = ask(address, REQUESTS[name])["predictions"]
-    assert list(first) == list(CLASSES)
+    assert list(first) == [*CLASSES, "remarks"]
+    assert first.pop("remarks") == second.pop("remarks") == ["padded"]
     assert first == pytest.approx(second, abs=1e-5)
     assert all(0 < value < 1 for value in first.values())
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from cxr14.errors import UserError, quote
 from cxr14.files import write_csv
 
 ISSUES = Path("data/issues.csv")
@@ -16,6 +17,13 @@ ISSUES = Path("data/issues.csv")
 
 TABLE_ISSUES = Path("data/table_issues.csv")
 """The issues of patient-split."""
+
+LISTING_ISSUES = Path("data/raw/tables/issues.csv")
+"""The issues of download."""
+
+UNUSABLE = ("damaged", "unreadable", "too large", "encrypted")
+"""Issues of files that hold images but cannot be used; with preprocess.on_error: fail they stop
+the run."""
 
 ISSUE_COLUMNS = ("stage", "file", "name", "issue", "action", "detail")
 """
@@ -55,8 +63,22 @@ def write_issues(path: Path, *tables: pd.DataFrame) -> None:
 
 
 def read_issues(path: Path) -> pd.DataFrame:
-    """Read a table of issues; every cell is text."""
-    return pd.read_csv(path, dtype="str", keep_default_na=False)
+    """Read a table of issues; every cell is text.
+
+    Raises:
+        UserError: it is missing, or is no such table.
+    """
+    stage = {LISTING_ISSUES: "download", TABLE_ISSUES: "patient-split"}.get(path, "preprocess")
+    remedy = f"run `dvc repro {stage}` first"
+    try:
+        table = pd.read_csv(path, dtype="str", keep_default_na=False)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; {remedy}") from None
+    except ValueError as error:  # not UTF-8, empty, or rows of several lengths
+        raise UserError(f"{path} is no table of issues ({error}); {remedy}") from None
+    if tuple(table) != ISSUE_COLUMNS:
+        raise UserError(f"{path} has the columns {quote(list(table))}; {remedy}")
+    return table
 
 
 def summarize(issues: pd.DataFrame, path: Path, examples: int = 3) -> list[str]:

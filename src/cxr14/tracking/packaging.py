@@ -11,13 +11,14 @@ import numpy as np
 
 import cxr14
 from cxr14.data.cache import open_cache
-from cxr14.tracking.answers import MODEL, spread_columns
+from cxr14.tracking.answers import MODEL, REMARKS, spread_columns
 from cxr14.tracking.artifacts import Trained
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 REQUIRED = (
+    "isal",
     "kornia-rs",
     "mlflow",
     "numpy",
@@ -67,7 +68,7 @@ def networks(folders: list[Path]) -> dict[str, str]:
 
 
 def signature(classes: list[str], ensemble: bool = False) -> Any:
-    """Return what goes in and out: any number of images, and a float per class of each.
+    """Return what goes in and out: any number of images, and of each a float per class and remarks.
 
     An ensemble also says by class how far its networks lie apart.
 
@@ -76,10 +77,12 @@ def signature(classes: list[str], ensemble: bool = False) -> Any:
     """
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
+    from mlflow.types.schema import Array
 
     images = Schema([TensorSpec(np.dtype(object), (-1,), "image")])
     columns = [*classes, *(spread_columns(classes) if ensemble else [])]
-    scores = Schema([ColSpec("float", name) for name in columns])
+    remarks = ColSpec(Array(DataType.string), REMARKS)
+    scores = Schema([*(ColSpec("float", name) for name in columns), remarks])
     decide = ParamSchema([ParamSpec("decide", DataType.boolean, False)])
     return ModelSignature(images, scores, decide)
 

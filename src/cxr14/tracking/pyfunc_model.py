@@ -16,7 +16,7 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from cxr14.files import read_json
 from cxr14.models.inputs import prepare
 from cxr14.models.store import load_model
-from cxr14.tracking.answers import MODEL, spread_columns
+from cxr14.tracking.answers import MODEL, REMARKS, spread_columns
 from cxr14.tracking.serving_input import images_of
 
 BATCH = 64  # images per forward pass; bounds the memory, never changes the result
@@ -52,13 +52,16 @@ class Radiographs(PythonModel):
             float32 (B, classes): a probability per class of model.json, uncalibrated; of an
             ensemble the mean over its networks, and behind them, as `spread <class>`, their
             standard deviation (divided by their number): 0 where all say the same, at most .5.
+            Then `remarks`: per image a list of what is odd about it, see
+            :data:`cxr14.data.preprocessing.remarks.REMARKS`; an image with remarks such as
+            inverted or faint gets probabilities all the same, and they are not to be trusted.
             With `decide` also a list, per image, of the classes at or above their threshold,
             which was chosen on validation; a class without a threshold is never in it.
 
         Raises:
             InputError: the input is not as described, in one sentence.
         """
-        images = images_of(model_input, self.cached_size)
+        images, remarks = images_of(model_input, self.cached_size)
         starts = range(0, len(images), BATCH)
         scored = [self._score(images[start : start + BATCH]) for start in starts]
         nothing = np.empty((len(self.members), 0, len(self.classes)), np.float32)
@@ -67,6 +70,7 @@ class Radiographs(PythonModel):
         decided = [self._decide(row) for row in table.to_numpy()]
         if len(self.members) > 1:
             table[spread_columns(self.classes)] = each.std(axis=0)
+        table[REMARKS] = pd.Series(remarks, dtype=object)
         if (params or {}).get("decide"):
             table["above_threshold"] = decided
         return table

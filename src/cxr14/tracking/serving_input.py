@@ -10,11 +10,11 @@ import numpy.typing as npt
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import BAD_REQUEST
 
-from cxr14.data.preprocessing.shrink import shrink
+from cxr14.data.preprocessing.photometry import remarks_on
+from cxr14.data.preprocessing.shrink import LEAST_SIDE, Shrunk, shrink
 from cxr14.errors import UserError
 
 COLUMN = "image"
-SMALLEST = 32  # pixels per side
 
 
 class InputError(MlflowException, UserError):
@@ -37,8 +37,8 @@ class InputError(MlflowException, UserError):
         """Leave the sentence as it is."""
 
 
-def images_of(given: Any, cached_size: int) -> npt.NDArray[np.uint8]:
-    """Return the images that MLflow hands over.
+def images_of(given: Any, cached_size: int) -> tuple[npt.NDArray[np.uint8], list[list[str]]]:
+    """Return the images that MLflow hands over, and the remarks on each.
 
     Args:
         given: ``{"image": array}``, as the signature asks: uint8 (B, S, S), grey as in
@@ -47,7 +47,9 @@ def images_of(given: Any, cached_size: int) -> npt.NDArray[np.uint8]:
         cached_size: pixels per side to which files are shrunk.
 
     Returns:
-        uint8 (B, S, S).
+        images: uint8 (B, S, S).
+        remarks: names in cxr14.data.preprocessing.remarks.REMARKS, the same as `preprocess` gives
+            the file; of an array only "inverted" and "faint" can be said.
 
     Raises:
         InputError: it is neither, or one of the pictures cannot be read; it names the first.
@@ -55,22 +57,23 @@ def images_of(given: Any, cached_size: int) -> npt.NDArray[np.uint8]:
     array = np.asarray(given[COLUMN])
     if array.dtype == np.uint8 and array.ndim == 3:
         _, height, width = array.shape
-        if height != width or height < SMALLEST:
+        if height != width or height < LEAST_SIDE:
             raise InputError(
-                f"images of {height}x{width} pixels; give uint8 (B, S, S), S at least {SMALLEST}"
+                f"images of {height}x{width} pixels; give uint8 (B, S, S), S at least {LEAST_SIDE}"
             )
-        return array
+        return array, [remarks_on(image) for image in array]
     if array.dtype.kind not in "OUT" or array.ndim != 1:
         raise InputError(
             f"`{COLUMN}` is {array.dtype} {array.shape}; give base64 text of PNG or JPEG files, "
             "or in Python a uint8 array (B, S, S)"
         )
     shrunk = [shrink_text(text, cached_size, f"image {row}") for row, text in enumerate(array)]
-    return np.stack(shrunk) if shrunk else np.empty((0, cached_size, cached_size), np.uint8)
+    images = [own.pixels for own in shrunk] or np.empty((0, cached_size, cached_size))
+    return np.asarray(images, np.uint8), [list(own.remarks) for own in shrunk]
 
 
-def shrink_text(text: Any, size: int, name: str) -> npt.NDArray[np.uint8]:
-    """Decode one picture given as base64, uint8 (size, size); `name` is for the error."""
+def shrink_text(text: Any, size: int, name: str) -> Shrunk:
+    """Decode one picture given as base64; `name` is for the error."""
     if not isinstance(text, str):
         missing = text is None or (isinstance(text, float) and math.isnan(text))  # null in JSON
         given = "missing" if missing else f"of type {type(text).__name__}"
@@ -80,6 +83,6 @@ def shrink_text(text: Any, size: int, name: str) -> npt.NDArray[np.uint8]:
     except (binascii.Error, ValueError) as error:  # ValueError: a letter that is not ASCII
         raise InputError(f"{name}: not base64 ({error}); encode the file's bytes") from None
     try:
-        return shrink(content, size, name).pixels
+        return shrink(content, size, name)
     except UserError as error:
         raise InputError(str(error)) from None

@@ -15,7 +15,7 @@ from cxr14.data.archives.folder import list_images
 from cxr14.data.cache import ARRAY, INDEX
 from cxr14.data.preprocessing import engines
 from cxr14.data.preprocessing.engines import WorkerLostError, run_dask, run_local
-from cxr14.data.preprocessing.fill import FLAGGED, SKIPPED, fill_cache
+from cxr14.data.preprocessing.fill import fill_cache
 from cxr14.data.preprocessing.shards import SHARD
 from tests.data.pictures import encode, noise, write_archive, write_loose
 
@@ -108,11 +108,13 @@ def test_a_cluster_that_loses_a_worker_in_mid_run_leaves_the_same_bytes(raw, tmp
             seen.append(shard.number)
             yield shard, outcome
 
-    counts = fill(raw, tmp_path, losing_one)
+    filled = fill(raw, tmp_path, losing_one)
     assert sorted(seen) == list(range(7))
-    assert (counts["images"], counts["skipped"]) == (6 * SHARD + 8, 1)
+    assert (filled.counts["images"], filled.counts["skipped"]) == (6 * SHARD + 8, 1)
     assert workers[1].poll() is None
-    for name in (ARRAY, INDEX, SKIPPED, FLAGGED):
+    skipped = filled.issues[filled.issues.action == "skipped"]
+    assert skipped.issue.tolist() == ["unreadable"]
+    for name in (ARRAY, INDEX):
         assert (tmp_path / "cache" / name).read_bytes() == (raw / "cache" / name).read_bytes()
 
 

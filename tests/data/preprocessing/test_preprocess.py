@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 from cxr14.data.archives.folder import list_images
 from cxr14.data.cache import ARRAY, INDEX, open_cache
 from cxr14.data.preprocessing.engines import run_local
-from cxr14.data.preprocessing.fill import FLAGGED, SKIPPED, fill_cache
+from cxr14.data.preprocessing.fill import fill_cache
 from cxr14.data.preprocessing.shrink import shrink
 from tests.data.pictures import encode, noise, some_pngs, write_archive, write_loose
 
@@ -45,8 +45,8 @@ def filled(tmp_path_factory):
     base = tmp_path_factory.mktemp("filled")
     write_layouts(base)
     engine = partial(run_local, workers=1)
-    counts = fill_cache(list_layouts(base), base, base / "cache", SIZE, base / "scratch", engine)
-    return base, counts
+    found = fill_cache(list_layouts(base), base, base / "cache", SIZE, base / "scratch", engine)
+    return base, found
 
 
 def test_the_cache_holds_every_picture_and_its_place_in_the_order_of_the_manifest(filled):
@@ -69,17 +69,20 @@ def test_every_layout_gives_the_same_pictures_and_places(filled):
 
 def test_the_number_of_workers_does_not_change_a_byte(filled, tmp_path):
     base = filled[0]
-    fill_cache(
+    found = fill_cache(
         list_layouts(base), base, tmp_path, SIZE, base / "scratch", partial(run_local, workers=2)
     )
-    for name in (ARRAY, INDEX, FLAGGED, SKIPPED):
+    pd.testing.assert_frame_equal(found.issues, filled[1].issues)
+    for name in (ARRAY, INDEX):
         assert (tmp_path / name).read_bytes() == (base / "cache" / name).read_bytes()
 
 
 def test_padded_pictures_and_pixel_formats_are_counted(filled):
-    counts = {name: count for name, count in filled[1].items() if count}
+    counts = {name: count for name, count in filled[1].counts.items() if count}
     assert counts == {"images": 20, "padded": 8, "size": SIZE, "mode_L": 20}
-    assert filled[1]["skipped"] == 0
+    assert filled[1].counts["skipped"] == 0
+    assert filled[1].issues.issue.tolist() == ["padded"] * 8
+    assert filled[1].issues.action.tolist() == ["changed"] * 8
 
 
 def test_the_scratch_is_gone_when_the_cache_is_there(filled):
@@ -144,18 +147,28 @@ def test_all_bad_pictures_are_named_in_one_go_and_the_old_cache_stays(dirty):
 
 def test_skipped_pictures_are_left_out_of_the_array_listed_and_counted(dirty):
     place, manifest, good = dirty
-    counts = fill(place, manifest, on_error="skip")
-    assert (counts["images"], counts["skipped"]) == (4, 4)
+    found = fill(place, manifest, on_error="skip")
+    assert (found.counts["images"], found.counts["skipped"]) == (4, 4)
     images, index = open_cache(place / "cache")
     assert images.shape == (4, SIZE, SIZE)
     assert index.image.tolist() == [f"{n:08d}_000.png" for n in (2, 4, 5, 8)]
     assert index.row.tolist() == [0, 1, 2, 3]
     for row in index.itertuples():
         assert (images[row.row] == shrink(good[row.image], SIZE, "a.png").pixels).all()
-    skipped = pd.read_csv(place / "cache" / SKIPPED, keep_default_na=False)
-    assert skipped.image.tolist() == [f"{n:08d}_000.png" for n in (1, 3, 6, 7)]
-    assert skipped.container.tolist() == ["", "", *["images_001.tar.gz"] * 2]
-    assert skipped.reason.str.contains("listed|gone|empty|readable").all()
+    skipped = found.issues[found.issues.action == "skipped"]
+    assert skipped.name.tolist() == [f"images/{n:08d}_000.png" for n in (1, 3, 6, 7)]
+    assert skipped.file.tolist() == ["", "", *["images_001.tar.gz"] * 2]
+    assert skipped.issue.tolist() == ["not as listed", "gone", "unreadable", "damaged"]
+    assert skipped.detail.str.contains("listed|gone|empty|readable").all()
+
+
+def test_files_that_earlier_stages_could_not_use_stop_the_run_beside_bad_images(dirty):
+    place, manifest, _ = dirty
+    sentence = "images_001.tar.gz/images/9.png: damaged (its CRC is wrong)"
+    with pytest.raises(ValueError, match=r"^5 images of .* cannot be used") as caught:
+        fill(place, manifest, unusable=[sentence])
+    assert str(caught.value).splitlines()[-1] == sentence
+    assert fill(place, manifest, on_error="skip", unusable=[sentence]).counts["images"] == 4
 
 
 def test_skipping_everything_is_refused(tmp_path):
@@ -180,14 +193,16 @@ def test_a_negative_is_listed_and_stays_as_it_is(nih, tmp_path):
     with Image.open(nih / "images" / name) as file:
         negative = ImageOps.invert(file.convert("L"))
     write_loose(tmp_path / "raw", {name: encode(negative)})
-    counts = fill_cache(
+    found = fill_cache(
         list_images(tmp_path / "raw").manifest,
         tmp_path / "raw",
         tmp_path / "cache",
         224,
         tmp_path / "scratch",
     )
-    assert counts["inverted"] == 1
-    assert pd.read_csv(tmp_path / "cache" / FLAGGED).to_numpy().tolist() == [[name, "inverted"]]
+    assert found.counts["inverted"] == 1
+    assert found.issues[["name", "issue", "action"]].to_numpy().tolist() == [
+        [name, "inverted", "kept"]
+    ]
     wanted = shrink(encode(negative), 224, name).pixels
     assert (open_cache(tmp_path / "cache")[0][0] == wanted).all()

@@ -1,12 +1,16 @@
 """The room of a run belongs to one work, one version of the code and one process at a time."""
 
+from pathlib import Path
+
 import pytest
 
 from cxr14.data.archives.folder import list_images
 from cxr14.data.cache import ARRAY
 from cxr14.data.preprocessing import rooms
+from cxr14.data.preprocessing.faults import naming_disk
 from cxr14.data.preprocessing.rooms import open_room
 from cxr14.data.preprocessing.shards import Room, cut, shrink_shard
+from cxr14.errors import UserError
 from tests.data.pictures import some_pngs, write_loose
 from tests.data.preprocessing.interrupted import SIZE, start
 
@@ -53,3 +57,18 @@ def test_a_cache_that_does_not_fit_the_disk_is_refused_before_any_work(tmp_path,
     ):
         raise AssertionError
     assert list((tmp_path / "scratch").glob("*/*")) == []
+
+
+def test_a_disk_that_fills_up_is_one_sentence_that_names_the_file_system(tmp_path):
+    """The error of a write by descriptor names no file."""
+    with (
+        pytest.raises(UserError, match=r"^the file system / is full; free some space.*0\.json"),
+        naming_disk(Path("/nowhere/0.json")),
+        Path("/dev/full").open("wb", buffering=0) as file,
+    ):
+        file.write(b"x")
+
+
+def test_other_errors_of_the_machine_pass_unchanged(tmp_path):
+    with pytest.raises(FileNotFoundError), naming_disk(tmp_path):
+        (tmp_path / "gone").read_bytes()

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-from contextlib import suppress
 
 import numpy as np
 import pandas as pd
@@ -15,6 +14,9 @@ from cxr14.data.preprocessing.shrink import shrink
 from tests.data.pictures import encode, noise
 
 GREY = noise(1, 40, 40)
+
+
+ODD = {"RGBA": ("transparent",), "LA": ("transparent",)}
 
 
 def with_alpha(mode: str) -> Image.Image:
@@ -42,7 +44,7 @@ SAME = {
 @pytest.mark.parametrize("mode", SAME)
 def test_every_pixel_format_gives_the_pixels_of_the_grey_picture(mode):
     shrunk = shrink(encode(SAME[mode]), 20, "a.png")
-    assert shrunk.mode == mode
+    assert (shrunk.mode, shrunk.remarks) == (mode, ODD.get(mode, ()))
     assert shrunk.pixels.dtype == np.uint8
     assert (shrunk.pixels == shrink(encode(GREY), 20, "a.png").pixels).all()
 
@@ -74,8 +76,8 @@ def as_jpeg(picture):
         (as_jpeg(GREY), "a.jpg", ("jpeg",)),
         (as_jpeg(GREY), "images/a.png", ("jpeg", "wrong_extension")),
         (encode(GREY), "a.jpeg", ("wrong_extension",)),
-        (encode(GREY.crop((0, 0, 40, 20))), "a.png", ("padded",)),
-        (encode(Image.new("L", (40, 20), 9)), "a.png", ("padded", "faint")),
+        (encode(GREY.crop((0, 0, 40, 32))), "a.png", ("padded",)),
+        (encode(Image.new("L", (40, 32), 9)), "a.png", ("padded", "faint")),
     ],
 )
 def test_a_file_is_known_by_its_content_and_what_is_odd_about_it_is_said(content, name, remarks):
@@ -85,7 +87,7 @@ def test_a_file_is_known_by_its_content_and_what_is_odd_about_it_is_said(content
 def test_a_16_bit_picture_that_uses_its_lower_bits_only_is_said_to_be_faint():
     dim = Image.fromarray(np.asarray(GREY).astype(np.uint16) << 4)
     shrunk = shrink(encode(dim), 40, "a.png")
-    assert (shrunk.mode, shrunk.remarks) == ("I;16", ("faint",))
+    assert (shrunk.mode, shrunk.remarks) == ("I;16", ("unused_bits", "faint"))
 
 
 def chart():
@@ -140,15 +142,14 @@ def test_the_middle_and_the_area_of_any_rectangle_map_exactly(width, height, siz
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P"])
 def test_a_picture_that_breaks_off_is_refused_wherever_it_does(mode):
-    """Or it is whole: the last bytes of a PNG hold no pixels."""
     content = encode(GREY.convert(mode))
-    whole, last = shrink(content, 40, "a.png").pixels, len(content) - 30
-    for end in [*range(120), *range(120, last, 37)]:
+    for end in [
+        *range(120),
+        *range(120, len(content) - 30, 37),
+        *range(len(content) - 30, len(content)),
+    ]:
         with pytest.raises(ValueError, match=r"^a\.png: not a readable image \("):
             shrink(content[:end], 40, "a.png")
-    for end in range(last, len(content)):
-        with suppress(ValueError):
-            assert (shrink(content[:end], 40, "a.png").pixels == whole).all()
 
 
 def test_a_page_that_was_downloaded_instead_is_refused_by_name():

@@ -2,11 +2,12 @@
 
 Nearly all files of the set are 8-bit grey PNGs. Those are decoded by kornia-rs (the Rust ``png``
 library), in less than half of Pillow's time (benchmarks/preprocess.py); the pixels are the same.
-Everything else, and whatever kornia-rs refuses, is left to Pillow, which also names the fault.
+Everything else is left to Pillow. Both fill missing data with black or grey in some cases, so every
+file is first checked for completeness (png.py, jpeg.py).
 """
 
 import io
-import struct
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,17 +15,35 @@ from dataclasses import dataclass
 import kornia_rs.io
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageChops
 
-from cxr14.errors import UserError
+from cxr14.data.preprocessing.faults import ImageError, not_readable
+from cxr14.data.preprocessing.jpeg import check_jpeg
+from cxr14.data.preprocessing.png import PngFacts, PngHeader, check_png, read_header
 
 MAX_PIXELS = 2**25
 """Larger images are refused before their pixels are allocated: 33.5 million, twice the largest
-chest detectors (43 cm at 0.1 mm). It keeps a worker below 0.3 GB even for RGBA."""
+chest detectors (43 cm at 0.1 mm)."""
+
+COLOUR = 8
+"""Grey levels between two channels of a pixel from which on a picture has colour. Rounding and
+JPEG's chroma make differences of one or two in a grey one."""
 
 _FORMATS = ("PNG", "JPEG")
-_HEADER = struct.Struct(">8s4x4sIIBBxxB")
-"""Start of a PNG: signature, IHDR, width, height, bits, colour type, interlacing (PNG, 11.2.2)."""
+_STRIP = 512
+"""Rows whose channels are compared at a time, to bound the memory."""
+
+_ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""How a picture of each EXIF orientation is shown; 1 stays as it is."""
 
 
 @dataclass(frozen=True)
@@ -32,16 +51,16 @@ class Decoded:
     """A grey picture and what its file was.
 
     Attributes:
-        pixels: uint8 (height, width).
+        pixels: uint8 (height, width), as it is viewed: turned as its metadata says.
         mode: Pillow's name of the file's pixel format, for example L or RGBA.
         format: PNG or JPEG, by content.
-        interlaced: the PNG is stored in seven passes.
+        remarks: names of REMARKS that hold for the file.
     """
 
     pixels: npt.NDArray[np.uint8]
     mode: str
     format: str
-    interlaced: bool
+    remarks: frozenset[str] = frozenset()
 
 
 def decode(content: bytes, name: str) -> Decoded:
@@ -52,32 +71,42 @@ def decode(content: bytes, name: str) -> Decoded:
         name: for the error.
 
     Raises:
-        UserError: the bytes are no whole image, or claim more than MAX_PIXELS.
+        ImageError: the bytes are no whole image, or claim more than MAX_PIXELS.
     """
     if not content:
-        raise UserError(f"{name}: not a readable image (the file is empty)")
-    header = _png_header(content)
-    if header:
-        width, height, bits, colour, interlaced = header
-        _check_size(width, height, name)
-        if (bits, colour) == (8, 0):
-            grey = _decode_grey(content, width, height)
-            if grey is not None:
-                return Decoded(grey, "L", "PNG", bool(interlaced))
-    return _decode_any(content, name, bool(header and header[4]))
-
-
-def _png_header(content: bytes) -> tuple[int, int, int, int, int] | None:
-    """Return width, height, bits, colour type and interlacing, or None if this is no PNG."""
-    if len(content) < _HEADER.size:
-        return None
-    signature, chunk, *fields = _HEADER.unpack_from(content)
-    return tuple(fields) if (signature, chunk) == (b"\x89PNG\r\n\x1a\n", b"IHDR") else None
+        raise not_readable(name, "the file is empty", "unreadable")
+    header = read_header(content, name)
+    if header is None:
+        return _decode_any(content, name, frozenset())
+    _check_size(header.width, header.height, name)
+    facts = check_png(content, header, name)
+    remarks = _png_remarks(header, facts)
+    if (header.bits, header.colour) == (8, 0) and not (facts.transparent or facts.may_turn):
+        grey = _decode_grey(content, header.width, header.height)
+        if grey is not None:
+            return Decoded(grey, "L", "PNG", remarks)
+    decoded = _decode_any(content, name, remarks)
+    if header.bits == 16 and decoded.pixels.max() < 128:
+        return Decoded(decoded.pixels, decoded.mode, "PNG", decoded.remarks | {"unused_bits"})
+    return decoded
 
 
 def _check_size(width: int, height: int, name: str) -> None:
     if width * height > MAX_PIXELS:
-        raise UserError(f"{name}: claims {width}×{height} pixels; at most {MAX_PIXELS} are decoded")
+        raise ImageError(
+            f"{name}: claims {width}×{height} pixels; at most {MAX_PIXELS} are decoded", "too large"
+        )
+
+
+def _png_remarks(header: PngHeader, facts: PngFacts) -> frozenset[str]:
+    said = {
+        "interlaced": header.interlaced,
+        "low_bit_depth": header.bits < 8,
+        "transparent": facts.transparent,
+        "more_frames": facts.frames > 1,
+        "trailing_data": facts.trailing,
+    }
+    return frozenset(name for name, holds in said.items() if holds)
 
 
 def _decode_grey(content: bytes, width: int, height: int) -> npt.NDArray[np.uint8] | None:
@@ -89,40 +118,95 @@ def _decode_grey(content: bytes, width: int, height: int) -> npt.NDArray[np.uint
     return np.asarray(pixels, np.uint8).reshape(height, width)
 
 
-def _decode_any(content: bytes, name: str, interlaced: bool) -> Decoded:
-    """Decode with Pillow."""
+def _decode_any(content: bytes, name: str, known: frozenset[str]) -> Decoded:
+    """Decode with Pillow; `known` are remarks that are known already."""
     with _one_sentence(name):
         file = Image.open(io.BytesIO(content), formats=_FORMATS)  # reads the header only
     with file:
         _check_size(*file.size, name)
+        kind = "PNG" if file.format == "PNG" else "JPEG"
+        remarks = set(known)
+        if kind == "JPEG":
+            remarks |= _jpeg_remarks(content, file, name)
         with _one_sentence(name):
-            kind = "PNG" if file.format == "PNG" else "JPEG"
-            mode, pixels = file.mode, np.asarray(_grey(file), np.uint8)
-    return Decoded(pixels, mode, kind, interlaced)
+            file.load()
+            mode, turn = file.mode, _TURNS.get(_orientation(file))
+            remarks |= _pixel_remarks(file)
+            grey = _grey(file)
+        if turn is not None:
+            grey = grey.transpose(turn)
+            remarks.add("rotated_by_exif")
+        return Decoded(np.asarray(grey, np.uint8), mode, kind, frozenset(remarks))
+
+
+def _jpeg_remarks(content: bytes, file: Image.Image, name: str) -> set[str]:
+    """Check a JPEG; return what is odd about the file."""
+    more = getattr(file, "n_frames", 1) > 1
+    end = check_jpeg(content, file.mode, name)
+    said = {
+        "jpeg": True,
+        "cmyk": file.mode == "CMYK",
+        "more_frames": more,
+        "trailing_data": end < len(content) and not more,
+    }
+    return {remark for remark, holds in said.items() if holds}
+
+
+def _pixel_remarks(file: Image.Image) -> set[str]:
+    """Say whether a picture has transparent pixels or colour."""
+    said = set()
+    if "A" in file.getbands() and np.asarray(file.getchannel("A")).min() < 255:
+        said.add("transparent")
+    if file.mode not in ("1", "L", "LA", "I", "I;16") and _spread(file) >= COLOUR:
+        said.add("colour")
+    return said
+
+
+def _spread(file: Image.Image) -> int:
+    """Return the largest difference between two channels of a pixel."""
+    width, height = file.size
+    largest = 0
+    for top in range(0, height, _STRIP):
+        strip = file.crop((0, top, width, min(top + _STRIP, height)))
+        red, green, blue = strip.convert("RGBA").convert("RGB").split()
+        for one, other in ((red, green), (green, blue), (blue, red)):
+            largest = max(largest, int(np.asarray(ImageChops.difference(one, other)).max()))
+    return largest
+
+
+def _orientation(file: Image.Image) -> int:
+    """Return the EXIF orientation, 1 to 8; 1 if there is none or it cannot be read."""
+    try:
+        value = file.getexif().get(_ORIENTATION, 1)
+    except Exception:  # Pillow's reader raises errors of many types; viewers pass over it too
+        return 1
+    return value if isinstance(value, int) else 1
 
 
 @contextmanager
 def _one_sentence(name: str) -> Iterator[None]:
-    """Turn what Pillow raises into a UserError; broken bytes lead it to errors of many types."""
+    """Turn what Pillow raises into an ImageError; broken bytes lead it to errors of many types.
+
+    Its warnings, of broken metadata, are dropped: metadata that cannot be read is passed over.
+    """
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     except MemoryError:
         raise
     except Exception as error:
-        raise UserError(f"{name}: not a readable image ({_reason(error)})") from None
-
-
-def _reason(error: Exception) -> str:
-    """Say what Pillow said, without the address of our buffer."""
-    text = str(error) or type(error).__name__
-    return "neither PNG nor JPEG" if text.startswith("cannot identify") else text
+        text = str(error) or type(error).__name__
+        if text.startswith("cannot identify"):  # it goes on with the address of our buffer
+            raise not_readable(name, "neither PNG nor JPEG", "unreadable") from None
+        raise not_readable(name, text) from None
 
 
 def _grey(file: Image.Image) -> Image.Image:
     """Return mode L. The set's RGBA images are grey with a full alpha channel, which is dropped."""
     if file.mode.startswith("I"):  # 16 bits: keep the upper eight
-        deep = np.asarray(file).astype(np.int64)
-        return Image.fromarray((deep >> 8).clip(0, 255).astype(np.uint8))
+        return Image.fromarray((np.asarray(file) >> 8).clip(0, 255).astype(np.uint8))
+    file.info.pop("transparency", None)
     if file.mode in ("P", "LA", "PA", "RGBA"):
         return file.convert("RGBA").convert("RGB").convert("L")
     return file.convert("L")

@@ -1,9 +1,11 @@
 """Fill the image cache: every image of the manifest, shrunk, in the manifest's order."""
 
 import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -17,15 +19,29 @@ from rich.progress import (
 )
 
 from cxr14.data.cache import ARRAY, INDEX
+from cxr14.data.issues import issue_table
 from cxr14.data.preprocessing.engines import Engine, run_dask, run_local
+from cxr14.data.preprocessing.faults import naming_disk
+from cxr14.data.preprocessing.remarks import REMARKS
 from cxr14.data.preprocessing.rooms import open_room, take_array
 from cxr14.data.preprocessing.shards import Room, Shard, cut, is_finished
-from cxr14.data.preprocessing.shrink import REMARKS
 from cxr14.errors import UserError
-from cxr14.files import read_json, write_csv, write_parquet
+from cxr14.files import read_json, write_parquet
 
-SKIPPED, FLAGGED = "skipped.csv", "flagged.csv"
 PLACE = ["row", "image", "source_width", "source_height", "scale", "offset_x", "offset_y", "sha256"]
+
+
+@dataclass(frozen=True)
+class Filled:
+    """What filling the cache found.
+
+    Attributes:
+        counts: images, skipped, size, those with each remark, those of each pixel format.
+        issues: every image that was left out or has a remark, columns ISSUE_COLUMNS.
+    """
+
+    counts: dict[str, int]
+    issues: pd.DataFrame
 
 
 def choose_engine(name: Literal["local", "dask"], workers: int, scheduler: str | None) -> Engine:
@@ -43,11 +59,9 @@ def fill_cache(
     scratch: Path,
     engine: Engine = run_local,
     on_error: Literal["fail", "skip"] = "fail",
-) -> dict[str, int]:
+    unusable: Sequence[str] = (),
+) -> Filled:
     """Shrink every image of a manifest into one array.
-
-    Beside the array and its index, `folder` gets skipped.csv (images left out, with the reason)
-    and flagged.csv (images that look inverted or empty); both may hold no row.
 
     Args:
         manifest: see cxr14.data.archives.reading; its order is the order of the array.
@@ -58,29 +72,30 @@ def fill_cache(
         engine: where the work is done. Never changes the bytes.
         on_error: what an image that cannot be used does: stop the run, after all others were
             tried, or be left out.
-
-    Returns:
-        Counts: images, those skipped, those with each remark, those of each pixel format.
+        unusable: sentences on files that earlier stages left out; with `fail` they stop the run
+            like images that cannot be used.
 
     Raises:
-        UserError: images cannot be used, all named; an archive is broken or gone; a worker died.
+        UserError: images or files cannot be used, all named; an archive is broken or
+            gone; a worker died.
     """
     with open_room(scratch, manifest, size) as room:
         shards = cut(manifest, base)
         _run(shards, room, engine)
         places, bad = _collect(shards, room, manifest)
-        if len(bad) and on_error == "fail":
-            raise UserError(_all_of(bad, base))
+        reasons = [*bad.reason, *unusable]
+        if reasons and on_error == "fail":
+            raise UserError(_all_of(reasons, base))
         if places.empty:
-            raise UserError(f"none of {len(manifest)} images can be used: {_all_of(bad, base)}")
-        _write(places, bad, room, folder)
+            raise UserError(f"none of {len(manifest)} images can be used: {_all_of(reasons, base)}")
+        issues = _issues(places, bad, manifest)
+        _write(places, room, folder)
         shutil.rmtree(room.folder)
     counts = {"images": len(places), "skipped": len(bad), "size": size}
-    counts |= {
-        name: int(places.remarks.map(lambda said, n=name: n in said).sum()) for name in REMARKS
-    }
+    said = places.remarks.explode().value_counts()
+    counts |= {name: int(said.get(name, 0)) for name in REMARKS}
     modes = places["mode"].value_counts()
-    return counts | {f"mode_{mode}": int(count) for mode, count in modes.items()}
+    return Filled(counts | {f"mode_{mode}": int(count) for mode, count in modes.items()}, issues)
 
 
 def _run(shards: list[Shard], room: Room, engine: Engine) -> None:
@@ -97,19 +112,19 @@ def _run(shards: list[Shard], room: Room, engine: Engine) -> None:
                 faults.append(outcome.fault)
             progress.advance(task, len(shard.rows))
     if faults:
-        raise UserError("\n".join(faults))
+        raise UserError("\n".join(dict.fromkeys(faults)))
 
 
 def _collect(
     shards: list[Shard], room: Room, manifest: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the good images with their places, and the bad ones with the reason, by row."""
+    """Return the good images with their places, and the bad ones with issue and reason, by row."""
     left = [read_json(room.marker(shard)) for shard in shards]
     tables = [pd.DataFrame(marker["places"]) for marker in left if marker["places"]]
-    reasons = {int(row): reason for marker in left for row, reason in marker["bad"].items()}
-    rows = sorted(reasons)
-    bad = manifest.iloc[rows][["image", "container", "member"]].assign(
-        reason=[reasons[row] for row in rows]
+    whys = {int(row): why for marker in left for row, why in marker["bad"].items()}
+    rows = sorted(whys)
+    bad = pd.DataFrame({"row": rows}, dtype="int64").assign(
+        issue=[whys[row][0] for row in rows], reason=[whys[row][1] for row in rows]
     )
     if not tables:
         return pd.DataFrame(), bad
@@ -118,19 +133,35 @@ def _collect(
     return places.assign(image=own.image.to_numpy(), sha256=own.sha256.to_numpy()), bad
 
 
-def _all_of(bad: pd.DataFrame, base: Path) -> str:
+def _all_of(reasons: list[str], base: Path) -> str:
     return (
-        f"{len(bad)} images of {base} cannot be used; mend them, or leave them out with "
-        f"preprocess.on_error: skip\n" + "\n".join(bad.reason)
+        f"{len(reasons)} images of {base} cannot be used; repair them, or leave them out with "
+        f"preprocess.on_error: skip\n" + "\n".join(reasons)
     )
 
 
-def _write(places: pd.DataFrame, bad: pd.DataFrame, room: Room, folder: Path) -> None:
+def _issues(places: pd.DataFrame, bad: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFrame:
+    """Return an issue for every bad image and every remark, in the manifest's order."""
+    found: list[tuple[int, Any, str, str]] = [
+        (int(row), issue, "skipped", reason)
+        for row, issue, reason in zip(bad.row, bad.issue, bad.reason, strict=True)
+    ]
+    for row, names in zip(places.row, places.remarks, strict=True):
+        found += [(int(row), name.replace("_", " "), *REMARKS[name]) for name in names]
+    containers, members = manifest.container.tolist(), manifest.member.tolist()
+    return issue_table(
+        "preprocess",
+        [
+            (containers[row], members[row], issue, action, detail)
+            for row, issue, action, detail in sorted(found, key=lambda own: own[0])
+        ],
+    )
+
+
+def _write(places: pd.DataFrame, room: Room, folder: Path) -> None:
     """Write the cache's files, the array last: until then an interrupted run can go on."""
     (folder / ARRAY).unlink(missing_ok=True)
-    said = places[["image", "remarks"]].explode("remarks").rename(columns={"remarks": "remark"})
-    write_csv(folder / FLAGGED, said[said.remark.isin(["inverted", "faint"])])
-    write_csv(folder / SKIPPED, bad)
     kept = places.row.to_numpy(np.int64)
-    write_parquet(folder / INDEX, places.assign(row=np.arange(len(places)))[PLACE])
+    with naming_disk(folder):
+        write_parquet(folder / INDEX, places.assign(row=np.arange(len(places)))[PLACE])
     take_array(room, kept, folder / ARRAY)

@@ -17,6 +17,7 @@ import rich
 from filelock import FileLock, Timeout
 
 from cxr14.data.cache import ARRAY
+from cxr14.data.preprocessing.faults import naming_disk
 from cxr14.data.preprocessing.shards import Room, code_version
 from cxr14.errors import UserError
 from cxr14.files import replacing
@@ -75,7 +76,7 @@ def _make_array(path: Path, shape: tuple[int, int, int]) -> None:
             f"the cache needs {needed / 1e9:.1f} GB in {path.parent} and {free / 1e9:.1f} GB are "
             f"free; make room or choose a smaller preprocess.size"
         )
-    with replacing(path) as temporary:
+    with naming_disk(path), replacing(path) as temporary:
         np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape).flush()
         if hasattr(os, "posix_fallocate"):  # not on every system
             with temporary.open("rb+") as file:
@@ -93,7 +94,7 @@ def take_array(room: Room, kept: npt.NDArray[np.int64], target: Path) -> None:
     array = np.load(room.folder / ARRAY, mmap_mode="r")
     shape, start = array.shape, int(array.offset)
     del array
-    with replacing(target) as temporary:
+    with naming_disk(target), replacing(target) as temporary:
         if len(kept) == shape[0]:
             shutil.move(room.folder / ARRAY, temporary)
             return

@@ -18,8 +18,9 @@ import PIL
 
 from cxr14.data.archives.reading import can_enter_anywhere, place, read_members
 from cxr14.data.cache import ARRAY
-from cxr14.data.preprocessing import decode, photometry, shrink
-from cxr14.errors import UserError
+from cxr14.data.preprocessing import decode, jpeg, photometry, png, remarks, shrink
+from cxr14.data.preprocessing.faults import ImageError, naming_disk
+from cxr14.errors import UserError, explain
 from cxr14.files import read_json, write_json
 
 SHARD = 128
@@ -70,15 +71,15 @@ class Room:
 
 @dataclass
 class Outcome:
-    """What became of a shard: rows with a reason each, and what stopped it as a whole."""
+    """What became of a shard: bad rows with issue and reason, and what stopped it as a whole."""
 
-    bad: dict[int, str] = field(default_factory=dict)
+    bad: dict[int, tuple[str, str]] = field(default_factory=dict)
     fault: str | None = None
 
 
 def code_version() -> str:
     """Hash the code and the libraries that decide the cache's bytes."""
-    modules = (decode, photometry, shrink)
+    modules = (decode, jpeg, photometry, png, remarks, shrink)
     sources = [Path(str(module.__file__)).read_bytes() for module in modules]
     sources += [Path(__file__).read_bytes()]
     libraries = f"Pillow {PIL.__version__}, kornia-rs {kornia_rs.__version__}"
@@ -133,18 +134,23 @@ def shrink_shard(shard: Shard, room: Room) -> Outcome:
                 row, wanted = left.pop(member)
                 try:
                     shrunk = _shrink_checked(shard, member, content, wanted, room.size)
-                except UserError as error:
-                    outcome.bad[row] = str(error)
+                except ImageError as error:
+                    outcome.bad[row] = error.issue, str(error)
                     continue
-                _write(array.fileno(), shrunk.pixels.tobytes(), start + row * room.size**2)
+                with naming_disk(room.folder):
+                    _write(array.fileno(), shrunk.pixels.tobytes(), start + row * room.size**2)
                 places.append({"row": row, **_place(shrunk)})
         except (UserError, OSError) as error:
             _tell_gone(shard, left, error, outcome)
-        os.fsync(array.fileno())
+        with naming_disk(room.folder):
+            os.fsync(array.fileno())
     if outcome.fault is None:
         columns = pd.DataFrame(places).to_dict("list")
-        bad = {str(row): reason for row, reason in outcome.bad.items()}
-        write_json(room.marker(shard), {"digest": shard.digest(), "bad": bad, "places": columns})
+        bad = {str(row): list(why) for row, why in outcome.bad.items()}
+        with naming_disk(room.folder):
+            write_json(
+                room.marker(shard), {"digest": shard.digest(), "bad": bad, "places": columns}
+            )
     return outcome
 
 
@@ -156,8 +162,8 @@ def _first_pixel(array: Path) -> int:
 def _write(file: int, content: bytes, offset: int) -> None:
     """Write in place. Not through a mapping: pages of one would count as the worker's memory."""
     written = os.pwrite(file, content, offset)
-    if written != len(content):
-        raise OSError(f"the array took {written} of {len(content)} bytes; is the disk full?")
+    if written != len(content):  # the rest would raise ENOSPC
+        os.pwrite(file, content[written:], offset + written)
 
 
 def _shrink_checked(
@@ -165,9 +171,10 @@ def _shrink_checked(
 ) -> shrink.Shrunk:
     name = place(shard.container, member)
     if hashlib.sha256(content).hexdigest() != wanted:
-        raise UserError(
+        raise ImageError(
             f"{name} is not the image that was listed (its hash differs); renew the manifest "
-            f"with `dvc repro --force download`"
+            f"with `dvc repro --force download`",
+            "not as listed",
         )
     return shrink.shrink(content, size, name)
 
@@ -185,8 +192,11 @@ def _tell_gone(
     if isinstance(error, FileNotFoundError) and (shard.base / shard.container).exists():
         for member, (row, _) in left.items():
             outcome.bad[row] = (
+                "gone",
                 f"{place(shard.container, member)} is gone or cannot be read; bring it back, or "
-                f"renew the manifest with `dvc repro --force download`"
+                f"renew the manifest with `dvc repro --force download`",
             )
+    elif isinstance(error, UserError):
+        outcome.fault = str(error)
     else:
-        outcome.fault = str(error) if isinstance(error, UserError) else f"{shard}: {error}"
+        outcome.fault = f"{shard}: {explain(error)}"

@@ -8,12 +8,19 @@ import numpy.typing as npt
 from PIL import Image
 
 from cxr14.data.preprocessing.decode import decode
+from cxr14.data.preprocessing.faults import ImageError
 from cxr14.data.preprocessing.photometry import remarks_on
+from cxr14.data.preprocessing.remarks import REMARKS
 
 KERNEL = Image.Resampling.BILINEAR
 """Pillow's bilinear kernel, whose support grows with the reduction. It makes as little false detail
 as any that was measured (benchmarks/kernel.py, docs/preprocess.md), has no negative weights and so
 never overshoots at an edge, and costs half of bicubic. Another one changes every cache."""
+
+LEAST_SIDE = 32
+"""Pixels a side has to have at least. The networks reduce an image 32-fold, so a smaller one would
+be less than one cell of their maps, and enlarging adds no detail. No radiograph is so small: a
+smaller file is an icon or a placeholder."""
 
 _SUFFIXES = {"PNG": {".png"}, "JPEG": {".jpg", ".jpeg"}}
 
@@ -25,9 +32,9 @@ class Shrunk:
     Attributes:
         pixels: uint8 (S, S).
         mode: Pillow's name of the file's pixel format, for example L or RGBA.
-        remarks: any of jpeg, interlaced, wrong_extension, padded, inverted, faint.
-        source_width: pixels of the file.
-        source_height: pixels of the file.
+        remarks: names in REMARKS, in its order.
+        source_width: pixels of the picture as it is viewed, turned as its metadata says.
+        source_height: the same.
         scale: cached pixels per source pixel.
         offset_x: cached pixels.
         offset_y: cached pixels.
@@ -43,9 +50,6 @@ class Shrunk:
     offset_y: float
 
 
-REMARKS = ("jpeg", "interlaced", "wrong_extension", "padded", "inverted", "faint")
-
-
 def shrink(content: bytes, size: int, name: str) -> Shrunk:
     """Decode a PNG or JPEG, pad it to a square with black, and resize it.
 
@@ -57,10 +61,14 @@ def shrink(content: bytes, size: int, name: str) -> Shrunk:
         name: for the error, and to compare its extension with the content.
 
     Raises:
-        UserError: the bytes are no whole image, or claim too many pixels.
+        ImageError: the bytes are no whole image, or it has too many or too few pixels.
     """
     decoded = decode(content, name)
     height, width = decoded.pixels.shape
+    if min(width, height) < LEAST_SIDE:
+        raise ImageError(
+            f"{name}: {width}×{height} pixels; a side has at least {LEAST_SIDE}", "too small"
+        )
     side = max(width, height)
     left, top = (side - width) // 2, (side - height) // 2
     grey = Image.fromarray(decoded.pixels)
@@ -73,13 +81,12 @@ def shrink(content: bytes, size: int, name: str) -> Shrunk:
     rows, columns = (
         slice(round(a * scale), round((a + n) * scale)) for a, n in ((top, height), (left, width))
     )
-    said = {
-        "jpeg": decoded.format == "JPEG",
-        "interlaced": decoded.interlaced,
-        "wrong_extension": PurePosixPath(name).suffix.lower() not in _SUFFIXES[decoded.format],
-        "padded": width != height,
-        **dict.fromkeys(remarks_on(pixels[rows, columns]), True),
-    }
-    remarks = tuple(name for name in REMARKS if said.get(name))
+    suffix = PurePosixPath(name).suffix.lower()
+    said = {*decoded.remarks, *remarks_on(pixels[rows, columns])}
+    if suffix and suffix not in _SUFFIXES[decoded.format]:
+        said.add("wrong_extension")
+    if width != height:
+        said.add("padded")
+    remarks = tuple(name for name in REMARKS if name in said)
     place = (width, height, scale, left * scale, top * scale)
     return Shrunk(pixels, decoded.mode, remarks, *place)
