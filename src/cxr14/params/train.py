@@ -5,7 +5,14 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from cxr14.errors import UserError
-from cxr14.params._read import Block, ParamsError, check_block, read_block
+from cxr14.params._read import (
+    Backbones,
+    Block,
+    ParamsError,
+    Seed,
+    check_block,
+    read_block,
+)
 
 
 class AugmentParams(Block):
@@ -21,24 +28,24 @@ class AugmentParams(Block):
 class TrainParams(Block):
     """The recipe for every backbone; `overrides.<backbone>` changes keys for one."""
 
-    backbones: list[str] = Field(min_length=1)
-    input_size: int = Field(ge=32)
-    epochs: int = Field(gt=0)
-    batch_size: int = Field(gt=1)
+    backbones: Backbones
+    input_size: int = Field(ge=32, le=1024)
+    epochs: int = Field(gt=0, le=100_000)
+    batch_size: int = Field(gt=1, le=65_536)
     optimizer: Literal["adamw", "adam", "sgd"]
-    learning_rate: float = Field(gt=0)
-    backbone_rate: float = Field(gt=0)
-    weight_decay: float = Field(ge=0)
+    learning_rate: float = Field(gt=0, le=100)
+    backbone_rate: float = Field(gt=0, le=1000)
+    weight_decay: float = Field(ge=0, le=100)
     schedule: Literal["cosine", "constant", "plateau"]
-    cycles: int = Field(gt=0)
+    cycles: int = Field(gt=0, le=100_000)
     warmup_fraction: float = Field(ge=0, lt=1)
     ema: float = Field(ge=0, lt=1)
     augment: AugmentParams
     device: Literal["auto", "cpu", "cuda"]
     precision: Literal["auto", "fp32", "bf16"]
     compile: bool
-    processes: int = Field(gt=0)
-    seed: int = Field(ge=0)
+    processes: int = Field(gt=0, le=256)
+    seed: Seed
     overrides: dict[str, dict[str, Any] | None]
 
     @model_validator(mode="after")
