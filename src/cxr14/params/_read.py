@@ -4,7 +4,6 @@ A stage imports the modules of its own blocks only, so a key added to another bl
 reruns it nor fails it. The stage `check-params` reads all of them.
 """
 
-import re
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -12,10 +11,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic_core import ErrorDetails
 
 from cxr14.errors import UserError, quote
+from cxr14.names import check_name
 from cxr14.params._yaml import ParamsError, read_yaml
 
 __all__ = ["Backbones", "BatchSize", "Block", "ParamsError", "Seed", "Text", "check_block",
-           "check_name", "read_block"]  # fmt: skip
+           "read_block"]  # fmt: skip
 
 MAX_PROBLEMS = 10
 MAX_KEY = 100
@@ -49,27 +49,9 @@ Text = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_prin
 """A path or an address: in one line, 4096 being the longest path of Linux."""
 
 
-def check_name(name: str, key: str) -> str:
-    """Return the name of a backbone if it is made like torchvision's; it becomes part of paths.
-
-    Args:
-        name: of the backbone.
-        key: where it was read, for the error.
-
-    Raises:
-        ParamsError: another character than a letter, a digit or _, or more than 64 of them.
-    """
-    if not re.fullmatch(r"[A-Za-z0-9_]{1,64}", name):
-        raise ParamsError(
-            f"{key}: {quote(name)} is no name of a backbone; allowed are torchvision's names, made "
-            f"of letters, digits and _, such as densenet121"
-        )
-    return name
-
-
 def _names(names: list[str]) -> list[str]:
     for name in names:
-        check_name(name, "a name")
+        check_name(name)
     if len(set(names)) < len(names):
         raise UserError("names one twice; name each once")
     return names

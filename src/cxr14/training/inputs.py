@@ -21,6 +21,7 @@ from cxr14.models.inputs import prepare
 from cxr14.models.network import Network, build_network
 from cxr14.models.pretrained import load_imagenet, load_own
 from cxr14.models.start import balance, normalises
+from cxr14.params.train import unequal_shares
 
 CACHE, RECORDS, SPLIT = Path("data/cache"), Path("data/records"), Path("data/split")
 PRETRAINED = Path("data/pretrained")
@@ -115,17 +116,13 @@ def check_fits(recipe: Mapping[str, Any], data: Data) -> None:
             f"train.input_size is {recipe['input_size']}, but the cache holds {cached} px; raise "
             f"preprocess.size or lower train.input_size"
         )
-    batch, processes = recipe["batch_size"], recipe["processes"]
+    batch = recipe["batch_size"]
     if batch > count:
         raise UserError(
             f"train.batch_size is {batch}, but the train part has {count} images; lower it"
         )
-    if batch % processes or (processes > 1 and batch < 2 * processes):
-        raise UserError(
-            f"train.batch_size is {batch}, which {processes} processes (train.processes) cannot "
-            f"share equally, at least two images each; choose a multiple of {processes} from "
-            f"{2 * processes} on"
-        )
+    if problem := unequal_shares(batch, recipe["processes"]):
+        raise UserError(problem)
 
 
 def check_trainable(labels: Labels, classes: Sequence[str] = CLASSES) -> list[str]:
