@@ -1,4 +1,4 @@
-"""A repository of the files as they are here, for tests that run whole graphs."""
+"""Clones of this repository, as a user gets them, for tests that run whole graphs."""
 
 import os
 import shutil
@@ -9,40 +9,56 @@ from pathlib import Path
 from cxr14.report import plots_template
 
 ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ("metrics/", "plots/", "dvc.lock", "chexnext/metrics/", "chexnext/plots/")
+
+
+def environment() -> dict[str, str]:
+    """The variables of a user's shell with .venv activated."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("DVC_ROOT", "MLFLOW_TRACKING_URI", "MAKEFLAGS", "MAKELEVEL")
+    }
+    return kept | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 
 
 def run(folder: Path, *command: str) -> str:
     """Run a command in the clone; its output, or the output as the reason of the failure."""
-    environment = {name: value for name, value in os.environ.items() if name != "DVC_ROOT"}
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-    environment.pop("MLFLOW_TRACKING_URI", None)
     done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+        command, cwd=folder, env=environment(), capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
 
-def copy_into(folder: Path) -> None:
-    """Copy what git knows of, or would add, but for results."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    ).stdout.split("\n")  # fmt: skip
-    for name in filter(None, listed):
-        if (ROOT / name).is_file() and not name.startswith((*RESULTS, "chexnext/dvc.lock")):
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, folder / name)
+def shell(folder: Path, line: str) -> str:
+    """Run a line of shell in the clone, as pasted into a terminal; see `run`."""
+    return run(folder, "bash", "-euo", "pipefail", "-c", line)
 
 
-def start(folder: Path) -> None:
-    """Make it a repository, with one commit."""
-    plots_template.main(str(folder / ".dvc" / "plots_template.html"))  # which set-up writes
-    run(folder, "git", "init", "--quiet")
+def clone_into(folder: Path) -> None:
+    """`git clone` this repository, locks and results included, as branch main.
+
+    Changes of the work tree that are not committed yet are committed in the clone, and what
+    `make setup` writes beside git is there.
+    """
+    run(ROOT, "git", "clone", "--quiet", "--shared", str(ROOT), str(folder))
+    run(folder, "git", "checkout", "--quiet", "-B", "main")
     run(folder, "git", "config", "user.email", "tests@example.org")
     run(folder, "git", "config", "user.name", "tests")
-    commit(folder, "start")
+    changed = run(ROOT, "git", "diff", "--name-only", "-z", "HEAD")
+    new = run(ROOT, "git", "ls-files", "--others", "--exclude-standard", "-z")
+    for name in filter(None, (changed + new).split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+        else:
+            (folder / name).unlink(missing_ok=True)
+    if run(folder, "git", "status", "--porcelain"):
+        commit(folder, "work tree")
+    plots_template.main(str(folder / ".dvc" / "plots_template.html"))
+    (folder / ".venv").symlink_to(sys.prefix)
+    with (folder / ".git/info/exclude").open("a") as file:
+        file.write("/.venv\n")
 
 
 def commit(folder: Path, message: str) -> None:

@@ -1,24 +1,32 @@
 """The whole graph at a tiny scale, in a clone of its own, by the commands that people use."""
 
 import json
+import re
 import shutil
-import sys
+import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from PIL import Image
 
 from cxr14.findings import CLASSES
-from tests.clones import commit, copy_into, run, start
+from tests.clones import clone_into, commit, environment, run, shell
+from tests.readme import python_snippet, ways_of_use
+from tests.tracking.servers import free_port, patiently, running
 
 BACKBONES = ["alexnet", "googlenet"]
-UNWEIGHTED = {
-    "loss.weighting": {"old": "batch", "new": "none"},
-    "train.backbones": {"old": str(BACKBONES), "new": "['alexnet']"},
-}
-"""What an experiment and a branch change; of one backbone, for a minute less."""
+QUEUE_SECONDS = 300
+
+MACHINE = {"register"}
+"""Stages whose outs are of this machine: what it wrote is of the last run."""
+
+WAYS = ways_of_use()
+RAN: set[str] = set()
 
 
 def shrink_params(path: Path) -> None:
@@ -33,20 +41,89 @@ def shrink_params(path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A repository of the files as they are here, committed, run once."""
-    folder = tmp_path_factory.mktemp("clone")
-    copy_into(folder)
+    """A fresh clone, in a path that is hard on shells, in which `make repro` has run."""
+    folder = tmp_path_factory.mktemp("clone") / "My Drive é"
+    clone_into(folder)
     shrink_params(folder / "params.yaml")
-    start(folder)
-    run(folder, "dvc", "repro")
-    commit(folder, "results")
+    commit(folder, "Small params")
+    paste(folder, "make repro")
     yield folder
-    shutil.rmtree(folder)
+    shutil.rmtree(folder.parent)
+
+
+def paste(folder: Path, line: str) -> str:
+    """Run a line of the README; `make` takes .venv as it is, which the clone shares."""
+    return shell(folder, re.sub(r"^make ", "make --old-file=.venv/stamp ", line))
 
 
 def stale(folder: Path) -> set[str]:
     """The stages that `dvc repro` would run, those after them not counted."""
     return set(json.loads(run(folder, "dvc", "status", "--json", "dvc.yaml")))
+
+
+def pasted(folder: Path, title: str) -> Iterator[tuple[str, str]]:
+    """Run the README's commands of one way of use in order; yield each with its output."""
+    RAN.add(title)
+    for line in WAYS[title]:
+        yield line, paste(folder, line)
+
+
+def experiments(folder: Path) -> list[str]:
+    """The names of the experiments that DVC keeps."""
+    return run(folder, "dvc", "exp", "list", "--all-commits", "--name-only").split()
+
+
+def history(folder: Path, backbone: str) -> int:
+    """The epochs of the training that the work tree holds."""
+    return len(pd.read_csv(folder / "plots" / "train" / f"{backbone}.csv"))
+
+
+def mlflow_runs(folder: Path) -> list[str]:
+    """The names of all runs in the store of a clone."""
+    code = (
+        "import mlflow, cxr14.tracking.store as s; c, e = s.connect();"
+        "print(*(run.info.run_name for run in c.search_runs([e], max_results=999)))"
+    )
+    return run(folder, "python", "-c", code).split()
+
+
+def wait_for_queue(folder: Path) -> None:
+    """Wait until no task of the queue is left to run."""
+    deadline = time.monotonic() + QUEUE_SECONDS
+    while re.search("Queued|Running", run(folder, "dvc", "queue", "status")):
+        assert time.monotonic() < deadline, "the queue does not end"
+        time.sleep(2)
+
+
+def draw_image(path: Path, seed: int) -> None:
+    """Draw noise, 64 px a side."""
+    pixels = np.random.default_rng(seed).integers(0, 255, (64, 64), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+def draw_folder(folder: Path) -> None:
+    """Write forty patients with two images each, NIH's table, boxes and both lists."""
+    (folder / "images").mkdir(parents=True)
+    heading = (
+        "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,"
+        "View Position,OriginalImage[Width,Height],OriginalImagePixelSpacing[x,y]"
+    )
+    table, boxes = [heading], ["Image Index,Finding Label,Bbox [x,y,w,h],,,"]
+    lists: dict[str, list[str]] = {"train_val_list.txt": [], "test_list.txt": []}
+    for number in range(80):
+        patient, follow_up = number // 2 + 1, number % 2
+        name = f"{patient:08d}_{follow_up:03d}.png"
+        label = ("Mass", "Nodule", "No Finding")[patient % 3]
+        table.append(f"{name},{label},{follow_up},{patient},50,M,PA,1024,1024,0.2,0.2")
+        test = patient > 25
+        lists["test_list.txt" if test else "train_val_list.txt"].append(name)
+        if test and label == "Mass":
+            boxes.append(f"{name},Mass,400,300,200,100,,,")
+        if number < 79:  # the last comes later
+            draw_image(folder / "images" / name, number)
+    files = {"Data_Entry_2017_v2020.csv": table, "BBox_List_2017.csv": boxes, **lists}
+    for name, lines in files.items():
+        (folder / name).write_text("\n".join(lines) + "\n")
 
 
 def test_every_artifact_of_the_contract_is_there(clone: Path) -> None:
@@ -108,39 +185,90 @@ def test_an_edit_of_a_saliency_method_never_retrains(clone: Path) -> None:
     saliency.write_text(before)
 
 
-def test_an_experiment_in_a_temporary_workspace_reaches_the_same_store(clone: Path) -> None:
-    changes = ("-S", "loss.weighting=none", "-S", "train.backbones=[alexnet]")
-    run(clone, "dvc", "exp", "run", "--temp", "--name", "unweighted", *changes)
-    assert run(clone, "git", "status", "--porcelain") == ""
-    count = "import mlflow, cxr14.tracking.store as s; c, e = s.connect(); print(len(c.search_runs([e])))"
-    # Two runs of the first repro, one of the experiment, and the one that it lies below.
-    assert run(clone, sys.executable, "-c", count).split()[-1] == "4"
-    different = run(clone, "dvc", "exp", "diff", "HEAD", "unweighted", "--json")
-    assert json.loads(different)["params"]["params.yaml"] == UNWEIGHTED
+def test_another_value_is_an_experiment_that_is_kept(clone: Path) -> None:
+    outputs = dict(pasted(clone, "1. Try another value"))
+    unweighted, shown, _, longer, different, back = WAYS["1. Try another value"]
+    assert "loss.weighting=none" in unweighted
+    assert "alexnet.test_macro_auroc" in outputs[shown]
+    assert set(experiments(clone)) == {"unweighted", "alexnet-longer"}
+    assert "train@googlenet' didn't change" in outputs[longer]
+    assert "alexnet.best_epoch" in outputs[different]
+    assert "is cached - skipping run" in outputs[back]
+    assert history(clone, "alexnet") == 2
+    assert stale(clone) <= MACHINE
 
 
 def test_branches_are_compared_by_params_metrics_and_plots_without_a_network(clone: Path) -> None:
     """The other branch's results come from the experiment of the same params (the run cache)."""
-    main = run(clone, "git", "branch", "--show-current").strip()
-    run(clone, "git", "switch", "--quiet", "--create", "unweighted")
-    params = clone / "params.yaml"
-    params.write_text(
-        params.read_text()
-        .replace("weighting: batch", "weighting: none")
-        .replace("- alexnet\n  - googlenet", "- alexnet")
-    )
-    run(clone, "dvc", "repro")
-    commit(clone, "Unweighted loss")
-    different = run(clone, "dvc", "params", "diff", main, "unweighted", "--json")
-    assert json.loads(different) == {"params.yaml": UNWEIGHTED}
-    changes = json.loads(run(clone, "dvc", "metrics", "diff", main, "unweighted", "--json"))
-    change = changes["metrics/summary.json"]["alexnet.test_macro_auroc"]
-    assert change["diff"] == pytest.approx(change["new"] - change["old"])
-    run(clone, "dvc", "plots", "diff", main, "unweighted", "--out", "dvc_plots")
+    outputs = dict(pasted(clone, "2. Compare branches"))
+    _, repro, _, params, metrics, _ = WAYS["2. Compare branches"]
+    assert "Running stage 'train" not in outputs[repro]
+    assert outputs[params].split() == [
+        *("Path", "Param", "main", "unweighted"),
+        *("params.yaml", "loss.weighting", "batch", "none"),
+    ]
+    assert "alexnet.test_macro_auroc" in outputs[metrics]
     page = (clone / "dvc_plots" / "index.html").read_text()
     assert "finding (click to pick)" in page
     assert "validation_macro_auroc" in page
     assert 'src="http' not in page
-    run(clone, "git", "switch", "--quiet", main)
-    run(clone, "dvc", "checkout", "dvc.yaml")
-    assert stale(clone) <= {"register"}  # what it wrote is of this machine, and of the last run
+
+
+def test_temporary_workspaces_and_the_queue_share_one_store_and_leave_git_clean(
+    clone: Path,
+) -> None:
+    before = len(mlflow_runs(clone))
+    title = "3. Fewer backbones, a clean work tree, a queue"
+    for line, output in pasted(clone, title):
+        if line == "dvc queue start -j 2":
+            wait_for_queue(clone)
+        elif line == "dvc queue status":
+            assert output.count("Success") == 2
+    assert run(clone, "git", "status", "--porcelain") == ""
+    assert set(experiments(clone)) >= {"alexnet-alone", "seed-1", "seed-2"}
+    # A run of each training, and one of the experiment that it lies below.
+    assert len(mlflow_runs(clone)) == before + 6
+
+
+def test_the_ui_opens_and_the_registered_champion_predicts(clone: Path) -> None:
+    title = "4. Look at runs and models"
+    (line,) = WAYS[title]
+    RAN.add(title)
+    port = free_port()
+    command = ["make", "--old-file=.venv/stamp", line.removeprefix("make "), f"ARGS=--port {port}"]
+    log = clone.parent / "ui.log"
+
+    def status() -> int:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=20) as page:
+            return int(page.status)
+
+    with running(command, log, cwd=clone, env=environment()) as process:
+        assert patiently(process, status, log) == 200
+    images = "import numpy as np; images = np.load('data/cache/images.npy')[:3]\n"
+    code = images + python_snippet(title).replace(
+        "model.predict(images)", "table = model.predict(images)"
+    )
+    code += "\nprint(len(table), *[name for name in table if name in ('Mass', 'Hernia')])"
+    assert run(clone, "python", "-c", code).split()[-3:] == ["3", "Mass", "Hernia"]
+
+
+def test_a_folder_of_ones_images_is_an_experiment_too(clone: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "my images"
+    draw_folder(folder)
+    title = "5. Your own images"
+    RAN.add(title)
+    for line in WAYS[title]:
+        if "--force download" in line:  # once images were added to the folder
+            draw_image(folder / "images" / "00000040_001.png", 79)
+        paste(clone, line.replace("/where/it/is", f"'{folder}'"))
+    assert yaml.safe_load((clone / "params.yaml").read_text())["data"]["source"] == "folder"
+    manifest = pd.read_csv(clone / "data/raw/tables/manifest.csv")
+    assert len(manifest) == 80
+    assert len(np.load(clone / "data/cache/images.npy", mmap_mode="r")) == 80
+    summary = json.loads((clone / "metrics/summary.json").read_text())
+    assert summary["phantom"] == 0
+    assert summary["official_split"] == 1
+
+
+def test_all_ways_of_use_have_run() -> None:
+    assert set(WAYS) == RAN

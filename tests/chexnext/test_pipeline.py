@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from cxr14.files import read_json
-from tests.clones import commit, copy_into, run, start
+from tests.clones import clone_into, commit, run
 
 LABELS, NEW = "chexnext/data/labels.parquet", "chexnext/data/relabelled/labels.parquet"
 
@@ -27,15 +27,15 @@ def edit(path: Path, **blocks: dict) -> None:
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Sixty phantoms, two members of two folds, one student of one epoch; run once."""
-    folder = tmp_path_factory.mktemp("chexnext")
-    copy_into(folder)
+    folder = tmp_path_factory.mktemp("chexnext") / "clone"
+    clone_into(folder)
     phantom = {"images": 60, "contrast": 1.0, "seed": 14}
     small = {"data": {"phantom": phantom}, "preprocess": {"size": 128}}
     edit(folder / "params.yaml", **small, train={"backbones": ["alexnet"], "overrides": {}})
     networks = {"members": {"seeds": [0, 1], "folds": 2}, "students": {"seeds": [0]}}
     recipe = {"input_size": 64, "epochs": 1, "batch_size": 8, "overrides": {}}
     edit(folder / "chexnext/params.yaml", train=recipe, relabel={"mode": "replace"}, **networks)
-    start(folder)
+    commit(folder, "Small params")
     run(folder, "dvc", "repro", "chexnext/dvc.yaml")
     commit(folder, "results")
     yield folder

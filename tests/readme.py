@@ -1,0 +1,23 @@
+"""The commands that README.md shows, read from its own text."""
+
+import re
+from pathlib import Path
+
+README = Path(__file__).resolve().parents[1] / "README.md"
+
+
+def ways_of_use() -> dict[str, list[str]]:
+    """The commands below each heading of the section "Ways to use it", comments left out."""
+    section = README.read_text().split("\n## Ways to use it\n")[1].split("\n## ")[0]
+    found: dict[str, list[str]] = {}
+    for part in section.split("\n### ")[1:]:
+        title, _, body = part.partition("\n")
+        lines = [line[4:] for line in body.split("\n") if line.startswith("    ")]
+        found[title] = [re.sub(r"\s+# .*", "", line) for line in lines]
+    return found
+
+
+def python_snippet(title: str) -> str:
+    """The Python code below a heading."""
+    body = README.read_text().split(f"\n### {title}\n")[1].split("\n### ")[0]
+    return body.split("```python\n")[1].split("```")[0]
