@@ -15,7 +15,7 @@ import pandas as pd
 import typer
 
 from cxr14.data.raw import FACTS, LISTS, MANIFEST, TABLES
-from cxr14.data.split import count_parts, official_parts, split_patients
+from cxr14.data.split import count_parts, official_parts, split_patients, unscorable
 from cxr14.data.tables import oddities
 from cxr14.data.tables.records import read_tables
 from cxr14.errors import UserError
@@ -53,6 +53,8 @@ def main() -> None:
     write_csv("data/oddities.csv", oddities.listing(tables))
     for line in oddities.summary(tables):
         typer.echo(line)
+    if problem := unscorable(images, split.split):
+        typer.secho(f"warning: {problem}", fg="yellow", err=True)
     for part, own in counts["with_pixels"].items():
         typer.echo(f"{part}: {counts['all'][part]['images']} records, {own['images']} with pixels")
 

@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 
 from cxr14.data.cache import ARRAY, INDEX, open_cache, rows_of
-from cxr14.data.labels import label_matrix
+from cxr14.data.labels import MORE_POSITIVES, label_matrix
 from cxr14.errors import UserError
 from cxr14.files import read_json, sha256
 from cxr14.findings import CLASSES, without_no_finding
@@ -137,6 +137,26 @@ def check_trainable(labels: Labels, classes: Sequence[str] = CLASSES) -> list[st
     if lacking == findings:
         raise UserError("no finding has both positives and negatives in the train part")
     return lacking
+
+
+def check_scorable(labels: Labels, untrainable: Sequence[str], classes: Sequence[str]) -> None:
+    """Refuse a val part by which no epoch could be chosen.
+
+    Args:
+        labels: of val, (K, C).
+        untrainable: findings that train cannot teach.
+        classes: C names of the columns.
+
+    Raises:
+        UserError: no trainable finding has both positives and negatives in val.
+    """
+    share = dict(zip(classes, labels.mean(axis=0), strict=True))
+    trainable = [name for name in without_no_finding(classes) if name not in untrainable]
+    if not any(0 < share[name] < 1 for name in trainable):
+        raise UserError(
+            f"no trainable finding ({', '.join(trainable)}) has both positives and negatives among "
+            f"the {len(labels)} images of val, so no epoch can be scored; {MORE_POSITIVES}"
+        )
 
 
 def warn_of_untrainable(findings: Sequence[str]) -> None:
