@@ -24,7 +24,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from cxr14.data.download.remote import RemoteFile
 from cxr14.data.raw import BOX_TABLE, IMAGE_TABLE, LISTS
-from cxr14.errors import UserError
+from cxr14.errors import UserError, quote
 
 STATIC = "https://nihcc.box.com/shared/static/"
 BY_NUMBER = (
@@ -80,21 +80,22 @@ def read_catalogue(path: Path) -> tuple[RemoteFile, ...]:
     if not path.is_file():
         raise FileNotFoundError(f"catalogue: {path} does not exist")
     try:
-        listed = json.loads(path.read_text())
+        listed = json.loads(path.read_text("utf-8-sig"))
         files = TypeAdapter(tuple[RemoteFile, ...]).validate_python(listed)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the whole"
-        raise UserError(f"{path}: {where} = {first['input']!r}: {first['msg'].lower()}") from None
-    except ValueError as error:
+        value = quote(first["input"])
+        raise UserError(f"{path}: {where} = {value}: {first['msg'].lower()}") from None
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: no JSON ({error})") from None
     known = {name for name, *_ in TABLES}
     for name, count in Counter(file.name for file in files).items():
         if count > 1:
-            raise UserError(f"{path}: {name} stands there {count} times")
+            raise UserError(f"{path}: {quote(name)} stands there {count} times")
         if name not in known and not is_archive(name):
             raise UserError(
-                f"{path}: {name} is none of {', '.join(sorted(known))}, images_NNN.tar.gz"
+                f"{path}: {quote(name)} is none of {', '.join(sorted(known))}, images_NNN.tar.gz"
             )
     if not any(is_archive(file.name) for file in files):
         raise UserError(f"{path}: lists no archive (images_NNN.tar.gz)")
