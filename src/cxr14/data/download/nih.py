@@ -92,10 +92,10 @@ def read_catalogue(path: Path) -> tuple[RemoteFile, ...]:
     known = {name for name, *_ in TABLES}
     for name, count in Counter(file.name for file in files).items():
         if count > 1:
-            raise UserError(f"{path}: {quote(name)} stands there {count} times")
+            raise UserError(f"{path}: {name} stands there {count} times")
         if name not in known and not is_archive(name):
             raise UserError(
-                f"{path}: {quote(name)} is none of {', '.join(sorted(known))}, images_NNN.tar.gz"
+                f"{path}: {name} is none of {', '.join(sorted(known))}, images_NNN.tar.gz"
             )
     if not any(is_archive(file.name) for file in files):
         raise UserError(f"{path}: lists no archive (images_NNN.tar.gz)")
