@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 from cxr14.errors import QUOTED, explain, printable
 from cxr14.names import check_name
 
-CheckpointSeconds = Annotated[float, typer.Option(help="Between two checkpoints.")]
+CheckpointSeconds = Annotated[float, typer.Option(min=0, help="Between two checkpoints.")]
 CHECKPOINT_SECONDS = 60.0
 
 Backbone = Annotated[str, typer.Option(help="Name in train.backbones.", callback=check_name)]

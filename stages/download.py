@@ -24,7 +24,9 @@ from stages import check_all_params, run
 
 
 def main(
-    workers: Annotated[int, typer.Option(help="Drawing processes; 0: one per core.")] = 0,
+    workers: Annotated[
+        int, typer.Option(min=0, max=1024, help="Drawing processes; 0: one per core.")
+    ] = 0,
     catalogue: Annotated[
         Path | None,
         typer.Option(help="For `nih`: a JSON list of name, url, bytes, md5 in place of NIH's own."),

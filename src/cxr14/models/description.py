@@ -18,9 +18,9 @@ class HeadDescription(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
-    transition_channels: int = Field(gt=0)
+    transition_channels: int = Field(gt=0, le=16_384)
     pooling: Literal["avg", "max", "lse"]
-    lse_r: float = Field(gt=0)
+    lse_r: float = Field(gt=0, le=1e6)
     output_stride: Literal[32, 16]
 
 
@@ -31,7 +31,7 @@ class ModelDescription(BaseModel):
 
     format: Literal[1]
     backbone: str
-    input_size: int = Field(gt=0)
+    input_size: int = Field(gt=0, le=1024)
     head: HeadDescription
     classes: list[str]
     normalisation: dict[str, list[float]]
