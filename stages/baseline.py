@@ -13,6 +13,7 @@ import pandas as pd
 from rich import print as show
 
 from cxr14.data.labels import label_matrix
+from cxr14.data.split_table import read_split
 from cxr14.explore.summary import train_val, with_split
 from cxr14.files import read_json, write_csv, write_metrics
 from cxr14.models.majority import figure8, multi_label_floor, terminal_table
@@ -23,7 +24,7 @@ def main() -> None:
     """Run the stage."""
     source = read_json("data/records/source.json")
     images = pd.read_parquet("data/records/images.parquet")
-    records = with_split(images, pd.read_parquet("data/split/split.parquet"))
+    records = with_split(images, read_split())
     table, averages = figure8(label_matrix(train_val(records)))
     train = records[records["split"] == "train"]
     test = records[(records["split"] == "test") & records["has_pixels"]]

@@ -7,7 +7,7 @@ an earlier run are printed, and nothing is written. How to read the tables: docs
     python -m stages.compare --against main
 
 Reads predictions/B.parquet and evaluation/B/decision.json of every backbone B of train.backbones,
-data/records, and the adjudicated labels of the torchxrayvision package.
+data/records, data/split, and the adjudicated labels of the torchxrayvision package.
 Writes metrics/compare/differences.csv, subgroups.csv, gaps.csv and adjudicated.csv,
 plots/compare/roc.csv, pr.csv, reliability.csv, threshold_f1.csv and subgroups.png.
 """
@@ -28,6 +28,7 @@ from cxr14.comparison.differences import difference_table
 from cxr14.comparison.picture import write_picture
 from cxr14.comparison.resampling import draw
 from cxr14.comparison.subgroups import subgroup_tables
+from cxr14.data.split_table import check_part, read_split
 from cxr14.evaluation.bootstrap import SEED
 from cxr14.files import METRIC_DIGITS, read_json, write_csv
 from cxr14.params import train
@@ -49,6 +50,7 @@ def main(
         table, notes = compare_with(against, backbones)
         return console.print(terminal.against(table, against, notes, phantom))
     images, answers = read_answers(backbones)
+    check_part(images, "test", read_split())
     records = pd.read_parquet("data/records/images.parquet").set_index("image").loc[images]
     resamples = draw(records["patient"].to_numpy(), np.random.default_rng(SEED))
     tables = {"differences": difference_table(records, answers, resamples)}

@@ -13,6 +13,7 @@ age_by_finding, sample_single and sample_multi (figures 1 to 7), and `metrics/ed
 import pandas as pd
 
 from cxr14.data.cache import open_cache, rows_of
+from cxr14.data.split_table import read_split
 from cxr14.explore import figures, samples, summary
 from cxr14.explore.drawing import export
 from cxr14.files import read_json, write_metrics
@@ -25,7 +26,7 @@ def main() -> None:
     source = read_json("data/records/source.json")
     phantom = bool(source["phantom"])
     images = pd.read_parquet("data/records/images.parquet")
-    records = summary.with_split(images, pd.read_parquet("data/split/split.parquet"))
+    records = summary.with_split(images, read_split())
     numbers = summary.key_figures(records)
     ten_years, ageless = (
         numbers["train_val"][key] for key in ("age_fullest_ten_years", "age_missing")

@@ -16,6 +16,7 @@ import pandas as pd
 from rich.console import Console
 
 from cxr14.data.cache import open_cache
+from cxr14.data.split_table import read_split
 from cxr14.evaluation.outputs import score_logits
 from cxr14.evaluation.predict import held_out, predict_logits
 from cxr14.evaluation.terminal import TABLE_WIDTH
@@ -27,7 +28,7 @@ from stages import Backbone, run
 def main(backbone: Backbone) -> None:
     """Run the stage."""
     images, index = open_cache("data/cache")
-    listed = held_out(index, pd.read_parquet("data/split/split.parquet"))
+    listed = held_out(index, read_split())
     network, model = load_model(f"models/{backbone}")
     size, batch_size, rows = model["input_size"], evaluate.read().batch_size, listed["row"]
     logits = predict_logits(network, images, rows.to_numpy(), size, batch_size)

@@ -5,7 +5,8 @@
 Heatmaps at cache resolution, boxes around what is hot, IoBB and IoU with the drawn boxes; the same
 for heatmaps that no network made and for other weights (docs/localization.md).
 
-Reads models/B, data/cache, data/records, predictions/B.parquet (captions; what is val and test).
+Reads models/B, data/cache, data/records, data/split, predictions/B.parquet (captions; what is val
+and test).
 Writes localization/B/detections.parquet and heatmaps.npz, metrics/localize/B.json and
 the tables in metrics/localize/B, plots/localize/B/FINDING.png.
 """

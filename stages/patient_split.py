@@ -3,56 +3,85 @@
 The official lists decide where the source brings them (`split.official`); what they leave open is
 cut by patient and stratified by finding. Patients with boxes are always in test.
 
-Reads:  data/raw/tables, params.yaml (split)
+Boxes of your own in another unit than NIH's (`data.boxes`) become pixels of its 1024 grid here.
+
+Reads:  data/raw/tables, params.yaml (split, data.boxes); data/raw/images or data.folder, where the
+unit of own boxes depends on the sizes of the files
 
 Writes: data/records (images.parquet, boxes.parquet, source.json), data/split/split.parquet,
-data/oddities.csv (every odd row of the tables and what was made of it), metrics/patient_split.json
+data/table_issues.csv (every data issue of the tables), metrics/patient_split.json
 """
 
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import typer
 
-from cxr14.data.raw import FACTS, LISTS, MANIFEST, TABLES
+from cxr14.data.image_sizes import file_sizes
+from cxr14.data.issues import TABLE_ISSUES, issue_table, summarize, write_issues
+from cxr14.data.packaged import packaged_file
+from cxr14.data.raw import BOX_TABLE, FACTS, IMAGE_TABLE, LISTS, MANIFEST, TABLES, images_base
 from cxr14.data.split import count_parts, official_parts, split_patients, unscorable
-from cxr14.data.tables import oddities
-from cxr14.data.tables.records import read_tables
+from cxr14.data.split_table import SPLIT
+from cxr14.data.tables.boxes import unit_of
+from cxr14.data.tables.records import read_boxes, read_tables
+from cxr14.data.tables.table import issue_rows
 from cxr14.errors import UserError
-from cxr14.files import read_json, write_csv, write_json, write_metrics, write_parquet
+from cxr14.files import read_json, write_json, write_metrics, write_parquet
+from cxr14.params import data as data_params
 from cxr14.params import split as split_params
 from stages import run
 
 RECORDS = Path("data/records")
+NIH_BOXES = f"torchxrayvision/data/{BOX_TABLE}.gz"
 
 
 def main() -> None:
     """Write records and split."""
-    params = split_params.read()
+    params, facts = split_params.read(), read_json(TABLES / FACTS)
     brought = all((TABLES / name).exists() for name in LISTS)
     if params.official is True and not brought:
         raise UserError(f"split.official is true, but the source brings no {' and '.join(LISTS)}")
     use_lists = brought and params.official is not False
-    tables = read_tables(TABLES, use_lists)
+    manifest = pd.read_csv(TABLES / MANIFEST, keep_default_na=False)
+    origins: dict[str, str | None] = facts.get("table_files", {})
+    tables = read_tables(
+        TABLES,
+        use_lists,
+        origins,
+        box_unit=data_params.read().boxes,
+        file_sizes=partial(file_sizes, manifest, images_base(facts["base"])),
+        nih_boxes=read_boxes(packaged_file("torchxrayvision", NIH_BOXES)),
+    )
     images, boxes, *lists = (table.frame for table in tables.values())
-    images["has_pixels"] = images.image.isin(pd.read_csv(TABLES / MANIFEST).image.tolist())
-    official = official_parts(images, *(own.image.tolist() for own in lists)) if lists else None
+    images["has_pixels"] = images.image.isin(manifest.image.tolist())
+    official = None
+    if lists:
+        names = " and ".join(tables[Path(name).stem].file for name in LISTS)
+        train_val, test = (own.image.tolist() for own in lists)
+        official = official_parts(images, train_val, test, names)
     split = split_patients(
         images, set(boxes.image), official, params.test_fraction, params.val_fraction, params.seed
     )
     counts = count_parts(images, split)
-    facts = read_json(TABLES / FACTS)
     source = {name: facts[name] for name in ("source", "phantom")} | {"official_split": use_lists}
     write_parquet(RECORDS / "images.parquet", images)
     write_parquet(RECORDS / "boxes.parquet", boxes)
     write_json(RECORDS / "source.json", source)
-    write_parquet("data/split/split.parquet", split)
+    write_parquet(SPLIT, split)
     flags = {"official_split": int(use_lists), "phantom": int(source["phantom"])}
+    substitutes = {"packaged_table": IMAGE_TABLE, "packaged_boxes": BOX_TABLE}
+    flags |= {flag: int(not origins.get(table)) for flag, table in substitutes.items()}
+    flags["own_split"] = int(not use_lists)
     read = {"tables": {name: table.counts() for name, table in tables.items()}}
     write_metrics("metrics/patient_split.json", {**counts, **flags, **read})
-    write_csv("data/oddities.csv", oddities.listing(tables))
-    for line in oddities.summary(tables):
+    issues = issue_table("patient-split", issue_rows(tables))
+    write_issues(TABLE_ISSUES, issues)
+    for line in summarize(issues, TABLE_ISSUES):
         typer.echo(line)
+    if unit_of(tables["boxes"]) != "nih":
+        typer.echo(f"boxes: read in the unit {unit_of(tables['boxes'])} (data.boxes)")
     if problem := unscorable(images, split.split):
         typer.secho(f"warning: {problem}", fg="yellow", err=True)
     for part, own in counts["with_pixels"].items():

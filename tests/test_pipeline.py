@@ -191,7 +191,7 @@ def test_an_edit_of_a_saliency_method_never_retrains(clone: Path) -> None:
 
 def test_another_value_is_an_experiment_that_is_kept(clone: Path) -> None:
     outputs = dict(pasted(clone, "1. Try another value"))
-    unweighted, shown, _, longer, different, back = WAYS["1. Try another value"]
+    unweighted, shown, longer, _, different, back = WAYS["1. Try another value"]
     assert "loss.weighting=none" in unweighted
     assert "alexnet.test_macro_auroc" in outputs[shown]
     assert set(experiments(clone)) == {"unweighted", "alexnet-longer"}

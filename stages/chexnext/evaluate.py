@@ -30,6 +30,7 @@ from cxr14.chexnext.places import (
 )
 from cxr14.chexnext.terminal import show
 from cxr14.data.cache import open_cache
+from cxr14.data.split_table import read_split
 from cxr14.evaluation.outputs import score_logits
 from cxr14.evaluation.predict import held_out
 from cxr14.files import read_json, write_parquet
@@ -48,7 +49,7 @@ def main() -> None:
     }
     classes = read_description(groups[STUDENTS][0].model / "model.json")["classes"]
     _, index = open_cache("data/cache")
-    listed = held_out(index, pd.read_parquet("data/split/split.parquet"))
+    listed = held_out(index, read_split())
     records, rows = pd.read_parquet(LABELS), listed["row"].to_numpy()
 
     answers: dict[str, Logits] = {}

@@ -14,6 +14,7 @@ import typer
 from cxr14.chexnext.folds import NO_FOLD, cut_folds, split_without
 from cxr14.chexnext.places import LABELS, split_of_fold
 from cxr14.data.split import unscorable
+from cxr14.data.split_table import read_split
 from cxr14.files import write_parquet
 from cxr14.params.chexnext.networks import read_members
 from stages import run
@@ -22,7 +23,7 @@ from stages import run
 def main() -> None:
     """Run the stage."""
     params = read_members()
-    split = pd.read_parquet("data/split/split.parquet")
+    split = read_split()
     images = pd.read_parquet(LABELS)
     if params.folds == 1:
         write_parquet(split_of_fold(0), split)

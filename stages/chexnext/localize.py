@@ -3,7 +3,7 @@
     python -m stages.chexnext.localize
 
 Reads chexnext/models/students, chexnext/predictions, chexnext/singles/predictions, data/cache,
-data/records, params.yaml (localize), chexnext/params.yaml (students).
+data/records, data/split, params.yaml (localize), chexnext/params.yaml (students).
 Writes chexnext/localization/chexnext, chexnext/metrics/localize/chexnext.json, tables in
 chexnext/metrics/localize/chexnext, chexnext/plots/localize/chexnext; the same for each student in
 chexnext/singles.

@@ -15,6 +15,7 @@ import typer
 from cxr14.chexnext.noise import add_noise, count_noise
 from cxr14.chexnext.places import LABELS, ROOT
 from cxr14.chexnext.terminal import noise_table, show
+from cxr14.data.split_table import read_split
 from cxr14.files import read_json, write_csv, write_metrics, write_parquet
 from cxr14.findings import FINDINGS
 from cxr14.params.chexnext import noise
@@ -26,7 +27,7 @@ def main() -> None:
     check_all_params(chexnext=True)
     params, phantom = noise.read(), bool(read_json("data/records/source.json")["phantom"])
     true = pd.read_parquet("data/records/images.parquet")
-    split = pd.read_parquet("data/split/split.parquet")
+    split = read_split()
     parts = np.where(true["has_pixels"], split["split"], "no pixels")
     labels = true
     if phantom:

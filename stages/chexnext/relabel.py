@@ -40,6 +40,7 @@ from cxr14.chexnext.terminal import flips_overview, show
 from cxr14.comparison.adjudicated import MAPPING, read_adjudicated
 from cxr14.data.cache import open_cache
 from cxr14.data.labels import label_matrix
+from cxr14.data.split_table import read_split
 from cxr14.files import read_json, write_csv, write_metrics, write_npy, write_parquet
 from cxr14.findings import without_no_finding
 from cxr14.models.description import read_description
@@ -55,14 +56,14 @@ def main() -> None:
     members = [m for m in places(MEMBERS, params.backbones, params.seeds) if m.name in selected]
     fold_of = {own.name: params.fold_of(own.seed) for own in members}
     classes = read_description(members[0].model / "model.json")["classes"]
-    records, split = pd.read_parquet(LABELS), pd.read_parquet("data/split/split.parquet")
+    records, split = pd.read_parquet(LABELS), read_split()
     seen = see("data/cache", records, split)
     folds = folds_of(seen.images["image"], seen.within("train"), params.folds)
     for own in members if params.folds > 1 else ():
         by = split_of_fold(fold_of[own.name])
         check_trained_by(by, read_json(own.model / "model.json"), own.title)
         mine = seen.images["image"][folds == fold_of[own.name]]
-        check_unseen(mine, pd.read_parquet(by), own.title)
+        check_unseen(mine, read_split(by), own.title)
 
     answers = {own.name: np.load(own.logits) for own in members}
     labels, val = label_matrix(seen.images, classes), seen.within("val")

@@ -18,6 +18,7 @@ from cxr14.chexnext.seen import see
 from cxr14.chexnext.selection import choose, score_by
 from cxr14.chexnext.terminal import selection_table, show
 from cxr14.data.labels import label_matrix
+from cxr14.data.split_table import read_split
 from cxr14.files import read_json, write_json, write_metrics
 from cxr14.models.description import read_description
 from cxr14.params.chexnext.networks import read_members
@@ -30,7 +31,7 @@ def main() -> None:
     params, rule = read_members(), read_select()
     members = places(MEMBERS, params.backbones, params.seeds)
     classes = read_description(members[0].model / "model.json")["classes"]
-    seen = see("data/cache", pd.read_parquet(LABELS), pd.read_parquet("data/split/split.parquet"))
+    seen = see("data/cache", pd.read_parquet(LABELS), read_split())
     val = seen.within("val")
     labels = label_matrix(seen.images[val], classes)
     answers = np.stack([expit(np.load(own.logits)[val].astype(np.float64)) for own in members])

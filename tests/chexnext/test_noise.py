@@ -78,7 +78,7 @@ def test_the_table_of_the_noise_says_whether_it_is_of_phantoms(
     monkeypatch.chdir(tmp_path)
     write_json("data/records/source.json", {"phantom": phantom})
     write_parquet("data/records/images.parquet", records())
-    split = pd.DataFrame({"image": records()["image"], "split": parts()})
+    split = records()[["image"]].assign(patient=range(len(records())), split=parts())
     write_parquet("data/split/split.parquet", split)
     noisy_labels.main()
     table = pd.read_csv("chexnext/metrics/noise/findings.csv")

@@ -82,13 +82,15 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, records: pd.DataFra
     kept = rest[rest.index("  input_size") : rest.index("  overrides")]
     (tmp_path / "params.yaml").write_text(f"train:\n{head}{listed}{kept}  overrides: {{}}\n")
     monkeypatch.chdir(tmp_path)
-    for folder in ("predictions", "data/records"):
+    for folder in ("predictions", "data/records", "data/split"):
         Path(folder).mkdir(parents=True)
     for seed, (name, skill) in enumerate(backbones.items()):
         make_rows(records, skill, seed).to_parquet(f"predictions/{name}.parquet")
         Path("evaluation", name).mkdir(parents=True)
         Path("evaluation", name, "decision.json").write_text(json.dumps(make_decision()))
     records.to_parquet("data/records/images.parquet", index=False)
+    split = records[["image", "patient"]].assign(split="test")
+    split.to_parquet("data/split/split.parquet", index=False)
     Path("data/records/source.json").write_text(json.dumps({"source": "phantom", "phantom": True}))
     return tmp_path
 

@@ -9,12 +9,13 @@ from cxr14.data.raw import BOX_TABLE, FACTS, IMAGE_TABLE, LISTS, MANIFEST, ODDIT
 from cxr14.data.sources import check_images, write_folder
 from cxr14.files import read_json
 from tests.data.pictures import some_pngs, write_loose
+from tests.data.tables.written import HEADER
 
 PNGS = some_pngs(3)
 TABLE = (
-    "header\n"
+    f"{HEADER}\n"
     + "".join(
-        f"{name},Mass,0,{n},058Y,F,PA,1024,1024,0.1,0.1,\n" for n, name in enumerate(list(PNGS)[:2])
+        f"{name},Mass,0,{int(name[:8])},058Y,F,PA,1024,1024,0.1,0.1,\n" for name in list(PNGS)[:2]
     )
     + "00000077_000.png,Mass,0,77,058Y,F,PA,1024,1024,0.1,0.1,\n"
 )
@@ -44,8 +45,8 @@ def test_a_folder_brings_its_own_table_and_every_mismatch_is_counted(folder, tmp
         "images_of_other_extension": 0,
     }
     odd = pd.read_csv(tmp_path / "tables" / ODDITIES, keep_default_na=False)
-    assert odd.oddity.tolist() == ["in no table"]
-    assert odd.image.tolist() == [list(PNGS)[2]]
+    assert odd.issue.tolist() == ["in no table"]
+    assert odd.name.tolist() == [f"images/{list(PNGS)[2]}"]
     tables = tmp_path / "tables"
     assert (tables / IMAGE_TABLE).read_text() == TABLE
     manifest = pd.read_csv(tables / MANIFEST, keep_default_na=False)

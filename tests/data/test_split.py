@@ -98,8 +98,10 @@ def small(*parts: str) -> tuple[pd.DataFrame, pd.Series]:
 
 def test_a_patient_in_both_official_lists_is_refused():
     images, _ = small()
-    with pytest.raises(ValueError, match="1 patients are in two parts, first 1"):
-        official_parts(images, ["a", "c", "d"], ["b", "e"])
+    with pytest.raises(
+        ValueError, match=r"/own/a\.txt: 1 patients are in two parts, first 1; correct"
+    ):
+        official_parts(images, ["a", "c", "d"], ["b", "e"], "/own/a.txt")
 
 
 def test_official_parts_that_straddle_are_refused_however_they_came():

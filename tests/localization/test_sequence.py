@@ -34,6 +34,8 @@ def project(tmp_path, monkeypatch):
     labels = pd.DataFrame(np.ones((COUNT, 15), np.uint8), columns=[*LABEL_COLUMNS])
     records = labels.assign(image=NAMES, patient=range(COUNT), has_pixels=True)
     write_parquet("data/records/images.parquet", records)
+    split = records[["image", "patient"]].assign(split=PREDICTIONS["split"].to_numpy())
+    write_parquet("data/split/split.parquet", split)
     box = {"finding": "Mass", "x": 100.0, "y": 200.0, "width": 300.0, "height": 300.0}
     write_parquet("data/records/boxes.parquet", pd.DataFrame({"image": NAMES[4:]}).assign(**box))
     write_json("data/records/source.json", {"source": "phantom", "phantom": True})

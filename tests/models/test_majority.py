@@ -162,7 +162,8 @@ def test_the_stage_scores_the_test_images_that_have_pixels(
     images = pd.DataFrame(labels(*texts).astype(np.uint8), columns=list(LABEL_COLUMNS))
     images.insert(0, "image", [f"{n}.png" for n in range(6)])
     images["has_pixels"] = [True] * 5 + [False]
-    split = images[["image"]].assign(split=["train", "val", "train", "test", "test", "test"])
+    parts = ["train", "val", "train", "test", "test", "test"]
+    split = images[["image"]].assign(patient=range(6), split=parts)
     for name in ("records", "split"):
         (tmp_path / "data" / name).mkdir(parents=True)
     images.to_parquet(tmp_path / "data/records/images.parquet")

@@ -9,10 +9,11 @@ from pathlib import Path
 import pandas as pd
 
 from cxr14.data.archives.folder import list_images, missing_images
-from cxr14.data.archives.manifest import ODDITY_COLUMNS, Listing
+from cxr14.data.archives.manifest import Listing
 from cxr14.data.archives.reading import MANIFEST_COLUMNS
 from cxr14.data.download.fetch import check_room, fetch_all
 from cxr14.data.download.nih import CATALOGUE, is_archive, read_catalogue
+from cxr14.data.issues import issue_table, write_issues
 from cxr14.data.own_tables import find_tables
 from cxr14.data.packaged import packaged_file
 from cxr14.data.phantom.archive import draw_archive
@@ -42,7 +43,7 @@ def write_phantoms(
     own_boxes = boxes[boxes.image.isin(chosen.image)]
     drawn = draw_archive(chosen, own_boxes, images / PHANTOM_ARCHIVE, contrast, seed, workers)
     manifest = drawn.assign(container=PHANTOM_ARCHIVE)[list(MANIFEST_COLUMNS)]
-    listing = Listing(manifest, pd.DataFrame(columns=list(ODDITY_COLUMNS)))
+    listing = Listing(manifest, issue_table("download", []))
     facts = {"source": "phantom", "phantom": True, "base": None, **own}
     return _write_listing(tables, listing, facts)
 
@@ -176,8 +177,12 @@ def _write_listing(tables: Path, listing: Listing, facts: dict[str, object]) -> 
         raise UserError(
             f"none of {len(manifest)} images is in {IMAGE_TABLE}, first {manifest.image[0]}"
         )
-    strangers = manifest[~listed].assign(oddity="in no table", reason=f"no row in {IMAGE_TABLE}")
-    odd = pd.concat([listing.oddities, strangers[list(ODDITY_COLUMNS)]], ignore_index=True)
+    strangers = manifest[~listed]
+    places = zip(strangers.container, strangers.member, strict=True)
+    detail = f"no row in {IMAGE_TABLE}"
+    unlisted = issue_table(
+        "download", ((*place, "in no table", "skipped", detail) for place in places)
+    )
     counts = {
         "images": int(listed.sum()),
         "images_in_no_table": len(strangers),
@@ -185,6 +190,6 @@ def _write_listing(tables: Path, listing: Listing, facts: dict[str, object]) -> 
         **listing.counts(),
     }
     write_csv(tables / MANIFEST, manifest[listed])
-    write_csv(tables / ODDITIES, odd)
+    write_issues(tables / ODDITIES, listing.issues, unlisted)
     write_json(tables / FACTS, facts | counts)
     return counts

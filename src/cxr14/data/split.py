@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from cxr14.data.labels import MORE_POSITIVES
+from cxr14.data.split_table import check_disjoint
 from cxr14.errors import UserError
 from cxr14.findings import FINDINGS, LABEL_COLUMNS
 
@@ -20,35 +21,36 @@ PARTS = ("train", "val", "test")
 
 
 def official_parts(
-    images: pd.DataFrame, train_val_names: list[str], test_names: list[str]
+    images: pd.DataFrame,
+    train_val_names: list[str],
+    test_names: list[str],
+    lists: str = "the official lists",
 ) -> pd.Series:
     """Return 'train_val' or 'test' for each image (N,), as the official lists say.
+
+    Args:
+        images: image and patient (N rows).
+        train_val_names: images of the one list.
+        test_names: images of the other.
+        lists: how errors call the two.
 
     Raises:
         UserError: an image is in both lists or in none, or a patient is in both parts.
     """
+    advice = "correct the lists or set split.official: false, then run `dvc repro`"
     train_val, test = images.image.isin(train_val_names), images.image.isin(test_names)
     for wrong, reason in ((train_val & test, "both"), (~train_val & ~test, "neither")):
         if wrong.any():
             raise UserError(
-                f"{wrong.sum()} images are in {reason} of the official lists, first "
-                f"{images.image[wrong].iloc[0]}; mend the lists or set split.official: false"
+                f"{wrong.sum()} images are in {reason} of {lists}, first "
+                f"{images.image[wrong].iloc[0]}; {advice}"
             )
     parts = pd.Series(np.where(test, "test", "train_val"), index=images.index)
-    check_disjoint(images.patient, parts)
+    try:
+        check_disjoint(images.patient, parts)
+    except UserError as error:
+        raise UserError(f"{lists}: {error}; {advice}") from None
     return parts
-
-
-def check_disjoint(patients: pd.Series, parts: pd.Series) -> None:
-    """Refuse a split in which a patient is in two parts.
-
-    Raises:
-        UserError: naming the first such patient and how many there are.
-    """
-    counts = parts.groupby(patients.to_numpy()).nunique()
-    straddling = counts.index[counts > 1]
-    if len(straddling):
-        raise UserError(f"{len(straddling)} patients are in two parts, first {straddling[0]}")
 
 
 def choose_patients(

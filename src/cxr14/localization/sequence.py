@@ -10,6 +10,7 @@ import pandas as pd
 from rich.table import Table
 
 from cxr14.data.cache import open_cache
+from cxr14.data.split_table import read_split
 from cxr14.evaluation.bootstrap import SEED
 from cxr14.files import read_json
 from cxr14.localization.cases import gather
@@ -40,7 +41,12 @@ class Inputs:
 
 
 def read_inputs() -> Inputs:
-    """Read data/cache and data/records."""
+    """Read data/cache and data/records.
+
+    Raises:
+        UserError: a patient is in two parts of data/split, so that test is not unseen.
+    """
+    read_split()
     records, boxes = (pd.read_parquet(RECORDS / f"{name}.parquet") for name in ("images", "boxes"))
     phantom = bool(read_json(RECORDS / "source.json")["phantom"])
     return Inputs(*open_cache(), records, boxes, phantom)

@@ -19,13 +19,15 @@ class PhantomParams(Block):
 class DataParams(Block):
     """Source of the images; `folder`, and `mirror` and `connections`, serve one source each.
 
-    `findings` is checked here and read by training (cxr14.params.findings).
+    `findings` is checked here and read by training (cxr14.params.findings), `boxes` is the unit of
+    the box list (cxr14.data.tables.box_units) and read by patient-split.
     """
 
     source: Literal["phantom", "folder", "nih"]
     folder: Text | None
     mirror: Text | None
     connections: int = Field(ge=1, le=16)
+    boxes: Literal["auto", "nih", "image", "original", "fraction"]
     findings: Findings
     phantom: PhantomParams
 

@@ -5,18 +5,19 @@ import json
 from cxr14.data.raw import BOX_TABLE, IMAGE_TABLE, LISTS
 from cxr14.data.sources import write_nih
 from tests.data.pictures import some_pngs
+from tests.data.tables.written import BOX_HEADER, HEADER
 
 PNGS = some_pngs(6)
 HALVES = {
     "images_001.tar.gz": dict(list(PNGS.items())[3:]),
     "images_002.tar.gz": dict(list(PNGS.items())[:3]),
 }
-TABLE = "header\n" + "".join(
-    f"{name},Mass,0,{n},58,F,PA,1024,1024,0.1,0.1\n" for n, name in enumerate(PNGS)
+TABLE = f"{HEADER}\n" + "".join(
+    f"{name},Mass,0,{n},58,F,PA,1024,1024,0.1,0.1\n" for n, name in enumerate(PNGS, start=1)
 )
 SMALL = {
     IMAGE_TABLE: TABLE.encode(),
-    BOX_TABLE: b"header\n",
+    BOX_TABLE: f"{BOX_HEADER}\n".encode(),
     LISTS[0]: "\n".join(list(PNGS)[:4]).encode(),
     LISTS[1]: "\n".join(list(PNGS)[4:]).encode(),
 }

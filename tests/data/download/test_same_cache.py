@@ -12,6 +12,7 @@ from cxr14.data.sources import write_folder
 from tests.data.download.catalogued import HALVES, SMALL, TABLE, bring, write_catalogue
 from tests.data.download.faulty_server import FaultyServer
 from tests.data.pictures import write_archive, write_loose
+from tests.data.tables.written import HEADER
 
 
 def same_cache_from_both(served, kaggle, folder, server, size):
@@ -49,8 +50,8 @@ def test_kaggles_copy_and_the_download_give_the_same_cache(nih_server, tmp_path)
 def test_real_pictures_too_give_the_same_cache_from_both(nih, tmp_path):
     paths = sorted((nih / "images").glob("*.png"))[:40:5]
     pngs = {path.name: path.read_bytes() for path in paths}
-    table = "header\n" + "".join(
-        f"{name},Mass,0,{n},58,F,PA,1024,1024,0.1,0.1\n" for n, name in enumerate(pngs)
+    table = f"{HEADER}\n" + "".join(
+        f"{name},Mass,0,{int(name[:8])},58,F,PA,1024,1024,0.1,0.1\n" for name in pngs
     )
     kaggle = tmp_path / "kaggle"
     write_loose(kaggle / "images_007" / "images", pngs)

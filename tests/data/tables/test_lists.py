@@ -3,6 +3,7 @@
 import pytest
 
 from cxr14.data.tables.records import read_list_table
+from cxr14.errors import UserError
 from tests.data.tables.written import image_row, images, met
 
 
@@ -24,3 +25,37 @@ def test_names_listed_again_or_unknown_to_the_table_are_counted_with_their_line(
         "listed_twice": {4: "a.png"},
         "image_in_no_table": {2: "c.png"},
     }
+
+
+NAMES = ["00000001_000.png", "00000002_000.png"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "\ufeff00000001_000.png\r\n00000002_000.png\r\n".encode(),
+        "00000001_000.png\n00000002_000.png\n".encode("utf-16"),
+        b"00000001_000.png\r00000002_000.png\r",
+        b"Image Index\n00000001_000.png\n00000002_000.png\n",
+        b"patient;Image Index;note\n1;00000001_000.png;x\n2;00000002_000.png;\n",
+        b"images/00000001_000.png\nC:\\own\\00000002_000.jpg\n",
+        b"00000001_000\n00000002_000\n",
+        b"'00000001_000.png'\n'00000002_000.png'\n".replace(b"'", b'"'),
+        b"00000001_000.png,\n00000002_000.png ,\n",
+    ],
+)
+def test_a_list_is_read_in_any_common_form(tmp_path, content):
+    (tmp_path / "list.txt").write_bytes(content)
+    table = read_list_table(tmp_path / "list.txt")
+    assert table.frame.image.tolist() == NAMES
+    assert met(table) == {}
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [("00000002_000.png 0 1 0", "00000002_000.png 0 1 0"), ("a.png,b.png", "a.png,b.png")],
+)
+def test_a_line_that_holds_more_than_a_name_is_refused(tmp_path, line, named):
+    (tmp_path / "list.txt").write_text(f"00000001_000.png\n{line}\n")
+    with pytest.raises(UserError, match=rf"/own/list\.txt, row 2: '{named}'; allowed: one image"):
+        read_list_table(tmp_path / "list.txt", origin="/own/list.txt")

@@ -3,12 +3,12 @@
 import pytest
 
 from cxr14.data.tables.records import read_images
-from tests.data.tables.written import V2020, image_row, images
+from cxr14.errors import UserError
+from tests.data.tables.written import HEADER, V2020, image_row, images, write
 
 BAD_CELLS = [
-    (0, "image", "", "the name of a PNG"),
-    (0, "image", "00000009_000.jpg", "the name of a PNG"),
-    (0, "image", "00000009_000.PNG", "the name of a PNG as NIH writes it"),  # matched no file
+    (0, "image", "", "the name of an image, such as"),
+    (3, "patient", "8", "the first eight digits of 00000009_000.png"),
     (1, "labels", "Mass|Tumour", "Atelectasis, .* No Finding stands alone"),
     (1, "labels", "Mass|No Finding", "Atelectasis, .* No Finding stands alone"),
     (1, "labels", "", "Atelectasis"),
@@ -58,22 +58,24 @@ def test_every_bad_cell_is_counted_and_ten_are_quoted_in_the_order_of_the_file(t
 def test_rows_of_one_image_that_disagree_name_both_rows_and_the_columns(tmp_path):
     rows = [V2020[1], image_row(), image_row(), image_row(labels="Nodule", view="AP")]
     expected = (
-        r"row 5, labels, view of 00000009_000\.png: 'Nodule, AP'; allowed: Mass, PA, as row 3"
+        r"row 5, labels, view of 00000009_000\.png: 'Nodule, AP'; allowed: 'Mass, PA', as row 3"
     )
     with pytest.raises(ValueError, match=expected):
         images(tmp_path, *rows)
 
 
 def test_a_table_without_its_header_is_refused_instead_of_losing_a_row(tmp_path):
-    with pytest.raises(ValueError, match=r"row 1: '00000002_000\.png' is a record; allowed: the"):
+    with pytest.raises(
+        ValueError,
+        match=r"row 1: '00000002_000\.png' is a record; allowed: the header Image Index, Finding",
+    ):
         images(tmp_path, V2020[1], header=V2020[0])
 
 
 @pytest.mark.parametrize(
     ("rows", "expected"),
     [
-        (["a.png," * 20], "row 2: more than 12 fields"),
-        (["a.png,Mass", "a.png," * 20], "not a table of 11 columns .*line 3, saw 21"),
+        (["a.png," * 20], "11 values are not allowed"),
         (["a.png,Mass"], "row 2, follow_up: ''; allowed: a whole number"),
         ([], "no row below the header"),
         (["", ""], "no row below the header"),
@@ -84,8 +86,38 @@ def test_another_table_is_refused_by_name(tmp_path, rows, expected):
         images(tmp_path, *rows)
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"\x89PNG\r\n\x1a\n\x00\xff"])
-def test_a_file_that_is_no_table_is_refused_by_name(tmp_path, content):
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", "the file is empty"),
+        (b"\xff\xfe\x00", "not the utf-16 text it claims to be"),
+        (b"\x89PNG\r\n\x1a\n\x00\xff", "this is a PNG image, not a text file"),
+    ],
+)
+def test_a_file_that_is_no_table_is_refused_by_name(tmp_path, content, expected):
     (tmp_path / "table.csv").write_bytes(content)
-    with pytest.raises(ValueError, match=r"table\.csv: not a table of 11 columns"):
+    with pytest.raises(UserError, match=rf"table\.csv: {expected}"):
         read_images(tmp_path / "table.csv")
+
+
+def test_the_error_names_the_users_own_file_and_the_command_to_run(tmp_path):
+    path = write(tmp_path / "copy.csv", HEADER, [image_row(sex="x")])
+    with pytest.raises(UserError) as caught:
+        read_images(path, "/own/Data_Entry_2017.csv")
+    assert str(caught.value) == (
+        "/own/Data_Entry_2017.csv: 1 value is not allowed; correct the file, then run "
+        "`dvc repro`:\n  row 2, sex: 'x'; allowed: M or F"
+    )
+
+
+def test_a_long_cell_is_cut_in_the_error(tmp_path):
+    with pytest.raises(UserError) as caught:
+        images(tmp_path, image_row(sex="x" * 50_000))
+    assert len(str(caught.value)) < 1000
+
+
+def test_patient_and_follow_up_number_exchanged_are_refused_with_their_rows(tmp_path):
+    header = HEADER.replace("Follow-up #,Patient ID", "Patient ID,Follow-up #")
+    rows = [image_row(f"0000000{n}_000.png", patient=n) for n in (3, 4)]
+    with pytest.raises(UserError, match=r"2 values(.|\n)*row 2, patient: '0'(.|\n)*row 3"):
+        images(tmp_path, *rows, header=header)

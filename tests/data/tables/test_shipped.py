@@ -1,4 +1,4 @@
-"""The tables as shipped: their published size, and nothing odd but one spelling."""
+"""The tables as shipped: their published size, and no issue but one spelling."""
 
 from cxr14.data.tables.boxes import read_box_table
 from cxr14.data.tables.images import read_image_table
@@ -17,7 +17,7 @@ def test_the_packaged_table_has_the_published_size(tables):
     assert (records.age.max(), int(records.age.isna().sum())) == (95, 0)
 
 
-def test_the_packaged_tables_hold_no_oddity_but_123_infiltrates(table_files):
+def test_the_packaged_tables_have_no_issue_but_123_infiltrates(table_files):
     read = read_image_table(table_files[0])
     drawn = read_box_table(table_files[1], read.frame)
     assert met(read) == {}

@@ -42,9 +42,9 @@ def images(tmp_path, *rows, header=HEADER):
     return image_table(tmp_path, *rows, header=header).frame
 
 
-def box_table(tmp_path, *rows, images=None):
+def box_table(tmp_path, *rows, images=None, header=BOX_HEADER, **how):
     """Write a list of boxes and read it, beside a frame of images if one is given."""
-    return read_box_table(write(tmp_path / "boxes.csv", BOX_HEADER, rows), images)
+    return read_box_table(write(tmp_path / "boxes.csv", header, rows), images, **how)
 
 
 def boxes(tmp_path, *rows):
@@ -53,5 +53,5 @@ def boxes(tmp_path, *rows):
 
 
 def met(table):
-    """What each rule met, without the rules that met nothing."""
-    return {rule: values.to_dict() for rule, values in table.odd.items() if len(values)}
+    """The issues by rule, without the rules that have none."""
+    return {rule: values.to_dict() for rule, values in table.issues.items() if len(values)}

@@ -1,1 +1,1 @@
-"""NIH's tables and lists as data frames; every oddity is met by a rule and counted."""
+"""NIH's tables and lists as data frames; every data issue is handled by a rule and listed."""

@@ -1,84 +1,111 @@
-"""The list of hand-drawn boxes, read by the rules of :mod:`cxr14.data.tables.records`."""
+"""The list of boxes by radiologists, read by the rules of :mod:`cxr14.data.tables.records`."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from cxr14.data.raw import SHIPPED
-from cxr14.data.tables.oddities import Table
-from cxr14.data.tables.text import check, read_text, refuse, without_blank_lines
+from cxr14.data.tables.box_units import Sizes, as_text, choose_unit, convert
+from cxr14.data.tables.cells import check, read_cells
+from cxr14.data.tables.columns import BOX_HEADINGS
+from cxr14.data.tables.table import Table
 from cxr14.findings import canonical
 
-BOX_COLUMNS = ("image", "finding", "x", "y", "width", "height")
+NUMBERS = ("x", "y", "width", "height")
+COLUMNS = ("image", "finding", *NUMBERS)
+
+UNIT = "unit_"
+"""Begins the fact that counts the boxes of the list, with their unit after it."""
+
+FileSizes = Callable[[list[str]], pd.DataFrame]
+"""Image names to `width` and `height` in pixels of their files, by image; see
+:func:`cxr14.data.image_sizes.file_sizes`. A file that is absent or unreadable is left out."""
 
 
-def read_box_table(path: str | Path, images: pd.DataFrame | None = None) -> Table:
-    """Read the hand-drawn boxes, and what was odd in them.
+def read_box_table(
+    path: str | Path,
+    images: pd.DataFrame | None = None,
+    origin: str | None = None,
+    unit: str = "nih",
+    file_sizes: FileSizes | None = None,
+    nih_boxes: pd.DataFrame | None = None,
+) -> Table:
+    """Read the ground-truth boxes, and the issues in them.
 
     Args:
         path: the list of boxes.
-        images: the records to hold the boxes against, or None.
+        images: the records to compare the boxes with, or None.
+        origin: how errors and issues call the file; None: `path`.
+        unit: of the boxes in the file: auto, or one of box_units.UNITS. All but nih need `images`
+            and `file_sizes`.
+        file_sizes: called only where the unit or the conversion depends on the files' sizes.
+        nih_boxes: NIH's own list, for `auto`: a file that has any of its boxes has its unit.
 
     Returns:
-        image, finding (standard spelling), x, y, width, height (float, pixels of the shipped
-        1024×1024 image; x and y are the left upper corner), sorted by image, finding and place.
+        image, finding (standard spelling), x, y, width, height (float, pixels of NIH's 1024×1024
+        grid, in which a file's longer side is 1024; x and y are the left upper corner; missing
+        for a box in another unit whose image has no file), sorted by image, finding and position.
 
     Raises:
-        UserError: a cell that is not allowed, or a box wholly outside the image.
+        UserError: a column is missing, a cell is not allowed, a box is wholly outside the image,
+            or `auto` cannot decide.
     """
     from cxr14.data.tables.schemas import BOXES
 
-    text = read_text(path, BOX_COLUMNS, ("surplus_1", "surplus_2", "surplus_3"))
-    text, blank = without_blank_lines(text)
-    check(path, text, BOXES)
-    written = text[list(BOX_COLUMNS)].astype(dict.fromkeys(BOX_COLUMNS[2:], "float64"))
-    written["finding"] = [canonical(name) for name in written.finding]
-    frame = _clipped(path, written)
+    name = origin or str(path)
+    cells = read_cells(path, name, BOX_HEADINGS, (), NUMBERS)
+    text = cells.text
+    check(name, text, BOXES)
+    written = text[list(COLUMNS)].astype(dict.fromkeys(NUMBERS, "float64"))
+    written["finding"] = [canonical(finding) for finding in written.finding]
     kept = ~written.duplicated()
-    odd = {
-        "blank_lines": blank,
+    issues = {
+        "blank_lines": cells.blank,
         "repeated_rows": text.image[~kept],
-        "respelled_labels": text.finding[kept & (text.finding != frame.finding)],
-        "clipped": _as_text(written[kept & (frame != written).any(axis=1)]),
+        "respelled_labels": text.finding[kept & (text.finding != written.finding)],
+        "unused_columns": cells.unused,
+        "assumed_encoding": cells.assumed,
     }
     if images is not None:
-        boxed = images[images.image.isin(frame.image.tolist())]
-        listed = frame.image.isin(boxed.image.tolist())
-        odd["image_in_no_table"] = text.image[kept & ~listed]
+        listed = written.image.isin(set(images.image))
+        issues["image_in_no_table"] = text.image[kept & ~listed]
         kept &= listed
-        odd["label_not_in_table"] = _unlabelled(frame[kept], boxed)
-    order = list(BOX_COLUMNS[:4])
-    return Table(frame[kept].sort_values(order, ignore_index=True), odd, {})
+    boxes = written[kept]
+    sizes = _sizes(boxes, images, file_sizes if unit != "nih" else None)
+    if unit == "auto":
+        unit = choose_unit(name, boxes, sizes, nih_boxes)
+    frame, clipped = convert(name, boxes, unit, sizes)
+    issues["clipped"] = as_text(boxes[clipped])
+    if images is not None:
+        issues["label_not_in_table"] = _unlabelled(boxes, images)
+    order = list(COLUMNS[:4])
+    facts = {f"{UNIT}{unit}": len(frame)}
+    return Table(frame.sort_values(order, ignore_index=True), issues, facts, name)
 
 
-def _clipped(path: str | Path, boxes: pd.DataFrame) -> pd.DataFrame:
-    """Clip boxes to the image; those inside keep their numbers to the last digit."""
-    clipped = boxes.copy()
-    for start, size in (("x", "width"), ("y", "height")):
-        low, high = boxes[start].clip(lower=0), (boxes[start] + boxes[size]).clip(upper=SHIPPED)
-        inside = (boxes[start] >= 0) & (boxes[start] + boxes[size] <= SHIPPED)
-        clipped[start] = low
-        clipped[size] = boxes[size].where(inside, high - low)
-    lost = boxes.index[(clipped[["width", "height"]] <= 0).any(axis=1)]
-    if len(lost):
-        allowed = f"a box that meets the image of {SHIPPED}×{SHIPPED}"
-        failures = {"column": "box", "value": _as_text(boxes.loc[lost]), "allowed": allowed}
-        refuse(path, pd.DataFrame(failures))
-    return clipped
+def unit_of(table: Table) -> str:
+    """Return the unit in which a list of boxes was read, one of box_units.UNITS."""
+    return next(fact.removeprefix(UNIT) for fact in table.facts if fact.startswith(UNIT))
 
 
-def _as_text(boxes: pd.DataFrame) -> pd.Series:
-    """Return N boxes as text: ``00000001_000.png Mass 1000 5 60.5 70``; (N,)."""
-    lines = [
-        f"{b.image} {b.finding} {b.x:g} {b.y:g} {b.width:g} {b.height:g}"
-        for b in boxes.itertuples()
-    ]
-    return pd.Series(lines, index=boxes.index, dtype="str")
+def _sizes(boxes: pd.DataFrame, images: pd.DataFrame | None, file_sizes: FileSizes | None) -> Sizes:
+    """Gather what is known of the sizes of N boxes' images; the files only when needed."""
+    nothing = pd.DataFrame(columns=["width", "height"], dtype="float64")
+    original = nothing
+    if images is not None:
+        columns = {"original_width": "width", "original_height": "height"}
+        own = images[images.image.isin(boxes.image)].set_index("image")
+        original = own[list(columns)].rename(columns=columns)
+
+    def of_files() -> pd.DataFrame:
+        return nothing if file_sizes is None else file_sizes(sorted(set(boxes.image)))
+
+    return Sizes(boxes.image, original, of_files)
 
 
 def _unlabelled(boxes: pd.DataFrame, images: pd.DataFrame) -> pd.Series:
     """Return the boxes whose finding the table does not give their image, as text."""
     labels = images.set_index("image")
     ones = [bool(labels.at[box.image, box.finding]) for box in boxes.itertuples()]
-    return _as_text(boxes[~np.array(ones, bool)])
+    return as_text(boxes[~np.array(ones, bool)])

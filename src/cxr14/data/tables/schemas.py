@@ -33,13 +33,13 @@ def _number(above: float, allowed: str) -> pa.Column:
     return pa.Column(checks=pa.Check(holds, error=allowed))
 
 
-IMAGE = _pattern(r"\S.*\.png", "the name of a PNG as NIH writes it, such as 00000001_000.png")
+IMAGE = _pattern(r"\S.{0,250}\.png", "the name of an image, such as 00000001_000.png")
 WHOLE = _pattern("[0-9]{1,9}", "a whole number, 0 or more")
 SIDE = _pattern("0*[1-9][0-9]{0,5}", "a whole number of pixels, 1 or more")
 SPACING = _number(0, "a number of mm above 0")
 PLACE = _number(-INFINITY, "a number of pixels")
 EXTENT = _number(0, "a number of pixels above 0")
-NOTHING = _one_of(("",), "nothing; the row has too many fields")
+NOTHING = _one_of(("",), "nothing; the row has more cells than there are headings")
 
 IMAGES = pa.DataFrameSchema(
     {
@@ -58,7 +58,7 @@ IMAGES = pa.DataFrameSchema(
     },
     strict=True,
 )
-"""The table of images; `surplus` is what follows the comma that some forms end each row with."""
+"""The table of images; `surplus` is what stands below no heading."""
 
 BOXES = pa.DataFrameSchema(
     {
@@ -68,10 +68,8 @@ BOXES = pa.DataFrameSchema(
         "y": PLACE,
         "width": EXTENT,
         "height": EXTENT,
-        "surplus_1": NOTHING,
-        "surplus_2": NOTHING,
-        "surplus_3": NOTHING,
+        "surplus": NOTHING,
     },
     strict=True,
 )
-"""The list of boxes, whose header names nine fields."""
+"""The list of boxes."""

@@ -1,0 +1,184 @@
+"""The unit of a list of boxes, and boxes in pixels of NIH's grid.
+
+NIH's boxes are in pixels of its 1024×1024 images, whatever size a copy of them has. A user's own
+boxes may be in pixels of the file, in pixels of the original (columns OriginalImage[Width,Height])
+or in fractions of width and height. `data.boxes` names the unit; `auto` decides it where only one
+can be meant.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from cxr14.data.raw import SHIPPED
+from cxr14.data.tables.cells import refuse
+from cxr14.errors import UserError
+
+UNITS = ("nih", "image", "original", "fraction")
+ALLOWED = (
+    "nih (pixels of NIH's 1024×1024 images), image (pixels of the file), original (pixels of "
+    "OriginalImage[Width,Height]) or fraction (0–1 of width and height)"
+)
+OVERHANG = 0.02
+"""Share of a side by which a box in the right unit may lie outside the image."""
+
+ROUNDING = 0.51
+"""By what numbers of NIH's list may differ and still be NIH's: whole pixels."""
+
+Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+CORNERS = (["x", "y"], ["width", "height"])
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What is known of the sizes of the images of N boxes; NaN where it is not."""
+
+    image: pd.Series  # (N,)
+    of_original: pd.DataFrame  # width, height in pixels, by image: as the table has them
+    of_files: Callable[[], pd.DataFrame]  # the same of the files; read only if it is called
+
+    @cached_property
+    def file(self) -> Floats:
+        """Width and height of the files; (N, 2)."""
+        return self.of_files().reindex(self.image).to_numpy(np.float64)
+
+    @cached_property
+    def original(self) -> Floats:
+        """Width and height of the originals; (N, 2)."""
+        return self.of_original.reindex(self.image).to_numpy(np.float64)
+
+    def canvas(self, unit: str) -> Floats:
+        """Width and height of the image in a unit; (N, 2)."""
+        if unit == "image":
+            return self.file
+        if unit == "original":
+            return self.original
+        return np.full((len(self.image), 2), 1.0 if unit == "fraction" else SHIPPED)
+
+    def factors(self, unit: str) -> Floats:
+        """Return what x and y in a unit are multiplied by for the grid; (N, 2)."""
+        if unit == "nih":
+            return np.ones((len(self.image), 2))
+        per_file_pixel = SHIPPED / self.file.max(axis=1, keepdims=True)
+        return np.asarray(self.file / self.canvas(unit) * per_file_pixel, np.float64)
+
+
+def choose_unit(name: str, boxes: pd.DataFrame, sizes: Sizes, nih: pd.DataFrame | None) -> str:
+    """Decide the unit of N boxes.
+
+    A list with a box of NIH's is in NIH's; one in which no number is above 1 is in fractions. Else
+    a unit is possible if all boxes lie inside the image in it, up to a little. NIH's is not if a
+    file is larger than NIH's images, or if boxes fit files that have the size of their originals:
+    NIH's images are smaller. Pixels of the original are not if the files have NIH's size and the
+    boxes fit them. If several units are possible, they must mean the same positions.
+
+    Args:
+        name: of the file, for the error.
+        boxes: image, finding, x, y, width, height as written, indexed by row.
+        sizes: of their images.
+        nih: NIH's own boxes.
+
+    Raises:
+        UserError: some boxes are in fractions and others not, or several units are possible.
+    """
+    if boxes.empty or (nih is not None and _has_any(boxes, nih)):
+        return "nih"
+    small = (boxes[[*CORNERS[0], *CORNERS[1]]] <= 1).all(axis=1)
+    if small.all():
+        return "fraction"
+    if small.any():
+        allowed = "pixels, as in the other rows"
+        told = {"column": "box", "value": as_text(boxes[small]), "allowed": allowed}
+        refuse(name, pd.DataFrame(told))
+    known = np.isfinite(sizes.file.sum(axis=1))
+    if not known.any():
+        return "image"  # no box has a file: none is used
+    possible = _possible(boxes, sizes, known, OVERHANG) or _possible(boxes, sizes, known, np.inf)
+    factors = [sizes.factors(unit)[known] for unit in possible]
+    if possible and all(np.allclose(factors[0], other, rtol=1e-3) for other in factors[1:]):
+        return possible[0]
+    raise UserError(_unclear(name, boxes, sizes, possible))
+
+
+def _has_any(boxes: pd.DataFrame, nih: pd.DataFrame) -> bool:
+    pairs = boxes.merge(nih, on=["image", "finding"], suffixes=("", "_nih"))
+    numbers = [*CORNERS[0], *CORNERS[1]]
+    theirs = pairs[[f"{one}_nih" for one in numbers]].to_numpy()
+    return bool((np.abs(pairs[numbers].to_numpy() - theirs) < ROUNDING).all(axis=1).any())
+
+
+def _possible(boxes: pd.DataFrame, sizes: Sizes, known: Flags, overhang: float) -> list[str]:
+    """Return the units in which all boxes meet the image and lie outside it by at most a share."""
+    start, size = (boxes[columns].to_numpy()[known] for columns in CORNERS)
+    found = []
+    for unit in ("nih", "image", "original"):
+        canvas = sizes.canvas(unit)[known]
+        meets = (start < canvas) & (start + size > 0)
+        fits = (start >= -overhang * canvas) & (start + size <= (1 + overhang) * canvas)
+        if (meets & fits).all():
+            found.append(unit)
+    file, original = sizes.file[known], sizes.original[known]
+    as_original = "image" in found and bool((file == original).all())
+    if "nih" in found and (as_original or bool((file > SHIPPED).any())):
+        found.remove("nih")
+    if {"nih", "image", "original"} <= set(found) and bool((file.max(axis=1) == SHIPPED).all()):
+        found.remove("original")
+    return found
+
+
+def as_text(boxes: pd.DataFrame) -> pd.Series:
+    """Return N boxes as text: ``00000001_000.png Mass 1000 5 60.5 70``; (N,)."""
+    lines = [
+        f"{b.image} {b.finding} {b.x:g} {b.y:g} {b.width:g} {b.height:g}"
+        for b in boxes.itertuples()
+    ]
+    return pd.Series(lines, index=boxes.index, dtype="str")
+
+
+def _unclear(name: str, boxes: pd.DataFrame, sizes: Sizes, possible: list[str]) -> str:
+    ends = boxes[CORNERS[0]].to_numpy() + boxes[CORNERS[1]].to_numpy()
+    several = f"can be in {' or '.join(possible)}" if possible else "fit no image in any unit"
+    return (
+        f"{name}: the unit of the boxes is not clear. They reach to "
+        f"{ends[:, 0].max():g}×{ends[:, 1].max():g}, the files have up to {_largest(sizes.file)} "
+        f"pixels and the originals up to {_largest(sizes.original)}, so the boxes {several}. Set "
+        f"data.boxes in params.yaml to {ALLOWED}, then run `dvc repro`"
+    )
+
+
+def _largest(sizes: Floats) -> str:
+    width, height = np.nanmax(sizes, axis=0)
+    return f"{width:g}×{height:g}"
+
+
+def convert(name: str, boxes: pd.DataFrame, unit: str, sizes: Sizes) -> tuple[pd.DataFrame, Flags]:
+    """Clip N boxes to their images and turn them into pixels of the grid.
+
+    Returns:
+        The boxes, missing where the size of a file is needed and not known; which were clipped
+        (N,). Boxes of NIH's unit inside the image keep their numbers to the last digit.
+
+    Raises:
+        UserError: a box is wholly outside its image.
+    """
+    canvas = sizes.canvas(unit)
+    starts, extents = (boxes[columns].to_numpy(np.float64) for columns in CORNERS)
+    ends = starts + extents
+    inside = (starts >= 0) & ~(ends > canvas)  # NaN: not known, so not clipped
+    low = np.where(starts >= 0, starts, 0)
+    high = np.where(ends > canvas, canvas, ends)
+    clipped = np.where(inside, extents, high - low)
+    lost = boxes.index[clipped.min(axis=1) <= 0]
+    if len(lost):
+        allowed = [f"a box that meets the image of {w:g}×{h:g}" for w, h in canvas]
+        told = {"column": "box", "value": as_text(boxes), "allowed": allowed}
+        refuse(name, pd.DataFrame(told, boxes.index).loc[lost])
+    factors = sizes.factors(unit)
+    frame = boxes.copy()
+    frame[CORNERS[0]], frame[CORNERS[1]] = low * factors, clipped * factors
+    return frame, inside.min(axis=1) == 0

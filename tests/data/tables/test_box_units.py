@@ -1,0 +1,143 @@
+"""Boxes in any unit become pixels of NIH's grid, and a unit that is not clear is refused."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cxr14.data.packaged import packaged_file
+from cxr14.data.tables.records import read_boxes
+from cxr14.errors import UserError
+from tests.data.tables.written import box_table, image_row, images, met
+
+NAMES = ["a.png", "b.png"]
+
+
+def table(tmp_path, width, height):
+    """The records of two images with this original size."""
+    size = f",{width},{height},"
+    rows = [image_row(name).replace(",1024,1024,", size) for name in NAMES]
+    return images(tmp_path, *rows)
+
+
+def read(tmp_path, rows, file, original=(2500, 2048), unit="auto", nih=None):
+    """Read boxes of images whose files have one size, or have none."""
+    found = [] if file is None else NAMES
+    sizes = pd.DataFrame([file] * len(found), index=found, columns=["width", "height"], dtype=float)
+    return box_table(
+        tmp_path,
+        *rows,
+        images=table(tmp_path, *original),
+        unit=unit,
+        file_sizes=lambda names: sizes[sizes.index.isin(names)],
+        nih_boxes=nih,
+    )
+
+
+def numbers(read_table):
+    return read_table.frame[["x", "y", "width", "height"]].to_numpy().tolist()
+
+
+PIXELS = ["a.png,Mass,400,300,500,400"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "file", "original", "expected"),
+    [
+        (PIXELS, (1024, 1024), (2500, 2048), [400, 300, 500, 400]),  # the file is NIH's grid
+        (PIXELS, (2048, 2048), (64, 64), [200, 150, 250, 200]),  # larger than NIH's: own pixels
+        (PIXELS, (2048, 2048), (2048, 2048), [200, 150, 250, 200]),
+        (PIXELS, (64, 64), (64, 64), [400, 300, 500, 400]),  # beyond file and original: NIH's
+        (PIXELS, (960, 960), (960, 960), [426.6667, 320, 533.3333, 426.6667]),
+        (["a.png,Mass,1500,1024,500,512"], (1024, 1024), (2048, 2048), [750, 512, 250, 256]),
+        (["a.png,Mass,1500,1024,500,512"], (512, 512), (2500, 2048), [614.4, 512, 204.8, 256]),
+        (["a.png,Mass,0.25,0.5,0.5,0.25"], (1024, 1024), (2500, 2048), [256, 512, 512, 256]),
+        (["a.png,Mass,0.25,0.5,0.5,0.25"], (500, 1000), (2500, 2048), [128, 512, 256, 256]),
+    ],
+)
+def test_auto_decides_by_the_sizes_of_file_and_original(tmp_path, rows, file, original, expected):
+    np.testing.assert_allclose(numbers(read(tmp_path, rows, file, original)), [expected], 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("rows", "file", "original", "possible"),
+    [
+        (PIXELS, (960, 960), (2500, 2048), "nih or image or original"),
+        (PIXELS, (224, 224), (2500, 2048), "nih or original"),
+        (PIXELS, (2048, 2048), (3000, 3000), "image or original"),
+        (["a.png,Mass,5000,300,500,400"], (224, 224), (2500, 2048), "fit no image in any unit"),
+    ],
+)
+def test_a_unit_that_is_not_clear_is_refused_with_the_key_and_what_was_found(
+    tmp_path, rows, file, original, possible
+):
+    with pytest.raises(UserError) as caught:
+        read(tmp_path, rows, file, original)
+    message = str(caught.value)
+    assert possible in message
+    assert f"the files have up to {file[0]}×{file[1]} pixels" in message
+    assert "Set data.boxes in params.yaml to nih (" in message
+
+
+@pytest.mark.parametrize("file", [(224, 224), (1024, 1024), (2048, 2048)])
+def test_a_list_with_a_box_of_nihs_is_on_nihs_grid_whatever_the_files_are(tmp_path, file):
+    nih = pd.DataFrame(
+        [("a.png", "Mass", 400.4, 299.6, 500.2, 400.0)],
+        columns=["image", "finding", "x", "y", "width", "height"],
+    )
+    rows = [*PIXELS, "b.png,Nodule,10,20,30,40"]
+    result = numbers(read(tmp_path, rows, file, nih=nih))
+    assert result == [[400, 300, 500, 400], [10, 20, 30, 40]]
+
+
+def test_nihs_own_list_needs_no_file_and_keeps_every_digit(table_files, tables):
+    nih = read_boxes(packaged_file("torchxrayvision", "torchxrayvision/data/BBox_List_2017.csv.gz"))
+    from cxr14.data.tables.boxes import read_box_table
+
+    def never(names: list[str]) -> pd.DataFrame:
+        raise AssertionError(names)
+
+    records, boxes = tables
+    result = read_box_table(
+        table_files[1], records, unit="auto", file_sizes=lambda n: never(n), nih_boxes=nih
+    )
+    pd.testing.assert_frame_equal(result.frame, boxes)
+
+
+@pytest.mark.parametrize(
+    ("unit", "expected"),
+    [
+        ("nih", [100, 200, 300, 400]),
+        ("image", [200, 400, 600, 624]),  # clipped: the file has 512 rows
+        ("original", [100 / 2, 200 / 2, 300 / 2, 400 / 2]),
+    ],
+)
+def test_the_key_decides_what_auto_cannot(tmp_path, unit, expected):
+    rows = ["a.png,Mass,100,200,300,400"]
+    assert numbers(read(tmp_path, rows, (512, 512), (2048, 2048), unit)) == [expected]
+
+
+def test_of_a_file_that_is_not_square_the_longer_side_is_1024(tmp_path):
+    result = read(tmp_path, PIXELS, (1000, 500), unit="image")
+    np.testing.assert_allclose(numbers(result), [[409.6, 307.2, 512, 204.8]])
+
+
+def test_a_box_partly_outside_is_clipped_in_its_own_unit_and_listed(tmp_path):
+    result = read(tmp_path, ["a.png,Mass,1900,0,200,100"], (2048, 2048), (64, 64), "image")
+    assert numbers(result) == [[950, 0, 74, 50]]
+    assert met(result) == {"clipped": {2: "a.png Mass 1900 0 200 100"}}
+
+
+def test_a_box_wholly_outside_is_refused_with_the_size_of_its_image(tmp_path):
+    with pytest.raises(UserError, match=r"row 2, box: .* a box that meets the image of 512×512"):
+        read(tmp_path, ["a.png,Mass,600,0,10,10"], (512, 512), unit="image")
+
+
+def test_fractions_among_pixels_are_refused_with_their_rows(tmp_path):
+    rows = [*PIXELS, "b.png,Mass,0.1,0.2,0.3,0.4"]
+    with pytest.raises(UserError, match=r"row 3, box: 'b\.png Mass 0\.1 .*; allowed: pixels, as"):
+        read(tmp_path, rows, (1024, 1024))
+
+
+def test_a_box_in_pixels_of_a_file_that_is_not_there_has_no_position(tmp_path):
+    assert np.isnan(numbers(read(tmp_path, PIXELS, None))).all()
+    assert numbers(read(tmp_path, PIXELS, None, unit="nih")) == [[400, 300, 500, 400]]
