@@ -24,7 +24,7 @@ from ablation.collect import collect
 from ablation.outcome import outcome
 from ablation.picture import forest
 from ablation.plan import Experiment, plan
-from cxr14.errors import UserError
+from cxr14.errors import UserError, quote
 from cxr14.explore.drawing import export
 from cxr14.files import write_json, write_text
 from cxr14.models.backbones import check_backbone
@@ -71,8 +71,11 @@ def whole_numbers(text: str) -> list[int]:
         UserError: one is none.
     """
     words = text.split(",")
-    if not all(word.isdecimal() for word in words):
-        raise UserError(f"--seeds is {text!r}; whole numbers with commas between, such as 14,15,16")
+    if not all(word.isdecimal() and len(word) < 19 for word in words):
+        raise UserError(
+            f"--seeds is {quote(text)}; whole numbers with commas between, such as 14,15,16, of at "
+            f"most 18 digits"
+        )
     return [int(word) for word in words]
 
 

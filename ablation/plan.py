@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cxr14.errors import UserError
+from cxr14.errors import UserError, quote
 from cxr14.params.train import TrainParams
 
 QUICK = 3
@@ -60,7 +60,7 @@ def plan(
     for option, values in (("backbones", backbones), ("seeds", seeds)):
         if len(set(values)) < len(values):
             told = ",".join(map(str, values))
-            raise UserError(f"--{option} is {told!r}; name each once")
+            raise UserError(f"--{option} is {quote(told)}; name each once")
     for name in backbones:
         if "seed" in (params.overrides.get(name) or {}):
             where = f"params.yaml: train.overrides.{name}.seed"

@@ -6,6 +6,7 @@ runs the code of that experiment's own checkout, not of the work tree it was sta
 
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -13,10 +14,30 @@ import typer
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from cxr14.errors import explain
+from cxr14.errors import QUOTED, explain, printable
+from cxr14.names import check_name
 
-CheckpointSeconds = Annotated[float, typer.Option(help="Between two checkpoints.")]
+CheckpointSeconds = Annotated[float, typer.Option(min=0, help="Between two checkpoints.")]
 CHECKPOINT_SECONDS = 60.0
+
+Backbone = Annotated[str, typer.Option(help="Name in train.backbones.", callback=check_name)]
+"""It becomes part of paths, so its characters are checked."""
+
+ROOT_FILE = Path("dvc.yaml")
+
+USAGE_ERROR = typer.BadParameter.__bases__[0]  # typer has no other name for it
+
+
+def check_all_params(chexnext: bool = False) -> None:
+    """Check all params before long work starts; with `chexnext` what its own demand of the others.
+
+    The module is named, not imported: it reads the params of every stage, and a stage that
+    imported it would run again after a change to any of them. It changes no result.
+    """
+    check = import_module("cxr14.params.check")
+    check.check_params()
+    if chexnext:
+        check.check_chexnext()
 
 
 def run(main: Callable[..., None], description: str | None) -> None:
@@ -24,10 +45,31 @@ def run(main: Callable[..., None], description: str | None) -> None:
     app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
     app.command(help=description)(main)
     try:
-        app()
+        code = app(standalone_mode=False)
     except Exception as error:
+        if isinstance(error, USAGE_ERROR):
+            _fail(_usage_error(error), 2)
         sentence = explain(error)
         if sentence is None:
             raise
-        typer.secho(f"error: {sentence}", fg="red", err=True)
-        raise SystemExit(1) from None
+        if isinstance(error, FileNotFoundError) and not ROOT_FILE.exists():
+            sentence += (
+                f"; {Path.cwd()} is not the root of the repository (it has no {ROOT_FILE}), and "
+                f"stages run there"
+            )
+        _fail(sentence, 1)
+    else:
+        raise SystemExit(code or 0)
+
+
+def _usage_error(error: Exception) -> str:
+    """Return what is wrong with the command line; it may quote a word of any length."""
+    format_message: Callable[[], str] = getattr(error, "format_message", error.__str__)
+    message = printable(format_message())
+    cut = f"{message[:QUOTED]}… ({len(message)} characters)"
+    return f"{message if len(message) <= 2 * QUOTED else cut} (--help lists the options)"
+
+
+def _fail(sentence: str, code: int) -> None:
+    typer.secho(f"error: {sentence}", fg="red", err=True)
+    raise SystemExit(code) from None

@@ -20,11 +20,13 @@ from cxr14.data.sources import check_images, write_folder, write_nih, write_phan
 from cxr14.errors import UserError
 from cxr14.files import project_root, read_json
 from cxr14.params import data
-from stages import run
+from stages import check_all_params, run
 
 
 def main(
-    workers: Annotated[int, typer.Option(help="Drawing processes; 0: one per core.")] = 0,
+    workers: Annotated[
+        int, typer.Option(min=0, max=1024, help="Drawing processes; 0: one per core.")
+    ] = 0,
     catalogue: Annotated[
         Path | None,
         typer.Option(help="For `nih`: a JSON list of name, url, bytes, md5 in place of NIH's own."),
@@ -37,6 +39,7 @@ def main(
     params = data.read()
     if check:
         return check_images(TABLES, images_base(read_json(TABLES / FACTS)["base"]))
+    check_all_params()  # before 45 GB: a wrong key of a later stage too
     if catalogue is not None and params.source != "nih":
         raise UserError(f"--catalogue is for data.source nih, and it is {params.source}")
     if params.source == "phantom":

@@ -12,10 +12,7 @@ metrics/evaluate/B/findings.csv and means.csv, plots/evaluate/B/roc.csv, pr.csv,
 threshold_f1.csv.
 """
 
-from typing import Annotated
-
 import pandas as pd
-import typer
 from rich.console import Console
 
 from cxr14.data.cache import open_cache
@@ -25,10 +22,10 @@ from cxr14.evaluation.predict import held_out, predict_logits
 from cxr14.evaluation.terminal import TABLE_WIDTH
 from cxr14.models.store import load_model
 from cxr14.params import evaluate
-from stages import run
+from stages import Backbone, run
 
 
-def main(backbone: Annotated[str, typer.Option(help="which of models/ to score")]) -> None:
+def main(backbone: Backbone) -> None:
     """Run the stage."""
     images, index = open_cache("data/cache")
     listed = held_out(index, read_split())

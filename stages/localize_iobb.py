@@ -12,19 +12,17 @@ the tables in metrics/localize/B, plots/localize/B/FINDING.png.
 """
 
 from pathlib import Path
-from typing import Annotated
 
 import pandas as pd
-import typer
 from rich.console import Console
 
 from cxr14.localization.scoring import Limits
 from cxr14.localization.sequence import maps_of_model, read_inputs, write_localization
 from cxr14.params import localize
-from stages import run
+from stages import Backbone, run
 
 
-def main(backbone: Annotated[str, typer.Option(help="which of models/ to use")]) -> None:
+def main(backbone: Backbone) -> None:
     """Run the stage."""
     params, inputs = localize.read(), read_inputs()
     limits = Limits(params.t_iobb, params.t_iou, params.heat_thresholds)

@@ -22,7 +22,7 @@ from cxr14.data.image_sizes import file_sizes
 from cxr14.data.issues import TABLE_ISSUES, issue_table, summarize, write_issues
 from cxr14.data.packaged import packaged_file
 from cxr14.data.raw import BOX_TABLE, FACTS, IMAGE_TABLE, LISTS, MANIFEST, TABLES, images_base
-from cxr14.data.split import count_parts, official_parts, split_patients
+from cxr14.data.split import count_parts, official_parts, split_patients, unscorable
 from cxr14.data.split_table import SPLIT
 from cxr14.data.tables.boxes import unit_of
 from cxr14.data.tables.records import read_boxes, read_tables
@@ -82,6 +82,8 @@ def main() -> None:
         typer.echo(line)
     if unit_of(tables["boxes"]) != "nih":
         typer.echo(f"boxes: read in the unit {unit_of(tables['boxes'])} (data.boxes)")
+    if problem := unscorable(images, split.split):
+        typer.secho(f"warning: {problem}", fg="yellow", err=True)
     for part, own in counts["with_pixels"].items():
         typer.echo(f"{part}: {counts['all'][part]['images']} records, {own['images']} with pixels")
 

@@ -16,8 +16,9 @@ import typer
 
 from cxr14.errors import UserError
 from cxr14.files import project_root, read_json, sha256, write_json
+from cxr14.names import STUDIED, check_name
 from cxr14.params import model
-from stages import run
+from stages import check_all_params, run
 
 PRETRAINED = Path("data/pretrained")
 
@@ -50,10 +51,16 @@ def main(
         return check(weights)
     if backbone is None:
         raise UserError("--backbone is missing; name one of train.backbones, or ask for --check")
+    check_all_params()
+    check_name(backbone)
+    if backbone not in STUDIED:
+        from cxr14.models.backbones import check_backbone  # torch: only where it is needed
+
+        check_backbone(backbone, "--backbone")
     folder = PRETRAINED / backbone
     facts: dict[str, str] = {"weights": weights}
     if weights == "imagenet":
-        from cxr14.models.pretrained import fetch_imagenet  # torch: only where it is needed
+        from cxr14.models.pretrained import fetch_imagenet
 
         facts["url"] = fetch_imagenet(backbone, folder / "weights.pth")
     elif weights != "none":

@@ -14,29 +14,24 @@ metrics/train/BACKBONE.json
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from cxr14.params import findings, loss, model, train
-from stages import CHECKPOINT_SECONDS, CheckpointSeconds, run
+from stages import CHECKPOINT_SECONDS, Backbone, CheckpointSeconds, check_all_params, run
 
 
 def main(
-    backbone: Annotated[str, typer.Option(help="Name in train.backbones.")],
+    backbone: Backbone,
     checkpoint_seconds: CheckpointSeconds = CHECKPOINT_SECONDS,
 ) -> None:
     """Train, save, report."""
+    check_all_params()
     params = train.read()
     recipe = params.for_backbone(backbone)
     model_params, loss_params = model.read(), loss.read()
-    from cxr14.models.backbones import check_backbone  # torch, after the cheap checks
-    from cxr14.tracking.runs import start_run
+    from cxr14.tracking.runs import start_run  # torch and MLflow, after the cheap checks
     from cxr14.training.command import carry_out
     from cxr14.training.job import Job, run_job
 
-    for name in params.overrides:  # a misspelt one would never be read
-        check_backbone(name, "train.overrides")
     folder = Path("models") / backbone
     job = Job(backbone, folder, name=backbone, title=backbone, classes=findings.read())
     blocks = {

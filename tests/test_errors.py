@@ -2,6 +2,10 @@
 
 import errno
 import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +15,7 @@ from cxr14.errors import QUOTED, UserError, explain, mount_point, quote
 from cxr14.params.train import read
 from cxr14.ranking import macro_auroc
 from stages import run
+from tests.conftest import ROOT
 
 
 def error_of(call) -> BaseException:
@@ -65,6 +70,13 @@ def test_a_quoted_value_is_cut_and_its_control_characters_are_escaped():
     assert long.endswith("(10002 characters)")
 
 
+def test_a_path_of_any_length_is_cut_in_an_error_of_the_system():
+    error = error_of(Path("x" * 10**5).read_bytes)
+    assert len(explain(error)) < 300
+    assert "File name too long" in explain(error)
+    assert len(explain(UserError(f"no file {'y' * 10**6} here"))) < 300
+
+
 def test_an_error_never_sends_control_characters_to_a_terminal():
     assert explain(UserError("row 2: \x1b[31m\x07 is not allowed\nrow 3")) == (
         "row 2: \\x1b[31m\\x07 is not allowed\nrow 3"
@@ -93,3 +105,69 @@ def test_a_stage_ends_with_one_sentence_for_an_error_of_the_user(monkeypatch, tm
         run(stage, None)
     assert caught.value.code == 1
     assert capsys.readouterr().err.startswith("error: params.yaml does not exist here;")
+
+
+USAGE = [
+    (["--count", "x" * 10**6], "--count"),
+    (["--count", "\x1b[2J"], "--count"),
+    (["--" + "y" * 10**6], "No such option"),
+    (["z" * 10**6], "unexpected extra argument"),
+    (["--count"], "--count"),
+]
+
+
+@pytest.mark.parametrize(("words", "told"), USAGE, ids=[told for _, told in USAGE])
+def test_a_wrong_command_line_is_one_short_sentence(monkeypatch, capsys, words, told):
+    monkeypatch.setattr("sys.argv", ["stage", *words])
+
+    def stage(count: int = 0) -> None:
+        raise AssertionError(count)
+
+    with pytest.raises(SystemExit) as caught:
+        run(stage, None)
+    assert caught.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert told in said
+    assert len(said) < 500
+    assert "\x1b[2J" not in said
+
+
+def stage_outside(folder, name: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a stage of this repository in another folder."""
+    environment = {key: value for key, value in os.environ.items() if key != "DVC_ROOT"}
+    return subprocess.run(
+        [sys.executable, "-m", f"stages.{name}", *words],
+        cwd=folder, env=environment | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name", ["check_params", "download", "patient_split", "train", "report", "chexnext.train"]
+)
+def test_help_is_shown_in_any_folder(tmp_path, name):
+    shown = stage_outside(tmp_path, name, "--help")
+    assert shown.returncode == 0
+    assert "Usage: " in shown.stdout
+    assert not shown.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("baseline", []), ("train", ["--backbone", "alexnet"]), ("check_params", []), ("report", [])],
+)
+def test_a_stage_in_another_folder_says_that_it_belongs_in_the_root(tmp_path, name, words):
+    ended = stage_outside(tmp_path, name, *words)
+    assert ended.returncode == 1
+    assert "root of the repository" in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["train", "pretrained", "evaluate", "localize_iobb"])
+def test_a_stage_takes_no_path_for_a_backbone(tmp_path, name):
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    ended = stage_outside(tmp_path, name, "--backbone", "../../x;" + "a" * 10**5)
+    assert ended.returncode == 1
+    assert "is not the name of a backbone" in ended.stderr
+    assert len(ended.stderr) < 500
+    assert not list(tmp_path.rglob("*x;*"))

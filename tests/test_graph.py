@@ -81,6 +81,34 @@ def test_an_edit_to_the_reading_of_tables_runs_nothing_that_learns() -> None:
     assert readers == {"download", "patient-split"}
 
 
+CHECK = "check-params"
+"""Reads every key, and writes the same text whatever they are: it is no reader of their values."""
+
+
+def test_the_check_watches_both_files_as_a_whole_and_comes_before_download_and_any_name() -> None:
+    assert STAGES[CHECK]["params"] == [{"params.yaml": None}, {"chexnext/params.yaml": None}]
+    (checked,) = STAGES[CHECK]["outs"]
+    later = {name for name, stage in STAGES.items() if checked in stage["deps"]}
+    assert later == {"download", "pretrained"}
+    made_of_names = {name for name, stage in STAGES.items() if "matrix" in stage}
+    upstream = {"data/pretrained/${item.backbone}", "models/${item.backbone}"}
+    assert all(upstream & set(STAGES[name]["deps"]) for name in made_of_names - later)
+
+
+def test_the_check_is_code_that_no_other_stage_depends_on() -> None:
+    """Else a change to the params of a late stage would run the download again."""
+    for name in set(STAGES) - {CHECK}:
+        assert "src/cxr14/params/check.py" not in needed_files(script_of(STAGES[name]))
+
+
+@pytest.mark.parametrize("file", ["dvc.yaml", "chexnext/dvc.yaml"])
+def test_no_value_of_params_stands_unquoted_in_a_command(file: str) -> None:
+    """DVC quotes ${item}, a dictionary, for the shell; ${item.backbone} it pastes as it is."""
+    for name, stage in yaml.safe_load((ROOT / file).read_text())["stages"].items():
+        assert set(re.findall(r"\$\{.*?\}", stage["cmd"])) <= {"${item}"}, name
+        assert ("matrix" in stage) == ("${item}" in stage["cmd"]), name
+
+
 BLOCKS = {
     "data": DataParams,
     "split": SplitParams,
@@ -112,14 +140,19 @@ def test_every_key_of_params_yaml_is_in_the_params_of_a_stage() -> None:
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     assert set(params) == set(BLOCKS)
     keys = set().union(*(leaves(values, block) for block, values in params.items())) - NEUTRAL
-    declared = {param for stage in STAGES.values() for param in stage.get("params", [])}
+    declared = {
+        param
+        for name, stage in STAGES.items()
+        if name != CHECK
+        for param in stage.get("params", [])
+    }
     declared |= {"train.overrides"} if "train.overrides.${item.backbone}" in declared else set()
     assert {
         key for key in keys if not any(f"{key}.".startswith(f"{d}.") for d in declared)
     } == set()
 
 
-@pytest.mark.parametrize("name", STAGES)
+@pytest.mark.parametrize("name", sorted(set(STAGES) - {CHECK}))
 def test_a_stage_declares_the_params_of_the_blocks_that_it_reads(name: str) -> None:
     needed = needed_files(script_of(STAGES[name]))
     modules = {Path(file).stem for file in needed if file.startswith("src/cxr14/params/")}

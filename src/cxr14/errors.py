@@ -2,10 +2,13 @@
 
 import errno
 import os
+import re
 from pathlib import Path
 
 QUOTED = 200
 """Characters of a user's text that an error quotes; the rest is cut and counted."""
+
+LONG_WORD = re.compile(rf"\S{{{2 * QUOTED},}}")
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -40,7 +43,11 @@ def explain(error: BaseException) -> str | None:
 
 
 def printable(text: str) -> str:
-    """Escape control characters, which could move a terminal's cursor; newlines stay."""
+    """Escape control characters, which could move a terminal's cursor, and cut very long words.
+
+    Newlines stay. A word is a text without spaces, such as a path; it may be a user's.
+    """
+    text = LONG_WORD.sub(lambda word: f"{word[0][:QUOTED]}… ({len(word[0])} characters)", text)
     return "".join(one if one == "\n" or one.isprintable() else repr(one)[1:-1] for one in text)
 
 

@@ -7,7 +7,7 @@ Source: Wang et al. 2017, "ChestX-ray8" (arXiv 1705.02315v5), and the shipped ta
 from collections.abc import Iterable
 from typing import Final
 
-from cxr14.errors import UserError
+from cxr14.errors import UserError, quote
 
 CHESTXRAY8: Final = (
     "Atelectasis",
@@ -61,7 +61,7 @@ def canonical(name: str) -> str:
     stripped = name.strip()
     spelled = OTHER_SPELLINGS.get(stripped, stripped)
     if spelled not in CLASSES:
-        raise UserError(f"unknown finding {name!r}; known: {', '.join(CLASSES)}")
+        raise UserError(f"unknown finding {quote(name)}; known: {', '.join(CLASSES)}")
     return spelled
 
 

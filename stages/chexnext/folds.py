@@ -13,6 +13,7 @@ import typer
 
 from cxr14.chexnext.folds import NO_FOLD, cut_folds, split_without
 from cxr14.chexnext.places import LABELS, split_of_fold
+from cxr14.data.split import unscorable
 from cxr14.data.split_table import read_split
 from cxr14.files import write_parquet
 from cxr14.params.chexnext.networks import read_members
@@ -30,7 +31,10 @@ def main() -> None:
         return
     folds = cut_folds(images, split["split"].to_numpy(str), params.folds, params.folds_seed)
     for fold in range(params.folds):
-        write_parquet(split_of_fold(fold), split_without(split, folds, fold))
+        own = split_without(split, folds, fold)
+        write_parquet(split_of_fold(fold), own)
+        if problem := unscorable(images, own["split"]):
+            typer.secho(f"warning: without fold {fold} {problem}", fg="yellow", err=True)
     visible = images["has_pixels"].to_numpy() & (folds != NO_FOLD)
     sizes = pd.Series(folds[visible]).value_counts().sort_index()
     told = ", ".join(f"{fold}: {count}" for fold, count in sizes.items())

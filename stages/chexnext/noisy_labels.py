@@ -19,11 +19,12 @@ from cxr14.data.split_table import read_split
 from cxr14.files import read_json, write_csv, write_metrics, write_parquet
 from cxr14.findings import FINDINGS
 from cxr14.params.chexnext import noise
-from stages import run
+from stages import check_all_params, run
 
 
 def main() -> None:
     """Run the stage."""
+    check_all_params(chexnext=True)
     params, phantom = noise.read(), bool(read_json("data/records/source.json")["phantom"])
     true = pd.read_parquet("data/records/images.parquet")
     split = read_split()

@@ -18,12 +18,12 @@ from cxr14.evaluation.predict import predict_logits
 from cxr14.files import write_npy
 from cxr14.models.store import load_model
 from cxr14.params import evaluate
-from stages import run
+from stages import Backbone, run
 
 
 def main(
     group: Annotated[Group, typer.Option()],
-    backbone: Annotated[str, typer.Option()],
+    backbone: Backbone,
     seed: Annotated[int, typer.Option()],
 ) -> None:
     """Run the stage."""

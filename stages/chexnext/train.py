@@ -23,7 +23,7 @@ from cxr14.chexnext.places import LABELS, RELABELLED, ROOT, Group, Place, split_
 from cxr14.params import findings, model
 from cxr14.params.chexnext.networks import read_members
 from cxr14.params.chexnext.recipe import read_loss, read_recipe
-from stages import CHECKPOINT_SECONDS, CheckpointSeconds, run
+from stages import CHECKPOINT_SECONDS, Backbone, CheckpointSeconds, check_all_params, run
 
 
 def tables_of(group: Group, seed: int) -> tuple[Path, Path]:
@@ -35,11 +35,12 @@ def tables_of(group: Group, seed: int) -> tuple[Path, Path]:
 
 def main(
     group: Annotated[Group, typer.Option()],
-    backbone: Annotated[str, typer.Option(help="Name in train.backbones of params.yaml.")],
+    backbone: Backbone,
     seed: Annotated[int, typer.Option()],
     checkpoint_seconds: CheckpointSeconds = CHECKPOINT_SECONDS,
 ) -> None:
     """Train, save, report."""
+    check_all_params(chexnext=True)
     recipe, loss, place = read_recipe(backbone, seed), read_loss(), Place(group, backbone, seed)
     labels, split = tables_of(group, seed)
     from cxr14.tracking.runs import start_run  # torch and MLflow, after the cheap checks

@@ -73,7 +73,8 @@ def test_the_table_of_the_noise_says_whether_it_is_of_phantoms(
 ) -> None:
     """On real images nothing is missed or wrong, and the labels are passed on as they are."""
     (tmp_path / "chexnext").mkdir()
-    shutil.copy(Path(__file__).resolve().parents[2] / "chexnext/params.yaml", tmp_path / "chexnext")
+    for name in ("params.yaml", "chexnext/params.yaml"):
+        shutil.copy(Path(__file__).resolve().parents[2] / name, tmp_path / name)
     monkeypatch.chdir(tmp_path)
     write_json("data/records/source.json", {"phantom": phantom})
     write_parquet("data/records/images.parquet", records())
@@ -85,3 +86,19 @@ def test_the_table_of_the_noise_says_whether_it_is_of_phantoms(
     assert (table["missed"].sum() > 0) == phantom
     labels = pd.read_parquet("chexnext/data/labels.parquet")
     assert labels.equals(records()) != phantom
+
+
+def test_a_member_without_starting_weights_is_refused_by_the_first_stage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else DVC ends at the member, for want of a file that it alone names."""
+    (tmp_path / "chexnext").mkdir()
+    root = Path(__file__).resolve().parents[2]
+    own = (root / "chexnext/params.yaml").read_text()
+    (tmp_path / "chexnext/params.yaml").write_text(own.replace("- alexnet", "- resnet18"))
+    shutil.copy(root / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        ValueError, match=r"members\.backbones: resnet18 is not in train\.backbones"
+    ):
+        noisy_labels.main()

@@ -12,6 +12,7 @@ from cxr14.data.split import (
     count_parts,
     official_parts,
     split_patients,
+    unscorable,
 )
 from cxr14.data.tables.records import read_list_table
 from cxr14.findings import FINDINGS, LABEL_COLUMNS
@@ -162,3 +163,18 @@ def test_the_official_lists_fit_the_table_and_leave_boxes_in_test(nih, tables):
     )
     assert ((split.split == "test") == (parts == "test")).all()
     assert (split.split == "val").sum() == pytest.approx(8_652, rel=0.01)
+
+
+def test_a_val_part_without_positives_is_told_of_counting_images_with_pixels_alone():
+    images = pd.DataFrame(0, index=range(8), columns=list(LABEL_COLUMNS)).assign(has_pixels=True)
+    split = pd.Series(["train"] * 4 + ["val"] * 4)
+    images.loc[0, "Mass"] = 1
+    assert "raise split.val_fraction, change split.seed, or add images" in unscorable(images, split)
+    images.loc[4, "Nodule"] = 1  # nobody in train has it
+    assert unscorable(images, split) is not None
+    images.loc[5, "Mass"] = 1
+    assert unscorable(images, split) is None
+    images.loc[5, "has_pixels"] = False
+    assert unscorable(images, split) is not None
+    images.loc[4:, "Mass"] = 1  # positives alone cannot be ranked either
+    assert unscorable(images, split) is not None

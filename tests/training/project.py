@@ -32,7 +32,8 @@ def write_project(**changes) -> None:
     labels.insert(0, "image", names)
     write_parquet("data/records/images.parquet", labels.assign(has_pixels=True))
     write_json("data/records/source.json", {"source": "phantom", "phantom": True})
-    split = pd.DataFrame({"image": names, "split": ["train"] * IMAGES + ["val"] * IMAGES})
+    parts = ["train"] * IMAGES + ["val"] * IMAGES
+    split = pd.DataFrame({"image": names, "patient": range(count), "split": parts})
     write_parquet("data/split/split.parquet", split)
     write_json("data/pretrained/alexnet/source.json", {"weights": "none"})
     params = yaml.safe_load((ROOT / "params.yaml").read_text())

@@ -7,7 +7,7 @@ import torch
 
 from cxr14.data.cache import ARRAY, INDEX
 from cxr14.files import write_json, write_npy, write_parquet
-from cxr14.findings import LABEL_COLUMNS
+from cxr14.findings import CLASSES, LABEL_COLUMNS, NO_FINDING
 from cxr14.models.inputs import prepare
 from cxr14.models.network import build_network
 from cxr14.models.store import WEIGHTS, save_model
@@ -18,6 +18,7 @@ from cxr14.training.inputs import (
     SPLIT,
     Data,
     check_fits,
+    check_scorable,
     check_trainable,
     hash_inputs,
     read_data,
@@ -120,6 +121,24 @@ def test_what_the_data_or_the_processes_do_not_allow_is_refused(changes, message
     check_fits(FITTING, read_data())
     with pytest.raises(ValueError, match=message):
         check_fits(FITTING | changes, read_data())
+
+
+@pytest.mark.parametrize("val", [0, 1])
+def test_a_val_part_that_scores_no_trainable_finding_is_refused(val):
+    """It was noticed after the first epoch."""
+    labels = np.full((6, len(CLASSES)), val, np.float32)
+    told = (
+        r"no trainable finding \(Atelectasis, .*\) has both .* among the 6 images of val.*val_frac"
+    )
+    with pytest.raises(ValueError, match=told):
+        check_scorable(labels, [], CLASSES)
+    labels[:3, 2] = 1 - val  # Effusion alone can be scored
+    check_scorable(labels, [], CLASSES)
+    with pytest.raises(ValueError, match="no trainable finding"):
+        check_scorable(labels, ["Effusion"], CLASSES)
+    labels[:3, CLASSES.index(NO_FINDING)] = 1 - val  # whose AUROC chooses no epoch
+    with pytest.raises(ValueError, match="no trainable finding"):
+        check_scorable(labels, ["Effusion"], CLASSES)
 
 
 def test_findings_without_both_labels_are_warned_of_and_named():

@@ -2,14 +2,17 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
 import stages.train
-from cxr14.files import read_json
+from cxr14.errors import UserError
+from cxr14.files import read_json, write_parquet
+from cxr14.findings import LABEL_COLUMNS
 from cxr14.training import job
 from cxr14.training.processes import Processes
-from tests.training.project import write_project
+from tests.training.project import IMAGES, write_project
 
 
 class Follower:
@@ -111,3 +114,26 @@ def test_a_misspelt_backbone_among_the_overrides_is_refused():
     told = r"^train\.overrides: unknown backbone 'gogglenet'; near it: googlenet"
     with pytest.raises(ValueError, match=told):
         stages.train.main("alexnet")
+
+
+def test_a_val_part_without_positives_ends_the_run_before_its_first_step():
+    """It ended after the first epoch, hours into a training on the real set."""
+    records = pd.read_parquet("data/records/images.parquet")
+    records.loc[records.index[IMAGES:], list(LABEL_COLUMNS)] = 0
+    write_parquet("data/records/images.parquet", records)
+    follower = Follower()
+    with pytest.raises(
+        UserError, match=r"among the 48 images of val, .* raise split\.val_fraction"
+    ):
+        train(follower)
+    assert follower.told == []
+    assert not checkpoints()
+
+
+def test_a_wrong_key_of_a_late_stage_ends_the_stage_before_its_first_step(monkeypatch):
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["localize"]["method"] = "gradcams"
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    with pytest.raises(UserError, match=r"localize\.method = 'gradcams'"):
+        stages.train.main("alexnet")
+    assert not checkpoints()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from cxr14.errors import UserError
+from cxr14.errors import UserError, quote
 
 
 class Earlier:
@@ -28,8 +28,8 @@ class Earlier:
                 commit = resolve_rev(repo.scm, revision)
         except SCMError:
             raise UserError(
-                f"git knows no revision {revision!r}; `git log --oneline` and `dvc exp show` list "
-                "what there is"
+                f"git knows no revision {quote(revision)}; `git log --oneline` and `dvc exp show` "
+                "list what there is"
             ) from None
         self._files = DVCFileSystem(root, rev=commit)
 

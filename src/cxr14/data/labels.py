@@ -8,6 +8,9 @@ import pandas as pd
 
 from cxr14.findings import CLASSES, LABEL_COLUMNS
 
+MORE_POSITIVES = "raise split.val_fraction, change split.seed, or add images"
+"""What to do if val lacks positives; the official lists leave the cut of val to these keys too."""
+
 
 def label_matrix(images: pd.DataFrame, classes: Sequence[str] = CLASSES) -> npt.NDArray[np.float32]:
     """Return the labels of a table of N images as float32 (N, C), a column per class.

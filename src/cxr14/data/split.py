@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from cxr14.data.labels import MORE_POSITIVES
 from cxr14.data.split_table import check_disjoint
 from cxr14.errors import UserError
-from cxr14.findings import LABEL_COLUMNS
+from cxr14.findings import FINDINGS, LABEL_COLUMNS
 
 PARTS = ("train", "val", "test")
 
@@ -150,6 +151,25 @@ def split_patients(
             f"no images are left for {', '.join(sorted(missing))}; see `split` in params.yaml"
         )
     return split
+
+
+def unscorable(images: pd.DataFrame, split: "pd.Series[str]") -> str | None:
+    """Return why no network could be scored on val, or None if one could.
+
+    Args:
+        images: the labels and has_pixels, one row per image.
+        split: train, val or test (or another text) of each, in the same order.
+    """
+    parts = split.to_numpy()
+    for name in FINDINGS:
+        labels = images.loc[images.has_pixels, name].to_numpy()
+        counts = [labels[parts[images.has_pixels] == part] for part in ("train", "val")]
+        if all(0 < own.sum() < len(own) for own in counts):
+            return None
+    return (
+        "no finding has images with and without it in both train and val, counting images with "
+        f"pixels, so no network can be trained and scored; {MORE_POSITIVES}"
+    )
 
 
 def count_parts(images: pd.DataFrame, split: pd.DataFrame) -> dict[str, dict[str, Any]]:

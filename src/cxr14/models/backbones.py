@@ -26,13 +26,12 @@ from torchvision.models import (
     list_models,
 )
 
-from cxr14.errors import UserError
+from cxr14.errors import UserError, quote
 from cxr14.models.dilation import SIZE, refine
 from cxr14.models.dry_run import map_shape
 from cxr14.models.inputs import MEAN, STD
 from cxr14.models.tokens import TokenMaps
-
-STUDIED = ("alexnet", "googlenet", "vgg16", "resnet50", "densenet121")
+from cxr14.names import STUDIED as STUDIED
 
 AFTER_THE_MAPS = ("avgpool", "classifier", "fc")
 """Torchvision's names of what follows the maps; the first of them ends the convolutional part."""
@@ -82,10 +81,10 @@ def check_backbone(name: str, key: str = "train.backbones") -> None:
     """
     known = list_models(module=torchvision.models)
     if name not in known:
-        near = get_close_matches(name, known, cutoff=0.5) or STUDIED
+        near = get_close_matches(name[:64], known, cutoff=0.5) or STUDIED
         raise UserError(
-            f"{key}: unknown backbone {name!r}; near it: {', '.join(near)}; allowed: the names in "
-            f"torchvision.models.list_models(module=torchvision.models)"
+            f"{key}: unknown backbone {quote(name)}; near it: {', '.join(near)}; allowed: "
+            f"the names in torchvision.models.list_models(module=torchvision.models)"
         )
 
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from cxr14.errors import UserError
+from cxr14.errors import QUOTED, UserError
 from cxr14.findings import CLASSES
 from cxr14.models.inputs import MEAN, STD
 
@@ -18,9 +18,9 @@ class HeadDescription(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
-    transition_channels: int = Field(gt=0)
+    transition_channels: int = Field(gt=0, le=16_384)
     pooling: Literal["avg", "max", "lse"]
-    lse_r: float = Field(gt=0)
+    lse_r: float = Field(gt=0, le=1e6)
     output_stride: Literal[32, 16]
 
 
@@ -31,7 +31,7 @@ class ModelDescription(BaseModel):
 
     format: Literal[1]
     backbone: str
-    input_size: int = Field(gt=0)
+    input_size: int = Field(gt=0, le=1024)
     head: HeadDescription
     classes: list[str]
     normalisation: dict[str, list[float]]
@@ -66,13 +66,13 @@ def read_description(path: Path) -> dict[str, Any]:
     Raises:
         UserError: it is no JSON, or lacks a key, or a value is unsuitable; names file and key.
     """
-    text = path.read_text()
+    content = path.read_bytes()
     try:
-        ModelDescription.model_validate_json(text)
+        ModelDescription.model_validate_json(content)
     except ValidationError as error:
         problem = error.errors()[0]
-        key = ".".join(map(str, problem["loc"])) or "the file"
+        key = ".".join(str(word)[:QUOTED] for word in problem["loc"]) or "the file"
         reason = problem["msg"].removeprefix("Value error, ").lower()
         raise UserError(f"{path}: {key}: {reason}") from None
-    content: dict[str, Any] = json.loads(text)
-    return content
+    description: dict[str, Any] = json.loads(content)
+    return description

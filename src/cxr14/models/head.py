@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from cxr14.errors import UserError
+from cxr14.errors import UserError, quote
 
 POOLINGS = ("avg", "max", "lse")
 
@@ -30,7 +30,7 @@ def pool(maps: Tensor, pooling: str, lse_r: float) -> Tensor:
         top = flat.detach().amax(2, keepdim=True)  # it cancels out, and so does its gradient
         excess = torch.expm1(lse_r * (flat - top)).mean(2)
         return top.squeeze(2) + torch.log1p(excess) / lse_r
-    raise UserError(f"unknown pooling {pooling!r}; allowed: {', '.join(POOLINGS)}")
+    raise UserError(f"unknown pooling {quote(pooling)}; allowed: {', '.join(POOLINGS)}")
 
 
 class Head(nn.Module):

@@ -41,7 +41,7 @@ def fetch_imagenet(backbone: str, path: Path, fetch: Fetch | None = None) -> str
     Raises:
         UserError: they cannot be fetched, or the file is not the one that was published.
     """
-    url = _published(backbone)
+    url = published_url(backbone)
     name = url.rsplit("/", 1)[-1]
     local = Path(get_dir()) / "checkpoints" / name
     hint = f"put the file at {local}, or set model.weights: none"
@@ -61,7 +61,12 @@ def fetch_imagenet(backbone: str, path: Path, fetch: Fetch | None = None) -> str
     return url
 
 
-def _published(backbone: str) -> str:
+def published_url(backbone: str) -> str:
+    """Return the address of torchvision's ImageNet weights of a backbone.
+
+    Raises:
+        UserError: torchvision does not know the backbone, or has no such weights of it.
+    """
     check_backbone(backbone)
     kinds = get_model_weights(backbone).__members__
     if IMAGENET not in kinds:

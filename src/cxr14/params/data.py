@@ -4,16 +4,16 @@ from typing import Literal
 
 from pydantic import Field
 
-from cxr14.params._read import Block, read_block
+from cxr14.params._read import Block, Seed, Text, read_block
 from cxr14.params.findings import Findings
 
 
 class PhantomParams(Block):
-    """How many phantoms to draw, and how."""
+    """How many phantoms to draw, at most one for each row of NIH's table, and how."""
 
-    images: int = Field(gt=0)
-    contrast: float = Field(ge=0)
-    seed: int = Field(ge=0)
+    images: int = Field(gt=0, le=112_120)
+    contrast: float = Field(ge=0, le=100)
+    seed: Seed
 
 
 class DataParams(Block):
@@ -24,8 +24,8 @@ class DataParams(Block):
     """
 
     source: Literal["phantom", "folder", "nih"]
-    folder: str | None
-    mirror: str | None
+    folder: Text | None
+    mirror: Text | None
     connections: int = Field(ge=1, le=16)
     boxes: Literal["auto", "nih", "image", "original", "fraction"]
     findings: Findings

@@ -1,14 +1,12 @@
 """The block `evaluate`."""
 
-from pydantic import Field
-
-from cxr14.params._read import Block, read_block
+from cxr14.params._read import BatchSize, Block, read_block
 
 
 class EvaluateParams(Block):
     """Batch size of the forward passes (images)."""
 
-    batch_size: int = Field(gt=0)
+    batch_size: BatchSize
 
 
 def read() -> EvaluateParams:

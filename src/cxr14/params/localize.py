@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from cxr14.params._read import Block, read_block
+from cxr14.params._read import BatchSize, Block, read_block
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -14,10 +14,10 @@ class LocalizeParams(Block):
 
     method: Literal["gradcam", "cam", "gradcam_pp", "layercam"]
     scaling: Literal["per_map", "fixed"]
-    heat_thresholds: list[Annotated[int, Field(ge=0, le=254)]] = Field(min_length=1)
-    t_iobb: list[Share] = Field(min_length=1)
-    t_iou: list[Share] = Field(min_length=1)
-    batch_size: int = Field(gt=0)
+    heat_thresholds: list[Annotated[int, Field(ge=0, le=254)]] = Field(min_length=1, max_length=255)
+    t_iobb: list[Share] = Field(min_length=1, max_length=100)
+    t_iou: list[Share] = Field(min_length=1, max_length=100)
+    batch_size: BatchSize
 
 
 def read() -> LocalizeParams:

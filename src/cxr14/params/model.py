@@ -4,16 +4,16 @@ from typing import Literal
 
 from pydantic import Field
 
-from cxr14.params._read import Block, read_block
+from cxr14.params._read import Block, Text, read_block
 
 
 class ModelParams(Block):
     """`weights`: none, imagenet, or the path of a safetensors file."""
 
-    weights: str
-    transition_channels: int = Field(gt=0)
+    weights: Text
+    transition_channels: int = Field(gt=0, le=16_384)
     pooling: Literal["avg", "max", "lse"]
-    lse_r: float = Field(gt=0)
+    lse_r: float = Field(gt=0, le=1e6)
     output_stride: Literal[32, 16]
 
 

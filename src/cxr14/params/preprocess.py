@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from cxr14.errors import UserError
-from cxr14.params._read import Block, read_block
+from cxr14.params._read import Block, Text, read_block
 
 
 class PreprocessParams(Block):
@@ -16,9 +16,9 @@ class PreprocessParams(Block):
 
     size: int = Field(ge=32, le=1024)
     on_error: Literal["fail", "skip"]
-    workers: int = Field(ge=0)
+    workers: int = Field(ge=0, le=1024)
     engine: Literal["local", "dask"]
-    scheduler: str | None
+    scheduler: Text | None
 
     @model_validator(mode="after")
     def _engine_has_its_scheduler(self) -> "PreprocessParams":

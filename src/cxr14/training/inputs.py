@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 
 from cxr14.data.cache import ARRAY, INDEX, open_cache, rows_of
-from cxr14.data.labels import label_matrix
+from cxr14.data.labels import MORE_POSITIVES, label_matrix
 from cxr14.data.split_table import read_split
 from cxr14.errors import UserError
 from cxr14.files import read_json, sha256
@@ -22,6 +22,7 @@ from cxr14.models.inputs import prepare
 from cxr14.models.network import Network, build_network
 from cxr14.models.pretrained import load_imagenet, load_own
 from cxr14.models.start import balance, normalises
+from cxr14.params.train import unequal_shares
 
 CACHE, RECORDS, SPLIT = Path("data/cache"), Path("data/records"), Path("data/split")
 PRETRAINED = Path("data/pretrained")
@@ -116,17 +117,13 @@ def check_fits(recipe: Mapping[str, Any], data: Data) -> None:
             f"train.input_size is {recipe['input_size']}, but the cache holds {cached} px; raise "
             f"preprocess.size or lower train.input_size"
         )
-    batch, processes = recipe["batch_size"], recipe["processes"]
+    batch = recipe["batch_size"]
     if batch > count:
         raise UserError(
             f"train.batch_size is {batch}, but the train part has {count} images; lower it"
         )
-    if batch % processes or (processes > 1 and batch < 2 * processes):
-        raise UserError(
-            f"train.batch_size is {batch}, which {processes} processes (train.processes) cannot "
-            f"share equally, at least two images each; choose a multiple of {processes} from "
-            f"{2 * processes} on"
-        )
+    if problem := unequal_shares(batch, recipe["processes"]):
+        raise UserError(problem)
 
 
 def check_trainable(labels: Labels, classes: Sequence[str] = CLASSES) -> list[str]:
@@ -141,6 +138,26 @@ def check_trainable(labels: Labels, classes: Sequence[str] = CLASSES) -> list[st
     if lacking == findings:
         raise UserError("no finding has both positives and negatives in the train part")
     return lacking
+
+
+def check_scorable(labels: Labels, untrainable: Sequence[str], classes: Sequence[str]) -> None:
+    """Refuse a val part by which no epoch could be chosen.
+
+    Args:
+        labels: of val, (K, C).
+        untrainable: findings that train cannot teach.
+        classes: C names of the columns.
+
+    Raises:
+        UserError: no trainable finding has both positives and negatives in val.
+    """
+    share = dict(zip(classes, labels.mean(axis=0), strict=True))
+    trainable = [name for name in without_no_finding(classes) if name not in untrainable]
+    if not any(0 < share[name] < 1 for name in trainable):
+        raise UserError(
+            f"no trainable finding ({', '.join(trainable)}) has both positives and negatives among "
+            f"the {len(labels)} images of val, so no epoch can be scored; {MORE_POSITIVES}"
+        )
 
 
 def warn_of_untrainable(findings: Sequence[str]) -> None:

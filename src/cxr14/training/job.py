@@ -22,6 +22,7 @@ from cxr14.training.inputs import (
     Data,
     Tables,
     check_fits,
+    check_scorable,
     check_trainable,
     hash_inputs,
     read_data,
@@ -86,8 +87,10 @@ def run_job(
     compute = choose(recipe["device"], recipe["precision"], job.backbone)
     data = read_data(job.classes, job.tables)
     check_fits(recipe, data)
+    untrainable = check_trainable(data.train_labels, data.classes)
+    check_scorable(data.val_labels, untrainable, data.classes)
     params = {"data": {"findings": list(job.classes)}, **blocks}
-    facts = _facts(job, params, data, compute)
+    facts = _facts(job, params, data, compute, untrainable)
     place = project_root() / SCRATCH / job.results / job.name
     checkpoint = Checkpoint(place.parent, place.name, facts["run_identity"], seconds)
     with joined(recipe["processes"], compute.device) as processes:
@@ -133,7 +136,9 @@ def _followed(start: Start | None, job: Job, facts: Mapping[str, Any]) -> Iterat
         raise
 
 
-def _facts(job: Job, params: dict[str, Any], data: Data, compute: Compute) -> dict[str, Any]:
+def _facts(
+    job: Job, params: dict[str, Any], data: Data, compute: Compute, untrainable: list[str]
+) -> dict[str, Any]:
     """Tell what is known before training, and so its identity."""
     source = read_json(RECORDS / "source.json")
     inputs = hash_inputs(job.backbone, job.tables)
@@ -143,7 +148,7 @@ def _facts(job: Job, params: dict[str, Any], data: Data, compute: Compute) -> di
         "backbone": job.backbone,
         "params": params,
         **{name: source[name] for name in ("source", "phantom")},
-        "untrainable_findings": check_trainable(data.train_labels, data.classes),
+        "untrainable_findings": untrainable,
         "inputs": inputs,
         **computed,
         "run_identity": identity,

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cxr14.errors import UserError
+from cxr14.errors import UserError, quote
 
 Terms = tuple[Tensor, Tensor]
 Count = Callable[[Tensor], Tensor]
@@ -147,9 +147,9 @@ def make_loss(name: str, weighting: str, train_labels: Tensor, smoothing: float 
         UserError: an unknown name or weighting, or a smoothing out of range.
     """
     if name not in TERMS:
-        raise UserError(f"loss.name is {name!r}; allowed: {', '.join(TERMS)}")
+        raise UserError(f"loss.name is {quote(name)}; allowed: {', '.join(TERMS)}")
     if weighting not in ("batch", "class", "none"):
-        raise UserError(f"loss.weighting is {weighting!r}; allowed: batch, class, none")
+        raise UserError(f"loss.weighting is {quote(weighting)}; allowed: batch, class, none")
     if not 0 <= smoothing < 1:
         raise UserError(f"loss.smoothing is {smoothing}; allowed: from 0 to below 1")
     terms, fixed = TERMS[name], class_weights(train_labels)

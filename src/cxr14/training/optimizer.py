@@ -5,7 +5,7 @@ import math
 import torch
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
-from cxr14.errors import UserError
+from cxr14.errors import UserError, quote
 from cxr14.models.network import Network
 from cxr14.training.recipe import Recipe
 
@@ -32,7 +32,7 @@ def make_optimizer(network: Network, recipe: Recipe) -> torch.optim.Optimizer:
         return torch.optim.Adam(groups, fused=True)
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(groups, momentum=MOMENTUM, fused=True)
-    raise UserError(f"train.optimizer is {recipe.optimizer!r}; allowed: adamw, adam, sgd")
+    raise UserError(f"train.optimizer is {quote(recipe.optimizer)}; allowed: adamw, adam, sgd")
 
 
 def make_scheduler(

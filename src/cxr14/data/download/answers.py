@@ -11,7 +11,7 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from cxr14.data.download.remote import is_web
-from cxr14.errors import UserError
+from cxr14.errors import UserError, quote
 
 CHUNK = 1 << 16
 PASSING = {408, 425, 429}  # and every 5xx: the server may answer differently in a while
@@ -129,7 +129,7 @@ def _extent(response: requests.Response, start: int) -> tuple[int, int | None]:
     if response.status_code == 416 and total == start:
         return start, total  # all of it is here
     if found is None or found[1] is None or int(found[1]) != start:
-        raise PassingError(f"asked from byte {start}, it answers {given!r}", restart=True)
+        raise PassingError(f"asked from byte {start}, it answers {quote(given)}", restart=True)
     return start, total
 
 

@@ -1,23 +1,21 @@
 """The blocks `members` and `students`: which networks there are."""
 
-from typing import Annotated
-
 from pydantic import Field, field_validator, model_validator
 
 from cxr14.errors import UserError
-from cxr14.params._read import Block, read_block
+from cxr14.params._read import Backbones, Block, Seed, read_block
 from cxr14.params.chexnext import FILE
 
 
 class NetworksParams(Block):
     """A network for each of the backbones with each of the seeds."""
 
-    backbones: list[str] = Field(min_length=1)
-    seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
+    backbones: Backbones
+    seeds: list[Seed] = Field(min_length=1, max_length=1000)
 
-    @field_validator("backbones", "seeds")
+    @field_validator("seeds")
     @classmethod
-    def _are_different(cls, values: list[str] | list[int]) -> list[str] | list[int]:
+    def _are_different(cls, values: list[int]) -> list[int]:
         if len(set(values)) < len(values):
             raise UserError("names one twice; name each once")
         return values
@@ -26,8 +24,8 @@ class NetworksParams(Block):
 class MembersParams(NetworksParams):
     """Members; with `folds` > 1 that of seed s leaves out fold s mod `folds` of the patients."""
 
-    folds: int = Field(ge=1)
-    folds_seed: int = Field(ge=0)
+    folds: int = Field(ge=1, le=1000)
+    folds_seed: Seed
 
     @model_validator(mode="after")
     def _leave_out_every_fold(self) -> "MembersParams":

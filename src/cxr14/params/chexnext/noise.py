@@ -6,7 +6,7 @@ from pydantic import Field, field_validator
 
 from cxr14.errors import UserError
 from cxr14.findings import FINDINGS
-from cxr14.params._read import Block, read_block
+from cxr14.params._read import Block, Seed, read_block
 from cxr14.params.chexnext import FILE
 
 Rate = Annotated[float, Field(ge=0, lt=1)]
@@ -24,7 +24,7 @@ class NoiseParams(Block):
     """Rates by finding, `others` for those not named; `scale` is a factor for all of them."""
 
     scale: float = Field(ge=0, le=1)
-    seed: int = Field(ge=0)
+    seed: Seed
     rates: dict[str, Rates]
 
     @field_validator("rates")

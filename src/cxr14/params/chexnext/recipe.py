@@ -1,5 +1,7 @@
 """The blocks `loss` and `train` of chexnext/params.yaml: how members and students are trained."""
 
+from typing import Any
+
 from pydantic import Field
 
 from cxr14.params._read import ParamsError, read_block
@@ -20,6 +22,11 @@ def read_loss() -> LossParams:
     return read_block("loss", LossParams, FILE)
 
 
+def read_overrides() -> dict[str, Any]:
+    """Check the block `train` of chexnext/params.yaml; return its overrides by backbone."""
+    return dict(read_block("train", SharedRecipe, FILE).overrides)
+
+
 def read_recipe(backbone: str, seed: int) -> TrainParams:
     """Read the recipe of one network out of the block `train` of chexnext/params.yaml.
 
@@ -32,4 +39,4 @@ def read_recipe(backbone: str, seed: int) -> TrainParams:
             f"{FILE}: train.overrides.{backbone}.seed: seeds are those of the network"
         )
     own = shared.model_copy(update={"backbones": [backbone], "seed": seed})
-    return own.for_backbone(backbone)
+    return own.for_backbone(backbone, FILE)

@@ -1,0 +1,181 @@
+"""Check every block of params.yaml and chexnext/params.yaml, and what blocks demand of each other.
+
+A wrong key of a late stage would otherwise stop the run after a download or a training. Nothing
+here changes a result, so stages call it by name (stages.check_params): its modules are
+dependencies of the stage `check-params` alone.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from cxr14.errors import UserError, quote
+from cxr14.files import project_root
+from cxr14.names import STUDIED
+from cxr14.params import data, evaluate, localize, loss, model, preprocess, split, train
+from cxr14.params._yaml import read_yaml
+from cxr14.params.chexnext import FILE as CHEXNEXT
+from cxr14.params.chexnext import noise
+from cxr14.params.chexnext.networks import read_members, read_students
+from cxr14.params.chexnext.recipe import read_loss, read_overrides, read_recipe
+from cxr14.params.chexnext.relabel import read_relabel, read_select
+from cxr14.params.train import TrainParams
+
+FILE = "params.yaml"
+Readers = dict[str, Callable[[], object]]
+
+BLOCKS: Readers = {
+    "data": data.read,
+    "split": split.read,
+    "preprocess": preprocess.read,
+    "model": model.read,
+    "loss": loss.read,
+    "train": train.read,
+    "evaluate": evaluate.read,
+    "localize": localize.read,
+}
+CHEXNEXT_BLOCKS: Readers = {
+    "noise": noise.read,
+    "loss": read_loss,
+    "train": read_overrides,
+    "members": read_members,
+    "select": read_select,
+    "relabel": read_relabel,
+    "students": read_students,
+}
+
+
+def check_params() -> None:
+    """Check both files; chexnext/params.yaml only if it is there.
+
+    Raises:
+        UserError: all problems of the blocks; or, if there is none, of what goes together.
+    """
+    problems = [*_problems(FILE, BLOCKS)]
+    if Path(CHEXNEXT).exists():
+        problems += _problems(CHEXNEXT, CHEXNEXT_BLOCKS)
+    _fail(problems)
+    problems = [*_pipeline()]
+    if Path(CHEXNEXT).exists():
+        problems += _chexnext()
+    _fail(problems)
+
+
+def check_chexnext() -> None:
+    """Check what chexnext/params.yaml demands of params.yaml.
+
+    Not a part of :func:`check_params`: the first pipeline runs without it.
+
+    Raises:
+        UserError: a member or student has no starting weights, or learns from larger images than
+            the cache holds.
+    """
+    listed = train.read().backbones
+    problems = []
+    for group, networks in (("members", read_members()), ("students", read_students())):
+        for name in networks.backbones:
+            recipe = read_recipe(name, 0)
+            if name not in listed:
+                problems.append(
+                    f"{CHEXNEXT}: {group}.backbones: {name} is not in train.backbones of {FILE} "
+                    f"({', '.join(listed)}), which brings its starting weights"
+                )
+            problems += _size(CHEXNEXT, f"train.input_size of {name}", recipe)
+    _fail(list(dict.fromkeys(problems)))
+
+
+def _fail(problems: list[str]) -> None:
+    if problems:
+        raise UserError("; ".join(problems))
+
+
+def _problems(file: str, readers: Readers) -> Iterator[str]:
+    """Yield what is wrong within the blocks of a file."""
+    unknown = sorted(set(read_yaml(file)) - set(readers))
+    if unknown:
+        named = ", ".join(map(quote, unknown[:5]))
+        yield f"{file}: unknown block {named}; allowed: {', '.join(readers)}"
+    for read in readers.values():
+        try:
+            read()
+        except UserError as error:
+            yield str(error)
+
+
+def _pipeline() -> Iterator[str]:
+    """Yield what does not go together in params.yaml."""
+    params, weights = train.read(), model.read().weights
+    used = params.backbones
+    # Recipes of backbones that are not trained now are checked too: a key is wrong at once.
+    everyone = params.model_copy(
+        update={"backbones": list(dict.fromkeys([*used, *params.overrides]))}
+    )
+    yield from _unknown(used, "train.backbones")
+    yield from _unknown([name for name in params.overrides if name not in used], "train.overrides")
+    for name in everyone.backbones:
+        try:
+            recipe = everyone.for_backbone(name)
+        except UserError as error:
+            yield str(error)
+            continue
+        if name in used:
+            yield from _size(FILE, f"train.input_size of {name}", recipe)
+    yield from _weights(weights, used)
+    if localize.read().method == "cam" and model.read().pooling != "avg":
+        yield (
+            f"{FILE}: localize.method = 'cam' is exact for model.pooling = 'avg' only; set "
+            f"localize.method to gradcam"
+        )
+
+
+def _chexnext() -> Iterator[str]:
+    """Yield what does not go together in chexnext/params.yaml."""
+    for group, networks in (("members", read_members()), ("students", read_students())):
+        yield from _unknown(networks.backbones, f"{CHEXNEXT}: {group}.backbones")
+    for name in read_overrides():
+        yield from _unknown([name], f"{CHEXNEXT}: train.overrides")
+        try:
+            read_recipe(name, 0)
+        except UserError as error:
+            yield str(error)
+
+
+def _unknown(names: Iterable[str], key: str) -> Iterator[str]:
+    """Yield the names that torchvision does not know; torch is imported for unusual ones only."""
+    for name in names:
+        if name not in STUDIED:
+            from cxr14.models.backbones import check_backbone
+
+            try:
+                check_backbone(name, key)
+            except UserError as error:
+                yield str(error)
+
+
+def _size(file: str, key: str, recipe: TrainParams) -> Iterator[str]:
+    """Yield that images are larger than the cache will hold."""
+    cached = preprocess.read().size
+    if recipe.input_size > cached:
+        yield (
+            f"{file}: {key} is {recipe.input_size}, but preprocess.size is {cached}; raise "
+            f"preprocess.size or lower train.input_size"
+        )
+
+
+def _weights(weights: str, backbones: list[str]) -> Iterator[str]:
+    """Yield that there are no such starting weights."""
+    if weights == "imagenet":
+        unusual = [name for name in backbones if name not in STUDIED]
+        for name in unusual:
+            from cxr14.models.pretrained import published_url
+
+            try:
+                published_url(name)
+            except UserError as error:
+                yield str(error)
+    elif weights != "none":
+        file = project_root() / weights
+        if file.suffix != ".safetensors" or not file.is_file():
+            yield (
+                f"{FILE}: model.weights = {quote(weights)}: no such .safetensors file; allowed: "
+                f"none, imagenet, or the path of a .safetensors file"
+            )
