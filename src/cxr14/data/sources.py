@@ -17,7 +17,7 @@ from cxr14.data.own_tables import find_tables
 from cxr14.data.packaged import packaged_file
 from cxr14.data.phantom.archive import draw_archive
 from cxr14.data.phantom.sample import choose_records
-from cxr14.data.raw import BOX_TABLE, FACTS, IMAGE_TABLE, LISTS, MANIFEST, ODDITIES
+from cxr14.data.raw import BOX_TABLE, FACTS, IMAGE_TABLE, LISTS, MANIFEST, ODDITIES, read_manifest
 from cxr14.data.tables.records import read_boxes, read_images
 from cxr14.errors import UserError
 from cxr14.files import replacing, write_bytes, write_csv, write_json
@@ -109,7 +109,7 @@ def check_images(tables: Path, base: Path) -> None:
     Raises:
         UserError: some are gone, or have another size.
     """
-    manifest = pd.read_csv(tables / MANIFEST, keep_default_na=False)
+    manifest = read_manifest(tables)
     missing = missing_images(manifest, base)
     if len(missing):
         raise UserError(
