@@ -12,6 +12,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -77,8 +78,14 @@ def replacing(path: str | Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-FULL_TEXTS = ("No space left", "isk quota exceeded", "PytorchStreamWriter failed")
-"""What libraries write into errors without an errno; torch says so of any failing write."""
+FULL_TEXTS = ("No space left", "isk quota exceeded")
+"""What libraries write into errors without an errno."""
+
+VAGUE_TEXTS = ("inline_container", "PytorchStreamWriter", "iostream error", " requested and ")
+"""What torch and NumPy write into errors without an errno, whatever the reason."""
+
+NEARLY_FULL = 2**24
+"""Free bytes below which a write that failed without a reason is put down to a full disk."""
 
 
 def _why_not_written(error: Exception, target: Path, temporary: Path | None) -> str | None:
@@ -87,6 +94,10 @@ def _why_not_written(error: Exception, target: Path, temporary: Path | None) -> 
     number = error.errno if isinstance(error, OSError) else None
     if number in FULL or (number is None and any(part in text for part in FULL_TEXTS)):
         return full_disk(target)
+    if number is None and any(part in text for part in VAGUE_TEXTS):
+        if shutil.disk_usage(target.parent).free < NEARLY_FULL:
+            return full_disk(target)
+        return f"the system refused it; check the disk and its quota ({_line(error)})"
     if not isinstance(error, OSError) or number is None:
         return None
     named = {str(name) for name in (error.filename, error.filename2) if name is not None}

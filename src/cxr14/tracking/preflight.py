@@ -5,6 +5,7 @@ traceback for each attempt.
 """
 
 import os
+import shlex
 import socket
 import sqlite3
 from contextlib import closing
@@ -112,7 +113,8 @@ def _sqlite_problem(file: Path, reason: str) -> str:
 def set_aside(file: Path) -> str:
     """Say how to replace a store by one that is made from the artifacts."""
     aside = file.with_name(f"{file.name}.old")
-    return f"set it aside (`mv {file} {aside}`), and `make register` makes it again"
+    command = shlex.join(["mv", str(file), str(aside)])
+    return f"set it aside (`{command}`), and `make register` makes it again"
 
 
 def _check_database_server(url: "URL") -> None:

@@ -161,31 +161,31 @@ def is_own(uri: str) -> bool:
     return file is not None and file.resolve() == (project_root() / "mlflow.db").resolve()
 
 
-def check_location(uri: str, location: str) -> None:
+def check_location(location: str) -> None:
     """Refuse to write into the artifact folder of another place.
 
     A store keeps the absolute path of its artifacts. After a repository was moved or copied, that
     is the old place: of a copy it is the original's folder.
 
     Args:
-        uri: of the store.
-        location: where the experiment's artifacts are.
+        location: where the artifacts of the experiment, or of a run, are.
 
     Raises:
-        StoreError: the store is this repository's own and the location is another folder, or the
-            folder that should hold the artifacts of a shared store does not exist.
+        StoreError: the store is this repository's own, and the location is not in its mlruns/; or
+            the folder that should hold the artifacts of a shared store does not exist.
     """
-    parts = urlsplit(location)
+    uri, parts = tracking_uri(), urlsplit(location)
+    file = sqlite_file(uri)
     if parts.scheme not in ("", "file") or uri.startswith(("http:", "https:")):
         return
-    folder = Path(url2pathname(parts.path))
-    file = sqlite_file(uri)
-    if file is not None and is_own(uri) and folder.resolve() != project_root() / "mlruns":
-        raise _unusable(
-            f"its artifacts belong in {folder}, and this repository is {project_root()}, so it "
-            f"was moved or copied; {set_aside(file)} from the artifacts at hand"
-        )
-    if not folder.exists() and not folder.parent.exists():
+    folder, artifacts = Path(url2pathname(parts.path)), project_root() / "mlruns"
+    if file is not None and is_own(uri):
+        if not folder.resolve().is_relative_to(artifacts.resolve()):
+            raise _unusable(
+                f"its artifacts belong in {folder}, and this repository is {project_root()}, so "
+                f"it was moved or copied; {set_aside(file)} from the artifacts at hand"
+            )
+    elif not any(place.exists() for place in (folder, *folder.parents[:3])):
         raise _unusable(f"its artifacts belong in {folder}, which does not exist; make that folder")
 
 
@@ -219,7 +219,7 @@ def connect() -> tuple["MlflowClient", str]:
             mlflow.set_registry_uri(uri)
             client = mlflow.MlflowClient(uri, uri)
             experiment = _experiment(client, artifact_location(uri))
-            check_location(uri, client.get_experiment(experiment).artifact_location)
+            check_location(client.get_experiment(experiment).artifact_location)
             return client, experiment
 
 
