@@ -175,7 +175,7 @@ def unusable(path: str | Path, problem: str) -> UserError:
     return UserError(f"{path} {problem}{remedy(path)}")
 
 
-def _check_file(path: Path) -> None:
+def check_file(path: Path) -> None:
     """Refuse what is missing, empty, or no file (a FIFO would block)."""
     try:
         if not path.exists():
@@ -198,7 +198,7 @@ def read_json(path: str | Path, *keys: str) -> Any:
     Raises:
         UserError: the file is missing or damaged, or lacks a key.
     """
-    _check_file(Path(path))
+    check_file(Path(path))
     try:
         value = json.loads(Path(path).read_bytes())
     except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, nested too deep
@@ -237,7 +237,7 @@ def read_parquet(
     Raises:
         UserError: the file is missing or damaged, or lacks a column.
     """
-    _check_file(Path(path))
+    check_file(Path(path))
     import pyarrow as pa
 
     try:
@@ -261,7 +261,7 @@ def read_csv(
     Raises:
         UserError: the file is missing or damaged, or lacks a column.
     """
-    _check_file(Path(path))
+    check_file(Path(path))
     try:
         table = pd.read_csv(path, **options)
     except (ValueError, OSError) as error:  # of the parser, of UTF-8
@@ -297,7 +297,7 @@ def read_npy(
     Raises:
         UserError: the file is missing, damaged or truncated, or holds another kind of array.
     """
-    _check_file(Path(path))
+    check_file(Path(path))
     try:
         array = np.load(path, mmap_mode="r" if mapped else None)
     except (ValueError, EOFError, OSError, MemoryError, zipfile.BadZipFile) as error:

@@ -6,7 +6,7 @@ from pathlib import Path
 MADE_BY = (
     (r"data/raw/.+", "download"),
     (
-        r"data/(?:records|split)/.+|data/table_issues\.csv|metrics/patient_split\.json",
+        r"data/(?:records|split)/.+|data/(?:table_issues|oddities)\.csv|metrics/patient_split\.json",
         "patient-split",
     ),
     (r"data/cache/.+|data/issues\.csv|metrics/preprocess\.json", "preprocess"),

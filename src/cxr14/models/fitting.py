@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from cxr14.errors import UserError
-from cxr14.files import unusable
+from cxr14.files import check_file, unusable
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -17,10 +17,9 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     Raises:
         UserError: the file is missing, damaged or truncated.
     """
+    check_file(path)
     try:
         return load_file(path)
-    except FileNotFoundError:
-        raise unusable(path, "is missing") from None
     except (SafetensorError, OSError, ValueError) as error:
         raise unusable(path, f"is no safetensors file ({error})") from None
 

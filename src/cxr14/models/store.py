@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from safetensors.torch import save
 
-from cxr14.files import sha256, unusable, write_bytes, write_json
+from cxr14.files import check_file, sha256, unusable, write_bytes, write_json
 from cxr14.models.description import FORMAT, normalisation, read_description
 from cxr14.models.fitting import load_fitting, read_safetensors
 from cxr14.models.network import Network
@@ -61,7 +61,6 @@ def load_model(folder: str | Path) -> tuple[Network, dict[str, Any]]:
 def check_weights(folder: Path, description: dict[str, Any]) -> None:
     """Raise UserError unless the weights are those that model.json names."""
     weights = folder / WEIGHTS
-    if not weights.is_file():
-        raise unusable(weights, "is missing")
+    check_file(weights)
     if sha256(weights) != description["weights_sha256"]:
         raise unusable(weights, f"is not the file that {DESCRIPTION} describes (SHA-256 differs)")
