@@ -25,7 +25,7 @@ NUMBERS = ("x", "y", "width", "height")
 
 
 def read_source(*keys: str, path: str | Path = SOURCE) -> dict[str, Any]:
-    """Read what is known of the data source: `source`, and `phantom`, whether it is simulated.
+    """Read what is known of the data source: above all `phantom`, whether it is simulated.
 
     Args:
         keys: others that the file must hold.
@@ -34,8 +34,8 @@ def read_source(*keys: str, path: str | Path = SOURCE) -> dict[str, Any]:
     Raises:
         UserError: the file is missing or damaged.
     """
-    source: dict[str, Any] = read_json(path, "source", "phantom", *keys)
-    if not isinstance(source["phantom"], bool) or not isinstance(source["source"], str):
+    source: dict[str, Any] = read_json(path, "phantom", *keys)
+    if not isinstance(source["phantom"], bool) or not isinstance(source.get("source", ""), str):
         raise unusable(path, "is damaged: phantom is true or false, and source a name")
     return source
 

@@ -135,7 +135,7 @@ def _followed(start: Start | None, job: Job, facts: Mapping[str, Any]) -> Iterat
 
 def _facts(job: Job, params: dict[str, Any], data: Data, compute: Compute) -> dict[str, Any]:
     """Tell what is known before training, and so its identity."""
-    source = read_source()
+    source = read_source("source")
     inputs = hash_inputs(job.backbone, job.tables)
     computed = asdict(compute)
     identity = run_identity(inputs, params, code_hash(), computed | {"torch": torch.__version__})
