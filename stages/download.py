@@ -15,10 +15,10 @@ from typing import Annotated
 
 import typer
 
-from cxr14.data.raw import FACTS, IMAGES, TABLES, images_base
+from cxr14.data.raw import IMAGES, TABLES, images_base, read_facts
 from cxr14.data.sources import check_images, write_folder, write_nih, write_phantoms
 from cxr14.errors import UserError
-from cxr14.files import project_root, read_json
+from cxr14.files import project_root
 from cxr14.params import data
 from stages import check_all_params, run
 
@@ -38,7 +38,7 @@ def main(
     """Fill data/raw."""
     params = data.read()
     if check:
-        return check_images(TABLES, images_base(read_json(TABLES / FACTS)["base"]))
+        return check_images(TABLES, images_base(read_facts()["base"]))
     check_all_params()  # before 45 GB: a wrong key of a later stage too
     if catalogue is not None and params.source != "nih":
         raise UserError(f"--catalogue is for data.source nih, and it is {params.source}")
@@ -54,7 +54,7 @@ def main(
     else:
         downloads = project_root() / ".scratch" / "download"
         counts = write_nih(TABLES, IMAGES, downloads, params.mirror, params.connections, catalogue)
-    own = read_json(TABLES / FACTS)["own_tables"]
+    own = read_facts()["own_tables"]
     typer.echo(f"tables and lists of its own: {', '.join(own) or 'none; the packaged tables'}")
     typer.echo(", ".join(f"{name.replace('_', ' ')}: {n}" for name, n in counts.items()))
 

@@ -12,11 +12,10 @@ metrics/evaluate/B/findings.csv and means.csv, plots/evaluate/B/roc.csv, pr.csv,
 threshold_f1.csv.
 """
 
-import pandas as pd
 from rich.console import Console
 
 from cxr14.data.cache import open_cache
-from cxr14.data.split_table import read_split
+from cxr14.data.stored import read_records, read_split
 from cxr14.evaluation.outputs import score_logits
 from cxr14.evaluation.predict import held_out, predict_logits
 from cxr14.evaluation.terminal import TABLE_WIDTH
@@ -32,7 +31,7 @@ def main(backbone: Backbone) -> None:
     network, model = load_model(f"models/{backbone}")
     size, batch_size, rows = model["input_size"], evaluate.read().batch_size, listed["row"]
     logits = predict_logits(network, images, rows.to_numpy(), size, batch_size)
-    records = pd.read_parquet("data/records/images.parquet")
+    records = read_records()
     table = score_logits(backbone, listed, logits, model["classes"], records)
     console = Console()
     console.width = max(console.width, TABLE_WIDTH)  # `dvc repro` into a file says 80

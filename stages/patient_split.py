@@ -15,20 +15,27 @@ data/table_issues.csv (every data issue of the tables), metrics/patient_split.js
 from functools import partial
 from pathlib import Path
 
-import pandas as pd
 import typer
 
 from cxr14.data.image_sizes import file_sizes
 from cxr14.data.issues import TABLE_ISSUES, issue_table, summarize, write_issues
 from cxr14.data.packaged import packaged_file
-from cxr14.data.raw import BOX_TABLE, FACTS, IMAGE_TABLE, LISTS, MANIFEST, TABLES, images_base
+from cxr14.data.raw import (
+    BOX_TABLE,
+    IMAGE_TABLE,
+    LISTS,
+    TABLES,
+    images_base,
+    read_facts,
+    read_manifest,
+)
 from cxr14.data.split import count_parts, official_parts, split_patients, unscorable
-from cxr14.data.split_table import SPLIT
+from cxr14.data.stored import SPLIT
 from cxr14.data.tables.boxes import unit_of
 from cxr14.data.tables.records import read_boxes, read_tables
 from cxr14.data.tables.table import issue_rows
 from cxr14.errors import UserError
-from cxr14.files import read_json, write_json, write_metrics, write_parquet
+from cxr14.files import write_json, write_metrics, write_parquet
 from cxr14.params import data as data_params
 from cxr14.params import split as split_params
 from stages import run
@@ -39,12 +46,12 @@ NIH_BOXES = f"torchxrayvision/data/{BOX_TABLE}.gz"
 
 def main() -> None:
     """Write records and split."""
-    params, facts = split_params.read(), read_json(TABLES / FACTS)
+    params, facts = split_params.read(), read_facts()
     brought = all((TABLES / name).exists() for name in LISTS)
     if params.official is True and not brought:
         raise UserError(f"split.official is true, but the source brings no {' and '.join(LISTS)}")
     use_lists = brought and params.official is not False
-    manifest = pd.read_csv(TABLES / MANIFEST, keep_default_na=False)
+    manifest = read_manifest()
     origins: dict[str, str | None] = facts.get("table_files", {})
     tables = read_tables(
         TABLES,

@@ -26,8 +26,8 @@ from cxr14.data.issues import (
     write_issues,
 )
 from cxr14.data.preprocessing.fill import choose_engine, fill_cache
-from cxr14.data.raw import FACTS, MANIFEST, TABLES, images_base
-from cxr14.files import project_root, read_json, write_metrics
+from cxr14.data.raw import images_base, read_facts, read_manifest
+from cxr14.files import project_root, write_metrics
 from cxr14.params import preprocess
 from stages import run
 
@@ -35,8 +35,8 @@ from stages import run
 def main() -> None:
     """Write the cache and the table of issues."""
     params = preprocess.read()
-    facts = read_json(TABLES / FACTS)
-    manifest = pd.read_csv(TABLES / MANIFEST, keep_default_na=False)
+    facts = read_facts()
+    manifest = read_manifest()
     earlier = [read_issues(LISTING_ISSUES), read_issues(TABLE_ISSUES)]
     unusable = [line for issues in earlier for line in unusable_files(issues)]
     if unusable and params.on_error == "fail":

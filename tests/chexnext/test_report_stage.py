@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from cxr14.errors import UserError
 from cxr14.files import read_json, write_json
 from cxr14.report.summary import EVALUATED, LOCALIZED
 from stages.chexnext import report
@@ -51,5 +52,5 @@ def test_what_is_not_localised_has_no_boxed_images_either(
 def test_a_student_without_its_boxes_is_no_student_that_is_not_localised(scored: None) -> None:
     """A missing file was shown as a row of dashes."""
     Path(STUDENT_BOXES).unlink()
-    with pytest.raises(FileNotFoundError, match=STUDENTS[1]):
+    with pytest.raises(UserError, match=STUDENTS[1]):
         report.main()

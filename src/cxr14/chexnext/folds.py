@@ -10,12 +10,9 @@ import pandas as pd
 
 from cxr14.chexnext.places import split_of_fold
 from cxr14.data.split import choose_patients
-from cxr14.data.split_table import read_split
+from cxr14.data.stored import LEFT_OUT, read_split
 from cxr14.errors import UserError
 from cxr14.files import sha256
-
-LEFT_OUT = "left out"
-"""The part, in a fold's split, of the train images that its members do not see."""
 
 NO_FOLD = -1
 Folds = npt.NDArray[np.int64]

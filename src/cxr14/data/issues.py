@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from cxr14.errors import UserError, quote
-from cxr14.files import write_csv
+from cxr14.files import Kind, read_csv, write_csv
 
 ISSUES = Path("data/issues.csv")
 """All issues of a run, written by preprocess."""
@@ -20,10 +19,6 @@ TABLE_ISSUES = Path("data/table_issues.csv")
 
 LISTING_ISSUES = Path("data/raw/tables/issues.csv")
 """The issues of download."""
-
-UNUSABLE = ("damaged", "unreadable", "too large", "encrypted")
-"""Issues of files that hold images but cannot be used; with preprocess.on_error: fail they stop
-the run."""
 
 ISSUE_COLUMNS = ("stage", "file", "name", "issue", "action", "detail")
 """
@@ -63,22 +58,9 @@ def write_issues(path: Path, *tables: pd.DataFrame) -> None:
 
 
 def read_issues(path: Path) -> pd.DataFrame:
-    """Read a table of issues; every cell is text.
-
-    Raises:
-        UserError: it is missing, or is no such table.
-    """
-    stage = {LISTING_ISSUES: "download", TABLE_ISSUES: "patient-split"}.get(path, "preprocess")
-    remedy = f"run `dvc repro {stage}` first"
-    try:
-        table = pd.read_csv(path, dtype="str", keep_default_na=False)
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing; {remedy}") from None
-    except ValueError as error:  # not UTF-8, empty, or rows of several lengths
-        raise UserError(f"{path} is no table of issues ({error}); {remedy}") from None
-    if tuple(table) != ISSUE_COLUMNS:
-        raise UserError(f"{path} has the columns {quote(list(table))}; {remedy}")
-    return table
+    """Read a table of issues; every cell is text."""
+    columns: dict[str, Kind] = dict.fromkeys(ISSUE_COLUMNS, "any")
+    return read_csv(path, columns, dtype="str", keep_default_na=False)
 
 
 def summarize(issues: pd.DataFrame, path: Path, examples: int = 3) -> list[str]:

@@ -6,8 +6,6 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-import pandas as pd
-
 from cxr14.data.archives.folder import list_images, missing_images
 from cxr14.data.archives.manifest import Listing
 from cxr14.data.archives.reading import MANIFEST_COLUMNS
@@ -18,7 +16,7 @@ from cxr14.data.own_tables import find_tables
 from cxr14.data.packaged import packaged_file
 from cxr14.data.phantom.archive import draw_archive
 from cxr14.data.phantom.sample import choose_records
-from cxr14.data.raw import BOX_TABLE, FACTS, IMAGE_TABLE, LISTS, MANIFEST, ODDITIES
+from cxr14.data.raw import BOX_TABLE, FACTS, IMAGE_TABLE, LISTS, MANIFEST, ODDITIES, read_manifest
 from cxr14.data.tables.records import read_boxes, read_images
 from cxr14.errors import UserError
 from cxr14.files import replacing, write_bytes, write_csv, write_json
@@ -110,7 +108,7 @@ def check_images(tables: Path, base: Path) -> None:
     Raises:
         UserError: some are gone, or have another size.
     """
-    manifest = pd.read_csv(tables / MANIFEST, keep_default_na=False)
+    manifest = read_manifest(tables)
     missing = missing_images(manifest, base)
     if len(missing):
         raise UserError(

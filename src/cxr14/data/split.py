@@ -13,11 +13,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from cxr14.data.labels import MORE_POSITIVES
-from cxr14.data.split_table import check_disjoint
+from cxr14.data.stored import PARTS, check_disjoint
 from cxr14.errors import UserError
 from cxr14.findings import FINDINGS, LABEL_COLUMNS
-
-PARTS = ("train", "val", "test")
 
 
 def official_parts(

@@ -10,9 +10,8 @@ import pandas as pd
 from rich.table import Table
 
 from cxr14.data.cache import open_cache
-from cxr14.data.split_table import read_split
+from cxr14.data.stored import read_boxes, read_records, read_source, read_split
 from cxr14.evaluation.bootstrap import SEED
-from cxr14.files import read_json
 from cxr14.localization.cases import gather
 from cxr14.localization.detect import boxed_pairs, check_tested
 from cxr14.localization.maps import Maps, make_maps
@@ -25,8 +24,6 @@ from cxr14.localization.sheets import draw_sheets
 from cxr14.localization.terminal import printed
 from cxr14.models.network import build_network
 from cxr14.models.store import load_model
-
-RECORDS = Path("data/records")
 
 
 @dataclass(frozen=True)
@@ -47,9 +44,8 @@ def read_inputs() -> Inputs:
         UserError: a patient is in two parts of data/split, so that test is not unseen.
     """
     read_split()
-    records, boxes = (pd.read_parquet(RECORDS / f"{name}.parquet") for name in ("images", "boxes"))
-    phantom = bool(read_json(RECORDS / "source.json")["phantom"])
-    return Inputs(*open_cache(), records, boxes, phantom)
+    phantom = bool(read_source()["phantom"])
+    return Inputs(*open_cache(), read_records(), read_boxes(), phantom)
 
 
 def maps_of_model(

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from cxr14.data.split_table import check_part, read_split
+from cxr14.data.stored import check_part, read_split
 from cxr14.errors import UserError
 from cxr14.files import write_parquet
 
