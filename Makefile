@@ -28,9 +28,10 @@ setup: .venv/stamp  ## fill .venv from requirements.lock (done by every other ta
 	@touch $@
 
 repro: .venv/stamp  ## run the whole pipeline on params.yaml, or what has changed of it
+	@$(BIN)/python -m stages.check --cache
 	@$(BIN)/python -m stages.pretrained --check
-	@dvc repro
 	@$(BIN)/python -m stages.download --check
+	@dvc repro
 	@$(BIN)/python -m stages.report --show
 
 test: .venv/stamp  ## run the tests (the whole graph at a tiny scale included)

@@ -7,6 +7,7 @@ import pandas as pd
 
 from cxr14.data.archives.reading import MANIFEST_COLUMNS, check_manifest, place
 from cxr14.data.archives.refusals import Refusal
+from cxr14.data.issues import issue_table
 
 ODDITY_COLUMNS = ("oddity", "image", "container", "member", "reason")
 
@@ -25,6 +26,14 @@ class Listing:
 
     manifest: pd.DataFrame
     oddities: pd.DataFrame
+
+    @property
+    def issues(self) -> pd.DataFrame:
+        """The same as a table of issues, see cxr14.data.issues."""
+        odd = self.oddities
+        actions = odd.oddity.map({"same content": "kept"}).fillna("skipped")
+        rows = zip(odd.container, odd.member, odd.oddity, actions, odd.reason, strict=True)
+        return issue_table("download", rows)
 
     def counts(self) -> dict[str, int]:
         """Count the oddities, and the images whose file has another name than the table says."""
