@@ -5,6 +5,7 @@ check comes first: outputs may not be links, hold files of the user, or be the u
 """
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,12 +41,11 @@ def output_paths(root: Path) -> list[str]:
         file = root / graph
         stages = yaml.safe_load(file.read_text())["stages"] if file.is_file() else {}
         for stage in stages.values():
-            base = (file.parent / stage.get("wdir", ".")).resolve()
+            base = Path(graph).parent / stage.get("wdir", ".")
             for kind in ("outs", "metrics", "plots"):
                 for entry in stage.get(kind, []):
                     name = entry if isinstance(entry, str) else next(iter(entry))
-                    path = (base / PLACEHOLDER.sub("*", name)).relative_to(root.resolve())
-                    found[path.as_posix()] = None
+                    found[_normal(base / PLACEHOLDER.sub("*", name))] = None
     return list(found)
 
 
@@ -190,11 +190,15 @@ def recorded_outputs(root: Path) -> Iterator[tuple[str, str]]:
         stages = yaml.load(lock.read_bytes(), loader)["stages"]
         wdirs = yaml.load((root / graph).read_bytes(), loader)["stages"]
         for name, stage in stages.items():
-            base = lock.parent / wdirs.get(name.split("@")[0], {}).get("wdir", ".")
+            base = Path(graph).parent / wdirs.get(name.split("@")[0], {}).get("wdir", ".")
             for out in stage.get("outs", []):
                 if "md5" in out:
-                    path = (base / out["path"]).resolve().relative_to(root.resolve())
-                    yield path.as_posix(), str(out["md5"])
+                    yield _normal(base / out["path"]), str(out["md5"])
+
+
+def _normal(path: Path) -> str:
+    """Return a path without `..`; links are not followed."""
+    return Path(os.path.normpath(path)).as_posix()
 
 
 def object_path(cache: Path, md5: str) -> Path:
