@@ -6,7 +6,7 @@ files in DVC's cache that were changed in place.
 
 Reads:  dvc.yaml, dvc.lock, params.yaml (data), the names of the files in all outputs
 
-Writes: data/checked.json (of this machine: neither in git nor in DVC's cache, so that a fresh
+Writes: data/outputs_checked.json (of this machine: neither in git nor in DVC's cache, so that a fresh
 clone checks)
 """
 
@@ -27,7 +27,7 @@ from cxr14.files import project_root, write_json
 from cxr14.params import data
 from stages import run
 
-OUT = Path("data/checked.json")
+OUT = Path("data/outputs_checked.json")
 RECORD = Path(".scratch/cache_checked.json")
 
 
