@@ -44,8 +44,8 @@ def test_a_folder_brings_its_own_table_and_every_mismatch_is_counted(folder, tmp
         "images_of_other_extension": 0,
     }
     odd = pd.read_csv(tmp_path / "tables" / ODDITIES, keep_default_na=False)
-    assert odd.oddity.tolist() == ["in no table"]
-    assert odd.image.tolist() == [list(PNGS)[2]]
+    assert odd.issue.tolist() == ["in no table"]
+    assert odd.name.tolist() == [f"images/{list(PNGS)[2]}"]
     tables = tmp_path / "tables"
     assert (tables / IMAGE_TABLE).read_text() == TABLE
     manifest = pd.read_csv(tables / MANIFEST, keep_default_na=False)

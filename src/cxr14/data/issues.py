@@ -29,6 +29,13 @@ detail: one sentence on this very item.
 
 ACTIONS = ("skipped", "changed", "kept")
 
+UNUSABLE = (
+    *("damaged", "encrypted", "link", "not an archive", "special file", "too deep", "too large"),
+    *("unfinished download", "unread data", "unreadable", "unsafe name", "unsupported compression"),
+)
+"""Issues of the listing behind which an image may be lost: `preprocess.on_error: fail` stops at
+them. Others, such as "hidden file", "nested archive" or "repeated", are only listed."""
+
 
 def issue_table(stage: str, rows: Iterable[tuple[str, str, str, str, str]]) -> pd.DataFrame:
     """Return the issues of one stage as a table of text, columns ISSUE_COLUMNS.

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from cxr14.data.archives.folder import list_images, missing_images
-from cxr14.data.archives.manifest import ODDITY_COLUMNS, Listing
+from cxr14.data.archives.manifest import Listing
 from cxr14.data.archives.reading import MANIFEST_COLUMNS
 from cxr14.data.download.fetch import check_room, fetch_all
 from cxr14.data.download.nih import CATALOGUE, is_archive, read_catalogue
@@ -68,9 +68,7 @@ def write_phantoms(
     drawn = draw_archive(chosen, own_boxes, temporary, contrast, seed, workers)
     place_archive(temporary, archives / PHANTOM_ARCHIVE)
     manifest = drawn.assign(container=PHANTOM_ARCHIVE)[list(MANIFEST_COLUMNS)]
-    return _write_listing(
-        tables, Listing(manifest, pd.DataFrame(columns=list(ODDITY_COLUMNS))), source
-    )
+    return _write_listing(tables, Listing(manifest, issue_table("download", [])), source)
 
 
 def write_folder(tables: Path, archives: Path, folder: Path, base: str) -> dict[str, int]:

@@ -37,8 +37,8 @@ def test_a_bomb_of_2_gb_in_a_zip_is_refused_by_name_and_takes_no_memory(tmp_path
     write_bomb(tmp_path / "images_001.zip", "images/bomb.png", 2**31)
     images, report, peak, error = read_tracked(tmp_path, "images_001.zip")
     assert (list(images), error) == (["images/good.png"], "")
-    assert [one.member for one in report.refusals] == ["images/bomb.png"]
-    assert "2147483648 bytes" in report.refusals[0].reason
+    assert [one.name for one in report.issues] == ["images/bomb.png"]
+    assert "2147483648 bytes" in report.issues[0].detail
     assert peak < 2 * 2**20
 
 
@@ -47,7 +47,7 @@ def test_a_bomb_of_2_gb_in_a_tar_gz_is_not_inflated_to_its_end(tmp_path, member)
     write_bomb(tmp_path / "images_001.tar.gz", member, 2**31)
     images, report, peak, error = read_tracked(tmp_path, "images_001.tar.gz")
     assert list(images) == ["images/good.png"]
-    assert [one.member for one in report.refusals] == [member] * (member != "bomb.txt")
+    assert [one.name for one in report.issues] == [member] * (member != "bomb.txt")
     assert "images_001.tar.gz: inflates to over" in error
     assert "2 members were read before" in error
     assert peak < 4 * 2**20
@@ -88,8 +88,8 @@ def test_a_zip_member_that_hides_its_size_is_cut_off_and_refused(tmp_path):
     path.write_bytes(content.replace(struct.pack("<L", 10**8), struct.pack("<L", 5)))
     images, report, peak, error = read_tracked(tmp_path, path.name)
     assert (list(images), error) == (["images/good.png"], "")
-    assert "images/liar.png" in report.refusals[0].member
-    assert "damaged" in report.refusals[0].reason
+    assert "images/liar.png" in report.issues[0].name
+    assert report.issues[0].issue == "damaged"
     assert peak < 4 * 2**20
 
 

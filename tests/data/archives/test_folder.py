@@ -55,7 +55,7 @@ def test_an_archive_whose_every_image_is_refused_says_why(tmp_path):
         add(archive, "/data/images/a.png")
     with pytest.raises(
         ValueError,
-        match=r"no image in images_001\.tar, 1 refused, first /data/images/a\.png: .* absolute",
+        match=r"no image in images_001\.tar of .*images_001\.tar /data/images/a\.png: .* absolute",
     ):
         list_images(tmp_path)
 
@@ -66,7 +66,9 @@ def test_a_folder_that_is_not_there_is_named_with_its_key(tmp_path):
 
 
 def test_a_folder_without_pictures_names_the_layouts(tmp_path):
-    with pytest.raises(ValueError, match=r"holds none of images/\*\.png, images_001/images"):
+    with pytest.raises(
+        ValueError, match=r"no image in .*may hold images/\*\.png, images_001/images"
+    ):
         list_images(tmp_path)
 
 

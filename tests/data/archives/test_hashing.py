@@ -42,12 +42,12 @@ def test_the_result_is_the_same_with_one_process_and_with_three(base, monkeypatc
     monkeypatch.setattr(hashing, "CHUNK_BYTES", 300)  # each loose image is a job of its own
     assert len(list(hashing._jobs(base, [""], hashing.Report()))) == 4
     assert hash_all(base, find_containers(base), 3) == alone
-    rows, refusals = alone
+    rows, issues = alone
     assert [row["image"] for row in rows] == [NAMES[n] for n in (0, 2, 3, 1, 4, 5, 6, 7, 8)]
     assert [row["sha256"] for row in rows] == [
         hashlib.sha256(PNGS[str(row["image"])]).hexdigest() for row in rows
     ]
-    assert {(one.container, one.member) for one in refusals} == {
+    assert {(one.file, one.name) for one in issues} == {
         ("images_003.tar", "../up.png"),
         ("", "images/._x.png"),
     }
@@ -78,7 +78,9 @@ def test_progress_ends_at_the_size_of_the_container(tmp_path, kind):
 
 stems = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=20)
 pictures = st.dictionaries(
-    stems, st.tuples(st.sampled_from([".png", ".PNG", ".jpg", ".JPEG"]), st.binary(max_size=600))
+    stems,
+    st.tuples(st.sampled_from([".png", ".PNG", ".jpg", ".JPEG"]), st.binary(max_size=600)),
+    min_size=1,
 )
 
 
@@ -95,8 +97,8 @@ def test_any_images_give_one_manifest_in_every_kind_of_container(tmp_path_factor
             write_archive(base / kind, named)
         else:
             write_loose(base / "images", named)
-        rows, refusals = hash_all(base, find_containers(base), 1)
-        assert len(rows) + len(refusals) == len(named)
+        rows, issues = hash_all(base, find_containers(base), 1)
+        assert len(rows) + len(issues) == len(named)
         found = [
             row | {"container": "", "member": str(row["member"]).removeprefix("images/")}
             for row in rows

@@ -1,9 +1,13 @@
 """Images that lie loose in folders, and what a user's folder may hold besides."""
 
+import contextlib
 import os
 import socket
+import tempfile
+from pathlib import Path
 
 from cxr14.data.archives.loose import loose_images, read_loose
+from cxr14.data.archives.reading import find_containers
 from cxr14.data.archives.refusals import IMAGE_BYTES, Report
 from tests.data.pictures import some_pngs, write_loose
 
@@ -14,7 +18,7 @@ FIRST, SECOND = PNGS
 def listed(base):
     report = Report()
     found = loose_images(base, report)
-    return dict(found), {one.member: one.reason for one in report.refusals}
+    return dict(found), {one.name: one.detail for one in report.issues}
 
 
 def test_sizes_are_told_and_the_order_is_that_of_the_names(tmp_path):
@@ -74,7 +78,7 @@ def test_what_is_no_regular_file_is_refused_and_never_opened(tmp_path, monkeypat
         "dangling.png": "cannot be read",
         "loop.png": "cannot be read",
         "large.png": f"{IMAGE_BYTES + 1} bytes; an image has at most {IMAGE_BYTES}",
-        "._a.png": "hidden file",
+        "._a.png": "a hidden file: its name or that of its folder starts with a dot",
     }
 
 
@@ -83,9 +87,57 @@ def test_a_name_that_is_no_text_is_refused(tmp_path):
     assert listed(tmp_path) == ({}, {"'\\udcff.png'": "its name has characters that are no text"})
 
 
-def test_hidden_folders_are_passed_by(tmp_path):
-    write_loose(tmp_path / ".cache", PNGS)
+def folder_issues(base):
+    report = Report()
+    find_containers(base, report)
+    return {one.name: (one.issue, one.detail) for one in report.issues}
+
+
+def test_a_hidden_folder_is_not_entered_and_listed_if_it_holds_images(tmp_path):
+    write_loose(tmp_path / ".cache" / "deep", PNGS | {"a.tar.gz": b"x", "b.txt": b"x"})
+    write_loose(tmp_path / ".git", {"config": b"x"})
     assert listed(tmp_path) == ({}, {})
+    assert folder_issues(tmp_path) == {
+        ".cache/": ("hidden folder", "its name starts with a dot; 3 images or archives in it")
+    }
+
+
+def test_images_up_to_eight_folders_deep_are_read_and_deeper_ones_are_listed(tmp_path):
+    write_loose(tmp_path / "1/2/3/4/5/6/7/8", {FIRST: PNGS[FIRST]})
+    write_loose(tmp_path / "1/2/3/4/5/6/7/8/9/10", PNGS)
+    write_loose(tmp_path / "1/2/3/4/5/6/7/8/notes", {"a.txt": b"x"})
+    assert list(listed(tmp_path)[0]) == [f"1/2/3/4/5/6/7/8/{FIRST}"]
+    assert folder_issues(tmp_path) == {
+        "1/2/3/4/5/6/7/8/9/": ("too deep", "over 8 folders deep; 2 images or archives in it")
+    }
+
+
+def test_a_link_to_a_folder_that_is_listed_already_is_an_issue(tmp_path):
+    write_loose(tmp_path / "images", PNGS)
+    (tmp_path / "a_link").symlink_to("images")
+    (tmp_path / "images" / "home").symlink_to("..")
+    issues = folder_issues(tmp_path)
+    assert {name: issue for name, (issue, _) in issues.items()} == {
+        "a_link/": "repeated folder",
+        "images/home/": "repeated folder",
+    }
+
+
+def test_a_folder_that_cannot_be_read_is_an_issue():
+    with tempfile.TemporaryDirectory() as name:
+        base = Path(name)
+        base.chmod(0o755)
+        write_loose(base / "images", PNGS)
+        write_loose(base / "locked", PNGS)
+        (base / "locked").chmod(0)
+        with contextlib.ExitStack() as stack:
+            if os.geteuid() == 0:  # root reads everything
+                os.seteuid(65534)
+                stack.callback(os.seteuid, 0)
+            assert list(listed(base)[0]) == [f"images/{image}" for image in PNGS]
+            assert folder_issues(base) == {
+                "locked/": ("unreadable", "cannot be read (Permission denied)")
+            }
 
 
 def test_a_file_that_goes_between_listing_and_reading_is_refused_by_name(tmp_path):
@@ -95,7 +147,7 @@ def test_a_file_that_goes_between_listing_and_reading_is_refused_by_name(tmp_pat
     (tmp_path / FIRST).unlink()
     read = dict(read_loose(tmp_path, [FIRST, "pipe.png", SECOND], report))
     assert read == {SECOND: PNGS[SECOND]}
-    assert [one.member for one in report.refusals] == [FIRST, "pipe.png"]
+    assert [one.name for one in report.issues] == [FIRST, "pipe.png"]
 
 
 def test_progress_is_told_in_bytes(tmp_path):

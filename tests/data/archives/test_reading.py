@@ -50,11 +50,12 @@ def test_archives_and_loose_pictures_may_stand_side_by_side(tmp_path):
 def test_archives_are_found_in_folders_and_by_the_names_of_kaggles_download(tmp_path):
     for name in ("CXR8/images/images_001.tar.gz", "archive.zip", "data.zip", "x/images_2.zip"):
         write_archive(tmp_path / name, PNGS)
-    write_archive(tmp_path / "a/b/c/d/images_003.tar", PNGS)  # too deep
+    write_archive(tmp_path / "a/b/c/d/images_003.tar", PNGS)
     write_archive(tmp_path / ".hidden/images_004.tar", PNGS)
     (tmp_path / "images_005.tar").mkdir()
     assert find_containers(tmp_path) == [
         "CXR8/images/images_001.tar.gz",
+        "a/b/c/d/images_003.tar",
         "archive.zip",
         "data.zip",
         "x/images_2.zip",

@@ -3,12 +3,14 @@
 import gzip
 import hashlib
 import json
+import os
 
 import pytest
 
 from cxr14.data.download.nih import CATALOGUE, is_archive, read_catalogue
 from cxr14.data.packaged import packaged_file
 from cxr14.data.raw import BOX_TABLE, IMAGE_TABLE, LISTS
+from cxr14.errors import UserError
 
 
 def test_the_catalogue_is_twelve_archives_two_tables_and_two_lists():
@@ -71,3 +73,39 @@ def test_nihs_own_catalogue_survives_being_written_and_read(tmp_path):
     path = tmp_path / "catalogue.json"
     path.write_text(json.dumps([file.model_dump() for file in CATALOGUE]))
     assert read_catalogue(path) == CATALOGUE
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_a_catalogue_in_any_encoding_of_unicode_is_read(tmp_path, encoding):
+    """Windows' PowerShell writes UTF-16, its editor a byte order mark."""
+    path = tmp_path / "catalogue.json"
+    path.write_bytes(json.dumps([LINE]).encode(encoding))
+    assert [file.name for file in read_catalogue(path)] == [LINE["name"]]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"[" * 200_000, "no JSON"),
+        (b"[" + b" " * 2**20 + b"]", "no catalogue .1048578 bytes; at most"),
+        (b"", "no JSON"),
+        (b"\xff\xfe\x00", "no JSON"),
+        (b"\x89PNG\r\n\x1a\n", "no JSON"),
+        (b'[{"name": "a", "name": "b"}]', "no JSON .the key 'name' stands twice in one object"),
+        (b'[{"name": "images_001.tar", "url": "http://a", "md5": null, "bytes": 1' + b"0" * 400 + b"}]",
+         r"0\.bytes = 10{199}… .401 characters.: "),
+        (b'[{"name": "' + b"x" * 900 + b'\\u001b"}]', r"0\.name"),
+    ],
+)  # fmt: skip
+def test_a_catalogue_that_cannot_be_read_is_one_short_sentence(tmp_path, content, problem):
+    path = tmp_path / "catalogue.json"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=rf"catalogue\.json: {problem}") as raised:
+        read_catalogue(path)
+    assert len(str(raised.value)) < 600 + len(str(path))
+
+
+def test_a_catalogue_that_is_a_pipe_is_not_opened(tmp_path):
+    os.mkfifo(tmp_path / "catalogue.json")
+    with pytest.raises(FileNotFoundError, match=r"catalogue\.json .* is no regular file"):
+        read_catalogue(tmp_path / "catalogue.json")

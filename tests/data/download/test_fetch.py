@@ -60,7 +60,7 @@ def test_a_second_process_waits_for_the_first(server, tmp_path, capsys):
 
 def test_a_disk_that_is_too_small_is_seen_before_the_first_byte(server, tmp_path):
     file = RemoteFile(**server.entry(NAME, bytes=10**18))
-    with pytest.raises(ValueError, match=r"needs 1000000000\.0 GB more and its disk has"):
+    with pytest.raises(ValueError, match=r"needs 1000000000\.0 GB more and its file system .* has"):
         fetch_all([file], tmp_path)
     assert server.log == []
 

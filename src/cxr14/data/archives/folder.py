@@ -11,14 +11,18 @@ from pathlib import Path
 import pandas as pd
 
 from cxr14.data.archives.hashing import hash_all
-from cxr14.data.archives.manifest import Listing, settle
+from cxr14.data.archives.loose import DEPTH
+from cxr14.data.archives.manifest import Listing, make_listing
 from cxr14.data.archives.reading import find_containers
+from cxr14.data.archives.refusals import Issue, Report
 from cxr14.errors import UserError
 
 LAYOUTS = (
-    "images/*.png, images_001/images/*.png, *.png (or .jpg, .jpeg), images_001.tar.gz, .tar or "
-    ".zip, archive.zip, up to three folders deep"
+    "images/*.png, images_001/images/*.png, *.png (or .jpg, .jpeg), archives of them (.tar, "
+    f".tar.gz, .tgz, .tar.bz2, .tar.xz, .zip), up to {DEPTH} folders deep"
 )
+SHOWN = 3
+"""Issues that an error names."""
 MISSING_COLUMNS = ("image", "container", "member", "reason")
 
 
@@ -36,17 +40,25 @@ def list_images(folder: Path, workers: int = 0) -> Listing:
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} (data.folder) is not a folder")
-    containers = find_containers(folder)
-    if not containers:
-        raise UserError(f"{folder} (data.folder) holds none of {LAYOUTS}")
-    rows, refusals = hash_all(folder, containers, workers)
+    report = Report()
+    containers = find_containers(folder, report)
+    rows, issues = hash_all(folder, containers, workers) if containers else ([], [])
+    issues = [*report.issues, *issues]
     if not rows:
-        why = f", {len(refusals)} refused, first {refusals[0].member}: {refusals[0].reason}"
-        raise UserError(
-            f"no image in {', '.join(filter(None, containers)) or folder}"
-            f"{why if refusals else ''}; it may hold {LAYOUTS}"
-        )
-    return settle(rows, refusals)
+        raise UserError(_no_image(folder, containers, issues))
+    return make_listing(rows, issues)
+
+
+def _no_image(folder: Path, containers: list[str], issues: list[Issue]) -> str:
+    """Say what the folder holds instead."""
+    archives = [name for name in containers if name]
+    place = f"{', '.join(archives[:SHOWN])} of {folder}" if archives else str(folder)
+    told = [
+        f"{' '.join(filter(None, (one.file, one.name)))}: {one.issue} ({one.detail})"
+        for one in issues[:SHOWN]
+    ]
+    more = f"; {len(issues)} issues, first " if len(issues) > SHOWN else "; " if told else ""
+    return f"no image in {place} (data.folder){more}{'; '.join(told)}; it may hold {LAYOUTS}"
 
 
 def missing_images(manifest: pd.DataFrame, base: Path) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from rich.progress import (
@@ -22,8 +22,8 @@ from rich.progress import (
 )
 
 from cxr14.data.archives.loose import loose_images, read_loose
-from cxr14.data.archives.reading import describe, iterate_container
-from cxr14.data.archives.refusals import Refusal, Report
+from cxr14.data.archives.reading import NIH_ARCHIVE, describe, iterate_container
+from cxr14.data.archives.refusals import Issue, Report
 from cxr14.data.workers import end_with_parent
 from cxr14.errors import UserError
 
@@ -49,12 +49,12 @@ class Job:
     size: int
 
 
-Result = tuple[list[dict[str, object]], list[Refusal]]
+Result = tuple[list[dict[str, object]], list[Issue]]
 
 
 def hash_all(
     base: Path, containers: list[str], workers: int
-) -> tuple[list[dict[str, object]], list[Refusal]]:
+) -> tuple[list[dict[str, object]], list[Issue]]:
     """List and hash every image of the containers.
 
     Args:
@@ -63,7 +63,7 @@ def hash_all(
         workers: processes; 0 means one per core, or none but this if there is little to do.
 
     Returns:
-        Rows of a manifest, in the order of the containers and in their own order, and refusals.
+        Rows of a manifest, in the order of the containers and in their own order, and issues.
 
     Raises:
         UserError: archives are broken; all of them are named.
@@ -81,7 +81,7 @@ def hash_all(
         else:
             results = _run(jobs, workers, lambda done: progress.update(task, completed=done))
     rows = [row for own, _ in results for row in own]
-    return rows, report.refusals + [refusal for _, own in results for refusal in own]
+    return rows, report.issues + [issue for _, own in results for issue in own]
 
 
 def _jobs(base: Path, containers: list[str], report: Report) -> Iterator[Job]:
@@ -109,9 +109,29 @@ def hash_job(job: Job, advance: Callable[[int], None]) -> Result | UserError:
     else:
         images = read_loose(job.base, job.members, report)
     try:
-        return [describe(job.container, *image) for image in images], report.refusals
+        rows = [describe(job.container, *image) for image in images]
+        if job.container and not rows and not report.issues:
+            _note_without_images(job, report)
     except UserError as error:
         return error
+    except OSError as error:
+        place = job.base / (job.container or job.members[0])
+        return UserError(f"{place} cannot be read ({error.strerror or error})")
+    return rows, report.issues
+
+
+def _note_without_images(job: Job, report: Report) -> None:
+    """Report an archive without images.
+
+    Raises:
+        UserError: it is one of the set by its name.
+    """
+    content = ", ".join(report.members) if report.members else "no member"
+    if NIH_ARCHIVE.fullmatch(PurePosixPath(job.container).name):
+        raise UserError(
+            f"{job.base / job.container}: no image in it; it holds {content}; fetch it again"
+        )
+    report.skip(job.container, "", ("archive without images", f"it holds {content}"))
 
 
 def _run_here(jobs: list[Job], advance: Callable[[int], None]) -> list[Result]:

@@ -1,8 +1,8 @@
-"""Images that lie loose in a folder: its own, those of its folders, and of theirs.
+"""Images that are files of a folder: in the folder itself and up to DEPTH folders below it.
 
 A user's folder is the user's own, so links in it are followed (data sets are often linked
 together) if they end at a regular file, or at a folder that was not met before. Folders whose
-name starts with a dot are passed by.
+name starts with a dot are not entered. A folder that is not entered is an issue.
 """
 
 import os
@@ -11,14 +11,20 @@ from collections.abc import Iterator
 from errno import ENOENT
 from pathlib import Path
 
-from cxr14.data.archives.refusals import Report, is_image, name_fault, size_fault
+from cxr14.data.archives.kinds import is_archive_name
+from cxr14.data.archives.refusals import Fault, Report, is_image, name_fault, size_fault
 
-DEPTH = 3
-"""Folders below the base that are looked into: archive/images_001/images."""
+DEPTH = 8
+"""Folders below the base that are entered; archive/images_001/images is three."""
 
 
 def files_below(base: Path, report: Report) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
-    """Yield (path relative to the base, entry) of all that is no folder, real folders first."""
+    """Yield (path relative to the base, entry) of all that is no folder, real folders first.
+
+    Args:
+        base: the folder.
+        report: gets the folders that are not entered.
+    """
     yield from _below(base, "", DEPTH, {_identity(base.stat())}, report)
 
 
@@ -29,17 +35,43 @@ def _below(
         with os.scandir(folder) as entries:
             listed = sorted(entries, key=lambda entry: (entry.is_symlink(), entry.name))
     except OSError as error:
-        report.refuse("", prefix, f"cannot be read ({error.strerror})")
+        report.skip("", prefix or str(folder), _unreadable(error))
         return
     for entry in listed:
         name = f"{prefix}{entry.name}"
         if not _is_folder(entry):
             yield name, entry
+        elif fault := _folder_fault(entry, depth, seen):
+            report.skip("", f"{name}/", fault)
         elif depth and not entry.name.startswith("."):
-            identity = _identity(entry.stat())
-            if identity not in seen:
-                seen.add(identity)
-                yield from _below(folder / entry.name, f"{name}/", depth - 1, seen, report)
+            yield from _below(folder / entry.name, f"{name}/", depth - 1, seen, report)
+
+
+def _folder_fault(
+    entry: "os.DirEntry[str]", depth: int, seen: set[tuple[int, int]]
+) -> Fault | None:
+    """Say why a folder is not entered, None if it is or holds no image; add it to `seen`."""
+    hidden = entry.name.startswith(".")
+    if depth and not hidden:
+        identity = _identity(entry.stat())
+        if identity in seen:
+            return "repeated folder", "a link to a folder that is listed under another name"
+        seen.add(identity)
+        return None
+    count = _images_in(entry)
+    if not count:
+        return None
+    if hidden:
+        return "hidden folder", f"its name starts with a dot; {count} images or archives in it"
+    return "too deep", f"over {DEPTH} folders deep; {count} images or archives in it"
+
+
+def _images_in(entry: "os.DirEntry[str]") -> int:
+    """Count the images and archives in a folder by their names; links are not followed."""
+    if entry.is_symlink():
+        return 0
+    found = (name for _, _, names in os.walk(entry.path) for name in names)
+    return sum(is_image(name) or is_archive_name(name) for name in found)
 
 
 def _identity(facts: os.stat_result) -> tuple[int, int]:
@@ -54,32 +86,41 @@ def _is_folder(entry: "os.DirEntry[str]") -> bool:
 
 
 def loose_images(base: Path, report: Report) -> list[tuple[str, int]]:
-    """List (member, bytes) of the loose images, sorted by member; the report gets the refusals."""
+    """List (member, bytes) of the images, sorted by member.
+
+    Args:
+        base: the folder.
+        report: gets the images that cannot be used; not the folders, see files_below.
+    """
     found = []
-    for name, entry in files_below(base, report):
+    for name, entry in files_below(base, Report()):
         if is_image(name):
-            size, fault = _facts(entry)
-            fault = name_fault(name) or fault
+            size, fault = file_facts(entry)
+            fault = name_fault(name) or fault or size_fault(size)
             if fault:
-                report.refuse("", name, fault)
+                report.skip("", name, fault)
             else:
                 found.append((name, size))
     return sorted(found)
 
 
-def _facts(entry: "os.DirEntry[str]") -> tuple[int, str | None]:
-    """Return bytes, and why the file is refused, or None."""
+def file_facts(entry: "os.DirEntry[str]") -> tuple[int, Fault | None]:
+    """Return bytes, and why the entry cannot be opened, or None."""
     try:
         facts = entry.stat()
     except OSError as error:
-        return 0, f"cannot be read ({error.strerror})"
+        return 0, _unreadable(error)
     if not stat.S_ISREG(facts.st_mode):
-        return 0, "a device or another special file"
-    return facts.st_size, size_fault(facts.st_size)
+        return 0, ("special file", "a device or another special file")
+    return facts.st_size, None
+
+
+def _unreadable(error: OSError) -> Fault:
+    return "unreadable", f"cannot be read ({error.strerror})"
 
 
 def read_loose(base: Path, members: list[str], report: Report) -> Iterator[tuple[str, bytes]]:
-    """Yield (member, content) of loose images; one that cannot be read is refused by name."""
+    """Yield (member, content) of images in a folder; one that cannot be read is an issue."""
     for member in members:
         path = base / member
         try:
@@ -87,7 +128,7 @@ def read_loose(base: Path, members: list[str], report: Report) -> Iterator[tuple
                 raise FileNotFoundError(ENOENT, "no such file")
             content = path.read_bytes()
         except OSError as error:
-            report.refuse("", member, f"cannot be read ({error.strerror})")
+            report.skip("", member, _unreadable(error))
         else:
             yield member, content
             report.advance(len(content))

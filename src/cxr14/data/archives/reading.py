@@ -6,57 +6,116 @@ extracted to disk, and of the images only one at a time is in memory.
 """
 
 import hashlib
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 
-from cxr14.data.archives.loose import files_below, loose_images, read_loose
-from cxr14.data.archives.refusals import Report, image_name, is_image
+from cxr14.data.archives import kinds
+from cxr14.data.archives.loose import file_facts, files_below, loose_images, read_loose
+from cxr14.data.archives.refusals import Fault, Report, image_name, is_image
 from cxr14.data.archives.tarball import tar_images
 from cxr14.data.archives.zipped import read_zip, zip_images
 from cxr14.errors import UserError
 
 MANIFEST_COLUMNS = ("image", "container", "member", "bytes", "sha256")
-ARCHIVE_NAME = re.compile(r"images_[^/]*\.(tar\.gz|tar|zip)|(archive|data)\.zip")
-"""NIH's archives, and Kaggle's whole download as a browser or its own tool names it."""
+NIH_ARCHIVE = re.compile(r"images_\d+\.(tar\.gz|tgz|tar|zip)", re.IGNORECASE)
+"""An archive of the set: one of this name that holds no image is an error."""
 
 
-def find_containers(base: Path) -> list[str]:
-    """Name the archives in a folder and in its folders and, as '', the images that lie loose.
+def find_containers(base: Path, report: Report | None = None) -> list[str]:
+    """Return the archives in a folder and in its folders and, as '', the images in folders.
 
-    The order decides which of two equal images is listed: archives by name, then loose files.
+    The order decides which of two equal images is listed: archives by name, then images in
+    folders. An image is not opened here, every other file is, unless its suffix says enough.
+
+    Args:
+        base: the folder.
+        report: gets the issues of folders and of files that are no images by their name.
     """
+    report = report or Report()
     archives, loose = [], False
-    for name, entry in files_below(base, Report()):
-        loose = loose or is_image(name)
-        if ARCHIVE_NAME.fullmatch(entry.name) and (base / name).is_file():
+    for name, entry in files_below(base, report):
+        if is_image(name):
+            loose = True
+        elif not entry.name.startswith(".") and _is_container(base / name, name, entry, report):
             archives.append(name)
     return [*sorted(archives), *([""] if loose else [])]
+
+
+def _is_container(path: Path, name: str, entry: "os.DirEntry[str]", report: Report) -> bool:
+    """Tell whether a file that is no image is an archive to read; report it if it is an issue."""
+    fault = file_facts(entry)[1] or kinds.fault_of_name(name)
+    kind = None
+    if not fault and kinds.is_opened(name):
+        kind, fault = _kind_or_fault(path, name)
+    if fault:
+        report.skip("", name, fault)
+    elif kind and kinds.named_kind(name) != kind:
+        report.keep(name, "", ("wrong suffix", f"a .{kind} by its content, and read as such"))
+    return kind is not None
+
+
+def _kind_or_fault(path: Path, name: str) -> tuple[kinds.ArchiveKind | None, Fault | None]:
+    try:
+        kind = kinds.archive_kind(path)
+        fault = None if kind else kinds.fault_of_file(path)
+    except OSError as error:
+        kind, fault = None, ("unreadable", f"cannot be read ({error.strerror})")
+    if kind and not name.isprintable():
+        return None, ("unsafe name", "its name has characters that are no text; rename it")
+    if kind is None and NIH_ARCHIVE.fullmatch(path.name):
+        return kinds.named_kind(name), None  # its reader says what is wrong, as an error
+    return kind, fault
+
+
+def archive_kind(path: Path) -> kinds.ArchiveKind:
+    """Return what an archive is by its content.
+
+    Raises:
+        UserError: it is no archive that can be read.
+        OSError: it cannot be read.
+    """
+    kind = kinds.archive_kind(path)
+    if kind is None:
+        with path.open("rb") as file:
+            told = kinds.describe(file.read(kinds.HEAD))
+        raise UserError(f"{path}: not a whole archive ({told}); fetch it again")
+    return kind
+
+
+def can_enter_anywhere(path: Path) -> bool:
+    """Tell whether members in the middle of an archive can be read without those before them."""
+    try:
+        return path.is_file() and kinds.archive_kind(path) in ("tar", "zip")
+    except OSError:  # its reader says what is wrong
+        return False
 
 
 def iterate_container(
     base: Path, container: str, report: Report | None = None
 ) -> Iterator[tuple[str, bytes]]:
-    """Yield (member, content) of every image in an archive, or loose in the folder if ''.
+    """Yield (member, content) of every image in an archive, or in the folder if ''.
 
     Args:
         base: folder of the containers.
         container: one of find_containers.
-        report: gets the members that are refused, and the progress.
+        report: gets the issues and the progress.
 
     Raises:
         UserError: the archive is broken, or a bomb.
     """
     report = report or Report()
+    path = base / container
     if not container:
         members = [member for member, _ in loose_images(base, report)]
         yield from read_loose(base, members, report)
-    elif container.endswith(".zip"):
-        yield from zip_images(base / container, container, report)
+    elif (kind := archive_kind(path)) == "zip":
+        yield from zip_images(path, container, report)
     else:
-        yield from tar_images(base / container, container, None, report)
+        yield from tar_images(path, kind, container, None, report)
 
 
 def read_members(base: Path, container: str, members: list[str]) -> Iterator[tuple[str, bytes]]:
@@ -89,10 +148,10 @@ def _read(
     path = base / container
     if not container:
         yield from read_loose(base, members, Report())
-    elif path.is_file() and container.endswith(".zip"):
+    elif path.is_file() and (kind := archive_kind(path)) == "zip":
         yield from read_zip(path, members)
     elif path.is_file():
-        yield from tar_images(path, container, wanted, Report())
+        yield from tar_images(path, kind, container, wanted, Report())
 
 
 def describe(container: str, member: str, content: bytes) -> dict[str, object]:
@@ -119,10 +178,16 @@ def check_manifest(manifest: pd.DataFrame) -> None:
     """
     contents = manifest[["image", "sha256"]].drop_duplicates()
     torn = sorted(set(contents.image[contents.image.duplicated()]))
-    if torn:
-        places = manifest[manifest.image == torn[0]].drop_duplicates("sha256")
-        found = " and ".join([*map(place, places.container, places.member)][:2])
+    if not torn:
+        return
+    rows = manifest[manifest.image == torn[0]].drop_duplicates("sha256")
+    first, second = [*map(place, rows.container, rows.member)][:2]
+    if first == second:
         raise UserError(
-            f"{len(torn)} image names stand for contents that differ, first {torn[0]}: {found}; "
-            f"remove or rename one of them"
+            f"{rows.member.iloc[0]} is in {rows.container.iloc[0]} twice, with contents that "
+            f"differ; unpack the archive, which keeps the last one, or pack it again"
         )
+    raise UserError(
+        f"{len(torn)} image names stand for contents that differ, first {torn[0]}: {first} and "
+        f"{second}; remove or rename one of them"
+    )

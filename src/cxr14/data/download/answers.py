@@ -75,7 +75,8 @@ def ask(
 @contextmanager
 def _open(path: Path, start: int) -> Iterator[Answer]:
     if not path.is_file():
-        raise FetchError(f"{path} does not exist")
+        what = "is no regular file" if path.exists() else "does not exist"
+        raise FetchError(f"{path} {what}")
     with path.open("rb") as file:
         total = path.stat().st_size
         file.seek(start if start <= total else 0)

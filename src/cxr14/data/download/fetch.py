@@ -21,6 +21,7 @@ from urllib3.util.retry import Retry
 from cxr14.data.download.answers import FetchError
 from cxr14.data.download.remote import RemoteFile, locate
 from cxr14.data.download.transfer import RETRY, TIMEOUT, Terms, fetch_file, part_of, size_of
+from cxr14.errors import mount_point
 
 COLUMNS = (
     TextColumn("{task.description}"),
@@ -54,7 +55,7 @@ def fetch_all(
         FileNotFoundError: the mirror is a folder that is not there.
     """
     places = [locate(file, mirror) for file in files]
-    folder.mkdir(parents=True, exist_ok=True)
+    _make_folder(folder)
     stop = Event()
     with _alone(folder), Progress(*COLUMNS) as progress:
         check_room(folder, sum((file.bytes or 0) - _here(file, folder) for file in files))
@@ -76,6 +77,23 @@ def fetch_all(
                 raise
 
 
+def _make_folder(folder: Path) -> None:
+    """Make the folder of the downloads.
+
+    Raises:
+        FetchError: a link to another disk, say, leads nowhere, or a file stands in its place.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        path = next(one for one in (folder, *folder.parents) if one.is_symlink() or one.exists())
+        target = path.readlink() if path.is_symlink() else None
+        what = f"a link to {target}, which is no folder" if target else "no folder"
+        raise FetchError(
+            f"{path}, where downloads are kept, is {what}; mount the disk, or remove {path}"
+        ) from None
+
+
 def check_room(folder: Path, needed: int) -> None:
     """Refuse to start what does not fit.
 
@@ -89,8 +107,9 @@ def check_room(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise FetchError(
-            f"{folder} needs {needed / 1e9:.1f} GB more and its disk has {free / 1e9:.1f} GB free; "
-            f"free some, or put a link to a folder on a larger disk in its place"
+            f"{folder} needs {needed / 1e9:.1f} GB more and its file system "
+            f"{mount_point(folder.resolve())} has {free / 1e9:.1f} GB free; free some, or put a "
+            f"link to a folder on a larger disk in its place"
         )
 
 

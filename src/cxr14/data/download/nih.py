@@ -19,12 +19,13 @@ Box answers HEAD with 404 and honours ranges in GET.
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from cxr14.data.download.remote import RemoteFile
 from cxr14.data.raw import BOX_TABLE, IMAGE_TABLE, LISTS
-from cxr14.errors import UserError
+from cxr14.errors import UserError, quote
 
 STATIC = "https://nihcc.box.com/shared/static/"
 BY_NUMBER = (
@@ -65,6 +66,10 @@ CATALOGUE: tuple[RemoteFile, ...] = (  # small files first: what fails, fails ea
 )
 
 
+CATALOGUE_BYTES = 2**20
+"""The largest stand-in that is read; NIH's own list would have 3 kB."""
+
+
 def is_archive(name: str) -> bool:
     """Tell archives of images from tables and lists, by name."""
     return name.startswith("images_") and name.endswith((".tar.gz", ".tar"))
@@ -78,16 +83,35 @@ def read_catalogue(path: Path) -> tuple[RemoteFile, ...]:
         UserError: it is no such list, a name is none of NIH's, or stands there twice.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"catalogue: {path} does not exist")
+        raise FileNotFoundError(f"catalogue: {path} does not exist or is no regular file")
+    if path.stat().st_size > CATALOGUE_BYTES:
+        size = f"{path.stat().st_size} bytes; at most {CATALOGUE_BYTES} are read"
+        raise UserError(f"{path}: no catalogue ({size})")
     try:
-        listed = json.loads(path.read_text())
+        # Bytes, since json then finds UTF-8, UTF-16 and UTF-32 out, with or without a BOM.
+        listed = json.loads(path.read_bytes(), object_pairs_hook=_unique)
         files = TypeAdapter(tuple[RemoteFile, ...]).validate_python(listed)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the whole"
-        raise UserError(f"{path}: {where} = {first['input']!r}: {first['msg'].lower()}") from None
-    except ValueError as error:
+        raise UserError(
+            f"{path}: {where} = {quote(first['input'])}: {first['msg'].lower()}"
+        ) from None
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: no JSON ({error})") from None
+    _check_names(path, files)
+    return files
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object of JSON; of a key that stands twice, json would take the last."""
+    twice = [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
+    if twice:
+        raise ValueError(f"the key {quote(twice[0])} stands twice in one object")
+    return dict(pairs)
+
+
+def _check_names(path: Path, files: tuple[RemoteFile, ...]) -> None:
     known = {name for name, *_ in TABLES}
     for name, count in Counter(file.name for file in files).items():
         if count > 1:
@@ -98,4 +122,3 @@ def read_catalogue(path: Path) -> tuple[RemoteFile, ...]:
             )
     if not any(is_archive(file.name) for file in files):
         raise UserError(f"{path}: lists no archive (images_NNN.tar.gz)")
-    return files

@@ -14,7 +14,7 @@ class RemoteFile(BaseModel):
 
     name: str = Field(pattern=r"^\w[\w.-]*$")  # a plain name: it becomes a path
     url: str = Field(pattern=r"^https?://")
-    bytes: int | None = Field(gt=0)
+    bytes: int | None = Field(gt=0, le=2**60)
     md5: str | None = Field(pattern=r"^[0-9a-f]{32}$")
 
 

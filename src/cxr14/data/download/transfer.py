@@ -5,9 +5,9 @@ whatever ends the process (SIGKILL included), the next run goes on from there. S
 checked before the rename; the file then holds what the catalogue says, whatever happened.
 """
 
-import errno
 import hashlib
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from urllib3.util.retry import Retry
 
 from cxr14.data.download.answers import Answer, FetchError, PassingError, ask
 from cxr14.data.download.remote import RemoteFile
+from cxr14.errors import FULL, full_disk
 
 RETRY = Retry(total=12, backoff_factor=1, backoff_max=60, backoff_jitter=1, retry_after_max=600)
 """Attempts without a new byte (seven minutes of them), then it is an error."""
@@ -68,6 +69,9 @@ def fetch_file(file: RemoteFile, place: str, target: Path, terms: Terms) -> bool
         FetchError: it cannot be had, or is not the file of the catalogue, twice.
         StoppedError: the terms' `stop` was set.
     """
+    for path in (target, part_of(target), _tag_of(part_of(target))):
+        if path.exists() and not path.is_file():  # a pipe would be waited for without end
+            raise FetchError(f"{path} is no regular file; remove it")
     if target.exists() and _find_fault(target, file, terms) is None:
         return False
     by_hand = f"put {file.name} at {target} by hand, or set data.mirror, and run again"
@@ -82,10 +86,10 @@ def fetch_file(file: RemoteFile, place: str, target: Path, terms: Terms) -> bool
         except FetchError as error:
             raise FetchError(f"{file.name}: {error}; {by_hand}") from None
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            if error.errno not in FULL:
                 raise
-            kept = "what has come is kept, free some and run again"
-            raise FetchError(f"{file.name}: the disk of {target.parent} is full; {kept}") from None
+            disk = full_disk(target.parent.resolve())
+            raise FetchError(f"{file.name}: {disk} (what has come is kept)") from None
     raise FetchError(f"{file.name}: not the right file at {place}, twice: {fault}; {by_hand}")
 
 
@@ -133,7 +137,7 @@ def _fill(file: RemoteFile, place: str, part: Path, terms: Terms) -> None:
 
 def _go_on(file: RemoteFile, place: str, part: Path, terms: Terms) -> None:
     """Ask for the rest of a part and write it; the whole file if that cannot be done safely."""
-    tag = (_tag_of(part).read_text() or None) if _tag_of(part).exists() else None
+    tag = _read_tag(part)
     here = size_of(part)
     checkable = file.md5 is not None or tag is not None
     start = here if checkable and here <= (file.bytes or here) else 0
@@ -152,7 +156,7 @@ def _write(answer: Answer, file: RemoteFile, part: Path, terms: Terms) -> None:
     part.parent.mkdir(parents=True, exist_ok=True)
     with part.open("ab" if here else "wb") as out:
         if answer.tag:  # the part is empty, or of this same version
-            _tag_of(part).write_text(answer.tag)
+            _tag_of(part).write_text(answer.tag, "latin-1")
         else:
             _tag_of(part).unlink(missing_ok=True)
         for chunk in answer.chunks:
@@ -173,6 +177,13 @@ def _drop(part: Path) -> None:
 
 def _tag_of(part: Path) -> Path:
     return part.with_name(f"{part.name}.etag")
+
+
+def _read_tag(part: Path) -> str | None:
+    """Return the validator of a part; None if there is none, or none that a request can hold."""
+    path = _tag_of(part)
+    tag = path.read_bytes().decode("latin-1") if path.exists() else ""
+    return tag if re.fullmatch(r'"[!#-~\x80-\xff]*"', tag) else None
 
 
 def _wait(fault: PassingError, retry: Retry, place: str, here: int, terms: Terms) -> Retry:

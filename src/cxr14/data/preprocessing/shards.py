@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import PIL
 
-from cxr14.data.archives.reading import place, read_members
+from cxr14.data.archives.reading import can_enter_anywhere, place, read_members
 from cxr14.data.cache import ARRAY
 from cxr14.data.preprocessing import decode, photometry, shrink
 from cxr14.errors import UserError
@@ -90,7 +90,8 @@ def cut(manifest: pd.DataFrame, base: Path) -> list[Shard]:
     shards: list[Shard] = []
     rows = manifest.assign(row=range(len(manifest)))
     for container, own in rows.groupby("container", sort=True):
-        step = len(own) if str(container).endswith(".gz") else SHARD
+        whole = container and not can_enter_anywhere(base / str(container))
+        step = len(own) if whole else SHARD
         for start in range(0, len(own), step):
             part = own.iloc[start : start + step]
             columns = (part.row.tolist(), part.member.tolist(), part.sha256.tolist())
