@@ -6,8 +6,8 @@ files in DVC's cache that were changed in place.
 
 Reads:  dvc.yaml, dvc.lock, params.yaml (data), the names of the files in all outputs
 
-Writes: data/outputs_checked.json (of this machine: neither in git nor in DVC's cache, so that a fresh
-clone checks)
+Writes: data/outputs_checked.json (of this machine: neither in git nor in DVC's cache, so that a
+fresh clone checks)
 """
 
 from pathlib import Path
