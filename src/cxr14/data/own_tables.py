@@ -109,7 +109,7 @@ class _Candidate:
 
 
 def find_tables(folder: Path) -> Found:
-    """Read the tables and lists of a folder, up to three folders below it, and of its zips.
+    """Read the tables and lists of a folder, of the folders below it, and of its zips.
 
     The best name wins, then a loose file before one in a zip, then the one that is less deep.
 
