@@ -15,6 +15,7 @@ from typing import Annotated
 
 import typer
 
+from cxr14.data.download.remote import is_web
 from cxr14.data.dvc_cache import check_cache, find_cache
 from cxr14.data.outputs import (
     check_foreign,
@@ -44,6 +45,8 @@ def main(
     params = data.read()
     if params.source == "folder" and params.folder is not None:
         check_own_folder(project_root() / params.folder, project_root())
+    if params.source == "nih" and params.mirror is not None and not is_web(params.mirror):
+        check_own_folder(project_root() / params.mirror, project_root(), "data.mirror")
     check_links(root, outputs)
     files = find_cache(root) if has_git(root) else None
     check_foreign(root, outputs, files)

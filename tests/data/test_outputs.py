@@ -77,6 +77,8 @@ def test_a_users_folder_among_the_outputs_is_refused(root, name):
     (root / name).mkdir(parents=True, exist_ok=True)
     with pytest.raises(UserError, match=r"data\.folder .* an output of the pipeline"):
         check_own_folder(root / name, root)
+    with pytest.raises(UserError, match=r"^data\.mirror .* set data\.mirror to it"):
+        check_own_folder(root / name, root, "data.mirror")
 
 
 def test_a_users_folder_that_reaches_outputs_by_a_link_is_refused(root, tmp_path):

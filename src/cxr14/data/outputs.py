@@ -49,7 +49,7 @@ def output_paths(root: Path) -> list[str]:
     return list(found)
 
 
-def check_own_folder(folder: Path, root: Path) -> None:
+def check_own_folder(folder: Path, root: Path, key: str = "data.folder") -> None:
     """Refuse a user's folder that lies in an output, contains one, or is one, through links too.
 
     Raises:
@@ -61,9 +61,9 @@ def check_own_folder(folder: Path, root: Path) -> None:
         if real == place or place in real.parents or real in place.parents:
             relation = "contains" if real in place.parents else "lies in"
             raise UserError(
-                f"data.folder {quote(str(folder))} {relation} {output}, an output of the pipeline, "
+                f"{key} {quote(str(folder))} {relation} {output}, an output of the pipeline, "
                 f"whose files are deleted when it runs; move your files to another folder, for "
-                f"example data/mine, and set data.folder to it"
+                f"example data/mine, and set {key} to it"
             )
 
 
