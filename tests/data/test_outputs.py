@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cxr14.data import outputs
+from cxr14.data.archives.folder import list_images
 from cxr14.data.outputs import (
     WRITTEN,
     check_foreign,
@@ -90,6 +91,13 @@ def test_a_users_folder_that_reaches_outputs_by_a_link_is_refused(root, tmp_path
     (root / "data" / "raw").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(UserError, match="lies in data/raw/tables, an output"):
         check_own_folder(tmp_path / "elsewhere" / "tables" / "mine", root)
+
+
+def test_a_users_folder_that_is_a_link_to_itself_is_left_to_the_listing(root, tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    check_own_folder(tmp_path / "loop", root)
+    with pytest.raises(FileNotFoundError, match=r"loop \(data\.folder\) is not a folder"):
+        list_images(tmp_path / "loop")
 
 
 @pytest.mark.parametrize("name", ["data/raw/images", "data/mine", ".scratch/download"])

@@ -52,12 +52,17 @@ def output_paths(root: Path) -> list[str]:
 def check_own_folder(folder: Path, root: Path, key: str = "data.folder") -> None:
     """Refuse a user's folder that lies in an output, contains one, or is one, through links too.
 
+    Args:
+        folder: the user's folder.
+        root: of the repository.
+        key: of params.yaml that names the folder.
+
     Raises:
         UserError: it does; DVC would delete the user's files.
     """
-    real = folder.resolve()
+    real = _real(folder)
     for output in output_paths(root):
-        place = _fixed_part(root, output).resolve()
+        place = _real(_fixed_part(root, output))
         if real == place or place in real.parents or real in place.parents:
             relation = "contains" if real in place.parents else "lies in"
             raise UserError(
@@ -65,6 +70,11 @@ def check_own_folder(folder: Path, root: Path, key: str = "data.folder") -> None
                 f"whose files are deleted when it runs; move your files to another folder, for "
                 f"example data/mine, and set {key} to it"
             )
+
+
+def _real(path: Path) -> Path:
+    """Follow all links; one that leads to itself is left, which Path.resolve raises for."""
+    return Path(os.path.realpath(path))
 
 
 def _fixed_part(root: Path, output: str) -> Path:
