@@ -9,21 +9,21 @@ Writes `plots/baseline/figure8.csv` (the study's Figure 8: ten classes on train-
 images that have pixels: those that networks are judged on, but for files that preprocessing skips.
 """
 
-import pandas as pd
 from rich import print as show
 
 from cxr14.data.labels import label_matrix
+from cxr14.data.stored import read_records, read_source, read_split
 from cxr14.explore.summary import train_val, with_split
-from cxr14.files import read_json, write_csv, write_metrics
+from cxr14.files import write_csv, write_metrics
 from cxr14.models.majority import figure8, multi_label_floor, terminal_table
 from stages import run
 
 
 def main() -> None:
     """Run the stage."""
-    source = read_json("data/records/source.json")
-    images = pd.read_parquet("data/records/images.parquet")
-    records = with_split(images, pd.read_parquet("data/split/split.parquet"))
+    source = read_source("official_split")
+    images = read_records()
+    records = with_split(images, read_split())
     table, averages = figure8(label_matrix(train_val(records)))
     train = records[records["split"] == "train"]
     test = records[(records["split"] == "test") & records["has_pixels"]]

@@ -15,7 +15,6 @@ plots/compare/roc.csv, pr.csv, reliability.csv, threshold_f1.csv and subgroups.p
 from typing import Annotated
 
 import numpy as np
-import pandas as pd
 import typer
 from rich.console import Console
 
@@ -28,8 +27,9 @@ from cxr14.comparison.differences import difference_table
 from cxr14.comparison.picture import write_picture
 from cxr14.comparison.resampling import draw
 from cxr14.comparison.subgroups import subgroup_tables
+from cxr14.data.stored import read_source, records_of
 from cxr14.evaluation.bootstrap import SEED
-from cxr14.files import METRIC_DIGITS, read_json, write_csv
+from cxr14.files import METRIC_DIGITS, write_csv
 from cxr14.params import train
 from stages import run
 
@@ -44,12 +44,12 @@ def main(
 ) -> None:
     """Run the stage."""
     backbones, console = train.read().backbones, Console()
-    phantom = bool(read_json("data/records/source.json")["phantom"])
+    phantom = bool(read_source()["phantom"])
     if against:
         table, notes = compare_with(against, backbones)
         return console.print(terminal.against(table, against, notes, phantom))
     images, answers = read_answers(backbones)
-    records = pd.read_parquet("data/records/images.parquet").set_index("image").loc[images]
+    records = records_of(images)
     resamples = draw(records["patient"].to_numpy(), np.random.default_rng(SEED))
     tables = {"differences": difference_table(records, answers, resamples)}
     tables["subgroups"], tables["gaps"] = subgroup_tables(records, answers, resamples)

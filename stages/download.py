@@ -16,7 +16,7 @@ import typer
 
 from cxr14.data.issues import read_issues, summarize
 from cxr14.data.outputs import check_links
-from cxr14.data.raw import ARCHIVES, FACTS, LISTS, RAW_ISSUES, TABLES, images_base
+from cxr14.data.raw import ARCHIVES, FACTS, LISTS, RAW_ISSUES, TABLES, images_base, read_facts
 from cxr14.data.sources import (
     check_images,
     check_tables,
@@ -25,7 +25,7 @@ from cxr14.data.sources import (
     write_phantoms,
 )
 from cxr14.errors import UserError
-from cxr14.files import project_root, read_json
+from cxr14.files import project_root
 from cxr14.params import data
 from stages import run
 
@@ -62,7 +62,7 @@ def main(
         counts = write_nih(
             TABLES, ARCHIVES, downloads, params.mirror, params.connections, catalogue
         )
-    for line in describe_tables(read_json(TABLES / FACTS)):
+    for line in describe_tables(read_facts()):
         typer.echo(line)
     typer.echo(", ".join(f"{name.replace('_', ' ')}: {n}" for name, n in counts.items()))
     for line in summarize(read_issues(TABLES / RAW_ISSUES), TABLES / RAW_ISSUES):
@@ -73,12 +73,10 @@ def check_source(params: data.DataParams) -> None:
     """Check that images and tables are still those of the last run, if its source is the same."""
     if not (TABLES / FACTS).is_file():
         return
-    facts = read_json(TABLES / FACTS)
+    facts = read_facts()
     folder = params.folder if params.source == "folder" else None
     if (facts["source"], facts["base"]) != (params.source, folder):
         return  # the stage will run
-    if "table_files" not in facts:
-        raise UserError("data/raw/tables is incomplete; run `dvc repro download`")
     check_images(TABLES, images_base(folder))
     if folder is not None:
         check_tables(images_base(folder), facts)

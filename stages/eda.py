@@ -10,22 +10,21 @@ age_by_finding, sample_single and sample_multi (figures 1 to 7), and `metrics/ed
 `phantom` speaks of the pixels of figures 6 and 7; the records are real.
 """
 
-import pandas as pd
-
 from cxr14.data.cache import open_cache, rows_of
+from cxr14.data.stored import read_records, read_source, read_split
 from cxr14.explore import figures, samples, summary
 from cxr14.explore.drawing import export
-from cxr14.files import read_json, write_metrics
+from cxr14.files import write_metrics
 from cxr14.findings import CLASSES
 from stages import run
 
 
 def main() -> None:
     """Run the stage."""
-    source = read_json("data/records/source.json")
+    source = read_source("official_split")
     phantom = bool(source["phantom"])
-    images = pd.read_parquet("data/records/images.parquet")
-    records = summary.with_split(images, pd.read_parquet("data/split/split.parquet"))
+    images = read_records()
+    records = summary.with_split(images, read_split())
     numbers = summary.key_figures(records)
     ten_years, ageless = (
         numbers["train_val"][key] for key in ("age_fullest_ten_years", "age_missing")

@@ -14,11 +14,11 @@ threshold_f1.csv.
 
 from typing import Annotated
 
-import pandas as pd
 import typer
 from rich.console import Console
 
 from cxr14.data.cache import open_cache
+from cxr14.data.stored import read_records, read_split
 from cxr14.evaluation.outputs import score_logits
 from cxr14.evaluation.predict import held_out, predict_logits
 from cxr14.evaluation.terminal import TABLE_WIDTH
@@ -30,11 +30,11 @@ from stages import run
 def main(backbone: Annotated[str, typer.Option(help="which of models/ to score")]) -> None:
     """Run the stage."""
     images, index = open_cache("data/cache")
-    listed = held_out(index, pd.read_parquet("data/split/split.parquet"))
+    listed = held_out(index, read_split())
     network, model = load_model(f"models/{backbone}")
     size, batch_size, rows = model["input_size"], evaluate.read().batch_size, listed["row"]
     logits = predict_logits(network, images, rows.to_numpy(), size, batch_size)
-    records = pd.read_parquet("data/records/images.parquet")
+    records = read_records()
     table = score_logits(backbone, listed, logits, model["classes"], records)
     console = Console()
     console.width = max(console.width, TABLE_WIDTH)  # `dvc repro` into a file says 80

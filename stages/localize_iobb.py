@@ -13,10 +13,10 @@ the tables in metrics/localize/B, plots/localize/B/FINDING.png.
 from pathlib import Path
 from typing import Annotated
 
-import pandas as pd
 import typer
 from rich.console import Console
 
+from cxr14.evaluation.stored import read_predictions
 from cxr14.localization.scoring import Limits
 from cxr14.localization.sequence import maps_of_model, read_inputs, write_localization
 from cxr14.params import localize
@@ -27,7 +27,7 @@ def main(backbone: Annotated[str, typer.Option(help="which of models/ to use")])
     """Run the stage."""
     params, inputs = localize.read(), read_inputs()
     limits = Limits(params.t_iobb, params.t_iou, params.heat_thresholds)
-    predictions = pd.read_parquet(f"predictions/{backbone}.parquet")
+    predictions = read_predictions(f"predictions/{backbone}.parquet")
     maps = maps_of_model(
         Path("models", backbone),
         backbone,

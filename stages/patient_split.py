@@ -11,15 +11,14 @@ data/oddities.csv (every odd row of the tables and what was made of it), metrics
 
 from pathlib import Path
 
-import pandas as pd
 import typer
 
-from cxr14.data.raw import FACTS, LISTS, MANIFEST, TABLES
+from cxr14.data.raw import LISTS, TABLES, read_facts, read_manifest
 from cxr14.data.split import count_parts, official_parts, split_patients
 from cxr14.data.tables import oddities
 from cxr14.data.tables.records import read_tables
 from cxr14.errors import UserError
-from cxr14.files import read_json, write_csv, write_json, write_metrics, write_parquet
+from cxr14.files import write_csv, write_json, write_metrics, write_parquet
 from cxr14.params import split as split_params
 from stages import run
 
@@ -35,13 +34,13 @@ def main() -> None:
     use_lists = brought and params.official is not False
     tables = read_tables(TABLES, use_lists)
     images, boxes, *lists = (table.frame for table in tables.values())
-    images["has_pixels"] = images.image.isin(pd.read_csv(TABLES / MANIFEST).image.tolist())
+    images["has_pixels"] = images.image.isin(read_manifest().image)
     official = official_parts(images, *(own.image.tolist() for own in lists)) if lists else None
     split = split_patients(
         images, set(boxes.image), official, params.test_fraction, params.val_fraction, params.seed
     )
     counts = count_parts(images, split)
-    facts = read_json(TABLES / FACTS)
+    facts = read_facts()
     source = {name: facts[name] for name in ("source", "phantom")} | {"official_split": use_lists}
     write_parquet(RECORDS / "images.parquet", images)
     write_parquet(RECORDS / "boxes.parquet", boxes)

@@ -13,12 +13,11 @@ metrics/preprocess.json
 
 from pathlib import Path
 
-import pandas as pd
 import typer
 
 from cxr14.data.preprocessing.fill import choose_engine, fill_cache
-from cxr14.data.raw import FACTS, MANIFEST, TABLES, images_base
-from cxr14.files import project_root, read_json, write_metrics
+from cxr14.data.raw import images_base, read_facts, read_manifest
+from cxr14.files import project_root, write_metrics
 from cxr14.params import preprocess
 from stages import run
 
@@ -26,8 +25,8 @@ from stages import run
 def main() -> None:
     """Write the cache."""
     params = preprocess.read()
-    facts = read_json(TABLES / FACTS)
-    manifest = pd.read_csv(TABLES / MANIFEST, keep_default_na=False)
+    facts = read_facts()
+    manifest = read_manifest()
     counts = fill_cache(
         manifest,
         images_base(facts["base"]),

@@ -29,7 +29,7 @@ def check(weights: str) -> None:
         return
     present = sha256(source)
     for path in sorted(PRETRAINED.glob("*/source.json")):
-        facts = read_json(path)
+        facts = read_json(path, "weights")
         if facts["weights"] == weights and facts.get("sha256", present) != present:
             raise UserError(
                 f"model.weights: {weights} is no longer the file that {path.parent} is a copy of; "

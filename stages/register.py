@@ -1,11 +1,15 @@
 """Bring MLflow in line with the artifacts: runs, registered model, champion.
 
-    python -m stages.register        (also: make register)
+    python -m stages.register                  (also: make register)
+    python -m stages.register --best-effort    (as `dvc repro` runs it)
+
+With --best-effort a store that cannot be used is a warning, registered.json is an empty list, and
+the stage ends well: MLflow is only a view of the artifacts.
 
 Reads models/B, plots/train/B.csv, metrics/evaluate/B.json, metrics/localize/B.json,
-plots/evaluate/B, plots/localize/B, evaluation/B/decision.json, predictions/B.parquet and
-data/cache for each backbone B of train.backbones that is trained. Writes the MLflow store
-(mlflow.db and mlruns/, or MLFLOW_TRACKING_URI) and registry/registered.json.
+plots/evaluate/B, plots/localize/B, evaluation/B/decision.json, predictions/B.parquet,
+data/split and data/cache for each backbone B of train.backbones that is trained. Writes the MLflow
+store (mlflow.db and mlruns/, or MLFLOW_TRACKING_URI) and registry/registered.json.
 
 A second run adds nothing; a deleted store is restored as far as the artifacts allow.
 The alias champion goes to the best macro AUROC on validation, after that model was loaded
@@ -20,17 +24,23 @@ from rich.table import Table
 from cxr14.files import write_json
 from cxr14.params import train
 from cxr14.tracking.artifacts import find_trained
-from cxr14.tracking.registry import Registered, register
+from cxr14.tracking.best_effort import BestEffort, register_or_warn
+from cxr14.tracking.registry import MODEL, Registered, register
 from cxr14.wording import PHANTOM_NOTE
 from stages import run
 
 OUT = Path("registry/registered.json")
 
 
-def main() -> None:
+def main(best_effort: BestEffort = False) -> None:
     """Register, show, and write what is registered."""
-    registered = register(find_trained(train.read().backbones))
-    Console().print(table(registered))
+    trained = find_trained(train.read().backbones)
+    if best_effort:
+        registered = register_or_warn(trained, MODEL, "make register")
+    else:
+        registered = register(trained)
+    if registered:
+        Console().print(table(registered))
     write_json(OUT, [entry(one) for one in registered if one.version is not None])
 
 

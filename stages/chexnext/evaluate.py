@@ -14,7 +14,6 @@ in plots/evaluate/NAME; the same for single networks in chexnext/singles;
 chexnext/predictions/spread.parquet, how far the students lie apart.
 """
 
-import numpy as np
 import pandas as pd
 
 from cxr14.chexnext.averaging import Logits, logit_of_mean, spread
@@ -23,16 +22,18 @@ from cxr14.chexnext.places import (
     LABELS,
     MEMBERS,
     ROOT,
-    SELECTION,
     SINGLES,
     STUDENTS,
     places,
 )
+from cxr14.chexnext.seen import read_logits
+from cxr14.chexnext.selection import read_chosen
 from cxr14.chexnext.terminal import show
 from cxr14.data.cache import open_cache
+from cxr14.data.stored import read_records, read_split
 from cxr14.evaluation.outputs import score_logits
 from cxr14.evaluation.predict import held_out
-from cxr14.files import read_json, write_parquet
+from cxr14.files import write_parquet
 from cxr14.models.description import read_description
 from cxr14.params.chexnext.networks import read_members, read_students
 from stages import run
@@ -41,20 +42,20 @@ from stages import run
 def main() -> None:
     """Run the stage."""
     members, students = read_members(), read_students()
-    chosen = {name for name, own in read_json(SELECTION)["members"].items() if own["chosen"]}
+    chosen = set(read_chosen())
     groups = {
         MEMBERS: places(MEMBERS, members.backbones, members.seeds),
         STUDENTS: places(STUDENTS, students.backbones, students.seeds),
     }
     classes = read_description(groups[STUDENTS][0].model / "model.json")["classes"]
     _, index = open_cache("data/cache")
-    listed = held_out(index, pd.read_parquet("data/split/split.parquet"))
-    records, rows = pd.read_parquet(LABELS), listed["row"].to_numpy()
+    listed = held_out(index, read_split())
+    records, rows = read_records(LABELS), listed["row"].to_numpy()
 
     answers: dict[str, Logits] = {}
     averaged: dict[str, list[Logits]] = {MEMBERS: [], ENSEMBLE: []}
     for own in (*groups[MEMBERS], *groups[STUDENTS]):
-        answers[own.title] = np.load(own.logits)[rows]
+        answers[own.title] = read_logits(own.logits, len(index), classes)[rows]
         if own.group == STUDENTS or own.name in chosen:
             averaged[ENSEMBLE if own.group == STUDENTS else MEMBERS].append(answers[own.title])
     answers |= {name: logit_of_mean(several) for name, several in averaged.items()}

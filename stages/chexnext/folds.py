@@ -13,6 +13,7 @@ import typer
 
 from cxr14.chexnext.folds import NO_FOLD, cut_folds, split_without
 from cxr14.chexnext.places import LABELS, split_of_fold
+from cxr14.data.stored import read_records, read_split
 from cxr14.files import write_parquet
 from cxr14.params.chexnext.networks import read_members
 from stages import run
@@ -21,8 +22,8 @@ from stages import run
 def main() -> None:
     """Run the stage."""
     params = read_members()
-    split = pd.read_parquet("data/split/split.parquet")
-    images = pd.read_parquet(LABELS)
+    split = read_split()
+    images = read_records(LABELS)
     if params.folds == 1:
         write_parquet(split_of_fold(0), split)
         typer.echo("plain form: every member trains on all of train, and relabels all of it")

@@ -9,11 +9,10 @@ chexnext/metrics/localize/chexnext, chexnext/plots/localize/chexnext; the same f
 chexnext/singles.
 """
 
-import pandas as pd
-
 from cxr14.chexnext.maps import averaged
 from cxr14.chexnext.places import ENSEMBLE, ROOT, SINGLES, STUDENTS, places
 from cxr14.chexnext.terminal import show
+from cxr14.evaluation.stored import read_predictions
 from cxr14.localization.scoring import Limits
 from cxr14.localization.sequence import maps_of_model, read_inputs, write_localization
 from cxr14.params import localize
@@ -27,7 +26,7 @@ def main() -> None:
     limits = Limits(params.t_iobb, params.t_iou, params.heat_thresholds)
     several = []
     for own in places(STUDENTS, students.backbones, students.seeds):
-        predictions = pd.read_parquet(SINGLES / f"predictions/{own.title}.parquet")
+        predictions = read_predictions(SINGLES / f"predictions/{own.title}.parquet")
         maps = maps_of_model(
             own.model,
             own.backbone,
@@ -39,7 +38,7 @@ def main() -> None:
         )
         write_localization(SINGLES, own.title, inputs, predictions, maps, limits)
         several.append(maps)
-    predictions = pd.read_parquet(ROOT / f"predictions/{ENSEMBLE}.parquet")
+    predictions = read_predictions(ROOT / f"predictions/{ENSEMBLE}.parquet")
     show(*write_localization(ROOT, ENSEMBLE, inputs, predictions, averaged(several), limits))
 
 

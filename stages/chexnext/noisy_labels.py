@@ -9,13 +9,13 @@ Writes chexnext/data/labels.parquet, chexnext/metrics/noise.json and noise/findi
 """
 
 import numpy as np
-import pandas as pd
 import typer
 
 from cxr14.chexnext.noise import add_noise, count_noise
 from cxr14.chexnext.places import LABELS, ROOT
 from cxr14.chexnext.terminal import noise_table, show
-from cxr14.files import read_json, write_csv, write_metrics, write_parquet
+from cxr14.data.stored import read_records, read_source, read_split
+from cxr14.files import write_csv, write_metrics, write_parquet
 from cxr14.findings import FINDINGS
 from cxr14.params.chexnext import noise
 from stages import run
@@ -23,9 +23,9 @@ from stages import run
 
 def main() -> None:
     """Run the stage."""
-    params, phantom = noise.read(), bool(read_json("data/records/source.json")["phantom"])
-    true = pd.read_parquet("data/records/images.parquet")
-    split = pd.read_parquet("data/split/split.parquet")
+    params, phantom = noise.read(), bool(read_source()["phantom"])
+    true = read_records()
+    split = read_split()
     parts = np.where(true["has_pixels"], split["split"], "no pixels")
     labels = true
     if phantom:

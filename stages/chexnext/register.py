@@ -1,9 +1,12 @@
 """Register the ensemble: one model of MLflow that holds its networks.
 
     python -m stages.chexnext.register
+    python -m stages.chexnext.register --best-effort    (as `dvc repro` runs it)
+
+With --best-effort a store that cannot be used is a warning, and the stage ends well.
 
 Reads chexnext/models/students, chexnext/predictions, chexnext/evaluation, chexnext/metrics,
-chexnext/plots, chexnext/data/labels.parquet, data/cache. Writes the MLflow store and
+chexnext/plots, chexnext/data/labels.parquet, data/split, data/cache. Writes the MLflow store and
 chexnext/registry/registered.json.
 
 A second run adds nothing. The alias champion of `cxr14-chexnext` goes to the best on validation,
@@ -18,19 +21,26 @@ from cxr14.chexnext.places import ENSEMBLE, LABELS, ROOT, STUDENTS, places
 from cxr14.chexnext.terminal import show
 from cxr14.files import write_json
 from cxr14.params.chexnext.networks import read_students
+from cxr14.tracking.best_effort import BestEffort, register_or_warn
 from cxr14.tracking.ensembles import MODEL, find_ensemble
 from cxr14.tracking.registry import register
 from stages import run
 from stages.register import entry, table
 
+COMMAND = "python -m stages.chexnext.register"
 
-def main() -> None:
+
+def main(best_effort: BestEffort = False) -> None:
     """Register, show, and write what is registered."""
     params = read_students()
     students = places(STUDENTS, params.backbones, params.seeds)
     ensemble = find_ensemble(ENSEMBLE, ROOT, [own.model for own in students], LABELS)
-    registered = register([ensemble], MODEL)
-    show(table(registered))
+    if best_effort:
+        registered = register_or_warn([ensemble], MODEL, COMMAND)
+    else:
+        registered = register([ensemble], MODEL)
+    if registered:
+        show(table(registered))
     write_json(ROOT / "registry/registered.json", [entry(one) for one in registered])
 
 

@@ -29,18 +29,19 @@ from cxr14.chexnext.places import (
     MEMBERS,
     RELABELLED,
     ROOT,
-    SELECTION,
     places,
     split_of_fold,
 )
 from cxr14.chexnext.relabelling import check_only_train_val, rewrite
-from cxr14.chexnext.seen import Seen, see
+from cxr14.chexnext.seen import Seen, read_logits, see
+from cxr14.chexnext.selection import read_chosen
 from cxr14.chexnext.sheet import draw_flips
 from cxr14.chexnext.terminal import flips_overview, show
 from cxr14.comparison.adjudicated import MAPPING, read_adjudicated
 from cxr14.data.cache import open_cache
 from cxr14.data.labels import label_matrix
-from cxr14.files import read_json, write_csv, write_metrics, write_npy, write_parquet
+from cxr14.data.stored import read_records, read_source, read_split
+from cxr14.files import write_csv, write_metrics, write_npy, write_parquet
 from cxr14.findings import without_no_finding
 from cxr14.models.description import read_description
 from cxr14.params.chexnext.networks import read_members
@@ -51,20 +52,20 @@ from stages import run
 def main() -> None:
     """Run the stage."""
     params, mode = read_members(), read_relabel().mode
-    selected = [name for name, own in read_json(SELECTION)["members"].items() if own["chosen"]]
+    selected = read_chosen()
     members = [m for m in places(MEMBERS, params.backbones, params.seeds) if m.name in selected]
     fold_of = {own.name: params.fold_of(own.seed) for own in members}
     classes = read_description(members[0].model / "model.json")["classes"]
-    records, split = pd.read_parquet(LABELS), pd.read_parquet("data/split/split.parquet")
+    records, split = read_records(LABELS), read_split()
     seen = see("data/cache", records, split)
     folds = folds_of(seen.images["image"], seen.within("train"), params.folds)
     for own in members if params.folds > 1 else ():
         by = split_of_fold(fold_of[own.name])
-        check_trained_by(by, read_json(own.model / "model.json"), own.title)
+        check_trained_by(by, read_description(own.model / "model.json"), own.title)
         mine = seen.images["image"][folds == fold_of[own.name]]
-        check_unseen(mine, pd.read_parquet(by), own.title)
+        check_unseen(mine, read_split(by), own.title)
 
-    answers = {own.name: np.load(own.logits) for own in members}
+    answers = {own.name: read_logits(own.logits, len(seen.rows), classes) for own in members}
     labels, val = label_matrix(seen.images, classes), seen.within("val")
     judged = judge(answers, fold_of, params.folds, folds, val, labels, classes)
     inside, train = seen.within("train", "val"), seen.within("train")
@@ -92,8 +93,8 @@ def write_report(
         classes: what the members predict.
         mode: replace or union.
     """
-    phantom, train = bool(read_json("data/records/source.json")["phantom"]), seen.within("train")
-    true = pd.read_parquet("data/records/images.parquet").iloc[seen.rows] if phantom else None
+    phantom, train = bool(read_source()["phantom"]), seen.within("train")
+    true = read_records().iloc[seen.rows] if phantom else None
     findings = without_no_finding(classes)
     tables = (seen.images, after, *([] if true is None else [true]))
     old, now, *truth = (table[findings].to_numpy() > 0 for table in tables)

@@ -11,7 +11,8 @@ from typing import Any
 
 from cxr14.chexnext.places import ENSEMBLE, MEMBERS, ROOT, SINGLES, STUDENTS, places
 from cxr14.chexnext.terminal import show
-from cxr14.files import read_json, write_metrics
+from cxr14.data.stored import read_source
+from cxr14.files import read_numbers, write_metrics
 from cxr14.params.chexnext.networks import NetworksParams, read_members, read_students
 from cxr14.report.results import Results
 from cxr14.report.summary import LOCALIZED, caution, summarise
@@ -26,8 +27,8 @@ def main() -> None:
     localised = [ENSEMBLE, *titles(STUDENTS, students)]
     nothing = dict.fromkeys(LOCALIZED)  # members are not localised
     results = Results(
-        source=read_json("data/records/source.json"),
-        baseline=read_json("metrics/baseline.json"),
+        source=read_source("official_split"),
+        baseline=read_numbers("metrics/baseline.json", "test"),
         evaluate={name: read(name, "evaluate") for name in scored + localised},
         localize=dict.fromkeys(scored, nothing) | {n: read(n, "localize") for n in localised},
         tables={},
@@ -45,7 +46,7 @@ def titles(group: str, networks: NetworksParams) -> list[str]:
 def read(name: str, stage: str) -> dict[str, Any]:
     """Read the metrics file of one row."""
     root = ROOT if name in (MEMBERS, ENSEMBLE) else SINGLES
-    return dict(read_json(root / "metrics" / stage / f"{name}.json"))
+    return read_numbers(root / "metrics" / stage / f"{name}.json")
 
 
 if __name__ == "__main__":

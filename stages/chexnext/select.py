@@ -10,15 +10,15 @@ Writes chexnext/selection/selection.json, chexnext/metrics/select.json.
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from scipy.special import expit
 
 from cxr14.chexnext.places import LABELS, MEMBERS, ROOT, SELECTION, Place, places
-from cxr14.chexnext.seen import see
+from cxr14.chexnext.seen import read_logits, see
 from cxr14.chexnext.selection import choose, score_by
 from cxr14.chexnext.terminal import selection_table, show
 from cxr14.data.labels import label_matrix
-from cxr14.files import read_json, write_json, write_metrics
+from cxr14.data.stored import read_records, read_source, read_split
+from cxr14.files import write_json, write_metrics
 from cxr14.models.description import read_description
 from cxr14.params.chexnext.networks import read_members
 from cxr14.params.chexnext.relabel import read_select
@@ -30,16 +30,17 @@ def main() -> None:
     params, rule = read_members(), read_select()
     members = places(MEMBERS, params.backbones, params.seeds)
     classes = read_description(members[0].model / "model.json")["classes"]
-    seen = see("data/cache", pd.read_parquet(LABELS), pd.read_parquet("data/split/split.parquet"))
+    seen = see("data/cache", read_records(LABELS), read_split())
     val = seen.within("val")
     labels = label_matrix(seen.images[val], classes)
-    answers = np.stack([expit(np.load(own.logits)[val].astype(np.float64)) for own in members])
+    logits = [read_logits(own.logits, len(seen.rows), classes)[val] for own in members]
+    answers = np.stack([expit(own.astype(np.float64)) for own in logits])
 
     score = score_by(rule.measure, labels, answers, classes)
     fold_of = [params.fold_of(own.seed) for own in members]
     chosen, best, tried, search = choose(score, fold_of, rule.exhaustive_up_to)
     alone = [score((place,)) for place in range(len(members))]
-    phantom = bool(read_json("data/records/source.json")["phantom"])
+    phantom = bool(read_source()["phantom"])
     everyone = score(tuple(range(len(members))))
     facts = {"measure": rule.measure, "search": search, "subsets": tried, "folds": params.folds}
     facts |= {"score": best, "score_of_all": everyone, "phantom": phantom}

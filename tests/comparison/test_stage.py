@@ -8,6 +8,7 @@ import pytest
 
 import stages.compare
 from cxr14.comparison.answers import read_answers
+from cxr14.errors import UserError
 from stages.compare import main
 from tests.comparison.conftest import make_records, make_rows
 from tests.loaded import loaded
@@ -37,7 +38,9 @@ def test_networks_that_answered_other_images_are_refused(project):
 
 def test_a_network_that_was_not_evaluated_is_named_with_the_remedy(project):
     Path("evaluation/poor/decision.json").unlink()
-    with pytest.raises(FileNotFoundError, match=r"no evaluation/poor/decision\.json; .*dvc repro"):
+    with pytest.raises(
+        UserError, match=r"^evaluation/poor/decision\.json is missing; .*evaluate@poor"
+    ):
         read_answers(["good", "poor"])
 
 

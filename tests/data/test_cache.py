@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from cxr14.data.cache import ARRAY, INDEX, open_cache, rows_of
+from cxr14.errors import UserError
 from cxr14.files import write_npy, write_parquet
 
 INDEX_OF_THREE = pd.DataFrame({"row": [0, 1, 2], "image": ["c.png", "a.png", "b.png"]})
@@ -22,7 +23,7 @@ def test_an_array_is_opened_without_being_read_and_cannot_be_written(tmp_path):
 
 
 def test_a_missing_cache_says_what_makes_it(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no image cache in .*`dvc repro preprocess`"):
+    with pytest.raises(UserError, match=r"no image cache in .*`dvc repro preprocess`"):
         open_cache(tmp_path)
 
 
@@ -32,7 +33,7 @@ def test_a_missing_cache_says_what_makes_it(tmp_path):
 def test_an_array_that_does_not_fit_its_index_is_refused(tmp_path, images):
     write_npy(tmp_path / ARRAY, images)
     write_parquet(tmp_path / INDEX, INDEX_OF_THREE)
-    with pytest.raises(ValueError, match="does not fit 3 rows"):
+    with pytest.raises(UserError, match=r"images\.npy (.* does not fit the 3 rows|holds )"):
         open_cache(tmp_path)
 
 

@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import save_file
 from torchvision.models import get_model
 
+from cxr14.errors import UserError
 from cxr14.models.backbones import build_classifier
 from cxr14.models.network import build_network
 from cxr14.models.pretrained import copy_own, load_imagenet, load_own
@@ -139,7 +140,5 @@ def test_own_weights_of_another_network_name_the_first_tensor_that_is_missing(tm
 def test_own_weights_that_break_off_are_refused(tmp_path):
     """It used to end in a traceback."""
     (tmp_path / "a.safetensors").write_bytes(b"\x10\x00")
-    with pytest.raises(
-        ValueError, match=r"model\.weights: .*a\.safetensors is no safetensors file"
-    ):
+    with pytest.raises(UserError, match=r"a\.safetensors is no safetensors file"):
         load_own(build("googlenet"), tmp_path / "a.safetensors")

@@ -5,6 +5,7 @@ import shutil
 import pytest
 import torch
 
+from cxr14.errors import UserError
 from cxr14.files import read_json, sha256, write_json
 from cxr14.findings import CLASSES
 from cxr14.models.network import build_network
@@ -88,17 +89,16 @@ def test_weights_that_are_not_the_described_ones_are_refused(folder):
         load_model(folder)
 
 
-def test_a_missing_model_says_what_makes_it(tmp_path):
-    with pytest.raises(FileNotFoundError, match="dvc repro train@alexnet"):
-        load_model(tmp_path / "alexnet")
+def test_a_missing_model_says_what_makes_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"model\.json is missing; .*`dvc repro train@alexnet`"):
+        load_model("models/alexnet")
 
 
 def test_a_model_without_its_weights_says_what_makes_them(folder):
     """It used to end in a traceback."""
     (folder / WEIGHTS).unlink()
-    with pytest.raises(
-        FileNotFoundError, match=r"weights\.safetensors is missing.*train@googlenet"
-    ):
+    with pytest.raises(UserError, match=r"weights\.safetensors is missing"):
         load_model(folder)
 
 

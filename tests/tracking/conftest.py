@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from cxr14.files import write_csv, write_json, write_metrics, write_npy, write_parquet
-from cxr14.findings import CLASSES, FINDINGS
+from cxr14.findings import CLASSES
 
 SIDE = 40
 IMAGES = 12
@@ -53,8 +53,9 @@ def train_fake(root: Path, backbone: str, score: float, seed: int) -> None:
     write_csv(root / "plots/train" / f"{backbone}.csv", history)
     measure_fake(root / "metrics", backbone)
     write_csv(root / "plots/evaluate" / backbone / "roc.csv", history)
-    thresholds = dict.fromkeys(FINDINGS, 0.5) | {"Hernia": None}
-    decision = {"format": 1, "thresholds": thresholds}
+    thresholds = dict.fromkeys(CLASSES, 0.5) | {"Hernia": None}
+    decision = {"format": 1, "thresholds": thresholds, "platt": dict.fromkeys(CLASSES)}
+    decision["reasons"] = {"Hernia": "validation holds no positives"}
     write_json(root / "evaluation" / backbone / "decision.json", decision)
     network, _ = load_model(root / "models" / backbone)
     predict_fake(root, backbone, network)
@@ -82,17 +83,23 @@ def measure_fake(metrics: Path, backbone: str) -> None:
     write_csv(metrics / "localize" / backbone / "pointing.csv", pd.DataFrame(pointing))
 
 
+def split_fake() -> pd.DataFrame:
+    """Every image of the cache, half in val and half in test."""
+    names = [f"{number}.png" for number in range(IMAGES)]
+    return pd.DataFrame({"image": names, "split": ["val", "test"] * (IMAGES // 2)})
+
+
 def predict_fake(root: Path, backbone: str, network) -> None:
     """Predict straight with torch, so that the pyfunc is checked against something else."""
     import torch
 
+    from cxr14.evaluation.predict import prediction_table
     from cxr14.models.inputs import prepare
 
     images = np.load(root / "data/cache/images.npy")
     with torch.inference_mode():
-        scored = network(prepare(torch.from_numpy(images), 64)).sigmoid().numpy()
-    table = pd.DataFrame(scored, columns=[f"probability {name}" for name in CLASSES])
-    table.insert(0, "image", [f"{number}.png" for number in range(IMAGES)])
+        logits = network(prepare(torch.from_numpy(images), 64))
+    table = prediction_table(split_fake(), logits.numpy(), network.classes)
     # Another order than the cache's: rows must be matched by name.
     write_parquet(root / "predictions" / f"{backbone}.parquet", table[::-1])
 
@@ -104,6 +111,7 @@ def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_npy(root / "data/cache/images.npy", pixels)
     index = pd.DataFrame({"row": range(IMAGES), "image": [f"{n}.png" for n in range(IMAGES)]})
     write_parquet(root / "data/cache/index.parquet", index)
+    write_parquet(root / "data/split/split.parquet", split_fake())
     train_fake(root, "alexnet", 0.70, seed=1)
     train_fake(root, "googlenet", 0.65, seed=2)
     return root

@@ -110,7 +110,9 @@ def test_a_server_that_is_away_is_told_in_a_line_and_training_goes_on_without_a_
     assert started("a1") is None
     (line,) = capsys.readouterr().err.splitlines()
     address = away.replace("secret", "***")
-    assert line.startswith(f"warning: no MLflow run for alexnet, as {address} does not take it (")
+    assert line.startswith(
+        f"warning: no MLflow run for alexnet (MLflow's store {address} cannot be used: "
+    )
     assert "training goes on, and `make register` records it" in line
     assert "secret" not in line
 
@@ -125,7 +127,7 @@ def test_a_locked_database_is_told_in_a_line_and_training_goes_on_without_a_run(
         other.execute("BEGIN EXCLUSIVE")
         assert started("a1") is None
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"warning: no MLflow run for alexnet, as {uri}")
+    assert line.startswith(f"warning: no MLflow run for alexnet (MLflow's store {uri}")
     assert "database is locked" in line
 
 

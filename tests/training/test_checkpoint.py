@@ -10,6 +10,7 @@ import torch
 from cxr14.training.checkpoint import Checkpoint
 from cxr14.training.interruption import InterruptedTrainingError, StopRequest
 from cxr14.training.watch import NotFiniteError
+from tests.disks import fill, small_disk
 from tests.training.tiny import CHANGES, RECIPE, fit, make_loop, make_session, part, tiny
 
 RECIPES = {
@@ -187,3 +188,50 @@ def test_between_two_checkpoints_time_has_to_pass(tmp_path):
 
 def test_without_a_checkpoint_training_is_the_same(tmp_path):
     assert same(run(tmp_path)[0], fit(tiny(), train=part(count=48)))
+
+
+def test_a_checkpoint_that_finds_the_disk_full_is_a_warning_and_training_goes_on(
+    tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr("cxr14.training.watch.EVERY", 1)
+    whole, _ = run(tmp_path / "whole")
+    with small_disk(tmp_path / "disk", "256k") as disk:
+        with pytest.raises(Killed):
+            run(disk, on_step=killed_at(15, []))
+        capsys.readouterr()
+        before = (disk / "c-run.pt").read_bytes()
+        fill(disk)
+        trained, told = run(disk)
+        assert "2 epochs and 2 steps were done" in told
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("warning: no checkpoint (")
+        assert f"the file system {disk} is full" in line
+        assert line.endswith("the last one stays, and training goes on")
+        assert (disk / "c-run.pt").read_bytes() == before
+        assert sorted(path.name for path in disk.iterdir()) == ["c-run.pt", "zeros"]
+    assert same(trained, whole)
+
+
+def test_without_any_place_for_a_checkpoint_training_goes_on(tmp_path, capsys):
+    (tmp_path / "file").write_text("in place of the folder")
+    whole, _ = run(tmp_path / "whole")
+    trained, _ = run_without_resuming(tmp_path / "file")
+    assert same(trained, whole)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "move the file in place of its folder away" in line
+    assert line.endswith("there is none yet, and training goes on")
+
+
+def test_an_interruption_whose_state_cannot_be_saved_says_where_the_training_starts(tmp_path):
+    (tmp_path / "file").write_text("in place of the folder")
+    stop = StopRequest()
+    stop.made = True
+    with pytest.raises(InterruptedTrainingError, match="the same command starts again"):
+        run_without_resuming(tmp_path / "file", stop=stop)
+
+
+def run_without_resuming(folder, **changes):
+    """Train from the start; there is no checkpoint to read."""
+    checkpoint = Checkpoint(folder, "c", "run", seconds=0)
+    loop = make_loop(RECIPE, train=part(count=48), checkpoint=checkpoint, **changes)
+    return loop.run(make_session(tiny(), RECIPE, 48)), None

@@ -10,11 +10,9 @@ import pandas as pd
 
 from cxr14.chexnext.places import split_of_fold
 from cxr14.data.split import choose_patients
+from cxr14.data.stored import LEFT_OUT, read_split
 from cxr14.errors import UserError
 from cxr14.files import sha256
-
-LEFT_OUT = "left out"
-"""The part, in a fold's split, of the train images that its members do not see."""
 
 NO_FOLD = -1
 Folds = npt.NDArray[np.int64]
@@ -69,7 +67,7 @@ def folds_of(names: "pd.Series[str]", train: npt.NDArray[np.bool_], count: int) 
     """
     folds = np.where(train, 0, NO_FOLD)
     for fold in range(count) if count > 1 else ():
-        split = pd.read_parquet(split_of_fold(fold))
+        split = read_split(split_of_fold(fold))
         folds[names.isin(split.loc[split["split"] == LEFT_OUT, "image"])] = fold
     return folds
 

@@ -9,13 +9,16 @@ one that gains most, until every fold is covered and nothing more is gained.
 
 from collections.abc import Callable, Sequence
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from cxr14.chexnext.averaging import Floats
-from cxr14.errors import UserError
+from cxr14.chexnext.places import SELECTION
+from cxr14.errors import UserError, quote
 from cxr14.evaluation.thresholds import f1_by_threshold
+from cxr14.files import read_json, unusable
 from cxr14.findings import NO_FINDING
 from cxr14.ranking import Array, macro_auroc, mean_over_scored, scorable
 
@@ -107,3 +110,17 @@ def _grow(score: Score, fold_of: Sequence[int]) -> tuple[Subset, float, int]:
             break
         chosen, best = options[top], scores[top]
     return chosen, float(best), tried
+
+
+def read_chosen(path: Path = SELECTION) -> list[str]:
+    """Read the names of the chosen members.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    members = read_json(path, "members")["members"]
+    if not isinstance(members, dict) or not all(
+        isinstance(own, dict) and isinstance(own.get("chosen"), bool) for own in members.values()
+    ):
+        raise unusable(path, f"is damaged: members are {quote(members)}")
+    return [name for name, own in members.items() if own["chosen"]]

@@ -12,11 +12,9 @@ from cxr14.comparison.differences import DIFFERENCE, common_findings, difference
 from cxr14.comparison.earlier import Earlier
 from cxr14.comparison.resampling import draw
 from cxr14.data.labels import label_matrix
+from cxr14.data.stored import RECORDS, SOURCE, read_records, read_source
 from cxr14.errors import UserError
 from cxr14.evaluation.bootstrap import RESAMPLES, SEED
-from cxr14.files import read_json
-
-RECORDS, SOURCE = "data/records/images.parquet", "data/records/source.json"
 
 
 @dataclass(frozen=True)
@@ -56,9 +54,9 @@ def compare_with(
     both = [name for name in backbones if earlier.has(network_files(name)[0])]
     if not both:
         raise UserError(f"{revision} has no predictions of {', '.join(backbones)}")
-    if read_json(SOURCE)["phantom"] != earlier.json(SOURCE)["phantom"]:
+    if read_source()["phantom"] != earlier.json(SOURCE)["phantom"]:
         raise UserError(f"one of {revision} and the work tree is of phantoms; nothing to compare")
-    both_records = pd.read_parquet(RECORDS), earlier.table(RECORDS)
+    both_records = read_records(), earlier.table(RECORDS)
     records = [table.set_index("image") for table in both_records]
     rows: list[dict[str, Any]] = []
     told: dict[str, list[str]] = {}

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,10 +10,8 @@ import pandas as pd
 from cxr14.errors import UserError
 from cxr14.evaluation.calibration import platt_probabilities
 from cxr14.evaluation.predict import logit_columns, probability_columns
-from cxr14.files import read_json
+from cxr14.evaluation.stored import LOGIT, read_decision, read_predictions
 from cxr14.ranking import Array, Floats
-
-LOGIT = "logit "
 
 
 @dataclass(frozen=True)
@@ -54,8 +51,7 @@ def answers_of(rows: pd.DataFrame, decision: dict[str, Any]) -> Answers:
         rows: of predictions/B.parquet, N images.
         decision: content of evaluation/B/decision.json.
     """
-    columns = [str(name) for name in rows.columns]
-    classes = tuple(name.removeprefix(LOGIT) for name in columns if name.startswith(LOGIT))
+    classes = classes_of(rows)
     logits = rows[logit_columns(classes)].to_numpy()
     return Answers(
         classes,
@@ -67,6 +63,12 @@ def answers_of(rows: pd.DataFrame, decision: dict[str, Any]) -> Answers:
     )
 
 
+def classes_of(rows: pd.DataFrame) -> tuple[str, ...]:
+    """Return the classes whose logits a table holds, in its order."""
+    columns = [str(name) for name in rows.columns]
+    return tuple(name.removeprefix(LOGIT) for name in columns if name.startswith(LOGIT))
+
+
 def network_files(backbone: str) -> tuple[str, str]:
     """Name the files that hold a network's answers and its decision."""
     return f"predictions/{backbone}.parquet", f"evaluation/{backbone}/decision.json"
@@ -76,13 +78,11 @@ def read_network(backbone: str) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Read the test rows and the decision of one network.
 
     Raises:
-        FileNotFoundError: it has not been evaluated.
+        UserError: it has not been evaluated, or a file is damaged.
     """
-    files = network_files(backbone)
-    missing = [name for name in files if not Path(name).exists()]
-    if missing:
-        raise FileNotFoundError(f"no {' and '.join(missing)}; make them with `dvc repro`")
-    return on_test(pd.read_parquet(files[0])), read_json(files[1])
+    predictions, decision = network_files(backbone)
+    rows = read_predictions(predictions)
+    return on_test(rows), read_decision(decision, classes_of(rows))
 
 
 def read_answers(backbones: Sequence[str]) -> tuple[list[str], dict[str, Answers]]:
@@ -92,8 +92,8 @@ def read_answers(backbones: Sequence[str]) -> tuple[list[str], dict[str, Answers
         The images, sorted, and the answers by backbone in the given order.
 
     Raises:
-        FileNotFoundError: a network has not been evaluated.
-        UserError: networks answered other images.
+        UserError: a network has not been evaluated, a file is damaged, or networks answered
+            other images.
     """
     images: list[str] = []
     found: dict[str, Answers] = {}

@@ -55,9 +55,19 @@ class Earlier:
             raise FileNotFoundError(told) from None
 
     def table(self, path: str) -> pd.DataFrame:
-        """Read a parquet file, see :meth:`read`."""
-        return pd.read_parquet(BytesIO(self.read(path)))
+        """Read a parquet file, see :meth:`read`; a damaged one is a UserError."""
+        import pyarrow as pa
+
+        try:
+            return pd.read_parquet(BytesIO(self.read(path)))
+        except (pa.ArrowException, ValueError) as error:
+            raise UserError(
+                f"{path} of {self.revision} is damaged: no parquet file ({type(error).__name__})"
+            ) from None
 
     def json(self, path: str) -> Any:
-        """Read a JSON file, see :meth:`read`."""
-        return json.loads(self.read(path))
+        """Read a JSON file, see :meth:`read`; a damaged one is a UserError."""
+        try:
+            return json.loads(self.read(path))
+        except ValueError:
+            raise UserError(f"{path} of {self.revision} is damaged: no JSON") from None

@@ -1,13 +1,14 @@
 """The image cache: one uint8 array of all images, and an index that maps boxes exactly."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from cxr14.errors import UserError
+from cxr14.files import read_npy, read_parquet, unusable
 
 ARRAY, INDEX = "images.npy", "index.parquet"
 
@@ -24,17 +25,29 @@ def open_cache(
             ``x * scale + offset_x`` and ``y * scale + offset_y``.
 
     Raises:
-        FileNotFoundError: there is no cache; `dvc repro preprocess` makes it.
-        UserError: array and index do not belong together.
+        UserError: there is no cache, a file of it is damaged, or array and index do not belong
+            together.
     """
-    array, index = Path(folder) / ARRAY, Path(folder) / INDEX
-    if not (array.exists() and index.exists()):
-        raise FileNotFoundError(f"no image cache in {folder}; make it with `dvc repro preprocess`")
-    images = np.load(array, mmap_mode="r")
-    table = pd.read_parquet(index)
-    if images.dtype != np.uint8 or images.ndim != 3 or len(images) != len(table):
-        raise UserError(f"{array} {images.dtype} {images.shape} does not fit {len(table)} rows")
-    return images, table
+    array, path = Path(folder) / ARRAY, Path(folder) / INDEX
+    if not (array.exists() and path.exists()):
+        raise UserError(f"no image cache in {folder}; make it with `dvc repro preprocess`")
+    images = cast("np.memmap[Any, np.dtype[np.uint8]]", read_npy(array, np.uint8, 3, mapped=True))
+    index = read_index(path)
+    if len(images) != len(index) or images.shape[1] != images.shape[2]:
+        raise unusable(array, f"{images.shape} does not fit the {len(index)} rows of {path}")
+    return images, index
+
+
+def read_index(path: str | Path = f"data/cache/{INDEX}") -> pd.DataFrame:
+    """Read the index of a cache: row and image, each once, and where the pixels are from.
+
+    Raises:
+        UserError: it is missing or damaged, or its rows are not 0, 1, 2, ….
+    """
+    index = read_parquet(path, {"row": "integer", "image": "text"}, key="image")
+    if not np.array_equal(index["row"], np.arange(len(index))):
+        raise unusable(path, f"is damaged: its rows are not 0 to {len(index) - 1}")
+    return index
 
 
 def rows_of(index: pd.DataFrame, images: pd.Series) -> npt.NDArray[np.int64]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from cxr14.files import write_csv
+from cxr14.files import Kind, read_csv, write_csv
 
 ISSUES = Path("data/issues.csv")
 """All issues of a run, written by preprocess."""
@@ -56,7 +56,8 @@ def write_issues(path: Path, *tables: pd.DataFrame) -> None:
 
 def read_issues(path: Path) -> pd.DataFrame:
     """Read a table of issues; every cell is text."""
-    return pd.read_csv(path, dtype="str", keep_default_na=False)
+    columns: dict[str, Kind] = dict.fromkeys(ISSUE_COLUMNS, "any")
+    return read_csv(path, columns, dtype="str", keep_default_na=False)
 
 
 def summarize(issues: pd.DataFrame, path: Path, examples: int = 3) -> list[str]:

@@ -21,7 +21,16 @@ from cxr14.data.own_tables import OwnTable, find_tables
 from cxr14.data.packaged import packaged_file
 from cxr14.data.phantom.archive import draw_archive
 from cxr14.data.phantom.sample import choose_records
-from cxr14.data.raw import BOX_TABLE, FACTS, IMAGE_TABLE, LISTS, MANIFEST, RAW_FILES, RAW_ISSUES
+from cxr14.data.raw import (
+    BOX_TABLE,
+    FACTS,
+    IMAGE_TABLE,
+    LISTS,
+    MANIFEST,
+    RAW_FILES,
+    RAW_ISSUES,
+    read_manifest,
+)
 from cxr14.data.raw_record import foreign_tables, place_archive
 from cxr14.data.tables.records import read_boxes, read_images
 from cxr14.errors import UserError
@@ -142,7 +151,7 @@ def check_images(tables: Path, base: Path) -> None:
     Raises:
         UserError: some are gone, or have another size.
     """
-    manifest = pd.read_csv(tables / MANIFEST, keep_default_na=False)
+    manifest = read_manifest(tables)
     missing = missing_images(manifest, base)
     if len(missing):
         raise UserError(

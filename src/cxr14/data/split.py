@@ -12,10 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from cxr14.data.stored import PARTS
 from cxr14.errors import UserError
 from cxr14.findings import LABEL_COLUMNS
-
-PARTS = ("train", "val", "test")
 
 
 def official_parts(

@@ -9,12 +9,13 @@ import pandas as pd
 from rich.table import Table
 
 from cxr14.data.labels import label_matrix
+from cxr14.data.stored import read_source
 from cxr14.evaluation.bootstrap import SEED
 from cxr14.evaluation.curves import curve_tables
 from cxr14.evaluation.predict import prediction_table, probability_columns
 from cxr14.evaluation.scorecard import score
 from cxr14.evaluation.terminal import findings_table
-from cxr14.files import read_json, write_csv, write_json, write_metrics, write_parquet
+from cxr14.files import write_csv, write_json, write_metrics, write_parquet
 
 
 def score_logits(
@@ -45,7 +46,7 @@ def score_logits(
     probabilities = predictions[probability_columns(classes)].to_numpy()
     parts, answers = listed["split"].to_numpy(str), (labels, logits, probabilities, patients)
     decision, scores = score(name, parts, *answers, np.random.default_rng(SEED), classes)
-    phantom = int(read_json("data/records/source.json")["phantom"])
+    phantom = int(read_source()["phantom"])
     write_json(root / f"evaluation/{name}/decision.json", decision)
     metrics = root / "metrics/evaluate"
     write_metrics(metrics / f"{name}.json", {**scores.headline, "phantom": phantom})

@@ -10,8 +10,8 @@ import pandas as pd
 from rich.table import Table
 
 from cxr14.data.cache import open_cache
+from cxr14.data.stored import read_boxes, read_records, read_source
 from cxr14.evaluation.bootstrap import SEED
-from cxr14.files import read_json
 from cxr14.localization.cases import gather
 from cxr14.localization.detect import boxed_pairs, check_tested
 from cxr14.localization.maps import Maps, make_maps
@@ -24,8 +24,6 @@ from cxr14.localization.sheets import draw_sheets
 from cxr14.localization.terminal import printed
 from cxr14.models.network import build_network
 from cxr14.models.store import load_model
-
-RECORDS = Path("data/records")
 
 
 @dataclass(frozen=True)
@@ -41,9 +39,8 @@ class Inputs:
 
 def read_inputs() -> Inputs:
     """Read data/cache and data/records."""
-    records, boxes = (pd.read_parquet(RECORDS / f"{name}.parquet") for name in ("images", "boxes"))
-    phantom = bool(read_json(RECORDS / "source.json")["phantom"])
-    return Inputs(*open_cache(), records, boxes, phantom)
+    phantom = bool(read_source()["phantom"])
+    return Inputs(*open_cache(), read_records(), read_boxes(), phantom)
 
 
 def maps_of_model(

@@ -6,11 +6,19 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from cxr14.errors import UserError
+from cxr14.errors import UserError, quote
+from cxr14.files import read_json
 from cxr14.findings import CLASSES
+from cxr14.graph import remedy
 from cxr14.models.inputs import MEAN, STD
 
 FORMAT = 1
+
+LARGEST_INPUT = 1024
+"""The largest side in pixels that a cache can have, and so an input."""
+
+WIDEST = 16_384
+"""The most channels of a transition layer."""
 
 
 class HeadDescription(BaseModel):
@@ -18,9 +26,9 @@ class HeadDescription(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
-    transition_channels: int = Field(gt=0)
+    transition_channels: int = Field(ge=1, le=WIDEST)
     pooling: Literal["avg", "max", "lse"]
-    lse_r: float = Field(gt=0)
+    lse_r: float = Field(gt=0, le=1e6)
     output_stride: Literal[32, 16]
 
 
@@ -31,7 +39,7 @@ class ModelDescription(BaseModel):
 
     format: Literal[1]
     backbone: str
-    input_size: int = Field(gt=0)
+    input_size: int = Field(ge=1, le=LARGEST_INPUT)
     head: HeadDescription
     classes: list[str]
     normalisation: dict[str, list[float]]
@@ -64,15 +72,26 @@ def read_description(path: Path) -> dict[str, Any]:
         All of its content, the keys of ModelDescription checked.
 
     Raises:
-        UserError: it is no JSON, or lacks a key, or a value is unsuitable; names file and key.
+        UserError: it is missing or no JSON, or lacks a key, or a value is unsuitable; names file
+            and key.
     """
-    text = path.read_text()
+    return read_described(path, ModelDescription)
+
+
+def read_described(path: Path, schema: type[BaseModel]) -> dict[str, Any]:
+    """Read a JSON object, all of its content, the keys of a schema checked.
+
+    Raises:
+        UserError: it is missing or no JSON, or lacks a key, or a value is unsuitable; names file
+            and key.
+    """
+    content = read_json(path)
     try:
-        ModelDescription.model_validate_json(text)
+        schema.model_validate_json(json.dumps(content))
     except ValidationError as error:
-        problem = error.errors()[0]
+        problem = error.errors(include_url=False)[0]
         key = ".".join(map(str, problem["loc"])) or "the file"
         reason = problem["msg"].removeprefix("Value error, ").lower()
-        raise UserError(f"{path}: {key}: {reason}") from None
-    content: dict[str, Any] = json.loads(text)
-    return content
+        where = "" if problem["type"] == "missing" else f", not {quote(problem['input'])}"
+        raise UserError(f"{path}: {key}: {reason}{where}{remedy(path)}") from None
+    return dict(content)

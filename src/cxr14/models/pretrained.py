@@ -9,16 +9,15 @@ from pickle import UnpicklingError
 from urllib.error import URLError
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from torch.hub import download_url_to_file, get_dir
 from torchvision.models import get_model_weights
 
 from cxr14.errors import UserError
-from cxr14.files import replacing, sha256
+from cxr14.files import replacing, sha256, unusable
 from cxr14.models.backbones import build_classifier, check_backbone
-from cxr14.models.fitting import load_fitting
+from cxr14.models.fitting import load_fitting, read_safetensors
 from cxr14.models.network import Network
 
 Fetch = Callable[[str, str, str], None]
@@ -88,6 +87,10 @@ def load_imagenet(network: Network, backbone: str, path: Path) -> None:
         state: OrderedDict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError:
         raise UserError(f"{path} holds more than tensors, and is not opened") from None
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:  # truncated, no zip
+        raise unusable(path, f"is no file of weights ({type(error).__name__})") from None
+    if not isinstance(state, dict):
+        raise unusable(path, "is no file of weights")
     for name in list(state):  # in place: the versions that torchvision looks for hang on it
         tensor = state.pop(name)
         if not name.startswith(AUXILIARY):
@@ -103,11 +106,7 @@ def load_own(network: Network, path: Path) -> None:
     Raises:
         UserError: the file is broken or does not fit.
     """
-    try:
-        tensors = load_file(path)
-    except SafetensorError as error:
-        raise UserError(f"model.weights: {path} is no safetensors file ({error})") from None
-    load_fitting(network, tensors, path, network.backbone)
+    load_fitting(network, read_safetensors(path), path, network.backbone)
 
 
 def copy_own(source: Path, path: Path) -> str:
@@ -121,6 +120,11 @@ def copy_own(source: Path, path: Path) -> str:
             f"model.weights: {source} is no safetensors file; allowed: none, imagenet, or the path "
             f"of a .safetensors file"
         )
+    try:
+        with safe_open(source, "pt"):
+            pass
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"model.weights: {source} is no safetensors file ({error})") from None
     with replacing(path) as temporary:
         shutil.copyfile(source, temporary)
     return sha256(path)

@@ -4,12 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 
-from cxr14.errors import UserError
-from cxr14.files import sha256, write_bytes, write_json
+from cxr14.files import check_file, sha256, unusable, write_bytes, write_json
 from cxr14.models.description import FORMAT, normalisation, read_description
-from cxr14.models.fitting import load_fitting
+from cxr14.models.fitting import load_fitting, read_safetensors
 from cxr14.models.network import Network
 
 WEIGHTS, DESCRIPTION = "weights.safetensors", "model.json"
@@ -46,18 +45,22 @@ def load_model(folder: str | Path) -> tuple[Network, dict[str, Any]]:
         description: the content of model.json.
 
     Raises:
-        FileNotFoundError: there is no model; `dvc repro train` makes it.
-        UserError: model.json lacks something, or the weights are others, or do not fit.
+        UserError: there is no model, model.json lacks something, or the weights are others, or
+            do not fit.
     """
     folder = Path(folder)
-    for path in (folder / DESCRIPTION, folder / WEIGHTS):
-        if not path.exists():
-            raise FileNotFoundError(f"{path} is missing; make it: `dvc repro train@{folder.name}`")
     description = read_description(folder / DESCRIPTION)
-    if sha256(folder / WEIGHTS) != description["weights_sha256"]:
-        raise UserError(f"{folder / WEIGHTS} is not the file that {DESCRIPTION} describes")
+    check_weights(folder, description)
     backbone: str = description["backbone"]
     with torch.random.fork_rng(devices=[]):  # the initial weights, to be replaced
         network = Network(backbone, **description["head"], classes=description["classes"])
-    load_fitting(network, load_file(folder / WEIGHTS), folder / WEIGHTS, backbone)
+    load_fitting(network, read_safetensors(folder / WEIGHTS), folder / WEIGHTS, backbone)
     return network.eval(), description
+
+
+def check_weights(folder: Path, description: dict[str, Any]) -> None:
+    """Raise UserError unless the weights are those that model.json names."""
+    weights = folder / WEIGHTS
+    check_file(weights)
+    if sha256(weights) != description["weights_sha256"]:
+        raise unusable(weights, f"is not the file that {DESCRIPTION} describes (SHA-256 differs)")

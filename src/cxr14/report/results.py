@@ -1,17 +1,42 @@
 """All that the report tells of, read from the files of the other stages."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
 
-from cxr14.files import read_json
+from cxr14.data.stored import read_source
+from cxr14.files import read_csv, read_numbers
 
 EVALUATED: Final = ("findings",)
 LOCALIZED: Final = ("accuracy", "controls", "pointing", "crossfit", "randomisation")
 COMPARED: Final = ("differences", "subgroups", "gaps", "adjudicated")
 CURVES: Final = ("roc", "pr", "reliability")
+
+HEADLINE: Final = {
+    "evaluate": ("validation_macro_auroc", "images", "macro_auroc"),
+    "localize": ("boxed_images", "mean_accuracy_iobb_t10"),
+}
+"""Keys that metrics/STAGE/B.json must hold."""
+
+COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
+    "findings": ("finding", "positives", "auroc", "average_precision", "f1", "threshold"),
+    "accuracy": ("measure", "limit", "heat", "finding", "n", "accuracy", "afp"),
+    "controls": ("method", "measure", "limit", "heat", "finding", "accuracy", "ahead"),
+    "pointing": ("method", "finding", "n", "pointing", "energy"),
+    "crossfit": ("measure", "limit", "finding", "n", "accuracy"),
+    "randomisation": ("anew", "n", "similarity"),
+    "differences": ("first", "second", "measure", "difference", "low", "high"),
+    "subgroups": ("backbone", "attribute", "group", "finding", "auroc"),
+    "gaps": ("backbone", "attribute", "group", "against", "finding", "auroc"),
+    "adjudicated": ("backbone", "label", "auroc_adjudicated", "auroc_mined", "difference"),
+    "roc": ("backbone", "finding"),
+    "pr": ("backbone", "finding"),
+    "reliability": ("backbone", "finding"),
+}
+"""Columns that each table must hold."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +80,7 @@ def read_results(root: Path, backbones: list[str]) -> Results:
 
     Raises:
         FileNotFoundError: names every file that is not there.
+        UserError: a file is damaged.
     """
     metrics, plots = root / "metrics", root / "plots" / "compare"
     jsons = {s: {b: metrics / s / f"{b}.json" for b in backbones} for s in ("evaluate", "localize")}
@@ -70,21 +96,25 @@ def read_results(root: Path, backbones: list[str]) -> Results:
     by_backbone = [path for paths in jsons.values() for path in paths.values()]
     _check([*single, *by_backbone, *own.values(), *shared.values(), *curves.values()])
     tables = {
-        name: pd.concat([pd.read_csv(own[name, b]).assign(backbone=b) for b in backbones])
+        name: pd.concat([_table(own[name, b], name).assign(backbone=b) for b in backbones])
         for name in (*EVALUATED, *LOCALIZED)
     }
     return Results(
-        source=read_json(single[0]),
-        baseline=read_json(single[1]),
-        evaluate=_read_all(jsons["evaluate"]),
-        localize=_read_all(jsons["localize"]),
-        tables=tables | {name: pd.read_csv(path) for name, path in shared.items()},
-        curves={name: pd.read_csv(path) for name, path in curves.items()},
+        source=read_source("official_split", path=single[0]),
+        baseline=read_numbers(single[1], "test"),
+        evaluate=_read_all(jsons, "evaluate"),
+        localize=_read_all(jsons, "localize"),
+        tables=tables | {name: _table(path, name) for name, path in shared.items()},
+        curves={name: _table(path, name) for name, path in curves.items()},
     )
 
 
-def _read_all(paths: dict[str, Path]) -> dict[str, Any]:
-    return {name: read_json(path) for name, path in paths.items()}
+def _read_all(paths: Mapping[str, Mapping[str, Path]], stage: str) -> dict[str, Any]:
+    return {name: read_numbers(path, *HEADLINE[stage]) for name, path in paths[stage].items()}
+
+
+def _table(path: Path, name: str) -> pd.DataFrame:
+    return read_csv(path, {column: "any" for column in COLUMNS[name]})
 
 
 def _check(paths: list[Path]) -> None:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from cxr14.data.cache import open_cache, rows_of
 from cxr14.errors import UserError
+from cxr14.evaluation.stored import read_predictions
 from cxr14.tracking.artifacts import Trained
 
 IMAGES = 8
@@ -28,7 +29,7 @@ def check_agreement(model: Predictor, trained: Trained) -> None:
         UserError: they differ by more than 1e-4 anywhere, or there is nothing to compare.
     """
     images, index = open_cache(trained.cache)
-    expected = pd.read_parquet(trained.predictions)
+    expected = read_predictions(trained.predictions, trained.model["classes"])
     if expected.empty:
         raise UserError(f"{trained.predictions} is empty: {trained.backbone} cannot be checked")
     chosen = np.unique(np.linspace(0, len(expected) - 1, IMAGES).round().astype(int))

@@ -8,14 +8,32 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pydantic import Field
 
+from cxr14.data.cache import open_cache
+from cxr14.data.stored import read_split
 from cxr14.errors import UserError
-from cxr14.files import read_json, sha256
-from cxr14.tracking.details import detailed
+from cxr14.evaluation.predict import held_out
+from cxr14.evaluation.stored import read_decision, read_predictions
+from cxr14.files import read_csv, read_numbers, sha256
+from cxr14.models.description import ModelDescription, read_described
+from cxr14.models.store import DESCRIPTION, check_weights
+from cxr14.tracking.details import COLUMNS, detailed
 from cxr14.tracking.runs import flatten
 
 MEASURES = ("evaluate", "localize")
 """Stages whose metrics and plots belong to a trained model."""
+
+
+class TrainedDescription(ModelDescription):
+    """The keys of model.json that MLflow shows."""
+
+    source: str
+    phantom: bool
+    run_identity: str = Field(min_length=1)
+    validation_macro_auroc: float = Field(ge=0, le=1, allow_inf_nan=False)
+    inputs: dict[str, str]
+    params: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -62,6 +80,11 @@ class Trained:
         return self.root / "data" / "cache"
 
     @property
+    def split(self) -> Path:
+        """Says which images the predictions must hold."""
+        return self.root / "data" / "split" / "split.parquet"
+
+    @property
     def identity(self) -> str:
         """Hash of everything that determined the training."""
         return str(self.model["run_identity"])
@@ -101,7 +124,7 @@ class Trained:
         path = self.root / "plots" / "train" / f"{self.backbone}.csv"
         if not path.exists():
             return []
-        rows = pd.read_csv(path).to_dict(orient="records")
+        rows = read_csv(path, {"epoch": "integer", "loss": "number"}).to_dict(orient="records")
         return [{str(name): float(value) for name, value in row.items()} for row in rows]
 
     def metrics(self) -> dict[str, float]:
@@ -115,9 +138,11 @@ class Trained:
         known: dict[str, Any] = {name: self.model.get(key) for name, key in best.items()}
         for stage in MEASURES:
             path = self.root / "metrics" / stage / f"{self.backbone}.json"
-            known |= flatten({stage: read_json(path)}, "/") if path.exists() else {}
+            known |= flatten({stage: read_numbers(path)}, "/") if path.exists() else {}
         tables = {p.stem: p for _, p in self.measured() if p.suffix == ".csv"}
-        known |= detailed({name: pd.read_csv(path) for name, path in tables.items()})
+        known |= detailed(
+            {name: read_csv(path, COLUMNS.get(name, {})) for name, path in tables.items()}
+        )
         return {n: v for n, v in known.items() if isinstance(v, int | float) and not pd.isna(v)}
 
     def measured(self) -> list[tuple[str, Path]]:
@@ -135,25 +160,49 @@ class Trained:
         folders = [(stage, self.root / "plots" / stage / self.backbone) for stage in MEASURES]
         return [(stage, folder) for stage, folder in folders if folder.is_dir()]
 
+    def check(self) -> None:
+        """Check all that MLflow gets, before it gets any of it.
+
+        Raises:
+            UserError: a file is damaged, the weights are not those that model.json names, or the
+                predictions are not of the classes, or not of the images of the present split.
+        """
+        self.check_weights()
+        self.history()
+        self.metrics()
+        if self.evaluated:
+            classes = self.model["classes"]
+            read_decision(self.decision, classes)
+            listed = held_out(open_cache(self.cache)[1], read_split(self.split))
+            read_predictions(self.predictions, classes, listed)
+
     def check_weights(self) -> None:
         """Raise UserError unless the weights are those that model.json names."""
-        weights = self.folder / "weights.safetensors"
-        if sha256(weights) != self.model["weights_sha256"]:
-            raise UserError(
-                f"{weights} is not the file that {self.folder / 'model.json'} describes (SHA-256 "
-                f"differs); restore both with `dvc checkout models/{self.backbone}`"
-            )
+        check_weights(self.folder, self.model)
+
+
+def read_trained(folder: Path) -> dict[str, Any]:
+    """Read the model.json of a trained network.
+
+    Raises:
+        UserError: it is missing or damaged; names file and key.
+    """
+    return read_described(folder / DESCRIPTION, TrainedDescription)
 
 
 def find_trained(backbones: Iterable[str], root: str | Path = ".") -> list[Trained]:
     """Return those of the backbones that have a model.json, sorted by name.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or one is damaged.
     """
     names = sorted(set(backbones))
-    folders = [(name, Path(root) / "models" / name / "model.json") for name in names]
-    trained = [Trained(name, Path(root), read_json(p)) for name, p in folders if p.exists()]
+    folders = {name: Path(root) / "models" / name for name in names}
+    trained = [
+        Trained(name, Path(root), read_trained(folder))
+        for name, folder in folders.items()
+        if (folder / DESCRIPTION).exists()
+    ]
     if not trained:
         raise UserError(
             f"none of {', '.join(names)} is trained: no model.json under {Path(root) / 'models'}; "

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 import pandas as pd
 
+from cxr14.files import Kind
 from cxr14.localization.means import MEAN
 from cxr14.localization.scoring import POOLED
 
@@ -72,6 +73,20 @@ def _by_finding(table: pd.DataFrame, names: Mapping[str, str]) -> dict[str, floa
         for finding, value in zip(table["finding"], table[column], strict=True)
     }
 
+
+COLUMNS: Mapping[str, Mapping[str, Kind]] = {
+    "findings": {"finding": "text"},
+    "accuracy": {
+        "measure": "text",
+        "limit": "number",
+        "heat": "any",
+        "finding": "text",
+        "accuracy": "number",
+        "afp": "number",
+    },
+    "pointing": {"method": "text", "finding": "text"},
+}
+"""Columns that the tables must hold."""
 
 READERS: dict[str, Callable[[pd.DataFrame], dict[str, float]]] = {
     "findings": _of_findings,

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cxr14.files import read_json, sha256
-from cxr14.tracking.artifacts import Trained
+from cxr14.files import read_numbers, sha256, unusable
+from cxr14.tracking.artifacts import Trained, read_trained
 
 MODEL = "cxr14-chexnext"
 """Its registered model, apart from the single networks'."""
@@ -58,6 +58,11 @@ class TrainedEnsemble(Trained):
         """The images, which both pipelines share."""
         return Path("data/cache")
 
+    @property
+    def split(self) -> Path:
+        """The split, which both pipelines share."""
+        return Path("data/split/split.parquet")
+
     def check_weights(self) -> None:
         """Raise UserError unless all weights are those that their model.json names."""
         for own in self.networks:
@@ -84,12 +89,29 @@ def find_ensemble(name: str, root: Path, folders: Sequence[Path], labels: Path) 
         root: of the second pipeline.
         folders: of its networks.
         labels: the table by which it is scored.
+
+    Raises:
+        UserError: a file is missing or damaged, or the networks predict different classes.
     """
-    networks = [InFolder(p.name, root, read_json(p / "model.json"), p) for p in folders]
-    scores = read_json(root / "metrics" / "evaluate" / f"{name}.json")
+    networks = [InFolder(p.name, root, read_trained(p), p) for p in folders]
+    path = root / "metrics" / "evaluate" / f"{name}.json"
+    scores = read_numbers(path, "validation_macro_auroc")
+    if not isinstance(scores["validation_macro_auroc"], int | float):
+        raise unusable(path, "is damaged: validation_macro_auroc is no number")
+    check_alike(networks)
     model = in_common([own.model for own in networks], [p.name for p in folders])
     model["validation_macro_auroc"] = scores["validation_macro_auroc"]
     return TrainedEnsemble(name, root, model, tuple(networks), labels)
+
+
+def check_alike(networks: Sequence[Trained]) -> None:
+    """Raise UserError unless all networks predict the same classes."""
+    first = networks[0]
+    for network in networks[1:]:
+        if network.model["classes"] != first.model["classes"]:
+            raise unusable(
+                network.folder / "model.json", f"is of other classes than {first.folder}'s"
+            )
 
 
 def in_common(models: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[str, Any]:

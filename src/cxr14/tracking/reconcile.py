@@ -6,6 +6,7 @@ from cxr14.tracking.artifacts import Trained
 from cxr14.tracking.experiments import NAME, nest
 from cxr14.tracking.origin import find_origin
 from cxr14.tracking.runs import create_run, describe, dvc_tags, find_runs, log_metrics
+from cxr14.tracking.store import check_location
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -20,6 +21,7 @@ def reconcile_run(client: "MlflowClient", experiment: str, trained: Trained) -> 
         The id of its finished run, holding every epoch, metric and plot there is.
     """
     run_id = _only_run(client, experiment, trained) or _rebuild(client, experiment, trained)
+    check_location(client.get_run(run_id).info.artifact_uri)
     _complete_history(client, run_id, trained)
     known = client.get_run(run_id).data.metrics
     new = {name: value for name, value in trained.metrics().items() if known.get(name) != value}

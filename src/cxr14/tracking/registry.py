@@ -12,7 +12,7 @@ from cxr14.tracking.artifacts import Trained
 from cxr14.tracking.packaging import log_model
 from cxr14.tracking.reconcile import reconcile_run
 from cxr14.tracking.runs import GIT_COMMIT, IDENTITY
-from cxr14.tracking.store import connect, lock
+from cxr14.tracking.store import connect, lock, store_errors
 from cxr14.wording import PHANTOM_NOTE
 
 if TYPE_CHECKING:
@@ -45,11 +45,14 @@ def register(trained: Sequence[Trained], model: str = MODEL) -> list[Registered]
         model: name of the registered model.
 
     Raises:
-        UserError: weights differ from their description, or the model that would become
+        StoreError: the store cannot be used.
+        UserError: an artifact is damaged or of other data, or the model that would become
             champion does not reproduce its predictions; the alias then stays where it was.
     """
+    for one in trained:
+        one.check()
     client, experiment = connect()
-    with lock():
+    with lock(), store_errors():
         runs = [reconcile_run(client, experiment, one) for one in trained]
         versions = [
             _version(client, experiment, model, one, run_id) if one.evaluated else None
@@ -107,7 +110,6 @@ def _add_version(
         "git_commit": run.get(GIT_COMMIT, "unknown"),
         "experiment": run.get("DVC_EXP_NAME", "workspace"),
     }
-    trained.check_weights()
     model_id = log_model(client, experiment, trained, run_id, tags)
     about = f"{trained.backbone}. {PHANTOM_NOTE if trained.model['phantom'] else ''}".strip()
     version = client.create_model_version(

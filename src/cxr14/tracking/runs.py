@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from cxr14.tracking.experiments import BASELINE, NAME, nest
 from cxr14.tracking.machine import watch_machine
-from cxr14.tracking.store import connect, first_line, lock, shown, tracking_uri
+from cxr14.tracking.store import connect, first_line, lock, store_errors
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -99,9 +99,8 @@ def start_run(
         return _begin(identity, backbone, params, tags)
     except Exception as error:  # of MLflow, the database below it, the network
         print(
-            f"warning: no MLflow run for {backbone}, as {shown(tracking_uri())} does not take it "
-            f"({first_line(error)}); training goes on, and `make register` records it from its "
-            f"artifacts once the store is there (MLFLOW_TRACKING_URI names it)",
+            f"warning: no MLflow run for {backbone} ({first_line(error)}); training goes on, and "
+            f"`make register` records it from its artifacts once the store can be used",
             file=sys.stderr,
         )
         return None
@@ -111,7 +110,7 @@ def _begin(
     identity: str, backbone: str, params: Mapping[str, Any], described: Mapping[str, str]
 ) -> TrainingRun:
     client, experiment = connect()
-    with lock():
+    with lock(), store_errors():
         runs = find_runs(client, experiment, identity)
         for run in runs:
             if run.info.status == "FINISHED":

@@ -8,12 +8,20 @@ path: a path relative to the working directory would vanish with the temporary w
 import logging
 import os
 import re
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
-from cxr14.errors import UserError
+from cxr14.errors import UserError, explain
 from cxr14.files import project_root
+from cxr14.tracking.preflight import StoreError, check_store, set_aside, sqlite_file
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -25,6 +33,7 @@ ENVIRONMENT = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # halves the UI's start, memory to a fifth
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",  # a server that is away is reported in seconds
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",  # and one that hangs in two minutes instead of eight
     "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING": "true",
     "GIT_PYTHON_REFRESH": "quiet",
 }
@@ -36,6 +45,12 @@ NOISY = {
     "mlflow.store.db.utils": logging.CRITICAL,  # tracebacks of what is raised, and told, anyway
 }
 """From which level on MLflow's parts are heard."""
+
+ATTEMPTS = 3
+"""How often MLflow tries to open a database; by default ten times, in 100 seconds."""
+
+QUIET_SECONDS, LOCK_SECONDS = 10, 600
+"""When a wait for this repository's other processes is reported, and when it ends."""
 
 
 def tracking_uri() -> str:
@@ -59,9 +74,119 @@ def artifact_location(uri: str) -> str | None:
     return None if served else (project_root() / "mlruns").as_uri()
 
 
-def lock() -> FileLock:
-    """Return this repository's lock on its MLflow store, re-entrant within a thread."""
-    return FileLock(project_root() / ".mlflow.lock", is_singleton=True)
+@contextmanager
+def lock() -> Iterator[None]:
+    """Hold this repository's lock on its MLflow store, re-entrant within a thread.
+
+    Raises:
+        StoreError: another process holds it for ten minutes, or it cannot be created.
+    """
+    path = project_root() / ".mlflow.lock"
+    held = FileLock(path, is_singleton=True)
+    try:
+        try:
+            held.acquire(timeout=QUIET_SECONDS)
+        except Timeout:
+            print(f"waiting for another process that writes to MLflow ({path})", file=sys.stderr)
+            held.acquire(timeout=LOCK_SECONDS - QUIET_SECONDS)
+    except Timeout:
+        raise _unusable(f"another process holds {path} for {LOCK_SECONDS} seconds") from None
+    except OSError as error:
+        raise _unusable(explain(error) or "") from None
+    try:
+        yield
+    finally:
+        held.release()
+
+
+@contextmanager
+def store_errors() -> Iterator[None]:
+    """Convert what MLflow, its database or its folder of artifacts raises into StoreError.
+
+    Every OSError counts: read the artifacts of the pipeline before.
+    """
+    import alembic.util
+    import mlflow
+    import requests
+    import sqlalchemy.exc
+
+    try:
+        yield
+    except UserError:
+        raise
+    except alembic.util.CommandError as error:  # the schema is of a newer MLflow
+        raise _unusable(_schema_problem(first_line(error))) from error
+    except mlflow.MlflowException as error:
+        text = first_line(error)
+        schema = "database schema" in text
+        raise _unusable(_schema_problem(text) if schema else _advised(text)) from error
+    except (sqlalchemy.exc.SQLAlchemyError, sqlite3.Error) as error:
+        raise _unusable(_advised(first_line(error))) from error
+    except requests.RequestException as error:  # before OSError, of which it is one
+        raise _unusable(first_line(error)) from error
+    except ModuleNotFoundError as error:  # a database's driver
+        raise _unusable(f"{error}; install it (for PostgreSQL: psycopg)") from error
+    except OSError as error:
+        raise _unusable(explain(error) or first_line(error)) from error
+
+
+def _unusable(reason: str) -> StoreError:
+    return StoreError(f"MLflow's store {shown(tracking_uri())} cannot be used: {shown(reason)}")
+
+
+def _schema_problem(text: str) -> str:
+    from mlflow.version import VERSION
+
+    known = re.search(r"version '?(\w+)|identified by '(\w+)'", text)
+    found = f" ({known[1] or known[2]})" if known else ""
+    uri, file = tracking_uri(), sqlite_file(tracking_uri())
+    remedy = f"; or {set_aside(file)}" if file is not None and is_own(uri) else ""
+    return (
+        f"its database schema{found} is of another MLflow than the installed {VERSION}; if it is "
+        f"older, `mlflow db upgrade {uri}` upgrades it{remedy}"
+    )
+
+
+def _advised(text: str) -> str:
+    """Add what to do to an error of the database, where it is known."""
+    file = sqlite_file(tracking_uri())
+    if file is not None and ("malformed" in text or "not a database" in text):
+        return f"{text}; {set_aside(file)}"
+    return text
+
+
+def is_own(uri: str) -> bool:
+    """Whether a store is this repository's own SQLite file, however its URI is written."""
+    file = sqlite_file(uri)
+    return file is not None and file.resolve() == (project_root() / "mlflow.db").resolve()
+
+
+def check_location(location: str) -> None:
+    """Refuse to write into the artifact folder of another place.
+
+    A store keeps the absolute path of its artifacts. After a repository was moved or copied, that
+    is the old place: of a copy it is the original's folder.
+
+    Args:
+        location: where the artifacts of the experiment, or of a run, are.
+
+    Raises:
+        StoreError: the store is this repository's own, and the location is not in its mlruns/; or
+            the folder that should hold the artifacts of a shared store does not exist.
+    """
+    uri, parts = tracking_uri(), urlsplit(location)
+    file = sqlite_file(uri)
+    if parts.scheme not in ("", "file") or uri.startswith(("http:", "https:")):
+        return
+    folder, artifacts = Path(url2pathname(parts.path)), project_root() / "mlruns"
+    if file is not None and is_own(uri):
+        if not folder.resolve().is_relative_to(artifacts.resolve()):
+            raise _unusable(
+                f"its artifacts belong in {folder}, and this repository is {project_root()}, so "
+                f"it was moved or copied; {set_aside(file)} from the artifacts at hand"
+            )
+    elif not any(place.exists() for place in (folder, *folder.parents[:3])):
+        raise _unusable(f"its artifacts belong in {folder}, which does not exist; make that folder")
 
 
 def connect() -> tuple["MlflowClient", str]:
@@ -73,24 +198,29 @@ def connect() -> tuple["MlflowClient", str]:
         A client and the id of the experiment ``cxr14``.
 
     Raises:
-        UserError: the store cannot be opened, or its server does not answer.
+        StoreError: the store cannot be opened, its server does not answer, or it was made for
+            another place than this repository.
     """
     os.environ.update({name: os.environ.get(name, ENVIRONMENT[name]) for name in ENVIRONMENT})
-    import mlflow
-
-    for name, level in NOISY.items():
-        logging.getLogger(name).setLevel(level)
     uri = tracking_uri()
-    mlflow.set_tracking_uri(uri)
-    mlflow.set_registry_uri(uri)
-    try:
-        with lock():
+    with lock():
+        try:
+            check_store(uri)
+        except StoreError as error:
+            raise _unusable(str(error)) from None
+        import mlflow
+        import mlflow.store.db.utils
+
+        for name, level in NOISY.items():
+            logging.getLogger(name).setLevel(level)
+        mlflow.store.db.utils.MAX_RETRY_COUNT = ATTEMPTS
+        with store_errors():
+            mlflow.set_tracking_uri(uri)
+            mlflow.set_registry_uri(uri)
             client = mlflow.MlflowClient(uri, uri)
-            return client, _experiment(client, artifact_location(uri))
-    except mlflow.MlflowException as error:
-        raise UserError(
-            f"MLflow's store {shown(uri)} cannot be opened: {first_line(error)}"
-        ) from error
+            experiment = _experiment(client, artifact_location(uri))
+            check_location(client.get_experiment(experiment).artifact_location)
+            return client, experiment
 
 
 def _experiment(client: "MlflowClient", location: str | None) -> str:

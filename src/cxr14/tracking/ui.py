@@ -11,8 +11,9 @@ import subprocess
 import sys
 from types import FrameType
 
-from cxr14.files import project_root
-from cxr14.tracking.store import ENVIRONMENT, artifact_location, connect, tracking_uri
+from cxr14.errors import explain
+from cxr14.tracking.preflight import StoreError
+from cxr14.tracking.store import ENVIRONMENT, artifact_location, connect, shown, tracking_uri
 
 OUR_SIDE = "#/experiments?workflowType=machine_learning"  # by default the UI shows GenAI's side
 PATIENCE = 5  # seconds between asking the server to end and ending it
@@ -32,14 +33,23 @@ def serve(host: str, port: int) -> int:
     """Run the server until it ends or this process is told to; return its exit code.
 
     The server leads a process group of its own, so that its children end with it.
+
+    Raises:
+        SystemExit: the store cannot be used, or a server has its own page.
     """
     if tracking_uri().startswith(("http:", "https:")):
-        raise SystemExit(f"MLFLOW_TRACKING_URI names a server: open {tracking_uri()} instead")
-    if not (project_root() / "mlflow.db").exists():
+        raise SystemExit(
+            f"MLFLOW_TRACKING_URI names a server: open {shown(tracking_uri())} instead"
+        )
+    try:
         connect()  # under the lock, so that a training that starts now does not race
+    except StoreError as error:
+        raise SystemExit(f"error: {explain(error)}") from None
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, _leave)
     environment = {"PYTHONWARNINGS": "ignore"} | ENVIRONMENT | os.environ
+    page = f"http://{host}:{port}/{OUR_SIDE}"
+    print(f"MLflow, in about 20 seconds: {page} (Ctrl-C ends it)", flush=True)
     server = subprocess.Popen(command(host, port), env=environment, start_new_session=True)
     try:
         return server.wait()
@@ -74,8 +84,6 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=5000)
     chosen = parser.parse_args()
-    page = f"http://{chosen.host}:{chosen.port}/{OUR_SIDE}"
-    print(f"MLflow, in about 20 seconds: {page} (Ctrl-C ends it)", flush=True)
     sys.exit(serve(chosen.host, chosen.port))
 
 

@@ -5,6 +5,7 @@ and of the workspaces that experiments come and go with. Its name bears the run'
 params, code and how it computes), so that of another run is never mixed in, nor overwritten.
 """
 
+import sys
 import time
 from contextlib import suppress
 from io import BytesIO
@@ -13,6 +14,7 @@ from typing import Any
 
 import torch
 
+from cxr14.errors import UserError, explain
 from cxr14.files import replacing
 from cxr14.training.session import Session
 
@@ -32,17 +34,38 @@ class Checkpoint:
         self.path = folder / f"{name}-{identity[:16]}.pt"
         self.seconds, self._name = seconds, name
         self._last = time.monotonic()
+        self._warned = False
 
     @property
     def due(self) -> bool:
         """Whether it is time for one. When it is written does not change any result."""
         return time.monotonic() - self._last >= self.seconds
 
-    def save(self, session: Session) -> None:
-        """Write a checkpoint; the old one stays until the new one is whole and on disk."""
-        with replacing(self.path) as temporary:
-            torch.save(session.state(), temporary)
+    def save(self, session: Session) -> bool:
+        """Write a checkpoint; the old one stays until the new one is whole and on disk.
+
+        Where that fails (a full disk, a folder that cannot be written) training goes on, as
+        nothing is lost yet; the first failure is a warning.
+
+        Returns:
+            Whether it is written.
+        """
+        state = session.state()
         self._last = time.monotonic()
+        try:
+            with replacing(self.path) as temporary:
+                torch.save(state, temporary)
+        except (UserError, OSError, RuntimeError) as error:  # torch's writer raises the last
+            if not self._warned:
+                self._warned = True
+                kept = "the last one stays" if self.path.exists() else "there is none yet"
+                print(
+                    f"warning: no checkpoint ({explain(error) or error}); {kept}, and training "
+                    f"goes on",
+                    file=sys.stderr,
+                )
+            return False
+        return True
 
     def resume(self, session: Session) -> str | None:
         """Bring a session to where its run was interrupted.

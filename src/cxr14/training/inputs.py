@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import torch
 
 from cxr14.data.cache import ARRAY, INDEX, open_cache, rows_of
 from cxr14.data.labels import label_matrix
+from cxr14.data.stored import read_records, read_split
 from cxr14.errors import UserError
 from cxr14.files import read_json, sha256
 from cxr14.findings import CLASSES, without_no_finding
@@ -80,7 +80,7 @@ def read_data(classes: Sequence[str] = CLASSES, tables: Tables = MINED) -> Data:
         UserError: a part has no images in the cache, or the split is of another table.
     """
     images, index = open_cache(CACHE)
-    records, split = pd.read_parquet(tables.labels), pd.read_parquet(tables.split)
+    records, split = read_records(tables.labels), read_split(tables.split)
     if split.image.tolist() != records.image.tolist():
         raise UserError(
             f"{tables.split} does not list the images of {tables.labels} in their "
@@ -175,7 +175,7 @@ def starting_network(
     network = build_network(backbone, **head, seed=recipe["seed"], classes=classes)
     check_takes(network.features, backbone, size)
     folder = PRETRAINED / backbone
-    weights = read_json(folder / "source.json")["weights"]
+    weights = read_json(folder / "source.json", "weights")["weights"]
     if weights == "imagenet":
         load_imagenet(network, backbone, folder / "weights.pth")
     elif weights != "none":

@@ -14,7 +14,7 @@ AMONG_SEVERAL = (signal.SIGINT,)
 
 
 class InterruptedTrainingError(Exception):
-    """A signal ended the training; its checkpoint is on disk."""
+    """A signal ended the training; its checkpoint is on disk, if it could be written."""
 
 
 class StopRequest:

@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 import torch
 
-from cxr14.files import project_root, read_json, write_csv, write_metrics
+from cxr14.data.stored import read_source
+from cxr14.files import project_root, write_csv, write_metrics
 from cxr14.findings import CLASSES
 from cxr14.models.store import save_model
 from cxr14.provenance import code_hash, run_identity
@@ -18,7 +19,6 @@ from cxr14.training.device import Compute, choose
 from cxr14.training.fit import fit
 from cxr14.training.inputs import (
     MINED,
-    RECORDS,
     Data,
     Tables,
     check_fits,
@@ -135,7 +135,7 @@ def _followed(start: Start | None, job: Job, facts: Mapping[str, Any]) -> Iterat
 
 def _facts(job: Job, params: dict[str, Any], data: Data, compute: Compute) -> dict[str, Any]:
     """Tell what is known before training, and so its identity."""
-    source = read_json(RECORDS / "source.json")
+    source = read_source()
     inputs = hash_inputs(job.backbone, job.tables)
     computed = asdict(compute)
     identity = run_identity(inputs, params, code_hash(), computed | {"torch": torch.__version__})

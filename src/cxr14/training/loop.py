@@ -62,7 +62,7 @@ class Loop:
         Raises:
             NotFiniteError: a loss is no finite number.
             UserError: the validation scores are not finite, or no finding can be scored there.
-            InterruptedTrainingError: a signal came; the checkpoint is written.
+            InterruptedTrainingError: a signal came; the checkpoint is written if it can be.
         """
         network = self.processes.wrap(session.network)
         if self.recipe.compile:
@@ -146,12 +146,19 @@ class Loop:
         """Save if it is time; stop if somebody wishes it."""
         progress = session.progress
         stop = self.processes.any(self.stop.made, self.compute.device)
+        saved = True
         if self.checkpoint and self.processes.first and (stop or self.checkpoint.due):
-            self.checkpoint.save(session)
+            saved = self.checkpoint.save(session)
         if stop:
-            place = self.checkpoint.path if self.checkpoint else "the start"
             done = progress.epoch
             when = f"in epoch {done + 1}" if progress.step else f"after epoch {done}"
-            raise InterruptedTrainingError(
-                f"interrupted {when}; the same command goes on from {place}"
-            )
+            raise InterruptedTrainingError(f"interrupted {when}; {self._resumed(saved)}")
+
+    def _resumed(self, saved: bool) -> str:
+        """Say where the same command would go on."""
+        path = self.checkpoint.path if self.checkpoint else None
+        if path is None or not path.exists():
+            return "the same command starts again"
+        if not saved:
+            return f"this state could not be saved, and the same command goes on from {path} before"
+        return f"the same command goes on from {path}"
