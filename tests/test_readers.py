@@ -24,7 +24,7 @@ from tests.conftest import ROOT
 TABLE = pd.DataFrame({"image": ["a", "b", "c"], "row": [0, 1, 2], "x": [0.5, None, 1]})
 READERS = {
     "data/cache/a.json": read_json,
-    "data/cache/a.csv": read_csv,
+    "data/cache/a.csv": lambda path: read_csv(path, {"image": "text"}),
     "data/cache/a.parquet": read_parquet,
     "data/cache/a.npy": lambda path: read_npy(path, np.float64, 2),
     "data/cache/b.npy": lambda path: read_npy(path, np.float64, 2, mapped=True),

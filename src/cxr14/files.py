@@ -14,7 +14,6 @@ import json
 import os
 import shutil
 import tempfile
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -175,8 +174,13 @@ def unusable(path: str | Path, problem: str) -> UserError:
     return UserError(f"{path} {problem}{remedy(path)}")
 
 
-def check_file(path: Path) -> None:
-    """Refuse what is missing, empty, or no file (a FIFO would block)."""
+def check_file(file: str | Path) -> None:
+    """Refuse what is missing, empty, or no file (a FIFO would block).
+
+    Raises:
+        UserError: naming the file and the stage that makes it.
+    """
+    path = Path(file)
     try:
         if not path.exists():
             raise unusable(path, "is missing")
@@ -198,7 +202,7 @@ def read_json(path: str | Path, *keys: str) -> Any:
     Raises:
         UserError: the file is missing or damaged, or lacks a key.
     """
-    check_file(Path(path))
+    check_file(path)
     try:
         value = json.loads(Path(path).read_bytes())
     except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, nested too deep
@@ -237,7 +241,7 @@ def read_parquet(
     Raises:
         UserError: the file is missing or damaged, or lacks a column.
     """
-    check_file(Path(path))
+    check_file(path)
     import pyarrow as pa
 
     try:
@@ -261,7 +265,7 @@ def read_csv(
     Raises:
         UserError: the file is missing or damaged, or lacks a column.
     """
-    check_file(Path(path))
+    check_file(path)
     try:
         table = pd.read_csv(path, **options)
     except (ValueError, OSError) as error:  # of the parser, of UTF-8
@@ -297,13 +301,15 @@ def read_npy(
     Raises:
         UserError: the file is missing, damaged or truncated, or holds another kind of array.
     """
-    check_file(Path(path))
+    check_file(path)
     try:
-        array = np.load(path, mmap_mode="r" if mapped else None)
-    except (ValueError, EOFError, OSError, MemoryError, zipfile.BadZipFile) as error:
+        if mapped:
+            array: npt.NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
+        else:
+            with Path(path).open("rb") as file:
+                array = np.lib.format.read_array(file, allow_pickle=False)
+    except (ValueError, EOFError, OSError, MemoryError) as error:
         raise unusable(path, f"is damaged: no complete array ({_line(error)})") from None
-    if not isinstance(array, np.ndarray):
-        raise unusable(path, "is damaged: an archive of arrays")
     if array.dtype != np.dtype(dtype) or array.ndim != dimensions:
         raise unusable(
             path,

@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import sqlite3
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from cxr14.tracking.runs import start_run
 from cxr14.tracking.store import connect
 from stages import register as stage
 from stages import run
+from tests.conftest import ROOT
 from tests.disks import fill, make_read_only, small_disk
 from tests.tracking.servers import free_port
 
@@ -179,7 +181,7 @@ def test_training_goes_on_with_one_warning(
 
 def run_stage(monkeypatch: pytest.MonkeyPatch, *options: str) -> int:
     monkeypatch.setattr(sys, "argv", ["register", *options])
-    shutil.copyfile(Path(__file__).parents[2] / "params.yaml", "params.yaml")
+    shutil.copyfile(ROOT / "params.yaml", "params.yaml")
     with pytest.raises(SystemExit) as caught:
         run(stage.main, None)
     return int(caught.value.code or 0)
@@ -235,8 +237,14 @@ def test_a_copied_repository_never_writes_into_the_original(
     assert f"mv '{copy}/mlflow.db' '{copy}/mlflow.db.old'" in str(caught.value)
     assert contents(registered_once) == before
     shutil.move("mlflow.db", "mlflow.db.old")  # what the sentence says
-    (one,) = register(find_trained(["alexnet"]))
-    assert one.champion
+    # In a new process, as MLflow keeps the file open that it opened first.
+    code = "from cxr14.tracking.artifacts import find_trained\n"
+    code += "from cxr14.tracking.registry import register\n"
+    code += "print([one.champion for one in register(find_trained(['alexnet']))])"
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[True]"
     assert contents(registered_once) == before
 
 
