@@ -29,9 +29,10 @@ setup: .venv/stamp  ## fill .venv from requirements.lock (done by every other ta
 
 repro: .venv/stamp  ## run the whole pipeline on params.yaml, or what has changed of it
 	@$(BIN)/python -m stages.check_params --check
+	@$(BIN)/python -m stages.check_outputs --cache
 	@$(BIN)/python -m stages.pretrained --check
-	@dvc repro
 	@$(BIN)/python -m stages.download --check
+	@dvc repro
 	@$(BIN)/python -m stages.report --show
 
 test: .venv/stamp  ## run the tests (the whole graph at a tiny scale included)

@@ -42,7 +42,7 @@ def source_files(count: int) -> tuple[list[Path], str]:
     folder = Path(os.environ.get("CXR14_NIH", "none")) / "images"
     files, kind = sorted(folder.glob("*.png")), "real NIH files"
     if not files:
-        archive, loose = Path("data/raw/images/images_001.tar"), Path(tempfile.mkdtemp())
+        archive, loose = Path("data/raw/archives/images_001.tar"), Path(tempfile.mkdtemp())
         if not archive.exists():
             raise SystemExit("error: no real files (CXR14_NIH) and no phantoms (`dvc repro`)")
         with tarfile.open(archive) as phantoms:

@@ -44,7 +44,7 @@ def pictures(most: int = 300) -> list[bytes]:
     real = os.environ.get("CXR14_NIH")
     if real:
         return [path.read_bytes() for path in sorted(Path(real, "images").glob("*.png"))[:most]]
-    with tarfile.open(ROOT / "data/raw/images/images_001.tar") as archive:
+    with tarfile.open(ROOT / "data/raw/archives/images_001.tar") as archive:
         members = [member for member in archive if member.isfile()][:most]
         return [archive.extractfile(member).read() for member in members]
 

@@ -6,17 +6,24 @@ in .scratch/download, complete or not, and is not fetched again.
 
 Reads:  params.yaml (data)
 
-Writes: data/raw/tables (tables, lists, manifest.csv, oddities.csv, source.json), data/raw/images
-(archives)
+Writes: data/raw/tables (tables, lists, manifest.csv, issues.csv, source.json), data/raw/archives
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from cxr14.data.raw import IMAGES, TABLES, images_base, read_facts
-from cxr14.data.sources import check_images, write_folder, write_nih, write_phantoms
+from cxr14.data.issues import read_issues, summarize
+from cxr14.data.outputs import check_links
+from cxr14.data.raw import ARCHIVES, FACTS, LISTS, RAW_ISSUES, TABLES, images_base, read_facts
+from cxr14.data.sources import (
+    check_images,
+    check_tables,
+    write_folder,
+    write_nih,
+    write_phantoms,
+)
 from cxr14.errors import UserError
 from cxr14.files import project_root
 from cxr14.params import data
@@ -32,31 +39,62 @@ def main(
         typer.Option(help="For `nih`: a JSON list of name, url, bytes, md5 in place of NIH's own."),
     ] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Only look whether all listed images are still there.")
+        bool,
+        typer.Option("--check", help="Only look whether images and tables are as they were read."),
     ] = False,
 ) -> None:
     """Fill data/raw."""
     params = data.read()
     if check:
-        return check_images(TABLES, images_base(read_facts()["base"]))
+        return check_source(params)
     check_all_params()  # before 45 GB: a wrong key of a later stage too
     if catalogue is not None and params.source != "nih":
         raise UserError(f"--catalogue is for data.source nih, and it is {params.source}")
+    check_links(Path.cwd(), [str(TABLES), str(ARCHIVES)])
     if params.source == "phantom":
         phantom = params.phantom
         counts = write_phantoms(
-            TABLES, IMAGES, phantom.images, phantom.contrast, phantom.seed, workers
+            TABLES, ARCHIVES, phantom.images, phantom.contrast, phantom.seed, workers
         )
     elif params.source == "folder":
         if params.folder is None:
             raise UserError("data.source is folder, but data.folder names none; set data.folder")
-        counts = write_folder(TABLES, IMAGES, project_root() / params.folder, params.folder)
+        counts = write_folder(TABLES, ARCHIVES, project_root() / params.folder, params.folder)
     else:
         downloads = project_root() / ".scratch" / "download"
-        counts = write_nih(TABLES, IMAGES, downloads, params.mirror, params.connections, catalogue)
-    own = read_facts()["own_tables"]
-    typer.echo(f"tables and lists of its own: {', '.join(own) or 'none; the packaged tables'}")
+        counts = write_nih(
+            TABLES, ARCHIVES, downloads, params.mirror, params.connections, catalogue
+        )
+    for line in describe_tables(read_facts()):
+        typer.echo(line)
     typer.echo(", ".join(f"{name.replace('_', ' ')}: {n}" for name, n in counts.items()))
+    for line in summarize(read_issues(TABLES / RAW_ISSUES), TABLES / RAW_ISSUES):
+        typer.echo(line)
+
+
+def check_source(params: data.DataParams) -> None:
+    """Check that images and tables are still those of the last run, if its source is the same."""
+    if not (TABLES / FACTS).is_file():
+        return
+    facts = read_facts()
+    folder = params.folder if params.source == "folder" else None
+    if (facts["source"], facts["base"]) != (params.source, folder):
+        return  # the stage will run
+    check_images(TABLES, images_base(folder))
+    if folder is not None:
+        check_tables(images_base(folder), facts)
+
+
+def describe_tables(facts: dict[str, Any]) -> list[str]:
+    """Say of each table and list where it comes from, and what takes the place of a missing one."""
+    files: dict[str, str | None] = facts["table_files"]
+    phantom = bool(facts["phantom"])
+    instead = "the packaged table" if phantom else "not in the source; the packaged one is used"
+    lines = [f"{name}: {file or instead}" for name, file in files.items()]
+    if LISTS[0] not in files:
+        why = "" if phantom else "not in the source; "
+        lines.append(f"{', '.join(LISTS)}: {why}patient-split makes its own split")
+    return lines
 
 
 if __name__ == "__main__":

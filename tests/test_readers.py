@@ -166,7 +166,7 @@ def good_tables() -> None:
     index = pd.DataFrame({"row": [0, 1, 2], "image": ["a", "b", "c"]})
     write_parquet("data/cache/index.parquet", index)
     np.save("data/cache/images.npy", np.zeros((3, 8, 8), np.uint8))
-    facts = {"source": "nih", "phantom": False, "base": None, "own_tables": []}
+    facts = {"source": "nih", "phantom": False, "base": None, "table_files": {}, "table_sha256": {}}
     write_json("data/raw/tables/source.json", facts)
     row = {"image": ["NA.png"], "container": [""], "member": ["NA.png"], "bytes": [5]}
     manifest = pd.DataFrame(row | {"sha256": ["0" * 64]})
@@ -219,7 +219,9 @@ def test_what_download_left_is_checked_when_it_is_read(
     with pytest.raises(UserError, match=r"manifest\.csv is damaged: a sha256 .*`dvc repro downl"):
         read_manifest()
     write_json("data/raw/tables/source.json", {"source": "nih", "phantom": False, "base": None})
-    with pytest.raises(UserError, match=r"source\.json is damaged: it lacks own_tables"):
+    with pytest.raises(
+        UserError, match=r"source\.json is damaged: it lacks table_files, table_sha256"
+    ):
         read_facts()
     write_json("data/records/source.json", {"source": "nih", "phantom": "no"})
     with pytest.raises(UserError, match="phantom is true or false"):

@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 
 MADE_BY = (
-    (r"data/raw/.+", "download"),
+    (r"data/outputs_checked\.json", "check-outputs"),
+    (r"data/raw/(?:tables|archives)/.+", "download"),
     (
         r"data/(?:records|split)/.+|data/(?:table_issues|oddities)\.csv|metrics/patient_split\.json",
         "patient-split",

@@ -1,12 +1,15 @@
 """What a source leaves for the next stages."""
 
+import hashlib
 from zipfile import ZipFile
 
 import pandas as pd
 import pytest
 
-from cxr14.data.raw import BOX_TABLE, FACTS, IMAGE_TABLE, LISTS, MANIFEST, ODDITIES
-from cxr14.data.sources import check_images, write_folder
+from cxr14.data.issues import read_issues
+from cxr14.data.raw import BOX_TABLE, FACTS, IMAGE_TABLE, LISTS, MANIFEST, RAW_ISSUES
+from cxr14.data.sources import check_images, check_tables, write_folder
+from cxr14.errors import UserError
 from cxr14.files import read_json
 from tests.data.pictures import some_pngs, write_loose
 from tests.data.tables.written import HEADER
@@ -30,7 +33,7 @@ def folder(tmp_path):
 
 
 def describe(folder, tmp_path):
-    return write_folder(tmp_path / "tables", tmp_path / "images", folder, "mine")
+    return write_folder(tmp_path / "tables", tmp_path / "archives", folder, "mine")
 
 
 def test_a_folder_brings_its_own_table_and_every_mismatch_is_counted(folder, tmp_path):
@@ -44,9 +47,12 @@ def test_a_folder_brings_its_own_table_and_every_mismatch_is_counted(folder, tmp
         "images_of_same_content": 0,
         "images_of_other_extension": 0,
     }
-    odd = pd.read_csv(tmp_path / "tables" / ODDITIES, keep_default_na=False)
-    assert odd.issue.tolist() == ["in no table"]
-    assert odd.name.tolist() == [f"images/{list(PNGS)[2]}"]
+    issues = read_issues(tmp_path / "tables" / RAW_ISSUES)
+    rows = issues[["file", "name", "issue", "action"]].to_numpy().tolist()
+    assert rows == [
+        ["", f"images/{list(PNGS)[2]}", "in no table", "skipped"],
+        ["mine/Data_Entry_2017.csv", "00000077_000.png", "no image", "skipped"],
+    ]
     tables = tmp_path / "tables"
     assert (tables / IMAGE_TABLE).read_text() == TABLE
     manifest = pd.read_csv(tables / MANIFEST, keep_default_na=False)
@@ -57,10 +63,11 @@ def test_a_folder_brings_its_own_table_and_every_mismatch_is_counted(folder, tmp
         "source": "folder",
         "phantom": False,
         "base": "mine",
-        "own_tables": ["Data_Entry_2017.csv"],
+        "table_files": {IMAGE_TABLE: "mine/Data_Entry_2017.csv", BOX_TABLE: None},
+        "table_sha256": {IMAGE_TABLE: hashlib.sha256(TABLE.encode()).hexdigest()},
         **counts,
     }
-    assert list((tmp_path / "images").iterdir()) == []
+    assert list((tmp_path / "archives").iterdir()) == []
     assert not any((tables / name).exists() for name in LISTS)
 
 
@@ -89,7 +96,12 @@ def test_tables_and_lists_in_a_zip_or_a_folder_below_are_found(folder, tmp_path)
     (folder / "Data_Entry_2017.csv").rename(folder / "deep" / "Data_Entry_2017.csv")
     describe(folder, tmp_path)
     facts = read_json(tmp_path / "tables" / FACTS)
-    assert facts["own_tables"] == ["Data_Entry_2017.csv", *LISTS]
+    assert facts["table_files"] == {
+        IMAGE_TABLE: "mine/deep/Data_Entry_2017.csv",
+        BOX_TABLE: None,
+        LISTS[0]: f"mine/archive.zip/lists/{LISTS[0]}",
+        LISTS[1]: f"mine/archive.zip/lists/{LISTS[1]}",
+    }
     assert (tmp_path / "tables" / IMAGE_TABLE).read_text() == TABLE
     assert (tmp_path / "tables" / LISTS[0]).read_text().split() == list(PNGS)
 
@@ -103,8 +115,59 @@ def test_one_official_list_without_the_other_is_refused(folder, tmp_path):
 def test_pictures_that_no_table_knows_are_refused(tmp_path):
     write_loose(tmp_path / "mine", {"holiday.png": PNGS["00000001_000.png"]})
     (tmp_path / "mine" / IMAGE_TABLE).write_text(TABLE)
-    with pytest.raises(ValueError, match=rf"none of 1 images is in {IMAGE_TABLE}, first holiday"):
+    with pytest.raises(
+        ValueError, match=rf"none of 1 images is in mine/{IMAGE_TABLE}, first holiday"
+    ):
         describe(tmp_path / "mine", tmp_path)
+
+
+def test_rows_of_the_packaged_table_without_an_image_are_not_listed(tmp_path):
+    """There are 112,117, and none of them is the user's."""
+    write_loose(tmp_path / "mine", PNGS)
+    counts = describe(tmp_path / "mine", tmp_path)
+    assert counts["rows_without_image"] == 112_117
+    assert len(read_issues(tmp_path / "tables" / RAW_ISSUES)) == 0
+
+
+def test_a_file_that_looks_like_a_table_and_is_not_read_is_an_issue(folder, tmp_path):
+    (folder / "relabelled.csv").write_text(TABLE)
+    describe(folder, tmp_path)
+    issues = read_issues(tmp_path / "tables" / RAW_ISSUES).set_index("issue")
+    assert issues.file["table not read"] == "relabelled.csv"
+    assert "names that are read: Data_Entry_2017_v2020.csv" in issues.detail["table not read"]
+
+
+def test_a_bad_table_is_called_by_its_own_path_and_a_corrected_one_is_read(folder, tmp_path):
+    """The error named our copy, which the next run restored."""
+    table = folder / "Data_Entry_2017.csv"
+    table.write_text(TABLE.replace(",F,PA", ",X,PA"))
+    with pytest.raises(UserError) as caught:
+        describe(folder, tmp_path)
+    assert "mine/Data_Entry_2017.csv" in str(caught.value)
+    assert str(tmp_path / "tables") not in str(caught.value)
+    table.write_text(TABLE)
+    assert describe(folder, tmp_path)["images"] == 2
+
+
+def test_a_table_that_changed_is_new_or_has_gone_is_noticed(folder, tmp_path):
+    """`make repro` said that all was up to date after labels had been corrected."""
+    describe(folder, tmp_path)
+    facts = read_json(tmp_path / "tables" / FACTS)
+    check_tables(folder, facts)
+    table = folder / "Data_Entry_2017.csv"
+    table.write_text(TABLE.replace("Mass", "Nodule"))
+    with pytest.raises(
+        UserError, match=rf"{table} has changed since it was read; run `dvc repro --force download`"
+    ):
+        check_tables(folder, facts)
+    table.write_text(TABLE)
+    for name in LISTS:
+        (folder / name).write_text("\n".join(PNGS))
+    with pytest.raises(UserError, match=rf"{LISTS[0]} is new; .*{LISTS[1]} is new"):
+        check_tables(folder, facts)
+    table.unlink()
+    with pytest.raises(UserError, match=r"mine/Data_Entry_2017\.csv is gone"):
+        check_tables(folder, facts)
 
 
 def test_images_that_go_or_change_size_are_noticed_without_reading_them(folder, tmp_path):

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from cxr14.data.labels import MORE_POSITIVES
+from cxr14.data.raw import RENEW
 from cxr14.data.stored import PARTS, check_disjoint
 from cxr14.errors import UserError
 from cxr14.findings import FINDINGS, LABEL_COLUMNS
@@ -35,7 +36,7 @@ def official_parts(
     Raises:
         UserError: an image is in both lists or in none, or a patient is in both parts.
     """
-    advice = "correct the lists or set split.official: false, then run `dvc repro`"
+    advice = f"correct the lists and run {RENEW}, or set split.official: false"
     train_val, test = images.image.isin(train_val_names), images.image.isin(test_names)
     for wrong, reason in ((train_val & test, "both"), (~train_val & ~test, "neither")):
         if wrong.any():

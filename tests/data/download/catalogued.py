@@ -37,7 +37,12 @@ def write_catalogue(server, folder, names=None):
 
 
 def bring(folder, mirror=None):
-    """Bring what catalogue.json lists into tables/ and images/; return the counts."""
+    """Bring what catalogue.json lists into tables/ and archives/; return the counts."""
     return write_nih(
-        folder / "tables", folder / "images", folder / "kept", mirror, 3, folder / "catalogue.json"
+        folder / "tables",
+        folder / "archives",
+        folder / "kept",
+        mirror,
+        3,
+        folder / "catalogue.json",
     )

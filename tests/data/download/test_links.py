@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from cxr14.data import sources
+from cxr14.data.raw_record import place_archive
 from tests.conftest import ROOT
 from tests.data.download.catalogued import HALVES, bring
 from tests.data.pictures import write_archive
@@ -19,14 +20,14 @@ def test_archives_are_links_to_what_was_downloaded_and_outlive_data_raw(nih_serv
     bring(tmp_path)
     asked = len(nih_server.log)
     for name in HALVES:
-        archive = tmp_path / "images" / name
+        archive = tmp_path / "archives" / name
         assert archive.samefile(tmp_path / "kept" / "catalogue" / name)
         archive.chmod(0o444)  # as DVC does
-    shutil.rmtree(tmp_path / "images")
+    shutil.rmtree(tmp_path / "archives")
     shutil.rmtree(tmp_path / "tables")
     bring(tmp_path)
     assert len(nih_server.log) == asked
-    assert (tmp_path / "images" / "images_001.tar.gz").samefile(
+    assert (tmp_path / "archives" / "images_001.tar.gz").samefile(
         tmp_path / "kept" / "catalogue" / "images_001.tar.gz"
     )
 
@@ -38,16 +39,20 @@ def test_archives_are_copied_where_links_are_not_possible(nih_server, tmp_path, 
     monkeypatch.setattr(sources.os, "link", refuse)
     bring(tmp_path)
     for name in HALVES:
-        copy, kept = tmp_path / "images" / name, tmp_path / "kept" / "catalogue" / name
+        copy, kept = tmp_path / "archives" / name, tmp_path / "kept" / "catalogue" / name
         assert copy.read_bytes() == kept.read_bytes()
         assert not copy.samefile(kept)
-    assert {path.name for path in (tmp_path / "images").iterdir()} == set(HALVES)
+    assert {path.name for path in (tmp_path / "archives").iterdir()} == set(HALVES)
 
 
 def test_an_archive_that_dvc_holds_is_replaced_and_not_written_through(nih_server, tmp_path):
-    write_archive(tmp_path / "images" / "images_001.tar.gz", {})
+    write_archive(tmp_path / "archives" / ".images_001.tar.gz.new", {})
+    place_archive(
+        tmp_path / "archives" / ".images_001.tar.gz.new",
+        tmp_path / "archives" / "images_001.tar.gz",
+    )
     held = tmp_path / "held"
-    os.link(tmp_path / "images" / "images_001.tar.gz", held)
+    os.link(tmp_path / "archives" / "images_001.tar.gz", held)
     before = held.read_bytes()
     bring(tmp_path)
     assert held.read_bytes() == before

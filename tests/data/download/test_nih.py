@@ -1,13 +1,17 @@
 """The source `nih`: from the server to the tables, lists and archives in data/raw."""
 
 import gzip
+import hashlib
 import json
 
 import pandas as pd
+import pytest
 
 from cxr14.data.packaged import packaged_file
 from cxr14.data.raw import BOX_TABLE, FACTS, IMAGE_TABLE, LISTS, MANIFEST
+from cxr14.data.sources import write_phantoms
 from cxr14.data.tables.records import read_boxes, read_images
+from cxr14.errors import UserError
 from cxr14.files import read_json
 from tests.data.download.catalogued import (
     HALVES,
@@ -31,7 +35,11 @@ def test_what_is_downloaded_becomes_tables_lists_archives_and_a_manifest(nih_ser
     facts = read_json(tmp_path / "tables" / FACTS)
     assert facts == {
         "source": "nih", "phantom": False, "base": None, "catalogue": "catalogue.json", **counts,
-        "own_tables": [IMAGE_TABLE, BOX_TABLE, *LISTS],
+        "table_files": {
+            name: str(tmp_path / "kept" / "catalogue" / name)
+            for name in (IMAGE_TABLE, BOX_TABLE, *LISTS)
+        },
+        "table_sha256": {name: hashlib.sha256(SMALL[name]).hexdigest() for name in SMALL},
     }  # fmt: skip
 
 
@@ -45,9 +53,22 @@ def test_a_mirror_gives_tables_lists_and_archives_alike(nih_server, tmp_path):
 
 
 def test_archives_of_an_earlier_source_do_not_stay(nih_server, tmp_path):
-    write_archive(tmp_path / "images" / "images_001.tar", PNGS)
+    archives = tmp_path / "archives"
+    write_phantoms(tmp_path / "tables", archives, count=3, contrast=1.0, seed=1, workers=1)
+    assert [path.name for path in archives.iterdir()] == ["images_001.tar"]
     bring(tmp_path)
-    assert {path.name for path in (tmp_path / "images").iterdir()} == set(HALVES)
+    assert {path.name for path in archives.iterdir()} == set(HALVES)
+
+
+def test_an_archive_of_the_user_stays_though_it_has_a_name_of_ours(nih_server, tmp_path):
+    own = tmp_path / "archives" / "images_001.tar.gz"
+    write_archive(own, PNGS)
+    before = own.read_bytes()
+    with pytest.raises(UserError, match=r"images_001\.tar\.gz': no stage wrote this file"):
+        bring(tmp_path)
+    assert own.read_bytes() == before
+    assert not (tmp_path / "tables").exists()
+    assert nih_server.log == [], "nothing is fetched before"
 
 
 def test_tables_that_a_catalogue_lacks_are_the_packaged_ones(nih_server, tmp_path):

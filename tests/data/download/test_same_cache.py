@@ -22,7 +22,7 @@ def same_cache_from_both(served, kaggle, folder, server, size):
     write_folder(folder / "kaggle-tables", folder / "kaggle-images", kaggle, "kaggle")
     found = []
     for tables, base in (
-        (folder / "tables", folder / "images"),
+        (folder / "tables", folder / "archives"),
         (folder / "kaggle-tables", kaggle),
     ):
         manifest = pd.read_csv(tables / MANIFEST, keep_default_na=False)

@@ -56,7 +56,7 @@ def test_a_killed_download_goes_on_from_the_byte_reached(tmp_path):
         assert server.ranges(name) == [None, f"bytes={reached}-"]
         for small in SMALL:
             assert server.ranges(small) == [None], "what was right is not fetched again"
-    assert (tmp_path / "data" / "raw" / "images" / name).read_bytes() == content
+    assert (tmp_path / "data" / "raw" / "archives" / name).read_bytes() == content
     assert "images: 6, images in no table: 0, rows without image: 0" in out
     assert not part.exists()
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from cxr14.data.tables.box_units import Sizes, as_text, choose_unit, convert
-from cxr14.data.tables.cells import check, read_cells
+from cxr14.data.tables.cells import Cells, check, read_cells
 from cxr14.data.tables.columns import BOX_HEADINGS
 from cxr14.data.tables.table import Table
 from cxr14.findings import canonical
@@ -21,6 +21,23 @@ UNIT = "unit_"
 FileSizes = Callable[[list[str]], pd.DataFrame]
 """Image names to `width` and `height` in pixels of their files, by image; see
 :func:`cxr14.data.image_sizes.file_sizes`. A file that is absent or unreadable is left out."""
+
+
+def check_box_table(path: str | Path, name: str | None) -> Cells:
+    """Read the cells of a list of boxes and check each by itself, whatever its images are.
+
+    Args:
+        path: the list of boxes.
+        name: how errors call the file; None: `path`.
+
+    Raises:
+        UserError: a column is missing, or a cell is not allowed.
+    """
+    from cxr14.data.tables.schemas import BOXES
+
+    cells = read_cells(path, name or str(path), BOX_HEADINGS, (), NUMBERS)
+    check(name or str(path), cells.text, BOXES)
+    return cells
 
 
 def read_box_table(
@@ -51,12 +68,9 @@ def read_box_table(
         UserError: a column is missing, a cell is not allowed, a box is wholly outside the image,
             or `auto` cannot decide.
     """
-    from cxr14.data.tables.schemas import BOXES
-
     name = origin or str(path)
-    cells = read_cells(path, name, BOX_HEADINGS, (), NUMBERS)
+    cells = check_box_table(path, name)
     text = cells.text
-    check(name, text, BOXES)
     written = text[list(COLUMNS)].astype(dict.fromkeys(NUMBERS, "float64"))
     written["finding"] = [canonical(finding) for finding in written.finding]
     kept = ~written.duplicated()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pandas as pd
 
+from cxr14.data.raw import RENEW
 from cxr14.data.tables.columns import expanded, find_columns, other_columns, tail
 from cxr14.data.user_text import Rows, read_lines, split_rows
 from cxr14.errors import UserError, quote
@@ -121,12 +122,12 @@ def _read_decimal_commas(text: pd.DataFrame, columns: Collection[str], name: str
     if pointed is not None:
         raise UserError(
             f"{where} has a decimal comma, and row {pointed.index[0]}, {pointed.name}: "
-            f"{quote(pointed.iloc[0])} a point; write all numbers in one way, then run `dvc repro`"
+            f"{quote(pointed.iloc[0])} a point; write all numbers in one way, then run {RENEW}"
         )
     if all(cells.str.fullmatch(THOUSANDS).all() for cells in found):
         raise UserError(
             f"{where} may have a decimal comma or one that parts thousands; write numbers with a "
-            f"point, then run `dvc repro`"
+            f"point, then run {RENEW}"
         )
     for one, rows in comma.items():
         text.loc[rows, one] = text.loc[rows, one].str.replace(",", ".", regex=False)
@@ -182,5 +183,5 @@ def refuse(name: str, failures: pd.DataFrame, count: int | None = None) -> NoRet
     ]
     more = [f"and {count - SHOWN} more"] if count > SHOWN else []
     found = "1 value is" if count == 1 else f"{count} values are"
-    head = f"{name}: {found} not allowed; correct the file, then run `dvc repro`:"
+    head = f"{name}: {found} not allowed; correct the file, then run {RENEW}:"
     raise UserError("\n  ".join([head, *lines, *more]))

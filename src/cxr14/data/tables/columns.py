@@ -9,6 +9,7 @@ nor does the order. Other columns are normal, and are not read.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from cxr14.data.raw import RENEW
 from cxr14.errors import UserError, quote
 
 IMAGE_HEADINGS = {
@@ -113,7 +114,7 @@ def find_columns(
             twice = quote(headings[simple.index(name)])
             raise UserError(
                 f"{where}: {twice} is the heading of {simple.count(name)} columns; take out all "
-                f"but one, then run `dvc repro`"
+                f"but one, then run {RENEW}"
             )
         columns[column] = simple.index(name)
     missing = [NIH_HEADINGS[column] for column in wanted if column not in columns]
@@ -121,7 +122,7 @@ def find_columns(
         raise UserError(
             f"{where}: no column for {', '.join(missing)}; the header is "
             f"{quote(', '.join(headings))}; allowed, in any order: {_header(wanted)}; correct the "
-            f"header, then run `dvc repro`"
+            f"header, then run {RENEW}"
         )
     return columns
 

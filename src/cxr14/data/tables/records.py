@@ -27,7 +27,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from cxr14.data.raw import BOX_TABLE, IMAGE_TABLE, LISTS
+from cxr14.data.raw import BOX_TABLE, IMAGE_TABLE, LISTS, RENEW
 from cxr14.data.tables.boxes import FileSizes, read_box_table
 from cxr14.data.tables.cells import SUFFIX, assumed_encoding, image_names
 from cxr14.data.tables.columns import IMAGE_HEADINGS, simplified
@@ -92,8 +92,7 @@ def _listed(rows: Rows, name: str) -> pd.Series:
         if len(filled) > 1 or any(SUFFIX.search(one) for one in " ".join(filled).split()[:-1]):
             raise UserError(
                 f"{name}, row {number}: {quote(rows.delimiter.join(row))}; allowed: one image name "
-                f"a line, or a table with a column Image Index; correct the file, then run "
-                f"`dvc repro`"
+                f"a line, or a table with a column Image Index; correct the file, then run {RENEW}"
             )
         found.append(filled[0] if filled else "")
     return pd.Series(found, index=pd.Index(numbers, dtype="int64", name="row"), dtype="str")

@@ -1,0 +1,216 @@
+"""The outputs of the two pipelines, and files in them that no stage wrote.
+
+DVC deletes the outputs of a stage before it runs, and follows links into folders outside. So a
+check comes first: outputs may not be links, hold files of the user, or be the user's `data.folder`.
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cxr14.data.raw import ARCHIVES, TABLES
+from cxr14.data.raw_record import SYSTEM_FILES, foreign_archives, foreign_tables, is_temporary
+from cxr14.errors import UserError, quote
+from cxr14.files import project_root
+
+DOWNLOADS = Path(".scratch/download")
+GRAPHS = ("dvc.yaml", "chexnext/dvc.yaml")
+
+WRITTEN = {  # outputs that are folders: names of the files that their stages write
+    "data/records": r"[^/]+\.(parquet|json)",
+    "data/split": r"[^/]+\.parquet",
+    "data/cache": r"images\.npy|[^/]+\.(parquet|csv)",
+    "data/pretrained/*": r"[^/]+\.(safetensors|json)",
+    "models/*": r"[^/]+\.(safetensors|json)",
+    "evaluation/*": r"[^/]+\.(json|csv|parquet)",
+    "localization/*": r"[^/]+\.(json|csv|parquet)",
+}
+PLACEHOLDER = re.compile(r"\$\{[^}]*\}")
+SHOWN = 3
+
+
+def output_paths(root: Path) -> list[str]:
+    """List the outputs of both pipelines, relative to the root; `*` stands for a matrix item."""
+    found: dict[str, None] = {}
+    for graph in GRAPHS:
+        file = root / graph
+        stages = yaml.safe_load(file.read_text())["stages"] if file.is_file() else {}
+        for stage in stages.values():
+            base = Path(graph).parent / stage.get("wdir", ".")
+            for kind in ("outs", "metrics", "plots"):
+                for entry in stage.get(kind, []):
+                    name = entry if isinstance(entry, str) else next(iter(entry))
+                    found[_normal(base / PLACEHOLDER.sub("*", name))] = None
+    return list(found)
+
+
+def check_own_folder(folder: Path, root: Path, key: str = "data.folder") -> None:
+    """Refuse a user's folder that lies in an output, contains one, or is one, through links too.
+
+    Args:
+        folder: the user's folder.
+        root: of the repository.
+        key: of params.yaml that names the folder.
+
+    Raises:
+        UserError: it does; DVC would delete the user's files.
+    """
+    real = _real(folder)
+    for output in output_paths(root):
+        place = _real(_fixed_part(root, output))
+        if real == place or place in real.parents or real in place.parents:
+            relation = "contains" if real in place.parents else "lies in"
+            raise UserError(
+                f"{key} {quote(str(folder))} {relation} {output}, an output of the pipeline, "
+                f"whose files are deleted when it runs; move your files to another folder, for "
+                f"example data/mine, and set {key} to it"
+            )
+
+
+def _real(path: Path) -> Path:
+    """Follow all links; one that leads to itself is left, which Path.resolve raises for."""
+    return Path(os.path.realpath(path))
+
+
+def _fixed_part(root: Path, output: str) -> Path:
+    """Return the folder of all items of an output (models for models/*), or the output itself."""
+    return root / output.split("*")[0].rstrip("/")
+
+
+def check_links(root: Path, outputs: list[str]) -> None:
+    """Refuse outputs that are links to folders, or lie behind one.
+
+    Raises:
+        UserError: naming the link.
+    """
+    for output in outputs:
+        for path in sorted(root.glob(output)) or [_fixed_part(root, output)]:
+            for part in [*reversed(path.relative_to(root).parents), path.relative_to(root)]:
+                link = root / part
+                if link.is_symlink() and not link.is_file():
+                    raise UserError(
+                        f"{part} is a link to {quote(str(link.readlink()))}; outputs are replaced, "
+                        f"so they may not be links to folders. Remove the link (rm {part}). Your "
+                        f"own images are read where they lie: set data.source to folder and "
+                        f"data.folder to their folder. For another disk, clone the repository there"
+                    )
+
+
+def check_foreign(root: Path, outputs: list[str], cache: Path | None) -> None:
+    """Refuse files in the outputs that no stage wrote.
+
+    Args:
+        root: of the repository.
+        outputs: see :func:`output_paths`.
+        cache: DVC's cache (its folder files/md5), or None if it is not known.
+
+    Raises:
+        UserError: naming the first of them.
+    """
+    listings = recorded_listings(root, cache) if cache else {}
+    foreign = [*foreign_tables(TABLES), *foreign_in_archives(root, ARCHIVES, cache=cache)]
+    for output in outputs:
+        for folder in sorted(root.glob(output)) if output in WRITTEN else ():
+            recorded = listings.get(folder.relative_to(root).as_posix(), {})
+            foreign += _foreign(folder, WRITTEN[output], recorded)
+    if foreign:
+        raise foreign_error(
+            [str(path.relative_to(root) if path.is_absolute() else path) for path in foreign]
+        )
+
+
+def foreign_in_archives(
+    root: Path, archives: Path, downloads: Path | None = None, cache: Path | None = None
+) -> list[Path]:
+    """List the files in the folder of archives that the stage `download` did not write.
+
+    Args:
+        root: of the repository.
+        archives: the folder.
+        downloads: folder of what was downloaded; None: .scratch/download.
+        cache: DVC's cache (its folder files/md5), or None if it is not known.
+    """
+    known: dict[str, list[Path]] = {}
+    for path in (downloads or project_root() / DOWNLOADS).rglob("images_*"):
+        known.setdefault(path.name, []).append(path)
+    if cache:
+        for name, md5 in recorded_listings(root, cache).get(ARCHIVES.as_posix(), {}).items():
+            known.setdefault(name, []).append(object_path(cache, md5))
+    recorded = dict(recorded_outputs(root)).get(archives.as_posix())
+    return foreign_archives(archives, known, recorded)
+
+
+def foreign_error(paths: list[str]) -> UserError:
+    """Return the error of files in outputs that no stage wrote; `paths` is not empty."""
+    more = f" and {len(paths) - SHOWN} more" if len(paths) > SHOWN else ""
+    names = ", ".join(map(quote, paths[:SHOWN]))
+    return UserError(
+        f"{names}{more}: no stage wrote {'this file' if len(paths) == 1 else 'these files'}, and "
+        f"the pipeline would delete {'it' if len(paths) == 1 else 'them'}; move "
+        f"{'it' if len(paths) == 1 else 'them'} to another folder, for example data/mine "
+        f"(own images: set data.folder to it), then run the same command again"
+    )
+
+
+def _foreign(folder: Path, written: str, recorded: dict[str, str]) -> Iterator[Path]:
+    for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
+        name = path.relative_to(folder).as_posix()
+        if path.is_dir() and not path.is_symlink():
+            continue
+        known = name in recorded or re.fullmatch(written, name) or is_temporary(path.name, written)
+        if not known and path.name not in SYSTEM_FILES:
+            yield path
+
+
+def recorded_listings(root: Path, cache: Path) -> dict[str, dict[str, str]]:
+    """Return path and MD5 of each file of the outputs, as dvc.lock and DVC's cache have them.
+
+    Args:
+        root: of the repository.
+        cache: DVC's cache (its folder files/md5).
+
+    Returns:
+        For each output: the path in it ('' for an output that is a file) and the MD5. A folder
+        whose listing is not in the cache is left out.
+    """
+    listings: dict[str, dict[str, str]] = {}
+    for path, md5 in recorded_outputs(root):
+        if not md5.endswith(".dir"):
+            listings[path] = {"": md5}
+            continue
+        listing = object_path(cache, md5)
+        if listing.is_file():
+            entries: list[dict[str, Any]] = json.loads(listing.read_bytes())
+            listings[path] = {str(entry["relpath"]): str(entry["md5"]) for entry in entries}
+    return listings
+
+
+def recorded_outputs(root: Path) -> Iterator[tuple[str, str]]:
+    """Yield path and MD5 of every output in dvc.lock and chexnext/dvc.lock."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    for graph in GRAPHS:
+        lock = (root / graph).with_suffix(".lock")
+        if not lock.is_file():
+            continue
+        stages = yaml.load(lock.read_bytes(), loader)["stages"]
+        wdirs = yaml.load((root / graph).read_bytes(), loader)["stages"]
+        for name, stage in stages.items():
+            base = Path(graph).parent / wdirs.get(name.split("@")[0], {}).get("wdir", ".")
+            for out in stage.get("outs", []):
+                if "md5" in out:
+                    yield _normal(base / out["path"]), str(out["md5"])
+
+
+def _normal(path: Path) -> str:
+    """Return a path without `..`; links are not followed."""
+    return Path(os.path.normpath(path)).as_posix()
+
+
+def object_path(cache: Path, md5: str) -> Path:
+    """Return where DVC's cache keeps the content of this MD5."""
+    return cache / md5[:2] / md5[2:]
