@@ -7,7 +7,7 @@ MADE_BY = (
     (r"data/outputs_checked\.json", "check-outputs"),
     (r"data/raw/(?:tables|archives)/.+", "download"),
     (
-        r"data/(?:records|split)/.+|data/(?:table_issues|oddities)\.csv|metrics/patient_split\.json",
+        r"data/(?:records|split)/.+|data/table_issues\.csv|metrics/patient_split\.json",
         "patient-split",
     ),
     (r"data/cache/.+|data/issues\.csv|metrics/preprocess\.json", "preprocess"),
