@@ -52,7 +52,7 @@ def run(main: Callable[..., None], description: str | None) -> None:
         sentence = explain(error)
         if sentence is None:
             raise
-        if isinstance(error, FileNotFoundError) and not ROOT_FILE.exists():
+        if not ROOT_FILE.exists() and "root of the repository" not in sentence:
             sentence += (
                 f"; {Path.cwd()} is not the root of the repository (it has no {ROOT_FILE}), and "
                 f"stages run there"

@@ -5,8 +5,8 @@ cut by patient and stratified by finding. Patients with boxes are always in test
 
 Boxes of your own in another unit than NIH's (`data.boxes`) become pixels of its 1024 grid here.
 
-Reads:  data/raw/tables, params.yaml (split, data.boxes); data/raw/archives or data.folder, where the
-unit of own boxes depends on the sizes of the files
+Reads:  data/raw/tables, params.yaml (split, data.boxes); data/raw/archives or data.folder, where
+the unit of own boxes depends on the sizes of the files
 
 Writes: data/records (images.parquet, boxes.parquet, source.json), data/split/split.parquet,
 data/table_issues.csv (every data issue of the tables), metrics/patient_split.json

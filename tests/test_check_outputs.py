@@ -1,23 +1,23 @@
 """The first stage, in a repository of its own: what DVC would delete stops the run."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.clones import ROOT, copy_into, start
+from tests.clones import clone_into
 
 DVC = (sys.executable, "-m", "dvc")
 
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository of the files as they are here, without data."""
-    folder = tmp_path_factory.mktemp("clone")
-    copy_into(folder)
-    start(folder)
+    """A fresh clone, in which nothing has run."""
+    folder = tmp_path_factory.mktemp("clone") / "clone"
+    clone_into(folder)
     return folder
 
 
@@ -69,9 +69,9 @@ def test_the_stage_alone_leaves_a_linked_folder_alone(clone: Path, tmp_path: Pat
 
 def test_a_folder_that_is_no_repository_is_told_how_to_become_one(tmp_path: Path) -> None:
     """An archive of the code that was downloaded has no .git, and DVC's error names no way out."""
-    copy_into(tmp_path)
-    done = call(tmp_path, sys.executable, "-m", "stages.check_outputs", "--cache")
+    clone_into(tmp_path / "clone")
+    shutil.rmtree(tmp_path / "clone" / ".git")
+    done = call(tmp_path / "clone", sys.executable, "-m", "stages.check_outputs", "--cache")
     assert done.returncode == 1
     assert "is not a git repository" in done.stderr
     assert "git init" in done.stderr
-    assert "check_outputs --cache" in (ROOT / "Makefile").read_text()

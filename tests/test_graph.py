@@ -89,7 +89,7 @@ def test_the_check_watches_both_files_as_a_whole_and_comes_before_download_and_a
     assert STAGES[CHECK]["params"] == [{"params.yaml": None}, {"chexnext/params.yaml": None}]
     (checked,) = STAGES[CHECK]["outs"]
     later = {name for name, stage in STAGES.items() if checked in stage["deps"]}
-    assert later == {"download", "pretrained"}
+    assert later == {"check-outputs", "download", "pretrained"}
     made_of_names = {name for name, stage in STAGES.items() if "matrix" in stage}
     upstream = {"data/pretrained/${item.backbone}", "models/${item.backbone}"}
     assert all(upstream & set(STAGES[name]["deps"]) for name in made_of_names - later)

@@ -90,7 +90,8 @@ def test_a_single_stage_gets_its_name_quoted(clone, write):
     """With --single-item DVC leaves out the check; the shell and the stage itself are left."""
     write("params.yaml", "train", backbones=["a; touch HACKED"])
     (clone / "data").mkdir(exist_ok=True)
-    (clone / "data/params_checked.txt").write_text("of an earlier run\n")
+    for mark in ("params_checked.txt", "outputs_checked.json"):
+        (clone / "data" / mark).write_text("of an earlier run\n")
     done = dvc(clone, "repro", "--single-item", "pretrained@a; touch HACKED")
     assert done.returncode
     assert untouched(clone)

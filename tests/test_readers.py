@@ -160,7 +160,8 @@ def good_tables() -> None:
     write_parquet(
         "data/records/boxes.parquet", pd.DataFrame(box | {"width": [3.0], "height": [4.0]})
     )
-    split = pd.DataFrame({"image": ["a", "b", "c"], "split": ["train", "val", "test"]})
+    parts = ["train", "val", "test"]
+    split = pd.DataFrame({"image": ["a", "b", "c"], "patient": [1, 2, 3], "split": parts})
     write_parquet("data/split/split.parquet", split)
     write_json("data/records/source.json", {"source": "nih", "phantom": False})
     index = pd.DataFrame({"row": [0, 1, 2], "image": ["a", "b", "c"]})

@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 
 MADE_BY = (
+    (r"data/params_checked\.txt", "check-params"),
+    (r"data/outputs_checked\.json", "check-outputs"),
     (r"data/outputs_checked\.json", "check-outputs"),
     (r"data/raw/(?:tables|archives)/.+", "download"),
     (

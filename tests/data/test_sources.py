@@ -157,7 +157,8 @@ def test_a_table_that_changed_is_new_or_has_gone_is_noticed(folder, tmp_path):
     table = folder / "Data_Entry_2017.csv"
     table.write_text(TABLE.replace("Mass", "Nodule"))
     with pytest.raises(
-        UserError, match=rf"{table} has changed since it was read; run `dvc repro --force download`"
+        UserError,
+        match=rf"{table} has changed since it was read; run `dvc repro --force download && dvc repro`",
     ):
         check_tables(folder, facts)
     table.write_text(TABLE)

@@ -27,7 +27,7 @@ def test_a_patient_in_two_parts_is_refused_with_the_command_to_run(tmp_path):
 
 def test_a_split_without_patients_is_refused(tmp_path):
     write_parquet(tmp_path / "split.parquet", SPLIT.drop(columns="patient"))
-    with pytest.raises(UserError, match="no column patient; run `dvc repro --force patient-split`"):
+    with pytest.raises(UserError, match="lacks the column patient"):
         read_split(tmp_path / "split.parquet")
 
 

@@ -86,7 +86,8 @@ def measure_fake(metrics: Path, backbone: str) -> None:
 def split_fake() -> pd.DataFrame:
     """Every image of the cache, half in val and half in test."""
     names = [f"{number}.png" for number in range(IMAGES)]
-    return pd.DataFrame({"image": names, "split": ["val", "test"] * (IMAGES // 2)})
+    parts = ["val", "test"] * (IMAGES // 2)
+    return pd.DataFrame({"image": names, "patient": range(IMAGES), "split": parts})
 
 
 def predict_fake(root: Path, backbone: str, network) -> None:
@@ -99,7 +100,7 @@ def predict_fake(root: Path, backbone: str, network) -> None:
     images = np.load(root / "data/cache/images.npy")
     with torch.inference_mode():
         logits = network(prepare(torch.from_numpy(images), 64))
-    table = prediction_table(split_fake(), logits.numpy(), network.classes)
+    table = prediction_table(split_fake()[["image", "split"]], logits.numpy(), network.classes)
     # Another order than the cache's: rows must be matched by name.
     write_parquet(root / "predictions" / f"{backbone}.parquet", table[::-1])
 

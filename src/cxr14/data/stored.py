@@ -83,7 +83,7 @@ def read_split(path: str | Path = SPLIT) -> pd.DataFrame:
     try:
         check_disjoint(split["patient"], split["split"])
     except UserError as error:
-        raise unusable(path, f"cannot be used: {error}") from None
+        raise UserError(f"{path}: {error}; run `dvc repro --force patient-split`") from None
     return split
 
 

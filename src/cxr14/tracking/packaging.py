@@ -24,6 +24,7 @@ REQUIRED = (
     "numpy",
     "pandas",
     "pillow",
+    "pyarrow",
     "pydantic",
     "safetensors",
     "torch",

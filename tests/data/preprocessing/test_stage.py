@@ -26,6 +26,7 @@ from tests.conftest import ROOT
 from tests.data.pictures import encode, noise, write_loose
 
 NAMES = ("00000001_000.png", "00000002_000.png", "00000003_000.png")
+FACTS = {"source": "folder", "base": "own", "phantom": False, "table_files": {}, "table_sha256": {}}
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def project(tmp_path, monkeypatch):
     monkeypatch.delenv("DVC_ROOT", raising=False)
     listing = list_images(tmp_path / "own")
     write_csv("data/raw/tables/manifest.csv", listing.manifest)
-    write_json("data/raw/tables/source.json", {"base": "own", "phantom": False})
+    write_json("data/raw/tables/source.json", FACTS)
     write_issues(LISTING_ISSUES, issue_table("download", []))
     write_issues(
         TABLE_ISSUES,

@@ -45,11 +45,18 @@ def split_in(
     train_val = [*NAMES[:8], "00000001_001.png", "00000002_001.png", NAMES[3], "00000077_000.png"]
     for name, listed in zip(LISTS, (train_val, NAMES[8:]), strict=True):
         (tables / name).write_text("\n".join(listed))
-    manifest = pd.DataFrame({"image": NAMES, "container": "", "member": NAMES})
+    sizes = {"bytes": 1, "sha256": "0" * 64}
+    manifest = pd.DataFrame({"image": NAMES, "container": "", "member": NAMES} | sizes)
     manifest.to_csv(tables / MANIFEST, index=False)
     (tables / FACTS).write_text(
         json.dumps(
-            {"source": "folder", "phantom": False, "base": "own", "table_files": {IMAGE_TABLE: OWN}}
+            {
+                "source": "folder",
+                "phantom": False,
+                "base": "own",
+                "table_files": {IMAGE_TABLE: OWN},
+                "table_sha256": {IMAGE_TABLE: "0" * 64},
+            }
         )
     )
     return subprocess.run(
