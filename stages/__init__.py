@@ -14,7 +14,7 @@ import typer
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from cxr14.errors import QUOTED, explain, printable
+from cxr14.errors import QUOTED, MissingFileError, explain, printable
 from cxr14.names import check_name
 
 CheckpointSeconds = Annotated[float, typer.Option(min=0, help="Between two checkpoints.")]
@@ -52,7 +52,7 @@ def run(main: Callable[..., None], description: str | None) -> None:
         sentence = explain(error)
         if sentence is None:
             raise
-        if not ROOT_FILE.exists() and "root of the repository" not in sentence:
+        if isinstance(error, MissingFileError | FileNotFoundError) and not ROOT_FILE.exists():
             sentence += (
                 f"; {Path.cwd()} is not the root of the repository (it has no {ROOT_FILE}), and "
                 f"stages run there"

@@ -21,6 +21,10 @@ class UserError(ValueError):
     """
 
 
+class MissingFileError(UserError):
+    """A file of our own is not there: a stage has not run, or this is not the repository."""
+
+
 def quote(value: object) -> str:
     """Return a value as an error shows it: escaped like a Python literal, at most QUOTED long."""
     text = repr(value)

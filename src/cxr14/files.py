@@ -24,7 +24,7 @@ import numpy.typing as npt
 import pandas as pd
 from pandas.api import types
 
-from cxr14.errors import FULL, UserError, full_disk, quote
+from cxr14.errors import FULL, MissingFileError, UserError, full_disk, quote
 from cxr14.graph import remedy
 
 METRIC_DIGITS = 4
@@ -183,7 +183,7 @@ def check_file(file: str | Path) -> None:
     path = Path(file)
     try:
         if not path.exists():
-            raise unusable(path, "is missing")
+            raise MissingFileError(str(unusable(path, "is missing")))
         if not path.is_file():
             raise unusable(path, "is no regular file")
         if path.stat().st_size == 0:

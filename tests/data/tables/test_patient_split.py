@@ -176,7 +176,8 @@ def test_dirt_that_no_rule_handles_ends_the_stage_with_the_row_and_without_a_tra
     done = split_in(tmp_path, *ROWS, image_row("a.png", sex="U"), image_row("b.png", view="LL"))
     assert done.returncode == 1
     assert done.stderr == (
-        f"error: {OWN}: 2 values are not allowed; correct the file, then run `dvc repro`:\n"
+        f"error: {OWN}: 2 values are not allowed; correct the file, then run "
+        "`dvc repro --force download && dvc repro`:\n"
         "  row 12, sex: 'U'; allowed: M or F\n"
         "  row 13, view: 'LL'; allowed: PA or AP\n"
     )

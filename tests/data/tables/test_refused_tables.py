@@ -106,7 +106,7 @@ def test_the_error_names_the_users_own_file_and_the_command_to_run(tmp_path):
         read_images(path, "/own/Data_Entry_2017.csv")
     assert str(caught.value) == (
         "/own/Data_Entry_2017.csv: 1 value is not allowed; correct the file, then run "
-        "`dvc repro`:\n  row 2, sex: 'x'; allowed: M or F"
+        "`dvc repro --force download && dvc repro`:\n  row 2, sex: 'x'; allowed: M or F"
     )
 
 
