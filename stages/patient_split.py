@@ -5,8 +5,8 @@ cut by patient and stratified by finding. Patients with boxes are always in test
 
 Boxes of your own in another unit than NIH's (`data.boxes`) become pixels of its 1024 grid here.
 
-Reads:  data/raw/tables, params.yaml (split, data.boxes); data/raw/archives or data.folder, where the
-unit of own boxes depends on the sizes of the files
+Reads:  data/raw/tables, params.yaml (split, data.boxes); data/raw/archives or data.folder, where
+the unit of own boxes depends on the sizes of the files
 
 Writes: data/records (images.parquet, boxes.parquet, source.json), data/split/split.parquet,
 data/table_issues.csv (every data issue of the tables), metrics/patient_split.json
@@ -31,7 +31,7 @@ from cxr14.data.raw import (
 )
 from cxr14.data.split import count_parts, official_parts, split_patients, unscorable
 from cxr14.data.stored import SPLIT
-from cxr14.data.tables.boxes import unit_of
+from cxr14.data.tables.boxes import boxed_images, unit_of
 from cxr14.data.tables.records import read_boxes, read_tables
 from cxr14.data.tables.table import issue_rows
 from cxr14.errors import UserError
@@ -69,7 +69,12 @@ def main() -> None:
         train_val, test = (own.image.tolist() for own in lists)
         official = official_parts(images, train_val, test, names)
     split = split_patients(
-        images, set(boxes.image), official, params.test_fraction, params.val_fraction, params.seed
+        images,
+        boxed_images(tables["boxes"]),
+        official,
+        params.test_fraction,
+        params.val_fraction,
+        params.seed,
     )
     counts = count_parts(images, split)
     source = {name: facts[name] for name in ("source", "phantom")} | {"official_split": use_lists}

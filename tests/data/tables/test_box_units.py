@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from cxr14.data.packaged import packaged_file
+from cxr14.data.tables.boxes import boxed_images
 from cxr14.data.tables.records import read_boxes
 from cxr14.errors import UserError
 from tests.data.tables.written import box_table, image_row, images, met
@@ -138,6 +139,15 @@ def test_fractions_among_pixels_are_refused_with_their_rows(tmp_path):
         read(tmp_path, rows, (1024, 1024))
 
 
-def test_a_box_in_pixels_of_a_file_that_is_not_there_has_no_position(tmp_path):
-    assert np.isnan(numbers(read(tmp_path, PIXELS, None))).all()
+@pytest.mark.parametrize("unit", ["auto", "image", "original", "fraction"])
+def test_a_box_of_an_image_without_a_file_is_left_out_and_listed(tmp_path, unit):
+    """It was kept with NaN for its place, which no later stage could read."""
+    row = "a.png,Mass,0.1,0.1,0.2,0.2" if unit == "fraction" else "a.png,Mass,40,300,500,400"
+    result = read(tmp_path, [row], None, unit=unit)
+    assert result.frame.empty
+    assert met(result) == {"box_without_file": {2: "a.png"}}
+    assert boxed_images(result) == {"a.png"}
+
+
+def test_a_box_on_nihs_grid_needs_no_file(tmp_path):
     assert numbers(read(tmp_path, PIXELS, None, unit="nih")) == [[400, 300, 500, 400]]

@@ -160,7 +160,7 @@ def convert(name: str, boxes: pd.DataFrame, unit: str, sizes: Sizes) -> tuple[pd
     """Clip N boxes to their images and turn them into pixels of the grid.
 
     Returns:
-        The boxes, missing where the size of a file is needed and not known; which were clipped
+        The boxes, NaN where the size of a file is needed and not known; which were clipped
         (N,). Boxes of NIH's unit inside the image keep their numbers to the last digit.
 
     Raises:

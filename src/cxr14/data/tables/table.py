@@ -28,6 +28,9 @@ RULES = {
     "ages_above_100": Rule("age above 100", "changed", "recorded as missing"),
     "patients_with_two_sexes": Rule("patient with two sexes", "kept", "as written"),
     "clipped": Rule("box partly outside the image", "changed", "clipped to the image"),
+    "box_without_file": Rule(
+        "box of an image without a file", "skipped", "its place depends on the size of the file"
+    ),
     "image_in_no_table": Rule("image not in the table", "skipped", "the table does not list it"),
     "label_not_in_table": Rule(
         "box of a finding that the table lacks", "kept", "the table has no such label there"
