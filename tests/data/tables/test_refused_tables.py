@@ -76,7 +76,7 @@ def test_a_table_without_its_header_is_refused_instead_of_losing_a_row(tmp_path)
     ("rows", "expected"),
     [
         (["a.png," * 20], "11 values are not allowed"),
-        (["a.png,Mass"], "row 2, follow_up: ''; allowed: a whole number"),
+        (["a.png,Mass"], "row 2: 2 cells below 11 headings"),
         ([], "no row below the header"),
         (["", ""], "no row below the header"),
     ],
@@ -106,7 +106,7 @@ def test_the_error_names_the_users_own_file_and_the_command_to_run(tmp_path):
         read_images(path, "/own/Data_Entry_2017.csv")
     assert str(caught.value) == (
         "/own/Data_Entry_2017.csv: 1 value is not allowed; correct the file, then run "
-        "`dvc repro`:\n  row 2, sex: 'x'; allowed: M or F"
+        "`dvc repro --force download && dvc repro`:\n  row 2, sex: 'x'; allowed: M or F"
     )
 
 
