@@ -87,8 +87,9 @@ def read_box_table(
         kept &= listed
     boxes = written[kept]
     sizes = _sizes(boxes, images, file_sizes if unit != "nih" else None)
+    why = "as data.boxes says"
     if unit == "auto":
-        unit = choose_unit(name, boxes, sizes, nih_boxes)
+        unit, why = choose_unit(name, boxes, sizes, nih_boxes)
     frame, clipped = convert(name, boxes, unit, sizes)
     placed = frame[[*NUMBERS]].notna().all(axis=1)
     frame = frame[placed]
@@ -98,12 +99,8 @@ def read_box_table(
         issues["label_not_in_table"] = _unlabelled(boxes, images)
     order = list(COLUMNS[:4])
     facts = {f"{UNIT}{unit}": len(frame)}
-    return Table(frame.sort_values(order, ignore_index=True), issues, facts, name)
-
-
-def unit_of(table: Table) -> str:
-    """Return the unit in which a list of boxes was read, one of box_units.UNITS."""
-    return next(fact.removeprefix(UNIT) for fact in table.facts if fact.startswith(UNIT))
+    note = f"read in the unit {unit} ({why})"
+    return Table(frame.sort_values(order, ignore_index=True), issues, facts, name, note)
 
 
 def boxed_images(table: Table) -> set[str]:

@@ -52,12 +52,14 @@ class Table:
             indexed by the number of the line. A rule without issues is there, and empty.
         facts: further counts.
         file: the name of the file for the user.
+        note: how the file was read, where that had to be decided.
     """
 
     frame: pd.DataFrame
     issues: dict[str, pd.Series]
     facts: dict[str, int]
     file: str
+    note: str = ""
 
     def counts(self) -> dict[str, int]:
         """Return the number of rows, the further counts, and the issues of each rule."""
