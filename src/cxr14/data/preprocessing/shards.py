@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import PIL
 
+from cxr14.data import orientation
 from cxr14.data.archives.reading import can_enter_anywhere, place, read_members
 from cxr14.data.cache import ARRAY
 from cxr14.data.preprocessing import decode, jpeg, photometry, png, remarks, shrink
@@ -80,7 +81,7 @@ class Outcome:
 
 def code_version() -> str:
     """Hash the code and the libraries that decide the cache's bytes."""
-    modules = (decode, jpeg, photometry, png, remarks, shrink)
+    modules = (decode, jpeg, orientation, photometry, png, remarks, shrink)
     sources = [Path(str(module.__file__)).read_bytes() for module in modules]
     sources += [Path(__file__).read_bytes()]
     libraries = f"Pillow {PIL.__version__}, kornia-rs {kornia_rs.__version__}"
