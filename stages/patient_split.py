@@ -31,7 +31,7 @@ from cxr14.data.raw import (
 )
 from cxr14.data.split import count_parts, official_parts, split_patients, unscorable
 from cxr14.data.stored import SPLIT
-from cxr14.data.tables.boxes import unit_of
+from cxr14.data.tables.boxes import boxed_images
 from cxr14.data.tables.records import read_boxes, read_tables
 from cxr14.data.tables.table import issue_rows
 from cxr14.errors import UserError
@@ -69,7 +69,12 @@ def main() -> None:
         train_val, test = (own.image.tolist() for own in lists)
         official = official_parts(images, train_val, test, names)
     split = split_patients(
-        images, set(boxes.image), official, params.test_fraction, params.val_fraction, params.seed
+        images,
+        boxed_images(tables["boxes"]),
+        official,
+        params.test_fraction,
+        params.val_fraction,
+        params.seed,
     )
     counts = count_parts(images, split)
     source = {name: facts[name] for name in ("source", "phantom")} | {"official_split": use_lists}
@@ -87,8 +92,7 @@ def main() -> None:
     write_issues(TABLE_ISSUES, issues)
     for line in summarize(issues, TABLE_ISSUES):
         typer.echo(line)
-    if unit_of(tables["boxes"]) != "nih":
-        typer.echo(f"boxes: read in the unit {unit_of(tables['boxes'])} (data.boxes)")
+    typer.echo(f"boxes: {tables['boxes'].note}")
     if problem := unscorable(images, split.split):
         typer.secho(f"warning: {problem}", fg="yellow", err=True)
     for part, own in counts["with_pixels"].items():

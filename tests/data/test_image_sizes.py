@@ -3,6 +3,7 @@
 import io
 import tarfile
 import zipfile
+import zlib
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 from cxr14.data.image_sizes import file_sizes
+from cxr14.data.preprocessing.decode import decode
 
 
 def picture(width: int, height: int, orientation: int = 1, kind: str = "PNG") -> bytes:
@@ -59,4 +61,31 @@ def test_sizes_are_as_displayed_and_only_of_files_that_have_one(tmp_path, contai
 
 def test_no_image_is_no_size(tmp_path):
     manifest = pd.DataFrame(columns=["image", "member", "container"], dtype="str")
+    assert file_sizes(manifest, tmp_path, ["a.png"]).empty
+
+
+@pytest.mark.parametrize("metadata", [b"junk", b"Exif\0\0junk", b"Exif\0\0MM\0*broken", b""])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_unreadable_metadata_leaves_the_size_as_decoding_has_it(tmp_path, metadata, kind):
+    """There was no size, so the box had no place, while the image was used."""
+    content = io.BytesIO()
+    Image.new("L", (40, 20)).save(content, kind)
+    raw = content.getvalue()
+    if kind == "JPEG":
+        marked = b"\xff\xe1" + (len(metadata) + 2).to_bytes(2, "big") + metadata
+        raw = raw[:2] + marked + raw[2:]
+    else:
+        chunk = b"eXIf" + metadata
+        size, crc = (number.to_bytes(4, "big") for number in (len(metadata), zlib.crc32(chunk)))
+        raw = raw[:33] + size + chunk + crc + raw[33:]
+    (tmp_path / "a.png").write_bytes(raw)
+    manifest = pd.DataFrame({"image": ["a.png"], "member": ["a.png"], "container": ""})
+    sizes = file_sizes(manifest, tmp_path, ["a.png"])
+    assert sizes.loc["a.png"].tolist() == [40, 20]
+    assert decode(raw, "a.png").pixels.shape == (20, 40)
+
+
+def test_a_format_that_preprocess_does_not_read_has_no_size(tmp_path):
+    Image.new("L", (40, 20)).save(tmp_path / "a.png", "BMP")
+    manifest = pd.DataFrame({"image": ["a.png"], "member": ["a.png"], "container": ""})
     assert file_sizes(manifest, tmp_path, ["a.png"]).empty

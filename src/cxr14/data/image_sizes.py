@@ -1,15 +1,14 @@
 """Sizes of image files by their headers, for boxes whose unit depends on them."""
 
 import io
+import warnings
 from pathlib import Path
 
 import pandas as pd
 from PIL import Image
 
 from cxr14.data.archives.reading import read_members
-
-ORIENTATION = 274  # the EXIF tag
-TURNED = (5, 6, 7, 8)  # its values that exchange width and height
+from cxr14.data.orientation import FORMATS, TURNED, orientation
 
 
 def file_sizes(manifest: pd.DataFrame, base: Path, images: list[str]) -> pd.DataFrame:
@@ -43,9 +42,12 @@ def file_sizes(manifest: pd.DataFrame, base: Path, images: list[str]) -> pd.Data
 def _size(content: bytes) -> tuple[int, int] | None:
     """Return the size that an image's header gives; None if it has none (preprocess names it)."""
     try:
-        with Image.open(io.BytesIO(content)) as image:
-            width, height = image.size
-            turned = image.getexif().get(ORIENTATION) in TURNED
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of broken metadata, and of many pixels
+            image = Image.open(io.BytesIO(content), formats=FORMATS)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return None
+    with image:
+        width, height = image.size
+        turned = orientation(image) in TURNED
     return (height, width) if turned else (width, height)

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from cxr14.data.packaged import packaged_file
+from cxr14.data.tables.boxes import boxed_images
 from cxr14.data.tables.records import read_boxes
 from cxr14.errors import UserError
 from tests.data.tables.written import box_table, image_row, images, met
@@ -78,15 +79,68 @@ def test_a_unit_that_is_not_clear_is_refused_with_the_key_and_what_was_found(
     assert "Set data.boxes in params.yaml to nih (" in message
 
 
-@pytest.mark.parametrize("file", [(224, 224), (1024, 1024), (2048, 2048)])
-def test_a_list_with_a_box_of_nihs_is_on_nihs_grid_whatever_the_files_are(tmp_path, file):
-    nih = pd.DataFrame(
-        [("a.png", "Mass", 400.4, 299.6, 500.2, 400.0)],
-        columns=["image", "finding", "x", "y", "width", "height"],
-    )
+NIH = pd.DataFrame(
+    [("a.png", "Mass", 400.4, 299.6, 500.2, 400.0)],
+    columns=["image", "finding", "x", "y", "width", "height"],
+)
+
+
+@pytest.mark.parametrize("file", [(224, 224), (1024, 1024), None])
+def test_a_list_with_a_box_of_nihs_is_on_nihs_grid_if_its_others_can_be(tmp_path, file):
     rows = [*PIXELS, "b.png,Nodule,10,20,30,40"]
-    result = numbers(read(tmp_path, rows, file, nih=nih))
-    assert result == [[400, 300, 500, 400], [10, 20, 30, 40]]
+    result = read(tmp_path, rows, file, nih=NIH)
+    assert numbers(result) == [[400, 300, 500, 400], [10, 20, 30, 40]]
+    assert result.note == "read in the unit nih (1 of 2 boxes are NIH's own)"
+
+
+def test_a_list_of_nihs_boxes_alone_is_on_nihs_grid_in_larger_files_too(tmp_path):
+    assert numbers(read(tmp_path, PIXELS, (2048, 2048), nih=NIH)) == [[400, 300, 500, 400]]
+
+
+@pytest.mark.parametrize(
+    ("own", "file"),
+    [
+        ("b.png,Nodule,1500,1200,300,400", (2048, 2048)),
+        ("b.png,Nodule,10,20,30,40", (2048, 2048)),
+        ("b.png,Nodule,1500,1200,300,400", (1024, 1024)),
+        ("b.png,Nodule,1500,1200,300,400", None),
+        ("b.png,Nodule,900,20,300,40", (512, 512)),
+    ],
+)
+def test_boxes_in_another_unit_beside_one_of_nihs_are_refused(tmp_path, own, file):
+    """One box of NIH's decided for all."""
+    with pytest.raises(UserError, match=r"not clear.* 1 of the boxes are NIH's own.* data\.boxes"):
+        read(tmp_path, [*PIXELS, own], file, nih=NIH)
+
+
+def test_fractions_beside_a_box_of_nihs_are_refused(tmp_path):
+    with pytest.raises(UserError, match="row 3, box"):
+        read(tmp_path, [*PIXELS, "b.png,Mass,0.1,0.2,0.3,0.4"], (1024, 1024), nih=NIH)
+
+
+@pytest.mark.parametrize("file", [(200, 200), (1024, 1024), (2048, 2500)])
+def test_boxes_that_may_be_percentages_are_refused_and_a_key_reads_them(tmp_path, file):
+    """They were read as pixels of the upper left corner."""
+    rows = ["a.png,Mass,25,50,50,25", "b.png,Mass,0.5,10,20,90"]
+    with pytest.raises(UserError, match=r"not clear.*percent of width and height.*data\.boxes"):
+        read(tmp_path, rows, file)
+    assert numbers(read(tmp_path, rows, file, unit="nih"))[0] == [25, 50, 50, 25]
+
+
+def test_small_boxes_in_small_files_are_no_percentages(tmp_path):
+    assert numbers(read(tmp_path, ["a.png,Mass,25,50,50,25"], (100, 128), (100, 128)))[0][0] == 200
+
+
+@pytest.mark.parametrize(
+    ("rows", "file", "why"),
+    [
+        (PIXELS, (2048, 2048), "image (the files have up to 2048×2048 pixels, so"),
+        (["a.png,Mass,0.25,0.5,0.5,0.25"], (64, 64), "fraction (no number is above 1)"),
+        (PIXELS, (1024, 1024), "nih (the same places as in image)"),
+    ],
+)
+def test_the_unit_taken_is_told_with_the_reason(tmp_path, rows, file, why):
+    assert read(tmp_path, rows, file, (64, 64)).note.startswith(f"read in the unit {why}")
 
 
 def test_nihs_own_list_needs_no_file_and_keeps_every_digit(table_files, tables):
@@ -138,6 +192,15 @@ def test_fractions_among_pixels_are_refused_with_their_rows(tmp_path):
         read(tmp_path, rows, (1024, 1024))
 
 
-def test_a_box_in_pixels_of_a_file_that_is_not_there_has_no_position(tmp_path):
-    assert np.isnan(numbers(read(tmp_path, PIXELS, None))).all()
+@pytest.mark.parametrize("unit", ["auto", "image", "original", "fraction"])
+def test_a_box_of_an_image_without_a_file_is_left_out_and_listed(tmp_path, unit):
+    """It was kept with NaN for its place, which no later stage could read."""
+    row = "a.png,Mass,0.1,0.1,0.2,0.2" if unit == "fraction" else "a.png,Mass,40,300,500,400"
+    result = read(tmp_path, [row], None, unit=unit)
+    assert result.frame.empty
+    assert met(result) == {"box_without_file": {2: "a.png"}}
+    assert boxed_images(result) == {"a.png"}
+
+
+def test_a_box_on_nihs_grid_needs_no_file(tmp_path):
     assert numbers(read(tmp_path, PIXELS, None, unit="nih")) == [[400, 300, 500, 400]]

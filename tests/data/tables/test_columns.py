@@ -6,6 +6,7 @@ import random
 import pandas as pd
 import pytest
 
+from cxr14.data.archives.refusals import image_name as file_image_name
 from cxr14.data.tables.columns import simplified
 from cxr14.errors import UserError
 from tests.data.tables.written import HEADER, V2020, box_table, image_table, images, met, write
@@ -172,3 +173,55 @@ def test_a_header_alone_is_no_table(tmp_path):
     write(tmp_path / "t.csv", KAGGLE, [])
     with pytest.raises(UserError, match="no row below the header"):
         images(tmp_path, header=KAGGLE)
+
+
+@pytest.mark.parametrize("heading", ['"Reader (name, role)"', '"Patient Age [years, rounded]"'])
+@pytest.mark.parametrize("delimiter", [",", ";"])
+def test_a_heading_with_a_comma_in_brackets_is_one_column(tmp_path, heading, delimiter):
+    """It was split in two, and every box stood one column to the left."""
+    names = ["Image Index", heading, "Finding Label", '"Bbox [x,y,w,h]"', "score"]
+    cells = ["a.png", '"A, MD"', "Mass", "5", "6", "7", "8", "9"]
+    header, row = (delimiter.join(values) for values in (names, cells))
+    table = box_table(tmp_path, row, header=header)
+    assert table.frame.iloc[0, 2:].tolist() == [5, 6, 7, 8]
+    assert table.issues["unused_columns"].tolist() == [heading.strip('"'), "score"]
+
+
+@pytest.mark.parametrize("form", ["BBOX (X, Y, W, H)", "bbox[x,y,w,h]", "Bbox {x,y,w,h}"])
+def test_nihs_joined_heading_of_boxes_is_known_in_any_case_and_bracket(tmp_path, form):
+    for written in (form, f'"{form}"'):
+        header = f"Image Index,Finding Label,{written}"
+        box = box_table(tmp_path, "a.png,Mass,5,6,7,8", header=header).frame.iloc[0]
+        assert box.iloc[2:].tolist() == [5, 6, 7, 8]
+
+
+def test_a_heading_with_a_comma_without_quotes_is_refused_if_rows_have_a_cell_less(tmp_path):
+    header = "Image Index,Finding Label,Reader (name, role),x,y,w,h,score"
+    rows = ["a.png,Mass,1,5,6,7,8,9", '"b.png",Mass,A,MD,5,6,7,8,9']
+    with pytest.raises(UserError, match=r"row 2: 8 cells below 9 headings; 'Reader \(name' may"):
+        box_table(tmp_path, *rows, header=header)
+
+
+def test_rows_that_all_lack_a_cell_are_refused_and_single_ones_may_end_early(tmp_path):
+    header = "Image Index,Finding Label,x,y,w,h,score"
+    with pytest.raises(UserError, match="row 2: 6 cells below 7 headings; the header is"):
+        box_table(tmp_path, "a.png,Mass,6,7,8,9", header=header)
+    rows = ["a.png,Mass,5,6,7,8,9", "b.png,Mass,5,6,7,8"]
+    assert len(box_table(tmp_path, *rows, header=header).frame) == 2
+
+
+@pytest.mark.parametrize("corner", ["x2", "Xmax", "bbox_x2", "max_y", "right", "Bottom", "y_max"])
+def test_a_width_beside_corners_may_be_the_images_and_is_refused(tmp_path, corner):
+    """Width and height of the image were taken for those of the box."""
+    header = f"image,finding,x,y,{corner},width,height"
+    with pytest.raises(UserError, match=rf"row 1: beside '{corner}', height and width may be of"):
+        box_table(tmp_path, "a.png,Mass,1,2,30,1024,1024", header=header)
+    header = header.replace("width,height", "w,h")
+    assert len(box_table(tmp_path, "a.png,Mass,1,2,30,40,50", header=header).frame) == 1
+
+
+def test_an_image_cell_is_normalized_as_the_names_of_files_are(tmp_path):
+    """macOS writes a letter and its mark; the image then had no file."""
+    for cell in ("u\u0308ber.png", "u\u0308ber.jpg", "folder/u\u0308ber.png", "u\u0308ber"):
+        name = box_table(tmp_path, f"{cell},Mass,1,2,3,4").frame.image[0]
+        assert name == file_image_name("u\u0308ber.png") == "\u00fcber.png"

@@ -59,3 +59,10 @@ def test_a_line_that_holds_more_than_a_name_is_refused(tmp_path, line, named):
     (tmp_path / "list.txt").write_text(f"00000001_000.png\n{line}\n")
     with pytest.raises(UserError, match=rf"/own/list\.txt, row 2: '{named}'; allowed: one image"):
         read_list_table(tmp_path / "list.txt", origin="/own/list.txt")
+
+
+def test_a_list_that_is_a_table_with_joined_headings_is_read_from_its_column(tmp_path):
+    """The heading counted as one column, and x was read for the name."""
+    text = '"Bbox [x,y,w,h]",Image Index\n1,2,3,4,a.png\n'
+    (tmp_path / "list.csv").write_text(text)
+    assert read_list_table(tmp_path / "list.csv").frame.image.tolist() == ["a.png"]

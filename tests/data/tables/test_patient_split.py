@@ -11,7 +11,8 @@ import yaml
 from PIL import Image
 
 from cxr14.data.issues import read_issues
-from cxr14.data.raw import BOX_TABLE, FACTS, IMAGE_TABLE, LISTS, MANIFEST
+from cxr14.data.raw import BOX_TABLE, FACTS, IMAGE_TABLE, LISTS, MANIFEST, RENEW
+from cxr14.data.stored import read_boxes
 from cxr14.files import read_json
 from tests.data.tables.written import BOX_HEADER, HEADER, image_row, write
 
@@ -32,7 +33,11 @@ BOXES = [
 
 
 def split_in(
-    folder: Path, *rows: str, unit: str = "nih", boxes: list[str] = BOXES
+    folder: Path,
+    *rows: str,
+    unit: str = "nih",
+    boxes: list[str] = BOXES,
+    files: list[str] = NAMES,
 ) -> subprocess.CompletedProcess[str]:
     """Run the stage in a folder with these rows in the table of images; images lie in own/."""
     tables = folder / "data" / "raw" / "tables"
@@ -45,8 +50,8 @@ def split_in(
     train_val = [*NAMES[:8], "00000001_001.png", "00000002_001.png", NAMES[3], "00000077_000.png"]
     for name, listed in zip(LISTS, (train_val, NAMES[8:]), strict=True):
         (tables / name).write_text("\n".join(listed))
-    sizes = {"bytes": 1, "sha256": "0" * 64}
-    manifest = pd.DataFrame({"image": NAMES, "container": "", "member": NAMES} | sizes)
+    manifest = pd.DataFrame({"image": files, "container": "", "member": files})
+    manifest = manifest.assign(bytes=9, sha256=64 * "0")
     manifest.to_csv(tables / MANIFEST, index=False)
     (tables / FACTS).write_text(
         json.dumps(
@@ -55,7 +60,7 @@ def split_in(
                 "phantom": False,
                 "base": "own",
                 "table_files": {IMAGE_TABLE: OWN},
-                "table_sha256": {IMAGE_TABLE: "0" * 64},
+                "table_sha256": {},
             }
         )
     )
@@ -104,6 +109,7 @@ def test_every_issue_is_counted_in_the_metrics(done: tuple[Path, str]) -> None:
             "repeated_rows": 0,
             "respelled_labels": 1,
             "clipped": 1,
+            "box_without_file": 0,
             "image_in_no_table": 1,
             "label_not_in_table": 1,
             "unused_columns": 0,
@@ -176,8 +182,7 @@ def test_dirt_that_no_rule_handles_ends_the_stage_with_the_row_and_without_a_tra
     done = split_in(tmp_path, *ROWS, image_row("a.png", sex="U"), image_row("b.png", view="LL"))
     assert done.returncode == 1
     assert done.stderr == (
-        f"error: {OWN}: 2 values are not allowed; correct the file, then run "
-        "`dvc repro --force download && dvc repro`:\n"
+        f"error: {OWN}: 2 values are not allowed; correct the file, then run {RENEW}:\n"
         "  row 12, sex: 'U'; allowed: M or F\n"
         "  row 13, view: 'LL'; allowed: PA or AP\n"
     )
@@ -198,10 +203,24 @@ def test_own_boxes_in_pixels_of_larger_files_are_converted_and_the_files_need_no
     boxes = [f"{name},Mass,1400,300,500,400" for name in NAMES[8:]]
     run = split_in(tmp_path, *ROWS, unit="auto", boxes=boxes)
     assert run.returncode == 0, run.stderr
-    assert "boxes: read in the unit image (data.boxes)\n" in run.stdout
+    assert "boxes: read in the unit image (the files have up to 2048×2048 pixels, so" in run.stdout
     table = pd.read_parquet(tmp_path / "data" / "records" / "boxes.parquet")
     assert table.columns.tolist() == ["image", "finding", "x", "y", "width", "height"]
     assert table.iloc[:, 2:].to_numpy().tolist() == [[700, 150, 250, 200]] * 2
+
+
+def test_a_box_of_an_image_without_a_file_leaves_a_list_that_localize_can_read(
+    tmp_path: Path,
+) -> None:
+    picture_of(2048, tmp_path)
+    (tmp_path / "own" / NAMES[8]).unlink()
+    boxes = [f"{name},Mass,1400,300,500,400" for name in NAMES[8:]]
+    run = split_in(tmp_path, *ROWS, unit="auto", boxes=boxes, files=[NAMES[9]])
+    assert run.returncode == 0, run.stderr
+    assert "1 × box of an image without a file (skipped)" in run.stdout
+    assert read_boxes(tmp_path / "data" / "records" / "boxes.parquet").image.tolist() == [NAMES[9]]
+    parts = pd.read_parquet(tmp_path / "data" / "split" / "split.parquet").set_index("image").split
+    assert parts[NAMES[8]] == "test"
 
 
 def test_own_boxes_whose_unit_is_not_clear_end_the_stage_with_the_key(tmp_path: Path) -> None:

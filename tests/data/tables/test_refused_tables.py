@@ -76,7 +76,7 @@ def test_a_table_without_its_header_is_refused_instead_of_losing_a_row(tmp_path)
     ("rows", "expected"),
     [
         (["a.png," * 20], "11 values are not allowed"),
-        (["a.png,Mass"], "row 2, follow_up: ''; allowed: a whole number"),
+        (["a.png,Mass"], "row 2: 2 cells below 11 headings"),
         ([], "no row below the header"),
         (["", ""], "no row below the header"),
     ],

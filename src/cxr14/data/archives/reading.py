@@ -18,6 +18,7 @@ from cxr14.data.archives.loose import file_facts, files_below, loose_images, rea
 from cxr14.data.archives.refusals import Fault, Report, image_name, is_image
 from cxr14.data.archives.tarball import tar_images
 from cxr14.data.archives.zipped import read_zip, zip_images
+from cxr14.data.raw import RENEW
 from cxr14.errors import UserError
 
 MANIFEST_COLUMNS = ("image", "container", "member", "bytes", "sha256")
@@ -138,7 +139,7 @@ def read_members(base: Path, container: str, members: list[str]) -> Iterator[tup
         raise FileNotFoundError(
             f"{base / container}: {len(wanted)} of {len(members)} images in the manifest are gone, "
             f"first {min(wanted)}; bring them back, or renew the manifest with "
-            f"`dvc repro --force download`"
+            f"{RENEW}"
         )
 
 

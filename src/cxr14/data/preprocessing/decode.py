@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageChops
 
+from cxr14.data.orientation import FORMATS, orientation
 from cxr14.data.preprocessing.faults import ImageError, not_readable
 from cxr14.data.preprocessing.jpeg import check_jpeg
 from cxr14.data.preprocessing.png import PngFacts, PngHeader, check_png, read_header
@@ -29,11 +30,9 @@ COLOUR = 8
 """Grey levels between two channels of a pixel from which on a picture has colour. Rounding and
 JPEG's chroma make differences of one or two in a grey one."""
 
-_FORMATS = ("PNG", "JPEG")
 _STRIP = 512
 """Rows whose channels are compared at a time, to bound the memory."""
 
-_ORIENTATION = 0x0112
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -121,7 +120,7 @@ def _decode_grey(content: bytes, width: int, height: int) -> npt.NDArray[np.uint
 def _decode_any(content: bytes, name: str, known: frozenset[str]) -> Decoded:
     """Decode with Pillow; `known` are remarks that are known already."""
     with _one_sentence(name):
-        file = Image.open(io.BytesIO(content), formats=_FORMATS)  # reads the header only
+        file = Image.open(io.BytesIO(content), formats=FORMATS)  # reads the header only
     with file:
         _check_size(*file.size, name)
         kind = "PNG" if file.format == "PNG" else "JPEG"
@@ -130,7 +129,7 @@ def _decode_any(content: bytes, name: str, known: frozenset[str]) -> Decoded:
             remarks |= _jpeg_remarks(content, file, name)
         with _one_sentence(name):
             file.load()
-            mode, turn = file.mode, _TURNS.get(_orientation(file))
+            mode, turn = file.mode, _TURNS.get(orientation(file))
             remarks |= _pixel_remarks(file)
             grey = _grey(file)
         if turn is not None:
@@ -172,15 +171,6 @@ def _spread(file: Image.Image) -> int:
         for one, other in ((red, green), (green, blue), (blue, red)):
             largest = max(largest, int(np.asarray(ImageChops.difference(one, other)).max()))
     return largest
-
-
-def _orientation(file: Image.Image) -> int:
-    """Return the EXIF orientation, 1 to 8; 1 if there is none or it cannot be read."""
-    try:
-        value = file.getexif().get(_ORIENTATION, 1)
-    except Exception:  # Pillow's reader raises errors of many types; viewers pass over it too
-        return 1
-    return value if isinstance(value, int) else 1
 
 
 @contextmanager

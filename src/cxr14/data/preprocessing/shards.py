@@ -16,10 +16,12 @@ import numpy as np
 import pandas as pd
 import PIL
 
+from cxr14.data import orientation
 from cxr14.data.archives.reading import can_enter_anywhere, place, read_members
 from cxr14.data.cache import ARRAY
 from cxr14.data.preprocessing import decode, jpeg, photometry, png, remarks, shrink
 from cxr14.data.preprocessing.faults import ImageError, naming_disk
+from cxr14.data.raw import RENEW
 from cxr14.errors import UserError, explain
 from cxr14.files import read_json, write_json
 
@@ -79,7 +81,7 @@ class Outcome:
 
 def code_version() -> str:
     """Hash the code and the libraries that decide the cache's bytes."""
-    modules = (decode, jpeg, photometry, png, remarks, shrink)
+    modules = (decode, jpeg, orientation, photometry, png, remarks, shrink)
     sources = [Path(str(module.__file__)).read_bytes() for module in modules]
     sources += [Path(__file__).read_bytes()]
     libraries = f"Pillow {PIL.__version__}, kornia-rs {kornia_rs.__version__}"
@@ -173,7 +175,7 @@ def _shrink_checked(
     if hashlib.sha256(content).hexdigest() != wanted:
         raise ImageError(
             f"{name} is not the image that was listed (its hash differs); renew the manifest "
-            f"with `dvc repro --force download`",
+            f"with {RENEW}",
             "not as listed",
         )
     return shrink.shrink(content, size, name)
@@ -194,7 +196,7 @@ def _tell_gone(
             outcome.bad[row] = (
                 "gone",
                 f"{place(shard.container, member)} is gone or cannot be read; bring it back, or "
-                f"renew the manifest with `dvc repro --force download`",
+                f"renew the manifest with {RENEW}",
             )
     elif isinstance(error, UserError):
         outcome.fault = str(error)

@@ -29,6 +29,14 @@ OVERHANG = 0.02
 ROUNDING = 0.51
 """By what numbers of NIH's list may differ and still be NIH's: whole pixels."""
 
+LEAST_BESIDE_PERCENT = 200
+"""Pixels of a file's sides from which on boxes that all end below 100 may be percentages."""
+
+PERCENT = (
+    "no box ends beyond 100, so they may be in percent of width and height, which is no unit here; "
+    "divide such by 100 for fraction, or name the unit if the boxes are small and in the corner"
+)
+
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 CORNERS = (["x", "y"], ["width", "height"])
@@ -68,14 +76,17 @@ class Sizes:
         return np.asarray(self.file / self.canvas(unit) * per_file_pixel, np.float64)
 
 
-def choose_unit(name: str, boxes: pd.DataFrame, sizes: Sizes, nih: pd.DataFrame | None) -> str:
-    """Decide the unit of N boxes.
+def choose_unit(
+    name: str, boxes: pd.DataFrame, sizes: Sizes, nih: pd.DataFrame | None
+) -> tuple[str, str]:
+    """Decide the unit of N boxes; return it, and why in a few words.
 
-    A list with a box of NIH's is in NIH's; one in which no number is above 1 is in fractions. Else
-    a unit is possible if all boxes lie inside the image in it, up to a little. NIH's is not if a
-    file is larger than NIH's images, or if boxes fit files that have the size of their originals:
-    NIH's images are smaller. Pixels of the original are not if the files have NIH's size and the
-    boxes fit them. If several units are possible, they must mean the same positions.
+    A list in which no number is above 1 is in fractions. One with boxes of NIH's is in NIH's, if
+    its other boxes can be so too. Else a unit is possible if all boxes lie inside the image in it,
+    up to a little. NIH's is not if a file is larger than NIH's images, or if boxes fit files that
+    have the size of their originals: NIH's images are smaller. Pixels of the original are not if
+    the files have NIH's size and the boxes fit them. If several units are possible, they must mean
+    the same positions. Boxes that could be percentages are in no unit.
 
     Args:
         name: of the file, for the error.
@@ -84,32 +95,75 @@ def choose_unit(name: str, boxes: pd.DataFrame, sizes: Sizes, nih: pd.DataFrame 
         nih: NIH's own boxes.
 
     Raises:
-        UserError: some boxes are in fractions and others not, or several units are possible.
+        UserError: some boxes are in fractions and others not, no unit or several are possible, or
+            the boxes may be percentages.
     """
-    if boxes.empty or (nih is not None and _has_any(boxes, nih)):
-        return "nih"
+    if boxes.empty:
+        return "nih", "there is no box"
     small = (boxes[[*CORNERS[0], *CORNERS[1]]] <= 1).all(axis=1)
     if small.all():
-        return "fraction"
+        return "fraction", "no number is above 1"
     if small.any():
         allowed = "pixels, as in the other rows"
         told = {"column": "box", "value": as_text(boxes[small]), "allowed": allowed}
         refuse(name, pd.DataFrame(told))
+    if nih is not None and (theirs := _are_nihs(boxes, nih)).any():
+        if not theirs.all() and not _on_nihs_grid(boxes, sizes, ~theirs):
+            raise UserError(_unclear(name, boxes, sizes, _mixed(theirs)))
+        return "nih", f"{theirs.sum()} of {len(boxes)} boxes are NIH's own"
     known = np.isfinite(sizes.file.sum(axis=1))
     if not known.any():
-        return "image"  # no box has a file: none is used
+        return "image", "no image of a box has a file, so none is used"
+    if _percentages(boxes[known], sizes.file[known]):
+        raise UserError(_unclear(name, boxes, sizes, PERCENT))
     possible = _possible(boxes, sizes, known, OVERHANG) or _possible(boxes, sizes, known, np.inf)
     factors = [sizes.factors(unit)[known] for unit in possible]
     if possible and all(np.allclose(factors[0], other, rtol=1e-3) for other in factors[1:]):
-        return possible[0]
-    raise UserError(_unclear(name, boxes, sizes, possible))
+        return possible[0], _reason(possible, sizes)
+    several = f"can be in {' or '.join(possible)}" if possible else "fit no image in any unit"
+    raise UserError(_unclear(name, boxes, sizes, f"so the boxes {several}"))
 
 
-def _has_any(boxes: pd.DataFrame, nih: pd.DataFrame) -> bool:
-    pairs = boxes.merge(nih, on=["image", "finding"], suffixes=("", "_nih"))
+def _are_nihs(boxes: pd.DataFrame, nih: pd.DataFrame) -> Flags:
+    """Return which of N boxes are in NIH's list; (N,)."""
     numbers = [*CORNERS[0], *CORNERS[1]]
+    rows = boxes.reset_index(drop=True).reset_index(names="position")
+    pairs = rows.merge(nih, on=["image", "finding"], suffixes=("", "_nih"))
     theirs = pairs[[f"{one}_nih" for one in numbers]].to_numpy()
-    return bool((np.abs(pairs[numbers].to_numpy() - theirs) < ROUNDING).all(axis=1).any())
+    same = (np.abs(pairs[numbers].to_numpy() - theirs) < ROUNDING).all(axis=1)
+    return np.isin(np.arange(len(boxes)), pairs.position[same])
+
+
+def _on_nihs_grid(boxes: pd.DataFrame, sizes: Sizes, others: Flags) -> bool:
+    """Say whether the boxes that are not NIH's own can be on its grid."""
+    start, size = (boxes[columns].to_numpy()[others] for columns in CORNERS)
+    if not _fits(start, size, sizes.canvas("nih")[others], OVERHANG).all():
+        return False
+    return not (sizes.file[others] > SHIPPED).any()
+
+
+def _mixed(theirs: Flags) -> str:
+    return (
+        f"{theirs.sum()} of the boxes are NIH's own, and of the other {(~theirs).sum()} some "
+        f"reach beyond NIH's 1024×1024 pixels or lie in larger files; keep boxes of one unit in "
+        f"the list"
+    )
+
+
+def _percentages(boxes: pd.DataFrame, files: Floats) -> bool:
+    ends = boxes[CORNERS[0]].to_numpy() + boxes[CORNERS[1]].to_numpy()
+    return bool(ends.max() <= 100 and files.min() >= LEAST_BESIDE_PERCENT)
+
+
+def _reason(possible: list[str], sizes: Sizes) -> str:
+    if possible[0] != "nih" and np.nanmax(sizes.file) > SHIPPED:
+        return (
+            f"the files have up to {_largest(sizes.file)} pixels, so they are not NIH's images of "
+            f"1024×1024"
+        )
+    if len(possible) > 1:
+        return f"the same places as in {' and '.join(possible[1:])}"
+    return "in no other unit all boxes lie inside their images"
 
 
 def _possible(boxes: pd.DataFrame, sizes: Sizes, known: Flags, overhang: float) -> list[str]:
@@ -118,9 +172,7 @@ def _possible(boxes: pd.DataFrame, sizes: Sizes, known: Flags, overhang: float) 
     found = []
     for unit in ("nih", "image", "original"):
         canvas = sizes.canvas(unit)[known]
-        meets = (start < canvas) & (start + size > 0)
-        fits = (start >= -overhang * canvas) & (start + size <= (1 + overhang) * canvas)
-        if (meets & fits).all():
+        if _fits(start, size, canvas, overhang).all():
             found.append(unit)
     file, original = sizes.file[known], sizes.original[known]
     as_original = "image" in found and bool((file == original).all())
@@ -129,6 +181,13 @@ def _possible(boxes: pd.DataFrame, sizes: Sizes, known: Flags, overhang: float) 
     if {"nih", "image", "original"} <= set(found) and bool((file.max(axis=1) == SHIPPED).all()):
         found.remove("original")
     return found
+
+
+def _fits(start: Floats, size: Floats, canvas: Floats, overhang: float) -> Flags:
+    """Return which sides of N boxes meet the image, outside by at most a share; (N, 2)."""
+    meets = (start < canvas) & (start + size > 0)
+    inside = (start >= -overhang * canvas) & (start + size <= (1 + overhang) * canvas)
+    return np.asarray(meets & inside, np.bool_)
 
 
 def as_text(boxes: pd.DataFrame) -> pd.Series:
@@ -140,27 +199,26 @@ def as_text(boxes: pd.DataFrame) -> pd.Series:
     return pd.Series(lines, index=boxes.index, dtype="str")
 
 
-def _unclear(name: str, boxes: pd.DataFrame, sizes: Sizes, possible: list[str]) -> str:
+def _unclear(name: str, boxes: pd.DataFrame, sizes: Sizes, why: str) -> str:
     ends = boxes[CORNERS[0]].to_numpy() + boxes[CORNERS[1]].to_numpy()
-    several = f"can be in {' or '.join(possible)}" if possible else "fit no image in any unit"
     return (
         f"{name}: the unit of the boxes is not clear. They reach to "
         f"{ends[:, 0].max():g}×{ends[:, 1].max():g}, the files have up to {_largest(sizes.file)} "
-        f"pixels and the originals up to {_largest(sizes.original)}, so the boxes {several}. Set "
+        f"pixels and the originals up to {_largest(sizes.original)}; {why}. Set "
         f"data.boxes in params.yaml to {ALLOWED}, then run `dvc repro`"
     )
 
 
 def _largest(sizes: Floats) -> str:
-    width, height = np.nanmax(sizes, axis=0)
-    return f"{width:g}×{height:g}"
+    known = sizes[np.isfinite(sizes.sum(axis=1))]
+    return "×".join(f"{side:g}" for side in known.max(axis=0)) if len(known) else "unknown"
 
 
 def convert(name: str, boxes: pd.DataFrame, unit: str, sizes: Sizes) -> tuple[pd.DataFrame, Flags]:
     """Clip N boxes to their images and turn them into pixels of the grid.
 
     Returns:
-        The boxes, missing where the size of a file is needed and not known; which were clipped
+        The boxes, NaN where the size of a file is needed and not known; which were clipped
         (N,). Boxes of NIH's unit inside the image keep their numbers to the last digit.
 
     Raises:

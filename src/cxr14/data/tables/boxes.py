@@ -61,8 +61,8 @@ def read_box_table(
 
     Returns:
         image, finding (standard spelling), x, y, width, height (float, pixels of NIH's 1024×1024
-        grid, in which a file's longer side is 1024; x and y are the left upper corner; missing
-        for a box in another unit whose image has no file), sorted by image, finding and position.
+        grid, in which a file's longer side is 1024; x and y are the left upper corner), sorted by
+        image, finding and position. A box in another unit whose image has no file is left out.
 
     Raises:
         UserError: a column is missing, a cell is not allowed, a box is wholly outside the image,
@@ -87,20 +87,25 @@ def read_box_table(
         kept &= listed
     boxes = written[kept]
     sizes = _sizes(boxes, images, file_sizes if unit != "nih" else None)
+    why = "as data.boxes says"
     if unit == "auto":
-        unit = choose_unit(name, boxes, sizes, nih_boxes)
+        unit, why = choose_unit(name, boxes, sizes, nih_boxes)
     frame, clipped = convert(name, boxes, unit, sizes)
-    issues["clipped"] = as_text(boxes[clipped])
+    placed = frame[[*NUMBERS]].notna().all(axis=1)
+    frame = frame[placed]
+    issues["clipped"] = as_text(boxes[clipped & placed.to_numpy()])
+    issues["box_without_file"] = boxes.image[~placed]
     if images is not None:
         issues["label_not_in_table"] = _unlabelled(boxes, images)
     order = list(COLUMNS[:4])
     facts = {f"{UNIT}{unit}": len(frame)}
-    return Table(frame.sort_values(order, ignore_index=True), issues, facts, name)
+    note = f"read in the unit {unit} ({why})"
+    return Table(frame.sort_values(order, ignore_index=True), issues, facts, name, note)
 
 
-def unit_of(table: Table) -> str:
-    """Return the unit in which a list of boxes was read, one of box_units.UNITS."""
-    return next(fact.removeprefix(UNIT) for fact in table.facts if fact.startswith(UNIT))
+def boxed_images(table: Table) -> set[str]:
+    """Return the images that have boxes, used or left out for want of a file."""
+    return {*table.frame.image, *table.issues["box_without_file"]}
 
 
 def _sizes(boxes: pd.DataFrame, images: pd.DataFrame | None, file_sizes: FileSizes | None) -> Sizes:

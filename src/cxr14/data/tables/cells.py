@@ -12,8 +12,15 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pandas as pd
 
+from cxr14.data.archives.refusals import image_name as file_image_name
 from cxr14.data.raw import RENEW
-from cxr14.data.tables.columns import expanded, find_columns, other_columns, tail
+from cxr14.data.tables.columns import (
+    expanded,
+    find_columns,
+    other_columns,
+    split_heading,
+    tail,
+)
 from cxr14.data.user_text import Rows, read_lines, split_rows
 from cxr14.errors import UserError, quote
 
@@ -74,6 +81,7 @@ def read_cells(
         raise UserError(f"{name}: the file is empty; allowed: a table with a header")
     header, first = expanded(rows.cells[0]), rows.numbers[0]
     columns = find_columns(header, headings, f"{name}, row {first}")
+    _check_widths(rows, header, name)
     text = _table(rows, columns, tail(header))
     for column in whole:
         text[column] = text[column].str.replace(r"^([0-9]+)\.0+$", r"\1", regex=True)
@@ -93,6 +101,28 @@ def read_cells(
 def assumed_encoding(encoding: str) -> pd.Series:
     """Return an encoding that is assumed as an issue of row 1, or no issue for ''."""
     return pd.Series([encoding] if encoding else [], index=[1] if encoding else [], dtype="str")
+
+
+def _check_widths(rows: Rows, header: Sequence[str], name: str) -> None:
+    """Refuse rows that lack a cell which may have shifted the others.
+
+    Single rows may end early, where a program leaves out the empty cells at the end.
+
+    Raises:
+        UserError: all rows have fewer cells than there are headings, or one has where a heading
+            with a comma was split.
+    """
+    width, split = tail(header), split_heading(header)
+    lengths = [len(row) if any(row) else width for row in rows.cells[1:]]
+    short = next((n for n, length in enumerate(lengths) if length < width), None)
+    if short is None or (split is None and max(lengths) >= width):
+        return
+    said = f"; {quote(split)} may be a heading with a comma that lacks its quotes" if split else ""
+    raise UserError(
+        f"{name}, row {rows.numbers[short + 1]}: {lengths[short]} cells below {width} headings"
+        f"{said}; the header is {quote(', '.join(header))}; give each column one heading and each "
+        f"row a cell for it, then run {RENEW}"
+    )
 
 
 def _table(rows: Rows, columns: Mapping[str, int], end: int) -> pd.DataFrame:
@@ -139,11 +169,14 @@ def image_names(cells: pd.Series) -> pd.Series:
 
 
 def image_name(cell: str) -> str:
-    r"""Return the name of an image: 00000001_000.png for images\00000001_000.jpg; '' for ''."""
+    r"""Return the name of an image: 00000001_000.png for images\00000001_000.jpg; '' for ''.
+
+    As archives' names: see :func:`cxr14.data.archives.refusals.image_name`.
+    """
     base = re.split(r"[/\\]", cell)[-1].strip() if "/" in cell or "\\" in cell else cell
-    if base.endswith(".png") or not base:
-        return base
-    return f"{SUFFIX.sub('', base)}.png"
+    if not base or (base.endswith(".png") and base.isascii()):
+        return base  # nearly all: nothing to do
+    return file_image_name(f"{SUFFIX.sub('', base)}.png")
 
 
 def check(name: str, text: pd.DataFrame, schema: "DataFrameSchema") -> None:

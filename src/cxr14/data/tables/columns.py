@@ -7,7 +7,7 @@ nor does the order. Other columns are normal, and are not read.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from cxr14.data.raw import RENEW
 from cxr14.errors import UserError, quote
@@ -62,6 +62,16 @@ NIH_HEADINGS = {
 }
 """The heading of each column that errors ask for."""
 
+JOINED = {
+    ("originalimage", "height", "width"),
+    ("originalimagepixelspacing", "x", "y"),
+    ("bbox", "h", "w", "x", "y"),
+}
+"""NIH's headings of several columns: what stands before the bracket, and sorted what is in it."""
+
+CORNER = re.compile("(b?box)?(([xy]|min|max)[12]|[xy](min|max)|(min|max)[xy]|right|bottom|[xy]end)")
+"""Headings of corners of a box, as :func:`simplified` writes them."""
+
 NAMES_ROW = re.compile(r".+\.(png|jpe?g)", re.IGNORECASE)
 
 
@@ -77,12 +87,35 @@ def simplified(heading: str) -> str:
 
 
 def expanded(headings: Sequence[str]) -> list[str]:
-    """Return the headings with one in quotes such as ``Bbox [x,y,w,h]`` as the four that it is."""
+    """Return the headings with one in quotes such as ``Bbox [x,y,w,h]`` as the four that it is.
+
+    Only NIH's: ``"Reader (name, role)"`` is the heading of one column.
+    """
     return [part for heading in headings for part in _parts(heading)]
 
 
-def _parts(heading: str) -> Iterator[str]:
-    return iter(heading.split(",") if re.search(r"[\[(].*,.*[\])]", heading) else [heading])
+def _parts(heading: str) -> Sequence[str]:
+    form = re.fullmatch(r"([^\[({]*)[\[({]([^\])}]*)[\])}]", heading.strip())
+    if form is None:
+        return [heading]
+    parts = sorted(re.sub("[^a-z]", "", part) for part in form[2].lower().split(","))
+    joined = (re.sub("[^a-z]", "", form[1].lower()), *parts) in JOINED
+    return heading.split(",") if joined else [heading]
+
+
+def split_heading(headings: Sequence[str]) -> str | None:
+    """Return a heading that opens a bracket without closing it and is none of NIH's, or None.
+
+    Without quotes, ``Reader (name, role)`` is two cells of the header, but one of each row.
+    """
+    for position, heading in enumerate(headings):
+        if not re.search(r"[\[({]", heading) or re.search(r"[\])}]", heading):
+            continue
+        following = headings[position : position + 4]
+        ends = [n for n, part in enumerate(following) if re.search(r"[\])}]$", part)]
+        if not ends or _parts(",".join(following[: ends[0] + 1])) != following[: ends[0] + 1]:
+            return heading
+    return None
 
 
 def find_columns(
@@ -124,7 +157,28 @@ def find_columns(
             f"{quote(', '.join(headings))}; allowed, in any order: {_header(wanted)}; correct the "
             f"header, then run {RENEW}"
         )
+    if wanted is BOX_HEADINGS:
+        _check_extent(headings, simple, columns, where)
     return columns
+
+
+def _check_extent(
+    headings: Sequence[str], simple: Sequence[str], columns: Mapping[str, int], where: str
+) -> None:
+    """Refuse a list of boxes by their corners whose width and height may be those of the image.
+
+    Raises:
+        UserError: it has corners beside a width or height that do not say of what they are.
+    """
+    plain = {simple[columns[side]] for side in ("width", "height")} & {"width", "height"}
+    corner = next((n for n, name in enumerate(simple) if CORNER.fullmatch(name)), None)
+    if plain and corner is not None:
+        raise UserError(
+            f"{where}: beside {quote(headings[corner])}, {' and '.join(sorted(plain))} may be of "
+            f"the box or of the image; the header is {quote(', '.join(headings))}; allowed, in any "
+            f"order: {_header(BOX_HEADINGS)}, where w and h are of the box; correct the header, "
+            f"then run {RENEW}"
+        )
 
 
 def other_columns(headings: Sequence[str], columns: Mapping[str, int]) -> list[str]:

@@ -30,7 +30,7 @@ import pandas as pd
 from cxr14.data.raw import BOX_TABLE, IMAGE_TABLE, LISTS, RENEW
 from cxr14.data.tables.boxes import FileSizes, read_box_table
 from cxr14.data.tables.cells import SUFFIX, assumed_encoding, image_names
-from cxr14.data.tables.columns import IMAGE_HEADINGS, simplified
+from cxr14.data.tables.columns import IMAGE_HEADINGS, expanded, simplified
 from cxr14.data.tables.images import read_image_table
 from cxr14.data.tables.table import Table
 from cxr14.data.user_text import Rows, read_lines, split_rows
@@ -82,7 +82,7 @@ def _listed(rows: Rows, name: str) -> pd.Series:
     """Return the cell of each row that names an image, '' for a blank line; indexed by `row`."""
     column = None
     cells, numbers = rows.cells, rows.numbers
-    simple = [simplified(cell) for cell in cells[0]] if cells else []
+    simple = [simplified(cell) for cell in expanded(cells[0])] if cells else []
     heading = next((one for one in IMAGE_HEADINGS["image"] if one in simple), None)
     if heading is not None:
         column, cells, numbers = simple.index(heading), cells[1:], numbers[1:]

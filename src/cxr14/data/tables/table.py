@@ -28,6 +28,9 @@ RULES = {
     "ages_above_100": Rule("age above 100", "changed", "recorded as missing"),
     "patients_with_two_sexes": Rule("patient with two sexes", "kept", "as written"),
     "clipped": Rule("box partly outside the image", "changed", "clipped to the image"),
+    "box_without_file": Rule(
+        "box of an image without a file", "skipped", "its place depends on the size of the file"
+    ),
     "image_in_no_table": Rule("image not in the table", "skipped", "the table does not list it"),
     "label_not_in_table": Rule(
         "box of a finding that the table lacks", "kept", "the table has no such label there"
@@ -49,12 +52,14 @@ class Table:
             indexed by the number of the line. A rule without issues is there, and empty.
         facts: further counts.
         file: the name of the file for the user.
+        note: how the file was read, where that had to be decided.
     """
 
     frame: pd.DataFrame
     issues: dict[str, pd.Series]
     facts: dict[str, int]
     file: str
+    note: str = ""
 
     def counts(self) -> dict[str, int]:
         """Return the number of rows, the further counts, and the issues of each rule."""
