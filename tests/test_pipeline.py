@@ -196,7 +196,7 @@ def test_another_value_is_an_experiment_that_is_kept(clone: Path) -> None:
     assert "alexnet.test_macro_auroc" in outputs[shown]
     assert set(experiments(clone)) == {"unweighted", "alexnet-longer"}
     assert "train@googlenet' didn't change" in outputs[longer]
-    assert "alexnet.best_epoch" in outputs[different]
+    assert "train/alexnet.json" in outputs[different]
     assert "is cached - skipping run" in outputs[back]
     assert history(clone, "alexnet") == 2
     assert stale(clone) <= MACHINE
