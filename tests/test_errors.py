@@ -77,6 +77,10 @@ def test_a_path_of_any_length_is_cut_in_an_error_of_the_system():
     assert len(explain(UserError(f"no file {'y' * 10**6} here"))) < 300
 
 
+def test_a_value_without_a_text_is_quoted_by_its_type():
+    assert quote(int("f" * 6000, 16)) == "<int too large to show>"
+
+
 def test_an_error_never_sends_control_characters_to_a_terminal():
     assert explain(UserError("row 2: \x1b[31m\x07 is not allowed\nrow 3")) == (
         "row 2: \\x1b[31m\\x07 is not allowed\nrow 3"

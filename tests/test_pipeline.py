@@ -42,7 +42,7 @@ def shrink_params(path: Path) -> None:
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A fresh clone, in a path that is hard on shells, in which `make repro` has run."""
-    folder = tmp_path_factory.mktemp("clone") / "My Drive é"
+    folder = tmp_path_factory.mktemp("clone") / "My Drive (1)"
     clone_into(folder)
     shrink_params(folder / "params.yaml")
     commit(folder, "Small params")

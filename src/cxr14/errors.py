@@ -27,7 +27,10 @@ class MissingFileError(UserError):
 
 def quote(value: object) -> str:
     """Return a value as an error shows it: escaped like a Python literal, at most QUOTED long."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an integer of thousands of digits, a nest of lists
+        return f"<{type(value).__name__} too large to show>"
     if len(text) <= QUOTED:
         return text
     return f"{text[:QUOTED]}… ({len(text)} characters)"

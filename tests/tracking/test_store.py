@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from cxr14.tracking.preflight import StoreError
 from cxr14.tracking.store import artifact_location, connect, tracking_uri
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
@@ -44,6 +45,30 @@ def test_the_store_lies_in_the_original_repository_wherever_the_stage_runs(
     location = client.get_experiment(experiment).artifact_location
     assert location == f"file://{project}/mlruns"
     assert list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["My Drive é", "a#b", "a+b's"])
+def test_the_store_lies_in_the_repository_whatever_its_folder_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / name).mkdir()
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path / name))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    connect()
+    assert (tmp_path / name / "mlflow.db").is_file()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", ["a%20b", "what?"])
+def test_a_folder_whose_name_reads_as_an_escape_or_a_query_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / name).mkdir()
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path / name))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with pytest.raises(StoreError, match="MLFLOW_TRACKING_URI"):
+        connect()
+    assert list((tmp_path / name).iterdir()) == []
 
 
 def test_the_tracking_uri_of_the_environment_is_respected(

@@ -39,7 +39,7 @@ class ModelDescription(BaseModel):
 
     format: Literal[1]
     backbone: str
-    input_size: int = Field(ge=1, le=LARGEST_INPUT)
+    input_size: int = Field(ge=32, le=LARGEST_INPUT)
     head: HeadDescription
     classes: list[str]
     normalisation: dict[str, list[float]]

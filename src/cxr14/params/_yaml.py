@@ -125,12 +125,14 @@ class _Open:
         keys: of a mapping, the line of each key; None for a list.
         name: of the present key, None between two pairs.
         size: nodes and characters so far, aliases expanded.
+        depth: levels of lists and mappings so far, itself and aliases included.
     """
 
     anchor: str | None
     keys: dict[str, int] | None
     name: str | None = None
     size: int = 1
+    depth: int = 1
 
 
 @dataclass
@@ -140,7 +142,8 @@ class _Structure:
     file: Path
     documents: int = 0
     open: list[_Open] = field(default_factory=list)
-    sizes: dict[str, int] = field(default_factory=dict)  # of complete nodes, by anchor
+    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Size and depth of complete nodes, by anchor."""
 
     def path(self) -> str:
         """Return the dotted name of the present node."""
@@ -172,15 +175,20 @@ class _Structure:
         parent.keys[event.value] = line
         return True
 
-    def end(self, size: int, anchor: str | None, line: int, is_key: bool = False) -> None:
+    def end(
+        self, size: int, depth: int, anchor: str | None, line: int, is_key: bool = False
+    ) -> None:
         """Add a complete node to the one around it; a value completes a pair of that."""
         if anchor is not None:
-            self.sizes[anchor] = size
+            self.sizes[anchor] = size, depth
         if self.open:
             self.open[-1].size += size
+            self.open[-1].depth = max(self.open[-1].depth, depth + 1)
             self.open[-1].name = self.open[-1].name if is_key else None
         if size > MAX_EXPANDED or (self.open and self.open[-1].size > MAX_EXPANDED):
             raise self.fail(f"aliases (*name) that expand to more than {MAX_EXPANDED} nodes", line)
+        if len(self.open) + depth > MAX_DEPTH:
+            raise self.fail(f"aliases (*name) that nest deeper than {MAX_DEPTH} levels", line)
 
 
 def _check_structure(text: str, file: Path) -> None:
@@ -195,16 +203,16 @@ def _check_structure(text: str, file: Path) -> None:
                 raise state.fail("a second document starts (---); keep one", line)
         elif isinstance(event, CollectionEndEvent):
             ended = state.open.pop()
-            state.end(ended.size, ended.anchor, line)
+            state.end(ended.size, ended.depth, ended.anchor, line)
         elif isinstance(event, NodeEvent):
             is_key = state.start(event)
             if isinstance(event, AliasEvent):
                 if event.anchor not in state.sizes:
                     problem = f"the alias *{_shortened(event.anchor)} stands before or inside its"
                     raise state.fail(f"{problem} anchor", line)
-                state.end(state.sizes[event.anchor], None, line)
+                state.end(*state.sizes[event.anchor], None, line)
             elif isinstance(event, ScalarEvent):
-                state.end(1 + len(event.value), event.anchor, line, is_key)
+                state.end(1 + len(event.value), 0, event.anchor, line, is_key)
             else:
                 is_mapping = isinstance(event, MappingStartEvent)
                 state.open.append(_Open(event.anchor, {} if is_mapping else None))

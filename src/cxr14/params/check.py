@@ -161,6 +161,13 @@ def _size(file: str, key: str, recipe: TrainParams) -> Iterator[str]:
         )
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long, a folder that may not be entered
+        return False
+
+
 def _weights(weights: str, backbones: list[str]) -> Iterator[str]:
     """Yield that there are no such starting weights."""
     if weights == "imagenet":
@@ -174,7 +181,7 @@ def _weights(weights: str, backbones: list[str]) -> Iterator[str]:
                 yield str(error)
     elif weights != "none":
         file = project_root() / weights
-        if file.suffix != ".safetensors" or not file.is_file():
+        if file.suffix != ".safetensors" or not _is_file(file):
             yield (
                 f"{FILE}: model.weights = {quote(weights)}: no such .safetensors file; allowed: "
                 f"none, imagenet, or the path of a .safetensors file"

@@ -1,6 +1,7 @@
 """Which ``dvc exp`` a model in the work tree came from; only git remembers it."""
 
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def find_origin(backbone: str) -> dict[str, str]:
     model = _model_in(here.read_text(), backbone) if here.exists() else None
     if model is None:
         return {}
-    for ref in _git("for-each-ref", "--sort=creatordate", "--format=%(refname)", "refs/exps"):
+    for ref in git_lines("for-each-ref", "--sort=creatordate", "--format=%(refname)", "refs/exps"):
         parts = _REF.fullmatch(ref)
         if parts is None:  # of DVC's own bookkeeping
             continue
@@ -35,7 +36,7 @@ def find_origin(backbone: str) -> dict[str, str]:
 
 
 def _locked(commit: str, backbone: str) -> str | None:
-    return _model_in("\n".join(_git("show", f"{commit}:./dvc.lock")), backbone)
+    return _model_in("\n".join(git_lines("show", f"{commit}:./dvc.lock")), backbone)
 
 
 def _model_in(lock: str, backbone: str) -> str | None:
@@ -44,7 +45,9 @@ def _model_in(lock: str, backbone: str) -> str | None:
     return found[1] if found else None
 
 
-def _git(*arguments: str) -> list[str]:
+def git_lines(*arguments: str) -> list[str]:
     """Return the lines that git prints; none if it fails, as outside of a repository."""
+    if shutil.which("git") is None:
+        return []
     done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
     return done.stdout.splitlines() if done.returncode == 0 else []

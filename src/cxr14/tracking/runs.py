@@ -6,7 +6,6 @@ training is recorded once: a finished run is left as it is, a killed one is repl
 
 import math
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from cxr14.tracking.experiments import BASELINE, NAME, nest
 from cxr14.tracking.machine import watch_machine
+from cxr14.tracking.origin import git_lines
 from cxr14.tracking.store import connect, first_line, lock, store_errors
 
 if TYPE_CHECKING:
@@ -183,8 +183,8 @@ def describe(script: str, backbone: str, source: str, phantom: bool) -> dict[str
     """
     tags = {"backbone": backbone, "source": source, "phantom": str(phantom).lower()}
     tags |= {"mlflow.source.name": script, "mlflow.source.type": "LOCAL"}
-    git = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    return tags | ({GIT_COMMIT: git.stdout.strip()} if git.returncode == 0 else {})
+    commit = git_lines("rev-parse", "HEAD")
+    return tags | ({GIT_COMMIT: commit[0]} if commit else {})
 
 
 def dvc_tags() -> dict[str, str]:

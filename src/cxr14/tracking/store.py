@@ -19,7 +19,7 @@ from urllib.request import url2pathname
 
 from filelock import FileLock, Timeout
 
-from cxr14.errors import UserError, explain
+from cxr14.errors import UserError, explain, quote
 from cxr14.files import project_root
 from cxr14.tracking.preflight import StoreError, check_store, set_aside, sqlite_file
 
@@ -54,8 +54,20 @@ QUIET_SECONDS, LOCK_SECONDS = 10, 600
 
 
 def tracking_uri() -> str:
-    """Return MLFLOW_TRACKING_URI, or the SQLite store of the original repository."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{project_root() / 'mlflow.db'}"
+    """Return MLFLOW_TRACKING_URI, or the SQLite store of the original repository.
+
+    Raises StoreError where MLflow cannot address that store.
+    """
+    given = os.environ.get("MLFLOW_TRACKING_URI")
+    if given:
+        return given
+    path = str(project_root() / "mlflow.db")
+    if re.search("[%?]", path):  # MLflow reads some addresses with and some without escapes
+        raise StoreError(
+            f"MLflow cannot keep its records in {quote(str(project_root()))}, whose name holds a "
+            "% or a ?; rename the folder, or set MLFLOW_TRACKING_URI"
+        )
+    return f"sqlite:///{path}"
 
 
 def shown(text: str) -> str:
