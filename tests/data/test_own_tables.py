@@ -3,6 +3,7 @@
 import os
 import resource
 import warnings
+from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
@@ -205,7 +206,7 @@ def test_many_zips_are_not_open_at_once(tmp_path):
     for number in range(60):
         write_zip(tmp_path / f"{number}.zip", ROW, f"labels_{number}.csv")
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    used = len(os.listdir("/proc/self/fd"))
+    used = len(list(Path("/proc/self/fd").iterdir()))
     resource.setrlimit(resource.RLIMIT_NOFILE, (used + 20, before[1]))
     try:
         found = find_tables(tmp_path)

@@ -2,7 +2,6 @@
 
 import re
 import unicodedata
-from pathlib import PurePosixPath
 
 from cxr14.data.raw import BOX_TABLE, IMAGE_TABLE, LISTS
 
@@ -37,7 +36,7 @@ CONTENT = re.compile(
 
 def may_be_table(path: str) -> bool:
     """Tell whether a file is a text or sheet by its suffix, or has a table's name without one."""
-    name = PurePosixPath(path).name
+    name = path.rpartition("/")[2]  # pathlib keeps every name it has met
     if name.startswith("."):
         return False
     bare = "." not in name and recognize(name)[0] is not None
@@ -57,6 +56,7 @@ def holds_table(start: bytes) -> bool:
 
 def recognize(name: str) -> tuple[str | None, int]:
     """Return the table that a file's name stands for, or None, and the rank of the name."""
+    name = name.rpartition("/")[2]
     plain = _plain(name)
     for table, tiers in NAMES.items():
         for tier, names in enumerate(tiers):
