@@ -19,13 +19,14 @@ from cxr14.data.outputs import check_links
 from cxr14.data.raw import ARCHIVES, FACTS, LISTS, RAW_ISSUES, TABLES, images_base, read_facts
 from cxr14.data.sources import (
     check_images,
+    check_names,
     check_tables,
     write_folder,
     write_nih,
     write_phantoms,
 )
-from cxr14.errors import UserError
-from cxr14.files import project_root
+from cxr14.errors import UserError, printable
+from cxr14.files import project_root, read_json
 from cxr14.params import data
 from stages import check_all_params, run
 
@@ -66,7 +67,7 @@ def main(
             TABLES, ARCHIVES, downloads, params.mirror, params.connections, catalogue
         )
     for line in describe_tables(read_facts()):
-        typer.echo(line)
+        typer.echo(printable(line))
     typer.echo(", ".join(f"{name.replace('_', ' ')}: {n}" for name, n in counts.items()))
     for line in summarize(read_issues(TABLES / RAW_ISSUES), TABLES / RAW_ISSUES):
         typer.echo(line)
@@ -76,13 +77,16 @@ def check_source(params: data.DataParams) -> None:
     """Check that images and tables are still those of the last run, if its source is the same."""
     if not (TABLES / FACTS).is_file():
         return
+    if "table_files" not in read_json(TABLES / FACTS, "source"):
+        return  # the stage ended with an error, so it will run
     facts = read_facts()
     folder = params.folder if params.source == "folder" else None
     if (facts["source"], facts["base"]) != (params.source, folder):
         return  # the stage will run
-    check_images(TABLES, images_base(folder))
+    check_images(TABLES, images_base(folder), facts.get("container_bytes", {}))
     if folder is not None:
         check_tables(images_base(folder), facts)
+        check_names(images_base(folder), facts)
 
 
 def describe_tables(facts: dict[str, Any]) -> list[str]:

@@ -65,3 +65,16 @@ def test_a_replaced_output_leaves_the_cache_intact(root):
     (root / "data/cache/images.npy").unlink()
     (root / "data/cache/images.npy").write_bytes(b"another")
     check(root)
+
+
+def test_a_changed_output_of_the_second_pipeline_is_made_by_its_own_command(root):
+    content = b"logits"
+    md5 = hashlib.md5(content).hexdigest()
+    (root / "cache" / md5[:2]).mkdir(exist_ok=True)
+    (root / "cache" / md5[:2] / md5[2:]).write_bytes(b"LOGITS")
+    (root / "chexnext").mkdir()
+    (root / "chexnext/dvc.yaml").write_text("stages: {predict: {wdir: ..}}")
+    lock = {"stages": {"predict": {"outs": [{"path": "chexnext/a.npy", "md5": md5}]}}}
+    (root / "chexnext/dvc.lock").write_text(json.dumps(lock))
+    with pytest.raises(UserError, match=r"\n  dvc repro\n  dvc repro chexnext/dvc\.yaml$"):
+        check(root)

@@ -208,3 +208,50 @@ def test_listings_come_from_dvcs_lock_and_cache(root, tmp_path):
     (root / "models/alexnet").mkdir(parents=True)
     (root / "models/alexnet/old.bin").write_bytes(b"x")
     check_foreign(root, OUTPUTS, tmp_path / "cache")
+
+
+def test_every_output_that_is_a_folder_is_looked_into():
+    """Files of the user in report/ or chexnext/ were deleted without a word."""
+    listed = output_paths(Path(outputs.__file__).resolve().parents[3])
+    folders = {path for path in listed if "." not in Path(path).name}
+    assert folders - {str(TABLES), str(ARCHIVES)} == set(WRITTEN)
+
+
+@pytest.mark.parametrize("name", ["report/mine.pdf", "chexnext/data/folds/mine.png"])
+def test_a_file_in_any_folder_output_is_refused(root, name):
+    (root / name).parent.mkdir(parents=True)
+    (root / name).write_bytes(b"x")
+    with pytest.raises(UserError, match=rf"'{name}': no stage wrote this file"):
+        check_foreign(root, list(WRITTEN), None)
+
+
+CONFLICT = "stages:\n<<<<<<< HEAD\n  a: 1\n=======\n  a: 2\n>>>>>>> b\n"
+
+
+@pytest.mark.parametrize("content", ["", CONFLICT, "[1]", "stages: 5", "stages: {a: {outs: 5}}"])
+@pytest.mark.parametrize("lock", ["dvc.lock", "chexnext/dvc.lock"])
+def test_a_broken_lock_is_one_sentence_with_the_way_out(root, content, lock):
+    (root / "chexnext").mkdir()
+    (root / "chexnext/dvc.yaml").write_text("stages: {}")
+    (root / lock).write_text(content)
+    with pytest.raises(UserError, match=rf"git checkout {lock}$"):
+        list(recorded_outputs(root))
+
+
+@pytest.mark.parametrize("content", ["", "[{", "[5]", '[{"md5": "1"}]'])
+def test_a_damaged_listing_in_the_cache_is_named_to_be_removed(root, tmp_path, content):
+    lock = {"stages": {"a": {"outs": [{"path": "models/alexnet", "md5": "abcd.dir"}]}}}
+    (root / "dvc.lock").write_text(json.dumps(lock))
+    (tmp_path / "cache" / "ab").mkdir(parents=True)
+    (tmp_path / "cache" / "ab" / "cd.dir").write_text(content)
+    with pytest.raises(UserError, match=r"models/alexnet; .*\n  rm -f '.*cd\.dir'\n  dvc repro"):
+        recorded_listings(root, tmp_path / "cache")
+
+
+@pytest.mark.parametrize("content", ["5", "{", "null"])
+def test_a_damaged_record_of_archives_makes_them_foreign(root, content):
+    (root / ARCHIVES).mkdir(parents=True)
+    (root / ARCHIVES / "images_001.tar").write_bytes(b"archive")
+    (root / ARCHIVES).with_name("written.json").write_text(content)
+    with pytest.raises(UserError, match=r"images_001\.tar': no stage wrote"):
+        check_foreign(root, OUTPUTS, None)

@@ -1,13 +1,16 @@
 """Which files of a user's folder are read as tables and lists, and which are only reported."""
 
 import os
+import resource
+import warnings
+from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
 
-from cxr14.data import own_files
-from cxr14.data.own_tables import find_tables
+from cxr14.data.own_tables import SNIFFED_FILES, find_tables
 from cxr14.data.raw import BOX_TABLE, IMAGE_TABLE, LISTS
+from cxr14.data.user_text import MAX_BYTES
 from cxr14.errors import UserError
 
 NAME = "Data_Entry_2017.csv"
@@ -146,7 +149,7 @@ def test_a_broken_zip_is_reported(tmp_path):
     assert found.tables[IMAGE_TABLE].content == b"rows"
     ((file, reason),) = found.unread
     assert file == "a.zip"
-    assert "cannot be opened as a zip" in reason
+    assert "not a whole archive" in reason
 
 
 def test_a_damaged_table_is_an_error_and_is_not_replaced_by_the_packaged_one(tmp_path):
@@ -160,8 +163,8 @@ def test_a_damaged_table_is_an_error_and_is_not_replaced_by_the_packaged_one(tmp
 
 def test_a_table_that_is_too_large_is_refused(tmp_path):
     with (tmp_path / NAME).open("wb") as file:
-        file.truncate(own_files.TABLE_BYTES + 1)
-    with pytest.raises(UserError, match=rf"{NAME} has {own_files.TABLE_BYTES + 1} bytes or more"):
+        file.truncate(MAX_BYTES + 1)
+    with pytest.raises(UserError, match=rf"{NAME} has {MAX_BYTES + 1} bytes or more"):
         find_tables(tmp_path)
 
 
@@ -187,3 +190,67 @@ def test_a_link_that_leads_to_itself_is_one_sentence(tmp_path):
     (tmp_path / NAME).symlink_to(NAME)
     with pytest.raises(UserError, match=rf"{NAME} cannot be read \(Too many levels"):
         find_tables(tmp_path)
+
+
+def test_two_of_one_name_in_one_zip_are_refused_if_they_differ(tmp_path):
+    """The second was read twice, and the first passed over."""
+    with ZipFile(tmp_path / "a.zip", "w") as archive, warnings.catch_warnings(action="ignore"):
+        archive.writestr(NAME, b"one")
+        archive.writestr(NAME, b"two")
+    with pytest.raises(UserError, match=r"could both be .* have different contents"):
+        find_tables(tmp_path)
+
+
+def test_many_zips_are_not_open_at_once(tmp_path):
+    """From 300 on they ended in `Too many open files`."""
+    for number in range(60):
+        write_zip(tmp_path / f"{number}.zip", ROW, f"labels_{number}.csv")
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = len(list(Path("/proc/self/fd").iterdir()))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (used + 20, before[1]))
+    try:
+        found = find_tables(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert len(found.unread) == 60
+    assert all("it looks like a table" in reason for _, reason in found.unread)
+
+
+@pytest.mark.parametrize("name", ["x\udcff/Data_Entry_2017.csv", "x\x1b[31m/Data_Entry_2017.csv"])
+def test_a_table_whose_name_cannot_be_shown_is_refused(tmp_path, name):
+    """It ended in a UnicodeEncodeError, or sent escape codes to the terminal."""
+    (tmp_path / name).parent.mkdir()
+    (tmp_path / name).write_bytes(ROW)
+    with pytest.raises(UserError, match="no text; rename it") as caught:
+        find_tables(tmp_path)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("name", ["Data_Entry_2017", "data_entry_2017_v2020.tab"])
+def test_a_table_without_a_known_suffix_is_read(tmp_path, name):
+    (tmp_path / name).write_bytes(ROW)
+    assert read(tmp_path) == {IMAGE_TABLE: (name, ROW)}
+
+
+def test_a_list_without_a_suffix_is_read(tmp_path):
+    (tmp_path / "train_val_list").write_bytes(ROW)
+    assert read(tmp_path) == {LISTS[0]: ("train_val_list", ROW)}
+
+
+def test_a_zip_is_known_by_its_content(tmp_path):
+    write_zip(tmp_path / "archive", ROW)
+    assert read(tmp_path) == {IMAGE_TABLE: (f"archive/deep/{NAME}", ROW)}
+
+
+@pytest.mark.parametrize("suffix", [".csv.xz", ".csv.bz2", ".tab.gz", ".txt.zst"])
+def test_a_compressed_table_is_reported(tmp_path, suffix):
+    (tmp_path / f"Data_Entry_2017{suffix}").write_bytes(b"x")
+    assert [file for file, _ in find_tables(tmp_path).unread] == [f"Data_Entry_2017{suffix}"]
+
+
+def test_texts_beyond_the_limit_are_counted(tmp_path):
+    for number in range(SNIFFED_FILES + 3):
+        (tmp_path / f"{number:04d}.txt").write_bytes(b"a report")
+    ((file, reason),) = find_tables(tmp_path).unread
+    assert file == f"{SNIFFED_FILES:04d}.txt"
+    assert reason == "3 text files, from this one on, were not looked at"

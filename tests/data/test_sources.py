@@ -6,12 +6,12 @@ from zipfile import ZipFile
 import pandas as pd
 import pytest
 
-from cxr14.data.issues import read_issues
+from cxr14.data.issues import read_issues, summarize
 from cxr14.data.raw import BOX_TABLE, FACTS, IMAGE_TABLE, LISTS, MANIFEST, RAW_ISSUES
-from cxr14.data.sources import check_images, check_tables, write_folder
+from cxr14.data.sources import check_images, check_names, check_tables, names_hash, write_folder
 from cxr14.errors import UserError
 from cxr14.files import read_json
-from tests.data.pictures import some_pngs, write_loose
+from tests.data.pictures import some_pngs, write_archive, write_loose
 from tests.data.tables.written import HEADER
 
 PNGS = some_pngs(3)
@@ -65,6 +65,8 @@ def test_a_folder_brings_its_own_table_and_every_mismatch_is_counted(folder, tmp
         "base": "mine",
         "table_files": {IMAGE_TABLE: "mine/Data_Entry_2017.csv", BOX_TABLE: None},
         "table_sha256": {IMAGE_TABLE: hashlib.sha256(TABLE.encode()).hexdigest()},
+        "names_sha256": names_hash(folder),
+        "container_bytes": {},
         **counts,
     }
     assert list((tmp_path / "archives").iterdir()) == []
@@ -182,3 +184,69 @@ def test_images_that_go_or_change_size_are_noticed_without_reading_them(folder, 
         ValueError, match=rf"^2 of 2 images are not what they were, first .*{first.name}"
     ):
         check_images(tmp_path / "tables", folder)
+
+
+def test_an_archive_of_another_size_is_noticed(tmp_path):
+    """Only whether it was there was looked at."""
+    write_archive(tmp_path / "mine" / "images.tar", PNGS)
+    (tmp_path / "mine" / IMAGE_TABLE).write_text(TABLE)
+    describe(tmp_path / "mine", tmp_path)
+    sizes = read_json(tmp_path / "tables" / FACTS)["container_bytes"]
+    check_images(tmp_path / "tables", tmp_path / "mine", sizes)
+    with (tmp_path / "mine" / "images.tar").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(UserError, match=r"images\.tar has \d+ bytes, and had \d+ when"):
+        check_images(tmp_path / "tables", tmp_path / "mine", sizes)
+
+
+@pytest.mark.parametrize("name", ["images/00000099_000.png", "more.tar"])
+def test_an_image_or_archive_that_is_new_is_noticed(folder, tmp_path, name):
+    describe(folder, tmp_path)
+    facts = read_json(tmp_path / "tables" / FACTS)
+    (folder / "notes.txt").write_text("no image")
+    check_names(folder, facts)
+    (folder / name).write_bytes(b"x")
+    with pytest.raises(UserError, match=r"were added to .*mine, or removed, since it was listed"):
+        check_names(folder, facts)
+
+
+def test_a_bad_table_stops_before_the_images_are_hashed(folder, tmp_path, capsys):
+    (folder / "Data_Entry_2017.csv").write_text(TABLE.replace(",F,PA", ",X,PA"))
+    with pytest.raises(UserError, match="not allowed"):
+        describe(folder, tmp_path)
+    assert "hash" not in capsys.readouterr().out
+
+
+def test_a_zip_of_the_users_table_alone_is_no_issue(folder, tmp_path):
+    """It was listed as an archive without images, and counted as refused."""
+    table = folder / "Data_Entry_2017.csv"
+    with ZipFile(folder / "table.zip", "w") as archive:
+        archive.write(table, table.name)
+    table.unlink()
+    assert describe(folder, tmp_path)["refused_members"] == 0
+    issues = read_issues(tmp_path / "tables" / RAW_ISSUES)
+    assert "archive without images" not in set(issues.issue)
+
+
+@pytest.mark.parametrize("kind", ["tables.tar", "tables.tar.gz"])
+def test_a_table_in_a_tar_is_named(folder, tmp_path, kind):
+    """It was passed over without a word."""
+    content = {"Data_Entry_2017_v2020.csv": TABLE.encode(), "notes.txt": b"of the weather"}
+    write_archive(folder / kind, content)
+    describe(folder, tmp_path)
+    issues = read_issues(tmp_path / "tables" / RAW_ISSUES).set_index("issue")
+    assert issues.loc["table not read", ["file", "name"]].tolist() == [
+        kind,
+        f"images/{IMAGE_TABLE}",
+    ]
+
+
+def test_names_that_no_terminal_can_show_are_escaped_in_the_issues(folder, tmp_path):
+    """They ended in a UnicodeEncodeError, or moved the cursor."""
+    (folder / "labels\udcff.csv").write_text(TABLE)
+    (folder / "labels\x1b[2J.csv").write_text(TABLE)
+    describe(folder, tmp_path)
+    issues = read_issues(tmp_path / "tables" / RAW_ISSUES)
+    names = issues.file[issues.issue == "table not read"].tolist()
+    assert names == ["labels\\x1b[2J.csv", "labels\\udcff.csv"]
+    assert all(line.isprintable() for line in summarize(issues, tmp_path / "issues.csv"))

@@ -85,8 +85,11 @@ def _md5(path: Path) -> str:
 def _altered_error(outputs: list[str], altered: Iterable[str], cache: Path) -> UserError:
     files = " ".join(f"'{object_path(cache, md5)}'" for md5 in altered)
     more = f" and {len(outputs) - SHOWN} more" if len(outputs) > SHOWN else ""
+    second = ""
+    if any(output.startswith("chexnext/") for output in outputs):
+        second = "\n  dvc repro chexnext/dvc.yaml"
     return UserError(
         f"{', '.join(outputs[:SHOWN])}{more}: changed after the stage wrote it, and DVC's cache "
         f"with it, because both are links to one file; `dvc checkout` cannot restore it. Remove it "
-        f"from the cache, then the stage runs again:\n  rm -f {files}\n  dvc repro"
+        f"from the cache, then the stage runs again:\n  rm -f {files}\n  dvc repro{second}"
     )

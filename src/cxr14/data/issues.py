@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from cxr14.data.raw import RAW_ISSUES, TABLES
+from cxr14.errors import printable
 from cxr14.files import Kind, read_csv, write_csv
 
 ISSUES = Path("data/issues.csv")
@@ -17,7 +19,7 @@ ISSUES = Path("data/issues.csv")
 TABLE_ISSUES = Path("data/table_issues.csv")
 """The issues of patient-split."""
 
-LISTING_ISSUES = Path("data/raw/tables/issues.csv")
+LISTING_ISSUES = TABLES / RAW_ISSUES
 """The issues of download."""
 
 ISSUE_COLUMNS = ("stage", "file", "name", "issue", "action", "detail")
@@ -34,22 +36,30 @@ ACTIONS = ("skipped", "changed", "kept")
 
 UNUSABLE = (
     *("damaged", "encrypted", "link", "not an archive", "special file", "too deep", "too large"),
+    *("compressed image", "nested archive", "no image suffix", "unreadable archive"),
     *("unfinished download", "unread data", "unreadable", "unsafe name", "unsupported compression"),
 )
 """Issues of the listing behind which an image may be lost: `preprocess.on_error: fail` stops at
-them. Others, such as "hidden file", "nested archive" or "repeated", are only listed."""
+them. Others, such as "hidden file" or "repeated", are only listed."""
 
 
 def issue_table(stage: str, rows: Iterable[tuple[str, str, str, str, str]]) -> pd.DataFrame:
     """Return the issues of one stage as a table of text, columns ISSUE_COLUMNS.
 
+    What a terminal or a CSV file cannot hold, as names of files may, is escaped.
+
     Args:
         stage: the stage that found them.
         rows: (file, name, issue, action, detail) of each.
     """
-    table = pd.DataFrame([(stage, *row) for row in rows], columns=list(ISSUE_COLUMNS), dtype="str")
+    shown = [(stage, *map(_shown, row)) for row in rows]
+    table = pd.DataFrame(shown, columns=list(ISSUE_COLUMNS), dtype="str")
     assert set(table.action) <= set(ACTIONS), sorted(set(table.action))
     return table
+
+
+def _shown(text: str) -> str:
+    return text if text.isascii() and text.isprintable() else printable(text).replace("\n", "\\n")
 
 
 def write_issues(path: Path, *tables: pd.DataFrame) -> None:

@@ -21,6 +21,9 @@ from cxr14.files import project_root
 DOWNLOADS = Path(".scratch/download")
 GRAPHS = ("dvc.yaml", "chexnext/dvc.yaml")
 
+CHEXNEXT_TABLES = ("predictions", "evaluation", "localization")
+CHEXNEXT_METRICS = ("evaluate/members", "evaluate/chexnext", "localize/chexnext")
+
 WRITTEN = {  # outputs that are folders: names of the files that their stages write
     "data/records": r"[^/]+\.(parquet|json)",
     "data/split": r"[^/]+\.parquet",
@@ -29,6 +32,32 @@ WRITTEN = {  # outputs that are folders: names of the files that their stages wr
     "models/*": r"[^/]+\.(safetensors|json)",
     "evaluation/*": r"[^/]+\.(json|csv|parquet)",
     "localization/*": r"[^/]+\.(json|csv|parquet)",
+    "plots/baseline": r"[^/]+\.csv",
+    "plots/localize/*": r"[^/]+\.png",
+    "report": r"[^/]+\.html",
+    "chexnext/data/folds": r"(.+/)?[^/]+\.parquet",
+    "chexnext/data/relabelled": r"[^/]+\.(parquet|npy)",
+    "chexnext/models/members/*-*": r"[^/]+\.(safetensors|json)",
+    "chexnext/models/students/*-*": r"[^/]+\.(safetensors|json)",
+    "chexnext/selection": r"[^/]+\.json",
+    **dict.fromkeys(
+        (f"chexnext/{part}{kind}" for part in ("", "singles/") for kind in CHEXNEXT_TABLES),
+        r"(.+/)?[^/]+\.(json|csv|parquet)",
+    ),
+    **dict.fromkeys(
+        (
+            *(f"chexnext/metrics/{name}" for name in CHEXNEXT_METRICS),
+            *(f"chexnext/singles/metrics/{kind}" for kind in ("evaluate", "localize")),
+        ),
+        r"(.+/)?[^/]+\.(json|csv)",
+    ),
+    **dict.fromkeys(
+        (
+            "chexnext/plots/localize",
+            *(f"chexnext/singles/plots/{kind}" for kind in ("evaluate", "localize")),
+        ),
+        r"(.+/)?[^/]+\.(csv|png)",
+    ),
 }
 PLACEHOLDER = re.compile(r"\$\{[^}]*\}")
 SHOWN = 3
@@ -185,8 +214,14 @@ def recorded_listings(root: Path, cache: Path) -> dict[str, dict[str, str]]:
             continue
         listing = object_path(cache, md5)
         if listing.is_file():
-            entries: list[dict[str, Any]] = json.loads(listing.read_bytes())
-            listings[path] = {str(entry["relpath"]): str(entry["md5"]) for entry in entries}
+            try:
+                entries: list[dict[str, Any]] = json.loads(listing.read_bytes())
+                listings[path] = {str(entry["relpath"]): str(entry["md5"]) for entry in entries}
+            except (ValueError, TypeError, KeyError, RecursionError):
+                raise UserError(
+                    f"{listing}: damaged, DVC's listing of {path}; remove it and run the stage "
+                    f"again:\n  rm -f '{listing}'\n  dvc repro"
+                ) from None
     return listings
 
 
@@ -197,13 +232,37 @@ def recorded_outputs(root: Path) -> Iterator[tuple[str, str]]:
         lock = (root / graph).with_suffix(".lock")
         if not lock.is_file():
             continue
-        stages = yaml.load(lock.read_bytes(), loader)["stages"]
+        stages = _locked_stages(lock, loader)
         wdirs = yaml.load((root / graph).read_bytes(), loader)["stages"]
         for name, stage in stages.items():
             base = Path(graph).parent / wdirs.get(name.split("@")[0], {}).get("wdir", ".")
             for out in stage.get("outs", []):
                 if "md5" in out:
                     yield _normal(base / out["path"]), str(out["md5"])
+
+
+def _locked_stages(lock: Path, loader: Any) -> dict[str, Any]:
+    """Read a dvc.lock.
+
+    Raises:
+        UserError: it is no such file, as after a merge with conflicts.
+    """
+    try:
+        content = yaml.load(lock.read_bytes(), loader)
+    except (yaml.YAMLError, UnicodeDecodeError):
+        content = None
+    stages = content.get("stages") if isinstance(content, dict) else None
+    if not isinstance(stages, dict) or not all(map(_is_locked, stages.values())):
+        raise UserError(
+            f"{lock}: damaged, or a merge with conflicts is unfinished; restore it: "
+            f"git checkout {lock.name if lock.parent.name != 'chexnext' else 'chexnext/dvc.lock'}"
+        )
+    return stages
+
+
+def _is_locked(stage: Any) -> bool:
+    outs = stage.get("outs", []) if isinstance(stage, dict) else None
+    return isinstance(outs, list) and all(isinstance(o, dict) and "path" in o for o in outs)
 
 
 def _normal(path: Path) -> str:

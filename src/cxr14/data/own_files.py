@@ -8,16 +8,14 @@ another. Each of these is one sentence here, and none costs time or memory.
 import os
 import stat
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from cxr14.data.archives.zipped import DAMAGE, open_zip, packing_fault, read_content
+from cxr14.data.user_text import MAX_BYTES
 from cxr14.errors import UserError
-
-TABLE_BYTES = 64 * 2**20
-"""The largest table, list or JSON file that is read. NIH's largest table has 9 MB."""
 
 STEP = 2**20
 """Bytes read at a time, so that a wrong size costs no memory."""
@@ -30,13 +28,8 @@ KINDS = {
     stat.S_IFBLK: "a device",
 }
 
-DAMAGE = (
-    *(zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError),
-    *(ValueError, ArithmeticError, LookupError, OSError),  # zipfile, on a damaged header
-)
 
-
-def read_own_file(path: str | Path, limit: int = TABLE_BYTES) -> bytes:
+def read_own_file(path: str | Path, limit: int = MAX_BYTES) -> bytes:
     """Read a user's file whole. A link is followed if it ends at a regular file.
 
     Args:
@@ -82,48 +75,46 @@ def open_own_zip(path: str | Path) -> zipfile.ZipFile:
     """
     try:
         _check_regular(path, Path(path).stat())
-        return zipfile.ZipFile(path)
-    except UserError:
-        raise
-    except DAMAGE as error:
-        raise UserError(f"{path} cannot be opened as a zip ({_reason(error)})") from None
+        return open_zip(Path(path))
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror or error})") from None
 
 
-def read_member(
-    archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limit: int = TABLE_BYTES
-) -> bytes:
+def read_member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limit: int = MAX_BYTES) -> bytes:
     """Read a member of a user's zip, inflated to the size that it claims and never further.
 
     Raises:
-        UserError: it claims more than `limit` bytes, is damaged, encrypted, or of another size.
+        UserError: it claims more than `limit` bytes, is damaged, encrypted, of another size, or
+            packed by a method that cannot be inflated in bounded memory.
     """
     place = f"{archive.filename}: {entry.filename}"
     if entry.file_size > limit:
         raise UserError(f"{place} has {entry.file_size} bytes; allowed: at most {limit}")
+    _check_packing(place, entry)
     try:
-        with archive.open(entry) as file:
-            content = file.read(entry.file_size + 1)
+        return read_content(archive, entry)
     except DAMAGE as error:
         raise UserError(f"{place} is damaged ({_reason(error)}); repair the zip") from None
-    if len(content) != entry.file_size:
-        inflated = f"more than {entry.file_size}" if content[entry.file_size :] else len(content)
-        raise UserError(
-            f"{place} inflates to {inflated} bytes and claims {entry.file_size}; repair the zip"
-        )
-    return content
 
 
-def read_member_start(archive: zipfile.ZipFile, member: str, size: int) -> bytes:
+def read_member_start(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, size: int) -> bytes:
     """Read the first bytes of a member of a user's zip.
 
     Raises:
-        UserError: it is damaged or encrypted.
+        UserError: it is damaged or encrypted, or packed by another method; see read_member.
     """
+    place = f"{archive.filename}: {entry.filename}"
+    _check_packing(place, entry)
     try:
-        with archive.open(member) as file:
+        with archive.open(entry) as file:
             return file.read(size)
     except DAMAGE as error:
-        raise UserError(f"{archive.filename}: {member} is damaged ({_reason(error)})") from None
+        raise UserError(f"{place} is damaged ({_reason(error)})") from None
+
+
+def _check_packing(place: str, entry: zipfile.ZipInfo) -> None:
+    if fault := packing_fault(entry):
+        raise UserError(f"{place}: {fault[1]}")
 
 
 def _check_regular(path: str | Path, facts: os.stat_result) -> None:

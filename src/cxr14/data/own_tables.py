@@ -6,17 +6,16 @@ these are read. A file that looks like a table and is not read is reported, neve
 """
 
 import os
-import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
-from zipfile import ZipFile
+from zipfile import ZipFile, ZipInfo
 
-from cxr14.data.archives.loose import files_below
-from cxr14.data.archives.refusals import Report
+from cxr14.data.archives.kinds import archive_kind, is_opened
+from cxr14.data.archives.loose import file_facts, files_below
+from cxr14.data.archives.refusals import Report, is_image
 from cxr14.data.own_files import (
     open_own_zip,
     read_member,
@@ -24,37 +23,12 @@ from cxr14.data.own_files import (
     read_own_file,
     read_start,
 )
-from cxr14.data.raw import BOX_TABLE, IMAGE_TABLE, LISTS
+from cxr14.data.table_names import NAMES, holds_table, is_sheet, may_be_table, recognize
 from cxr14.errors import UserError, quote
-
-NAMES = {  # how each table may be called, best first; those of a later tier if no other is found
-    IMAGE_TABLE: ((IMAGE_TABLE, "Data_Entry_2017.csv"), ("sample_labels.csv",)),
-    BOX_TABLE: ((BOX_TABLE, "BBox_List.csv"),),
-    LISTS[0]: ((LISTS[0],),),
-    LISTS[1]: ((LISTS[1],),),
-}
-TIER = 10
-
-TEXT_SUFFIXES = (".csv", ".txt", ".tsv")
-SHEET_SUFFIXES = (".xlsx", ".xls", ".ods", ".csv.gz", ".txt.gz", ".tsv.gz")
-"""Tables that are not read; a file of such a name is reported."""
-
-FORMALITIES = re.compile(
-    r"(^(copy|kopie|copie|copia) (of|von|de) )"
-    r"|([ (]+(another |\d+(st|nd|rd|th) )?(copy|kopie|copie|copia|nih|official)( \d+)?[ )]*$)"
-    r"|( *\(\d+\)$)"
-)
-"""Parts of a name, in lower case and with spaces for - and _, that say nothing of its content."""
 
 SNIFFED_BYTES = 4096
 SNIFFED_FILES = 500
 """Files that are looked into; a folder with a text file per image has thousands."""
-
-CONTENT = re.compile(
-    r"\d{8}_\d{3}|\w\.(png|jpe?g)\s*([\"',;\t\r\n]|$)|image.?index|finding.?label|patient.?id|bbox",
-    re.IGNORECASE,
-)
-"""What a table or list of images has in its first lines."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +38,12 @@ class OwnTable:
     Attributes:
         file: its path in the folder; of a member of a zip the zip's and the member's, joined by /.
         content: its bytes.
+        archive: the zip that it is in, or ''.
     """
 
     file: str
     content: bytes
+    archive: str = ""
 
     @property
     def sha256(self) -> str:
@@ -97,11 +73,12 @@ class _Candidate:
     depth: int
     file: str
     archive: str = ""
-    member: str = ""
+    entry: ZipInfo | None = field(default=None, compare=False)
+    """Its own entry in the zip: two may have one name."""
 
     @property
     def name(self) -> str:
-        return PurePosixPath(self.member or self.file).name
+        return PurePosixPath(self.file).name
 
     @property
     def quality(self) -> tuple[int, bool, int]:
@@ -117,13 +94,13 @@ def find_tables(folder: Path) -> Found:
         UserError: a table cannot be read, two that are equally good have different contents, or a
             folder has a table's name and no table in it.
     """
-    files = [name for name, _ in files_below(folder, Report())]
+    files, zips = _files_and_zips(folder)
     candidates: dict[str | None, list[_Candidate]] = {table: [] for table in (*NAMES, None)}
     tables: dict[str, OwnTable] = {}
     with ExitStack() as stack:
         reader = _Reader(folder, stack)
-        for candidate in [*_loose(files), *reader.packed(files)]:
-            table, rank = _recognize(candidate.name)
+        for candidate in [*_loose(files), *reader.packed(zips)]:
+            table, rank = recognize(candidate.name)
             candidates[table].append(replace(candidate, rank=rank))
         _check_folders(folder, {table for table in NAMES if candidates[table]})
         unread = reader.unopened
@@ -135,80 +112,75 @@ def find_tables(folder: Path) -> Found:
     return Found(tables, sorted(unread))
 
 
+def _files_and_zips(folder: Path) -> tuple[list[str], list[str]]:
+    """Return the names of all files, and of those that are zips by name or content."""
+    files, zips = [], []
+    for name, entry in files_below(folder, Report()):
+        files.append(name)
+        if not entry.name.startswith(".") and not is_image(name) and _is_zip(folder / name, entry):
+            zips.append(name)
+    return files, zips
+
+
+def _is_zip(path: Path, entry: "os.DirEntry[str]") -> bool:
+    if entry.name.lower().endswith(".zip"):  # also one that is damaged: it is reported
+        return True
+    if file_facts(entry)[1] or not is_opened(entry.name):
+        return False
+    try:
+        return archive_kind(path) == "zip"
+    except OSError:
+        return False
+
+
 def _loose(files: Sequence[str]) -> Iterator[_Candidate]:
     for name in files:
-        if _is_text_or_sheet(name):
+        if may_be_table(name):
             yield _Candidate(0, False, name.count("/"), name)
 
 
 class _Reader:
-    """Reads files of a folder and members of its zips; each zip is opened once."""
+    """Reads files of a folder and members of its zips; only the last zip is kept open."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self.folder = folder
         self.unopened: list[tuple[str, str]] = []
-        self._stack, self._archives = stack, dict[str, ZipFile]()
+        self._stack, self._name = stack, ""
+        self._archive: ZipFile | None = None
 
-    def packed(self, files: Sequence[str]) -> Iterator[_Candidate]:
+    def packed(self, zips: Sequence[str]) -> Iterator[_Candidate]:
         """Yield the texts in the zips; a zip that cannot be opened is noted."""
-        for name in files:
-            if not name.lower().endswith(".zip") or PurePosixPath(name).name.startswith("."):
-                continue
+        for name in zips:
             try:
-                archive = self._stack.enter_context(open_own_zip(self.folder / name))
+                entries = self._opened(name).infolist()
             except UserError as error:  # it may have nothing to do with the set
                 self.unopened.append((name, str(error)))
                 continue
-            self._archives[name] = archive
-            for entry in archive.infolist():
+            for entry in entries:
                 member = entry.filename
-                if _is_text_or_sheet(member) and not entry.is_dir():
+                if may_be_table(member) and not entry.is_dir():
                     depth = name.count("/") + 1 + member.count("/")
-                    yield _Candidate(0, True, depth, f"{name}/{member}", name, member)
+                    yield _Candidate(0, True, depth, f"{name}/{member}", name, entry)
+
+    def _opened(self, name: str) -> ZipFile:
+        if self._archive is None or self._name != name:
+            self._stack.close()
+            self._archive = None
+            self._archive = self._stack.enter_context(open_own_zip(self.folder / name))
+            self._name = name
+        return self._archive
 
     def content(self, candidate: _Candidate) -> bytes:
         """Read a file whole."""
-        if not candidate.archive:
+        if candidate.entry is None:
             return read_own_file(self.folder / candidate.file)
-        archive = self._archives[candidate.archive]
-        return read_member(archive, archive.getinfo(candidate.member))
+        return read_member(self._opened(candidate.archive), candidate.entry)
 
     def start(self, candidate: _Candidate) -> bytes:
         """Read the first bytes of a file."""
-        if not candidate.archive:
+        if candidate.entry is None:
             return read_start(self.folder / candidate.file, SNIFFED_BYTES)
-        return read_member_start(self._archives[candidate.archive], candidate.member, SNIFFED_BYTES)
-
-
-def _is_text_or_sheet(path: str) -> bool:
-    name = PurePosixPath(path).name
-    return name.lower().endswith(TEXT_SUFFIXES + SHEET_SUFFIXES) and not name.startswith(".")
-
-
-def _recognize(name: str) -> tuple[str | None, int]:
-    """Return the table that a file's name stands for, or None, and the rank of the name."""
-    plain = _plain(name)
-    for table, tiers in NAMES.items():
-        for tier, names in enumerate(tiers):
-            if name in names:
-                return table, tier * TIER + names.index(name)
-            similar = [known for known in names if _plain(known) == plain]
-            if similar:
-                return table, tier * TIER + len(names) + names.index(similar[0])
-    return None, 0
-
-
-def _plain(name: str) -> str | None:
-    """Return a name without suffixes, case and formalities; None if it is no name of a text."""
-    plain = unicodedata.normalize("NFKC", name).casefold()
-    if plain.endswith(SHEET_SUFFIXES):
-        return None
-    while plain.endswith(TEXT_SUFFIXES):
-        plain = plain.rpartition(".")[0]
-    plain = re.sub(r"[\s_\-–.]+", " ", plain).strip()
-    while (shorter := FORMALITIES.sub("", plain).strip()) != plain:
-        plain = shorter
-    return plain
+        return read_member_start(self._opened(candidate.archive), candidate.entry, SNIFFED_BYTES)
 
 
 def _choose(
@@ -220,7 +192,12 @@ def _choose(
         UserError: the best cannot be read, or another one is as good and has another content.
     """
     best = candidates[0]
-    chosen = OwnTable(best.file, reader.content(best))
+    if not best.file.isprintable():
+        raise UserError(
+            f"{reader.folder}: {quote(best.file)} is read as {table}, but its name has characters "
+            f"that are no text; rename it"
+        )
+    chosen = OwnTable(best.file, reader.content(best), best.archive)
     unread = []
     for other in candidates[1:]:
         if other.quality == best.quality:
@@ -245,8 +222,8 @@ def _check_folders(folder: Path, found: set[str]) -> None:
     """Refuse a folder that has the name of a table that was not found, as unpacking may make."""
     with os.scandir(folder) as entries:
         names = [entry.name for entry in entries if _is_folder(entry)]
-    for name in sorted(filter(_is_text_or_sheet, names)):
-        table, _ = _recognize(name)
+    for name in sorted(filter(may_be_table, names)):
+        table, _ = recognize(name)
         if table and table not in found:
             raise UserError(f"{folder / name} is a folder; allowed: a regular file with the table")
 
@@ -260,20 +237,18 @@ def _is_folder(entry: "os.DirEntry[str]") -> bool:
 
 def _unread(reader: _Reader, others: Sequence[_Candidate]) -> Iterator[tuple[str, str]]:
     """Name those of the files that no table's name fits and that look like a table or list."""
-    for other in sorted(others)[:SNIFFED_FILES]:
-        if other.file.lower().endswith(SHEET_SUFFIXES):
+    known = ", ".join(NAMES)
+    texts = [other for other in sorted(others) if not is_sheet(other.file)]
+    for other in others:
+        if is_sheet(other.file):
             yield other.file, "not a text file; save it as CSV under the name of NIH's table"
-            continue
+    for other in texts[:SNIFFED_FILES]:
         try:
             start = reader.start(other)
         except UserError as error:
             yield other.file, str(error)
             continue
-        if CONTENT.search(_decoded(start)):
-            known = ", ".join(NAMES)
+        if holds_table(start):
             yield other.file, f"it looks like a table or list; names that are read: {known}"
-
-
-def _decoded(start: bytes) -> str:
-    """Return the start of a text of any encoding, well enough to find Latin letters in it."""
-    return start.replace(b"\0", b"").decode("latin-1")
+    if left := texts[SNIFFED_FILES:]:
+        yield left[0].file, f"{len(left)} text files, from this one on, were not looked at"

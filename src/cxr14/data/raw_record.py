@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from cxr14.data.raw import BOX_TABLE, FACTS, IMAGE_TABLE, LISTS, RAW_FILES
+from cxr14.errors import UserError
 from cxr14.files import read_json, sha256, write_json
 
 RECORD = "written.json"
@@ -101,7 +102,11 @@ def folder_md5(folder: Path) -> str | None:
 
 def _record(archives: Path) -> set[str]:
     path = archives.with_name(RECORD)
-    return set(read_json(path)) if path.is_file() else set()
+    try:
+        hashes = read_json(path) if path.is_file() else []
+    except UserError:
+        hashes = None
+    return set(map(str, hashes)) if isinstance(hashes, list) else set()  # damaged: nothing is known
 
 
 def place_archive(temporary: Path, target: Path) -> None:

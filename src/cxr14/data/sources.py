@@ -1,22 +1,26 @@
 """The sources of images and tables; each leaves the same files, see cxr14.data.raw."""
 
 import gzip
+import hashlib
+import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
 
-from cxr14.data.archives.folder import list_images, missing_images
+from cxr14.data.archives.folder import list_images, list_names, missing_images
 from cxr14.data.archives.manifest import Listing
 from cxr14.data.archives.reading import MANIFEST_COLUMNS
+from cxr14.data.archives.refusals import TABLE_NOT_READ
 from cxr14.data.download.fetch import check_room, fetch_all
 from cxr14.data.download.nih import CATALOGUE, is_archive, read_catalogue
 from cxr14.data.issues import issue_table, write_issues
 from cxr14.data.outputs import check_own_folder, foreign_error, foreign_in_archives
-from cxr14.data.own_tables import OwnTable, find_tables
+from cxr14.data.own_files import read_own_file
+from cxr14.data.own_tables import Found, OwnTable, find_tables
 from cxr14.data.packaged import packaged_file
 from cxr14.data.phantom.archive import draw_archive
 from cxr14.data.phantom.sample import choose_records
@@ -91,12 +95,18 @@ def write_folder(tables: Path, archives: Path, folder: Path, base: str) -> dict[
     """
     check_own_folder(folder, project_root())
     _check_places(tables, archives)
-    listing, found = list_images(folder), find_tables(folder)
+    found = find_tables(folder) if folder.is_dir() else Found({})
     facts: dict[str, object] = {"source": "folder", "phantom": False, "base": base}
     source = Source(facts, found.tables, found.unread, f"{base.rstrip('/')}/")
     _write_tables(tables, source)
+    _check_tables(tables, source)  # before the images, which may take minutes
     _remove_archives(archives, keep=set())
-    return _write_listing(tables, listing, source)
+    listing = list_images(folder)
+    names = names_hash(folder)
+    containers = [name for name in listing.manifest.container.unique() if name]
+    sizes = {name: (folder / name).stat().st_size for name in containers}
+    source.facts.update({"names_sha256": names, "container_bytes": sizes})
+    return _write_listing(tables, without_table_zips(listing, source.tables), source)
 
 
 def write_nih(
@@ -117,28 +127,31 @@ def write_nih(
         connections: files fetched at once.
         catalogue: JSON list in place of NIH's own; kept apart, in a folder below `downloads`.
     """
-    files = CATALOGUE
+    files, kept = CATALOGUE, downloads
     facts: dict[str, object] = {"source": "nih", "phantom": False, "base": None}
     if catalogue is not None:
         files, downloads = read_catalogue(catalogue), downloads / catalogue.stem
         facts |= {"catalogue": catalogue.name}
-    _check_places(tables, archives, downloads)
+    _check_places(tables, archives, kept)  # those of another catalogue are ours too
     fetch_all(files, downloads, mirror, connections)
     paths = [downloads / file.name for file in files]
     own = {
-        path.name: OwnTable(path.name, path.read_bytes())
+        path.name: OwnTable(path.name, read_own_file(path))
         for path in paths
         if not is_archive(path.name)
     }
     source = Source(facts, own, prefix=f"{downloads}/")
     packed = [path for path in paths if is_archive(path.name)]
     _write_tables(tables, source)
+    _check_tables(tables, source)
     _remove_archives(archives, keep={path.name for path in packed})
     _link_archives(packed, archives)
     return _write_listing(tables, list_images(archives), source)
 
 
-def check_images(tables: Path, base: Path) -> None:
+def check_images(
+    tables: Path, base: Path, container_bytes: Mapping[str, int] | None = None
+) -> None:
     """Look whether the images of the manifest are still where they were; nothing is read.
 
     DVC watches what it keeps; a user's own folder is not kept by it, and would go unnoticed as
@@ -147,17 +160,49 @@ def check_images(tables: Path, base: Path) -> None:
     Args:
         tables: the folder of the manifest.
         base: folder of the images and archives.
+        container_bytes: see :func:`missing_images`.
 
     Raises:
         UserError: some are gone, or have another size.
     """
     manifest = read_manifest(tables)
-    missing = missing_images(manifest, base)
+    missing = missing_images(manifest, base, container_bytes)
     if len(missing):
         raise UserError(
             f"{len(missing)} of {len(manifest)} images are not what they were, first "
             f"{missing.reason[0]}; bring them back, or renew the manifest with {RENEW}"
         )
+
+
+def names_hash(folder: Path) -> str:
+    """Return a hash of the names of all images and archives of a folder."""
+    names = json.dumps(list_names(folder))
+    return hashlib.sha256(names.encode()).hexdigest()
+
+
+def check_names(folder: Path, facts: Mapping[str, object]) -> None:
+    """Look whether images or archives were added to a user's folder, or left it.
+
+    Args:
+        folder: the user's folder.
+        facts: see FACTS; without its names_sha256 nothing is compared.
+
+    Raises:
+        UserError: it names the folder and the command to run.
+    """
+    if facts.get("names_sha256", names_hash(folder)) != names_hash(folder):
+        raise UserError(
+            f"images or archives were added to {folder}, or removed, since it was listed; "
+            f"run {RENEW}"
+        )
+
+
+def without_table_zips(listing: Listing, tables: Mapping[str, OwnTable]) -> Listing:
+    """Leave out the issue that a zip from which a table was read holds no image."""
+    used = {table.archive for table in tables.values() if table.archive}
+    issues = listing.issues
+    needless = (issues.issue == "archive without images") & issues.file.isin(used)
+    return replace(listing, issues=issues[~needless].reset_index(drop=True))
 
 
 def check_tables(folder: Path, facts: Mapping[str, Mapping[str, str | None]]) -> None:
@@ -252,13 +297,15 @@ def _link_archives(packed: list[Path], archives: Path) -> None:
             place_archive(temporary, target)
 
 
-def _check_other_tables(tables: Path, source: Source) -> None:
-    """Read the source's own boxes and lists, so that a fault in them stops here, not in a stage
+def _check_tables(tables: Path, source: Source) -> None:
+    """Read the source's own tables and lists, so that a fault in them stops here, not in a stage
     that reads our copy: `dvc repro` would not notice that the user has corrected the file.
     """
     files = source.table_files()
     for name in source.tables:
-        if name == BOX_TABLE:
+        if name == IMAGE_TABLE:
+            read_images(tables / name, files[name])
+        elif name == BOX_TABLE:
             check_box_table(tables / name, files[name])
         elif name in LISTS:
             read_list_table(tables / name, origin=files[name])
@@ -268,7 +315,6 @@ def _write_listing(tables: Path, listing: Listing, source: Source) -> dict[str, 
     """Write the manifest of the images that the table has, the issues, and the facts."""
     files = source.table_files()
     rows = read_images(tables / IMAGE_TABLE, files[IMAGE_TABLE]).image
-    _check_other_tables(tables, source)
     manifest, file = listing.manifest, files[IMAGE_TABLE]
     listed = manifest.image.isin(rows.tolist())
     if not listed.any():
@@ -291,7 +337,7 @@ def _write_listing(tables: Path, listing: Listing, source: Source) -> dict[str, 
                 for name in without
                 if file
             ),
-            *((name, "", "table not read", "skipped", reason) for name, reason in source.unread),
+            *((name, "", TABLE_NOT_READ, "skipped", reason) for name, reason in source.unread),
         ],
     )
     write_csv(tables / MANIFEST, manifest[listed])

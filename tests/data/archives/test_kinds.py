@@ -13,6 +13,7 @@ from cxr14.data.archives import kinds
 from cxr14.data.archives.folder import list_images
 from cxr14.data.archives.reading import find_containers, read_members
 from cxr14.data.archives.refusals import Report
+from cxr14.data.issues import UNUSABLE
 from cxr14.errors import UserError
 from tests.data.pictures import some_pngs, write_archive, write_loose
 
@@ -283,3 +284,10 @@ def test_an_archive_or_image_that_cannot_be_read_is_one_sentence(tmp_path):
             UserError, match=r"images_001\.tar cannot be read \(Input/output error\)"
         ):
             list_images(tmp_path, workers)
+
+
+@pytest.mark.parametrize(
+    "issue", ["unreadable archive", "nested archive", "compressed image", "no image suffix"]
+)
+def test_an_issue_behind_which_images_are_stops_a_strict_run(issue):
+    assert issue in UNUSABLE

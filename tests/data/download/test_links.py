@@ -82,3 +82,13 @@ def test_dvc_links_the_archives_too_so_their_bytes_are_stored_once(tmp_path):
         assert (tmp_path / "out" / "a.tar.gz").samefile(kept)
         md5 = hashlib.md5(kept.read_bytes()).hexdigest()
         assert (tmp_path / ".dvc/cache/files/md5" / md5[:2] / md5[2:]).samefile(kept)
+
+
+def test_another_catalogue_takes_the_place_of_the_first_without_dvc_between(nih_server, tmp_path):
+    """The links to the first one's downloads were refused as foreign."""
+    bring(tmp_path)
+    (tmp_path / "other.json").write_bytes((tmp_path / "catalogue.json").read_bytes())
+    folders = (tmp_path / name for name in ("tables", "archives", "kept"))
+    sources.write_nih(*folders, None, 3, tmp_path / "other.json")
+    for name in HALVES:
+        assert (tmp_path / "archives" / name).samefile(tmp_path / "kept" / "other" / name)

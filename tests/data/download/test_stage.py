@@ -8,17 +8,17 @@ import time
 
 import yaml
 
-from cxr14.data.raw import LISTS
+from cxr14.data.raw import IMAGE_TABLE, LISTS
 from tests.conftest import ROOT
 from tests.data.download.catalogued import PNGS, SMALL, write_catalogue
 from tests.data.download.faulty_server import Fault, FaultyServer
-from tests.data.pictures import write_archive
+from tests.data.pictures import write_archive, write_loose
 
 
-def start_stage(folder, *options, source="nih"):
+def start_stage(folder, *options, source="nih", folder_of_images=None):
     """Start `python -m stages.download` in a project of its own."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["data"] |= {"source": source, "connections": 2}
+    params["data"] |= {"source": source, "connections": 2, "folder": folder_of_images}
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     environment = {name: value for name, value in os.environ.items() if name != "DVC_ROOT"}
     return subprocess.Popen(
@@ -77,3 +77,22 @@ def test_a_catalogue_for_another_source_is_refused(tmp_path):
     stage = start_stage(tmp_path, "--catalogue", "catalogue.json", source="phantom")
     _, err = stage.communicate(timeout=120)
     assert err == "error: --catalogue is for data.source nih, and it is phantom\n"
+
+
+def test_the_check_lets_a_run_start_that_follows_one_which_ended_at_a_bad_table(tmp_path):
+    """`make repro` stopped at our own half-written source.json."""
+    write_loose(tmp_path / "mine", PNGS)
+    (tmp_path / "mine" / IMAGE_TABLE).write_bytes(SMALL[IMAGE_TABLE].replace(b",F,", b",X,"))
+    stage = start_stage(tmp_path, source="folder", folder_of_images="mine")
+    _, err = stage.communicate(timeout=120)
+    assert stage.returncode == 1
+    assert f"mine/{IMAGE_TABLE}" in err
+    (tmp_path / "mine" / IMAGE_TABLE).write_bytes(SMALL[IMAGE_TABLE])
+    for options in (["--check"], [], ["--check"]):
+        stage = start_stage(tmp_path, *options, source="folder", folder_of_images="mine")
+        _, err = stage.communicate(timeout=120)
+        assert (stage.returncode, err) == (0, "")
+    (tmp_path / "mine" / "new.png").write_bytes(b"x")
+    stage = start_stage(tmp_path, "--check", source="folder", folder_of_images="mine")
+    _, err = stage.communicate(timeout=120)
+    assert "were added to" in err

@@ -6,15 +6,17 @@ checks each image against it.
 
 import os
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
 from cxr14.data.archives.hashing import hash_all
-from cxr14.data.archives.loose import DEPTH
+from cxr14.data.archives.kinds import is_archive_name
+from cxr14.data.archives.loose import DEPTH, files_below
 from cxr14.data.archives.manifest import Listing, make_listing
 from cxr14.data.archives.reading import find_containers
-from cxr14.data.archives.refusals import Issue, Report
+from cxr14.data.archives.refusals import Issue, Report, is_image
 from cxr14.errors import UserError
 
 LAYOUTS = (
@@ -61,7 +63,15 @@ def _no_image(folder: Path, containers: list[str], issues: list[Issue]) -> str:
     return f"no image in {place} (data.folder){more}{'; '.join(told)}; it may hold {LAYOUTS}"
 
 
-def missing_images(manifest: pd.DataFrame, base: Path) -> pd.DataFrame:
+def list_names(folder: Path) -> list[str]:
+    """Return the sorted paths of the images and archives of a folder, by their names only."""
+    names = (name for name, _ in files_below(folder, Report()))
+    return sorted(name for name in names if is_image(name) or is_archive_name(name))
+
+
+def missing_images(
+    manifest: pd.DataFrame, base: Path, container_bytes: Mapping[str, int] | None = None
+) -> pd.DataFrame:
     """List the images that are gone, or have another size, by one stat each; nothing is read.
 
     Of an image in an archive only the archive is looked for.
@@ -69,12 +79,14 @@ def missing_images(manifest: pd.DataFrame, base: Path) -> pd.DataFrame:
     Args:
         manifest: see cxr14.data.archives.reading.
         base: folder of the containers.
+        container_bytes: the size that each archive had, where it is known.
 
     Returns:
         image, container, member and reason; empty if all is well.
     """
+    sizes = container_bytes or {}
     gone = {
-        str(name): _stat_fault(os.path.join(base, str(name)), None)  # noqa: PTH118
+        str(name): _stat_fault(os.path.join(base, str(name)), sizes.get(str(name)))  # noqa: PTH118
         for name in manifest.container.unique()
         if name
     }

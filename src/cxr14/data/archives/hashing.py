@@ -23,7 +23,7 @@ from rich.progress import (
 
 from cxr14.data.archives.loose import loose_images, read_loose
 from cxr14.data.archives.reading import NIH_ARCHIVE, describe, iterate_container
-from cxr14.data.archives.refusals import Issue, Report
+from cxr14.data.archives.refusals import TABLE_NOT_READ, Issue, Report
 from cxr14.data.workers import end_with_parent
 from cxr14.errors import UserError
 
@@ -110,7 +110,8 @@ def hash_job(job: Job, advance: Callable[[int], None]) -> Result | UserError:
         images = read_loose(job.base, job.members, report)
     try:
         rows = [describe(job.container, *image) for image in images]
-        if job.container and not rows and not report.issues:
+        told = [issue for issue in report.issues if issue.issue != TABLE_NOT_READ]
+        if job.container and not rows and not told:
             _note_without_images(job, report)
     except UserError as error:
         return error
@@ -131,7 +132,8 @@ def _note_without_images(job: Job, report: Report) -> None:
         raise UserError(
             f"{job.base / job.container}: no image in it; it holds {content}; fetch it again"
         )
-    report.skip(job.container, "", ("archive without images", f"it holds {content}"))
+    if not report.issues:
+        report.skip(job.container, "", ("archive without images", f"it holds {content}"))
 
 
 def _run_here(jobs: list[Job], advance: Callable[[int], None]) -> list[Result]:

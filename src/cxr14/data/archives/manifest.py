@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 import pandas as pd
 
 from cxr14.data.archives.reading import MANIFEST_COLUMNS, check_manifest, place
-from cxr14.data.archives.refusals import Issue
+from cxr14.data.archives.refusals import TABLE_NOT_READ, Issue
 from cxr14.data.issues import issue_table
 
 
@@ -32,7 +32,7 @@ class Listing:
         kinds = self.issues.issue.value_counts()
         skipped = self.issues[self.issues.action == "skipped"]
         return {
-            "refused_members": int((skipped.issue != "repeated").sum()),
+            "refused_members": int((~skipped.issue.isin(["repeated", TABLE_NOT_READ])).sum()),
             "repeated_images": int(kinds.get("repeated", 0)),
             "images_of_same_content": int(kinds.get("same content", 0)),
             "images_of_other_extension": int(kinds.get("other name", 0)),

@@ -27,6 +27,9 @@ NAME_LENGTH = 200
 NAMES_KEPT = 3
 """Names of members that are kept to describe an archive without images."""
 
+TABLE_NOT_READ = "table not read"
+"""The issue of a table or list that was found where none is read, or under another name."""
+
 Fault = tuple[str, str]
 """The issue (its kind) and the detail, see cxr14.data.issues."""
 

@@ -21,6 +21,7 @@ from cxr14.data.archives.kinds import (
 )
 from cxr14.data.archives.refusals import (
     IMAGE_BYTES,
+    TABLE_NOT_READ,
     BombError,
     Fault,
     Report,
@@ -29,6 +30,7 @@ from cxr14.data.archives.refusals import (
     name_fault,
     size_fault,
 )
+from cxr14.data.table_names import holds_table, is_sheet, may_be_table, recognize
 from cxr14.errors import UserError
 
 HEADER_BYTES = 16 * 2**10
@@ -223,6 +225,11 @@ def _other_fault(stream: _Stream, member: tarfile.TarInfo) -> Fault | None:
     if not member.isfile() or name_fault(member.name):
         return None
     fault = fault_of_name(member.name)
+    if not fault and may_be_table(member.name):
+        stream.seek(member.offset_data)
+        start = stream.read(min(member.size, HEAD))
+        if is_sheet(member.name) or recognize(member.name)[0] or holds_table(start):
+            return TABLE_NOT_READ, "a table in a tar is not read; unpack it beside the tar"
     if fault or not is_opened(member.name):
         return fault
     stream.seek(member.offset_data)

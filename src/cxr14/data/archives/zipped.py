@@ -41,7 +41,7 @@ def zip_images(path: Path, container: str, report: Report) -> Iterator[tuple[str
         UserError: the archive has no whole table of contents, or is a bomb.
     """
     left = allowance(path.stat().st_size)
-    with _opened(path) as archive:
+    with open_zip(path) as archive:
         for unread in _unread_data(path, archive):
             report.skip(container, "", unread)
         for member in archive.infolist():
@@ -53,7 +53,7 @@ def zip_images(path: Path, container: str, report: Report) -> Iterator[tuple[str
                 if left < 0:
                     raise _bomb(path, member)
                 try:
-                    content = _content(archive, member)
+                    content = read_content(archive, member)
                 except DAMAGE as error:
                     fault = "damaged", str(error) or type(error).__name__
                 else:
@@ -99,12 +99,18 @@ def _content_or_fault(
     if fault:
         return None, fault[1]
     try:
-        return _content(archive, member), ""
+        return read_content(archive, member), ""
     except DAMAGE as error:
         return None, f"damaged ({error})"
 
 
-def _opened(path: Path) -> zipfile.ZipFile:
+def open_zip(path: Path) -> zipfile.ZipFile:
+    """Open a zip.
+
+    Raises:
+        UserError: it has no whole table of contents.
+        OSError: it cannot be opened at all.
+    """
     try:
         return zipfile.ZipFile(path)
     except DAMAGE as error:
@@ -136,15 +142,19 @@ def _kept_open(
     path: Path, modified_ns: int, size: int
 ) -> tuple[zipfile.ZipFile, dict[str, list[zipfile.ZipInfo]]]:
     """Keep the last archive open: reading the contents of Kaggle's one zip takes over a second."""
-    archive = _opened(path)
+    archive = open_zip(path)
     by_name: dict[str, list[zipfile.ZipInfo]] = {}
     for member in archive.infolist():
         by_name.setdefault(member.filename, []).append(member)
     return archive, by_name
 
 
-def _content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
-    """Inflate a member as far as the size that it claims: ZipFile.read would go on to its end."""
+def read_content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    """Inflate a member as far as the size that it claims: ZipFile.read would go on to its end.
+
+    Raises:
+        One of DAMAGE. See :func:`packing_fault` for what is to be refused before.
+    """
     with archive.open(member) as file:
         content = file.read(member.file_size + 1)
     if len(content) != member.file_size:
@@ -162,10 +172,11 @@ def _image_fault(member: zipfile.ZipInfo) -> Fault | None:
         return "link", "a link, which is never followed"
     if kind not in (0, stat.S_IFREG):
         return "special file", "a device or another special file"
-    return _packing_fault(member) or size_fault(member.file_size)
+    return packing_fault(member) or size_fault(member.file_size)
 
 
-def _packing_fault(member: zipfile.ZipInfo) -> Fault | None:
+def packing_fault(member: zipfile.ZipInfo) -> Fault | None:
+    """Say why a member cannot be inflated in bounded memory, or None."""
     if member.flag_bits & ENCRYPTED:
         return "encrypted", "encrypted; unpack it with its password"
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
@@ -183,7 +194,7 @@ def _other_fault(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Fault | N
     fault = fault_of_name(member.filename)
     if fault or not is_opened(member.filename):
         return fault
-    if _packing_fault(member):
+    if packing_fault(member):
         return fault_of_member(member.filename, b"")
     try:
         with archive.open(member) as file:
