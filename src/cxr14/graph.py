@@ -6,7 +6,6 @@ from pathlib import Path
 MADE_BY = (
     (r"data/params_checked\.txt", "check-params"),
     (r"data/outputs_checked\.json", "check-outputs"),
-    (r"data/outputs_checked\.json", "check-outputs"),
     (r"data/raw/(?:tables|archives)/.+", "download"),
     (
         r"data/(?:records|split)/.+|data/table_issues\.csv|metrics/patient_split\.json",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cxr14.data.dvc_cache import check_cache
+from cxr14.data.dvc_cache import check_cache, find_cache
 from cxr14.errors import UserError
 from cxr14.files import read_json
 
@@ -78,3 +78,9 @@ def test_a_changed_output_of_the_second_pipeline_is_made_by_its_own_command(root
     (root / "chexnext/dvc.lock").write_text(json.dumps(lock))
     with pytest.raises(UserError, match=r"\n  dvc repro\n  dvc repro chexnext/dvc\.yaml$"):
         check(root)
+
+
+def test_a_repository_without_its_dvc_folder_is_told_how_to_get_it_back(tmp_path):
+    (tmp_path / ".git").mkdir()
+    with pytest.raises(UserError, match=r"\.dvc: DVC cannot open it .*; restore it: git checkout"):
+        find_cache(tmp_path)

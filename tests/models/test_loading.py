@@ -85,7 +85,7 @@ def test_a_file_with_a_tensor_too_many_is_refused(tmp_path):
     with pytest.raises(
         ValueError, match=r"does not fit googlenet: more of shape \(2,\) is not expe"
     ):
-        load_own(network, tmp_path / "a.safetensors")
+        load_own(network, tmp_path / "a.safetensors", "mine.safetensors")
 
 
 class Command:
@@ -116,7 +116,7 @@ def test_own_weights_are_copied_and_loaded_with_the_head(tmp_path):
     content = (tmp_path / "mine.safetensors").read_bytes()
     assert found == hashlib.sha256(content).hexdigest()
     network = build("googlenet")
-    load_own(network, tmp_path / "out" / "weights.safetensors")
+    load_own(network, tmp_path / "out" / "weights.safetensors", "mine.safetensors")
     loaded = network.state_dict()
     assert all(torch.equal(loaded[name], value) for name, value in source.state_dict().items())
 
@@ -132,13 +132,30 @@ def test_own_weights_that_are_no_safetensors_file_are_refused(tmp_path, name):
 
 def test_own_weights_of_another_network_name_the_first_tensor_that_is_missing(tmp_path):
     save_file({"a": torch.zeros(1)}, tmp_path / "a.safetensors")
-    sentence = r"a\.safetensors does not fit googlenet: features\.1\.conv1\.conv\.weight is missing"
+    sentence = r"model\.weights: mine\.safetensors does not fit googlenet: features\.1\.conv1\.conv\.weight is missing"
     with pytest.raises(ValueError, match=sentence):
-        load_own(build("googlenet"), tmp_path / "a.safetensors")
+        load_own(build("googlenet"), tmp_path / "a.safetensors", "mine.safetensors")
 
 
 def test_own_weights_that_break_off_are_refused(tmp_path):
     """It used to end in a traceback."""
     (tmp_path / "a.safetensors").write_bytes(b"\x10\x00")
     with pytest.raises(UserError, match=r"a\.safetensors is no safetensors file"):
-        load_own(build("googlenet"), tmp_path / "a.safetensors")
+        load_own(build("googlenet"), tmp_path / "a.safetensors", "mine.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda weight: weight.to(torch.int8), "is torch.int8, expected torch.float32"),
+        (lambda weight: weight * torch.nan, "holds numbers that are not finite"),
+    ],
+)
+def test_own_weights_that_are_no_finite_floats_are_refused(tmp_path, change, sentence):
+    """Integers became floats, and a NaN every probability's."""
+    network = build("googlenet")
+    tensors = network.state_dict()
+    name = "head.prediction.weight"
+    save_file(tensors | {name: change(tensors[name])}, tmp_path / "a.safetensors")
+    with pytest.raises(UserError, match=f"^model.weights: mine.safetensors: {name} {sentence}"):
+        load_own(network, tmp_path / "a.safetensors", "mine.safetensors")

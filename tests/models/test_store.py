@@ -65,6 +65,12 @@ def test_loading_leaves_the_global_random_state_alone(saved):
     assert torch.equal(torch.rand(1), expected)
 
 
+def test_an_unknown_backbone_names_the_file_that_names_it(folder):
+    rewrite(folder, backbone="resnet19")
+    with pytest.raises(UserError, match=r"model\.json: backbone: unknown backbone 'resnet19'"):
+        load_model(folder)
+
+
 def test_another_architecture_names_the_mismatch(folder):
     rewrite(folder, backbone="resnet18", head=HEAD | {"output_stride": 32})
     with pytest.raises(

@@ -87,7 +87,9 @@ def test_a_checkpoint_of_another_run_is_not_used_nor_lost_and_said_so(tmp_path, 
     with pytest.raises(Killed):
         run(folder, on_step=killed_at(15, []))
     trained, told = run(folder, identity="other")
-    assert told.startswith(f"starts anew: c-run.pt in {folder} is of a run with other params, ")
+    assert told.startswith(
+        f"starts from the beginning: c-run.pt in {folder} is of a run with other params, "
+    )
     assert same(trained, whole)
     resumed, told = run(folder)
     assert "2 epochs and 2 steps were done" in told
@@ -118,7 +120,7 @@ def test_a_damaged_checkpoint_may_be_put_aside_by_another_process(tmp_path, monk
         raise EOFError
 
     monkeypatch.setattr(torch, "load", loaded)
-    assert "cannot be read (EOFError); training starts anew" in run(tmp_path)[1]
+    assert "cannot be read (EOFError); starts from the beginning" in run(tmp_path)[1]
 
 
 @pytest.mark.parametrize("reason", [PermissionError(13, "not yours"), OSError(5, "share is away")])

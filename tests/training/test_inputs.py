@@ -146,7 +146,9 @@ def test_findings_without_both_labels_are_warned_of_and_named():
     assert check_trainable(labels) == []
     labels[:, 2], labels[:, 13] = 0, 1
     assert check_trainable(labels) == ["Effusion", "Hernia"]
-    with pytest.warns(UserWarning, match="for want of examples: Effusion, Hernia"):
+    with pytest.warns(
+        UserWarning, match="no positive or no negative image to train on: Effusion, Hernia"
+    ):
         warn_of_untrainable(["Effusion", "Hernia"])
     warn_of_untrainable([])
 

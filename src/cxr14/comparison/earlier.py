@@ -50,7 +50,7 @@ class Earlier:
             if self.has(path):
                 told = (
                     f"{path} of {self.revision} is not in DVC's cache; `dvc fetch` brings it from "
-                    f"a remote, or a run of {self.revision} makes it anew"
+                    f"a remote, or a run of {self.revision} makes it again"
                 )
             raise FileNotFoundError(told) from None
 

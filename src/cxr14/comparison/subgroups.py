@@ -180,7 +180,7 @@ def _left_out(answers: Answers, columns: list[int], kept: list[int]) -> str | No
     which = ", ".join(scarce) if kept else "every finding"
     return _joined(
         f"too few patients with or without it: {which}" if scarce else None,
-        f"in AUROC alone, for want of a threshold: {', '.join(undecided)}" if undecided else None,
+        f"in AUROC alone, as they have no threshold: {', '.join(undecided)}" if undecided else None,
     )
 
 

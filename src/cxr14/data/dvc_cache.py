@@ -22,11 +22,22 @@ SHOWN = 3
 
 
 def find_cache(root: Path) -> Path:
-    """Return the folder files/md5 of DVC's cache, wherever its settings place it."""
+    """Return the folder files/md5 of DVC's cache, wherever its settings place it.
+
+    Raises:
+        UserError: DVC's own folder is gone, or its settings cannot be read.
+    """
+    from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
-    with Repo(str(root)) as repo:
-        return Path(repo.cache.local.path)
+    try:
+        with Repo(str(root)) as repo:
+            return Path(repo.cache.local.path)
+    except DvcException as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(
+            f"{root / '.dvc'}: DVC cannot open it ({reason}); restore it: git checkout .dvc"
+        ) from None
 
 
 def check_cache(root: Path, cache: Path, record: Path) -> None:
@@ -40,7 +51,7 @@ def check_cache(root: Path, cache: Path, record: Path) -> None:
         record: JSON file with inode, time and size of each file that was compared.
 
     Raises:
-        UserError: a file was changed; it names the output and the command that mends the cache.
+        UserError: a file was changed; it names the output and the command that repairs the cache.
     """
     objects = {
         md5: f"{output}/{name}" if name else output

@@ -45,6 +45,20 @@ def load_fitting(network: nn.Module, tensors: Mapping[str, Tensor], path: Path, 
         raise UserError(f"{path} does not fit {name}: {reason}") from None
 
 
+def check_numbers(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse tensors that load and cannot be weights: integers in place of floats, infinities.
+
+    Raises:
+        UserError: naming the first such tensor.
+    """
+    for key, wanted in network.state_dict().items():
+        tensor = tensors[key]
+        if tensor.is_floating_point() != wanted.is_floating_point():
+            raise UserError(f"{path}: {key} is {tensor.dtype}, expected {wanted.dtype}")
+        if not tensor.isfinite().all():
+            raise UserError(f"{path}: {key} holds numbers that are not finite")
+
+
 Shapes = Mapping[str, tuple[int, ...]]
 
 

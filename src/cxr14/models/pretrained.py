@@ -17,7 +17,7 @@ from torchvision.models import get_model_weights
 from cxr14.errors import UserError
 from cxr14.files import replacing, sha256, unusable
 from cxr14.models.backbones import build_classifier, check_backbone
-from cxr14.models.fitting import load_fitting, read_safetensors
+from cxr14.models.fitting import check_numbers, load_fitting, read_safetensors
 from cxr14.models.network import Network
 
 Fetch = Callable[[str, str, str], None]
@@ -105,13 +105,20 @@ def load_imagenet(network: Network, backbone: str, path: Path) -> None:
     network.features.load_state_dict(features.state_dict())
 
 
-def load_own(network: Network, path: Path) -> None:
+def load_own(network: Network, path: Path, name: str) -> None:
     """Load a safetensors file that cxr14 wrote for the same backbone and head.
 
+    Args:
+        network: changed in place.
+        path: of the copy that the stage `pretrained` made.
+        name: of the user's file, from `model.weights`.
+
     Raises:
-        UserError: the file is broken or does not fit.
+        UserError: the file is broken or does not fit, or its numbers cannot be weights.
     """
-    load_fitting(network, read_safetensors(path), path, network.backbone)
+    tensors, file = read_safetensors(path), Path(f"model.weights: {name}")
+    load_fitting(network, tensors, file, network.backbone)
+    check_numbers(network, tensors, file)
 
 
 def copy_own(source: Path, path: Path) -> str:

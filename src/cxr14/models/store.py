@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import save
 
 from cxr14.files import check_file, sha256, unusable, write_bytes, write_json
+from cxr14.models.backbones import check_backbone
 from cxr14.models.description import FORMAT, normalisation, read_description
 from cxr14.models.fitting import load_fitting, read_safetensors
 from cxr14.models.network import Network
@@ -45,13 +46,15 @@ def load_model(folder: str | Path) -> tuple[Network, dict[str, Any]]:
         description: the content of model.json.
 
     Raises:
-        UserError: there is no model, model.json lacks something, or the weights are others, or
+        UserError: there is no model, model.json lacks something or names an unknown
+            backbone, or the weights are others, or
             do not fit.
     """
     folder = Path(folder)
     description = read_description(folder / DESCRIPTION)
     check_weights(folder, description)
     backbone: str = description["backbone"]
+    check_backbone(backbone, f"{folder / DESCRIPTION}: backbone")
     with torch.random.fork_rng(devices=[]):  # the initial weights, to be replaced
         network = Network(backbone, **description["head"], classes=description["classes"])
     load_fitting(network, read_safetensors(folder / WEIGHTS), folder / WEIGHTS, backbone)

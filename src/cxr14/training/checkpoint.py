@@ -85,7 +85,7 @@ class Checkpoint:
             kept = self.path.with_suffix(".damaged")
             with suppress(FileNotFoundError):  # another process of this training was faster
                 self.path.replace(kept)
-            return f"{kept} cannot be read ({type(error).__name__}); training starts anew"
+            return f"{kept} cannot be read ({type(error).__name__}); starts from the beginning"
         session.restore(state)
         done = session.progress
         return f"goes on from {self.path}: {done.epoch} epochs and {done.step} steps were done"
@@ -95,8 +95,8 @@ class Checkpoint:
         if not others:
             return None
         return (
-            f"starts anew: {', '.join(others)} in {self.path.parent} is of a run with other "
-            f"params, inputs or code or on another kind of machine, and not used"
+            f"starts from the beginning: {', '.join(others)} in {self.path.parent} is of a run "
+            f"with other params, inputs or code or on another kind of machine, and not used"
         )
 
     def clear(self) -> None:

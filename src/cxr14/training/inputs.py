@@ -85,7 +85,7 @@ def read_data(classes: Sequence[str] = CLASSES, tables: Tables = MINED) -> Data:
     if split.image.tolist() != records.image.tolist():
         raise UserError(
             f"{tables.split} does not list the images of {tables.labels} in their "
-            f"order; make both anew with `dvc repro --force patient-split`"
+            f"order; make both again with `dvc repro --force patient-split`"
         )
     records["split"] = split.split.to_numpy()
     visible = records[records.image.isin(index.image)]
@@ -162,7 +162,9 @@ def check_scorable(labels: Labels, untrainable: Sequence[str], classes: Sequence
 def warn_of_untrainable(findings: Sequence[str]) -> None:
     """Warn of findings that lack positives or negatives, if there are any."""
     if findings:
-        warnings.warn(f"not trainable for want of examples: {', '.join(findings)}", stacklevel=2)
+        warnings.warn(
+            f"no positive or no negative image to train on: {', '.join(findings)}", stacklevel=2
+        )
 
 
 def some_train_images(data: Data) -> Images:
@@ -196,7 +198,7 @@ def starting_network(
     if weights == "imagenet":
         load_imagenet(network, backbone, folder / "weights.pth")
     elif weights != "none":
-        load_own(network, folder / "weights.safetensors")
+        load_own(network, folder / "weights.safetensors", weights)
     elif not normalises(network.features):
         balance(network.features, prepare(torch.from_numpy(images), size))
     return network

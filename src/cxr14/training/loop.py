@@ -40,7 +40,7 @@ class Loop:
         compute: device, precision and memory format.
         processes: those that train together.
         checkpoint: where to go on after an interruption; None: nowhere.
-        stop: somebody's wish to end.
+        stop: says when to end before the last epoch.
         on_epoch: gets the row of a complete epoch.
         on_step: called after each step, for a progress bar.
     """
@@ -143,7 +143,7 @@ class Loop:
             self._save_or_stop(session)
 
     def _save_or_stop(self, session: Session) -> None:
-        """Save if it is time; stop if somebody wishes it."""
+        """Save if it is time; stop if a time limit or a signal says so."""
         progress = session.progress
         stop = self.processes.any(self.stop.made, self.compute.device)
         saved = True

@@ -104,7 +104,7 @@ def read_box_table(
 
 
 def boxed_images(table: Table) -> set[str]:
-    """Return the images that have boxes, used or left out for want of a file."""
+    """Return the images that have boxes, used or left out as their file is missing."""
     return {*table.frame.image, *table.issues["box_without_file"]}
 
 
