@@ -24,12 +24,12 @@ from ablation.collect import collect
 from ablation.outcome import outcome
 from ablation.picture import forest
 from ablation.plan import Experiment, plan
+from cxr14.config.blocks import read_train
+from cxr14.console import PHANTOM_NOTE
 from cxr14.errors import UserError, quote
-from cxr14.explore.drawing import export
-from cxr14.files import write_json, write_text
+from cxr14.figures.style import export
+from cxr14.io import write_json, write_text
 from cxr14.models.backbones import check_backbone
-from cxr14.params import train
-from cxr14.wording import PHANTOM_NOTE
 from stages import run
 
 STEM = Path(".scratch/ablation/outcome")
@@ -47,7 +47,7 @@ def main(
     names, numbers = backbones.split(","), whole_numbers(seeds)
     for name in names:
         check_backbone(name, "--backbones")
-    experiments = plan(train.read(), names, numbers, quick)
+    experiments = plan(read_train(), names, numbers, quick)
     console = Console()
     revisions = work_off(experiments, jobs, console)
     with console.status("comparing"):

@@ -11,11 +11,10 @@ import numpy as np
 import pandas as pd
 from dvc.api import DVCFileSystem
 
-from cxr14.data.labels import label_matrix
 from cxr14.errors import UserError
 from cxr14.evaluation.predict import logit_columns, probability_columns
-from cxr14.findings import CLASSES, FINDINGS
-from cxr14.ranking import Array, Floats
+from cxr14.labels import CLASSES, FINDINGS, label_matrix
+from cxr14.metrics.auroc import Array, Floats
 
 RARE = 5
 

@@ -1,6 +1,6 @@
 """Differences between two ways of training, on the same resamples of the same patients.
 
-A resample draws patients with replacement (cxr14.evaluation.bootstrap) and weighs images. Both ways
+A resample draws patients with replacement (cxr14.metrics.bootstrap) and weighs images. Both ways
 are scored under the same weights, each the mean of its seeds, so an interval tells what other
 patients would change. What other seeds would change stands beside it, as the range over the seeds.
 """
@@ -11,11 +11,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from ablation.collect import Answers
-from cxr14.comparison.measures import mean_over
-from cxr14.evaluation.bootstrap import RESAMPLES, SEED, interval, weightings
-from cxr14.evaluation.weighted import weighted_areas, weighted_calls
-from cxr14.findings import FINDINGS
-from cxr14.ranking import Array, Counts, Floats
+from cxr14.evaluation.measures import mean_over
+from cxr14.labels import FINDINGS
+from cxr14.metrics.auroc import Array, Counts, Floats
+from cxr14.metrics.bootstrap import (
+    RESAMPLES,
+    SEED,
+    interval,
+    weighted_areas,
+    weighted_calls,
+    weightings,
+)
 
 MEASURES = ("F1", "AUROC", "AP")
 

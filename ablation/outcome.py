@@ -9,7 +9,7 @@ import pandas as pd
 from ablation.collect import Answers, Truth
 from ablation.differences import MEASURES, compare, resampled_means
 from ablation.plan import ARMS, REFERENCE, Experiment
-from cxr14.findings import FINDINGS
+from cxr14.labels import FINDINGS
 
 GROUPS = ("rare", "all")
 

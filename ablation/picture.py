@@ -14,7 +14,7 @@ from ablation.differences import MEASURES
 from ablation.outcome import GROUPS
 from ablation.plan import ARMS, REFERENCE
 from ablation.show import KNOWN
-from cxr14.explore.drawing import BLUE, FAINT, GREY, INK, ORANGE, WIDTH, titled
+from cxr14.figures.style import BLUE, FAINT, GREY, INK, ORANGE, WIDTH, titled
 
 COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#56B4E9", "#D55E00")  # Okabe and Ito
 MARKERS = ("o", "s", "D", "^", "v", "P")  # so that not colour alone tells backbones apart

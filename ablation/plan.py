@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cxr14.config.blocks import TrainParams
 from cxr14.errors import UserError, quote
-from cxr14.params.train import TrainParams
 
 QUICK = 3
 """A quick run trains for this fraction of the epochs."""

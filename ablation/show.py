@@ -9,7 +9,7 @@ from rich.table import Table
 from ablation.differences import MEASURES
 from ablation.outcome import GROUPS
 from ablation.plan import ARMS, REFERENCE
-from cxr14.wording import shown, signed
+from cxr14.console import format_number, signed
 
 KNOWN = {"rare": "rare findings", "all": "all findings"}
 HEADINGS = ("mean over", "measure", "weighting, pooling")
@@ -33,7 +33,7 @@ def _cell(row: dict[Any, Any]) -> str:
     if pd.isna(row["value"]):
         return "–"
     if row["arm"] == str(REFERENCE):
-        return shown(row["value"])
+        return format_number(row["value"])
     ends = ("low", "high", "seed_low", "seed_high")
     low, high, least, most = (signed(row[end]) for end in ends)
     return f"{signed(row['difference'])} ({low} to {high}); {least} to {most}"

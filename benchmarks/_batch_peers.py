@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-from cxr14.models.inputs import MEAN, STD
+from cxr14.models.inference import MEAN, STD
 
 Epoch = Callable[[], Iterator[Tensor]]
 PACKAGES = {"webdataset": "webdataset", "skimage": "scikit-image"}

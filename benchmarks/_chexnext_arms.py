@@ -9,23 +9,20 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cxr14.chexnext.averaging import Logits
+from cxr14.chexnext.ensemble import Logits
 from cxr14.chexnext.folds import cut_folds, split_without
-from cxr14.chexnext.judgement import judge
-from cxr14.chexnext.noise import add_noise
-from cxr14.chexnext.relabelling import check_only_train_val, rewrite
-from cxr14.chexnext.seen import Seen, see
-from cxr14.data.cache import open_cache
-from cxr14.data.labels import label_matrix
+from cxr14.chexnext.label_noise import add_noise
+from cxr14.chexnext.paths import Seen, see
+from cxr14.chexnext.relabel import check_only_train_val, judge, rewrite
+from cxr14.config.blocks import read_model
+from cxr14.config.chexnext import read_chexnext_loss, read_noise, read_recipe
 from cxr14.evaluation.predict import predict_logits
-from cxr14.files import write_npy, write_parquet
-from cxr14.findings import CLASSES, FINDINGS
-from cxr14.models.store import load_model
-from cxr14.params import model
-from cxr14.params.chexnext import noise
-from cxr14.params.chexnext.recipe import read_loss, read_recipe
+from cxr14.io import write_npy, write_parquet
+from cxr14.labels import CLASSES, FINDINGS, label_matrix
+from cxr14.models.serialization import load_model
+from cxr14.preprocessing.cache import open_cache
 from cxr14.training.inputs import MINED, Tables
-from cxr14.training.job import Job, run_job
+from cxr14.training.train import Job, run_job
 
 MODES = ("union", "replace")
 
@@ -54,7 +51,7 @@ class Workshop:
             place = self.folder / "models" / f"{name}-{seed}"
             title = f"{name}-{seed}"
             job = Job(self.backbone, place, title, title, tables=tables, results=self.folder)
-            head, loss = model.read().model_dump(), read_loss().model_dump()
+            head, loss = read_model().model_dump(), read_chexnext_loss().model_dump()
             blocks = {"model": head, "loss": loss, "train": recipe}
             run_job(job, blocks, lambda *args, **facts: None, seconds=60)
             network, _ = load_model(place)
@@ -100,7 +97,7 @@ def prepare(workshop: Workshop, seed: int) -> tuple[Path, npt.NDArray[np.int64],
     """Write wrong labels and a split without each fold; return their places, and the folds (N,)."""
     true, split = pd.read_parquet(MINED.labels), pd.read_parquet(MINED.split)
     parts = np.where(true["has_pixels"], split["split"], "no pixels")
-    params, wrong = noise.read(), workshop.folder / "wrong.parquet"
+    params, wrong = read_noise(), workshop.folder / "wrong.parquet"
     rates = {name: (params.of(name).missed, params.of(name).wrong) for name in FINDINGS}
     write_parquet(wrong, add_noise(true, parts, rates, seed))
     folds = cut_folds(true, split["split"].to_numpy(str), workshop.networks, seed)

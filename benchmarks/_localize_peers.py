@@ -7,11 +7,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from cxr14.findings import BOXED
+from cxr14.labels import BOXED
 from cxr14.localization.boxes import scaled_to_255
-from cxr14.localization.methods.slopes import slopes
-from cxr14.localization.saliency import METHODS, heat_grids, upsampled
-from cxr14.models.inputs import prepare
+from cxr14.localization.cam import METHODS, heat_grids, slopes, upsampled
+from cxr14.models.inference import prepare
 from cxr14.models.network import Network
 
 Images = npt.NDArray[np.uint8]  # (N, S, S)

@@ -2,16 +2,14 @@
 
 from collections.abc import Callable
 
+from cxr14.models.inference import Compute
 from cxr14.models.network import Network, build_network
 from cxr14.training.augment import Augment
-from cxr14.training.device import Compute
-from cxr14.training.interruption import StopRequest
-from cxr14.training.loop import Loop
+from cxr14.training.dataset import Part
+from cxr14.training.distributed import Processes, StopRequest
+from cxr14.training.engine import Loop, Session
 from cxr14.training.losses import make_loss
-from cxr14.training.parts import Part
-from cxr14.training.processes import Processes
-from cxr14.training.recipe import Recipe
-from cxr14.training.session import Session
+from cxr14.training.optim import Recipe
 
 ENDLESS = 1_000_000
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from cxr14.data.preprocessing.shards import Room, Shard, shrink_shard
+from cxr14.preprocessing.shards import Room, Shard, shrink_shard
 
 SIZE = 224
 

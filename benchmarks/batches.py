@@ -34,13 +34,12 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from cxr14.data.batches import Resident, Streamed
-from cxr14.data.packaged import packaged_file
-from cxr14.data.phantom.archive import draw_archive
-from cxr14.data.preprocessing.shrink import shrink
-from cxr14.data.tables.records import read_images
-from cxr14.files import write_npy
-from cxr14.models.inputs import prepare
+from cxr14.datasets.image_table import read_images
+from cxr14.io import packaged_file, write_npy
+from cxr14.models.inference import prepare
+from cxr14.phantoms.render import draw_archive
+from cxr14.preprocessing.decode import shrink
+from cxr14.training.dataset import Resident, Streamed
 
 BATCH, SIZE, TURNS = 64, 224, 5
 CACHED = 4096

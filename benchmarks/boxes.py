@@ -13,16 +13,15 @@ from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
-from cxr14.data.packaged import packaged_file
-from cxr14.data.tables.boxes import read_box_table
-from cxr14.evaluation.bootstrap import SEED
-from cxr14.findings import BOXED
-from cxr14.localization.boxes import scaled_to_255
-from cxr14.localization.cases import Cases, gather
+from cxr14.console import format_number
+from cxr14.datasets.boxes import read_box_table
+from cxr14.io import packaged_file
+from cxr14.labels import BOXED
+from cxr14.localization.boxes import POOLED, Rule, hits_and_false_boxes, scaled_to_255
 from cxr14.localization.controls import cached_boxes, control_grids, covered_cells
 from cxr14.localization.detect import Grids
-from cxr14.localization.scoring import POOLED, Rule, hits_and_false_boxes
-from cxr14.wording import shown
+from cxr14.localization.scores import Cases, gather
+from cxr14.metrics.bootstrap import SEED
 
 SIZE, HEATS = 224, (60, 180)
 GRIDS = {"7×7": (7, 7), "14×14": (14, 14)}
@@ -52,17 +51,20 @@ def maps_on(cases: Cases, grid: tuple[int, int]) -> dict[str, Grids]:
 def main() -> None:
     """Print a table of means over the eight findings."""
     cases = nih()
-    headings = [f"{rule.measure} {shown(rule.limit, 2).rstrip('0')}" for rule in RULES]
+    headings = [f"{rule.measure} {format_number(rule.limit, 2).rstrip('0')}" for rule in RULES]
     table = Table("grid", "heat from", *headings, "AFP", box=MARKDOWN)
     for name, grid in GRIDS.items():
         for method, grids in maps_on(cases, grid).items():
             overlaps = cases.overlaps(grids, HEATS)
             hits, wrong = hits_and_false_boxes(cases.pairs, overlaps, RULES)
             means = cases.means(hits)
-            low, high = shown(float(means.low[-1, 0])), shown(float(means.high[-1, 0]))
-            rates = [shown(float(value)) for value in means.value[-1]]
+            low, high = (
+                format_number(float(means.low[-1, 0])),
+                format_number(float(means.high[-1, 0])),
+            )
+            rates = [format_number(float(value)) for value in means.value[-1]]
             rates[0] += f" ({low}–{high})"
-            afp = shown(float(cases.means(wrong).value[-1, 0]), 2)
+            afp = format_number(float(cases.means(wrong).value[-1, 0]), 2)
             table.add_row(name, method, *rates, afp)
     images = cases.pairs["image"].nunique()
     Console(width=140).print(f"{len(cases.pairs)} boxes on {images} images", table)

@@ -27,18 +27,16 @@ from _chexnext_arms import Workshop, arms, truth
 from rich.console import Console
 from rich.table import Table
 
-from cxr14.chexnext.averaging import Logits, logit_of_mean
-from cxr14.comparison.measures import mean_over
-from cxr14.data.cache import ARRAY, INDEX
-from cxr14.data.labels import label_matrix
-from cxr14.evaluation.bootstrap import SEED, interval, weightings
-from cxr14.evaluation.weighted import weighted_areas
-from cxr14.files import read_json, sha256, write_csv
-from cxr14.findings import FINDINGS
-from cxr14.params.chexnext.recipe import read_recipe
-from cxr14.ranking import Floats
-from cxr14.training.interruption import InterruptedTrainingError
-from cxr14.wording import PHANTOM_NOTE, shown, signed
+from cxr14.chexnext.ensemble import Logits, logit_of_mean
+from cxr14.config.chexnext import read_recipe
+from cxr14.console import PHANTOM_NOTE, format_number, signed
+from cxr14.evaluation.measures import mean_over
+from cxr14.io import read_json, sha256, write_csv
+from cxr14.labels import FINDINGS, label_matrix
+from cxr14.metrics.auroc import Floats
+from cxr14.metrics.bootstrap import SEED, interval, weighted_areas, weightings
+from cxr14.preprocessing.cache import ARRAY, INDEX
+from cxr14.training.distributed import InterruptedTrainingError
 
 MEASURES = ("AUROC", "AP")
 REFERENCE = "ensemble"
@@ -96,7 +94,7 @@ def laid_out(table: pd.DataFrame, title: str) -> Table:
         for row in own.itertuples():
             apart = f" {signed(row.difference)} ({signed(row.low)} to {signed(row.high)}); "
             seeds = f"{signed(row.seed_low)} to {signed(row.seed_high)}"
-            cells.append(shown(row.value) + ("" if arm == REFERENCE else apart + seeds))
+            cells.append(format_number(row.value) + ("" if arm == REFERENCE else apart + seeds))
         shown_table.add_row(str(arm), *cells)
     shown_table.caption = "95 % interval, patients resampled; then the range over the seeds"
     return shown_table

@@ -18,8 +18,8 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from cxr14.data.preprocessing.decode import decode
-from cxr14.data.preprocessing.photometry import INVERTED, remarks_on
+from cxr14.preprocessing.decode import decode
+from cxr14.preprocessing.photometry import INVERTED, remarks_on
 
 Picture = npt.NDArray[np.uint8]
 SIDE = 256

@@ -18,11 +18,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from cxr14.data.cache import open_cache, rows_of
-from cxr14.data.labels import label_matrix
-from cxr14.files import read_json
-from cxr14.findings import FINDINGS
-from cxr14.ranking import auroc
+from cxr14.io import read_json
+from cxr14.labels import FINDINGS, label_matrix
+from cxr14.metrics.auroc import auroc
+from cxr14.preprocessing.cache import open_cache, rows_of
 
 SIDE = 16
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)

@@ -29,11 +29,11 @@ from _localize_peers import RIVALS, Images, Way, differences, ours, theirs
 from rich.console import Console
 from rich.table import Table
 
-from cxr14.data.cache import open_cache
-from cxr14.findings import BOXED
+from cxr14.labels import BOXED
 from cxr14.models.backbones import STUDIED
 from cxr14.models.network import Network, build_network
-from cxr14.models.store import load_model
+from cxr14.models.serialization import load_model
+from cxr14.preprocessing.cache import open_cache
 
 FROZEN = "GradCAM, backbone frozen"
 TARGETS = {"gradcam": 5, "cam": 8}

@@ -14,7 +14,7 @@ from _loop import make_recipe, our_epoch
 from torch import nn
 from train import bare, make_part, seconds
 
-from cxr14.training.device import Compute
+from cxr14.models.inference import Compute
 
 SIZE, BATCH, STEPS = 8, 16, 200
 

@@ -29,8 +29,7 @@ from rich.console import Console
 from rich.table import Table
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from cxr14.evaluation.bootstrap import AT_A_TIME, patient_weights
-from cxr14.evaluation.weighted import as_counts, rank
+from cxr14.metrics.bootstrap import AT_A_TIME, as_counts, patient_weights, rank
 
 IMAGES, PATIENTS = 25_596, 2_797
 POSITIVES = (3279, 1069, 4658, 6112, 1748, 1623, 555, 2665, 1815, 925, 1093, 435, 1143, 86)

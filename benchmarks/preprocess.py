@@ -28,11 +28,9 @@ from _preprocess_peers import METHODS, SIZE, Block, missing, work_off
 from rich.console import Console
 from rich.table import Table
 
-from cxr14.data.archives.folder import list_images
-from cxr14.data.preprocessing.engines import run_local
-from cxr14.data.preprocessing.fill import fill_cache
-from cxr14.data.preprocessing.rooms import open_room
-from cxr14.data.preprocessing.shards import Room, cut
+from cxr14.datasets.manifest import list_images
+from cxr14.preprocessing.fill import fill_cache, open_room
+from cxr14.preprocessing.shards import Room, cut, run_local
 
 ALL = 112_120
 

@@ -24,8 +24,8 @@ from _stand_in import StandIn, make_archives
 from rich.console import Console
 from rich.table import Table
 
-from cxr14.data.raw import IMAGE_TABLE, LISTS, TABLES
-from cxr14.data.tables.records import read_images
+from cxr14.datasets.image_table import read_images
+from cxr14.datasets.raw import IMAGE_TABLE, LISTS, TABLES
 
 ROOT = Path(__file__).resolve().parents[1]
 WATCH = """

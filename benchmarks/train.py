@@ -25,14 +25,12 @@ from rich.console import Console
 from rich.table import Table
 
 from cxr14.models.backbones import STUDIED
-from cxr14.models.inputs import normalise
+from cxr14.models.inference import Compute, choose, normalise
 from cxr14.models.network import Network
 from cxr14.training.augment import DRAWS, augment, decide
-from cxr14.training.device import Compute, choose
+from cxr14.training.dataset import Part, load_part
 from cxr14.training.losses import make_loss
-from cxr14.training.optimizer import make_optimizer
-from cxr14.training.parts import Part, load_part
-from cxr14.training.recipe import Recipe
+from cxr14.training.optim import Recipe, make_optimizer
 
 MOST_IMAGES = 16_384
 """In an epoch of ours, as noise takes its time and memory to draw."""

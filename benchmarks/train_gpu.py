@@ -4,7 +4,7 @@
     python benchmarks/train_gpu.py --device cpu --size 64 --batch-sizes 8 --seconds 1
                                                             (does it run? wants psutil, too)
 
-Ours: `cxr14.training.loop.Loop`, images resident on the device as uint8. Plain: what public
+Ours: `cxr14.training.engine.Loop`, images resident on the device as uint8. Plain: what public
 reimplementations do, a DataLoader whose workers decode PNGs of the same size, flip and normalise
 them, and fp32 (TF32 convolutions) without channels_last. Both take turns, batch size by batch size.
 MFU: floating-point operations of a step (counted by torch, forward and backward) per second, of the
@@ -31,9 +31,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from _loop import make_network, make_recipe, our_epoch
 
-from cxr14.models.inputs import MEAN, STD
-from cxr14.training.device import choose
-from cxr14.training.parts import load_part
+from cxr14.models.inference import MEAN, STD, choose
+from cxr14.training.dataset import load_part
 
 BACKBONES = ("alexnet", "googlenet", "vgg16", "resnet50", "densenet121")
 EPOCH, EPOCHS = 78_000, 10

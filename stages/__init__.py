@@ -14,8 +14,8 @@ import typer
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
+from cxr14.config.reader import check_name
 from cxr14.errors import QUOTED, MissingFileError, explain, printable
-from cxr14.names import check_name
 
 CheckpointSeconds = Annotated[float, typer.Option(min=0, help="Between two checkpoints.")]
 CHECKPOINT_SECONDS = 60.0
@@ -34,7 +34,7 @@ def check_all_params(chexnext: bool = False) -> None:
     The module is named, not imported: it reads the params of every stage, and a stage that
     imported it would run again after a change to any of them. It changes no result.
     """
-    check = import_module("cxr14.params.check")
+    check = import_module("cxr14.config.check")
     check.check_params()
     if chexnext:
         check.check_chexnext()

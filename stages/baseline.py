@@ -11,11 +11,11 @@ images that have pixels: those that networks are judged on, but for files that p
 
 from rich import print as show
 
-from cxr14.data.labels import label_matrix
-from cxr14.data.stored import read_records, read_source, read_split
-from cxr14.explore.summary import train_val, with_split
-from cxr14.files import write_csv, write_metrics
-from cxr14.models.majority import figure8, multi_label_floor, terminal_table
+from cxr14.datasets.records import read_records, read_source, read_split
+from cxr14.datasets.statistics import train_val, with_split
+from cxr14.evaluation.baseline import figure8, multi_label_floor, terminal_table
+from cxr14.io import write_csv, write_metrics
+from cxr14.labels import label_matrix
 from stages import run
 
 

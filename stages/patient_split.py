@@ -17,10 +17,12 @@ from pathlib import Path
 
 import typer
 
-from cxr14.data.image_sizes import file_sizes
-from cxr14.data.issues import TABLE_ISSUES, issue_table, summarize, write_issues
-from cxr14.data.packaged import packaged_file
-from cxr14.data.raw import (
+from cxr14.config.blocks import read_data, read_split
+from cxr14.datasets.boxes import boxed_images
+from cxr14.datasets.image_sources import file_sizes
+from cxr14.datasets.image_table import read_boxes, read_tables
+from cxr14.datasets.issues import TABLE_ISSUES, issue_rows, issue_table, summarize, write_issues
+from cxr14.datasets.raw import (
     BOX_TABLE,
     IMAGE_TABLE,
     LISTS,
@@ -29,15 +31,10 @@ from cxr14.data.raw import (
     read_facts,
     read_manifest,
 )
-from cxr14.data.split import count_parts, official_parts, split_patients, unscorable
-from cxr14.data.stored import SPLIT
-from cxr14.data.tables.boxes import boxed_images
-from cxr14.data.tables.records import read_boxes, read_tables
-from cxr14.data.tables.table import issue_rows
+from cxr14.datasets.records import SPLIT
+from cxr14.datasets.split import count_parts, official_parts, split_patients, unscorable
 from cxr14.errors import UserError
-from cxr14.files import write_json, write_metrics, write_parquet
-from cxr14.params import data as data_params
-from cxr14.params import split as split_params
+from cxr14.io import packaged_file, write_json, write_metrics, write_parquet
 from stages import run
 
 RECORDS = Path("data/records")
@@ -46,7 +43,7 @@ NIH_BOXES = f"torchxrayvision/data/{BOX_TABLE}.gz"
 
 def main() -> None:
     """Write records and split."""
-    params, facts = split_params.read(), read_facts()
+    params, facts = read_split(), read_facts()
     brought = all((TABLES / name).exists() for name in LISTS)
     if params.official is True and not brought:
         raise UserError(f"split.official is true, but the source brings no {' and '.join(LISTS)}")
@@ -57,7 +54,7 @@ def main() -> None:
         TABLES,
         use_lists,
         origins,
-        box_unit=data_params.read().boxes,
+        box_unit=read_data().boxes,
         file_sizes=partial(file_sizes, manifest, images_base(facts["base"])),
         nih_boxes=read_boxes(packaged_file("torchxrayvision", NIH_BOXES)),
     )

@@ -14,10 +14,10 @@ from typing import Annotated
 
 import typer
 
+from cxr14.config.blocks import read_model
+from cxr14.config.reader import STUDIED, check_name
 from cxr14.errors import UserError
-from cxr14.files import project_root, read_json, sha256, write_json
-from cxr14.names import STUDIED, check_name
-from cxr14.params import model
+from cxr14.io import project_root, read_json, sha256, write_json
 from stages import check_all_params, run
 
 PRETRAINED = Path("data/pretrained")
@@ -46,7 +46,7 @@ def main(
     ] = False,
 ) -> None:
     """Write the folder of starting weights."""
-    weights = model.read().weights
+    weights = read_model().weights
     if check_only:
         return check(weights)
     if backbone is None:

@@ -21,12 +21,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from cxr14.files import write_json
-from cxr14.params import train
+from cxr14.config.blocks import read_train
+from cxr14.console import PHANTOM_NOTE
+from cxr14.io import write_json
 from cxr14.tracking.artifacts import find_trained
-from cxr14.tracking.best_effort import BestEffort, register_or_warn
-from cxr14.tracking.registry import MODEL, Registered, register
-from cxr14.wording import PHANTOM_NOTE
+from cxr14.tracking.registry import MODEL, BestEffort, Registered, register, register_or_warn
 from stages import run
 
 OUT = Path("registry/registered.json")
@@ -34,7 +33,7 @@ OUT = Path("registry/registered.json")
 
 def main(best_effort: BestEffort = False) -> None:
     """Register, show, and write what is registered."""
-    trained = find_trained(train.read().backbones)
+    trained = find_trained(read_train().backbones)
     if best_effort:
         registered = register_or_warn(trained, MODEL, "make register")
     else:

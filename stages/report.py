@@ -12,12 +12,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from cxr14.files import write_metrics, write_text
-from cxr14.params import train
+from cxr14.config.blocks import read_train
+from cxr14.io import write_metrics, write_text
 from cxr14.report.page import render
-from cxr14.report.results import read_results
-from cxr14.report.summary import caution, summarise
-from cxr14.report.terminal import published_table, table
+from cxr14.report.summary import caution, read_results, summarise
+from cxr14.report.summary_tables import published_table, table
 from stages import run
 
 NEXT = """Where to look next:
@@ -31,7 +30,7 @@ def main(
     show: Annotated[bool, typer.Option("--show", help="Only print the tables.")] = False,
 ) -> None:
     """Write summary and page, print the tables."""
-    results = read_results(Path(), train.read().backbones)
+    results = read_results(Path(), read_train().backbones)
     note = caution(results.source)
     if not show:
         write_metrics("metrics/summary.json", summarise(results))

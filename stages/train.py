@@ -15,7 +15,7 @@ metrics/train/BACKBONE.json
 from functools import partial
 from pathlib import Path
 
-from cxr14.params import findings, loss, model, train
+from cxr14.config.blocks import read_findings, read_loss, read_model, read_train
 from stages import CHECKPOINT_SECONDS, Backbone, CheckpointSeconds, check_all_params, run
 
 
@@ -25,15 +25,15 @@ def main(
 ) -> None:
     """Train, save, report."""
     check_all_params()
-    params = train.read()
+    params = read_train()
     recipe = params.for_backbone(backbone)
-    model_params, loss_params = model.read(), loss.read()
+    model_params, loss_params = read_model(), read_loss()
     from cxr14.tracking.runs import start_run  # torch and MLflow, after the cheap checks
-    from cxr14.training.command import carry_out
-    from cxr14.training.job import Job, run_job
+    from cxr14.training.distributed import carry_out
+    from cxr14.training.train import Job, run_job
 
     folder = Path("models") / backbone
-    job = Job(backbone, folder, name=backbone, title=backbone, classes=findings.read())
+    job = Job(backbone, folder, name=backbone, title=backbone, classes=read_findings())
     blocks = {
         "model": model_params.model_dump(),
         "loss": loss_params.model_dump(),

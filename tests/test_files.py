@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxr14.files import (
+from cxr14.io import (
     project_root,
     read_json,
     replacing,

@@ -2,15 +2,7 @@
 
 import pytest
 
-from cxr14.findings import (
-    BOXED,
-    CHESTXRAY8,
-    CLASSES,
-    FINDINGS,
-    LABEL_COLUMNS,
-    NO_FINDING,
-    canonical,
-)
+from cxr14.labels import BOXED, CHESTXRAY8, CLASSES, FINDINGS, LABEL_COLUMNS, NO_FINDING, canonical
 
 
 def test_there_are_fourteen_findings_and_no_finding_comes_last():

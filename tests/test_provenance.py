@@ -5,8 +5,8 @@ from types import ModuleType
 
 import pytest
 
-import cxr14.files
-from cxr14.provenance import code_hash, run_identity
+import cxr14.io
+from cxr14.training.checkpoint import code_hash, run_identity
 
 FACTS = {
     "inputs": {"a.npy": "00", "b": "11"},
@@ -48,7 +48,7 @@ def test_inputs_params_code_device_and_torch_each_make_another_run(change):
 
 
 def test_the_code_is_that_of_our_modules_in_its_present_state(tmp_path, monkeypatch):
-    assert sys.modules["cxr14.files"] is cxr14.files
+    assert sys.modules["cxr14.io"] is cxr14.io
     before = code_hash()
     assert code_hash() == before
     path = tmp_path / "extra.py"

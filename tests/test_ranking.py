@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from cxr14.ranking import auroc, macro_auroc
+from cxr14.metrics.auroc import auroc, macro_auroc
 
 
 @settings(deadline=None)

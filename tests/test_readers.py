@@ -11,14 +11,13 @@ import torch
 import yaml
 from safetensors.torch import save
 
-from cxr14.data.cache import open_cache
-from cxr14.data.raw import read_facts, read_manifest
-from cxr14.data.stored import read_boxes, read_records, read_source, read_split
-from cxr14.errors import UserError
-from cxr14.files import read_csv, read_json, read_npy, read_parquet, write_json, write_parquet
-from cxr14.findings import LABEL_COLUMNS
-from cxr14.graph import made_by
-from cxr14.models.fitting import read_safetensors
+from cxr14.datasets.raw import read_facts, read_manifest
+from cxr14.datasets.records import read_boxes, read_records, read_source, read_split
+from cxr14.errors import UserError, made_by
+from cxr14.io import read_csv, read_json, read_npy, read_parquet, write_json, write_parquet
+from cxr14.labels import LABEL_COLUMNS
+from cxr14.models.pretrained import read_safetensors
+from cxr14.preprocessing.cache import open_cache
 from tests.conftest import ROOT
 
 TABLE = pd.DataFrame({"image": ["a", "b", "c"], "row": [0, 1, 2], "x": [0.5, None, 1]})

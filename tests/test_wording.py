@@ -2,11 +2,11 @@
 
 import pytest
 
-from cxr14.wording import shown, signed, star
+from cxr14.console import format_number, signed, star
 
 
 def test_a_score_has_no_leading_zero_and_null_is_a_dash():
-    assert (shown(0.5), shown(1), shown(None)) == (".500", "1.000", "–")
+    assert (format_number(0.5), format_number(1), format_number(None)) == (".500", "1.000", "–")
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ chexnext/predictions/spread.parquet, how far the students lie apart.
 
 import pandas as pd
 
-from cxr14.chexnext.averaging import Logits, logit_of_mean, spread
-from cxr14.chexnext.places import (
+from cxr14.chexnext.ensemble import Logits, logit_of_mean, read_chosen, spread
+from cxr14.chexnext.paths import (
     ENSEMBLE,
     LABELS,
     MEMBERS,
@@ -25,17 +25,17 @@ from cxr14.chexnext.places import (
     SINGLES,
     STUDENTS,
     places,
+    read_logits,
 )
-from cxr14.chexnext.seen import read_logits
-from cxr14.chexnext.selection import read_chosen
-from cxr14.chexnext.terminal import show
-from cxr14.data.cache import open_cache
-from cxr14.data.stored import read_records, read_split
-from cxr14.evaluation.outputs import score_logits
+from cxr14.config.chexnext import read_members, read_students
+from cxr14.datasets.records import read_records, read_source, read_split
+from cxr14.evaluation.evaluate import score_logits
 from cxr14.evaluation.predict import held_out
-from cxr14.files import write_parquet
-from cxr14.models.description import read_description
-from cxr14.params.chexnext.networks import read_members, read_students
+from cxr14.io import write_parquet
+from cxr14.models.serialization import read_description
+from cxr14.preprocessing.cache import open_cache
+from cxr14.report.summary_tables import show
+from cxr14.report.terminal import findings_table
 from stages import run
 
 
@@ -61,8 +61,9 @@ def main() -> None:
     answers |= {name: logit_of_mean(several) for name, several in averaged.items()}
     for name, logits in answers.items():
         root = ROOT if name in averaged else SINGLES
-        table = score_logits(name, listed, logits, classes, records, root)
-    show(table)  # the last: the ensemble
+        scores = score_logits(name, listed, logits, classes, records, root)
+    phantom = bool(read_source()["phantom"])
+    show(findings_table(name, scores, phantom))  # the last: the ensemble
 
     columns = [f"spread {name}" for name in classes]
     apart = pd.DataFrame(spread(averaged[ENSEMBLE]), columns=columns)

@@ -12,11 +12,11 @@ import pandas as pd
 import typer
 
 from cxr14.chexnext.folds import NO_FOLD, cut_folds, split_without
-from cxr14.chexnext.places import LABELS, split_of_fold
-from cxr14.data.split import unscorable
-from cxr14.data.stored import read_records, read_split
-from cxr14.files import write_parquet
-from cxr14.params.chexnext.networks import read_members
+from cxr14.chexnext.paths import LABELS, split_of_fold
+from cxr14.config.chexnext import read_members
+from cxr14.datasets.records import read_records, read_split
+from cxr14.datasets.split import unscorable
+from cxr14.io import write_parquet
 from stages import run
 
 

@@ -9,20 +9,21 @@ chexnext/metrics/localize/chexnext, chexnext/plots/localize/chexnext; the same f
 chexnext/singles.
 """
 
-from cxr14.chexnext.maps import averaged
-from cxr14.chexnext.places import ENSEMBLE, ROOT, SINGLES, STUDENTS, places
-from cxr14.chexnext.terminal import show
-from cxr14.evaluation.stored import read_predictions
-from cxr14.localization.scoring import Limits
-from cxr14.localization.sequence import maps_of_model, read_inputs, write_localization
-from cxr14.params import localize
-from cxr14.params.chexnext.networks import read_students
+from cxr14.chexnext.ensemble import averaged
+from cxr14.chexnext.paths import ENSEMBLE, ROOT, SINGLES, STUDENTS, places
+from cxr14.config.blocks import read_localize
+from cxr14.config.chexnext import read_students
+from cxr14.evaluation.predictions import read_predictions
+from cxr14.localization.boxes import Limits
+from cxr14.localization.evaluate import maps_of_model, read_inputs, write_localization
+from cxr14.report.summary_tables import show
 from stages import run
+from stages.localize_iobb import present
 
 
 def main() -> None:
     """Run the stage."""
-    students, params, inputs = read_students(), localize.read(), read_inputs()
+    students, params, inputs = read_students(), read_localize(), read_inputs()
     limits = Limits(params.t_iobb, params.t_iou, params.heat_thresholds)
     several = []
     for own in places(STUDENTS, students.backbones, students.seeds):
@@ -36,10 +37,13 @@ def main() -> None:
             scaling=params.scaling,
             batch_size=params.batch_size,
         )
-        write_localization(SINGLES, own.title, inputs, predictions, maps, limits)
+        scores = write_localization(SINGLES, own.title, maps, limits, inputs.phantom)
+        present(SINGLES, own.title, inputs, predictions, maps, scores, limits)
         several.append(maps)
     predictions = read_predictions(ROOT / f"predictions/{ENSEMBLE}.parquet")
-    show(*write_localization(ROOT, ENSEMBLE, inputs, predictions, averaged(several), limits))
+    maps = averaged(several)
+    scores = write_localization(ROOT, ENSEMBLE, maps, limits, inputs.phantom)
+    show(*present(ROOT, ENSEMBLE, inputs, predictions, maps, scores, limits))
 
 
 if __name__ == "__main__":

@@ -11,20 +11,20 @@ Writes chexnext/data/labels.parquet, chexnext/metrics/noise.json and noise/findi
 import numpy as np
 import typer
 
-from cxr14.chexnext.noise import add_noise, count_noise
-from cxr14.chexnext.places import LABELS, ROOT
-from cxr14.chexnext.terminal import noise_table, show
-from cxr14.data.stored import read_records, read_source, read_split
-from cxr14.files import write_csv, write_metrics, write_parquet
-from cxr14.findings import FINDINGS
-from cxr14.params.chexnext import noise
+from cxr14.chexnext.label_noise import add_noise, count_noise
+from cxr14.chexnext.paths import LABELS, ROOT
+from cxr14.config.chexnext import read_noise
+from cxr14.datasets.records import read_records, read_source, read_split
+from cxr14.io import write_csv, write_metrics, write_parquet
+from cxr14.labels import FINDINGS
+from cxr14.report.summary_tables import noise_table, show
 from stages import check_all_params, run
 
 
 def main() -> None:
     """Run the stage."""
     check_all_params(chexnext=True)
-    params, phantom = noise.read(), bool(read_source()["phantom"])
+    params, phantom = read_noise(), bool(read_source()["phantom"])
     true = read_records()
     split = read_split()
     parts = np.where(true["has_pixels"], split["split"], "no pixels")

@@ -11,13 +11,13 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from cxr14.chexnext.places import Group, Place
-from cxr14.data.cache import open_cache
+from cxr14.chexnext.paths import Group, Place
+from cxr14.config.blocks import read_evaluate
 from cxr14.errors import UserError
 from cxr14.evaluation.predict import predict_logits
-from cxr14.files import write_npy
-from cxr14.models.store import load_model
-from cxr14.params import evaluate
+from cxr14.io import write_npy
+from cxr14.models.serialization import load_model
+from cxr14.preprocessing.cache import open_cache
 from stages import Backbone, run
 
 
@@ -30,7 +30,7 @@ def main(
     place = Place(group, backbone, seed)
     images, _ = open_cache("data/cache")
     network, model = load_model(place.model)
-    size, batch_size = model["input_size"], evaluate.read().batch_size
+    size, batch_size = model["input_size"], read_evaluate().batch_size
     logits = predict_logits(network, images, np.arange(len(images)), size, batch_size)
     broken = np.flatnonzero(~np.isfinite(logits).all(axis=1))
     if len(broken):

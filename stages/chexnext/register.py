@@ -17,13 +17,12 @@ is used like any other:
     mlflow.pyfunc.load_model("models:/cxr14-chexnext@champion").predict(images)
 """
 
-from cxr14.chexnext.places import ENSEMBLE, LABELS, ROOT, STUDENTS, places
-from cxr14.chexnext.terminal import show
-from cxr14.files import write_json
-from cxr14.params.chexnext.networks import read_students
-from cxr14.tracking.best_effort import BestEffort, register_or_warn
-from cxr14.tracking.ensembles import MODEL, find_ensemble
-from cxr14.tracking.registry import register
+from cxr14.chexnext.paths import ENSEMBLE, LABELS, ROOT, STUDENTS, places
+from cxr14.config.chexnext import read_students
+from cxr14.io import write_json
+from cxr14.report.summary_tables import show
+from cxr14.tracking.artifacts import MODEL, find_ensemble
+from cxr14.tracking.registry import BestEffort, register, register_or_warn
 from stages import run
 from stages.register import entry, table
 

@@ -19,33 +19,31 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from cxr14.chexnext import report
 from cxr14.chexnext.agreement import agreement_table
-from cxr14.chexnext.flips import flips_table
+from cxr14.chexnext.ensemble import read_chosen
 from cxr14.chexnext.folds import check_trained_by, check_unseen, folds_of
-from cxr14.chexnext.judgement import Judgement, judge
-from cxr14.chexnext.places import (
+from cxr14.chexnext.paths import (
     LABELS,
     MEMBERS,
     RELABELLED,
     ROOT,
+    Seen,
     places,
+    read_logits,
+    see,
     split_of_fold,
 )
-from cxr14.chexnext.relabelling import check_only_train_val, rewrite
-from cxr14.chexnext.seen import Seen, read_logits, see
-from cxr14.chexnext.selection import read_chosen
-from cxr14.chexnext.sheet import draw_flips
-from cxr14.chexnext.terminal import flips_overview, show
-from cxr14.comparison.adjudicated import MAPPING, read_adjudicated
-from cxr14.data.cache import open_cache
-from cxr14.data.labels import label_matrix
-from cxr14.data.stored import read_records, read_source, read_split
-from cxr14.files import write_csv, write_metrics, write_npy, write_parquet
-from cxr14.findings import without_no_finding
-from cxr14.models.description import read_description
-from cxr14.params.chexnext.networks import read_members
-from cxr14.params.chexnext.relabel import read_relabel
+from cxr14.chexnext.relabel import Judgement, check_only_train_val, flips_table, judge, rewrite
+from cxr14.config.chexnext import read_members, read_relabel
+from cxr14.datasets.records import read_records, read_source, read_split
+from cxr14.evaluation.adjudicated import MAPPING, read_adjudicated
+from cxr14.figures import label_changes
+from cxr14.figures.label_changes import draw_flips
+from cxr14.io import write_csv, write_metrics, write_npy, write_parquet
+from cxr14.labels import label_matrix, without_no_finding
+from cxr14.models.serialization import read_description
+from cxr14.preprocessing.cache import open_cache
+from cxr14.report.summary_tables import flips_overview, show
 from stages import run
 
 
@@ -101,14 +99,18 @@ def write_report(
     flips = flips_table(old, now, truth[0] if truth else None, seen.parts, findings)
     adjudicated = read_adjudicated(part="val")
     agreed = agreement_table(seen.images, after, seen.parts, adjudicated, MAPPING, phantom)
-    written = {"flips": flips, "thresholds": report.thresholds_table(judged), "adjudicated": agreed}
+    written = {
+        "flips": flips,
+        "thresholds": label_changes.thresholds_table(judged),
+        "adjudicated": agreed,
+    }
     metrics = ROOT / "metrics"
     for name, table in written.items():
         write_csv(metrics / f"relabel/{name}.csv", table.assign(phantom=int(phantom)))
-    numbers = report.headline(flips, seen.images[train], after[train])
+    numbers = label_changes.headline(flips, seen.images[train], after[train])
     write_metrics(metrics / "relabel.json", numbers | {"phantom": int(phantom)})
     images, _ = open_cache("data/cache")
-    sheet = report.confident_flips(seen.images, after, true, judged, images, classes)
+    sheet = label_changes.confident_flips(seen.images, after, true, judged, images, classes)
     draw_flips(ROOT / "plots/relabel.png", sheet, phantom)
     show(flips_overview(flips, "train", mode, phantom))
 

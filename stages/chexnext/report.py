@@ -9,14 +9,12 @@ Writes chexnext/metrics/summary.json.
 
 from typing import Any
 
-from cxr14.chexnext.places import ENSEMBLE, MEMBERS, ROOT, SINGLES, STUDENTS, places
-from cxr14.chexnext.terminal import show
-from cxr14.data.stored import read_source
-from cxr14.files import read_numbers, write_metrics
-from cxr14.params.chexnext.networks import NetworksParams, read_members, read_students
-from cxr14.report.results import Results
-from cxr14.report.summary import LOCALIZED, caution, summarise
-from cxr14.report.terminal import table
+from cxr14.chexnext.paths import ENSEMBLE, MEMBERS, ROOT, SINGLES, STUDENTS, places
+from cxr14.config.chexnext import NetworksParams, read_members, read_students
+from cxr14.datasets.records import read_source
+from cxr14.io import read_numbers, write_metrics
+from cxr14.report.summary import LOCALIZE_METRICS, Results, caution, summarise
+from cxr14.report.summary_tables import show, table
 from stages import run
 
 
@@ -25,7 +23,7 @@ def main() -> None:
     members, students = read_members(), read_students()
     scored = [MEMBERS, *titles(MEMBERS, members)]
     localised = [ENSEMBLE, *titles(STUDENTS, students)]
-    nothing = dict.fromkeys(LOCALIZED)  # members are not localised
+    nothing = dict.fromkeys(LOCALIZE_METRICS)  # members are not localised
     results = Results(
         source=read_source("official_split"),
         baseline=read_numbers("metrics/baseline.json", "test"),

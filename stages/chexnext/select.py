@@ -12,16 +12,14 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
-from cxr14.chexnext.places import LABELS, MEMBERS, ROOT, SELECTION, Place, places
-from cxr14.chexnext.seen import read_logits, see
-from cxr14.chexnext.selection import choose, score_by
-from cxr14.chexnext.terminal import selection_table, show
-from cxr14.data.labels import label_matrix
-from cxr14.data.stored import read_records, read_source, read_split
-from cxr14.files import write_json, write_metrics
-from cxr14.models.description import read_description
-from cxr14.params.chexnext.networks import read_members
-from cxr14.params.chexnext.relabel import read_select
+from cxr14.chexnext.ensemble import choose, score_by
+from cxr14.chexnext.paths import LABELS, MEMBERS, ROOT, SELECTION, Place, places, read_logits, see
+from cxr14.config.chexnext import read_members, read_select
+from cxr14.datasets.records import read_records, read_source, read_split
+from cxr14.io import write_json, write_metrics
+from cxr14.labels import label_matrix
+from cxr14.models.serialization import read_description
+from cxr14.report.summary_tables import selection_table, show
 from stages import run
 
 

@@ -19,10 +19,9 @@ from typing import Annotated
 
 import typer
 
-from cxr14.chexnext.places import LABELS, RELABELLED, ROOT, Group, Place, split_of_fold
-from cxr14.params import findings, model
-from cxr14.params.chexnext.networks import read_members
-from cxr14.params.chexnext.recipe import read_loss, read_recipe
+from cxr14.chexnext.paths import LABELS, RELABELLED, ROOT, Group, Place, split_of_fold
+from cxr14.config.blocks import read_findings, read_model
+from cxr14.config.chexnext import read_chexnext_loss, read_members, read_recipe
 from stages import CHECKPOINT_SECONDS, Backbone, CheckpointSeconds, check_all_params, run
 
 
@@ -41,24 +40,28 @@ def main(
 ) -> None:
     """Train, save, report."""
     check_all_params(chexnext=True)
-    recipe, loss, place = read_recipe(backbone, seed), read_loss(), Place(group, backbone, seed)
+    recipe, loss, place = (
+        read_recipe(backbone, seed),
+        read_chexnext_loss(),
+        Place(group, backbone, seed),
+    )
     labels, split = tables_of(group, seed)
     from cxr14.tracking.runs import start_run  # torch and MLflow, after the cheap checks
-    from cxr14.training.command import carry_out
+    from cxr14.training.distributed import carry_out
     from cxr14.training.inputs import Tables
-    from cxr14.training.job import Job, run_job
+    from cxr14.training.train import Job, run_job
 
     job = Job(
         backbone,
         place.model,
         name=f"{group}/{place.name}",
         title=place.title,
-        classes=findings.read(),
+        classes=read_findings(),
         tables=Tables(labels, split),
         results=ROOT,
     )
     blocks = {
-        "model": model.read().model_dump(),
+        "model": read_model().model_dump(),
         "loss": loss.model_dump(),
         "train": recipe.model_dump(exclude={"backbones", "overrides"}),
     }

@@ -4,7 +4,7 @@ import numpy as np
 from scipy.special import expit
 
 from ablation.collect import Answers, Truth
-from cxr14.findings import FINDINGS
+from cxr14.labels import FINDINGS
 
 IMAGES = 120
 

@@ -8,17 +8,12 @@ import pytest
 import yaml
 from sklearn.metrics import cohen_kappa_score
 
-from cxr14.chexnext.agreement import (
-    NO_COUNTERPART,
-    NONE_HERE,
-    agreement,
-    agreement_table,
-)
-from cxr14.comparison.adjudicated import FILE, MAPPING, PACKAGE, read_adjudicated
-from cxr14.comparison.measures import FIXED
-from cxr14.comparison.resampling import draw
-from cxr14.data.packaged import packaged_file
-from cxr14.wording import PHANTOM_NOTE
+from cxr14.chexnext.agreement import NO_COUNTERPART, NONE_HERE, agreement, agreement_table
+from cxr14.console import PHANTOM_NOTE
+from cxr14.evaluation.adjudicated import FILE, MAPPING, PACKAGE, read_adjudicated
+from cxr14.evaluation.measures import FIXED
+from cxr14.io import packaged_file
+from cxr14.metrics.bootstrap import draw
 from tests.chexnext.tables import parts, records
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cxr14.chexnext.flips import ALL, UNKNOWN, count, flips_table, most_confident, repaired
+from cxr14.chexnext.relabel import ALL, UNKNOWN, count, flips_table, most_confident, repaired
 
 OLD = np.array([1, 1, 1, 0, 0, 0, 0, 0], bool)
 NEW = np.array([1, 0, 0, 1, 1, 1, 0, 0], bool)

@@ -14,8 +14,8 @@ from cxr14.chexnext.folds import (
     judges,
     split_without,
 )
-from cxr14.files import sha256, write_parquet
-from cxr14.findings import FINDINGS
+from cxr14.io import sha256, write_parquet
+from cxr14.labels import FINDINGS
 from tests.chexnext.tables import parts, records
 
 SPLIT = records()[["image", "patient"]].assign(split=parts())

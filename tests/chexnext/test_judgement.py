@@ -5,7 +5,7 @@ import pytest
 from scipy.special import expit, logit
 
 from cxr14.chexnext.folds import NO_FOLD
-from cxr14.chexnext.judgement import judge
+from cxr14.chexnext.relabel import judge
 
 CLASSES = ["Mass", "No Finding"]
 FOLDS = np.array([0, 0, 1, 1, NO_FOLD, NO_FOLD, NO_FOLD])

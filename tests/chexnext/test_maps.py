@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxr14.chexnext.maps import averaged, mean_grids
-from cxr14.localization.cases import gather
-from cxr14.localization.maps import Maps
+from cxr14.chexnext.ensemble import averaged, mean_grids
+from cxr14.localization.controls import Maps
+from cxr14.localization.scores import gather
 from cxr14.localization.tables import randomisation_table
 
 

@@ -5,11 +5,10 @@ import pandas as pd
 import pytest
 
 from cxr14.chexnext.folds import NO_FOLD
-from cxr14.chexnext.judgement import judge
-from cxr14.chexnext.seen import see
-from cxr14.data.labels import label_matrix
-from cxr14.files import read_json, write_json, write_npy, write_parquet
-from cxr14.findings import CLASSES
+from cxr14.chexnext.paths import see
+from cxr14.chexnext.relabel import judge
+from cxr14.io import read_json, write_json, write_npy, write_parquet
+from cxr14.labels import CLASSES, label_matrix
 from stages.chexnext.relabel import write_report
 from tests.chexnext.tables import parts, records
 

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from cxr14.chexnext.sheet import Flip, draw_flips
+from cxr14.figures.label_changes import Flip, draw_flips
 
 
 def flip(direction: str, number: int) -> Flip:

@@ -9,11 +9,10 @@ import pandas as pd
 import pytest
 from scipy.special import expit
 
-from cxr14.comparison.answers import Answers, answers_of
-from cxr14.comparison.resampling import Resamples, draw
-from cxr14.data.labels import label_matrix
+from cxr14.evaluation.measures import Answers, answers_of
 from cxr14.evaluation.predict import prediction_table
-from cxr14.findings import CLASSES, LABEL_COLUMNS
+from cxr14.labels import CLASSES, LABEL_COLUMNS, label_matrix
+from cxr14.metrics.bootstrap import Resamples, draw
 from tests.conftest import ROOT
 
 IMAGES, PATIENTS, RESAMPLES = 240, 90, 60

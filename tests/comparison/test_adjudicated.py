@@ -5,16 +5,16 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from cxr14.comparison.adjudicated import (
+from cxr14.console import PHANTOM_NOTE
+from cxr14.evaluation.adjudicated import (
     COLUMNS,
     MAPPING,
     adjudicated_table,
     combined,
     read_adjudicated,
 )
-from cxr14.comparison.answers import answers_of
-from cxr14.findings import FINDINGS
-from cxr14.wording import PHANTOM_NOTE
+from cxr14.evaluation.measures import answers_of
+from cxr14.labels import FINDINGS
 from tests.comparison.conftest import make_decision, make_rows, platt
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from cxr14.comparison.against import Run, compare_with, shared_images
+from cxr14.evaluation.compare import Run, compare_with, shared_images
 from tests.comparison.conftest import make_decision, make_records, make_rows
 
 DATA = ["predictions/good.parquet", "evaluation/good", "data/records"]

@@ -7,14 +7,12 @@ import pandas as pd
 import pytest
 import vl_convert
 
-from cxr14.comparison.answers import answers_of
-from cxr14.comparison.curves import AXES, POINTS, curve_tables, thinned
-from cxr14.comparison.names import MACRO
-from cxr14.data.labels import label_matrix
-from cxr14.evaluation.curves import roc_points
-from cxr14.findings import CLASSES
-from cxr14.ranking import macro_auroc
-from cxr14.wording import PHANTOM_NOTE
+from cxr14.console import PHANTOM_NOTE
+from cxr14.evaluation.compare import AXES, COMPARISON_POINTS, comparison_tables, thinned
+from cxr14.evaluation.measures import MACRO, answers_of
+from cxr14.labels import CLASSES, label_matrix
+from cxr14.metrics.auroc import macro_auroc
+from cxr14.metrics.curves import roc_points
 from tests.comparison.conftest import make_decision, make_rows
 from tests.conftest import ROOT
 
@@ -23,7 +21,7 @@ TEMPLATE = ROOT / ".dvc" / "plots" / "by_backbone.json"
 
 @pytest.fixture(scope="module")
 def tables(records, answers):
-    return curve_tables(records, answers, phantom=True)
+    return comparison_tables(records, answers, phantom=True)
 
 
 @pytest.mark.parametrize("name", AXES)
@@ -32,7 +30,7 @@ def test_all_networks_and_classes_are_in_one_table_of_few_points(tables, name):
     assert list(table)[:4] == ["backbone", "finding", *AXES[name]]
     assert list(table["finding"].unique()) == [MACRO, *CLASSES]
     assert list(table["backbone"].unique()) == ["good", "poor"]
-    assert table.groupby(["backbone", "finding"]).size().max() <= POINTS
+    assert table.groupby(["backbone", "finding"]).size().max() <= COMPARISON_POINTS
     assert table[AXES[name]].notna().all(axis=None)
     assert table[AXES[name]].min(axis=None) >= 0
     assert table[AXES[name]].max(axis=None) <= 1
@@ -53,7 +51,7 @@ def test_a_long_curve_keeps_its_ends_and_its_highest_point():
     curve = pd.DataFrame({"threshold": np.linspace(0, 1, 500), "f1": 0.1})
     curve.loc[123, "f1"] = 0.9
     kept = thinned(curve, "threshold_f1")
-    assert len(kept) <= POINTS
+    assert len(kept) <= COMPARISON_POINTS
     assert {0, 123, 499} <= set(kept.index)
     assert thinned(kept, "threshold_f1") is kept
 
@@ -69,7 +67,7 @@ def test_a_short_curve_is_that_of_evaluation(tables, records, answers):
 def test_without_scaling_there_is_no_reliability_and_without_positives_no_curve(records):
     decision = make_decision(platt=dict.fromkeys(CLASSES))
     own = answers_of(make_rows(records, 1, 1), decision)
-    tables = curve_tables(records.assign(Hernia=0), {"b": own}, phantom=False)
+    tables = comparison_tables(records.assign(Hernia=0), {"b": own}, phantom=False)
     assert tables["reliability"].empty
     assert "Hernia" not in set(tables["roc"]["finding"])
     assert set(tables["roc"]["phantom"]) == {0}

@@ -4,12 +4,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from cxr14.comparison.answers import answers_of
-from cxr14.comparison.differences import RANKED, common_findings, difference_table, macro_values
-from cxr14.comparison.measures import summary
-from cxr14.comparison.resampling import Resamples, draw
-from cxr14.data.labels import label_matrix
-from cxr14.findings import FINDINGS
+from cxr14.evaluation.compare import RANKED, common_findings, difference_table, macro_values
+from cxr14.evaluation.measures import answers_of, summary
+from cxr14.labels import FINDINGS, label_matrix
+from cxr14.metrics.bootstrap import Resamples, draw
 from tests.comparison.conftest import make_decision, make_records, make_rows, repeated
 
 

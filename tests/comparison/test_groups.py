@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from cxr14.comparison.groups import ALL, groups_of
+from cxr14.evaluation.subgroups import ALL, groups_of
 
 
 def some_records() -> pd.DataFrame:

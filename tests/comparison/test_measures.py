@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from cxr14.comparison.answers import answers_of
-from cxr14.comparison.measures import (
+from cxr14.evaluation.measures import (
+    CALIBRATION,
     FEWEST,
+    MEASURES,
+    answers_of,
     calibration_errors,
     difference,
     mean_over,
@@ -16,10 +18,8 @@ from cxr14.comparison.measures import (
     why_null,
     without_interval,
 )
-from cxr14.comparison.names import CALIBRATION, MEASURES
-from cxr14.data.labels import label_matrix
-from cxr14.evaluation.reliability import calibration_error, weighted_calibration_errors
-from cxr14.findings import CLASSES
+from cxr14.labels import CLASSES, label_matrix
+from cxr14.metrics.calibration import calibration_error, weighted_calibration_errors
 from tests.comparison.conftest import make_decision, make_rows, platt, repeated
 
 

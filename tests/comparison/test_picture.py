@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from cxr14.comparison.answers import answers_of
-from cxr14.comparison.picture import PANELS, subgroups, write_picture
-from cxr14.comparison.resampling import draw
-from cxr14.comparison.subgroups import subgroup_tables
-from cxr14.findings import NO_FINDING
-from cxr14.wording import NOT_TRAINED, PHANTOM_NOTE
+from cxr14.console import NOT_TRAINED, PHANTOM_NOTE
+from cxr14.evaluation.measures import answers_of
+from cxr14.evaluation.subgroups import subgroup_tables
+from cxr14.figures.subgroups import PANELS, subgroups, write_picture
+from cxr14.labels import NO_FINDING
+from cxr14.metrics.bootstrap import draw
 from tests.comparison.conftest import make_decision, make_records, make_rows
 
 

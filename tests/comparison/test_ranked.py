@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from cxr14.comparison import ranked
-from cxr14.comparison.ranked import aurocs
-from cxr14.comparison.resampling import draw
-from cxr14.evaluation.weighted import weighted_areas
+from cxr14.metrics import auroc
+from cxr14.metrics.auroc import aurocs
+from cxr14.metrics.bootstrap import draw, weighted_areas
 from tests.comparison.conftest import repeated
 
 
@@ -40,7 +39,7 @@ def test_some_weightings_at_a_time_are_the_same_as_all_at_once(finding, monkeypa
     labels, scores, drawn = finding
     whole = aurocs(labels, scores, drawn.owner, drawn.counts)
     wide = np.tile(drawn.counts, 5)  # 130 weightings, three blocks of 50
-    monkeypatch.setattr(ranked, "AT_A_TIME", 1)
+    monkeypatch.setattr(auroc, "AT_A_TIME", 1)
     np.testing.assert_array_equal(aurocs(labels, scores, drawn.owner, wide), np.tile(whole, 5))
 
 

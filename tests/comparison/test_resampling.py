@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from cxr14.comparison.resampling import draw, patients_by_class, weighted_sums
-from cxr14.evaluation.bootstrap import weightings
+from cxr14.metrics.bootstrap import draw, patients_by_class, weighted_sums, weightings
 
 PATIENTS = np.array([7, 3, 7, 5, 3, 3])
 

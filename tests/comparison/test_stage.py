@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 import stages.compare
-from cxr14.comparison.answers import read_answers
 from cxr14.errors import UserError
+from cxr14.evaluation.measures import read_answers
 from stages.compare import main
 from tests.comparison.conftest import make_records, make_rows
 from tests.loaded import loaded

@@ -4,16 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxr14.comparison.answers import answers_of
-from cxr14.comparison.measures import ECE, score_group
-from cxr14.comparison.names import CALIBRATION, MACRO
-from cxr14.comparison.resampling import draw
-from cxr14.comparison.subgroups import GAP_COLUMNS, REST, subgroup_tables
-from cxr14.comparison.terminal import largest_gaps
-from cxr14.data.labels import label_matrix
-from cxr14.evaluation.bootstrap import interval
-from cxr14.findings import CLASSES, FINDINGS, NO_FINDING
-from cxr14.ranking import macro_auroc
+from cxr14.evaluation.measures import CALIBRATION, ECE, MACRO, answers_of, score_group
+from cxr14.evaluation.subgroups import GAP_COLUMNS, REST, subgroup_tables
+from cxr14.labels import CLASSES, FINDINGS, NO_FINDING, label_matrix
+from cxr14.metrics.auroc import macro_auroc
+from cxr14.metrics.bootstrap import draw, interval
+from cxr14.report.terminal import largest_gaps
 from tests.comparison.conftest import make_decision, make_records, make_rows
 
 

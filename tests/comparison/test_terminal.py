@@ -4,13 +4,12 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
-from cxr14.comparison import terminal
-from cxr14.comparison.differences import difference_table
-from cxr14.comparison.resampling import draw
-from cxr14.comparison.subgroups import subgroup_tables
-from cxr14.evaluation.bootstrap import ENDS
-from cxr14.findings import FINDINGS
-from cxr14.wording import PHANTOM_NOTE
+from cxr14.console import PHANTOM_NOTE
+from cxr14.evaluation.compare import difference_table
+from cxr14.evaluation.subgroups import subgroup_tables
+from cxr14.labels import FINDINGS
+from cxr14.metrics.bootstrap import ENDS, draw
+from cxr14.report import terminal
 
 
 def printed(table, width=160) -> str:

@@ -6,9 +6,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from cxr14.data.packaged import packaged_file
-from cxr14.data.raw import BOX_TABLE, IMAGE_TABLE
-from cxr14.data.tables.records import read_boxes, read_images
+from cxr14.datasets.image_table import read_boxes, read_images
+from cxr14.datasets.raw import BOX_TABLE, IMAGE_TABLE
+from cxr14.io import packaged_file
 
 
 @pytest.fixture(scope="session")

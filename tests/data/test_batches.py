@@ -6,9 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxr14.data import batches
-from cxr14.data.batches import Resident, Streamed
-from cxr14.files import write_npy
+from cxr14.io import write_npy
+from cxr14.training import dataset
+from cxr14.training.dataset import Resident, Streamed
 from tests.data.arrays import halved, pictures
 
 
@@ -34,7 +34,7 @@ def test_resident_and_streamed_images_come_in_the_same_batches(data):
 
 
 def test_images_are_brought_over_in_several_goes(monkeypatch):
-    monkeypatch.setattr(batches, "LOAD_BATCH", 5)
+    monkeypatch.setattr(dataset, "LOAD_BATCH", 5)
     images, rows = pictures(), np.array([3, 1, 11, 0, 4, 4, 7])
     assert (Resident(Streamed(images, rows, "cpu"), 6).images.numpy() == images[rows]).all()
 

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxr14.data.cache import ARRAY, INDEX, open_cache, rows_of
 from cxr14.errors import UserError
-from cxr14.files import write_npy, write_parquet
+from cxr14.io import write_npy, write_parquet
+from cxr14.preprocessing.cache import ARRAY, INDEX, open_cache, rows_of
 
 INDEX_OF_THREE = pd.DataFrame({"row": [0, 1, 2], "image": ["c.png", "a.png", "b.png"]})
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from cxr14.data.dvc_cache import check_cache, find_cache
+from cxr14.datasets.outputs import check_cache, find_cache
 from cxr14.errors import UserError
-from cxr14.files import read_json
+from cxr14.io import read_json
 
 
 @pytest.fixture

@@ -4,15 +4,15 @@ import numpy as np
 import psutil
 import torch
 
-from cxr14.data import batches
-from cxr14.data.batches import SHARE, Resident, Streamed, free_bytes, load
+from cxr14.training import dataset
+from cxr14.training.dataset import SHARE, Resident, Streamed, free_bytes, load
 from tests.data.arrays import halved, pictures
 
 
 def test_images_stay_on_the_device_up_to_a_share_of_its_free_memory(monkeypatch):
     needed = 10 * 3**2
     for free, kind in ((needed / SHARE + 1, Resident), (needed / SHARE - 1, Streamed)):
-        monkeypatch.setattr(batches, "free_bytes", lambda device, free=free: free)
+        monkeypatch.setattr(dataset, "free_bytes", lambda device, free=free: free)
         source = load(pictures(), np.arange(10), 3, "cpu", halved)
         assert isinstance(source, kind)
         assert next(source.batches(torch.tensor([4]), 1)).shape == (1, 3, 3)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from cxr14.data.batches import SLOTS, Resident, Streamed, free_bytes
+from cxr14.training.dataset import SLOTS, Resident, Streamed, free_bytes
 from tests.data.arrays import halved, pictures
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

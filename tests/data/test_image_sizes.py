@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from cxr14.data.image_sizes import file_sizes
-from cxr14.data.preprocessing.decode import decode
+from cxr14.datasets.image_sources import file_sizes
+from cxr14.preprocessing.decode import decode
 
 
 def picture(width: int, height: int, orientation: int = 1, kind: str = "PNG") -> bytes:

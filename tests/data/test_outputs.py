@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from cxr14.data import outputs
-from cxr14.data.archives.folder import list_images
-from cxr14.data.outputs import (
+from cxr14.datasets import outputs
+from cxr14.datasets.manifest import list_images
+from cxr14.datasets.outputs import (
     WRITTEN,
     check_foreign,
     check_links,
@@ -17,8 +17,7 @@ from cxr14.data.outputs import (
     recorded_listings,
     recorded_outputs,
 )
-from cxr14.data.raw import ARCHIVES, FACTS, IMAGE_TABLE, TABLES
-from cxr14.data.raw_record import folder_md5, place_archive
+from cxr14.datasets.raw import ARCHIVES, FACTS, IMAGE_TABLE, TABLES, folder_md5, place_archive
 from cxr14.errors import UserError
 
 GRAPH = """

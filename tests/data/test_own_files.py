@@ -9,7 +9,7 @@ from zipfile import ZIP_BZIP2, ZIP_DEFLATED, ZIP_LZMA, ZipFile
 
 import pytest
 
-from cxr14.data.own_files import (
+from cxr14.datasets.text_files import (
     open_own_zip,
     read_member,
     read_member_start,

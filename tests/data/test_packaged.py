@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from cxr14.data.packaged import packaged_file
+from cxr14.io import packaged_file
 from tests.conftest import ROOT
 
 SCRIPT = """

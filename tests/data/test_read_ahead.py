@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from cxr14.data import batches
-from cxr14.data.batches import SLOTS, Resident, Streamed
-from cxr14.files import write_npy
+from cxr14.io import write_npy
+from cxr14.training import dataset
+from cxr14.training.dataset import SLOTS, Resident, Streamed
 from tests.data.arrays import pictures
 
 
@@ -50,7 +50,7 @@ def test_the_rows_of_a_batch_are_asked_for_before_they_are_read(tmp_path):
         wanted[start // mmap.PAGESIZE : (start + 224**2 - 1) // mmap.PAGESIZE + 1] = True
     if before[wanted].any() or before.mean() > 0.5:
         pytest.skip(f"{before.mean():.0%} of the file stayed in memory, asked to be dropped")
-    batches._announce(mapped, np.array([60, 5]))
+    dataset._announce(mapped, np.array([60, 5]))
     patience = time.monotonic() + 10
     while not resident_pages(mapped)[wanted].all() and time.monotonic() < patience:
         time.sleep(0.01)

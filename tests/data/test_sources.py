@@ -6,11 +6,11 @@ from zipfile import ZipFile
 import pandas as pd
 import pytest
 
-from cxr14.data.issues import read_issues, summarize
-from cxr14.data.raw import BOX_TABLE, FACTS, IMAGE_TABLE, LISTS, MANIFEST, RAW_ISSUES
-from cxr14.data.sources import check_images, check_names, check_tables, names_hash, write_folder
+from cxr14.datasets.issues import read_issues, summarize
+from cxr14.datasets.raw import BOX_TABLE, FACTS, IMAGE_TABLE, LISTS, MANIFEST, RAW_ISSUES
+from cxr14.datasets.source import check_images, check_names, check_tables, names_hash, write_folder
 from cxr14.errors import UserError
-from cxr14.files import read_json
+from cxr14.io import read_json
 from tests.data.pictures import some_pngs, write_archive, write_loose
 from tests.data.tables.written import HEADER
 

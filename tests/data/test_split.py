@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
-from cxr14.data.split import (
+from cxr14.datasets.image_table import read_list_table
+from cxr14.datasets.split import (
     PARTS,
     choose_patients,
     count_parts,
@@ -14,8 +15,7 @@ from cxr14.data.split import (
     split_patients,
     unscorable,
 )
-from cxr14.data.tables.records import read_list_table
-from cxr14.findings import FINDINGS, LABEL_COLUMNS
+from cxr14.labels import FINDINGS, LABEL_COLUMNS
 
 
 def synthetic(patients: int, seed: int, with_pixels: float = 1.0) -> pd.DataFrame:

@@ -3,9 +3,9 @@
 import pandas as pd
 import pytest
 
-from cxr14.data.stored import check_part, read_split
+from cxr14.datasets.records import check_part, read_split
 from cxr14.errors import UserError
-from cxr14.files import write_parquet
+from cxr14.io import write_parquet
 
 SPLIT = pd.DataFrame(
     {"image": list("abcd"), "patient": [1, 1, 2, 3], "split": ["train", "train", "val", "test"]}

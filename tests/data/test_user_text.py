@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxr14.data import user_text
-from cxr14.data.user_text import decode, read_lines, split_rows
+from cxr14.datasets import text_files
+from cxr14.datasets.text_files import decode, read_lines, split_rows
 from cxr14.errors import UserError
 
 TEXT = "Image Index,Bemerkung\na.png,größer\n"
@@ -92,13 +92,13 @@ def test_a_mark_that_the_bytes_belie_is_refused():
 def test_what_is_parsed_is_bounded(monkeypatch, tmp_path):
     with pytest.raises(UserError, match="row 2: 100001 characters; a line has at most 100000"):
         decode(b"a\n" + b"x" * 100_001, "t.csv")
-    monkeypatch.setattr(user_text, "MAX_LINES", 5)
+    monkeypatch.setattr(text_files, "MAX_LINES", 5)
     with pytest.raises(UserError, match="more than 5 lines"):
         decode(b"\n" * 6, "t.csv")
-    monkeypatch.setattr(user_text, "MAX_CELLS", 5)
+    monkeypatch.setattr(text_files, "MAX_CELLS", 5)
     with pytest.raises(UserError, match="more than 5 cells"):
         cells("a,b,c,d\n,,,")
-    monkeypatch.setattr(user_text, "MAX_BYTES", 10)
+    monkeypatch.setattr(text_files, "MAX_BYTES", 10)
     (tmp_path / "bomb.csv.gz").write_bytes(gzip.compress(bytes(10**6)))
     with pytest.raises(UserError, match=r"bomb\.csv\.gz: more than 10 bytes"):
         read_lines(tmp_path / "bomb.csv.gz")

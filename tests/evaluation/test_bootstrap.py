@@ -4,8 +4,13 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from cxr14.evaluation.bootstrap import interval, patient_weights, weightings, without_bias
-from cxr14.evaluation.weighted import weighted_areas
+from cxr14.metrics.bootstrap import (
+    interval,
+    patient_weights,
+    weighted_areas,
+    weightings,
+    without_bias,
+)
 
 
 @pytest.fixture

@@ -5,13 +5,13 @@ import pytest
 from scipy.special import expit
 from sklearn.calibration import _sigmoid_calibration
 
-from cxr14.evaluation.calibration import (
+from cxr14.metrics.calibration import (
+    calibration_error,
     platt,
     platt_probabilities,
     temperature,
     temperature_probabilities,
 )
-from cxr14.evaluation.reliability import calibration_error
 
 
 def test_a_known_slope_and_intercept_are_recovered():

@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from cxr14.evaluation.curves import (
+from cxr14.metrics.auroc import auroc
+from cxr14.metrics.calibration import highest_f1
+from cxr14.metrics.curves import (
     curve_tables,
     precision_recall_points,
     reliability_points,
     roc_points,
     threshold_f1_points,
 )
-from cxr14.evaluation.thresholds import highest_f1
-from cxr14.ranking import auroc
 
 
 def test_few_points_are_all_kept():

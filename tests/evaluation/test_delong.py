@@ -5,9 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxr14.evaluation.bootstrap import interval, patient_weights
-from cxr14.evaluation.delong import delong, delong_interval, first_per_patient
-from cxr14.evaluation.weighted import weighted_areas
+from cxr14.metrics.auroc import delong, delong_interval, first_per_patient
+from cxr14.metrics.bootstrap import interval, patient_weights, weighted_areas
 
 
 def by_pairs(labels, scores):

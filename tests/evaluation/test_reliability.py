@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as hnp
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss
 
-from cxr14.evaluation.reliability import (
+from cxr14.metrics.calibration import (
     brier,
     calibration_error,
     equal_mass_bins,

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.metrics import f1_score
 
-from cxr14.evaluation.thresholds import highest_f1, why_none
+from cxr14.metrics.calibration import highest_f1, why_none
 
 cases = st.integers(2, 30).flatmap(
     lambda n: st.tuples(

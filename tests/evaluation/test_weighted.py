@@ -13,8 +13,8 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from cxr14.evaluation.weighted import rank, weighted_areas, weighted_calls
-from cxr14.ranking import auroc, macro_auroc, tallies
+from cxr14.metrics.auroc import auroc, macro_auroc, tallies
+from cxr14.metrics.bootstrap import rank, weighted_areas, weighted_calls
 from tests.loaded import loaded
 
 LABELS = np.array([1, 0, 1, 0])

@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from cxr14.explore import drawing, figures, samples, summary
-from cxr14.findings import CLASSES, LABEL_COLUMNS
-from stages import eda
+from cxr14.datasets import statistics
+from cxr14.figures import eda, style
+from cxr14.labels import CLASSES, LABEL_COLUMNS
+from stages import eda as stage
 from tests.loaded import loaded
 
 NAMES = ("label_distribution", "sex", "sex_by_finding", "age", "age_by_finding")
@@ -55,7 +56,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     index = images[["image"]].assign(row=range(len(images)))
     index.to_parquet(folder / "data/cache/index.parquet")
     with contextlib.chdir(folder):
-        eda.main()
+        stage.main()
     return folder
 
 
@@ -69,7 +70,7 @@ def test_the_stage_writes_every_figure_with_its_numbers_and_twice_the_same_bytes
     outputs = [*written, workspace / "metrics/eda.json"]
     first = [path.read_bytes() for path in outputs]
     with contextlib.chdir(workspace):
-        eda.main()
+        stage.main()
     assert [path.read_bytes() for path in outputs] == first
 
 
@@ -98,18 +99,18 @@ def test_the_metrics_say_phantom_and_count_every_part(workspace: Path) -> None:
 
 
 def test_a_figure_ignores_the_readers_own_settings(tmp_path: Path) -> None:
-    table = summary.sex_distribution(few_records())
-    drawing.export(tmp_path / "usual", table, figures.sex)
+    table = statistics.sex_distribution(few_records())
+    style.export(tmp_path / "usual", table, eda.sex)
     with matplotlib.rc_context({"font.size": 30, "text.color": "red", "axes.grid": True}):
-        drawing.export(tmp_path / "own", table, figures.sex)
+        style.export(tmp_path / "own", table, eda.sex)
     assert (tmp_path / "usual.png").read_bytes() == (tmp_path / "own.png").read_bytes()
 
 
 def test_images_without_a_known_age_are_counted_in_words() -> None:
     images = few_records()
     images["age"] = images["age"].astype("Int32").mask(images["age"] > 60)
-    table = summary.age_distribution(images)
-    figure = figures.age(table, summary.fullest_ten_years(images), 4)
+    table = statistics.age_distribution(images)
+    figure = eda.age(table, statistics.fullest_ten_years(images), 4)
     assert "4 more have no known age" in figure.texts[1].get_text()
     assert figure.axes[0].get_xlim()[1] == 60
 
@@ -117,15 +118,15 @@ def test_images_without_a_known_age_are_counted_in_words() -> None:
 def test_a_sample_without_a_known_age_says_so() -> None:
     images = few_records()
     images["age"] = pd.array([pd.NA] * len(images), dtype="Int32")
-    table = samples.single_label_samples(images)
+    table = eda.single_label_samples(images)
     pixels = np.zeros((len(table), 224, 224), np.uint8)
-    figure = samples.draw(table, pixels, 5, "title", "below")
+    figure = eda.draw(table, pixels, 5, "title", "below")
     assert figure.axes[0].texts[0].get_text().startswith("age unknown · ")
 
 
 def test_every_bar_bears_its_count() -> None:
     images = few_records()
-    figure = figures.label_distribution(summary.label_distribution(images), len(images))
+    figure = eda.label_distribution(statistics.label_distribution(images), len(images))
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert texts[0] == "5  (27.8%)"  # Mass: once and again alone, three times with another
     assert len(texts) == len(CLASSES)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxr14.localization.cases import halves
+from cxr14.localization.boxes import PAIR
 from cxr14.localization.controls import (
     centre_gaussian,
     control_grids,
@@ -15,7 +15,7 @@ from cxr14.localization.controls import (
     mean_boxes,
     random_maps,
 )
-from cxr14.localization.scoring import PAIR
+from cxr14.localization.scores import halves
 
 
 def test_cells_are_covered_by_the_share_of_their_area():

@@ -9,14 +9,14 @@ import torch
 from scipy import stats
 from torch import nn
 
-from cxr14.localization.detect import grids_of_pairs
-from cxr14.localization.randomisation import (
+from cxr14.localization.controls import (
     MOST_IMAGES,
     SIMILAR,
     randomised_similarity,
     rank_correlations,
     sample,
 )
+from cxr14.localization.detect import grids_of_pairs
 from cxr14.localization.tables import randomisation_table
 from cxr14.models.network import Network, build_network
 

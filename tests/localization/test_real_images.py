@@ -6,18 +6,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxr14.data.packaged import packaged_file
-from cxr14.data.preprocessing.shrink import shrink
-from cxr14.data.tables.boxes import read_box_table
-from cxr14.findings import CLASSES
-from cxr14.localization.cases import gather
+from cxr14.datasets.boxes import read_box_table
+from cxr14.figures.overlays import draw_sheets
+from cxr14.io import packaged_file
+from cxr14.labels import CLASSES
+from cxr14.localization.boxes import Limits
+from cxr14.localization.controls import make_maps
 from cxr14.localization.detect import boxed_pairs
-from cxr14.localization.maps import make_maps
-from cxr14.localization.scorecard import score
-from cxr14.localization.scoring import Limits
-from cxr14.localization.sheets import draw_sheets
-from cxr14.localization.terminal import printed
+from cxr14.localization.scores import gather
+from cxr14.localization.tables import score
 from cxr14.models.network import build_network
+from cxr14.preprocessing.decode import shrink
+from cxr14.report.terminal import printed
 
 SIZE = 224
 CONTROLS = {"random", "centre_gaussian", "mean_box"}

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from cxr14.localization.saliency import METHODS, heat_grids, upsampled
-from cxr14.models.inference import answering
-from cxr14.models.inputs import prepare
+from cxr14.localization.cam import METHODS, heat_grids, upsampled
+from cxr14.models.inference import answering, prepare
 from cxr14.models.network import build_network
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 32, 32), dtype=np.uint8)

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxr14.findings import CLASSES, FINDINGS
-from cxr14.localization import scale as scale_module
-from cxr14.localization.saliency import heat_grids
-from cxr14.localization.scale import (
+from cxr14.labels import CLASSES, FINDINGS
+from cxr14.localization import heat_scale as scale_module
+from cxr14.localization.cam import heat_grids
+from cxr14.localization.heat_scale import (
     NO_HEAT,
     NOT_LABELLED,
     OWN_RANGE,

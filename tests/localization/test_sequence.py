@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxr14.files import read_json, write_json, write_npy, write_parquet
-from cxr14.findings import LABEL_COLUMNS
-from cxr14.localization import sequence
-from cxr14.localization.scoring import Limits
-from cxr14.localization.sequence import maps_of_model, read_inputs, write_localization
+from cxr14.io import read_json, write_json, write_npy, write_parquet
+from cxr14.labels import LABEL_COLUMNS
+from cxr14.localization import evaluate
+from cxr14.localization.boxes import Limits
+from cxr14.localization.evaluate import maps_of_model, read_inputs, write_localization
 from cxr14.models.network import build_network
 
 COUNT, SIDE = 12, 96
@@ -40,7 +40,7 @@ def project(tmp_path, monkeypatch):
     write_parquet("data/records/boxes.parquet", pd.DataFrame({"image": NAMES[4:]}).assign(**box))
     write_json("data/records/source.json", {"source": "phantom", "phantom": True})
     network = build_network("alexnet", *list(HEAD.values())[:3], seed=1).eval()
-    monkeypatch.setattr(sequence, "load_model", lambda folder: (network, {"head": HEAD}))
+    monkeypatch.setattr(evaluate, "load_model", lambda folder: (network, {"head": HEAD}))
 
 
 def maps(predictions=PREDICTIONS):

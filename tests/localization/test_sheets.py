@@ -5,10 +5,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from cxr14.localization.cases import gather
-from cxr14.localization.maps import Maps
-from cxr14.localization.overlay import DETECTED, DRAWN, best_and_worst
-from cxr14.localization.sheets import draw_sheets
+from cxr14.figures.overlays import DETECTED, DRAWN, best_and_worst, draw_sheets
+from cxr14.localization.controls import Maps
+from cxr14.localization.scores import gather
 
 
 @pytest.fixture

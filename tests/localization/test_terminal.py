@@ -7,12 +7,11 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from cxr14.localization.controls import control_grids
-from cxr14.localization.maps import Maps
-from cxr14.localization.scorecard import score
-from cxr14.localization.scoring import Limits
-from cxr14.localization.terminal import accuracy_table, printed
-from cxr14.wording import PHANTOM_NOTE
+from cxr14.console import PHANTOM_NOTE
+from cxr14.localization.boxes import Limits
+from cxr14.localization.controls import Maps, control_grids
+from cxr14.localization.tables import score
+from cxr14.report.terminal import accuracy_table, printed
 
 
 def tables_of(cases, similarity=0.2, **empty):

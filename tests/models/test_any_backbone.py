@@ -6,9 +6,15 @@ import torchvision
 from torchvision.models import get_model_weights, list_models
 
 from cxr14.models import backbones
-from cxr14.models.backbones import STUDIED, HalfRange, build_features, check_backbone, check_takes
-from cxr14.models.dry_run import map_shape
-from cxr14.models.inputs import normalise
+from cxr14.models.backbones import (
+    STUDIED,
+    HalfRange,
+    build_features,
+    check_backbone,
+    check_takes,
+    map_shape,
+)
+from cxr14.models.inference import normalise
 from cxr14.models.network import build_network
 
 NAMES = list_models(module=torchvision.models)

@@ -12,18 +12,17 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from rich.console import Console
 
-from cxr14.data.labels import label_matrix
-from cxr14.data.packaged import packaged_file
-from cxr14.data.split import official_parts
-from cxr14.data.tables.records import read_images, read_list_table
-from cxr14.findings import CLASSES, FINDINGS, LABEL_COLUMNS
-from cxr14.models.majority import (
+from cxr14.datasets.image_table import read_images, read_list_table
+from cxr14.datasets.split import official_parts
+from cxr14.evaluation.baseline import (
     TEN_CLASSES,
     figure8,
     multi_label_floor,
     ten_classes,
     terminal_table,
 )
+from cxr14.io import packaged_file
+from cxr14.labels import CLASSES, FINDINGS, LABEL_COLUMNS, label_matrix
 from stages import baseline
 
 Labels = npt.NDArray[np.float32]

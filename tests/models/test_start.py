@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from cxr14.models.network import build_network
-from cxr14.models.start import balance, normalises
+from cxr14.models.pretrained import balance, normalises
 
 
 @pytest.mark.parametrize(

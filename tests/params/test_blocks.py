@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 import yaml
 
-from cxr14.params import data, evaluate, localize, loss, model, preprocess, split, train
-from cxr14.params._read import ParamsError, check_block
-from cxr14.params.train import TrainParams
+from cxr14.config import blocks
+from cxr14.config.blocks import TrainParams
+from cxr14.config.check import BLOCKS
+from cxr14.config.reader import ParamsError, check_block
 from tests.conftest import ROOT
 
-MODULES = [data, evaluate, localize, loss, model, preprocess, split, train]
 OWN: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
 
 
@@ -19,15 +19,14 @@ def recipe(**changes: Any) -> TrainParams:
     return check_block("train", TrainParams, copy.deepcopy(OWN["train"]) | changes, "params.yaml")
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
-def test_the_own_file_is_valid(module, monkeypatch):
+@pytest.mark.parametrize("name", BLOCKS)
+def test_the_own_file_is_valid(name, monkeypatch):
     monkeypatch.chdir(ROOT)
-    name = module.__name__.rsplit(".", 1)[-1]
-    assert module.read().model_dump() == OWN[name]
+    assert BLOCKS[name]().model_dump() == OWN[name]
 
 
-def test_every_block_of_the_own_file_has_a_module():
-    assert set(OWN) == {module.__name__.rsplit(".", 1)[-1] for module in MODULES}
+def test_every_block_of_the_own_file_has_a_reader():
+    assert set(OWN) == set(BLOCKS)
 
 
 def test_every_listed_backbone_has_a_recipe():
@@ -75,29 +74,28 @@ def test_an_unsuitable_override_is_refused_by_its_full_name(override, told):
 
 
 @pytest.mark.parametrize(
-    ("module", "change"),
+    ("name", "change"),
     [
-        (data, {"source": "web"}),
-        (data, {"phantom": {"images": 0, "contrast": 1, "seed": 1}}),
-        (split, {"official": "maybe"}),
-        (split, {"test_fraction": 1.0}),
-        (preprocess, {"size": 2048}),
-        (model, {"pooling": "mean"}),
-        (model, {"lse_r": 0}),
-        (loss, {"name": "dice"}),
-        (loss, {"smoothing": 1.0}),
-        (train, {"batch_size": 1}),
-        (train, {"backbones": []}),
-        (train, {"device": "tpu"}),
-        (evaluate, {"batch_size": 0}),
-        (localize, {"method": "scorecam"}),
-        (localize, {"scaling": "global"}),
-        (localize, {"heat_thresholds": [255]}),
-        (localize, {"t_iobb": []}),
+        ("data", {"source": "web"}),
+        ("data", {"phantom": {"images": 0, "contrast": 1, "seed": 1}}),
+        ("split", {"official": "maybe"}),
+        ("split", {"test_fraction": 1.0}),
+        ("preprocess", {"size": 2048}),
+        ("model", {"pooling": "mean"}),
+        ("model", {"lse_r": 0}),
+        ("loss", {"name": "dice"}),
+        ("loss", {"smoothing": 1.0}),
+        ("train", {"batch_size": 1}),
+        ("train", {"backbones": []}),
+        ("train", {"device": "tpu"}),
+        ("evaluate", {"batch_size": 0}),
+        ("localize", {"method": "scorecam"}),
+        ("localize", {"scaling": "global"}),
+        ("localize", {"heat_thresholds": [255]}),
+        ("localize", {"t_iobb": []}),
     ],
 )
-def test_a_value_that_cannot_work_is_refused_with_its_key(module, change):
-    name = module.__name__.rsplit(".", 1)[-1]
-    block = getattr(module, f"{name.capitalize()}Params")
+def test_a_value_that_cannot_work_is_refused_with_its_key(name, change):
+    block = getattr(blocks, f"{name.capitalize()}Params")
     with pytest.raises(ParamsError, match=rf"{name}\.{next(iter(change))}"):
         check_block(name, block, OWN[name] | change, "params.yaml")

@@ -8,8 +8,8 @@ import pytest
 import yaml
 from safetensors.numpy import save_file
 
+from cxr14.config.check import check_chexnext, check_params
 from cxr14.errors import UserError
-from cxr14.params.check import check_chexnext, check_params
 from tests.conftest import ROOT
 
 OWN = yaml.safe_load((ROOT / "params.yaml").read_text())

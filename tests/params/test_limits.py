@@ -5,17 +5,18 @@ from typing import Any
 import pytest
 import yaml
 
-from cxr14.params._read import MAX_PROBLEMS, ParamsError, check_block
-from cxr14.params.chexnext.networks import MembersParams, NetworksParams
-from cxr14.params.chexnext.noise import NoiseParams
-from cxr14.params.data import DataParams
-from cxr14.params.evaluate import EvaluateParams
-from cxr14.params.localize import LocalizeParams
-from cxr14.params.loss import LossParams
-from cxr14.params.model import ModelParams
-from cxr14.params.preprocess import PreprocessParams
-from cxr14.params.split import SplitParams
-from cxr14.params.train import TrainParams
+from cxr14.config.blocks import (
+    DataParams,
+    EvaluateParams,
+    LocalizeParams,
+    LossParams,
+    ModelParams,
+    PreprocessParams,
+    SplitParams,
+    TrainParams,
+)
+from cxr14.config.chexnext import MembersParams, NetworksParams, NoiseParams
+from cxr14.config.reader import MAX_PROBLEMS, ParamsError, check_block
 from tests.conftest import ROOT
 
 BLOCKS = {

@@ -2,8 +2,8 @@
 
 import pytest
 
-from cxr14.params._read import ParamsError, check_block
-from cxr14.params.preprocess import PreprocessParams
+from cxr14.config.blocks import PreprocessParams
+from cxr14.config.reader import ParamsError, check_block
 
 GOOD = {"size": 224, "on_error": "fail", "workers": 0, "engine": "local", "scheduler": None}
 

@@ -5,7 +5,7 @@ from typing import Literal
 import pytest
 from pydantic import Field
 
-from cxr14.params._read import Block, ParamsError, read_block
+from cxr14.config.reader import Block, ParamsError, read_block
 
 
 class Oven(Block):

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from dvc.utils.serialize import load_yaml
 
+from cxr14.config.reader import MAX_BYTES, ParamsError, read_yaml
 from cxr14.errors import explain
-from cxr14.params._yaml import MAX_BYTES, ParamsError, read_yaml
 
 BLOCKS = "a:\n  b: 1\n  c: [x, y]\nd: é\n"
 READ = {"a": {"b": 1, "c": ["x", "y"]}, "d": "é"}

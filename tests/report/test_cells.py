@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from cxr14.report.cells import count, difference, interval, one, scored
-from cxr14.wording import shown
+from cxr14.console import format_number
+from cxr14.report.html import count, difference, interval, one, scored
 
 
 @pytest.mark.parametrize(
@@ -12,7 +12,7 @@ from cxr14.wording import shown
     [(0.8125, ".812"), (1.0, "1.000"), (0.0, ".000"), (-0.5, "-0.500"), (None, "–")],
 )
 def test_scores_are_printed_as_in_the_literature(value, text):
-    assert shown(value) == text
+    assert format_number(value) == text
 
 
 def test_an_interval_stands_behind_its_score():

@@ -4,7 +4,7 @@ import math
 
 import pandas as pd
 
-from cxr14.tracking.details import PER_FINDING, detailed
+from cxr14.tracking.artifacts import PER_FINDING, detailed
 from tests.report.written import boxes, findings, pointing
 
 CLASSES = ("Effusion", "Mass", "Hernia")

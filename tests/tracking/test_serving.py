@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cxr14.findings import CLASSES
+from cxr14.labels import CLASSES
 from tests.data.pictures import encode, noise
 from tests.tracking.servers import ask, clean_environment, free_port, patiently, running
 

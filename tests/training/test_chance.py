@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from cxr14.training.augment import DRAWS
-from cxr14.training.chance import derived_seed, draw_epoch, seed_network, step_seeds
+from cxr14.training.seeding import derived_seed, draw_epoch, seed_network, step_seeds
 
 
 def test_an_order_is_a_permutation_and_another_one_in_every_epoch():

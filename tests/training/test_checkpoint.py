@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from cxr14.training.checkpoint import Checkpoint
-from cxr14.training.interruption import InterruptedTrainingError, StopRequest
-from cxr14.training.watch import NotFiniteError
+from cxr14.training.distributed import InterruptedTrainingError, StopRequest
+from cxr14.training.engine import NotFiniteError
 from tests.disks import fill, small_disk
 from tests.training.tiny import CHANGES, RECIPE, fit, make_loop, make_session, part, tiny
 
@@ -56,7 +56,7 @@ def same(first, second) -> bool:
 def test_killed_at_random_steps_it_ends_with_the_same_weights_bit_for_bit(
     name, every, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("cxr14.training.watch.EVERY", every)
+    monkeypatch.setattr("cxr14.training.engine.EVERY", every)
     whole, _ = run(tmp_path / "whole", RECIPES[name])
     path, dice = tmp_path / "killed", random.Random(name)
     for _ in range(4):  # eight epochs of six steps
@@ -68,7 +68,7 @@ def test_killed_at_random_steps_it_ends_with_the_same_weights_bit_for_bit(
 
 
 def test_a_killed_training_goes_on_and_does_not_start_anew(tmp_path, monkeypatch):
-    monkeypatch.setattr("cxr14.training.watch.EVERY", 1)
+    monkeypatch.setattr("cxr14.training.engine.EVERY", 1)
     with pytest.raises(Killed):
         run(tmp_path, on_step=killed_at(15, []))
     after: list[int] = []
@@ -80,7 +80,7 @@ def test_a_killed_training_goes_on_and_does_not_start_anew(tmp_path, monkeypatch
 
 def test_a_checkpoint_of_another_run_is_not_used_nor_lost_and_said_so(tmp_path, monkeypatch):
     """One accidental run with other params used to write over the hours of the first."""
-    monkeypatch.setattr("cxr14.training.watch.EVERY", 1)
+    monkeypatch.setattr("cxr14.training.engine.EVERY", 1)
     whole, told = run(tmp_path / "whole")
     assert told is None
     folder = tmp_path / "both"
@@ -141,7 +141,7 @@ def test_a_checkpoint_that_cannot_be_reached_stops_the_training(reason, tmp_path
 
 def test_an_infinite_loss_never_gets_into_a_checkpoint(tmp_path, monkeypatch):
     """The weights of its step are spoilt, and a training that went on from them would be."""
-    monkeypatch.setattr("cxr14.training.watch.EVERY", 4)
+    monkeypatch.setattr("cxr14.training.engine.EVERY", 4)
     recipe = replace(RECIPE, optimizer="sgd", learning_rate=1e38)
     with pytest.raises(NotFiniteError):
         run(tmp_path, recipe)
@@ -195,7 +195,7 @@ def test_without_a_checkpoint_training_is_the_same(tmp_path):
 def test_a_checkpoint_that_finds_the_disk_full_is_a_warning_and_training_goes_on(
     tmp_path, capsys, monkeypatch
 ):
-    monkeypatch.setattr("cxr14.training.watch.EVERY", 1)
+    monkeypatch.setattr("cxr14.training.engine.EVERY", 1)
     whole, _ = run(tmp_path / "whole")
     with small_disk(tmp_path / "disk", "256k") as disk:
         with pytest.raises(Killed):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cxr14.training.device import CHANNELS_LAST_ON_CPU, choose
+from cxr14.models.inference import CHANNELS_LAST_ON_CPU, choose
 
 
 @pytest.mark.parametrize("backbone", ["alexnet", "resnet50"])

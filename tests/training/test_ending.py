@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cxr14.training.ending import is_lost
-from cxr14.training.launcher import LOST, explain
+from cxr14.training.distributed import LOST, explain_exit_codes, is_lost
 from tests.training.project import ROOT, write_project
 
 SOON = 15
@@ -90,7 +89,7 @@ def test_no_process_trains_on_when_the_launcher_itself_is_killed():
     ],
 )
 def test_what_no_process_could_say_the_launcher_says(codes, words):
-    told = explain(codes)
+    told = explain_exit_codes(codes)
     assert told == words or (words and told.startswith(words))
 
 

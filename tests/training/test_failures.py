@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from cxr14.training.failures import explained
-from cxr14.training.watch import NotFiniteError
+from cxr14.training.engine import NotFiniteError
+from cxr14.training.train import explained
 
 NAMES = [f"{number:08d}_000.png" for number in range(20)]
 

@@ -7,16 +7,13 @@ import pytest
 import torch
 
 from cxr14.models.backbones import STUDIED
+from cxr14.models.inference import choose
 from cxr14.models.network import build_network
 from cxr14.training.checkpoint import Checkpoint
-from cxr14.training.device import choose
-from cxr14.training.interruption import InterruptedTrainingError, StopRequest
-from cxr14.training.loop import Loop
+from cxr14.training.dataset import load_part
+from cxr14.training.distributed import InterruptedTrainingError, Processes, StopRequest
+from cxr14.training.engine import EVERY, Loop, Session
 from cxr14.training.losses import make_loss
-from cxr14.training.parts import load_part
-from cxr14.training.processes import Processes
-from cxr14.training.session import Session
-from cxr14.training.watch import EVERY
 from tests.training.tiny import CHANGES, RECIPE
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -5,12 +5,12 @@ import pandas as pd
 import pytest
 import torch
 
-from cxr14.data.cache import ARRAY, INDEX
-from cxr14.files import write_json, write_npy, write_parquet
-from cxr14.findings import CLASSES, LABEL_COLUMNS, NO_FINDING
-from cxr14.models.inputs import prepare
+from cxr14.io import write_json, write_npy, write_parquet
+from cxr14.labels import CLASSES, LABEL_COLUMNS, NO_FINDING
+from cxr14.models.inference import prepare
 from cxr14.models.network import build_network
-from cxr14.models.store import WEIGHTS, save_model
+from cxr14.models.serialization import WEIGHTS, save_model
+from cxr14.preprocessing.cache import ARRAY, INDEX
 from cxr14.training.inputs import (
     CACHE,
     PRETRAINED,

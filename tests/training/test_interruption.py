@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from cxr14.training.interruption import SIGNALS, stop_request
+from cxr14.training.distributed import SIGNALS, stop_request
 
 
 @pytest.mark.parametrize("number", SIGNALS)

@@ -6,10 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from cxr14.training.parts import Part, steps_per_epoch
-from cxr14.training.processes import Processes
-from cxr14.training.validation import validate
-from cxr14.training.watch import NotFiniteError
+from cxr14.training.dataset import Part, steps_per_epoch
+from cxr14.training.distributed import Processes
+from cxr14.training.engine import NotFiniteError, validate
 from tests.training.tiny import CHANGES, CPU, RECIPE, Tiny, fit, make_loop, make_session, part, tiny
 
 

@@ -9,17 +9,14 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from cxr14.data.batches import Resident, Streamed
 from cxr14.models.backbones import STUDIED
-from cxr14.models.inputs import normalise
+from cxr14.models.inference import Compute, normalise
 from cxr14.models.network import build_network
 from cxr14.training.augment import augment, decide
-from cxr14.training.chance import draw_epoch, step_seeds
-from cxr14.training.device import Compute
+from cxr14.training.dataset import Resident, Streamed, load_part, shrink
+from cxr14.training.engine import LossWatch, Session
 from cxr14.training.losses import TERMS, make_loss
-from cxr14.training.parts import load_part, shrink
-from cxr14.training.session import Session
-from cxr14.training.watch import LossWatch
+from cxr14.training.seeding import draw_epoch, step_seeds
 from tests.training.tiny import CHANGES, RECIPE, fit, make_loop, part, tiny
 
 
@@ -49,7 +46,7 @@ def plain_states(images, labels, recipe, size) -> list[dict]:
 @pytest.mark.parametrize("kind", [Resident, Streamed])
 def test_weights_are_those_of_a_plain_loop_bit_for_bit(kind, monkeypatch):
     if kind is Streamed:
-        monkeypatch.setattr("cxr14.data.batches.free_bytes", lambda device: 0)
+        monkeypatch.setattr("cxr14.training.dataset.free_bytes", lambda device: 0)
     plan = {"optimizer": "sgd", "schedule": "constant", "warmup_fraction": 0.0}
     recipe = replace(RECIPE, **plan, batch_size=6, epochs=3, augment=CHANGES)
     images = np.random.default_rng(1).integers(0, 256, (33, 16, 16), dtype=np.uint8)
@@ -71,7 +68,7 @@ class Gone(np.ndarray):
 
 
 def test_a_file_that_cannot_be_read_stops_training_with_its_message(monkeypatch):
-    monkeypatch.setattr("cxr14.data.batches.free_bytes", lambda device: 0)
+    monkeypatch.setattr("cxr14.training.dataset.free_bytes", lambda device: 0)
     broken = np.zeros((16, 8, 8), np.uint8).view(Gone)
     own = load_part(broken, np.arange(16), part().labels.numpy(), 8, "cpu")
     with pytest.raises(OSError, match=r"Input/output error: 'images\.npy'"):
@@ -79,7 +76,7 @@ def test_a_file_that_cannot_be_read_stops_training_with_its_message(monkeypatch)
 
 
 def test_no_thread_reads_on_when_a_step_fails(monkeypatch):
-    monkeypatch.setattr("cxr14.data.batches.free_bytes", lambda device: 0)
+    monkeypatch.setattr("cxr14.training.dataset.free_bytes", lambda device: 0)
 
     def fail():
         raise KeyboardInterrupt
@@ -137,7 +134,7 @@ def waits_of_an_epoch(count, monkeypatch, ema=0.0, network=tiny, side=8, **loss)
     if loss:
         loop.loss = make_loss(**loss, train_labels=own.labels)
     monkeypatch.setattr(  # torch has no fused ones for meta
-        "cxr14.training.session.make_optimizer",
+        "cxr14.training.engine.make_optimizer",
         lambda network, recipe: torch.optim.SGD(network.parameters(), lr=0.1),
     )
     session = Session(network(), recipe, compute, 100)

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from cxr14.training.parts import Part, load_part, shrink, steps_per_epoch
+from cxr14.training.dataset import Part, load_part, shrink, steps_per_epoch
 
 
 def loaded(images: np.ndarray, size: int) -> Part:

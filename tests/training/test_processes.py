@@ -7,10 +7,9 @@ import sys
 import pytest
 import torch
 
-from cxr14.files import read_json
-from cxr14.training.launcher import is_launched
-from cxr14.training.processes import Processes, joined, take_gpu
-from cxr14.training.validation import validate
+from cxr14.io import read_json
+from cxr14.training.distributed import Processes, is_launched, joined, take_gpu
+from cxr14.training.engine import validate
 from tests.training.project import ROOT
 from tests.training.tiny import CPU, make_loop, tiny
 from tests.training.together import VAL, train

@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import nn
 
+from cxr14.training.dataset import Part, load_part
+from cxr14.training.distributed import Processes
+from cxr14.training.engine import predict, validate
 from cxr14.training.losses import make_loss
-from cxr14.training.parts import Part, load_part
-from cxr14.training.processes import Processes
-from cxr14.training.validation import predict, validate
 from tests.training.tiny import CPU, part, tiny
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cxr14.training.watch import EVERY, LossWatch, NotFiniteError
+from cxr14.training.engine import EVERY, LossWatch, NotFiniteError
 
 
 def watch(step=0):

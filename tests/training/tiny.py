@@ -4,15 +4,13 @@ import numpy as np
 import torch
 from torch import nn
 
+from cxr14.models.inference import Compute
 from cxr14.training.augment import Augment
-from cxr14.training.device import Compute
-from cxr14.training.interruption import StopRequest
-from cxr14.training.loop import Loop
+from cxr14.training.dataset import Part, load_part, steps_per_epoch
+from cxr14.training.distributed import Processes, StopRequest
+from cxr14.training.engine import Loop, Session
 from cxr14.training.losses import make_loss
-from cxr14.training.parts import Part, load_part, steps_per_epoch
-from cxr14.training.processes import Processes
-from cxr14.training.recipe import Recipe
-from cxr14.training.session import Session
+from cxr14.training.optim import Recipe
 
 CPU = Compute("cpu", "fp32", channels_last=False)
 RECIPE = Recipe(

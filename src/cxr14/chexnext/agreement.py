@@ -1,6 +1,6 @@
 """Relabelled beside mined labels, where radiologists agreed on the truth of an image.
 
-Of the 2,414 adjudicated images of train-val (cxr14.comparison.adjudicated) those in val were judged
+Of the 2,414 adjudicated images of train-val (cxr14.evaluation.adjudicated) those in val were judged
 by networks that never saw them; those in train, with cross-fitting, too. Before and after are held
 against the truth on the same resamples of patients, so that their difference has an interval too.
 """
@@ -12,11 +12,18 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cxr14.comparison.measures import FEWEST, difference, named, without_interval
-from cxr14.comparison.resampling import Resamples, draw, patients_by_class, weighted_sums
-from cxr14.evaluation.bootstrap import ENDS, RESAMPLES, SEED
-from cxr14.ranking import Floats
-from cxr14.wording import PHANTOM_NOTE
+from cxr14.console import PHANTOM_NOTE
+from cxr14.evaluation.measures import FEWEST, difference, named, without_interval
+from cxr14.metrics.auroc import Floats
+from cxr14.metrics.bootstrap import (
+    ENDS,
+    RESAMPLES,
+    SEED,
+    Resamples,
+    draw,
+    patients_by_class,
+    weighted_sums,
+)
 
 Bools = npt.NDArray[np.bool_]
 Row = dict[str, Any]

@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cxr14.chexnext.places import split_of_fold
-from cxr14.data.split import choose_patients
-from cxr14.data.stored import LEFT_OUT, read_split
+from cxr14.chexnext.paths import split_of_fold
+from cxr14.datasets.records import LEFT_OUT, read_split
+from cxr14.datasets.split import choose_patients
 from cxr14.errors import UserError
-from cxr14.files import sha256
+from cxr14.io import sha256
 
 NO_FOLD = -1
 Folds = npt.NDArray[np.int64]

@@ -14,10 +14,11 @@ from rich.progress import track
 from scipy.special import expit
 
 from cxr14.errors import UserError
-from cxr14.findings import CLASSES
+from cxr14.labels import CLASSES
 
 if TYPE_CHECKING:
     from cxr14.models.network import Network
+
 
 HELD_OUT = ("val", "test")
 
@@ -76,9 +77,8 @@ def predict_logits(
     """
     import torch
 
-    from cxr14.data.batches import Streamed
-    from cxr14.models.inference import answering
-    from cxr14.models.inputs import prepare
+    from cxr14.models.inference import answering, prepare
+    from cxr14.training.dataset import Streamed
 
     logits = np.empty((len(rows), len(network.classes)), np.float32)
     starts = range(0, len(rows), batch_size)

@@ -11,16 +11,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cxr14.data.raw import SHIPPED
+from cxr14.datasets.raw import SHIPPED
 from cxr14.errors import UserError
-from cxr14.files import replacing
-from cxr14.findings import BOXED, FINDINGS
-from cxr14.localization.boxes import hot_boxes, scaled_to_255, to_source
-from cxr14.localization.overlap import BOX
-from cxr14.localization.saliency import heat_grids, upsampled
+from cxr14.io import replacing
+from cxr14.labels import BOXED, FINDINGS
+from cxr14.localization.boxes import BOX, hot_boxes, scaled_to_255, to_source
+from cxr14.localization.cam import heat_grids, upsampled
 
 if TYPE_CHECKING:
     from cxr14.models.network import Network
+
 
 PLACE = ["scale", "offset_x", "offset_y"]
 FOUND = ["image", "finding", "heat_threshold", *BOX, "score", "scaling"]
@@ -93,8 +93,8 @@ def grids_of_pairs(
         method: one of saliency.METHODS.
         batch_size: images per forward pass.
         tops: the heat that becomes 1, by finding, for scaling = fixed (see
-            :func:`cxr14.localization.scale.validation_tops`); None: each map by its own minimum
-            and maximum.
+            :func:`cxr14.localization.heat_scale.validation_tops`); None: each map by its own
+            minimum and maximum.
 
     Returns:
         (P, h, w) float16; with ``tops`` a hotter map exceeds 1, and negative heat is 0.

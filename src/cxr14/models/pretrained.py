@@ -3,22 +3,87 @@
 import re
 import shutil
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 from urllib.error import URLError
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from safetensors.torch import load_file
+from torch import Tensor, nn
 from torch.hub import download_url_to_file, get_dir
+from torch.nn.modules.batchnorm import _NormBase
 from torchvision.models import get_model_weights
 
 from cxr14.errors import UserError
-from cxr14.files import replacing, sha256, unusable
+from cxr14.io import check_file, replacing, sha256, unusable
 from cxr14.models.backbones import build_classifier, check_backbone
-from cxr14.models.fitting import check_numbers, load_fitting, read_safetensors
 from cxr14.models.network import Network
+
+# Putting tensors from a file into a network, or saying which of them does not fit.
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of a safetensors file, on the CPU.
+
+    Raises:
+        UserError: the file is missing, damaged or truncated.
+    """
+    check_file(path)
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise unusable(path, f"is no safetensors file ({error})") from None
+
+
+def load_fitting(network: nn.Module, tensors: Mapping[str, Tensor], path: Path, name: str) -> None:
+    """Load tensors by name, every one of them and no other.
+
+    Args:
+        network: changed in place; spoilt if an error is raised.
+        tensors: by name, as in `network.state_dict()`.
+        path: where they are from, for the error.
+        name: of the backbone, for the error.
+
+    Raises:
+        UserError: naming the first tensor that does not fit, its shape, and what was expected.
+    """
+    expected = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
+    found = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError:
+        reason = _first_difference(expected, found)
+        raise UserError(f"{path} does not fit {name}: {reason}") from None
+
+
+def check_numbers(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse tensors that load and cannot be weights: integers in place of floats, infinities.
+
+    Raises:
+        UserError: naming the first such tensor.
+    """
+    for key, wanted in network.state_dict().items():
+        tensor = tensors[key]
+        if tensor.is_floating_point() != wanted.is_floating_point():
+            raise UserError(f"{path}: {key} is {tensor.dtype}, expected {wanted.dtype}")
+        if not tensor.isfinite().all():
+            raise UserError(f"{path}: {key} holds numbers that are not finite")
+
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def _first_difference(expected: Shapes, found: Shapes) -> str:
+    for key in (key for key in expected if key in found and found[key] != expected[key]):
+        return f"{key} has the shape {found[key]}, expected {expected[key]}"
+    for key in (key for key in expected if key not in found):
+        return f"{key} is missing, expected with the shape {expected[key]}"
+    key = next(key for key in found if key not in expected)
+    return f"{key} of shape {found[key]} is not expected"
+
 
 Fetch = Callable[[str, str, str], None]
 
@@ -140,3 +205,49 @@ def copy_own(source: Path, path: Path) -> str:
     with replacing(path) as temporary:
         shutil.copyfile(source, temporary)
     return sha256(path)
+
+
+# A start from random weights for networks that have no normalisation layers of their own.
+#
+# Krähenbühl et al. 2016, "Data-dependent Initializations of Convolutional Neural Networks" (arXiv
+# 1511.06856), section 3.1: weights and bias of each convolution are scaled and shifted so that each
+# of its channels has mean 0 and variance 1 over some images. In a deep network without batch norm
+# all images otherwise look nearly alike to the last layer: VGG-16 took some 250 steps before its
+# loss moved at all.
+
+
+NORMALISING = (_NormBase, nn.LayerNorm, nn.GroupNorm)
+
+
+def normalises(network: nn.Module) -> bool:
+    """Whether any layer of a network normalises its maps."""
+    return any(isinstance(module, NORMALISING) for module in network.modules())
+
+
+@torch.no_grad()
+def balance(features: nn.Module, images: Tensor) -> None:
+    """Scale and shift the convolutions of a network, in place, from the first to the last.
+
+    Args:
+        features: convolutional part, freshly initialised; every convolution has a bias.
+        images: normalised, float (B, 3, s, s); some dozens of the train part.
+    """
+
+    def balance_channels(layer: nn.Conv2d, _: Any, maps: Tensor) -> Tensor:
+        assert layer.bias is not None
+        mean, std = maps.mean(dim=(0, 2, 3)), maps.std(dim=(0, 2, 3))
+        std = torch.where(std > 1e-6, std, 1.0)  # a channel that is dead on them stays as it is
+        layer.weight.div_(std.view(-1, 1, 1, 1))
+        layer.bias.sub_(mean).div_(std)
+        return (maps - mean.view(1, -1, 1, 1)) / std.view(1, -1, 1, 1)
+
+    hook: Callable[..., Any] = balance_channels
+    convolutions = [layer for layer in features.modules() if isinstance(layer, nn.Conv2d)]
+    handles = [layer.register_forward_hook(hook) for layer in convolutions]
+    was_training = features.training
+    try:
+        features.eval()(images)
+    finally:
+        features.train(was_training)
+        for handle in handles:
+            handle.remove()

@@ -4,14 +4,13 @@ from typing import Final, NamedTuple
 
 import pandas as pd
 
-from cxr14.comparison.groups import CROSSED
-from cxr14.comparison.names import CALIBRATION, MACRO
-from cxr14.report import markup
-from cxr14.report.cells import Row, count, difference, number, rows_of, scored, spaced, text
-from cxr14.report.classification import noted
-from cxr14.report.markup import Section
-from cxr14.report.results import Results
-from cxr14.wording import shown
+from cxr14.console import format_number
+from cxr14.evaluation.measures import CALIBRATION, MACRO
+from cxr14.evaluation.subgroups import CROSSED
+from cxr14.report import html
+from cxr14.report.html import Row, Section, count, difference, number, rows_of, scored, spaced, text
+from cxr14.report.sections import noted
+from cxr14.report.summary import Results
 
 MEASURES: Final = {
     "auroc": "AUROC",
@@ -43,12 +42,12 @@ def subgroup_section(results: Results, png: bytes) -> Section:
     )
     caption = noted(results, "Groups of test images by sex, age and view.")
     parts = (
-        markup.drawn(png, "subgroups", caption),
-        markup.subtitle(f"Gaps of {results.best}, mean over findings"),
+        html.drawn(png, "subgroups", caption),
+        html.subtitle(f"Gaps of {results.best}, mean over findings"),
         gap_table(results),
-        markup.subtitle(f"Largest gaps of {results.best}"),
+        html.subtitle(f"Largest gaps of {results.best}"),
         largest_table(results),
-        markup.folded("Scores by group", group_table(results)),
+        html.folded("Scores by group", group_table(results)),
     )
     return Section("subgroups", "Groups of patients", how, parts)
 
@@ -71,7 +70,7 @@ def gap_table(results: Results) -> str:
         "where a side is the same in every resample. Predicted − prevalence: mean Platt-scaled "
         "probability minus the share of positives."
     )
-    return markup.table(header, body, noted(results, caption), columns=["", "text"])
+    return html.table(header, body, noted(results, caption), columns=["", "text"])
 
 
 def largest_table(results: Results) -> str:
@@ -96,7 +95,7 @@ def largest_table(results: Results) -> str:
         f"remains at the end nearest 0; at most {LARGEST} are shown."
     )
     columns = ["", "text", "text", "text"]
-    return markup.table(header, body, noted(results, caption), columns=columns)
+    return html.table(header, body, noted(results, caption), columns=columns)
 
 
 def largest(gaps: list[Gap]) -> list[Gap]:
@@ -129,14 +128,14 @@ def group_table(results: Results) -> str:
             count(row["patients"]),
             *(scored(row, measure) for measure in list(MEASURES)[:-1]),
             difference(*_ends(row, list(MEASURES)[-1])),
-            shown(number(row["ece_platt"])),
+            format_number(number(row["ece_platt"])),
             text(row["reason"]),
         )
         for row in rows_of(rows)
     ]
     caption = f"{results.best}, test part, means over the findings that can be scored in the group."
     columns = [""] * (len(header) - 1) + ["remark"]
-    return markup.table(header, body, noted(results, caption), columns=columns)
+    return html.table(header, body, noted(results, caption), columns=columns)
 
 
 def _single(rows: pd.DataFrame) -> pd.DataFrame:

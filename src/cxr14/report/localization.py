@@ -1,19 +1,19 @@
 """Section of the page on boxes: accuracy, pointing, other backbones, checks."""
 
-from typing import Final
+from collections.abc import Iterator
+from typing import Final, NamedTuple
 
-from cxr14.evaluation.bootstrap import ENDS
-from cxr14.localization.means import MEAN
-from cxr14.report import markup
-from cxr14.report.boxes import (
-    CONTROLS,
-    TEXTS,
-    finding_cells,
-    finding_header,
-    pooled,
-    wang_table,
-)
-from cxr14.report.cells import (
+import pandas as pd
+
+from cxr14.console import counted, format_number, signed
+from cxr14.labels import BOXED
+from cxr14.localization.boxes import POOLED
+from cxr14.localization.scores import MEAN
+from cxr14.metrics.bootstrap import ENDS
+from cxr14.report import html
+from cxr14.report.html import (
+    Cells,
+    Section,
     count,
     difference,
     distinct,
@@ -22,11 +22,138 @@ from cxr14.report.cells import (
     one,
     rows_of,
     scored,
+    spaced,
 )
-from cxr14.report.classification import noted
-from cxr14.report.markup import Section
-from cxr14.report.results import Results
-from cxr14.wording import signed
+from cxr14.report.published import (
+    AFP_CAVEAT,
+    IOBB,
+    IOU,
+    BoxTable,
+    comparable,
+    same_split,
+    split_text,
+)
+from cxr14.report.sections import noted
+from cxr14.report.summary import Results
+
+# Tables of boxes in the layout of Wang's: rows T, columns findings; ours, controls, published.
+
+
+CROSSFITTED = "cross-fitted"
+CONTROLS: Final = {
+    "random": "random map",
+    "centre_gaussian": "centre Gaussian",
+    "mean_box": "mean box",
+}
+PUBLISHED: Final = {"iobb": IOBB, "iou": IOU}
+TEXTS: Final = ("", "text", "text")
+QUANTITIES: Final = {"accuracy": "accuracy", "afp": "AFP"}
+
+
+class Line(NamedTuple):
+    """A row of a table of boxes, and how it is shown."""
+
+    cells: Cells
+    kind: str
+
+
+def counts(results: Results) -> dict[str, int | None]:
+    """Return the boxed images of each of the eight; None where the network does not know it."""
+    table = results.of("accuracy")
+    known = {name: number(n) for name, n in zip(table["finding"], table["n"], strict=True)}
+    numbers = {name: known.get(name) for name in BOXED}
+    return {name: None if n is None else round(n) for name, n in numbers.items()}
+
+
+def finding_header(results: Results, *first: str) -> Cells:
+    """Return a header with the eight findings, n below each, and their mean."""
+    told = counts(results).items()
+    named = (f"{spaced(name)}\n{counted(n) if n is None else f'n {n}'}" for name, n in told)
+    return (*first, *named, MEAN)
+
+
+def wang_table(results: Results, measure: str, quantities: tuple[str, ...]) -> str:
+    """Lay out one measure: for each T and quantity ours, the controls, and what is published."""
+    lines = list(_lines(results, measure, quantities))
+    published = comparable(results.source, PUBLISHED[measure])
+    caption = (
+        f"{results.best}, boxes of all heat thresholds pooled; n: boxed images of the finding; "
+        "small: 95 % intervals, patients resampled. AFP: boxes that are no hit, per boxed image. "
+        "Cross-fitted: the heat threshold chosen on one half of the boxed patients, scored on the "
+        "other. Grey: controls; mean box: where the finding's boxes lie in the other half."
+    )
+    if published:
+        named = (f"{p.name} ({split_text(results.source, p)}, n {p.pairs})" for p in published)
+        caption += f" Published: {'; '.join(named)}; means over the findings with boxes here."
+    if published and "afp" in quantities:
+        caption += f" {AFP_CAVEAT}"
+    return html.table(
+        finding_header(results, "T", "", ""),
+        [line.cells for line in lines],
+        noted(results, caption),
+        [line.kind for line in lines],
+        TEXTS,
+    )
+
+
+def _lines(results: Results, measure: str, quantities: tuple[str, ...]) -> Iterator[Line]:
+    tables = _tables(results, measure)
+    for limit in distinct(tables[results.best], "limit"):
+        first = limit_text(limit)
+        for quantity in quantities:
+            what = QUANTITIES[quantity]
+            for line in _group(results, measure, quantity, tables, limit):
+                kind = f"begin {line.kind}" if first else line.kind
+                yield Line((first, what, *line.cells), kind.strip())
+                first = what = ""
+
+
+def _tables(results: Results, measure: str) -> dict[str, pd.DataFrame]:
+    """Return the rows of one measure by what they are of: ours, cross-fitted, the controls."""
+    tables = {n: results.of(n) for n in ("accuracy", "crossfit", "controls")}
+    tables = {name: rows[rows["measure"] == measure] for name, rows in tables.items()}
+    own, controls = (pooled(tables[name]) for name in ("accuracy", "controls"))
+    return {
+        results.best: own,
+        f"{results.best}, {CROSSFITTED}": tables["crossfit"],
+        **{label: controls[controls["method"] == name] for name, label in CONTROLS.items()},
+    }
+
+
+def pooled(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows over the boxes of all heat thresholds together."""
+    return rows[rows["heat"].astype(str) == POOLED]
+
+
+def _group(
+    results: Results, measure: str, quantity: str, tables: dict[str, pd.DataFrame], limit: float
+) -> Iterator[Line]:
+    """Yield the rows of one T and one quantity."""
+    for name, rows in tables.items():
+        kind = "control" if name in CONTROLS.values() else ""
+        yield Line((name, *finding_cells(rows[rows["limit"] == limit], quantity)), kind)
+    known = [place for place, n in enumerate(counts(results).values()) if n]
+    for table in comparable(results.source, PUBLISHED[measure]):
+        values = _published(table, quantity, limit, known)
+        if values:
+            kind = "published" if same_split(results.source, table) else "other"
+            yield Line((f"{table.name}\n{split_text(results.source, table)}", *values), kind)
+
+
+def finding_cells(rows: pd.DataFrame, quantity: str) -> Cells:
+    """Return one quantity of the eight findings and of their mean, dashes where there is none."""
+    found = {row["finding"]: row for row in rows_of(rows)}
+    return tuple(scored(found.get(name, {}), quantity) for name in (*BOXED, MEAN))
+
+
+def _published(table: BoxTable, quantity: str, limit: float, known: list[int]) -> Cells:
+    """Return published values and their mean over the findings that ours have boxes of."""
+    values = (table.accuracy if quantity == "accuracy" else table.afp).get(round(limit, 6))
+    if values is None:
+        return ()
+    mean = sum(values[place] for place in known) / len(known) if known else None
+    return (*map(format_number, values), format_number(mean))
+
 
 MEASURES: Final = {"iobb": "IoBB", "iou": "IoU"}
 OWN = ["backbone", "phantom"]  # columns that the caption tells
@@ -41,20 +168,20 @@ def box_section(results: Results) -> Section:
         "method that does not beat the controls, which look at no image, has found nothing."
     )
     if not results.localize[results.best]["boxed_images"]:
-        part = markup.paragraph("No image of these has a drawn box: there is nothing to score.")
+        part = html.paragraph("No image of these has a drawn box: there is nothing to score.")
         return Section("boxes", "Boxes", how, (part,))
     parts = [
-        markup.subtitle(f"{results.best}: accuracy and false boxes at T(IoBB)"),
+        html.subtitle(f"{results.best}: accuracy and false boxes at T(IoBB)"),
         wang_table(results, "iobb", ("accuracy", "afp")),
-        markup.subtitle(f"{results.best}: accuracy at T(IoU)"),
+        html.subtitle(f"{results.best}: accuracy at T(IoU)"),
         wang_table(results, "iou", ("accuracy",)),
-        markup.subtitle("Ahead of the controls"),
+        html.subtitle("Ahead of the controls"),
         _ahead(results),
-        markup.subtitle("Pointing game and energy"),
+        html.subtitle("Pointing game and energy"),
         _pointing(results),
-        markup.subtitle("Heat thresholds apart"),
+        html.subtitle("Heat thresholds apart"),
         _heats(results),
-        markup.subtitle("Every backbone"),
+        html.subtitle("Every backbone"),
         _backbones(results),
         *_checks(results),
     ]
@@ -76,7 +203,7 @@ def _pointing(results: Results) -> str:
         "heat inside it. Neither needs a threshold. n: boxed images."
     )
     header = finding_header(results, "measure", "")
-    return markup.table(header, body, noted(results, caption), kinds, TEXTS[1:])
+    return html.table(header, body, noted(results, caption), kinds, TEXTS[1:])
 
 
 def _heats(results: Results) -> str:
@@ -98,7 +225,7 @@ def _heats(results: Results) -> str:
         f"{results.localize[results.best]['boxed_images']} boxed images. A heat threshold is of "
         "255; pooled takes the boxes of all of them together."
     )
-    return markup.table(header, body, noted(results, caption))
+    return html.table(header, body, noted(results, caption))
 
 
 BACKBONES: Final = {
@@ -127,7 +254,7 @@ def _ahead(results: Results) -> str:
         f"{results.localize[results.best]['boxed_images']} boxed images; paired on the same "
         "resampled patients. * marks a 95 % interval that leaves out 0."
     )
-    return markup.table(("hit at", *CONTROLS.values()), body, noted(results, caption))
+    return html.table(("hit at", *CONTROLS.values()), body, noted(results, caption))
 
 
 def _backbones(results: Results) -> str:
@@ -149,7 +276,7 @@ def _backbones(results: Results) -> str:
         "random weights (Adebayo et al. 2018); a method whose maps stay alike shows the image, not "
         "what was learnt, and is flagged."
     )
-    return markup.table(header, body, noted(results, caption))
+    return html.table(header, body, noted(results, caption))
 
 
 def similarity(results: Results, backbone: str) -> str:
@@ -169,6 +296,6 @@ def _checks(results: Results) -> list[str]:
         "Randomised weights": results.of("randomisation"),
     }
     return [
-        markup.folded(title, markup.frame(rows.drop(columns=OWN, errors="ignore"), caption))
+        html.folded(title, html.frame(rows.drop(columns=OWN, errors="ignore"), caption))
         for title, rows in tables.items()
     ]

@@ -1,11 +1,133 @@
-"""The summary: a few numbers per backbone, from the metrics of the other stages."""
+"""All that the report tells of, read from the files of the other stages."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
-from cxr14.report.results import Results
-from cxr14.wording import PHANTOM_NOTE
+import pandas as pd
 
-EVALUATED: Final = (
+from cxr14.console import PHANTOM_NOTE
+from cxr14.datasets.records import read_source
+from cxr14.io import read_csv, read_numbers
+
+EVALUATE_TABLES: Final = ("findings",)
+LOCALIZE_TABLES: Final = ("accuracy", "controls", "pointing", "crossfit", "randomisation")
+COMPARED: Final = ("differences", "subgroups", "gaps", "adjudicated")
+CURVES: Final = ("roc", "pr", "reliability")
+
+HEADLINE: Final = {
+    "evaluate": ("validation_macro_auroc", "images", "macro_auroc"),
+    "localize": ("boxed_images", "mean_accuracy_iobb_t10"),
+}
+"""Keys that metrics/STAGE/B.json must hold."""
+
+COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
+    "findings": ("finding", "positives", "auroc", "average_precision", "f1", "threshold"),
+    "accuracy": ("measure", "limit", "heat", "finding", "n", "accuracy", "afp"),
+    "controls": ("method", "measure", "limit", "heat", "finding", "accuracy", "ahead"),
+    "pointing": ("method", "finding", "n", "pointing", "energy"),
+    "crossfit": ("measure", "limit", "finding", "n", "accuracy"),
+    "randomisation": ("anew", "n", "similarity"),
+    "differences": ("first", "second", "measure", "difference", "low", "high"),
+    "subgroups": ("backbone", "attribute", "group", "finding", "auroc"),
+    "gaps": ("backbone", "attribute", "group", "against", "finding", "auroc"),
+    "adjudicated": ("backbone", "label", "auroc_adjudicated", "auroc_mined", "difference"),
+    "roc": ("backbone", "finding"),
+    "pr": ("backbone", "finding"),
+    "reliability": ("backbone", "finding"),
+}
+"""Columns that each table must hold."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """Headline numbers by backbone, and the tables of details of all backbones together."""
+
+    source: dict[str, Any]  # data/records/source.json
+    baseline: dict[str, Any]  # metrics/baseline.json
+    evaluate: dict[str, dict[str, Any]]  # metrics/evaluate/B.json by backbone
+    localize: dict[str, dict[str, Any]]  # metrics/localize/B.json by backbone
+    tables: dict[str, pd.DataFrame]  # by name of the file; column `backbone`, or `first`, `second`
+    curves: dict[str, pd.DataFrame]  # plots/compare, by name of the file
+
+    @property
+    def backbones(self) -> list[str]:
+        """The names, in the order of params.yaml."""
+        return list(self.evaluate)
+
+    @property
+    def phantom(self) -> bool:
+        """Whether the pixels are simulated."""
+        return bool(self.source["phantom"])
+
+    @property
+    def best(self) -> str:
+        """The backbone of the highest macro AUROC on validation: test chooses nothing."""
+        return max(self.evaluate, key=lambda name: self.evaluate[name]["validation_macro_auroc"])
+
+    def of(self, table: str, backbone: str | None = None) -> pd.DataFrame:
+        """Return a table's rows of one backbone, by default the best."""
+        rows = self.tables[table]
+        return rows[rows["backbone"] == (backbone or self.best)]
+
+
+def read_results(root: Path, backbones: list[str]) -> Results:
+    """Read everything of the named backbones.
+
+    Args:
+        root: of the project.
+        backbones: names, in the order of the report.
+
+    Raises:
+        FileNotFoundError: names every file that is not there.
+        UserError: a file is damaged.
+    """
+    metrics, plots = root / "metrics", root / "plots" / "compare"
+    jsons = {s: {b: metrics / s / f"{b}.json" for b in backbones} for s in ("evaluate", "localize")}
+    own = {
+        (name, b): metrics / stage / b / f"{name}.csv"
+        for stage, names in (("evaluate", EVALUATE_TABLES), ("localize", LOCALIZE_TABLES))
+        for name in names
+        for b in backbones
+    }
+    shared = {name: metrics / "compare" / f"{name}.csv" for name in COMPARED}
+    curves = {name: plots / f"{name}.csv" for name in CURVES}
+    single = root / "data/records/source.json", metrics / "baseline.json"
+    by_backbone = [path for paths in jsons.values() for path in paths.values()]
+    _check([*single, *by_backbone, *own.values(), *shared.values(), *curves.values()])
+    tables = {
+        name: pd.concat([_table(own[name, b], name).assign(backbone=b) for b in backbones])
+        for name in (*EVALUATE_TABLES, *LOCALIZE_TABLES)
+    }
+    return Results(
+        source=read_source("official_split", path=single[0]),
+        baseline=read_numbers(single[1], "test"),
+        evaluate=_read_all(jsons, "evaluate"),
+        localize=_read_all(jsons, "localize"),
+        tables=tables | {name: _table(path, name) for name, path in shared.items()},
+        curves={name: _table(path, name) for name, path in curves.items()},
+    )
+
+
+def _read_all(paths: Mapping[str, Mapping[str, Path]], stage: str) -> dict[str, Any]:
+    return {name: read_numbers(path, *HEADLINE[stage]) for name, path in paths[stage].items()}
+
+
+def _table(path: Path, name: str) -> pd.DataFrame:
+    return read_csv(path, {column: "any" for column in COLUMNS[name]})
+
+
+def _check(paths: list[Path]) -> None:
+    missing = [str(path) for path in paths if not path.exists()]
+    if missing:
+        raise FileNotFoundError(f"no {', '.join(missing)}; make them with `dvc repro`")
+
+
+# The summary: a few numbers per backbone, from the metrics of the other stages.
+
+
+EVALUATE_METRICS: Final = (
     "macro_auroc",
     "macro_auroc_low",
     "macro_auroc_high",
@@ -14,7 +136,7 @@ EVALUATED: Final = (
     "no_finding_auroc",
     "findings_scored",
 )
-LOCALIZED: Final = (
+LOCALIZE_METRICS: Final = (
     "mean_accuracy_iobb_t10",
     "mean_accuracy_iobb_t10_low",
     "mean_accuracy_iobb_t10_high",
@@ -33,13 +155,13 @@ def summarise(results: Results) -> dict[str, Any]:
     """
     groups = {
         name: {
-            **{f"test_{key}": results.evaluate[name][key] for key in EVALUATED},
+            **{f"test_{key}": results.evaluate[name][key] for key in EVALUATE_METRICS},
             "validation_macro_auroc": results.evaluate[name]["validation_macro_auroc"],
-            **{f"boxes_{key}": results.localize[name][key] for key in LOCALIZED},
+            **{f"boxes_{key}": results.localize[name][key] for key in LOCALIZE_METRICS},
         }
         for name in results.backbones
     }
-    floor = {f"test_{key}": results.baseline["test"].get(key) for key in EVALUATED}
+    floor = {f"test_{key}": results.baseline["test"].get(key) for key in EVALUATE_METRICS}
     return {
         **groups,
         "baseline": {key: value for key, value in floor.items() if value is not None},

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,16 +10,107 @@ from typing import Any
 import pandas as pd
 from pydantic import Field
 
-from cxr14.data.cache import open_cache
-from cxr14.data.stored import read_split
+from cxr14.datasets.records import read_split
 from cxr14.errors import UserError
 from cxr14.evaluation.predict import held_out
-from cxr14.evaluation.stored import read_decision, read_predictions
-from cxr14.files import read_csv, read_numbers, sha256
-from cxr14.models.description import ModelDescription, read_described
-from cxr14.models.store import DESCRIPTION, check_weights
-from cxr14.tracking.details import COLUMNS, detailed
+from cxr14.evaluation.predictions import read_decision, read_predictions
+from cxr14.io import Kind, read_csv, read_numbers, sha256, unusable
+from cxr14.localization.boxes import POOLED
+from cxr14.localization.scores import MEAN
+from cxr14.models.serialization import DESCRIPTION, ModelDescription, check_weights, read_described
+from cxr14.preprocessing.cache import open_cache
 from cxr14.tracking.runs import flatten
+
+# Which numbers of the tables of details become MLflow metrics, and under which names.
+
+
+PER_FINDING = (
+    "auroc",
+    "average_precision",
+    "f1",
+    "precision",
+    "recall",
+    "specificity",
+    "threshold",
+    "brier",
+    "ece",
+    "positives",
+)
+"""Columns of metrics/evaluate/B/findings.csv that become metrics; intervals stay in the file."""
+
+PER_BOXED = {"accuracy": "accuracy_iobb_t10", "pointing": "pointing", "energy": "energy"}
+"""Columns of metrics/localize/B that become metrics by finding; accuracy at T(IoBB) .1."""
+
+
+def detailed(tables: Mapping[str, pd.DataFrame]) -> dict[str, float]:
+    """Return the numbers of metrics/evaluate/B and metrics/localize/B that are metrics.
+
+    Args:
+        tables: by the name of the file; others than READERS' are passed over.
+
+    Returns:
+        About 200 numbers by name, NaN where a cell is empty.
+    """
+    known: dict[str, float] = {}
+    for name, numbers in READERS.items():
+        known |= numbers(tables[name]) if name in tables else {}
+    return known
+
+
+def _of_findings(table: pd.DataFrame) -> dict[str, float]:
+    """Name the scores of each finding ``auroc/Mass``."""
+    return _by_finding(table, {name: name for name in PER_FINDING})
+
+
+def _of_boxes(table: pd.DataFrame) -> dict[str, float]:
+    """Name the mean at each T ``localize/iobb/mean_accuracy/t10``, a finding's at T(IoBB) .1."""
+    pooled = table[table["heat"].astype(str) == POOLED]
+    means = pooled[pooled["finding"] == MEAN]
+    at_t10 = pooled[(pooled["measure"] == "iobb") & (pooled["limit"] == 0.1)]
+    named = {
+        f"localize/{measure}/mean_{name}/t{round(100 * limit):02d}": value
+        for name in ("accuracy", "afp")
+        for measure, limit, value in zip(means["measure"], means["limit"], means[name], strict=True)
+    }
+    return named | _by_finding(at_t10[at_t10["finding"] != MEAN], PER_BOXED)
+
+
+def _of_pointing(table: pd.DataFrame) -> dict[str, float]:
+    """Name the scores of the method, which the controls follow, ``pointing/Mass``."""
+    own = table[(table["method"] == table["method"].iloc[0]) & (table["finding"] != MEAN)]
+    return _by_finding(own, PER_BOXED)
+
+
+def _by_finding(table: pd.DataFrame, names: Mapping[str, str]) -> dict[str, float]:
+    return {
+        f"{name}/{finding}": float(value)
+        for column, name in names.items()
+        if column in table
+        for finding, value in zip(table["finding"], table[column], strict=True)
+    }
+
+
+COLUMNS: Mapping[str, Mapping[str, Kind]] = {
+    "findings": {"finding": "text"},
+    "accuracy": {
+        "measure": "text",
+        "limit": "number",
+        "heat": "any",
+        "finding": "text",
+        "accuracy": "number",
+        "afp": "number",
+    },
+    "pointing": {"method": "text", "finding": "text"},
+}
+"""Columns that the tables must hold."""
+
+READERS: dict[str, Callable[[pd.DataFrame], dict[str, float]]] = {
+    "findings": _of_findings,
+    "accuracy": _of_boxes,
+    "pointing": _of_pointing,
+}
+"""What becomes of each table of metrics/evaluate/B and metrics/localize/B."""
+
 
 MEASURES = ("evaluate", "localize")
 """Stages whose metrics and plots belong to a trained model."""
@@ -209,3 +300,128 @@ def find_trained(backbones: Iterable[str], root: str | Path = ".") -> list[Train
             "run `dvc repro` first"
         )
     return trained
+
+
+# What the second pipeline left of its ensemble, as the registry takes it.
+
+
+MODEL = "cxr14-chexnext"
+"""Its registered model, apart from the single networks'."""
+
+SHARED = ("data/cache/", "data/split/")
+"""Where the inputs of its networks lie that also decide what it is scored on."""
+
+
+@dataclass(frozen=True)
+class TrainedEnsemble(Trained):
+    """Networks that answer together; ``model`` is what they have in common.
+
+    Attributes:
+        networks: each of them.
+        labels: the table that they are scored by, which is not what they learnt.
+    """
+
+    networks: tuple[Trained, ...]
+    labels: Path
+
+    @property
+    def folders(self) -> list[Path]:
+        """The folders of its networks."""
+        return [own.folder for own in self.networks]
+
+    @property
+    def stage(self) -> str:
+        """What DVC calls the stage that scored it: it was not trained in one."""
+        return "chexnext/dvc.yaml:evaluate"
+
+    @property
+    def script(self) -> str:
+        """The source of that stage."""
+        return "stages/chexnext/evaluate.py"
+
+    @property
+    def scored_on(self) -> dict[str, str]:
+        """Images and split of its networks, and the labels it is scored by; not those they learnt.
+
+        Relabelled otherwise, or by other members, it is scored on the same validation part.
+        """
+        inputs = self.model["inputs"].items()
+        shared = {name: digest for name, digest in inputs if name.startswith(SHARED)}
+        return shared | {self.labels.as_posix(): sha256(self.labels)}
+
+    @property
+    def cache(self) -> Path:
+        """The images, which both pipelines share."""
+        return Path("data/cache")
+
+    @property
+    def split(self) -> Path:
+        """The split, which both pipelines share."""
+        return Path("data/split/split.parquet")
+
+    def check_weights(self) -> None:
+        """Raise UserError unless all weights are those that their model.json names."""
+        for own in self.networks:
+            own.check_weights()
+
+
+@dataclass(frozen=True)
+class InFolder(Trained):
+    """A network whose folder is named."""
+
+    where: Path
+
+    @property
+    def folder(self) -> Path:
+        """The folder of weights.safetensors and model.json."""
+        return self.where
+
+
+def find_ensemble(name: str, root: Path, folders: Sequence[Path], labels: Path) -> TrainedEnsemble:
+    """Read what is known of an ensemble.
+
+    Args:
+        name: of its files below `root`: predictions, evaluation, metrics, plots.
+        root: of the second pipeline.
+        folders: of its networks.
+        labels: the table by which it is scored.
+
+    Raises:
+        UserError: a file is missing or damaged, or the networks predict different classes.
+    """
+    networks = [InFolder(p.name, root, read_trained(p), p) for p in folders]
+    path = root / "metrics" / "evaluate" / f"{name}.json"
+    scores = read_numbers(path, "validation_macro_auroc")
+    if not isinstance(scores["validation_macro_auroc"], int | float):
+        raise unusable(path, "is damaged: validation_macro_auroc is no number")
+    check_alike(networks)
+    model = in_common([own.model for own in networks], [p.name for p in folders])
+    model["validation_macro_auroc"] = scores["validation_macro_auroc"]
+    return TrainedEnsemble(name, root, model, tuple(networks), labels)
+
+
+def check_alike(networks: Sequence[Trained]) -> None:
+    """Raise UserError unless all networks predict the same classes."""
+    first = networks[0]
+    for network in networks[1:]:
+        if network.model["classes"] != first.model["classes"]:
+            raise unusable(
+                network.folder / "model.json", f"is of other classes than {first.folder}'s"
+            )
+
+
+def in_common(models: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[str, Any]:
+    """Describe an ensemble by the content of its networks' model.json.
+
+    Identity and hash of the weights are those of the networks' together.
+    """
+    first = models[0]
+    together = {
+        key: hashlib.sha256("".join(own[key] for own in models).encode()).hexdigest()
+        for key in ("run_identity", "weights_sha256")
+    }
+    inputs = {name: digest for own in models for name, digest in own["inputs"].items()}
+    shared = {key: first[key] for key in ("classes", "source", "phantom")}
+    params = {**first["params"], "networks": ", ".join(names)}
+    params["train"] = {k: v for k, v in first["params"]["train"].items() if k != "seed"}
+    return shared | together | {"inputs": inputs, "params": params}

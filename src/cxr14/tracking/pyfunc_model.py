@@ -13,10 +13,10 @@ import pandas as pd
 import torch
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
-from cxr14.files import read_json
-from cxr14.models.inputs import prepare
-from cxr14.models.store import load_model
-from cxr14.tracking.answers import MODEL, REMARKS, spread_columns
+from cxr14.io import read_json
+from cxr14.models.inference import prepare
+from cxr14.models.serialization import load_model
+from cxr14.tracking.registry import MODEL_ARTIFACT, REMARKS, spread_columns
 from cxr14.tracking.serving_input import images_of
 
 BATCH = 64  # images per forward pass; bounds the memory, never changes the result
@@ -28,7 +28,7 @@ class Radiographs(PythonModel):
     def load_context(self, context: PythonModelContext) -> None:
         """Rebuild the networks from the artifacts of the model."""
         named = sorted(context.artifacts.items())
-        self.members = [load_model(path) for name, path in named if name.startswith(MODEL)]
+        self.members = [load_model(path) for name, path in named if name.startswith(MODEL_ARTIFACT)]
         self.classes: list[str] = self.members[0][1]["classes"]
         self.thresholds = read_json(context.artifacts["decision"])["thresholds"]
         self.cached_size = int(context.model_config["cached_size"])
@@ -53,7 +53,7 @@ class Radiographs(PythonModel):
             ensemble the mean over its networks, and behind them, as `spread <class>`, their
             standard deviation (divided by their number): 0 where all say the same, at most .5.
             Then `remarks`: per image a list of what is odd about it, see
-            :data:`cxr14.data.preprocessing.remarks.REMARKS`; an image with remarks such as
+            :data:`cxr14.preprocessing.decode.REMARKS`; an image with remarks such as
             inverted or faint gets probabilities all the same, and they are not to be trusted.
             With `decide` also a list, per image, of the classes at or above their threshold,
             which was chosen on validation; a class without a threshold is never in it.

@@ -3,21 +3,176 @@
 An ensemble has a registered model of its own: its validation score is of other labels on phantoms.
 """
 
-from collections.abc import Sequence
+import base64
+import importlib.metadata
+import io
+import sys
+import warnings
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol
 
-from cxr14.tracking.agreement import check_agreement
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import typer
+
+import cxr14
+from cxr14.console import PHANTOM_NOTE
+from cxr14.errors import UserError, explain
+from cxr14.evaluation.predictions import read_predictions
+from cxr14.preprocessing.cache import open_cache, rows_of
 from cxr14.tracking.artifacts import Trained
-from cxr14.tracking.packaging import log_model
-from cxr14.tracking.reconcile import reconcile_run
 from cxr14.tracking.runs import GIT_COMMIT, IDENTITY
-from cxr14.tracking.store import connect, lock, store_errors
-from cxr14.wording import PHANTOM_NOTE
+from cxr14.tracking.store import StoreError, connect, lock, store_errors
+from cxr14.tracking.sync import reconcile_run
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
+
+
+# Does a model that was loaded back from the registry reproduce its own predictions?
+
+
+IMAGES = 8
+TOLERANCE = 1e-4
+
+
+class Predictor(Protocol):
+    """Anything that scores images, such as a loaded pyfunc."""
+
+    def predict(self, data: npt.NDArray[np.uint8]) -> pd.DataFrame:
+        """Score uint8 (B, S, S); columns as in model.json."""
+
+
+def check_agreement(model: Predictor, trained: Trained) -> None:
+    """Compare the model's probabilities with the pipeline's, on a few images of the cache.
+
+    Raises:
+        UserError: they differ by more than 1e-4 anywhere, or there is nothing to compare.
+    """
+    images, index = open_cache(trained.cache)
+    expected = read_predictions(trained.predictions, trained.model["classes"])
+    if expected.empty:
+        raise UserError(f"{trained.predictions} is empty: {trained.backbone} cannot be checked")
+    chosen = np.unique(np.linspace(0, len(expected) - 1, IMAGES).round().astype(int))
+    few = expected.iloc[chosen]
+    scored = model.predict(np.asarray(images[rows_of(index, few.image)]))
+    classes = trained.model["classes"]
+    columns = [f"probability {name}" for name in classes]
+    difference = np.abs(scored[classes].to_numpy() - few[columns].to_numpy())
+    if not difference.max() <= TOLERANCE:  # NaN is no agreement either
+        row, column = np.unravel_index(
+            np.argmax(np.nan_to_num(difference, nan=2)), difference.shape
+        )
+        raise UserError(
+            f"{trained.backbone} as loaded back from the registry differs from "
+            f"{trained.predictions} by {difference[row, column]:.2g} (allowed {TOLERANCE}) in "
+            f"{classes[column]} of {few.image.iloc[row]}; champion stays as it was. Recompute with "
+            f"`dvc repro evaluate@{trained.backbone}`"
+        )
+
+
+# Names that whoever packs a registered model shares with the model itself.
+
+
+MODEL_ARTIFACT: Final = "model"
+"""Begins the name of every artifact that is a network's folder."""
+
+REMARKS: Final = "remarks"
+"""The column that says what is odd about each image."""
+
+
+def spread_columns(classes: Iterable[str]) -> list[str]:
+    """Name the columns that say how far an ensemble's networks lie apart."""
+    return [f"spread {name}" for name in classes]
+
+
+# The registered model as MLflow stores it: code, weights, signature, example, requirements.
+
+
+REQUIRED = (
+    "isal",
+    "kornia-rs",
+    "mlflow",
+    "numpy",
+    "pandas",
+    "pillow",
+    "pyarrow",
+    "pydantic",
+    "safetensors",
+    "torch",
+    "torchvision",
+)
+"""What the registered model imports; given to MLflow, which otherwise tries to find out."""
+
+
+def log_model(
+    client: "MlflowClient", experiment: str, trained: Trained, run_id: str, tags: dict[str, str]
+) -> str:
+    """Copy code, weights and decision into the store as an output of the run; return its id."""
+    import mlflow
+    from mlflow.entities import LoggedModelOutput
+
+    model = mlflow.initialize_logged_model(
+        trained.backbone, source_run_id=run_id, experiment_id=experiment, tags=tags
+    )
+    images, _ = open_cache(trained.cache)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Operation with range")  # MLflow's, on pandas 3
+        mlflow.pyfunc.log_model(
+            model_id=model.model_id,
+            name=trained.backbone,
+            python_model=str(Path(__file__).with_name("pyfunc_model.py")),
+            artifacts=networks(trained.folders) | {"decision": str(trained.decision)},
+            model_config={"cached_size": images.shape[1]},
+            code_paths=[str(Path(cxr14.__file__).parent)],
+            pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in REQUIRED],
+            signature=signature(trained.model["classes"], len(trained.folders) > 1),
+            input_example=example(),
+        )
+    client.log_outputs(run_id, models=[LoggedModelOutput(model.model_id, step=0)])
+    return str(model.model_id)
+
+
+def networks(folders: list[Path]) -> dict[str, str]:
+    """Name the folders of one network, or of several, as the model will find them: model 00 …."""
+    if len(folders) == 1:
+        return {MODEL_ARTIFACT: str(folders[0])}
+    return {f"{MODEL_ARTIFACT} {place:02d}": str(folder) for place, folder in enumerate(folders)}
+
+
+def signature(classes: list[str], ensemble: bool = False) -> Any:
+    """Return what goes in and out: any number of images, and of each a float per class and remarks.
+
+    An ensemble also says by class how far its networks lie apart.
+
+    An input of type `object` and of one free dimension is the one kind that MLflow passes on
+    both as base64 texts (B,) and as uint8 (B, S, S); the model checks it.
+    """
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
+    from mlflow.types.schema import Array
+
+    images = Schema([TensorSpec(np.dtype(object), (-1,), "image")])
+    columns = [*classes, *(spread_columns(classes) if ensemble else [])]
+    remarks = ColSpec(Array(DataType.string), REMARKS)
+    scores = Schema([*(ColSpec("float", name) for name in columns), remarks])
+    decide = ParamSchema([ParamSpec("decide", DataType.boolean, False)])
+    return ModelSignature(images, scores, decide)
+
+
+def example() -> Any:
+    """Return a table with one picture, drawn: a patient's would leave the place it belongs to."""
+    import pandas as pd
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.linear_gradient("L").resize((64, 64)).save(buffer, "PNG")
+    return pd.DataFrame({"image": [base64.b64encode(buffer.getvalue()).decode()]})
+
 
 MODEL = "cxr14"
 CHAMPION = "champion"
@@ -143,3 +298,34 @@ def _crown(client: "MlflowClient", model: str, current: list[tuple[Trained, str]
         check_agreement(mlflow.pyfunc.load_model(f"models:/{model}/{version}"), trained)
         client.set_registered_model_alias(model, CHAMPION, version)
     return version
+
+
+# Registering as the last stage of a pipeline, which a broken MLflow store must not fail.
+
+
+BestEffort = Annotated[
+    bool, typer.Option("--best-effort", help="Only warn if MLflow's store cannot be used.")
+]
+
+
+def register_or_warn(trained: Sequence[Trained], model: str, command: str) -> list[Registered]:
+    """Register; if the store cannot be used, warn and return nothing registered.
+
+    Args:
+        trained: what is there.
+        model: name of the registered model.
+        command: what registers later.
+
+    Raises:
+        UserError: an artifact is wrong, or a model does not reproduce its predictions.
+    """
+    try:
+        return register(trained, model)
+    except StoreError as error:
+        print(
+            f"warning: nothing is registered: {explain(error)}; all artifacts are complete, and "
+            f"`{command}` registers them once the store can be used (`dvc repro` does not do it "
+            f"again)",
+            file=sys.stderr,
+        )
+        return []

@@ -6,19 +6,146 @@ training is recorded once: a finished run is left as it is, a killed one is repl
 
 import math
 import os
+import re
+import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from cxr14.tracking.experiments import BASELINE, NAME, nest
-from cxr14.tracking.machine import watch_machine
-from cxr14.tracking.origin import git_lines
 from cxr14.tracking.store import connect, first_line, lock, store_errors
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
+
+
+# One parent run per ``dvc exp``, with the trainings of that experiment below it.
+#
+# A plain ``dvc repro`` has no parent: its runs stand at the top.
+
+
+NAME, BASELINE = "DVC_EXP_NAME", "DVC_EXP_BASELINE_REV"
+KIND = "cxr14.kind"
+PARENT = "dvc exp"
+
+
+def nest(client: "MlflowClient", experiment: str, tags: Mapping[str, str]) -> dict[str, str]:
+    """Return the tag that puts a run under its experiment's parent, making the parent if needed.
+
+    Call it under the store's lock, so that trainings that begin together share one parent.
+
+    Args:
+        client: of the store.
+        experiment: id of MLflow's experiment.
+        tags: of the run; without DVC_EXP_NAME there is no parent, and nothing is returned.
+    """
+    if NAME not in tags:
+        return {}
+    own = {name: tags[name] for name in (NAME, BASELINE) if name in tags}
+    for run in client.search_runs([experiment], f"tags.`{KIND}` = '{PARENT}'"):
+        if {name: run.data.tags[name] for name in (NAME, BASELINE) if name in run.data.tags} == own:
+            return {"mlflow.parentRunId": run.info.run_id}
+    parent = client.create_run(experiment, tags={KIND: PARENT, **own}, run_name=tags[NAME])
+    # A heading has no work of its own: finished at once, it is never left as "running".
+    client.set_terminated(parent.info.run_id, "FINISHED")
+    return {"mlflow.parentRunId": parent.info.run_id}
+
+
+# CPU, memory, disk, network and, where there is one, GPU of the machine during a training.
+
+
+INTERVAL = 5  # seconds between samples: a dozen points a minute, 10 ms of work each
+PATIENCE = 5  # seconds that the end of a training waits for the last sample to be sent
+
+
+def watch_machine(run_id: str) -> Callable[[], None]:
+    """Record ``system/…`` metrics in a run, by MLflow's own monitor, until told to stop.
+
+    MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING=false turns it off, and
+    MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL (seconds) changes the interval. The monitor is a
+    daemon thread that meets its own errors: it neither stops nor outlives the training.
+
+    Returns:
+        What ends the monitor; called a second time it does nothing.
+    """
+    from mlflow.environment_variables import MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+    switch: Any = MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING  # the store turns it on
+    if not switch.get():
+        return _nothing
+    try:
+        make: Any = SystemMetricsMonitor  # without types
+        monitor = make(run_id, sampling_interval=INTERVAL)
+    except Exception as error:  # of a driver or a sensor; no reason to train without a record
+        print(f"warning: no system metrics ({type(error).__name__}: {error})", file=sys.stderr)
+        return _nothing
+    monitor.start()
+
+    def stop() -> None:
+        ending = Thread(target=monitor.finish, daemon=True)  # it may wait for a server
+        ending.start()
+        ending.join(PATIENCE)
+
+    return stop
+
+
+def _nothing() -> None:
+    """End no monitor."""
+
+
+# Which ``dvc exp`` a model in the work tree came from; only git remembers it.
+
+
+_REF = re.compile(r"refs/exps/([0-9a-f]{2})/([0-9a-f]{38})/(.+)")
+"""Where DVC keeps an experiment: the commit it started from, and its name."""
+
+
+def find_origin(backbone: str) -> dict[str, str]:
+    """Find the experiment that trained the model in the work tree, by DVC's own records.
+
+    Its dvc.lock holds this very model, and that of the commit it started from does not. Of
+    several the oldest is taken.
+
+    Returns:
+        DVC_EXP_NAME and DVC_EXP_BASELINE_REV, as DVC would set them; empty if no experiment
+        is known, or it was removed.
+    """
+    here = Path("dvc.lock")
+    model = _model_in(here.read_text(), backbone) if here.exists() else None
+    if model is None:
+        return {}
+    for ref in git_lines("for-each-ref", "--sort=creatordate", "--format=%(refname)", "refs/exps"):
+        parts = _REF.fullmatch(ref)
+        if parts is None:  # of DVC's own bookkeeping
+            continue
+        baseline = parts[1] + parts[2]
+        if _locked(ref, backbone) == model != _locked(baseline, backbone):
+            return {NAME: parts[3], BASELINE: baseline}
+    return {}
+
+
+def _locked(commit: str, backbone: str) -> str | None:
+    return _model_in("\n".join(git_lines("show", f"{commit}:./dvc.lock")), backbone)
+
+
+def _model_in(lock: str, backbone: str) -> str | None:
+    """Return the hash of models/<backbone> that a dvc.lock names."""
+    found = re.search(rf"path: models/{re.escape(backbone)}\n\s+hash: md5\n\s+md5: (\S+)", lock)
+    return found[1] if found else None
+
+
+def git_lines(*arguments: str) -> list[str]:
+    """Return the lines that git prints; none if it fails, as outside of a repository."""
+    if shutil.which("git") is None:
+        return []
+    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    return done.stdout.splitlines() if done.returncode == 0 else []
+
 
 IDENTITY = "cxr14.identity"
 GIT_COMMIT = "mlflow.source.git.commit"

@@ -10,9 +10,9 @@ import numpy.typing as npt
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import BAD_REQUEST
 
-from cxr14.data.preprocessing.photometry import remarks_on
-from cxr14.data.preprocessing.shrink import LEAST_SIDE, Shrunk, shrink
 from cxr14.errors import UserError
+from cxr14.preprocessing.decode import LEAST_SIDE, Shrunk, shrink
+from cxr14.preprocessing.photometry import remarks_on
 
 COLUMN = "image"
 
@@ -48,7 +48,7 @@ def images_of(given: Any, cached_size: int) -> tuple[npt.NDArray[np.uint8], list
 
     Returns:
         images: uint8 (B, S, S).
-        remarks: names in cxr14.data.preprocessing.remarks.REMARKS, the same as `preprocess` gives
+        remarks: names in cxr14.preprocessing.decode.REMARKS, the same as `preprocess` gives
             the file; of an array only "inverted" and "faint" can be said.
 
     Raises:

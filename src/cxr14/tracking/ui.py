@@ -12,8 +12,14 @@ import sys
 from types import FrameType
 
 from cxr14.errors import explain
-from cxr14.tracking.preflight import StoreError
-from cxr14.tracking.store import ENVIRONMENT, artifact_location, connect, shown, tracking_uri
+from cxr14.tracking.store import (
+    ENVIRONMENT,
+    StoreError,
+    artifact_location,
+    connect,
+    hide_passwords,
+    tracking_uri,
+)
 
 OUR_SIDE = "#/experiments?workflowType=machine_learning"  # by default the UI shows GenAI's side
 PATIENCE = 5  # seconds between asking the server to end and ending it
@@ -39,7 +45,7 @@ def serve(host: str, port: int) -> int:
     """
     if tracking_uri().startswith(("http:", "https:")):
         raise SystemExit(
-            f"MLFLOW_TRACKING_URI names a server: open {shown(tracking_uri())} instead"
+            f"MLFLOW_TRACKING_URI names a server: open {hide_passwords(tracking_uri())} instead"
         )
     try:
         connect()  # under the lock, so that a training that starts now does not race

@@ -10,18 +10,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from cxr14.data.cache import ARRAY, INDEX, open_cache, rows_of
-from cxr14.data.labels import MORE_POSITIVES, label_matrix
-from cxr14.data.stored import read_records, read_split
+from cxr14.config.blocks import unequal_shares
+from cxr14.datasets.records import read_records, read_split
 from cxr14.errors import UserError
-from cxr14.files import read_json, sha256
-from cxr14.findings import CLASSES, without_no_finding
+from cxr14.io import read_json, sha256
+from cxr14.labels import CLASSES, MORE_POSITIVES, label_matrix, without_no_finding
 from cxr14.models.backbones import check_takes
-from cxr14.models.inputs import prepare
+from cxr14.models.inference import prepare
 from cxr14.models.network import Network, build_network
-from cxr14.models.pretrained import load_imagenet, load_own
-from cxr14.models.start import balance, normalises
-from cxr14.params.train import unequal_shares
+from cxr14.models.pretrained import balance, load_imagenet, load_own, normalises
+from cxr14.preprocessing.cache import ARRAY, INDEX, open_cache, rows_of
 
 CACHE, RECORDS, SPLIT = Path("data/cache"), Path("data/records"), Path("data/split")
 PRETRAINED = Path("data/pretrained")
@@ -186,7 +184,7 @@ def starting_network(
         backbone: name of the backbone.
         head: transition_channels, pooling, lse_r, output_stride.
         images: uint8 (B, S, S), of the train part; they balance the random weights of a network
-            without normalisation layers (see cxr14.models.start).
+            without normalisation layers (see cxr14.models.pretrained).
         recipe: the block `train` of the backbone: `seed` of the random weights, and `input_size`.
         classes: what it predicts.
     """

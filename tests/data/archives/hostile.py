@@ -8,8 +8,8 @@ import zipfile
 from pathlib import Path
 from typing import IO
 
-from cxr14.data.archives.reading import iterate_container
-from cxr14.data.archives.refusals import Report
+from cxr14.datasets.archive_kinds import Report
+from cxr14.datasets.image_sources import iterate_container
 
 
 class Zeros(io.RawIOBase):

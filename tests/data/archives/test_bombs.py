@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from isal import igzip
 
-from cxr14.data.archives.reading import iterate_container
-from cxr14.data.archives.refusals import Report
+from cxr14.datasets.archive_kinds import Report
+from cxr14.datasets.image_sources import iterate_container
 from tests.data.archives.hostile import add, add_zeros, read_tracked, write_zeros
 from tests.data.pictures import some_pngs
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cxr14.data.archives.reading import iterate_container, read_members
-from cxr14.data.archives.refusals import Report
+from cxr14.datasets.archive_kinds import Report
+from cxr14.datasets.image_sources import iterate_container, read_members
 from tests.data.archives.hostile import add, read_tracked
 from tests.data.pictures import some_pngs, write_archive
 

@@ -7,8 +7,8 @@ import time
 import pandas as pd
 import pytest
 
-from cxr14.data.archives.folder import MISSING_COLUMNS, list_images, missing_images
-from cxr14.files import write_csv
+from cxr14.datasets.manifest import MISSING_COLUMNS, list_images, missing_images
+from cxr14.io import write_csv
 from tests.data.archives.hostile import add
 from tests.data.pictures import some_pngs, write_archive, write_loose
 

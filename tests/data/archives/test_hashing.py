@@ -7,11 +7,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cxr14.data.archives import hashing
-from cxr14.data.archives.folder import list_images
-from cxr14.data.archives.hashing import hash_all
-from cxr14.data.archives.reading import describe, find_containers
-from cxr14.data.archives.refusals import name_fault
+from cxr14.datasets import manifest
+from cxr14.datasets.archive_kinds import name_fault
+from cxr14.datasets.image_sources import describe, find_containers
+from cxr14.datasets.manifest import hash_all, list_images
 from tests.data.archives.hostile import add
 from tests.data.pictures import some_pngs, write_archive, write_loose
 
@@ -39,8 +38,8 @@ def base(tmp_path):
 
 def test_the_result_is_the_same_with_one_process_and_with_three(base, monkeypatch):
     alone = hash_all(base, find_containers(base), 1)
-    monkeypatch.setattr(hashing, "CHUNK_BYTES", 300)  # each loose image is a job of its own
-    assert len(list(hashing._jobs(base, [""], hashing.Report()))) == 4
+    monkeypatch.setattr(manifest, "CHUNK_BYTES", 300)  # each loose image is a job of its own
+    assert len(list(manifest._jobs(base, [""], manifest.Report()))) == 4
     assert hash_all(base, find_containers(base), 3) == alone
     rows, issues = alone
     assert [row["image"] for row in rows] == [NAMES[n] for n in (0, 2, 3, 1, 4, 5, 6, 7, 8)]
@@ -70,9 +69,9 @@ def test_progress_ends_at_the_size_of_the_container(tmp_path, kind):
         write_archive(tmp_path / kind, PNGS)
     else:
         write_loose(tmp_path, PNGS)
-    job = next(hashing._jobs(tmp_path, [kind], hashing.Report()))
+    job = next(manifest._jobs(tmp_path, [kind], manifest.Report()))
     told = []
-    hashing.hash_job(job, told.append)
+    manifest.hash_job(job, told.append)
     assert job.size * (0.7 if kind.endswith(".zip") else 1) <= sum(told) <= job.size
 
 

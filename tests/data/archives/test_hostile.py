@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from cxr14.data.archives.reading import iterate_container, read_members
-from cxr14.data.archives.refusals import Report
+from cxr14.datasets.archive_kinds import Report
+from cxr14.datasets.image_sources import iterate_container, read_members
 from tests.conftest import ROOT
 from tests.data.archives.hostile import hostile_tar, hostile_zip
 from tests.data.pictures import some_pngs
@@ -43,7 +43,7 @@ def test_nothing_is_written_anywhere(tmp_path, name):
     script = (
         "import os, sys\n"
         "from pathlib import Path\n"
-        "from cxr14.data.archives.reading import iterate_container\n"
+        "from cxr14.datasets.image_sources import iterate_container\n"
         "writes = ('os.mkdir', 'os.link', 'os.symlink', 'os.rename', 'os.chmod', 'os.mknod')\n"
         "def watch(event, args):\n"
         "    flags = args[2] if event == 'open' and isinstance(args[2], int) else 0\n"

@@ -9,9 +9,9 @@ import zipfile
 
 import pytest
 
-from cxr14.data.archives.folder import list_images
-from cxr14.data.archives.reading import read_members
-from cxr14.data.issues import UNUSABLE
+from cxr14.datasets.image_sources import read_members
+from cxr14.datasets.issues import UNUSABLE
+from cxr14.datasets.manifest import list_images
 from tests.data.archives.hostile import add
 from tests.data.pictures import some_pngs, write_archive
 

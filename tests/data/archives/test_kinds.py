@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from cxr14.data.archives import kinds
-from cxr14.data.archives.folder import list_images
-from cxr14.data.archives.reading import find_containers, read_members
-from cxr14.data.archives.refusals import Report
-from cxr14.data.issues import UNUSABLE
+from cxr14.datasets import archive_kinds
+from cxr14.datasets.archive_kinds import Report
+from cxr14.datasets.image_sources import find_containers, read_members
+from cxr14.datasets.issues import UNUSABLE
+from cxr14.datasets.manifest import list_images
 from cxr14.errors import UserError
 from tests.data.pictures import some_pngs, write_archive, write_loose
 
@@ -246,9 +246,9 @@ def test_a_name_of_an_archive_that_is_no_text_is_listed(tmp_path):
 def test_the_kind_of_an_empty_tar_is_that_of_its_name(tmp_path):
     for name in ("a.tar", "a.bin"):
         (tmp_path / name).write_bytes(bytes(10240))
-    assert kinds.archive_kind(tmp_path / "a.tar") == "tar"
-    assert kinds.archive_kind(tmp_path / "a.bin") is None
-    assert kinds.fault_of_file(tmp_path / "a.bin") is None
+    assert archive_kinds.archive_kind(tmp_path / "a.tar") == "tar"
+    assert archive_kinds.archive_kind(tmp_path / "a.bin") is None
+    assert archive_kinds.fault_of_file(tmp_path / "a.bin") is None
 
 
 def test_what_is_no_regular_file_is_listed_and_never_opened(tmp_path):

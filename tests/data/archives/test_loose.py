@@ -6,9 +6,9 @@ import socket
 import tempfile
 from pathlib import Path
 
-from cxr14.data.archives.loose import loose_images, read_loose
-from cxr14.data.archives.reading import find_containers
-from cxr14.data.archives.refusals import IMAGE_BYTES, Report
+from cxr14.datasets.archive_kinds import IMAGE_BYTES, Report
+from cxr14.datasets.folder_images import loose_images, read_loose
+from cxr14.datasets.image_sources import find_containers
 from tests.data.pictures import some_pngs, write_loose
 
 PNGS = some_pngs(2)

@@ -4,10 +4,10 @@ import unicodedata
 
 import pytest
 
-from cxr14.data.archives.manifest import make_listing
-from cxr14.data.archives.reading import MANIFEST_COLUMNS, describe
-from cxr14.data.archives.refusals import Issue
-from cxr14.data.issues import ISSUE_COLUMNS
+from cxr14.datasets.archive_kinds import Issue
+from cxr14.datasets.image_sources import MANIFEST_COLUMNS, describe
+from cxr14.datasets.issues import ISSUE_COLUMNS
+from cxr14.datasets.manifest import make_listing
 
 ROWS = [
     describe("images_002.tar", "images/b.png", b"one"),

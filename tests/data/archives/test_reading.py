@@ -6,7 +6,7 @@ import os
 import pandas as pd
 import pytest
 
-from cxr14.data.archives.reading import (
+from cxr14.datasets.image_sources import (
     MANIFEST_COLUMNS,
     check_manifest,
     describe,

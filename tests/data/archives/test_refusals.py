@@ -2,7 +2,7 @@
 
 import pytest
 
-from cxr14.data.archives.refusals import (
+from cxr14.datasets.archive_kinds import (
     IMAGE_BYTES,
     INFLATED_FLOOR,
     NAME_LENGTH,

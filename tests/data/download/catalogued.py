@@ -2,8 +2,8 @@
 
 import json
 
-from cxr14.data.raw import BOX_TABLE, IMAGE_TABLE, LISTS
-from cxr14.data.sources import write_nih
+from cxr14.datasets.raw import BOX_TABLE, IMAGE_TABLE, LISTS
+from cxr14.datasets.source import write_nih
 from tests.data.pictures import some_pngs
 from tests.data.tables.written import BOX_HEADER, HEADER
 

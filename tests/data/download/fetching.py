@@ -4,8 +4,8 @@ import os
 
 from urllib3.util.retry import Retry
 
-from cxr14.data.download.fetch import fetch_all
-from cxr14.data.download.remote import RemoteFile
+from cxr14.datasets.download import fetch_all
+from cxr14.datasets.nih import RemoteFile
 
 SIZE = 1 << 20
 CONTENT = os.urandom(SIZE)

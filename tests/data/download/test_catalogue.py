@@ -7,10 +7,10 @@ import os
 
 import pytest
 
-from cxr14.data.download.nih import CATALOGUE, is_archive, read_catalogue
-from cxr14.data.packaged import packaged_file
-from cxr14.data.raw import BOX_TABLE, IMAGE_TABLE, LISTS
+from cxr14.datasets.nih import CATALOGUE, is_archive, read_catalogue
+from cxr14.datasets.raw import BOX_TABLE, IMAGE_TABLE, LISTS
 from cxr14.errors import UserError
+from cxr14.io import packaged_file
 
 
 def test_the_catalogue_is_twelve_archives_two_tables_and_two_lists():

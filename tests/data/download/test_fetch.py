@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from cxr14.data.download import fetch
-from cxr14.data.download.fetch import fetch_all
-from cxr14.data.download.remote import RemoteFile
+from cxr14.datasets import download
+from cxr14.datasets.download import fetch_all
+from cxr14.datasets.nih import RemoteFile
 from tests.data.download.faulty_server import Fault
 from tests.data.download.fetching import CONTENT, NAME, QUICK, get, is_whole
 
@@ -68,6 +68,6 @@ def test_a_disk_that_is_too_small_is_seen_before_the_first_byte(server, tmp_path
 def test_what_is_here_is_not_counted_as_needed(server, tmp_path, monkeypatch):
     (tmp_path / f"{NAME}.part").write_bytes(CONTENT[:-10])
     usage = type("Usage", (), {"free": 10})
-    monkeypatch.setattr(fetch.shutil, "disk_usage", lambda folder: usage)
+    monkeypatch.setattr(download.shutil, "disk_usage", lambda folder: usage)
     get(server, tmp_path)
     assert is_whole(tmp_path)

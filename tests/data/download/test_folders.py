@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from cxr14.data.download.answers import FetchError
+from cxr14.datasets.nih import FetchError
 from tests.data.download.fetching import CONTENT, NAME, SIZE, get, is_whole
 
 

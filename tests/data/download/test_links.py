@@ -9,8 +9,8 @@ import sys
 import pytest
 import yaml
 
-from cxr14.data import sources
-from cxr14.data.raw_record import place_archive
+from cxr14.datasets import source
+from cxr14.datasets.raw import place_archive
 from tests.conftest import ROOT
 from tests.data.download.catalogued import HALVES, bring
 from tests.data.pictures import write_archive
@@ -36,7 +36,7 @@ def test_archives_are_copied_where_links_are_not_possible(nih_server, tmp_path, 
     def refuse(*_):
         raise OSError(18, "Invalid cross-device link")
 
-    monkeypatch.setattr(sources.os, "link", refuse)
+    monkeypatch.setattr(source.os, "link", refuse)
     bring(tmp_path)
     for name in HALVES:
         copy, kept = tmp_path / "archives" / name, tmp_path / "kept" / "catalogue" / name
@@ -89,6 +89,6 @@ def test_another_catalogue_takes_the_place_of_the_first_without_dvc_between(nih_
     bring(tmp_path)
     (tmp_path / "other.json").write_bytes((tmp_path / "catalogue.json").read_bytes())
     folders = (tmp_path / name for name in ("tables", "archives", "kept"))
-    sources.write_nih(*folders, None, 3, tmp_path / "other.json")
+    source.write_nih(*folders, None, 3, tmp_path / "other.json")
     for name in HALVES:
         assert (tmp_path / "archives" / name).samefile(tmp_path / "kept" / "other" / name)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from cxr14.data.download.fetch import fetch_all
-from cxr14.data.download.remote import RemoteFile
+from cxr14.datasets.download import fetch_all
+from cxr14.datasets.nih import RemoteFile
 from tests.data.download.fetching import CONTENT, NAME, QUICK, is_whole
 
 

@@ -7,12 +7,11 @@ import json
 import pandas as pd
 import pytest
 
-from cxr14.data.packaged import packaged_file
-from cxr14.data.raw import BOX_TABLE, FACTS, IMAGE_TABLE, LISTS, MANIFEST
-from cxr14.data.sources import write_phantoms
-from cxr14.data.tables.records import read_boxes, read_images
+from cxr14.datasets.image_table import read_boxes, read_images
+from cxr14.datasets.raw import BOX_TABLE, FACTS, IMAGE_TABLE, LISTS, MANIFEST
+from cxr14.datasets.source import write_phantoms
 from cxr14.errors import UserError
-from cxr14.files import read_json
+from cxr14.io import packaged_file, read_json
 from tests.data.download.catalogued import (
     HALVES,
     NOTHING_ODD,

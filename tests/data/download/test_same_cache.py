@@ -4,11 +4,11 @@ from functools import partial
 
 import pandas as pd
 
-from cxr14.data.cache import ARRAY, INDEX
-from cxr14.data.preprocessing.engines import run_local
-from cxr14.data.preprocessing.fill import fill_cache
-from cxr14.data.raw import IMAGE_TABLE, MANIFEST
-from cxr14.data.sources import write_folder
+from cxr14.datasets.raw import IMAGE_TABLE, MANIFEST
+from cxr14.datasets.source import write_folder
+from cxr14.preprocessing.cache import ARRAY, INDEX
+from cxr14.preprocessing.fill import fill_cache
+from cxr14.preprocessing.shards import run_local
 from tests.data.download.catalogued import HALVES, SMALL, TABLE, bring, write_catalogue
 from tests.data.download.faulty_server import FaultyServer
 from tests.data.pictures import write_archive, write_loose

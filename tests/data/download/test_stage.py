@@ -8,7 +8,7 @@ import time
 
 import yaml
 
-from cxr14.data.raw import IMAGE_TABLE, LISTS
+from cxr14.datasets.raw import IMAGE_TABLE, LISTS
 from tests.conftest import ROOT
 from tests.data.download.catalogued import PNGS, SMALL, write_catalogue
 from tests.data.download.faulty_server import Fault, FaultyServer

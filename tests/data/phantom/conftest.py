@@ -2,7 +2,7 @@
 
 import pytest
 
-from cxr14.data.phantom.anatomy import POSES, Anatomy, load_anatomy
+from cxr14.phantoms.anatomy import POSES, Anatomy, load_anatomy
 
 
 @pytest.fixture(scope="session")

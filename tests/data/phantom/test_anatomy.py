@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from cxr14.data.packaged import packaged_file
-from cxr14.data.phantom.anatomy import PAD, Anatomy
-from cxr14.data.phantom.ct import LAYERS
+from cxr14.io import packaged_file
+from cxr14.phantoms.anatomy import LAYERS, PAD, Anatomy
 
 
 def test_a_missing_package_or_file_is_named_in_the_error():

@@ -18,11 +18,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from cxr14.data.phantom.anatomy import Anatomy
-from cxr14.data.phantom.archive import draw_archive
-from cxr14.data.phantom.png import encode
-from cxr14.data.phantom.render import render
-from cxr14.findings import FINDINGS
+from cxr14.labels import FINDINGS
+from cxr14.phantoms.anatomy import Anatomy
+from cxr14.phantoms.render import draw_archive, encode, render
 
 NAMES = ["00000007_002.png", "00000007_000.png", "00000003_000.png"]
 

@@ -6,10 +6,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from cxr14.data.phantom.anatomy import Anatomy
-from cxr14.data.phantom.opacities import OPACITIES
-from cxr14.data.phantom.render import render
-from cxr14.findings import FINDINGS
+from cxr14.labels import FINDINGS
+from cxr14.phantoms.anatomy import Anatomy
+from cxr14.phantoms.opacities import OPACITIES
+from cxr14.phantoms.render import render
 
 RESHAPING = ("Cardiomegaly", "Emphysema", "Atelectasis", "Fibrosis")
 

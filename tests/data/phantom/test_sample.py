@@ -4,9 +4,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from cxr14.data.phantom.sample import choose_records
-from cxr14.data.split import count_parts, split_patients
-from cxr14.findings import BOXED, FINDINGS
+from cxr14.datasets.split import count_parts, split_patients
+from cxr14.labels import BOXED, FINDINGS
+from cxr14.phantoms.sampling import choose_records
 from tests.conftest import ROOT
 
 FLOORS = {"train": 40, "val": 20, "test": 20}

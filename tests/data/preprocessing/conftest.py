@@ -2,9 +2,9 @@
 
 import pytest
 
-from cxr14.data.archives.folder import list_images
-from cxr14.data.preprocessing.fill import fill_cache
-from cxr14.data.preprocessing.shards import SHARD
+from cxr14.datasets.manifest import list_images
+from cxr14.preprocessing.fill import fill_cache
+from cxr14.preprocessing.shards import SHARD
 from tests.data.pictures import encode, noise, write_archive, write_loose
 from tests.data.preprocessing.interrupted import COUNT, SIZE
 

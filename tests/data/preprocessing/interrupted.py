@@ -5,8 +5,8 @@ import subprocess
 import sys
 import time
 
-from cxr14.data.cache import ARRAY, INDEX
-from cxr14.data.preprocessing.shards import SHARD
+from cxr14.preprocessing.cache import ARRAY, INDEX
+from cxr14.preprocessing.shards import SHARD
 from tests.conftest import ROOT
 
 SIZE = 32

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cxr14.data.preprocessing.decode import decode
-from cxr14.data.preprocessing.faults import ImageError
+from cxr14.preprocessing.complete import ImageError
+from cxr14.preprocessing.decode import decode
 from tests.data.pictures import encode, noise
 from tests.data.preprocessing.chunks import header, interlaced, join_chunks
 

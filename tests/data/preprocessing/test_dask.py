@@ -11,12 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from cxr14.data.archives.folder import list_images
-from cxr14.data.cache import ARRAY, INDEX
-from cxr14.data.preprocessing import engines
-from cxr14.data.preprocessing.engines import WorkerLostError, run_dask, run_local
-from cxr14.data.preprocessing.fill import fill_cache
-from cxr14.data.preprocessing.shards import SHARD
+from cxr14.datasets.manifest import list_images
+from cxr14.preprocessing import shards
+from cxr14.preprocessing.cache import ARRAY, INDEX
+from cxr14.preprocessing.fill import fill_cache
+from cxr14.preprocessing.shards import SHARD, WorkerLostError, run_dask, run_local
 from tests.data.pictures import encode, noise, write_archive, write_loose
 
 pytest.importorskip("distributed", reason="the extra `dask` is not installed")
@@ -123,8 +122,8 @@ def test_a_cluster_without_workers_is_an_error_and_what_was_done_is_kept(
     raw, tmp_path, cluster, monkeypatch, pause
 ):
     """After the pause all shards are done, but their outcomes died with the workers: a hang."""
-    monkeypatch.setattr(engines, "PATIENCE", 4.0)
-    monkeypatch.setattr(engines, "FETCH", 0.5)
+    monkeypatch.setattr(shards, "PATIENCE", 4.0)
+    monkeypatch.setattr(shards, "FETCH", 0.5)
     address, workers = cluster
 
     def losing_all(shards, room):

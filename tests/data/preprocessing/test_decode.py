@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from cxr14.data.preprocessing.decode import MAX_PIXELS, _decode_grey, decode
+from cxr14.preprocessing.decode import MAX_PIXELS, _decode_grey, decode
 from tests.data.pictures import encode, noise
 from tests.data.preprocessing.chunks import header, interlaced, join_chunks
 

@@ -5,13 +5,11 @@ import signal
 import psutil
 import pytest
 
-from cxr14.data.archives.folder import list_images
-from cxr14.data.cache import ARRAY
-from cxr14.data.preprocessing.engines import run_local
-from cxr14.data.preprocessing.fill import fill_cache
-from cxr14.data.preprocessing.rooms import open_room
-from cxr14.data.preprocessing.shards import Room, cut
+from cxr14.datasets.manifest import list_images
 from cxr14.errors import UserError
+from cxr14.preprocessing.cache import ARRAY
+from cxr14.preprocessing.fill import fill_cache, open_room
+from cxr14.preprocessing.shards import Room, cut, run_local
 from tests.data.preprocessing.interrupted import (
     SIZE,
     markers,
@@ -66,7 +64,7 @@ def test_a_killed_worker_is_an_error_that_names_its_shard_and_the_next_run_ends_
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
     last = errors.strip().splitlines()[-1]
-    assert last.startswith("cxr14.data.preprocessing.engines.WorkerLostError: the worker of ")
+    assert last.startswith("cxr14.preprocessing.shards.WorkerLostError: the worker of ")
     assert str((undisturbed / "raw").resolve()) in last
     assert "images from" in last
     assert "was killed" in last

@@ -7,10 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps, PngImagePlugin
 
-from cxr14.data.preprocessing.decode import decode
-from cxr14.data.preprocessing.faults import ImageError
-from cxr14.data.preprocessing.remarks import REMARKS
-from cxr14.data.preprocessing.shrink import LEAST_SIDE, shrink
+from cxr14.preprocessing.complete import ImageError
+from cxr14.preprocessing.decode import LEAST_SIDE, REMARKS, decode, shrink
 from tests.data.pictures import encode, noise
 from tests.data.preprocessing.chunks import header, join_chunks
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from cxr14.data.preprocessing.photometry import FAINT, remarks_on
-from cxr14.data.preprocessing.shrink import shrink
+from cxr14.preprocessing.decode import shrink
+from cxr14.preprocessing.photometry import FAINT, remarks_on
 
 
 def chest(lungs: int, middle: int) -> np.ndarray:

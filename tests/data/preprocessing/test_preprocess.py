@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageOps
 
-from cxr14.data.archives.folder import list_images
-from cxr14.data.cache import ARRAY, INDEX, open_cache
-from cxr14.data.preprocessing.engines import run_local
-from cxr14.data.preprocessing.fill import fill_cache
-from cxr14.data.preprocessing.shrink import shrink
+from cxr14.datasets.manifest import list_images
+from cxr14.preprocessing.cache import ARRAY, INDEX, open_cache
+from cxr14.preprocessing.decode import shrink
+from cxr14.preprocessing.fill import fill_cache
+from cxr14.preprocessing.shards import run_local
 from tests.data.pictures import encode, noise, some_pngs, write_archive, write_loose
 
 PNGS = some_pngs(5)

@@ -4,13 +4,11 @@ from functools import partial
 
 import pytest
 
-from cxr14.data.archives.folder import list_images
-from cxr14.data.cache import ARRAY
-from cxr14.data.preprocessing import fill
-from cxr14.data.preprocessing.engines import run_local
-from cxr14.data.preprocessing.fill import fill_cache
-from cxr14.data.preprocessing.rooms import open_room
-from cxr14.data.preprocessing.shards import SHARD, Outcome, cut, is_finished, shrink_shard
+from cxr14.datasets.manifest import list_images
+from cxr14.preprocessing import fill
+from cxr14.preprocessing.cache import ARRAY
+from cxr14.preprocessing.fill import fill_cache, open_room
+from cxr14.preprocessing.shards import SHARD, Outcome, cut, is_finished, run_local, shrink_shard
 from tests.data.pictures import encode, noise, some_pngs, write_loose
 from tests.data.preprocessing.interrupted import SIZE, same
 

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from cxr14.data.archives.folder import list_images
-from cxr14.data.cache import ARRAY
-from cxr14.data.preprocessing import rooms
-from cxr14.data.preprocessing.faults import naming_disk
-from cxr14.data.preprocessing.rooms import open_room
-from cxr14.data.preprocessing.shards import Room, cut, shrink_shard
+from cxr14.datasets.manifest import list_images
 from cxr14.errors import UserError
+from cxr14.preprocessing import fill
+from cxr14.preprocessing.cache import ARRAY
+from cxr14.preprocessing.complete import naming_disk
+from cxr14.preprocessing.fill import open_room
+from cxr14.preprocessing.shards import Room, cut, shrink_shard
 from tests.data.pictures import some_pngs, write_loose
 from tests.data.preprocessing.interrupted import SIZE, start
 
@@ -20,7 +20,7 @@ def test_other_params_and_other_code_have_a_room_of_their_own(tmp_path, monkeypa
     manifest = list_images(tmp_path / "raw").manifest
     folders = set()
     for size, code in ((32, "a"), (64, "a"), (32, "b"), (32, "a")):
-        monkeypatch.setattr(rooms, "code_version", lambda code=code: code)
+        monkeypatch.setattr(fill, "code_version", lambda code=code: code)
         with open_room(tmp_path / "scratch", manifest, size) as room:
             folders.add(room.folder)
     assert len(folders) == 3

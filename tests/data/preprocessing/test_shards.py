@@ -4,8 +4,8 @@ import gzip
 
 import pytest
 
-from cxr14.data.archives.folder import list_images
-from cxr14.data.preprocessing import shards
+from cxr14.datasets.manifest import list_images
+from cxr14.preprocessing import shards
 from tests.data.pictures import some_pngs, write_archive, write_loose
 
 PNGS = some_pngs(5)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from cxr14.data.preprocessing.shrink import shrink
+from cxr14.preprocessing.decode import shrink
 from tests.data.pictures import encode, noise
 
 GREY = noise(1, 40, 40)

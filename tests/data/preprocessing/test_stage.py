@@ -8,8 +8,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from cxr14.data.archives.folder import list_images
-from cxr14.data.issues import (
+from cxr14.datasets.issues import (
     ISSUE_COLUMNS,
     ISSUES,
     LISTING_ISSUES,
@@ -19,8 +18,9 @@ from cxr14.data.issues import (
     read_issues,
     write_issues,
 )
+from cxr14.datasets.manifest import list_images
 from cxr14.errors import UserError
-from cxr14.files import read_json, write_csv, write_json
+from cxr14.io import read_json, write_csv, write_json
 from stages import preprocess
 from tests.conftest import ROOT
 from tests.data.pictures import encode, noise, write_loose

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxr14.data.packaged import packaged_file
-from cxr14.data.tables.boxes import boxed_images
-from cxr14.data.tables.records import read_boxes
+from cxr14.datasets.boxes import boxed_images
+from cxr14.datasets.image_table import read_boxes
 from cxr14.errors import UserError
+from cxr14.io import packaged_file
 from tests.data.tables.written import box_table, image_row, images, met
 
 NAMES = ["a.png", "b.png"]
@@ -145,7 +145,7 @@ def test_the_unit_taken_is_told_with_the_reason(tmp_path, rows, file, why):
 
 def test_nihs_own_list_needs_no_file_and_keeps_every_digit(table_files, tables):
     nih = read_boxes(packaged_file("torchxrayvision", "torchxrayvision/data/BBox_List_2017.csv.gz"))
-    from cxr14.data.tables.boxes import read_box_table
+    from cxr14.datasets.boxes import read_box_table
 
     def never(names: list[str]) -> pd.DataFrame:
         raise AssertionError(names)

@@ -6,8 +6,8 @@ import random
 import pandas as pd
 import pytest
 
-from cxr14.data.archives.refusals import image_name as file_image_name
-from cxr14.data.tables.columns import simplified
+from cxr14.datasets.archive_kinds import image_name as file_image_name
+from cxr14.datasets.columns import simplified
 from cxr14.errors import UserError
 from tests.data.tables.written import HEADER, V2020, box_table, image_table, images, met, write
 
@@ -158,7 +158,7 @@ def test_boxes_given_by_their_corners_are_refused(tmp_path):
 def test_a_table_in_windows_1252_is_read_and_the_encoding_listed(tmp_path):
     text = f"{HEADER},Größe\n{V2020[0]},groß\n"
     (tmp_path / "table.csv").write_bytes(text.encode("cp1252"))
-    from cxr14.data.tables.images import read_image_table
+    from cxr14.datasets.image_table import read_image_table
 
     table = read_image_table(tmp_path / "table.csv")
     assert met(table) == {"unused_columns": {1: "Größe"}, "assumed_encoding": {1: "Windows-1252"}}

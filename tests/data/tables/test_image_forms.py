@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxr14.data.labels import label_matrix
-from cxr14.findings import CLASSES, LABEL_COLUMNS
+from cxr14.labels import CLASSES, LABEL_COLUMNS, label_matrix
 from tests.data.tables.written import (
     FORM_2017,
     HEADER,

@@ -6,9 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxr14.data.tables.label_text import multi_hot, names_of, readable, respelled
-from cxr14.explore.samples import findings_text
-from cxr14.findings import CLASSES, FINDINGS, LABEL_COLUMNS, NO_FINDING
+from cxr14.figures.eda import findings_text
+from cxr14.labels import (
+    CLASSES,
+    FINDINGS,
+    LABEL_COLUMNS,
+    NO_FINDING,
+    multi_hot,
+    names_of,
+    readable,
+    respelled,
+)
 
 label_texts = st.one_of(
     st.just(NO_FINDING), st.sets(st.sampled_from(FINDINGS), min_size=1).map("|".join)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cxr14.data.tables.records import read_list_table
+from cxr14.datasets.image_table import read_list_table
 from cxr14.errors import UserError
 from tests.data.tables.written import image_row, images, met
 

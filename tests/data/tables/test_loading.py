@@ -5,4 +5,4 @@ from tests.loaded import loaded
 
 def test_pandera_is_loaded_only_when_a_table_is_read():
     """It takes a second to import; --help of a stage need not wait for it."""
-    assert loaded(["cxr14.data.tables.records", "stages.train"], ["pandera"]) == set()
+    assert loaded(["cxr14.datasets.image_table", "stages.train"], ["pandera"]) == set()

@@ -10,10 +10,10 @@ import pytest
 import yaml
 from PIL import Image
 
-from cxr14.data.issues import read_issues
-from cxr14.data.raw import BOX_TABLE, FACTS, IMAGE_TABLE, LISTS, MANIFEST, RENEW
-from cxr14.data.stored import read_boxes
-from cxr14.files import read_json
+from cxr14.datasets.issues import read_issues
+from cxr14.datasets.raw import BOX_TABLE, FACTS, IMAGE_TABLE, LISTS, MANIFEST, RENEW
+from cxr14.datasets.records import read_boxes
+from cxr14.io import read_json
 from tests.data.tables.written import BOX_HEADER, HEADER, image_row, write
 
 ROOT = Path(__file__).resolve().parents[3]

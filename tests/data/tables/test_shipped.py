@@ -1,8 +1,8 @@
 """The tables as shipped: their published size, and no issue but one spelling."""
 
-from cxr14.data.tables.boxes import read_box_table
-from cxr14.data.tables.images import read_image_table
-from cxr14.findings import FINDINGS
+from cxr14.datasets.boxes import read_box_table
+from cxr14.datasets.image_table import read_image_table
+from cxr14.labels import FINDINGS
 from tests.data.tables.written import met
 
 

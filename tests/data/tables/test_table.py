@@ -2,11 +2,9 @@
 
 import pandas as pd
 
-from cxr14.data.issues import ACTIONS, issue_table
-from cxr14.data.tables.boxes import read_box_table
-from cxr14.data.tables.images import read_image_table
-from cxr14.data.tables.records import read_list_table
-from cxr14.data.tables.table import RULES, Table, issue_rows
+from cxr14.datasets.boxes import read_box_table
+from cxr14.datasets.image_table import read_image_table, read_list_table
+from cxr14.datasets.issues import ACTIONS, RULES, Table, issue_rows, issue_table
 
 
 def a_table(**issues: dict[int, str]) -> Table:

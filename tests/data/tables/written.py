@@ -1,8 +1,7 @@
 """Small tables in NIH's forms, written for tests and read back."""
 
-from cxr14.data.tables.boxes import read_box_table
-from cxr14.data.tables.images import read_image_table
-from cxr14.data.tables.records import read_boxes
+from cxr14.datasets.boxes import read_box_table
+from cxr14.datasets.image_table import read_boxes, read_image_table
 
 HEADER = (
     "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position,"

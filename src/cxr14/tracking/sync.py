@@ -1,0 +1,79 @@
+"""Bring MLflow's runs in line with the artifacts: what is missing is added, nothing doubled."""
+
+from typing import TYPE_CHECKING
+
+from cxr14.tracking.artifacts import Trained
+from cxr14.tracking.runs import (
+    NAME,
+    create_run,
+    describe,
+    dvc_tags,
+    find_origin,
+    find_runs,
+    log_metrics,
+    nest,
+)
+from cxr14.tracking.store import check_location
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+REBUILT = "cxr14.rebuilt"
+
+
+def reconcile_run(client: "MlflowClient", experiment: str, trained: Trained) -> str:
+    """Find the run of a trained model, or rebuild it, and complete it.
+
+    Returns:
+        The id of its finished run, holding every epoch, metric and plot there is.
+    """
+    run_id = _only_run(client, experiment, trained) or _rebuild(client, experiment, trained)
+    check_location(client.get_run(run_id).info.artifact_uri)
+    _complete_history(client, run_id, trained)
+    known = client.get_run(run_id).data.metrics
+    new = {name: value for name, value in trained.metrics().items() if known.get(name) != value}
+    log_metrics(client, run_id, new)
+    _tag(client, run_id, trained.hashes())
+    for stage, path in trained.measured():
+        client.log_artifact(run_id, str(path), f"metrics/{stage}")
+    for stage, folder in trained.plots():
+        client.log_artifacts(run_id, str(folder), f"plots/{stage}")
+    if client.get_run(run_id).info.status != "FINISHED":
+        client.set_terminated(run_id, "FINISHED")
+    return run_id
+
+
+def _only_run(client: "MlflowClient", experiment: str, trained: Trained) -> str | None:
+    """Return the run of this identity (a finished one first); delete what a race doubled."""
+    runs = find_runs(client, experiment, trained.identity)
+    runs.sort(key=lambda run: run.info.status != "FINISHED")
+    for double in runs[1:]:
+        client.delete_run(double.info.run_id)
+    return str(runs[0].info.run_id) if runs else None
+
+
+def _tag(client: "MlflowClient", run_id: str, tags: dict[str, str]) -> None:
+    from mlflow.entities import RunTag
+
+    client.log_batch(run_id, tags=[RunTag(name, value) for name, value in tags.items()])
+
+
+def _rebuild(client: "MlflowClient", experiment: str, trained: Trained) -> str:
+    model = trained.model
+    about = trained.backbone, model["source"], model["phantom"]
+    tags = describe(trained.script, *about) | dvc_tags()
+    if NAME not in tags:
+        tags |= find_origin(trained.backbone)
+    tags |= nest(client, experiment, tags)
+    tags |= {"DVC_STAGE": trained.stage, REBUILT: "true"}
+    return create_run(client, experiment, trained.identity, trained.backbone, model["params"], tags)
+
+
+def _complete_history(client: "MlflowClient", run_id: str, trained: Trained) -> None:
+    """Log the epochs that the training could not log itself."""
+    logged = {metric.step for metric in client.get_metric_history(run_id, "loss")}
+    for row in trained.history():
+        step = int(row.pop("epoch"))
+        if step not in logged:
+            log_metrics(client, run_id, row, step)

@@ -1,0 +1,344 @@
+"""Several processes that train one network, started by torch's launcher.
+
+Without it there is one process, and everything here does nothing.
+"""
+
+import ctypes
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from types import FrameType
+from typing import NoReturn
+
+import torch
+import torch.distributed as dist
+import typer
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from cxr14.errors import UserError, explain
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Which process we are among those that train together."""
+
+    rank: int = 0
+    count: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the one that writes files and talks."""
+        return self.rank == 0
+
+    def share(self, order: Tensor, batch_size: int) -> Tensor:
+        """Return this process's places of every batch: of int64 (K·B,) those (K·B/count,)."""
+        own = batch_size // self.count
+        return order.view(-1, batch_size)[:, self.rank * own : (self.rank + 1) * own].flatten()
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Return the sum over all processes, element by element."""
+        if self.count > 1:
+            values = values.clone()
+            dist.all_reduce(values)
+        return values
+
+    def mean(self, values: Tensor) -> Tensor:
+        """Return the mean over all processes, element by element."""
+        return self.sum(values) / self.count if self.count > 1 else values
+
+    def any(self, wish: bool, device: str) -> bool:
+        """Whether any process has a wish; all get the same answer."""
+        if self.count == 1:
+            return wish
+        return bool(self.sum(torch.tensor(float(wish), device=device)) > 0)
+
+    def agree(self, number: int, device: str) -> bool:
+        """Whether all processes have the same number; all get the same answer."""
+        if self.count == 1:
+            return True
+        extremes = torch.tensor([number, -number], device=device)
+        dist.all_reduce(extremes, dist.ReduceOp.MAX)
+        return bool(extremes.sum() == 0)
+
+    def share_statistics(self, network: nn.Module, device: str) -> None:
+        """Let batch normalisation see the batches of all processes; torch has it on GPUs alone."""
+        if self.count > 1 and device == "cuda":
+            # It is in place but for a network that is a single layer.
+            nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+
+    def agree_on_statistics(self, network: nn.Module) -> None:
+        """Give all processes the first one's running statistics, which are those that are saved.
+
+        Without SyncBatchNorm each has seen its own share of the last batch, and its average of
+        the network its own share of all of them.
+        """
+        if self.count > 1:
+            for statistic in network.buffers():
+                dist.broadcast(statistic, src=0)
+
+    def wrap(self, network: nn.Module) -> nn.Module:
+        """Let every process change its weights by the mean of all gradients."""
+        if self.count == 1:
+            return network
+        # Running statistics take no part in a step: to send them in each of them, as is torch's
+        # default, changes nothing of what the first process keeps (see agree_on_statistics).
+        return DistributedDataParallel(network, forward_sync_buffers=False)
+
+
+@contextmanager
+def joined(expected: int, device: str) -> Iterator[Processes]:
+    """Meet the other processes, if there are any, and leave them in the end, but not on an error.
+
+    Args:
+        expected: `train.processes`.
+        device: cpu (gloo) or cuda (NCCL; each takes the GPU of its LOCAL_RANK).
+
+    Raises:
+        UserError: the launcher started another number of processes, or more than there are GPUs.
+    """
+    count = int(os.environ.get("WORLD_SIZE", 1))
+    if count != expected:
+        raise UserError(
+            f"train.processes is {expected}, but the launcher started {count}; make them equal"
+        )
+    if count == 1:
+        yield Processes()
+        return
+    if device == "cuda":
+        take_gpu()
+    dist.init_process_group("nccl" if device == "cuda" else "gloo")
+    yield Processes(dist.get_rank(), count)
+    # Not on an error: with NCCL it waits for the others, as they wait for us.
+    dist.destroy_process_group()
+
+
+def take_gpu() -> None:
+    """Compute on the GPU of our number on this machine."""
+    wanted, found = int(os.environ["LOCAL_WORLD_SIZE"]), torch.cuda.device_count()
+    if wanted > found:
+        raise UserError(
+            f"train.processes: {wanted} processes are on this machine, but torch sees {found} GPUs "
+            f"there, and each takes one; lower it"
+        )
+    torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+
+
+# Torch's elastic launcher, torchrun, as it is used on one machine.
+#
+# It sets RANK, WORLD_SIZE and LOCAL_RANK for each process it starts, and ends all when one fails.
+
+
+INTERRUPTED = 130
+LOST = os.EX_TEMPFAIL
+"""Exit code of a process that saw another one go, and has nothing to say."""
+
+SHUTDOWN_SECONDS = 120
+"""Seconds from a wish to end to the end itself; processes agree on it every so many steps."""
+
+PR_SET_PDEATHSIG = 1
+"""Of linux/prctl.h."""
+
+GOES_ON = "the same command goes on from the last checkpoint"
+
+
+def is_launched() -> bool:
+    """Whether a launcher started this process."""
+    return "RANK" in os.environ
+
+
+def end_with_launcher() -> None:
+    """Let the system end this process when its launcher is gone, even by SIGKILL.
+
+    It would train on, unseen, beside the next run of the same command. Linux alone can do it.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def launch(count: int, module: str, *arguments: str) -> NoReturn:
+    """Run a module in `count` processes of this machine, and end as they do.
+
+    A wish to end (Ctrl-C, SIGTERM, a closed terminal) reaches them as SIGINT, whatever it was: the
+    launcher's own SIGTERM ends those that are left when one has failed, and is no wish.
+    """
+    from torch.distributed.elastic.multiprocessing import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.run import parse_args, run
+
+    cores = len(os.sched_getaffinity(0))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // count)))
+    logging.disable()  # torch's own words about processes; ours follow
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
+    own = ["--standalone", "--signals-to-handle=SIGINT", f"--shutdown-timeout={SHUTDOWN_SECONDS}"]
+    try:
+        words = [*own, f"--nproc-per-node={count}", "-m", module, *arguments]
+        run(parse_args(words))  # type: ignore[no-untyped-call]
+    except SignalException:
+        raise SystemExit(INTERRUPTED) from None
+    except ChildFailedError as error:
+        codes = {rank: failure.exitcode for rank, failure in error.failures.items()}
+        if told := explain_exit_codes(codes):
+            print(f"error: {told}", file=sys.stderr)
+        interrupted = INTERRUPTED in codes.values()
+        raise SystemExit(INTERRUPTED if interrupted else 1) from None
+    raise SystemExit(0)
+
+
+def explain_exit_codes(codes: dict[int, int]) -> str | None:
+    """Say what ended processes that could not say it themselves.
+
+    Args:
+        codes: exit code by rank of those that failed; negative for a signal.
+
+    Returns:
+        A sentence, or None if one of them has spoken.
+    """
+    if any(code > 0 and code != LOST for code in codes.values()):
+        return None
+    killed = {rank: -code for rank, code in codes.items() if code < 0}
+    # SIGTERM is also what the launcher ends the others by.
+    for rank in sorted(killed, key=lambda rank: (killed[rank] == signal.SIGTERM, rank)):
+        name = signal.Signals(killed[rank]).name
+        return f"process {rank} was ended by {name}, and the others with it; {GOES_ON}"
+    return f"the processes of the training lost one another; {GOES_ON}"
+
+
+# Ctrl-C and SIGTERM end a training between two steps.
+#
+# Of several processes, SIGTERM ends one at once: so their launcher ends those that wait for one
+# that has failed, and no handler of Python's would run while they wait.
+
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+AMONG_SEVERAL = (signal.SIGINT,)
+
+
+class InterruptedTrainingError(Exception):
+    """A signal ended the training; its checkpoint is on disk, if it could be written."""
+
+
+class StopRequest:
+    """Whether somebody asked for the end; the second signal ends at once."""
+
+    def __init__(self) -> None:
+        self.made = False
+
+    def take(self, number: int, _: FrameType | None) -> None:
+        """Handle a signal."""
+        if self.made:
+            raise KeyboardInterrupt(signal.Signals(number).name)
+        self.made = True
+
+
+@contextmanager
+def stop_request(signals: Sequence[signal.Signals] = SIGNALS) -> Iterator[StopRequest]:
+    """Turn signals into a request while the training runs (in the main thread alone)."""
+    request = StopRequest()
+    before = {number: signal.signal(number, request.take) for number in signals}
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+# How several processes end where one cannot go on: one says why, and none waits for another.
+#
+# A process that fails leaves the others in a sum that never comes. It must not take its process
+# group down either: with NCCL that waits for the others, as they wait for us. So it says why and
+# is gone; torch's launcher notices, and ends the others by SIGTERM.
+
+
+STORE_TIMEOUT = timedelta(seconds=10)
+
+
+@contextmanager
+def one_voice() -> Iterator[None]:
+    """Let the first of several processes that fails say why, and end each of them at once.
+
+    Without a launcher there is one process, and its errors go their way.
+    """
+    if is_launched():
+        end_with_launcher()
+    try:
+        yield
+    except BaseException as error:
+        if not is_launched():
+            raise
+        _leave(error)
+
+
+def _leave(error: BaseException) -> NoReturn:
+    if isinstance(error, InterruptedTrainingError | KeyboardInterrupt):
+        code = INTERRUPTED
+    else:
+        code = LOST if is_lost(error) else 1
+    if code != LOST and _speaks_first():
+        if isinstance(error, InterruptedTrainingError):
+            print(error, file=sys.stderr)
+        elif sentence := explain(error):
+            print(f"error: {sentence}", file=sys.stderr)
+        else:
+            traceback.print_exception(error)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # an orderly exit would take the process group down
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether an error says no more than that another process is gone."""
+    return isinstance(error, dist.DistError) or (
+        isinstance(error, RuntimeError) and "gloo" in str(error)
+    )
+
+
+def _speaks_first() -> bool:
+    """Ask the launcher's store, which outlives us; where it is gone, everybody speaks."""
+    try:
+        place = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+        store = dist.TCPStore(  # type: ignore[attr-defined]
+            *place, is_master=False, timeout=STORE_TIMEOUT
+        )
+        attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+        return bool(store.add(f"cxr14/spoken/{attempt}", 1) == 1)
+    except (KeyError, RuntimeError):
+        return True
+
+
+# What every command that trains has in common: its processes, and how it ends.
+
+
+def carry_out(
+    name: str, processes: int, module: str, arguments: list[str], job: Callable[[], float | None]
+) -> None:
+    """Train in this process, or in several that run the same command; say what came out.
+
+    Args:
+        name: of what is trained.
+        processes: how many on this machine.
+        module: of the command, for ``python -m``.
+        arguments: of the command.
+        job: trains, and returns the best macro AUROC on validation (None in all processes but
+            the first).
+
+    Raises:
+        typer.Exit: with status 130, after a signal and one line.
+    """
+    if processes > 1 and not is_launched():
+        launch(processes, module, *arguments)
+    try:
+        with one_voice():
+            score = job()
+    except InterruptedTrainingError as interruption:
+        typer.secho(f"{interruption}", fg="yellow", err=True)
+        raise typer.Exit(130) from None
+    if score is not None:
+        typer.echo(f"{name}: best validation macro AUROC {score:.3f}")

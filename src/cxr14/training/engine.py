@@ -1,0 +1,411 @@
+"""The training loop: batches come as uint8, and are augmented and normalised on the device."""
+
+import math
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from cxr14.errors import UserError
+from cxr14.metrics.auroc import macro_auroc
+from cxr14.models.inference import Compute, normalise, prepare
+from cxr14.models.network import Network
+from cxr14.training.augment import augment, decide
+from cxr14.training.dataset import Part, steps_per_epoch
+from cxr14.training.distributed import InterruptedTrainingError, Processes, StopRequest
+from cxr14.training.ema import Average
+from cxr14.training.losses import Loss
+from cxr14.training.optim import Recipe, make_optimizer, make_scheduler
+from cxr14.training.seeding import draw_epoch, seed_network, step_seeds
+
+if TYPE_CHECKING:
+    from cxr14.training.checkpoint import Checkpoint
+
+
+# All that changes while a network is trained, and so all that a checkpoint has to hold.
+
+
+Row = dict[str, float]
+State = dict[str, Tensor]
+
+
+@dataclass
+class Progress:
+    """How far a training is.
+
+    Attributes:
+        epoch: epochs that are complete.
+        step: steps of the present epoch that are done.
+        losses: of those steps.
+        learning_rate: at the first of them.
+        history: a row per complete epoch.
+        best_epoch: 1-based; 0 before the first.
+        best_score: its macro AUROC on validation.
+        best_state: its weights.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    losses: list[float] = field(default_factory=list)
+    learning_rate: float = 0.0
+    history: list[Row] = field(default_factory=list)
+    best_epoch: int = 0
+    best_score: float = -1.0
+    best_state: State = field(default_factory=dict)
+
+    def mean_loss(self) -> float:
+        """Return the mean loss of the present epoch; exact, so interruptions do not change it."""
+        return math.fsum(self.losses) / len(self.losses)
+
+
+def copied(network: nn.Module) -> State:
+    """Return a copy of the weights that later steps do not change."""
+    return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+
+
+class Session:
+    """A network in training."""
+
+    def __init__(self, network: Network, recipe: Recipe, compute: Compute, steps: int) -> None:
+        """Bring the network to the device, and put an optimizer and a schedule beside it.
+
+        Args:
+            network: changed in place.
+            recipe: how to train.
+            compute: device, precision and memory format.
+            steps: of the whole training.
+        """
+        self.compute = compute
+        self.network = network.to(compute.device).to(memory_format=compute.memory_format)
+        self.optimizer = make_optimizer(network, recipe)
+        self.scheduler: LRScheduler | ReduceLROnPlateau
+        self.scheduler = make_scheduler(self.optimizer, recipe, steps)
+        self.averaged = Average(network, recipe.ema) if recipe.ema else None
+        self.progress = Progress()
+
+    @property
+    def validated(self) -> Network:
+        """The network whose weights are validated and kept."""
+        return self.averaged.network if self.averaged else self.network
+
+    @property
+    def learning_rate(self) -> float:
+        """The present learning rate of the head, which is in the last group."""
+        return float(self.optimizer.param_groups[-1]["lr"])
+
+    def change(self, loss: Tensor) -> None:
+        """Take a step: change weights, learning rate and average; nothing waits for the device."""
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        self.optimizer.step()
+        if not isinstance(self.scheduler, ReduceLROnPlateau):
+            self.scheduler.step()
+        if self.averaged:
+            self.averaged.update(self.network)
+        self.progress.step += 1
+
+    def end_epoch(self, row: Row) -> None:
+        """Note a complete epoch; keep its weights if it is the best so far."""
+        progress = self.progress
+        progress.epoch, progress.step, progress.losses = progress.epoch + 1, 0, []
+        progress.history.append(row)
+        if row["validation_macro_auroc"] > progress.best_score:
+            progress.best_epoch = progress.epoch
+            progress.best_score = row["validation_macro_auroc"]
+            progress.best_state = copied(self.validated)
+        if isinstance(self.scheduler, ReduceLROnPlateau):
+            self.scheduler.step(row["validation_loss"])
+
+    def state(self) -> dict[str, Any]:
+        """Return everything, as tensors and plain values."""
+        return {
+            "network": self.network.state_dict(),
+            "averaged": self.averaged.state_dict() if self.averaged else None,
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "progress": vars(self.progress),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to what :meth:`state` returned."""
+        self.network.load_state_dict(state["network"])
+        if self.averaged:
+            self.averaged.load_state_dict(state["averaged"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scheduler.load_state_dict(state["scheduler"])
+        self.progress = Progress(**state["progress"])
+
+
+# Losses stay on the device, and are looked at every so many steps: no step waits for one.
+
+
+EVERY = 25
+"""Steps between two looks. On a GPU each look waits for all that it has still to do."""
+
+
+class NotFiniteError(UserError):
+    """A loss was infinite or not a number.
+
+    Attributes:
+        step: of the epoch, 1-based.
+        places: int64 (B,), which images of the train part the batch held.
+    """
+
+    def __init__(self, loss: float, step: int, places: Tensor) -> None:
+        super().__init__(f"the loss is {loss} in step {step}")
+        self.step, self.places = step, places
+
+
+class LossWatch:
+    """A buffer of losses that have not been looked at yet."""
+
+    def __init__(self, device: str, step: int, mean: Callable[[Tensor], Tensor]) -> None:
+        """Start empty.
+
+        Args:
+            device: where the losses are.
+            step: how many steps of the epoch are done.
+            mean: takes the losses of this process, returns the mean over all processes.
+        """
+        self._losses = torch.zeros(EVERY, dtype=torch.float64, device=device)
+        self._batches: list[Tensor] = []
+        self._step, self._mean = step, mean
+
+    def add(self, loss: Tensor, places: Tensor) -> None:
+        """Take the loss of a step (a scalar on the device) and its images' places (B,)."""
+        self._losses[len(self._batches)] = loss.detach()
+        self._batches.append(places)
+
+    @property
+    def full(self) -> bool:
+        """Whether it is time to look."""
+        return len(self._batches) == len(self._losses)
+
+    def look(self) -> list[float]:
+        """Return the losses since the last look, and forget them.
+
+        Raises:
+            NotFiniteError: for the first loss that is no finite number.
+        """
+        losses: list[float] = self._mean(self._losses[: len(self._batches)]).tolist()
+        for n, loss in enumerate(losses):
+            if not math.isfinite(loss):
+                raise NotFiniteError(loss, self._step + n + 1, self._batches[n])
+        self._step += len(losses)
+        self._batches.clear()
+        return losses
+
+
+# Scores on the validation part, while training goes on.
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What an epoch reached.
+
+    Attributes:
+        loss: of all images as one batch, with the weights that training has.
+        macro_auroc: over the findings that can be scored.
+    """
+
+    loss: float
+    macro_auroc: float
+
+
+def validate(
+    network: nn.Module,
+    part: Part,
+    loss: Loss,
+    size: int,
+    batch_size: int,
+    compute: Compute,
+    processes: Processes,
+) -> Validation:
+    """Score a part; every process takes every so-manieth image, and all know all logits after.
+
+    Args:
+        network: normalised images (B, 3, s, s) to logits (B, C).
+        part: images at `size` or larger.
+        loss: of logits and labels.
+        size: pixels per side that the network takes.
+        batch_size: images per forward pass.
+        compute: device, precision and memory format.
+        processes: those that train together.
+
+    Raises:
+        UserError: the logits are not finite, or no finding has both positives and negatives.
+    """
+    logits = predict(network, part, size, batch_size, compute, processes)
+    if not logits.isfinite().all():  # a ranking of them would look like a score
+        raise UserError("the validation scores are not finite; lower train.learning_rate")
+    score, _ = macro_auroc(part.labels.cpu().numpy(), logits.cpu().numpy(), part.classes)
+    if score is None:
+        raise UserError("no finding has both positives and negatives in the validation part")
+    return Validation(float(loss(logits, part.labels)), score)
+
+
+@torch.inference_mode()
+def predict(
+    network: nn.Module,
+    part: Part,
+    size: int,
+    batch_size: int,
+    compute: Compute,
+    processes: Processes,
+) -> Tensor:
+    """Return the logits of a part, float32 (N, C) on the device, in every process."""
+    network.eval()
+    own = torch.arange(processes.rank, len(part.labels), processes.count)
+    # Each process fills its own rows, the others' are 0: the sum is all of them.
+    logits = torch.zeros_like(part.labels)
+    places = torch.split(own.to(logits.device), batch_size)  # once: each copy waits for the device
+    for (images, _), rows in zip(part.batches(own, batch_size), places, strict=True):
+        inputs = prepare(images, size).contiguous(memory_format=compute.memory_format)
+        with compute.autocast():
+            scores = network(inputs)
+        logits[rows] = scores.float()
+    return processes.sum(logits)
+
+
+VALIDATION_BATCHES = 4
+"""Images per forward pass, as a multiple of the batch size: no gradients are kept."""
+
+
+@dataclass
+class Loop:
+    """What a training needs beside what it changes.
+
+    Attributes:
+        train_part: images at the training size.
+        val_part: images at the training size or larger.
+        loss: of logits (B, C) and labels (B, C).
+        recipe: how to train.
+        compute: device, precision and memory format.
+        processes: those that train together.
+        checkpoint: where to go on after an interruption; None: nowhere.
+        stop: says when to end before the last epoch.
+        on_epoch: gets the row of a complete epoch.
+        on_step: called after each step, for a progress bar.
+    """
+
+    train_part: Part
+    val_part: Part
+    loss: Loss
+    recipe: Recipe
+    compute: Compute
+    processes: Processes
+    checkpoint: "Checkpoint | None"
+    stop: StopRequest
+    on_epoch: Callable[[Row], None]
+    on_step: Callable[[], None]
+
+    def run(self, session: Session) -> Progress:
+        """Train from where the session is; keep the epoch with the best score on validation.
+
+        Raises:
+            NotFiniteError: a loss is no finite number.
+            UserError: the validation scores are not finite, or no finding can be scored there.
+            InterruptedTrainingError: a signal came; the checkpoint is written if it can be.
+        """
+        network = self.processes.wrap(session.network)
+        if self.recipe.compile:
+            network.compile()
+        with torch.random.fork_rng(devices=self.compute.random_devices()):
+            while session.progress.epoch < self.recipe.epochs:
+                session.end_epoch(self._run_epoch(session, network))
+                self.on_epoch(session.progress.history[-1])
+                self._save_or_stop(session)
+        return session.progress
+
+    def _run_epoch(self, session: Session, network: nn.Module) -> Row:
+        """Run what is left of the present epoch, and validate."""
+        recipe, progress = self.recipe, session.progress
+        if progress.step == 0:
+            progress.learning_rate = session.learning_rate
+        network.train()
+        self._run_steps(session, network)
+        self.processes.agree_on_statistics(session.validated)
+        validation = validate(
+            session.validated,
+            self.val_part,
+            self.loss,
+            recipe.input_size,
+            VALIDATION_BATCHES * recipe.batch_size,
+            self.compute,
+            self.processes,
+        )
+        return {
+            "epoch": progress.epoch + 1,
+            "loss": progress.mean_loss(),
+            "learning_rate": progress.learning_rate,
+            "validation_loss": validation.loss,
+            "validation_macro_auroc": validation.macro_auroc,
+        }
+
+    def _run_steps(self, session: Session, network: nn.Module) -> None:
+        """Run the steps that are left of the present epoch."""
+        progress, recipe, device = session.progress, self.recipe, self.compute.device
+        count, size = len(self.train_part.labels), recipe.batch_size
+        steps = steps_per_epoch(count, size)
+        if progress.step == steps:  # it was interrupted before its validation
+            return
+        chance = draw_epoch(recipe.seed, progress.epoch, count, device)
+        left = chance.order[progress.step * size : steps * size]
+        own, own_size = self.processes.share(left, size), size // self.processes.count
+        changes = decide(chance.draws, recipe.augment)[own.to(device)]
+        # For dropout: a resumed step is as it would have been, and all processes differ.
+        seeds = step_seeds(recipe.seed, progress.epoch, self.processes.rank, steps)
+        cut = torch.split(left, size), torch.split(changes, own_size)
+        decided = zip(seeds[progress.step :], *cut, strict=True)
+        watch = LossWatch(device, progress.step, self.processes.mean)
+        with closing(self.train_part.batches(own, own_size)) as batches:
+            for (seed, places, change), batch in zip(decided, batches, strict=True):
+                seed_network(seed, device)
+                loss = self._loss_of(network, *batch, change)
+                session.change(loss)
+                watch.add(loss, places)
+                self._after_step(session, watch)
+        progress.losses += watch.look()
+
+    def _loss_of(
+        self, network: nn.Module, images: Tensor, labels: Tensor, changes: Tensor
+    ) -> Tensor:
+        """Return the loss of images uint8 (B, s, s) with labels (B, C), a scalar on the device."""
+        grey = images[:, None].float().div_(255)
+        inputs = normalise(augment(grey, changes))
+        with self.compute.autocast():
+            logits = network(inputs.contiguous(memory_format=self.compute.memory_format))
+        return self.loss(logits.float(), labels, self.processes.sum)
+
+    def _after_step(self, session: Session, watch: LossWatch) -> None:
+        """Look at the losses from time to time, and then alone save or stop."""
+        self.on_step()
+        # With several processes the looks of all have to meet; alone one stops at once.
+        if watch.full or (self.stop.made and self.processes.count == 1):
+            session.progress.losses += watch.look()
+            self._save_or_stop(session)
+
+    def _save_or_stop(self, session: Session) -> None:
+        """Save if it is time; stop if a time limit or a signal says so."""
+        progress = session.progress
+        stop = self.processes.any(self.stop.made, self.compute.device)
+        saved = True
+        if self.checkpoint and self.processes.first and (stop or self.checkpoint.due):
+            saved = self.checkpoint.save(session)
+        if stop:
+            done = progress.epoch
+            when = f"in epoch {done + 1}" if progress.step else f"after epoch {done}"
+            raise InterruptedTrainingError(f"interrupted {when}; {self._resumed(saved)}")
+
+    def _resumed(self, saved: bool) -> str:
+        """Say where the same command would go on."""
+        path = self.checkpoint.path if self.checkpoint else None
+        if path is None or not path.exists():
+            return "the same command starts again"
+        if not saved:
+            return f"this state could not be saved, and the same command goes on from {path} before"
+        return f"the same command goes on from {path}"
