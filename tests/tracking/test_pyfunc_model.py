@@ -23,7 +23,7 @@ from cxr14.labels import CLASSES, FINDINGS
 from cxr14.preprocessing.cache import open_cache
 from cxr14.preprocessing.fill import fill_cache
 from cxr14.preprocessing.shards import run_local
-from tests.data.pictures import encode, noise, write_loose
+from tests.datasets.pictures import encode, noise, write_loose
 from tests.imports import imported_names, needed_files
 
 ROOT = Path(__file__).resolve().parents[2]
