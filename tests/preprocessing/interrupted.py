@@ -16,9 +16,9 @@ import signal
 import sys
 from functools import partial
 from pathlib import Path
-from cxr14.data.preprocessing.engines import run_local
-from cxr14.data.archives.folder import list_images
-from cxr14.data.preprocessing.fill import fill_cache
+from cxr14.preprocessing.shards import run_local
+from cxr14.datasets.manifest import list_images
+from cxr14.preprocessing.fill import fill_cache
 
 if __name__ == "__main__":
     # Tests that run in the background of a shell inherit that Ctrl-C is ignored.

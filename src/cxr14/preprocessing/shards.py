@@ -85,7 +85,7 @@ class Outcome:
 
 def code_version() -> str:
     """Hash the code and the libraries that decide the cache's bytes."""
-    modules = (decode, complete, image_sources, photometry, complete, decode, decode)
+    modules = (decode, complete, image_sources, photometry)
     sources = [Path(str(module.__file__)).read_bytes() for module in modules]
     sources += [Path(__file__).read_bytes()]
     libraries = f"Pillow {PIL.__version__}, kornia-rs {kornia_rs.__version__}"

@@ -109,8 +109,8 @@ class Checkpoint:
 # What a training run is: the hash of its inputs, params and code, and of how it computes.
 
 
-NOT_RESULTS = ("cxr14.tracking", "cxr14.training.checkpoint")
-"""Modules that watch a run and cannot change its result."""
+NOT_RESULTS = ("cxr14.tracking", "cxr14.report", "cxr14.console", "cxr14.errors")
+"""Modules that watch or show a run and cannot change its result."""
 
 
 def code_hash() -> str:
