@@ -147,7 +147,7 @@ def test_a_mean_names_the_findings_that_have_no_threshold(records, resamples):
     for table, group in zip(subgroup_tables(records, own, resamples), ("all", "F"), strict=True):
         row = row_of(table, "good", group, MACRO)
         assert row["findings"] == 14
-        assert row["reason"] == "in AUROC alone, for want of a threshold: Mass"
+        assert row["reason"] == "in AUROC alone, as they have no threshold: Mass"
 
 
 def test_a_planted_gap_is_found_and_its_absence_too():
