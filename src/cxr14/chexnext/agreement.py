@@ -68,7 +68,7 @@ def agreement_table(
         The columns COLUMNS, a row per part (train, val), label and measure (sensitivity, precision,
         Cohen's kappa): images, their patients and adjudicated positives; the measure before, after
         and after less before, each with its interval; and the reason where a cell is empty. The
-        rules are those of cxr14.evaluation.compare: ten patients below the line, and no interval of a
+        rules are those of cxr14.evaluation.compare: at least ten patients, and no interval of a
         difference of which one side never varies.
     """
     known = before["image"].isin(adjudicated.index).to_numpy() & (not phantom)

@@ -268,7 +268,7 @@ def check_box_table(path: str | Path, name: str | None) -> Cells:
     Raises:
         UserError: a column is missing, or a cell is not allowed.
     """
-    from cxr14.datasets.image_table import BOXES
+    from cxr14.datasets.schemas import BOXES
 
     cells = read_cells(path, name or str(path), BOX_HEADINGS, (), NUMBERS)
     check(name or str(path), cells.text, BOXES)

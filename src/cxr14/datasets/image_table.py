@@ -28,7 +28,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pandera.pandas as pa
 
 from cxr14.datasets.boxes import FileSizes, read_box_table
 from cxr14.datasets.columns import (
@@ -47,12 +46,8 @@ from cxr14.datasets.raw import BOX_TABLE, IMAGE_TABLE, LISTS, RENEW
 from cxr14.datasets.text_files import Rows, read_lines, split_rows
 from cxr14.errors import UserError, quote
 from cxr14.labels import (
-    ALLOWED,
-    BOXED,
     LABEL_COLUMNS,
-    OTHER_SPELLINGS,
     multi_hot,
-    readable,
     respelled,
 )
 
@@ -93,13 +88,13 @@ def read_image_table(path: str | Path, origin: str | None = None) -> Table:
         UserError: a column is missing, a cell is not allowed, the patient is not that of the
             image's name, rows of one image disagree, or there are no rows.
     """
-    pass  # MERGED
-
     name = origin or str(path)
     cells = read_cells(path, name, IMAGE_HEADINGS, WHOLE, SPACING)
     text = cells.text
     if text.empty:
         raise UserError(f"{name}: there is no row below the header")
+    from cxr14.datasets.schemas import IMAGES
+
     check(name, text, IMAGES)
     _check_patients(name, text)
     years, unit = _years(text.age), text.age.str[-1]
@@ -289,74 +284,3 @@ def read_tables(
         path.stem: read_list_table(path, images.frame, origin.get(path.name)) for path in wanted
     }
     return {"images": images, "boxes": boxes, **read}
-
-
-# What the cells of NIH's tables may hold: Pandera schemas over the text of the files.
-#
-# The text is checked before anything is converted, so a failure quotes the file. Each check's
-# `error` says what is allowed; that is what a user reads. Importing Pandera takes about a second:
-# import this module inside the function that needs it.
-
-
-NUMBER = r"-?[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]+)?"
-BOXED_SPELLINGS = (*BOXED, *(other for other, name in OTHER_SPELLINGS.items() if name in BOXED))
-INFINITY = float("inf")
-
-
-def _pattern(pattern: str, allowed: str) -> pa.Column:
-    return pa.Column(checks=pa.Check(lambda text: text.str.fullmatch(pattern), error=allowed))
-
-
-def _one_of(values: tuple[str, ...], allowed: str) -> pa.Column:
-    return pa.Column(checks=pa.Check(lambda text: text.str.strip().isin(values), error=allowed))
-
-
-def _number(above: float, allowed: str) -> pa.Column:
-    def holds(text: pd.Series) -> pd.Series:
-        distinct = pd.Series(text.unique(), dtype="str")  # far fewer than rows
-        numbers = pd.to_numeric(distinct.where(distinct.str.fullmatch(NUMBER)), errors="coerce")
-        return text.isin(distinct[numbers.gt(above) & numbers.lt(INFINITY)].tolist())
-
-    return pa.Column(checks=pa.Check(holds, error=allowed))
-
-
-IMAGE = _pattern(r"\S.{0,250}\.png", "the name of an image, such as 00000001_000.png")
-WHOLE_NUMBER = _pattern("[0-9]{1,9}", "a whole number, 0 or more")
-SIDE = _pattern("0*[1-9][0-9]{0,5}", "a whole number of pixels, 1 or more")
-SPACING_MM = _number(0, "a number of mm above 0")
-PLACE = _number(-INFINITY, "a number of pixels")
-EXTENT = _number(0, "a number of pixels above 0")
-NOTHING = _one_of(("",), "nothing; the row has more cells than there are headings")
-
-IMAGES = pa.DataFrameSchema(
-    {
-        "image": IMAGE,
-        "labels": pa.Column(checks=pa.Check(readable, error=ALLOWED)),
-        "follow_up": WHOLE_NUMBER,
-        "patient": WHOLE_NUMBER,
-        "age": _pattern("[0-9]{1,5}[YMD]?", "58, 058Y, 011M or 024D"),
-        "sex": _pattern("[MF]", "M or F"),
-        "view": _pattern("PA|AP", "PA or AP"),
-        "original_width": SIDE,
-        "original_height": SIDE,
-        "pixel_spacing_x": SPACING_MM,
-        "pixel_spacing_y": SPACING_MM,
-        "surplus": NOTHING,
-    },
-    strict=True,
-)
-"""The table of images; `surplus` is what stands below no heading."""
-
-BOXES = pa.DataFrameSchema(
-    {
-        "image": IMAGE,
-        "finding": _one_of(BOXED_SPELLINGS, ", ".join(BOXED)),
-        "x": PLACE,
-        "y": PLACE,
-        "width": EXTENT,
-        "height": EXTENT,
-        "surplus": NOTHING,
-    },
-    strict=True,
-)
-"""The list of boxes."""

@@ -114,6 +114,8 @@ def to_cache(boxes: Boxes, scale: float, offset_x: float, offset_y: float) -> Bo
 
 PAIR = ["image", "finding"]
 POOLED = "pooled"
+MEAN = "mean"
+"""The last row of every table: the mean over the findings that have boxed images."""
 
 
 class Rule(NamedTuple):

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from cxr14.console import NOT_TRAINED
-from cxr14.localization.boxes import with_overlaps
+from cxr14.localization.boxes import MEAN, with_overlaps
 from cxr14.localization.detect import Grids, detect, listed_findings
 from cxr14.metrics.auroc import Floats
 from cxr14.metrics.bootstrap import ENDS, MOST_LEFT_OUT, RESAMPLES, interval, patient_weights
@@ -18,10 +18,6 @@ from cxr14.metrics.bootstrap import ENDS, MOST_LEFT_OUT, RESAMPLES, interval, pa
 #
 # All figures of localisation are such means: of hits (accuracy), of false boxes (AFP), of the
 # pointing game, of the energy inside the box.
-
-
-MEAN: Final = "mean"
-"""The last row of every table: the mean over the findings that have boxed images."""
 
 
 class Means(NamedTuple):

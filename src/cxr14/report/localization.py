@@ -7,8 +7,7 @@ import pandas as pd
 
 from cxr14.console import counted, format_number, signed
 from cxr14.labels import BOXED
-from cxr14.localization.boxes import POOLED
-from cxr14.localization.scores import MEAN
+from cxr14.localization.boxes import MEAN, POOLED
 from cxr14.metrics.bootstrap import ENDS
 from cxr14.report import html
 from cxr14.report.html import (

@@ -12,8 +12,7 @@ from cxr14.evaluation.evaluate import Scores
 from cxr14.evaluation.measures import CALIBRATION, MACRO
 from cxr14.evaluation.subgroups import CROSSED
 from cxr14.labels import NO_FINDING
-from cxr14.localization.boxes import POOLED
-from cxr14.localization.scores import MEAN
+from cxr14.localization.boxes import MEAN, POOLED
 from cxr14.metrics.bootstrap import ENDS
 
 HEADINGS: Final = {

@@ -246,8 +246,8 @@ def test_a_name_of_an_archive_that_is_no_text_is_listed(tmp_path):
 def test_the_kind_of_an_empty_tar_is_that_of_its_name(tmp_path):
     for name in ("a.tar", "a.bin"):
         (tmp_path / name).write_bytes(bytes(10240))
-    assert archive_kinds.archive_kind(tmp_path / "a.tar") == "tar"
-    assert archive_kinds.archive_kind(tmp_path / "a.bin") is None
+    assert archive_kinds.sniff_kind(tmp_path / "a.tar") == "tar"
+    assert archive_kinds.sniff_kind(tmp_path / "a.bin") is None
     assert archive_kinds.fault_of_file(tmp_path / "a.bin") is None
 
 
