@@ -5,7 +5,8 @@
 No pixels and no network: the controls of localisation, and the drawn boxes themselves, on grids of
 the networks' sizes at 224 px. The first is what a network has to beat, the second what it could
 reach with maps of that grid. Boxes, thresholds and scores as in the stage localize-iobb.
-Boxes come with the torchxrayvision package. Takes a minute. Results: docs/localization.md.
+Boxes come with the torchxrayvision package. Takes a minute. Results:
+docs/lab-notes/localization.md.
 """
 
 import numpy as np

@@ -1,7 +1,8 @@
 """Compare the networks with each other, by group of patients, and with radiologists' labels.
 
 All networks are scored on the same resamples of the same patients. With --against differences from
-an earlier run are printed, and nothing is written. How to read the tables: docs/fairness.md.
+an earlier run are printed, and nothing is written. How to read the tables:
+docs/explanation/fairness.md.
 
     python -m stages.compare
     python -m stages.compare --against main

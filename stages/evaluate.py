@@ -4,7 +4,7 @@
 
 Thresholds (highest F1), Platt and temperature scaling are chosen on validation; nothing that learns
 or chooses reads the labels of test. Intervals: patients resampled. How to read the numbers:
-docs/evaluation.md.
+docs/explanation/metrics.md.
 
 Reads models/B, data/cache, data/records, data/split.
 Writes predictions/B.parquet, evaluation/B/decision.json, metrics/evaluate/B.json,

@@ -3,7 +3,7 @@
     python -m stages.localize_iobb --backbone alexnet
 
 Heatmaps at cache resolution, boxes around what is hot, IoBB and IoU with the drawn boxes; the same
-for heatmaps that no network made and for other weights (docs/localization.md).
+for heatmaps that no network made and for other weights (docs/explanation/localization.md).
 
 Reads models/B, data/cache, data/records, data/split, predictions/B.parquet (captions; what is val
 and test).

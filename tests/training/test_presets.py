@@ -1,4 +1,4 @@
-"""The recipes of docs/training.md are commands that work."""
+"""The recipes of docs/howto/recipes.md are commands that work."""
 
 import shlex
 import shutil
@@ -20,7 +20,7 @@ from tests.training.tiny import fit, part, tiny
 
 def commands() -> dict[str, list[str]]:
     """The `-S` values of every `dvc exp run` of the page, by the name of the experiment."""
-    text = (ROOT / "docs/training.md").read_text().replace("\\\n", " ")
+    text = (ROOT / "docs/howto/recipes.md").read_text().replace("\\\n", " ")
     found = {}
     for line in text.splitlines():
         if line.startswith("    dvc exp run --temp -n "):

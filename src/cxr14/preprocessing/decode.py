@@ -237,8 +237,9 @@ REMARKS: dict[str, tuple[str, str]] = {
 
 KERNEL = Image.Resampling.BILINEAR
 """Pillow's bilinear kernel, whose support grows with the reduction. It makes as little false detail
-as any that was measured (benchmarks/kernel.py, docs/preprocess.md), has no negative weights and so
-never overshoots at an edge, and costs half of bicubic. Another one changes every cache."""
+as any that was measured (benchmarks/kernel.py, docs/lab-notes/preprocessing.md), has no negative
+weights and so never overshoots at an edge, and costs half of bicubic. Another one changes every
+cache."""
 
 LEAST_SIDE = 32
 """Pixels a side has to have at least. The networks reduce an image 32-fold, so a smaller one would

@@ -12,7 +12,8 @@ An image is named if the layout is a negative's and dark ridges prevail. Where b
 prevail slightly, the layout has to be complete: the abdomen, and the strip between the lungs in its
 upper and in its middle third, far darker than both lungs.
 
-Rates (`python benchmarks/inversion.py`, 315 real images; all distortions in docs/preprocess.md):
+Rates (`python benchmarks/inversion.py`, 315 real images; all distortions in
+docs/lab-notes/preprocessing.md):
 of the originals 0 are named, of their negatives 309 (98 %), the same ones as by the lungs alone.
 Rotated by 90° or 270° 2 of 630 are named (by the lungs alone 437), with borders, shutters,
 frames or other exposure none of 5,040, of crops to one lung 33 of 1,260 (824).

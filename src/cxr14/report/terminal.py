@@ -100,7 +100,7 @@ def _headline(head: dict[str, Any]) -> str:
         "in brackets 95 % intervals, patients resampled; F1 at the threshold and Platt scaling "
         f"chosen on validation (its macro AUROC {format_number(head['validation_macro_auroc'])})\n"
         f"means over {head['findings_scored']} findings, from F1 on {head['findings_with_f1']}; "
-        "a calibrated network has some ECE by chance (docs/evaluation.md)"
+        "a calibrated network has some ECE by chance (docs/explanation/metrics.md)"
     )
 
 
