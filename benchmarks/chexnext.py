@@ -57,8 +57,8 @@ def resampled(logits_of_arm: dict[str, list[Logits]]) -> dict[str, Floats]:
 
     A resample that cannot score every finding that the images themselves can is NaN.
     """
-    seen, test = truth()
-    labels, patients = label_matrix(seen.images)[test], seen.images["patient"].to_numpy()[test]
+    records, test = truth()
+    labels, patients = label_matrix(records.images)[test], records.images["patient"].to_numpy()[test]
     blocks_of_arm: dict[str, list[Floats]] = {name: [] for name in logits_of_arm}
     for weights in weightings(patients, np.random.default_rng(SEED)):
         for name, members in logits_of_arm.items():
@@ -91,9 +91,9 @@ def rows(values: list[dict[str, Floats]]) -> pd.DataFrame:
 def laid_out(table: pd.DataFrame, title: str) -> Table:
     """Lay out the comparison, a row per arm."""
     shown_table = Table("networks", *(f"{m} (from {REFERENCE})" for m in MEASURES), title=title)
-    for arm, own in table.groupby("arm", sort=False):
+    for arm, arm_rows in table.groupby("arm", sort=False):
         cells = []
-        for row in own.itertuples():
+        for row in arm_rows.itertuples():
             apart = f" {signed(row.difference)} ({signed(row.low)} to {signed(row.high)}); "
             seeds = f"{signed(row.seed_low)} to {signed(row.seed_high)}"
             cells.append(format_number(row.value) + ("" if arm == REFERENCE else apart + seeds))

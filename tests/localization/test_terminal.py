@@ -72,7 +72,7 @@ def test_maps_without_heat_are_counted_by_finding(cases):
             0.8,
             "similarity 0.80, absolute 0.80, over 1 maps: these maps do not depend on what was learnt",
         ),
-        (np.nan, "all weights anew: no pair of maps to compare"),
+        (np.nan, "all weights random: no pair of maps to compare"),
     ],
 )
 def test_maps_that_stay_without_what_was_learnt_are_flagged(cases, similarity, said):

@@ -197,9 +197,9 @@ def _without_heat(pointing: pd.DataFrame) -> str:
 def _sanity_check(table: pd.DataFrame) -> str:
     last = table.iloc[-1]
     if pd.isna(last["similarity"]):
-        return f"all weights anew: {last['reason']}"
+        return f"all weights random: {last['reason']}"
     similarity = f"{last['similarity']:.2f}, absolute {last['absolute']:.2f}"
-    text = f"all weights anew: similarity {similarity}, over {last['n']} maps"
+    text = f"all weights random: similarity {similarity}, over {last['n']} maps"
     if last["unchanged"]:
         return f"[bold red]{text}: these maps do not depend on what was learnt[/]"
     return f"{text} (above {last['limit']:g} it would be flagged)"
