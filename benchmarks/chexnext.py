@@ -58,7 +58,8 @@ def resampled(logits_of_arm: dict[str, list[Logits]]) -> dict[str, Floats]:
     A resample that cannot score every finding that the images themselves can is NaN.
     """
     records, test = truth()
-    labels, patients = label_matrix(records.images)[test], records.images["patient"].to_numpy()[test]
+    labels = label_matrix(records.images)[test]
+    patients = records.images["patient"].to_numpy()[test]
     blocks_of_arm: dict[str, list[Floats]] = {name: [] for name in logits_of_arm}
     for weights in weightings(patients, np.random.default_rng(SEED)):
         for name, members in logits_of_arm.items():
