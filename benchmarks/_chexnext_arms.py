@@ -1,4 +1,4 @@
-"""The networks of benchmarks/chexnext.py: trained once, kept in a folder, asked for every image."""
+"""Networks of benchmarks/chexnext.py: trained once, with logits of all images on disk."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,12 +29,12 @@ MODES = ("union", "replace")
 
 @dataclass(frozen=True)
 class Workshop:
-    """Where networks are trained, and how.
+    """Settings of the trainings.
 
     Attributes:
-        folder: of everything; what is in it is not made again.
+        folder: of all outputs; existing ones are reused.
         backbone: of all networks.
-        networks: how many are averaged, and how many folds there are.
+        networks: number of networks per average, and of folds.
         epochs: of each training; None for those of chexnext/params.yaml.
     """
 
@@ -43,29 +43,29 @@ class Workshop:
     networks: int
     epochs: int | None
 
-    def answers(self, name: str, seed: int, tables: Tables) -> Logits:
-        """Return a network's logits for every image of the cache, trained now or before."""
+    def logits(self, name: str, seed: int, tables: Tables) -> Logits:
+        """Return the logits of a network for all cached images, (N, 15); train it if needed."""
         kept = self.folder / "logits" / f"{name}-{seed}.npy"
         if not kept.exists():
             recipe = self._recipe(seed)
-            place = self.folder / "models" / f"{name}-{seed}"
+            model_folder = self.folder / "models" / f"{name}-{seed}"
             title = f"{name}-{seed}"
-            job = Job(self.backbone, place, title, title, tables=tables, results=self.folder)
+            job = Job(self.backbone, model_folder, title, title, tables=tables, results=self.folder)
             head, loss = read_model().model_dump(), read_chexnext_loss().model_dump()
             blocks = {"model": head, "loss": loss, "train": recipe}
             run_job(job, blocks, lambda *args, **facts: None, seconds=60)
-            network, _ = load_model(place)
+            network, _ = load_model(model_folder)
             images, _ = open_cache()
             rows = np.arange(len(images))
             write_npy(kept, predict_logits(network, images, rows, recipe["input_size"], 64))
         return np.load(kept)
 
-    def several(self, name: str, tables: Sequence[Tables]) -> list[Logits]:
-        """Return the answers of as many networks as there are tables, seeds 0, 1, 2 …."""
-        return [self.answers(name, seed, own) for seed, own in enumerate(tables)]
+    def all_logits(self, name: str, tables: Sequence[Tables]) -> list[Logits]:
+        """Return the logits of one network per pair of tables, with seeds 0, 1, 2 …."""
+        return [self.logits(name, seed, table) for seed, table in enumerate(tables)]
 
     def same(self, labels: Path) -> list[Tables]:
-        """Return the tables of networks that all train on all of train."""
+        """Return equal tables for all networks: the labels and the whole train split."""
         return [Tables(labels, MINED.split)] * self.networks
 
     def _recipe(self, seed: int) -> dict[str, Any]:
@@ -74,27 +74,27 @@ class Workshop:
 
 
 def arms(workshop: Workshop, noise_seed: int) -> dict[str, list[Logits]]:
-    """Train everything for one draw of the noise.
+    """Train all arms for one seed of the label noise.
 
     Returns:
         By arm the logits (N, 15) of its networks, in the order of the cache.
     """
     wrong, folds, splits = prepare(workshop, noise_seed)
-    plain = workshop.several("plain", workshop.same(wrong))
-    crossed = workshop.several("crossed", [Tables(wrong, split) for split in splits])
-    found = {"true labels": workshop.several("true", workshop.same(MINED.labels))}
-    found |= {"single": plain[:1], "ensemble": plain}
+    plain = workshop.all_logits("plain", workshop.same(wrong))
+    crossed = workshop.all_logits("crossed", [Tables(wrong, split) for split in splits])
+    logits = {"true labels": workshop.all_logits("true", workshop.same(MINED.labels))}
+    logits |= {"single": plain[:1], "ensemble": plain}
     for kind, members, count in (("cross-fitted", crossed, workshop.networks), ("plain", plain, 1)):
         for mode in MODES:
             labels = workshop.folder / f"{kind}-{mode}.parquet"
             write_parquet(labels, relabelled(wrong, members, folds, count, mode))
             name = f"student-{kind}-{mode}"
-            found[f"chexnext, {kind}, {mode}"] = workshop.several(name, workshop.same(labels))
-    return found
+            logits[f"chexnext, {kind}, {mode}"] = workshop.all_logits(name, workshop.same(labels))
+    return logits
 
 
 def prepare(workshop: Workshop, seed: int) -> tuple[Path, npt.NDArray[np.int64], list[Path]]:
-    """Write wrong labels and a split without each fold; return their places, and the folds (N,)."""
+    """Write wrong labels and a split without each fold; return their paths, and the folds (N,)."""
     true, split = pd.read_parquet(MINED.labels), pd.read_parquet(MINED.split)
     parts = np.where(true["has_pixels"], split["split"], "no pixels")
     params, wrong = read_noise(), workshop.folder / "wrong.parquet"
@@ -112,19 +112,21 @@ def relabelled(
 ) -> pd.DataFrame:
     """Return the records with train relabelled by the members, as the stage `relabel` does it."""
     records, split = pd.read_parquet(labels), pd.read_parquet(MINED.split)
-    seen = see("data/cache", records, split)
-    train, val = seen.within("train"), seen.within("val")
+    records_of_cache = see("data/cache", records, split)
+    train, val = records_of_cache.within("train"), records_of_cache.within("val")
     fold_of = {str(n): n % count for n in range(len(members))}
-    own = np.where(train, folds[seen.rows] if count > 1 else 0, -1)
-    answers = dict(zip(fold_of, members, strict=True))
-    matrix = label_matrix(seen.images)
-    judged = judge(answers, fold_of, count, own, val, matrix, CLASSES)
-    new = rewrite(records, seen.rows[train], judged.present[train], CLASSES, mode)
+    fold_of_row = np.where(train, folds[records_of_cache.rows] if count > 1 else 0, -1)
+    logits = dict(zip(fold_of, members, strict=True))
+    matrix = label_matrix(records_of_cache.images)
+    judged = judge(logits, fold_of, count, fold_of_row, val, matrix, CLASSES)
+    new = rewrite(records, records_of_cache.rows[train], judged.present[train], CLASSES, mode)
     check_only_train_val(records, new, split["split"].to_numpy(str))
     return new
 
 
 def truth() -> tuple[Seen, npt.NDArray[np.bool_]]:
     """Return the true records in the order of the cache, and which of them are test."""
-    seen = see("data/cache", pd.read_parquet(MINED.labels), pd.read_parquet(MINED.split))
-    return seen, seen.within("test")
+    records_of_cache = see(
+        "data/cache", pd.read_parquet(MINED.labels), pd.read_parquet(MINED.split)
+    )
+    return records_of_cache, records_of_cache.within("test")

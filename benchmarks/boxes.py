@@ -1,12 +1,11 @@
-"""What maps score on NIH's own 984 boxes without any image: the floor and the ceiling.
+"""Lower and upper bound of localization on NIH's 984 boxes, without images.
 
     python benchmarks/boxes.py
 
-No pixels and no network: the controls of localisation, and the drawn boxes themselves, on grids of
-the networks' sizes at 224 px. The first is what a network has to beat, the second what it could
-reach with maps of that grid. Boxes, thresholds and scores as in the stage localize-iobb.
-Boxes come with the torchxrayvision package. Takes a minute. Results:
-docs/lab-notes/localization.md.
+The lower bound are the control baselines, the upper bound are the ground-truth boxes themselves,
+both on the grids of the networks at 224 px. Boxes, thresholds and scores as in the stage
+localize-iobb. Boxes come with the torchxrayvision package. Takes a minute.
+Results: docs/lab-notes/localization.md.
 """
 
 import numpy as np
@@ -32,19 +31,19 @@ RULES = [Rule("iobb", limit, POOLED) for limit in (0.1, 0.25, 0.5, 0.75, 0.9)] +
 
 
 def nih() -> Cases:
-    """Gather NIH's boxes, one a pair, as if each image had been cached at 224 px."""
+    """Return the cases of NIH's boxes, one per pair, for images of 224 px."""
     path = packaged_file("torchxrayvision", "torchxrayvision/data/BBox_List_2017.csv.gz")
-    drawn = read_box_table(path).frame
-    pairs = drawn[["image", "finding"]].assign(patient=drawn["image"].str[:8], row=0)
+    ground_truth = read_box_table(path).frame
+    pairs = ground_truth[["image", "finding"]].assign(patient=ground_truth["image"].str[:8], row=0)
     pairs = pairs.assign(scale=SIZE / 1024, offset_x=0.0, offset_y=0.0)
     generator = np.random.default_rng(SEED)
-    return gather(pairs.reset_index(drop=True), drawn, SIZE, "per_map", BOXED, generator)
+    return gather(pairs.reset_index(drop=True), ground_truth, SIZE, "per_map", BOXED, generator)
 
 
 def maps_on(cases: Cases, grid: tuple[int, int]) -> dict[str, Grids]:
-    """Make the controls, and as heat how much of each cell the pair's own box covers."""
+    """Return the grids of the controls, and of the share of each cell that the box covers."""
     boxes = cached_boxes(cases.pairs, cases.drawn)
-    covered = np.array([covered_cells(own, cases.size, grid) for own in boxes], np.float32)
+    covered = np.array([covered_cells(box, cases.size, grid) for box in boxes], np.float32)
     controls = control_grids(cases, grid, np.random.default_rng(SEED))
     return controls | {"drawn boxes": (scaled_to_255(covered) / 255).astype(np.float16)}
 

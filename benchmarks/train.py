@@ -1,16 +1,15 @@
-"""What the training loop costs beside the bare step of the network.
+"""Overhead of the training loop against the bare step of the network.
 
     python benchmarks/train.py                                    (CPU: 64 px, batch 16)
     python benchmarks/train.py --size 224 --batch-size 64         (a GPU)
 
 The bare step: one fixed batch on the device, changed and normalised there, forward, backward,
 optimizer; nothing else. Ours: `Loop` as `stages/train.py` runs it, that is with a new order and new
-changes, batches gathered from the images on the device, the schedule, and the looks at the losses.
+changes, batches gathered from the images on the device, the schedule, and the loss meter.
 
-Its epoch stands still after every few steps, until as many bare steps are done: short blocks in
-turn, in one process, so that what slows the machine for a second slows both. The ratio is the
-median of the blocks' ratios, with its 95 % bootstrap interval and the blocks' range. Targets: at
-least .97 on a CPU, .95 on a GPU.
+Blocks of a few steps of both take turns in one process, so that load on the machine slows both.
+The ratio is the median of the blocks' ratios, with its 95 % bootstrap interval and the blocks'
+range. Targets: at least .97 on a CPU, .95 on a GPU.
 """
 
 import time
@@ -33,7 +32,7 @@ from cxr14.training.losses import make_loss
 from cxr14.training.optim import Recipe, make_optimizer
 
 MOST_IMAGES = 16_384
-"""In an epoch of ours, as noise takes its time and memory to draw."""
+"""Limit of images per epoch, for the time and memory to generate noise."""
 
 WARM_UP = 2
 """Blocks that are not counted."""
@@ -71,14 +70,14 @@ def bare(network: Network, recipe: Recipe, compute: Compute, part: Part) -> Call
 
 
 def now(device: str) -> float:
-    """Return the time at which the device has done what it was given."""
+    """Return the time after the device has finished all work."""
     if device == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter()
 
 
 def seconds(work: Callable[[], None], repeats: int, device: str) -> float:
-    """Time some repetitions, until the device has done them."""
+    """Return the seconds of some repetitions, including the work of the device."""
     start = now(device)
     for _ in range(repeats):
         work()

@@ -1,4 +1,4 @@
-"""Training on a GPU: images per second, share of its peak, and a plain loop beside ours.
+"""Training speed on a GPU: images per second, MFU, and a comparison with a plain loop.
 
     python benchmarks/train_gpu.py                          (needs torch and torchvision, no set-up)
     python benchmarks/train_gpu.py --device cpu --size 64 --batch-sizes 8 --seconds 1
@@ -36,10 +36,10 @@ from cxr14.training.dataset import load_part
 
 BACKBONES = ("alexnet", "googlenet", "vgg16", "resnet50", "densenet121")
 EPOCH, EPOCHS = 78_000, 10
-"""Images of the train part of the official split; epochs of the sum over all backbones."""
+"""Images of the train split of the official split; epochs of the sum over all backbones."""
 
 PLAIN = {"enabled": True, "deterministic": False, "allow_tf32": True}
-"""torch's defaults; ours asks for kernels that give the same bits again."""
+"""torch's defaults; our loop uses deterministic kernels."""
 
 
 def smooth_images(count: int, size: int) -> np.ndarray:
@@ -87,7 +87,7 @@ def plain_steps(backbone: str, loader: DataLoader, device: str) -> Callable[[], 
         optimizer.zero_grad()
         value.backward()
         optimizer.step()
-        value.item()  # as they do, for a running mean
+        value.item()  # for a running mean of the loss
 
     return step
 
@@ -132,7 +132,7 @@ def read_arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Print a table as Markdown, and what the whole study would take."""
+    """Print a Markdown table, and the time of the whole study."""
     given = read_arguments()
     name = torch.cuda.get_device_name() if given.device == "cuda" else "CPU"
     workers = min(16, len(os.sched_getaffinity(0)))

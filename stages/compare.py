@@ -45,7 +45,7 @@ def main(
     phantom = bool(read_source()["phantom"])
     if against:
         table, notes = compare_with(against, backbones)
-        return console.print(terminal.against(table, against, notes, phantom))
+        return console.print(terminal.revision_table(table, against, notes, phantom))
     images, answers = read_answers(backbones)
     check_part(images, "test", read_split())
     records = records_of(images)

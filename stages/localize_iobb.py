@@ -24,7 +24,7 @@ from cxr14.localization.boxes import Limits
 from cxr14.localization.controls import Maps
 from cxr14.localization.evaluate import Inputs, maps_of_model, read_inputs, write_localization
 from cxr14.localization.tables import Scores
-from cxr14.report.terminal import printed
+from cxr14.report.terminal import localization_tables
 from stages import Backbone, run
 
 
@@ -68,7 +68,7 @@ def present(
         phantom=inputs.phantom,
     )
     boxed = scores.headline["boxed_images"]
-    return printed(f"{title}, {boxed} boxed images", scores.tables, inputs.phantom)
+    return localization_tables(f"{title}, {boxed} boxed images", scores.tables, inputs.phantom)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Gather every backbone's scores: a summary in git, a table on the terminal, a page.
+"""Summarize the scores of all backbones: metrics in git, terminal tables, an HTML report.
 
 Reads metrics/baseline.json, metrics/evaluate, metrics/localize, metrics/compare, plots/compare,
 plots/eda, plots/localize, data/records/source.json, params.yaml (train.backbones).
 Writes metrics/summary.json, report/index.html. On real pixels ours stand beside published figures,
-each with its split; on phantoms there are none.
+each with its split.
 """
 
 from pathlib import Path
@@ -29,16 +29,16 @@ NEXT = """Where to look next:
 def main(
     show: Annotated[bool, typer.Option("--show", help="Only print the tables.")] = False,
 ) -> None:
-    """Write summary and page, print the tables."""
+    """Write the summary and the report, and print the tables."""
     results = read_results(Path(), read_train().backbones)
     note = caution(results.source)
     if not show:
         write_metrics("metrics/summary.json", summarise(results))
         write_text("report/index.html", render(results, note, Path("plots")))
     console = Console()
-    for shown in (table(results, note), published_table(results)):
-        if shown is not None:
-            console.print(shown)
+    for summary in (table(results, note), published_table(results)):
+        if summary is not None:
+            console.print(summary)
     typer.echo(NEXT)
 
 

@@ -34,7 +34,7 @@ from cxr14.evaluation.predict import held_out
 from cxr14.io import write_parquet
 from cxr14.models.serialization import read_description
 from cxr14.preprocessing.cache import open_cache
-from cxr14.report.summary_tables import show
+from cxr14.report.summary_tables import print_tables
 from cxr14.report.terminal import findings_table
 from stages import run
 
@@ -63,7 +63,7 @@ def main() -> None:
         root = ROOT if name in averaged else SINGLES
         scores = score_logits(name, listed, logits, classes, records, root)
     phantom = bool(read_source()["phantom"])
-    show(findings_table(name, scores, phantom))  # the last: the ensemble
+    print_tables(findings_table(name, scores, phantom))  # the last: the ensemble
 
     columns = [f"spread {name}" for name in classes]
     apart = pd.DataFrame(spread(averaged[ENSEMBLE]), columns=columns)

@@ -16,7 +16,7 @@ from cxr14.config.chexnext import read_students
 from cxr14.evaluation.predictions import read_predictions
 from cxr14.localization.boxes import Limits
 from cxr14.localization.evaluate import maps_of_model, read_inputs, write_localization
-from cxr14.report.summary_tables import show
+from cxr14.report.summary_tables import print_tables
 from stages import run
 from stages.localize_iobb import present
 
@@ -43,7 +43,7 @@ def main() -> None:
     predictions = read_predictions(ROOT / f"predictions/{ENSEMBLE}.parquet")
     maps = averaged(several)
     scores = write_localization(ROOT, ENSEMBLE, maps, limits, inputs.phantom)
-    show(*present(ROOT, ENSEMBLE, inputs, predictions, maps, scores, limits))
+    print_tables(*present(ROOT, ENSEMBLE, inputs, predictions, maps, scores, limits))
 
 
 if __name__ == "__main__":

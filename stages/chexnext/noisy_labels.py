@@ -17,7 +17,7 @@ from cxr14.config.chexnext import read_noise
 from cxr14.datasets.records import read_records, read_source, read_split
 from cxr14.io import write_csv, write_metrics, write_parquet
 from cxr14.labels import FINDINGS
-from cxr14.report.summary_tables import noise_table, show
+from cxr14.report.summary_tables import noise_table, print_tables
 from stages import check_all_params, run
 
 
@@ -39,7 +39,7 @@ def main() -> None:
     total = {"positives": int(counts["positives"].sum()), "phantom": int(phantom)}
     write_metrics(ROOT / "metrics/noise.json", total | sums)
     if phantom:
-        show(noise_table(counts))
+        print_tables(noise_table(counts))
     else:
         typer.echo("real images: their labels are mined and stay as they are; no noise is added")
 

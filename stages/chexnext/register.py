@@ -20,7 +20,7 @@ is used like any other:
 from cxr14.chexnext.paths import ENSEMBLE, LABELS, ROOT, STUDENTS, places
 from cxr14.config.chexnext import read_students
 from cxr14.io import write_json
-from cxr14.report.summary_tables import show
+from cxr14.report.summary_tables import print_tables
 from cxr14.tracking.artifacts import MODEL, find_ensemble
 from cxr14.tracking.registry import BestEffort, register, register_or_warn
 from stages import run
@@ -39,7 +39,7 @@ def main(best_effort: BestEffort = False) -> None:
     else:
         registered = register([ensemble], MODEL)
     if registered:
-        show(table(registered))
+        print_tables(table(registered))
     write_json(ROOT / "registry/registered.json", [entry(one) for one in registered])
 
 

@@ -38,12 +38,12 @@ from cxr14.config.chexnext import read_members, read_relabel
 from cxr14.datasets.records import read_records, read_source, read_split
 from cxr14.evaluation.adjudicated import MAPPING, read_adjudicated
 from cxr14.figures import label_changes
-from cxr14.figures.label_changes import draw_flips
+from cxr14.figures.label_changes import draw_label_changes
 from cxr14.io import write_csv, write_metrics, write_npy, write_parquet
 from cxr14.labels import label_matrix, without_no_finding
 from cxr14.models.serialization import read_description
 from cxr14.preprocessing.cache import open_cache
-from cxr14.report.summary_tables import flips_overview, show
+from cxr14.report.summary_tables import label_changes_table, print_tables
 from stages import run
 
 
@@ -110,9 +110,9 @@ def write_report(
     numbers = label_changes.headline(flips, seen.images[train], after[train])
     write_metrics(metrics / "relabel.json", numbers | {"phantom": int(phantom)})
     images, _ = open_cache("data/cache")
-    sheet = label_changes.confident_flips(seen.images, after, true, judged, images, classes)
-    draw_flips(ROOT / "plots/relabel.png", sheet, phantom)
-    show(flips_overview(flips, "train", mode, phantom))
+    sheet = label_changes.confident_label_changes(seen.images, after, true, judged, images, classes)
+    draw_label_changes(ROOT / "plots/relabel.png", sheet, phantom)
+    print_tables(label_changes_table(flips, "train", mode, phantom))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from cxr14.config.chexnext import NetworksParams, read_members, read_students
 from cxr14.datasets.records import read_source
 from cxr14.io import read_numbers, write_metrics
 from cxr14.report.summary import LOCALIZE_METRICS, Results, caution, summarise
-from cxr14.report.summary_tables import show, table
+from cxr14.report.summary_tables import print_tables, table
 from stages import run
 
 
@@ -33,7 +33,7 @@ def main() -> None:
         curves={},
     )
     write_metrics(ROOT / "metrics/summary.json", summarise(results))
-    show(table(results, caution(results.source)))
+    print_tables(table(results, caution(results.source)))
 
 
 def titles(group: str, networks: NetworksParams) -> list[str]:

@@ -19,7 +19,7 @@ from cxr14.datasets.records import read_records, read_source, read_split
 from cxr14.io import write_json, write_metrics
 from cxr14.labels import label_matrix
 from cxr14.models.serialization import read_description
-from cxr14.report.summary_tables import selection_table, show
+from cxr14.report.summary_tables import print_tables, selection_table
 from stages import run
 
 
@@ -47,7 +47,7 @@ def main() -> None:
     numbers = {"members": len(members), "chosen": len(chosen), "subsets": tried}
     scores = {"score": best, "score_of_all": everyone, "score_of_best_single": max(alone)}
     write_metrics(ROOT / "metrics/select.json", numbers | scores | {"phantom": int(phantom)})
-    show(selection_table(outcome))
+    print_tables(selection_table(outcome))
 
 
 def described(

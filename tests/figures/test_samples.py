@@ -52,7 +52,7 @@ def test_the_commonest_pairs_come_first_then_the_commonest_triples() -> None:
     rows = [("Effusion|Mass", 1), ("Edema|Mass", 2), ("Edema|Mass", 3), ("Edema|Hernia", 4)]
     rows += [("Effusion|Mass|Nodule", 5), ("Mass", 6), ("Effusion|Mass|Nodule|Edema", 7)]
     images = records([(labels, patient, "PA") for labels, patient in rows])
-    assert shown(eda.multi_label_samples(images, each=2)) == [
+    assert shown(eda.multi_label_samples(images, count=2)) == [
         ("Mass|Edema", 1),
         ("Edema|Hernia", 3),
         ("Effusion|Mass|Nodule", 4),

@@ -17,7 +17,7 @@ from cxr14.localization.scores import gather
 from cxr14.localization.tables import score
 from cxr14.models.network import build_network
 from cxr14.preprocessing.decode import shrink
-from cxr14.report.terminal import printed
+from cxr14.report.terminal import localization_tables
 
 SIZE = 224
 CONTROLS = {"random", "centre_gaussian", "mean_box"}
@@ -76,4 +76,4 @@ def test_the_boxed_real_images_go_the_whole_way(real, tmp_path):
     title = "alexnet, untrained"
     draw_sheets(tmp_path, title, maps, scores.overlaps, heat_thresholds=[60, 180], **seen)
     assert len(list(tmp_path.glob("*.png"))) == pairs["finding"].nunique()
-    assert all(printed("alexnet, untrained, 29 boxed images", scores.tables, False))
+    assert all(localization_tables("alexnet, untrained, 29 boxed images", scores.tables, False))

@@ -134,11 +134,11 @@ def test_a_finding_that_was_not_trained_is_called_so_beside_the_published(tmp_pa
 
 
 def test_a_sample_of_the_official_test_part_says_that_it_is_one(official, own_split):
-    assert "236 images of the official test part" in published.part_of_official(official)
-    assert published.part_of_official(own_split) == ""
+    assert "236 images of the official test part" in published.subset_note(official)
+    assert published.subset_note(own_split) == ""
     for own in official.evaluate.values():
         own["images"] = 25_596
-    assert published.part_of_official(official) == ""
+    assert published.subset_note(official) == ""
 
 
 def test_the_terminal_shows_them_too_whole_on_eighty_columns_and_none_on_phantoms(

@@ -13,7 +13,7 @@ from scipy import ndimage
 from cxr14.console import PHANTOM_NOTE
 from cxr14.labels import CLASSES, FINDINGS
 from cxr14.report import html
-from cxr14.report.fairness import largest, largest_table, with_interval
+from cxr14.report.fairness import gaps_with_interval, largest, largest_table
 from cxr14.report.localization import box_section, similarity
 from cxr14.report.page import render
 from cxr14.report.sections import difference_section, finding_section
@@ -190,7 +190,7 @@ def test_a_method_that_does_not_change_with_the_weights_is_flagged(phantoms):
 
 def test_gaps_are_ordered_by_what_remains_of_them_at_the_end_nearest_zero(phantoms):
     """Mass differs by .010 ± .02, which may be chance; the group of three images has no AUROC."""
-    ordered = largest(with_interval(phantoms.of("gaps")))
+    ordered = largest(gaps_with_interval(phantoms.of("gaps")))
     found = [(gap.row["group"], gap.measure, gap.value) for gap in ordered]
     assert found == [("F × 60–79", "auroc", 0.155), ("F", "auroc", -0.05)]
 

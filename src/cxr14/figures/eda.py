@@ -1,4 +1,8 @@
-"""The study's figures 1–5, each drawn from its table of summary.py. Figures 6, 7: samples.py."""
+"""Figures 1–7 of exploratory data analysis.
+
+Figures 1–5 show tables of :mod:`cxr14.datasets.statistics`. Figures 6 and 7 show sample images; the
+selection is deterministic: PA views first, then sorted by name, each patient at most once.
+"""
 
 from collections.abc import Iterable
 
@@ -28,9 +32,9 @@ from cxr14.figures.style import (
 )
 from cxr14.labels import CLASSES, LABEL_COLUMNS, NO_FINDING
 
-SEX_COLOURS = {"F": (ORANGE, INK), "M": (BLUE, "white")}  # of the bar, of the text on it
+SEX_COLOURS = {"F": (ORANGE, INK), "M": (BLUE, "white")}  # colours of bar and text
 SEX_NAMES = {"F": "female", "M": "male"}
-BARE = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}  # no grid behind a text
+BARE = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}  # hides the grid behind a text
 
 
 def label_distribution(table: pd.DataFrame, images: int) -> Figure:
@@ -75,7 +79,7 @@ def sex(table: pd.DataFrame) -> Figure:
 
 
 def sex_by_finding(table: pd.DataFrame) -> Figure:
-    """Figure 3 from ``summary.sex_by_finding``, the label with the most women on top."""
+    """Figure 3 from ``summary.sex_by_finding``, sorted by the share of women."""
     share_of = table.pivot(index="finding", columns="sex", values="share")
     share_of = share_of.sort_values("F", ascending=False, kind="stable")
     images_of = table.groupby("finding")["images"].sum().reindex(share_of.index)
@@ -105,9 +109,9 @@ def sex_by_finding(table: pd.DataFrame) -> Figure:
 
 
 def age(table: pd.DataFrame, fullest_ten_years: int, missing: int) -> Figure:
-    """Figure 4 from ``summary.age_distribution``; the ten years named (60: 51–60) are marked.
+    """Figure 4 from ``summary.age_distribution``; the ten years to `fullest_ten_years` are dark.
 
-    `missing` images have no known age: the table of 2017 gives some above 100.
+    `missing` images have no known age: the table of 2017 has some above 100.
     """
     row = int(table["images"].to_numpy().argmax())
     years, most = int(table["age"].iloc[row]), int(table["images"].iloc[row])
@@ -167,15 +171,9 @@ def age_by_finding(table: pd.DataFrame) -> Figure:
     return figure
 
 
-# The study's figures 6 and 7: which images they show, and the drawing of them.
-#
-# The choice is fixed, with no chance in it: PA views first, then names in order, and no patient
-# twice in a figure.
-
-
 SAMPLE_COLUMNS = ["findings", "image", "age", "sex", "view"]
 SIMULATED = "phantom radiographs: simulated pixels, real records"
-NATIVE = 224 / DPI  # inches in which an image of 224 pixels is drawn pixel for pixel
+NATIVE = 224 / DPI  # inches of a 224-pixel image at native resolution
 MARGIN, GAP, HEADER, LINE = 0.12, 0.07, 0.85, 0.17  # inches
 
 
@@ -187,33 +185,33 @@ def findings_text(images: pd.DataFrame) -> "pd.Series[str]":
 
 
 def single_label_samples(images: pd.DataFrame) -> pd.DataFrame:
-    """Figure 6: for each of the 15 classes one image that has this label only.
+    """Select the images of figure 6: one with a single label for each of the 15 classes.
 
     Args:
         images: the records to choose from (of train-val, with pixels).
 
     Returns:
-        findings, image, age, sex, view, in class order; without the classes that no image has
-        as its only label.
+        findings, image, age, sex, view, in class order; classes without such an image
+        are left out.
     """
     return _one_of_each(images[label_counts(images) == 1], list(CLASSES))
 
 
-def multi_label_samples(images: pd.DataFrame, each: int = 4) -> pd.DataFrame:
-    """Figure 7: one image of each of the commonest pairs of labels, then of the triples.
+def multi_label_samples(images: pd.DataFrame, count: int = 4) -> pd.DataFrame:
+    """Select the images of figure 7: one for each of the commonest label pairs and triples.
 
     Args:
         images: the records to choose from (of train-val, with pixels).
-        each: how many pairs, and how many triples.
+        count: number of pairs, and of triples.
 
     Returns:
-        findings, image, age, sex, view; at most 2 × `each` rows.
+        findings, image, age, sex, view; at most 2 × `count` rows.
     """
     texts, counts = findings_text(images), label_counts(images)
     wanted: list[str] = []
     for size in (2, 3):
         frequency = texts[counts == size].value_counts().sort_index()
-        wanted += frequency.sort_values(ascending=False, kind="stable").index[:each].tolist()
+        wanted += frequency.sort_values(ascending=False, kind="stable").index[:count].tolist()
     return _one_of_each(images[counts > 1], wanted)
 
 
@@ -228,7 +226,7 @@ def _one_of_each(images: pd.DataFrame, wanted: list[str]) -> pd.DataFrame:
 
 
 def subtitle(start: str, table: pd.DataFrame, phantom: bool, wanted: Iterable[str] = ()) -> str:
-    """Return the line under the title: what it is, what is simulated, what has no sample."""
+    """Return the subtitle: its start, the phantom note, the labels without a sample."""
     missing = [display_name(name) for name in wanted if name not in set(table["findings"])]
     named = ", ".join(missing) if len(missing) < 4 else f"{len(missing)} labels"
     without = f"no sample of {named}" if missing else ""
@@ -242,17 +240,17 @@ def draw(
     title: str,
     below: str,
 ) -> Figure:
-    """Draw the rows of a table of samples with their images, `columns` beside each other.
+    """Draw a grid of sample images with their records.
 
     Args:
         table: N rows as :func:`single_label_samples` gives them.
         pixels: uint8 (N, S, S), the images of these rows.
-        columns: how many beside each other.
-        title: the headline.
-        below: the line under it, see :func:`subtitle`.
+        columns: images per row.
+        title: of the figure.
+        below: the subtitle, see :func:`subtitle`.
 
     Raises:
-        UserError: there is not one image for each row.
+        UserError: the numbers of images and rows differ.
     """
     if len(pixels) != len(table):
         raise UserError(f"{len(pixels)} images for {len(table)} samples; one for each is needed")
@@ -264,8 +262,8 @@ def draw(
     for n, (_, _, years, sex, view) in enumerate(table.itertuples(index=False)):
         left = MARGIN + (side + GAP) * (n % columns)
         bottom = height - HEADER - pitch * (n // columns + 1) + MARGIN
-        place = (left / WIDTH, bottom / height, side / WIDTH, side / height)
-        axes = figure.add_axes(place)
+        box = (left / WIDTH, bottom / height, side / WIDTH, side / height)
+        axes = figure.add_axes(box)
         axes.imshow(pixels[n], cmap="gray", vmin=0, vmax=255)
         axes.axis("off")
         age = "age unknown" if pd.isna(years) else f"{years} years"

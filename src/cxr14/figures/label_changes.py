@@ -1,4 +1,4 @@
-"""A sheet of the most confident flips, to look at."""
+"""Figures and tables of relabelling: thresholds, headline metrics, a sheet of label changes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,8 +26,8 @@ COLOURS = {"added": BLUE, "removed": ORANGE}
 
 
 @dataclass(frozen=True)
-class Flip:
-    """One flip: pixels uint8 (S, S), what was flipped from which threshold, and a remark."""
+class LabelChange:
+    """One changed label; pixels uint8 (S, S), direction "added" or "removed"."""
 
     pixels: npt.NDArray[np.uint8]
     image: str
@@ -38,65 +38,63 @@ class Flip:
     remark: str
 
 
-def draw_flips(path: str | Path, flips: Sequence[Flip], phantom: bool) -> None:
-    """Write the sheet as PNG: rows of added labels, then of removed ones; equal flips, equal bytes.
+def draw_label_changes(path: str | Path, changes: Sequence[LabelChange], phantom: bool) -> None:
+    """Write a PNG of label changes, added ones first; equal changes give equal bytes.
 
     Args:
         path: of the PNG.
-        flips: the most confident first; a sheet without any says so.
-        phantom: whether to say that these are phantoms.
+        changes: sorted by confidence, highest first; may be empty.
+        phantom: whether to add the phantom note.
     """
+    groups = [[change for change in changes if change.direction == name] for name in COLOURS]
     rows = [
-        own[start : start + CHANGE_COLUMNS]
-        for own in ([flip for flip in flips if flip.direction == name] for name in COLOURS)
-        for start in range(0, len(own), CHANGE_COLUMNS)
+        group[start : start + CHANGE_COLUMNS]
+        for group in groups
+        for start in range(0, len(group), CHANGE_COLUMNS)
     ]
     with style.context(["default", STYLE]), replacing(path) as temporary:
         figure = _figure(rows, phantom)
         figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
 
 
-def _figure(rows: Sequence[Sequence[Flip]], phantom: bool) -> Figure:
+def _figure(rows: Sequence[Sequence[LabelChange]], phantom: bool) -> Figure:
     side = (WIDTH - 2 * MARGIN - GAP * (CHANGE_COLUMNS - 1)) / CHANGE_COLUMNS
     pitch = side + CAPTION + GAP
     height = HEAD + pitch * len(rows) + MARGIN
-    about = "the farthest beyond their threshold, at most two of a finding"
-    told = "the most confident flips" if rows else "no label was flipped"
-    below = f"{about}; {PHANTOM_NOTE}" if phantom else about
-    figure = titled(f"Relabelling, train and val: {told}", below, height)
+    selection = "the farthest beyond their threshold, at most two of a finding"
+    headline_text = "the most confident flips" if rows else "no label was flipped"
+    below = f"{selection}; {PHANTOM_NOTE}" if phantom else selection
+    figure = titled(f"Relabelling, train and val: {headline_text}", below, height)
     for line, row in enumerate(rows):
-        for column, flip in enumerate(row):
+        for column, change in enumerate(row):
             left = MARGIN + column * (side + GAP)
             bottom = height - HEAD - pitch * line - CAPTION - side
             box = (left / WIDTH, bottom / height, side / WIDTH, side / height)
-            _draw_change(figure.add_axes(box), flip)
+            _draw_change(figure.add_axes(box), change)
     return figure
 
 
-def _draw_change(axes: Axes, flip: Flip) -> None:
-    axes.imshow(flip.pixels, cmap="gray", vmin=0, vmax=255)
+def _draw_change(axes: Axes, change: LabelChange) -> None:
+    axes.imshow(change.pixels, cmap="gray", vmin=0, vmax=255)
     axes.set_xticks([])
     axes.set_yticks([])
     for edge in axes.spines.values():
-        edge.set(color=COLOURS[flip.direction], linewidth=2)
-    sign = "+" if flip.direction == "added" else "−"
-    mark = f"{sign} {display_name(flip.finding)}"
-    numbers = f"p {share(flip.probability, 2)}, from {share(flip.threshold, 2)}"
-    name = flip.image.removesuffix(".png")
-    lines = ((mark, 9, INK, 25), (numbers + flip.remark, 7, GREY, 15), (name, 7, GREY, 5))
+        edge.set(color=COLOURS[change.direction], linewidth=2)
+    sign = "+" if change.direction == "added" else "−"
+    mark = f"{sign} {display_name(change.finding)}"
+    numbers = f"p {share(change.probability, 2)}, from {share(change.threshold, 2)}"
+    name = change.image.removesuffix(".png")
+    lines = ((mark, 9, INK, 25), (numbers + change.remark, 7, GREY, 15), (name, 7, GREY, 5))
     for text, size, colour, above in lines:
         offset: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
         axes.annotate(text, (0, 1), (0, above), fontsize=size, color=colour, **offset)
 
 
-# The report of a relabelling: flips by finding, thresholds, headline numbers, a sheet.
-
-
-ON_SHEET = 12  # flips of each direction
+ON_SHEET = 12  # label changes of each direction
 
 
 def headline(table: pd.DataFrame, before: pd.DataFrame, after: pd.DataFrame) -> dict[str, Any]:
-    """Return the numbers of metrics/relabel.json: those of the flips in train, and No Finding.
+    """Return metrics/relabel.json: label changes in train, and the share of No Finding.
 
     Args:
         table: see flips.flips_table.
@@ -104,14 +102,14 @@ def headline(table: pd.DataFrame, before: pd.DataFrame, after: pd.DataFrame) -> 
         after: the same, relabelled.
     """
     row = table[(table["part"] == "train") & (table["finding"] == ALL)].iloc[0].to_dict()
-    told = ("part", "finding", "reason")
-    kept = {str(name): value for name, value in row.items() if name not in told}
+    text_columns = ("part", "finding", "reason")
+    kept = {str(name): value for name, value in row.items() if name not in text_columns}
     shares = {"before": before, "after": after}
     return kept | {f"no_finding_{n}": float(t[NO_FINDING_COLUMN].mean()) for n, t in shares.items()}
 
 
 def thresholds_table(judged: Judgement) -> pd.DataFrame:
-    """List the thresholds: images (train fold F, or val), finding, threshold (empty: none)."""
+    """Return the table of thresholds: images (train fold F, or val), finding, threshold or NaN."""
     rows = [
         {
             "images": "val" if fold == NO_FOLD else f"train fold {fold}",
@@ -124,21 +122,21 @@ def thresholds_table(judged: Judgement) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def confident_flips(
+def confident_label_changes(
     before: pd.DataFrame,
     after: pd.DataFrame,
     true: pd.DataFrame | None,
     judged: Judgement,
     pixels: npt.NDArray[np.uint8],
     classes: Sequence[str],
-) -> list[Flip]:
-    """Collect the most confident flips of both directions for the sheet.
+) -> list[LabelChange]:
+    """Return the most confident label changes of both directions.
 
     Args:
         before: the records of the images of the cache (N rows), in its order.
         after: the same, relabelled.
-        true: the same with true labels, where they are known.
-        judged: what the members said.
+        true: the same with true labels; None if unknown.
+        judged: probabilities, margins and thresholds of the members.
         pixels: uint8 (N, S, S), the cache.
         classes: C names of the judgement's columns.
     """
@@ -146,15 +144,16 @@ def confident_flips(
     columns = [list(classes).index(name) for name in names]
     old, new = (table[names].to_numpy() > 0 for table in (before, after))
     margins = np.nan_to_num(judged.margins[:, columns])
-    flips = []
+    changes = []
     for direction in ("added", "removed"):
-        for image, place in most_confident(old, new, margins, names, direction, ON_SHEET):
-            cell = image, columns[place]
-            chance, limit = float(judged.probabilities[cell]), float(judged.limits[cell])
-            about = ""
+        for image, index in most_confident(old, new, margins, names, direction, ON_SHEET):
+            cell = image, columns[index]
+            probability, limit = float(judged.probabilities[cell]), float(judged.limits[cell])
+            remark = ""
             if true is not None:
-                right = bool(true[names[place]].iloc[image]) == bool(new[image, place])
-                about = ", right" if right else ", WRONG"
-            flip = (before["image"].iloc[image], names[place], direction, chance, limit, about)
-            flips.append(Flip(pixels[image], *flip))
-    return flips
+                right = bool(true[names[index]].iloc[image]) == bool(new[image, index])
+                remark = ", right" if right else ", WRONG"
+            name, finding = before["image"].iloc[image], names[index]
+            change = (name, finding, direction, probability, limit, remark)
+            changes.append(LabelChange(pixels[image], *change))
+    return changes

@@ -1,4 +1,4 @@
-"""Contact sheets: radiograph, heat, drawn and detected boxes of one finding."""
+"""Contact sheets by finding: radiographs, heatmaps, ground-truth and detected boxes."""
 
 import itertools
 from collections.abc import Sequence
@@ -23,9 +23,9 @@ from cxr14.localization.detect import PLACE, heat_of
 
 COLUMNS = 4
 BEST_AND_WORST = 4
-DRAWN = "#00e5ff"
+GROUND_TRUTH = "#00e5ff"
 DETECTED: Final = ("#ffd400", "#ffffff", "#ff7ad9", "#8cff66")  # by rising heat threshold
-# Red, the more opaque the hotter; where there is no heat the radiograph shows unchanged.
+# Red with opacity proportional to heat.
 HEAT = ListedColormap(np.linspace((1.0, 0.1, 0.1, 0.0), (1.0, 0.1, 0.1, 0.4), 256))
 
 
@@ -35,22 +35,22 @@ class Panel:
 
     image: npt.NDArray[np.uint8]  # (S, S)
     heat: npt.NDArray[np.float32]  # (S, S), 0–255
-    drawn: Boxes
+    ground_truth: Boxes
     detected: dict[int, Boxes]  # by heat threshold
     caption: str
 
 
 def best_and_worst(names: Sequence[str], values: npt.NDArray[np.float64]) -> list[int]:
-    """Choose the four best and the four worst, in falling order; all if there are no more.
+    """Return indices of the four best and the four worst values, sorted descending.
 
     Args:
-        names: of the images; they order equal values.
-        values: (n,) best IoBB of each.
+        names: of the images; the order of equal values.
+        values: (n,) best IoBB by image.
 
     Returns:
-        Positions in ``names``.
+        Indices of ``names``; all of them if there are at most eight.
     """
-    order = sorted(range(len(names)), key=lambda place: (-values[place], names[place]))
+    order = sorted(range(len(names)), key=lambda index: (-values[index], names[index]))
     if len(order) <= 2 * BEST_AND_WORST:
         return order
     return order[:BEST_AND_WORST] + order[-BEST_AND_WORST:]
@@ -63,12 +63,12 @@ def draw_sheet(path: str | Path, title: str, panels: Sequence[Panel], phantom: b
         path: of the PNG.
         title: of the sheet.
         panels: at least one.
-        phantom: whether to say that these are phantoms.
+        phantom: whether to add the phantom note.
     """
     rows = -(-len(panels) // COLUMNS)
     height = 2.95 * rows + 0.9
     figure = Figure(figsize=(2.6 * COLUMNS, height), dpi=100)
-    # Places by hand: matplotlib's own layout draws everything twice to find them.
+    # Fixed margins: matplotlib's automatic layout draws the figure twice.
     edges = {"left": 0.01, "right": 0.99, "top": 1 - 0.75 / height, "bottom": 0.4 / height}
     figure.subplots_adjust(**edges, wspace=0.04, hspace=0.14)
     figure.suptitle(f"{title}\n{PHANTOM_NOTE}" if phantom else title, fontsize=10)
@@ -86,10 +86,10 @@ def _draw(axis: Axes, panel: Panel) -> None:
     size = panel.image.shape[0]
     for layer, colours in ((panel.image, "gray"), (panel.heat, HEAT)):
         axis.imshow(layer, cmap=colours, vmin=0, vmax=255, extent=(0, size, size, 0))
-    _outline(axis, panel.drawn, DRAWN, "-")
+    _outline(axis, panel.ground_truth, GROUND_TRUTH, "-")
     middles = np.arange(size) + 0.5
     for threshold, colour in _colours(panel):
-        if panel.heat.min() <= threshold < panel.heat.max():  # else there is no line to draw
+        if panel.heat.min() <= threshold < panel.heat.max():  # else no contour exists
             at = middles, middles, panel.heat
             axis.contour(*at, levels=[threshold], colors=[colour], linewidths=0.6)
         _outline(axis, panel.detected[threshold], colour, "--")
@@ -112,7 +112,9 @@ def _outline(axis: Axes, boxes: Boxes, colour: str, style: str) -> None:
 
 def _legend(panel: Panel) -> list[Any]:
     return [
-        Patch(facecolor="#555555", edgecolor=DRAWN, linewidth=1.4, label="box drawn by hand"),
+        Patch(
+            facecolor="#555555", edgecolor=GROUND_TRUTH, linewidth=1.4, label="box drawn by hand"
+        ),
         *(
             Patch(
                 facecolor="#555555",
@@ -126,9 +128,6 @@ def _legend(panel: Panel) -> list[Any]:
     ]
 
 
-# One contact sheet per boxed finding: where the heatmaps hit best and where worst.
-
-
 def draw_sheets(
     folder: str | Path,
     title: str,
@@ -140,17 +139,17 @@ def draw_sheets(
     heat_thresholds: Sequence[int],
     phantom: bool,
 ) -> None:
-    """Write <folder>/<Finding>.png for every finding with boxed images; other PNGs there go.
+    """Write <folder>/<Finding>.png for every finding with boxed images; delete other PNGs.
 
     Args:
-        folder: plots/localize/B; made if missing.
-        title: begins the title of each sheet.
-        maps: the network's are drawn.
-        overlaps: their detections with ``iobb`` and ``iou``.
+        folder: plots/localize/B; created if missing.
+        title: start of the titles.
+        maps: heatmaps of the network.
+        overlaps: detected boxes with ``iobb`` and ``iou``.
         images: (N, S, S) uint8, the cache.
         predictions: predictions/B.parquet, for the captions.
         heat_thresholds: of 255.
-        phantom: whether to say that these are phantoms.
+        phantom: whether to add the phantom note.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -160,38 +159,38 @@ def draw_sheets(
     best = overlaps.groupby(PAIR)["iobb"].max()
     values = best.reindex(pd.MultiIndex.from_frame(pairs[PAIR])).fillna(0.0).to_numpy(float)
     for finding, group in pairs.reset_index(drop=True).groupby("finding"):
-        places = group.index.to_numpy()
-        chosen = places[best_and_worst(list(group["image"]), values[places])]
-        chance = predictions.set_index("image")[f"probability {finding}"]
+        indices = group.index.to_numpy()
+        chosen = indices[best_and_worst(list(group["image"]), values[indices])]
+        probabilities = predictions.set_index("image")[f"probability {finding}"]
         panels = []
-        for place in chosen:
-            image = pairs["image"].iloc[place]
+        for index in chosen:
+            image = pairs["image"].iloc[index]
             hit = (
-                f"best IoBB {format_number(values[place], 2)}"
-                if maps.own[place].any()
+                f"best IoBB {format_number(values[index], 2)}"
+                if maps.own[index].any()
                 else "no heat"
             )
-            caption = f"{image}\np {format_number(chance.get(image), 2)}, {hit}"
-            panels.append(_panel(maps, place, overlaps, images, heat_thresholds, caption))
-        about = f"{len(panels)} of {len(group)} boxed images, best and worst by IoBB"
-        draw_sheet(folder / f"{finding}.png", f"{title}, {finding}: {about}", panels, phantom)
+            caption = f"{image}\np {format_number(probabilities.get(image), 2)}, {hit}"
+            panels.append(_panel(maps, index, overlaps, images, heat_thresholds, caption))
+        selection = f"{len(panels)} of {len(group)} boxed images, best and worst by IoBB"
+        draw_sheet(folder / f"{finding}.png", f"{title}, {finding}: {selection}", panels, phantom)
 
 
 def _panel(
     maps: Maps,
-    place: int,
+    index: int,
     overlaps: pd.DataFrame,
     images: npt.NDArray[np.uint8],
     heat_thresholds: Sequence[int],
     caption: str,
 ) -> Panel:
     cases = maps.cases
-    pair = cases.pairs.iloc[place]
+    pair = cases.pairs.iloc[index]
 
     def boxes_of(table: pd.DataFrame) -> Boxes:
-        own = table.loc[(table[PAIR] == pair[PAIR]).all(axis=1), BOX].to_numpy(np.float64)
-        return to_cache(own, *pair[PLACE].to_numpy(np.float64))
+        boxes = table.loc[(table[PAIR] == pair[PAIR]).all(axis=1), BOX].to_numpy(np.float64)
+        return to_cache(boxes, *pair[PLACE].to_numpy(np.float64))
 
     detected = {t: boxes_of(overlaps[overlaps["heat_threshold"] == t]) for t in heat_thresholds}
-    heat = heat_of(maps.own[place], cases.size, cases.scaling)
+    heat = heat_of(maps.own[index], cases.size, cases.scaling)
     return Panel(images[pair["row"]], heat, boxes_of(cases.drawn), detected, caption)

@@ -1,6 +1,6 @@
-"""The house style of the figures: 1,200 pixels wide, a title that says what is shown, no frames.
+"""Style of the figures: 1,200 pixels wide, a title, a subtitle, no frames.
 
-Colours are of Okabe and Ito (2008), which colour-blind readers tell apart.
+Colours are of Okabe and Ito (2008), safe for colour-blind readers.
 """
 
 from collections.abc import Callable, Iterable
@@ -23,10 +23,10 @@ STYLE: dict[str, Any] = {"font.size": 10, "text.color": INK, "text.parse_math": 
 def export(
     stem: str | Path, table: pd.DataFrame, draw: Callable[..., Figure], *arguments: Any
 ) -> None:
-    """Write a table as `stem`.csv and, drawn by ``draw(table, *arguments)``, as `stem`.png.
+    """Write a table as `stem`.csv, and the figure ``draw(table, *arguments)`` as `stem`.png.
 
-    The PNG bears no date or software name: equal tables give equal bytes. The style starts from
-    matplotlib's defaults, so that a reader's own settings change nothing.
+    The PNG has no date or software name: equal tables give equal bytes. The style starts from
+    matplotlib's defaults, so that user settings have no effect.
     """
     write_csv(f"{stem}.csv", table)
     with style.context(["default", STYLE]), replacing(f"{stem}.png") as temporary:
@@ -40,7 +40,7 @@ def display_name(name: str) -> str:
 
 
 def titled(title: str, subtitle: str, height: float) -> Figure:
-    """Return an empty figure of that height (inches) under its title."""
+    """Return a figure of that height (inches) with title and subtitle."""
     figure = Figure(figsize=(WIDTH, height), facecolor="white")
     figure.text(0.015, 1 - 0.28 / height, title, fontsize=14, fontweight="bold", va="center")
     figure.text(0.015, 1 - 0.57 / height, subtitle, fontsize=9.5, color=GREY, va="center")
@@ -68,13 +68,13 @@ def page(
 
 
 def rows(axes: Axes, names: Iterable[str]) -> None:
-    """Name the rows of a horizontal plot, the first on top."""
+    """Label the rows of a horizontal plot, the first on top."""
     labels = [display_name(name) for name in names]
     axes.set_yticks(range(len(labels)), labels)
     axes.set_ylim(len(labels) - 0.5, -0.5)
 
 
 def beside(axes: Axes, row: int, text: str) -> None:
-    """Write a remark right of a row."""
-    place = axes.get_yaxis_transform()
-    axes.text(1.02, row, text, va="center_baseline", color=GREY, fontsize=9, transform=place)
+    """Write a text to the right of a row."""
+    transform = axes.get_yaxis_transform()
+    axes.text(1.02, row, text, va="center_baseline", color=GREY, fontsize=9, transform=transform)

@@ -1,4 +1,4 @@
-"""The picture of the subgroups: a panel per measure, a row per group, a colour per network."""
+"""Figure of subgroups: a panel per measure, a row per group, a colour per network."""
 
 from itertools import cycle
 from pathlib import Path
@@ -17,7 +17,7 @@ from cxr14.io import replacing
 from cxr14.labels import NO_FINDING
 
 COLOURS: Final = (BLUE, ORANGE, "#009E73", "#CC79A7", "#56B4E9", "#D55E00")  # Okabe and Ito
-BAND: Final = 0.74  # of a row, taken by the networks
+BAND: Final = 0.74  # share of a row that the networks take
 PANELS: Final = (
     ("auroc", MACRO, "AUROC\nmean over findings"),
     ("fnr", MACRO, "false negative rate\nmean over findings"),
@@ -44,22 +44,22 @@ def write_picture(path: str | Path, table: pd.DataFrame, phantom: bool) -> None:
 
 
 def subgroups(table: pd.DataFrame, phantom: bool) -> Figure:
-    """Draw everyone, and the groups of one attribute each.
+    """Draw the scores of all images and of the groups of single attributes.
 
     Args:
         table: see ``subgroups.subgroup_tables``.
         phantom: whether pixels are simulated.
     """
-    own = table[table["attribute"].isin([ALL, *ATTRIBUTES])]
-    groups = own[own["finding"] == MACRO].drop_duplicates(["attribute", "group"])
-    backbones = list(dict.fromkeys(own["backbone"]))
+    single = table[table["attribute"].isin([ALL, *ATTRIBUTES])]
+    groups = single[single["finding"] == MACRO].drop_duplicates(["attribute", "group"])
+    backbones = list(dict.fromkeys(single["backbone"]))
     row_inches = 0.2 + 0.1 * len(backbones)
     height = len(groups) * row_inches + ABOVE + BELOW
     figure = titled(f"Scores by group{f' · {PHANTOM_NOTE}' if phantom else ''}", SUBTITLE, height)
     axes = figure.subplots(1, len(PANELS), sharey=True)
     figure.subplots_adjust(LEFT / WIDTH, BELOW / height, 0.985, 1 - ABOVE / height, wspace=0.1)
     for panel, (measure, finding, title) in zip(axes, PANELS, strict=True):
-        _panel(panel, own[own["finding"] == finding], measure, groups, backbones)
+        _panel(panel, single[single["finding"] == finding], measure, groups, backbones)
         panel.set_title(title, fontsize=9.5, color=INK)
     axes[0].set_yticks(range(len(groups)), [_name(row) for _, row in groups.iterrows()])
     axes[0].set_ylim(len(groups) - 0.5, -0.5)
@@ -71,39 +71,39 @@ def subgroups(table: pd.DataFrame, phantom: bool) -> Figure:
 def _panel(
     axes: Axes, table: pd.DataFrame, measure: str, groups: pd.DataFrame, backbones: list[str]
 ) -> None:
-    """Draw one measure; a pale line marks where attributes part."""
+    """Draw one measure; grey lines separate attributes."""
     axes.grid(axis="x", color=FAINT, linewidth=0.8)
     axes.tick_params(length=0, labelsize=8.5)
     axes.set_axisbelow(True)
     if measure == CALIBRATION:
         axes.axvline(0, color=GREY, linewidth=1)
-    for place in groups["attribute"].ne(groups["attribute"].shift()).to_numpy().nonzero()[0]:
-        axes.axhline(place - 0.5, color=GREY, linewidth=0.6)
+    for position in groups["attribute"].ne(groups["attribute"].shift()).to_numpy().nonzero()[0]:
+        axes.axhline(position - 0.5, color=GREY, linewidth=0.6)
     for n, (backbone, colour) in enumerate(zip(backbones, cycle(COLOURS), strict=False)):
         rows = table[table["backbone"] == backbone].set_index(["attribute", "group"])
         rows = rows.reindex(pd.MultiIndex.from_frame(groups[["attribute", "group"]]))
         shift = (n - (len(backbones) - 1) / 2) * BAND / len(backbones)
-        places = [place + shift for place in range(len(rows))]
+        positions = [position + shift for position in range(len(rows))]
         ends = rows[f"{measure}_low"], rows[f"{measure}_high"]
-        axes.hlines(places, *ends, color=colour, linewidth=1.4)
-        axes.plot(rows[measure], places, "o", color=colour, markersize=4, label=backbone)
+        axes.hlines(positions, *ends, color=colour, linewidth=1.4)
+        axes.plot(rows[measure], positions, "o", color=colour, markersize=4, label=backbone)
     _mark_empty(axes, table, measure, groups)
     for side in axes.spines.values():
         side.set_visible(False)
 
 
 def _mark_empty(axes: Axes, table: pd.DataFrame, measure: str, groups: pd.DataFrame) -> None:
-    """Say why where no network has a score."""
+    """Write the reason in rows where no network has a score."""
     across = axes.get_yaxis_transform()
-    for place, (_, group) in enumerate(groups.iterrows()):
+    for position, (_, group) in enumerate(groups.iterrows()):
         same = (table["attribute"] == group["attribute"]) & (table["group"] == group["group"])
         if table.loc[same, measure].isna().all():
             why = _why_empty(table[same], measure)
-            axes.text(0.5, place, why, va="center", ha="center", transform=across, **SMALL)
+            axes.text(0.5, position, why, va="center", ha="center", transform=across, **SMALL)
 
 
 def _why_empty(rows: pd.DataFrame, measure: str) -> str:
-    """Say why none of the networks has a score of a group; what is counted is the same for all."""
+    """Return the reason why no network has a score; counts are equal for all networks."""
     if rows.empty:
         return NOT_TRAINED
     counts = rows.iloc[0]
@@ -120,7 +120,7 @@ def _why_empty(rows: pd.DataFrame, measure: str) -> str:
 
 
 def _name(row: "pd.Series[Any]") -> str:
-    """Name a group, and count its images and the findings that means are over."""
+    """Return the label of a group: name, number of images, findings in the mean."""
     group = {"F": "female", "M": "male"}.get(row["group"], row["group"])
     name = f"age {group}" if row["attribute"] == "age" else "everyone" if group == ALL else group
     return f"{name}\n{row['images']:,} images\n{row['findings']:.0f} findings"

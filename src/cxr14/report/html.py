@@ -1,6 +1,6 @@
-"""HTML of one self-contained file: tables, pictures, sections, the frame around them.
+"""HTML building blocks of the self-contained report: tables, figures, sections, cell formats.
 
-A cell is plain text and always escaped; what follows its first line break is set small below it.
+A cell is plain text and always escaped. Text after its first line break is set in small type.
 """
 
 import base64
@@ -20,7 +20,7 @@ from cxr14.metrics.bootstrap import ENDS
 Cells = tuple[str, ...]
 
 UNBROKEN = "\N{NO-BREAK SPACE}%"
-LARGEST = 300_000  # bytes of a PNG that is put into the page as it is
+LARGEST = 300_000  # bytes; larger PNGs are converted to WebP
 
 STYLE: Final = """
 :root { --ink: #1c2430; --grey: #5d6878; --line: #dfe4ea; --pale: #f5f7fa; --blue: #0b5c96; }
@@ -78,7 +78,7 @@ summary { cursor: pointer; color: var(--blue); }
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page: how to read it stands before what there is to read."""
+    """A section of the page; ``how`` explains how to read it and precedes its parts."""
 
     anchor: str
     title: str
@@ -107,12 +107,12 @@ def table(
     head = _row("th", header, columns, "")
     lines = (_row("td", row, columns, kind) for row, kind in zip(body, kinds, strict=True))
     inner = f"<table><thead>{head}</thead><tbody>{''.join(lines)}</tbody></table>"
-    told = f"<figcaption>{escape(caption.replace(' %', UNBROKEN))}</figcaption>"
-    return f'<figure><div class="scroll">{inner}</div>{told}</figure>'
+    figcaption = f"<figcaption>{escape(caption.replace(' %', UNBROKEN))}</figcaption>"
+    return f'<figure><div class="scroll">{inner}</div>{figcaption}</figure>'
 
 
 def frame(rows: pd.DataFrame, caption: str) -> str:
-    """Return a table as a file has it, numbers to three places, empty cells as dashes."""
+    """Return an HTML table of a data frame: floats with three decimals, NaN as dashes."""
     header = tuple(str(name).replace("_", " ") for name in rows)
     body = [tuple(_plain(value) for value in row) for row in rows.itertuples(index=False)]
     return table(header, body, caption)
@@ -134,14 +134,14 @@ def _class(name: str) -> str:
 
 
 def cell(text: str) -> str:
-    """Return a cell's content, escaped; what follows the first line break is set small."""
+    """Return the escaped content of a cell; text after the first line break is small."""
     first, _, rest = text.partition("\n")
     small = f"<br><small>{escape(rest)}</small>" if rest else ""
     return f"{escape(first)}{small}"
 
 
 def paragraph(text: str) -> str:
-    """Return a paragraph; nothing of an empty text."""
+    """Return a paragraph, or an empty string for an empty text."""
     return f"<p>{escape(text)}</p>" if text else ""
 
 
@@ -151,35 +151,35 @@ def subtitle(text: str) -> str:
 
 
 def picture(path: Path, caption: str = "") -> str:
-    """Return an image tag that holds the picture itself; the name of its PNG is its text."""
-    return drawn(path.read_bytes(), path.stem.replace("_", " "), caption)
+    """Return a figure that embeds a PNG file; its file name is the alternative text."""
+    return embedded(path.read_bytes(), path.stem.replace("_", " "), caption)
 
 
-def drawn(png: bytes, name: str, caption: str = "") -> str:
-    """Return an image tag that holds a picture, which scrolls sideways on a small screen."""
+def embedded(png: bytes, name: str, caption: str = "") -> str:
+    """Return a figure that embeds a PNG; it scrolls sideways on a small screen."""
     kind, content = ("png", png) if len(png) <= LARGEST else ("webp", as_webp(png))
-    told = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
+    figcaption = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
     source = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
     image = f'<img alt="{escape(name)}" src="{source}">'
-    return f'<figure><div class="scroll wide">{image}</div>{told}</figure>'
+    return f'<figure><div class="scroll wide">{image}</div>{figcaption}</figure>'
 
 
 def as_webp(png: bytes) -> bytes:
-    """Return a picture with radiographs in a fifth of the bytes, at no loss that an eye sees."""
+    """Convert a PNG to WebP (quality 85): about a fifth of the bytes, no visible loss."""
     content = BytesIO()
     Image.open(BytesIO(png)).convert("RGB").save(content, "WEBP", quality=85)
     return content.getvalue()
 
 
 def folded(title: str, *parts: str) -> str:
-    """Return what is shown on a click."""
+    """Return a collapsed block that opens on a click."""
     return f"<details><summary>{escape(title)}</summary>{''.join(parts)}</details>"
 
 
 def page(title: str, caution: str, facts: str, sections: Sequence[Section]) -> str:
-    """Return the whole file: caution first, then the contents, then the sections."""
+    """Return the HTML page: title, caution, facts, table of contents, sections."""
     contents = "".join(
-        f'<li><a href="#{one.anchor}">{escape(one.title)}</a></li>' for one in sections
+        f'<li><a href="#{section.anchor}">{escape(section.title)}</a></li>' for section in sections
     )
     top = (
         f'<h1>{escape(title)}</h1><p class="caution">{escape(caution)}</p>'
@@ -193,32 +193,32 @@ def page(title: str, caution: str, facts: str, sections: Sequence[Section]) -> s
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{body}</body></html>\n'
 
 
-def _section(one: Section) -> str:
-    how = f'<p class="how">{escape(one.how)}</p>' if one.how else ""
-    parts = "".join(one.parts)
-    return f'<section id="{one.anchor}"><h2>{escape(one.title)}</h2>{how}{parts}</section>'
+def _section(section: Section) -> str:
+    how = f'<p class="how">{escape(section.how)}</p>' if section.how else ""
+    parts = "".join(section.parts)
+    return f'<section id="{section.anchor}"><h2>{escape(section.title)}</h2>{how}{parts}</section>'
 
 
-# What stands in a cell: scores with their intervals, counts, limits.
+# Formats of cells: scores with intervals, counts, limits.
 
 
 Row = dict[str, Any]
 
 
 def number(value: Any) -> float | None:
-    """Return a number of a metrics file or a table; None for null and for an empty cell."""
+    """Return a value as float; None for null and NaN."""
     return None if value is None or pd.isna(value) else float(value)
 
 
 def interval(value: float | None, low: float | None, high: float | None, between: str = " ") -> str:
-    """Format a score with its 95 % interval, apart by ``between``."""
+    """Format a score with its 95 % interval, separated by ``between``."""
     if value is None or low is None or high is None:
         return format_number(value)
     return f"{format_number(value)}{between}{format_number(low)}–{format_number(high)}"
 
 
 def scored(row: Mapping[str, Any], name: str, between: str = "\n") -> str:
-    """Format ``row[name]`` with ``name_low`` and ``name_high``, where there are any."""
+    """Format ``row[name]`` with its interval ``name_low``, ``name_high`` if both exist."""
     value, low, high = (number(row.get(f"{name}{end}")) for end in ENDS)
     return interval(value, low, high, between)
 
@@ -237,7 +237,7 @@ def count(value: Any) -> str:
 
 
 def limit_text(limit: float) -> str:
-    """Write a limit T: ``.25``, ``.1``."""
+    """Format a limit T without its leading zero: ``.25``, ``.1``."""
     return f"{limit:g}".removeprefix("0")
 
 
@@ -247,17 +247,17 @@ def spaced(name: str) -> str:
 
 
 def text(value: Any) -> str:
-    """Return a cell of words; nothing of an empty one."""
+    """Return a text cell; an empty string for null and NaN."""
     return "" if value is None or pd.isna(value) else str(value)
 
 
 def rows_of(table: pd.DataFrame) -> list[Row]:
-    """Return the rows of a table, each by the names of its columns."""
+    """Return the rows of a table as dictionaries keyed by column."""
     return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
 
 
-def one(table: pd.DataFrame, wanted: Mapping[str, Any]) -> Row:
-    """Return the first row with these values; an empty one, whose scores are dashes, if none."""
+def first_row(table: pd.DataFrame, wanted: Mapping[str, Any]) -> Row:
+    """Return the first row with these values; an empty row if there is none."""
     rows = table
     for column, value in wanted.items():
         rows = rows[rows[column] == value]

@@ -1,6 +1,6 @@
-"""Published figures, each with its source, its split and how many images it is over.
+"""Published results, each with its source, split and number of images.
 
-Only :mod:`cxr14.report.published` reads them, and it gives none of them to phantoms.
+:func:`comparable` is the only access for tables: none on phantoms, columns of our split first.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,8 +18,8 @@ OFFICIAL, RANDOM, EXPERT = "official", "random", "expert"
 SPLITS: Final = MappingProxyType(
     {OFFICIAL: "official split", RANDOM: "random split", EXPERT: "read by experts"}
 )
-"""What a column was measured on, in words. A random split is easier than the official one: a public
-model scores .838 on its random test part, .818 on those of its images that are in the official one.
+"""Names of the splits. A random split is easier than the official one: a public model scores .838
+on its random test split, and .818 on the images of it that are in the official test split.
 """
 OFFICIAL_TEST_IMAGES: Final = 25_596
 
@@ -28,7 +28,7 @@ WANG: Final = "Wang et al. 2017, ChestX-ray8, arXiv 1705.02315v5"
 
 @dataclass(frozen=True)
 class Column:
-    """AUROC by finding of one published network; ``images`` of its test part, where known."""
+    """AUROC by finding of one published network; ``images`` of its test split, None if unknown."""
 
     name: str
     source: str
@@ -39,7 +39,7 @@ class Column:
 
 @dataclass(frozen=True)
 class BoxTable:
-    """Published localisation by T, in the order of BOXED; no AFP where none was printed."""
+    """Published localization by T, in the order of BOXED; ``afp`` is empty if not reported."""
 
     name: str
     source: str
@@ -125,7 +125,7 @@ CHESTXRAY8_NETWORKS: Final = (
 """Wang's networks on the eight findings of ChestX-ray8, random 70/10/20 split."""
 
 BOXED_PAIRS: Final = 984
-"""Drawn boxes of NIH, on 880 images."""
+"""Ground-truth boxes of NIH, on 880 images."""
 
 IOBB: Final = (
     BoxTable(
@@ -196,31 +196,25 @@ AFP_CAVEAT: Final = (
 )
 
 
-# Published columns for ours: on real pixels only, those of the same split first, all marked.
-#
-# The one gate through which published figures reach a table.
-
-
 OURS: Final = "ours"
-
 
 Published = TypeVar("Published", Column, BoxTable)
 
 
 def comparable(source: Mapping[str, Any], published: Sequence[Published]) -> list[Published]:
-    """Return what may stand beside ours: nothing on phantoms, else the same split first."""
+    """Return the published results to compare with: none on phantoms, else the same split first."""
     if source["phantom"]:
         return []
-    return sorted(published, key=lambda one: not same_split(source, one))
+    return sorted(published, key=lambda table: not same_split(source, table))
 
 
 def same_split(source: Mapping[str, Any], published: Column | BoxTable) -> bool:
-    """Say whether a figure is on our split: only the official lists are shared by anyone."""
+    """Whether a published result is on our split; only the official lists are shared."""
     return bool(source["official_split"]) and published.split == OFFICIAL
 
 
 def split_text(source: Mapping[str, Any], published: Column | BoxTable) -> str:
-    """Name the split of a published figure, marked where it is not ours."""
+    """Return the split of a published result, marked if it is not ours."""
     images = published.images if isinstance(published, Column) else None
     known = f", {images:,} images" if images else ""
     mark = "" if same_split(source, published) else "OTHER SPLIT: "
@@ -228,22 +222,22 @@ def split_text(source: Mapping[str, Any], published: Column | BoxTable) -> str:
 
 
 def heading(source: Mapping[str, Any], published: Column | BoxTable) -> str:
-    """Return the header of a published column: its name, and below it the split."""
+    """Return the header of a published column: name, line break, split."""
     return f"{published.name}\n{split_text(source, published)}"
 
 
-def own_kind(results: Results) -> str:
-    """Name our split."""
+def split_name(results: Results) -> str:
+    """Return the name of our split."""
     return SPLITS[OFFICIAL] if results.source["official_split"] else "our own split by patient"
 
 
-def own_split(results: Results) -> str:
-    """Name our split and how many images our figures are over."""
-    return f"{own_kind(results)}, {results.evaluate[results.best]['images']:,} images"
+def split_summary(results: Results) -> str:
+    """Return the name of our split and the number of test images."""
+    return f"{split_name(results)}, {results.evaluate[results.best]['images']:,} images"
 
 
-def part_of_official(results: Results) -> str:
-    """Say so if ours are over fewer images than the official test part that others used."""
+def subset_note(results: Results) -> str:
+    """Return a note if our test images are a subset of the official test split, else ''."""
     images = results.evaluate[results.best]["images"]
     if not results.source["official_split"] or images == OFFICIAL_TEST_IMAGES:
         return ""
@@ -256,33 +250,40 @@ def part_of_official(results: Results) -> str:
 def auroc_header(results: Results) -> tuple[str, ...]:
     """Return the header of :func:`auroc_rows`."""
     columns = comparable(results.source, CLASSIFICATION)
-    own = f"{results.best} ({OURS})\n{own_split(results)}"
-    return ("finding", "positives", own, *(heading(results.source, one) for one in columns))
+    heading_of_ours = f"{results.best} ({OURS})\n{split_summary(results)}"
+    return (
+        "finding",
+        "positives",
+        heading_of_ours,
+        *(heading(results.source, column) for column in columns),
+    )
 
 
 def auroc_rows(results: Results, between: str = "\n") -> list[tuple[str, ...]]:
-    """Return AUROC by finding, ours beside the published ones; last the means.
+    """Return rows of AUROC by finding, ours and published; the last row holds the means.
 
     Published means are over the findings that ours could score.
     """
     columns = comparable(results.source, CLASSIFICATION)
-    own = {row["finding"]: row for row in rows_of(results.of("findings"))}
+    row_of = {row["finding"]: row for row in rows_of(results.of("findings"))}
     rows = [
         (
             spaced(name),
-            count(own[name]["positives"]) if name in own else "–",
-            scored(own[name], "auroc", between) if name in own else NOT_TRAINED,
+            count(row_of[name]["positives"]) if name in row_of else "–",
+            scored(row_of[name], "auroc", between) if name in row_of else NOT_TRAINED,
             *(format_number(column.auroc[name]) for column in columns),
         )
         for name in FINDINGS
     ]
-    known = [name for name in FINDINGS if name in own and number(own[name]["auroc"]) is not None]
+    scored_findings = [
+        name for name in FINDINGS if name in row_of and number(row_of[name]["auroc"]) is not None
+    ]
     mean = scored(results.evaluate[results.best], "macro_auroc", between)
-    means = (format_number(mean_over(column, known)) for column in columns)
-    return [*rows, (f"mean of {len(known)}", "", mean, *means)]
+    means = (format_number(mean_over(column, scored_findings)) for column in columns)
+    return [*rows, (f"mean of {len(scored_findings)}", "", mean, *means)]
 
 
 def mean_over(column: Column, findings: Sequence[str]) -> float | None:
-    """Return the mean of a published column over some findings; None over none."""
+    """Return the mean of a published column over findings; None without findings."""
     values = [column.auroc[name] for name in findings]
     return sum(values) / len(values) if values else None

@@ -1,4 +1,7 @@
-"""Sections of the page on the scores of the test part."""
+"""Report sections on test scores: headlines, findings, published results, curves.
+
+Published results appear on real pixels only.
+"""
 
 from io import BytesIO
 from typing import Any, Final, NamedTuple
@@ -19,8 +22,8 @@ from cxr14.report.html import (
     count,
     difference,
     distinct,
+    first_row,
     number,
-    one,
     rows_of,
     scored,
     spaced,
@@ -33,9 +36,9 @@ from cxr14.report.published import (
     auroc_rows,
     comparable,
     heading,
-    own_split,
-    part_of_official,
     same_split,
+    split_summary,
+    subset_note,
 )
 from cxr14.report.summary import Results
 from cxr14.report.summary_tables import BASELINE, legend, ordered, sample
@@ -68,21 +71,21 @@ CALIBRATION: Final = {
 }
 
 
-def noted(results: Results, caption: str) -> str:
-    """Return a caption that says so if it stands below phantom figures."""
+def with_phantom_note(results: Results, caption: str) -> str:
+    """Append the phantom note to a caption if the pixels are simulated."""
     return f"{caption} ({PHANTOM_NOTE})" if results.phantom else caption
 
 
 def headline_section(results: Results) -> Section:
-    """Every headline number of every backbone, with its interval."""
+    """Return the section of headline scores by backbone, with intervals."""
     header = ("model", "validation\nAUROC", *HEADLINES.values())
     body = [
         (
             f"{name} (chosen)" if name == results.best else name,
-            format_number(number(own.get("test_validation_macro_auroc"))),
-            *(scored(own, measure) for measure in HEADLINES),
+            format_number(number(numbers.get("test_validation_macro_auroc"))),
+            *(scored(numbers, measure) for measure in HEADLINES),
         )
-        for name, own in ordered(results)
+        for name, numbers in ordered(results)
     ]
     kinds = ["control" if row[0] == BASELINE else "" for row in body]
     how = (
@@ -90,7 +93,7 @@ def headline_section(results: Results) -> Section:
         "is its 95 % interval, by resampling patients. Two models whose intervals overlap may "
         "still differ: see the paired differences."
     )
-    caption = noted(results, f"{sample(results)}. {legend(results)}")
+    caption = with_phantom_note(results, f"{sample(results)}. {legend(results)}")
     chosen = (
         f"The sections below that show one model show {results.best}: its macro AUROC on "
         "validation is the highest."
@@ -100,7 +103,7 @@ def headline_section(results: Results) -> Section:
 
 
 def finding_section(results: Results) -> Section:
-    """Scores and calibration of each finding, and AUROC of every backbone."""
+    """Return the section of scores and calibration by finding, and AUROC by backbone."""
     how = (
         "AUROC does not depend on how common a finding is; average precision does: its floor is "
         "the prevalence beside it. F1, precision, recall and specificity are at the threshold of "
@@ -127,7 +130,7 @@ def _scores(results: Results) -> str:
     header = ("finding", "positives", "prevalence", *SCORES.values(), "AUROC\nDeLong", "remark")
     body = []
     for name in CLASSES:
-        row = one(results.of("findings"), {"finding": name})
+        row = first_row(results.of("findings"), {"finding": name})
         if not row:
             body.append((spaced(name), NOT_TRAINED, *[""] * (len(header) - 2)))
             continue
@@ -143,12 +146,12 @@ def _scores(results: Results) -> str:
             )
         )
     caption = (
-        f"{results.best}, {own_split(results)}. Intervals: 95 %, patients resampled; DeLong: a "
+        f"{results.best}, {split_summary(results)}. Intervals: 95 %, patients resampled; DeLong: a "
         "check on one image of each patient. A dash is a number that cannot be had; the remark "
         "says why."
     )
     columns = [""] * (len(header) - 1) + ["remark"]
-    return html.table(header, body, noted(results, caption), columns=columns)
+    return html.table(header, body, with_phantom_note(results, caption), columns=columns)
 
 
 def _calibration(results: Results) -> str:
@@ -163,31 +166,31 @@ def _calibration(results: Results) -> str:
         for row in rows_of(results.of("findings"))
     ]
     caption = f"{results.best}; temperature and Platt scaling are fitted on validation."
-    return html.table(header, body, noted(results, caption))
+    return html.table(header, body, with_phantom_note(results, caption))
 
 
 def _backbones(results: Results) -> str:
     header = ("finding", "positives", *results.backbones)
     body = []
     for name in CLASSES:
-        rows = [one(results.of("findings", b), {"finding": name}) for b in results.backbones]
+        rows = [first_row(results.of("findings", b), {"finding": name}) for b in results.backbones]
         positives = next((count(row["positives"]) for row in rows if row), "–")
         areas = (scored(row, "auroc") if row else NOT_TRAINED for row in rows)
         body.append((spaced(name), positives, *areas))
-    caption = f"AUROC on test, {own_split(results)}."
-    return html.table(header, body, noted(results, caption))
+    caption = f"AUROC on test, {split_summary(results)}."
+    return html.table(header, body, with_phantom_note(results, caption))
 
 
 def difference_section(results: Results) -> Section:
-    """Paired differences between backbones."""
+    """Return the section of paired differences between backbones."""
     table = results.tables["differences"]
     measures = distinct(table, "measure")
-    named = (COMPARED.get(name, spaced(name)) for name in measures)
-    header = ("first − second", *named, "images", "patients")
+    headings = (COMPARED.get(name, spaced(name)) for name in measures)
+    header = ("first − second", *headings, "images", "patients")
     body = []
     for first, second in dict.fromkeys(zip(table["first"], table["second"], strict=True)):
         pair = {"first": first, "second": second}
-        rows = [one(table, pair | {"measure": measure}) for measure in measures]
+        rows = [first_row(table, pair | {"measure": measure}) for measure in measures]
         cells = (difference(*(number(row.get(e)) for e in PAIRED)) for row in rows)
         known = next(row for row in rows if row)
         counts = count(known["images"]), count(known["patients"])
@@ -197,7 +200,9 @@ def difference_section(results: Results) -> Section:
         "A difference marked * has a 95 % interval that leaves out 0; of many pairs some do by "
         "chance."
     )
-    caption = noted(results, "Test part, mean over findings; positive: the first is better.")
+    caption = with_phantom_note(
+        results, "Test part, mean over findings; positive: the first is better."
+    )
     nothing = html.paragraph("One backbone has nothing to be compared with.")
     part = html.table(header, body, caption) if body else nothing
     return Section("differences", "Paired differences", how, (part,))
@@ -207,11 +212,8 @@ PAIRED: Final = ("difference", "low", "high")
 COMPARED: Final = {"macro_auroc": "AUROC\nmacro", "macro_average_precision": "AP\nmacro"}
 
 
-# Section of the page that puts ours beside published figures, on real pixels only.
-
-
 def published_section(results: Results) -> Section | None:
-    """Ours beside the published columns; None on phantoms."""
+    """Return the section that compares with published results; None on phantoms."""
     if results.phantom:
         return None
     how = (
@@ -225,9 +227,9 @@ def published_section(results: Results) -> Section | None:
     means = [""] * (len(body) - 1) + ["mean"]
     caption = (
         "AUROC; ours with its 95 % interval. Published means are over the findings that ours "
-        f"could score. {part_of_official(results)}"
+        f"could score. {subset_note(results)}"
     )
-    sources = [f"{one.name}: {one.source}" for one in columns]
+    sources = [f"{column.name}: {column.source}" for column in columns]
     parts = (
         html.table(auroc_header(results), body, caption.strip(), means, ["", "", "", *marks]),
         html.subtitle("The eight findings of ChestX-ray8"),
@@ -241,15 +243,15 @@ def _chestxray8(results: Results) -> str:
     columns = comparable(results.source, CHESTXRAY8_NETWORKS)
     header = (
         "finding",
-        *(f"{name} (ours)\n{own_split(results)}" for name in results.backbones),
+        *(f"{name} (ours)\n{split_summary(results)}" for name in results.backbones),
         *(heading(results.source, column) for column in columns),
     )
     body = []
     for name in CHESTXRAY8:
-        rows = [one(results.of("findings", b), {"finding": name}) for b in results.backbones]
-        own = (scored(row, "auroc") if row else NOT_TRAINED for row in rows)
+        rows = [first_row(results.of("findings", b), {"finding": name}) for b in results.backbones]
+        areas = (scored(row, "auroc") if row else NOT_TRAINED for row in rows)
         body.append(
-            (spaced(name), *own, *(format_number(column.auroc[name]) for column in columns))
+            (spaced(name), *areas, *(format_number(column.auroc[name]) for column in columns))
         )
     marks = ["", *[""] * len(results.backbones), *["other"] * len(columns)]
     caption = (
@@ -257,9 +259,6 @@ def _chestxray8(results: Results) -> str:
         "CEL: cross entropy with and without weights."
     )
     return html.table(header, body, caption, columns=marks)
-
-
-# Section of the page on labels read by radiologists.
 
 
 HOW: Final = (
@@ -276,7 +275,7 @@ COLUMNS: Final = ("", "remark", "text", *[""] * (len(HEADER) - 4), "remark")
 
 
 def adjudicated_section(results: Results) -> Section:
-    """AUROC against labels read by radiologists; on phantoms a sentence says why there is none."""
+    """Return the section of AUROC on adjudicated labels, or of the reason why there is none."""
     rows = results.tables["adjudicated"]
     if rows.empty or results.phantom:
         reasons = sorted({text(reason) for reason in rows["reason"]} - {""})
@@ -288,7 +287,9 @@ def adjudicated_section(results: Results) -> Section:
             "pixels here; from: the findings that a label is made of. Positives: images, and "
             "below them their patients."
         )
-        part = html.table(HEADER, _body(results), noted(results, caption), columns=list(COLUMNS))
+        part = html.table(
+            HEADER, _body(results), with_phantom_note(results, caption), columns=list(COLUMNS)
+        )
     return Section("adjudicated", "Labels read by radiologists", HOW, (part,))
 
 
@@ -310,10 +311,7 @@ def _body(results: Results) -> list[Cells]:
     ]
 
 
-# Curves of all backbones in small panels, one per finding.
-
-
-# Okabe and Ito (2008), which colour-blind readers tell apart, as in the picture of groups.
+# Okabe and Ito (2008), safe for colour-blind readers; the same as in the subgroup figure.
 COLOURS: Final = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#222222")
 DASHES: Final = ("-", "--", ":")
 ACROSS, DPI = 4, 120
@@ -321,7 +319,7 @@ STYLE: Final[dict[str, Any]] = {"font.size": 7, "axes.linewidth": 0.6, "text.par
 
 
 class Kind(NamedTuple):
-    """What a picture of curves shows."""
+    """A kind of curve: title, columns of both axes, whether to draw the diagonal."""
 
     title: str
     x: str
@@ -337,7 +335,7 @@ KINDS: Final = {
 
 
 def curve_section(results: Results) -> Section:
-    """ROC, precision-recall and reliability, the backbones in one panel per finding."""
+    """Return the section of ROC, precision-recall and reliability curves by finding."""
     how = (
         "ROC: the further above the diagonal, the better; precision and recall: the further right "
         "and up, and the dashed line is the prevalence. Reliability: on the diagonal a probability "
@@ -348,10 +346,10 @@ def curve_section(results: Results) -> Section:
         "answers together."
     )
     parts = [
-        html.drawn(
+        html.embedded(
             draw(results, name),
             f"{kind.title} by finding",
-            noted(results, f"{kind.title} on test; {n}"),
+            with_phantom_note(results, f"{kind.title} on test; {n}"),
         )
         for name, kind in KINDS.items()
     ]
@@ -359,7 +357,7 @@ def curve_section(results: Results) -> Section:
 
 
 def draw(results: Results, name: str) -> bytes:
-    """Return a PNG of one kind of curves; equal results give equal bytes."""
+    """Return a PNG of one kind of curve, a panel per finding; equal results give equal bytes."""
     table = results.curves[name]
     known = set(table["finding"])
     findings = [finding for finding in (MACRO, *CLASSES) if finding in known]
@@ -383,18 +381,18 @@ def draw(results: Results, name: str) -> bytes:
 
 def _panel(axes: Axes, results: Results, rows: pd.DataFrame, name: str, finding: str) -> None:
     kind = KINDS[name]
-    row = one(results.of("findings"), {"finding": finding})
+    row = first_row(results.of("findings"), {"finding": finding})
     if kind.diagonal:
         axes.plot([0, 1], [0, 1], color="#b0b0b0", linewidth=0.6)
     elif row:
         axes.axhline(float(row["prevalence"]), color="#808080", linewidth=0.6, linestyle="--")
-    for place, backbone in enumerate(results.backbones):
-        own = rows[rows["backbone"] == backbone]
+    for index, backbone in enumerate(results.backbones):
+        curve = rows[rows["backbone"] == backbone]
         axes.plot(
-            own[kind.x],
-            own[kind.y],
-            color=COLOURS[place % len(COLOURS)],
-            linestyle=DASHES[place // len(COLOURS) % len(DASHES)],
+            curve[kind.x],
+            curve[kind.y],
+            color=COLOURS[index % len(COLOURS)],
+            linestyle=DASHES[index // len(COLOURS) % len(DASHES)],
             linewidth=0.9,
             marker="." if name == "reliability" else "",
             markersize=3,

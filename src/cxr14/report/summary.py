@@ -1,4 +1,4 @@
-"""All that the report tells of, read from the files of the other stages."""
+"""Inputs of the report, read from the files of other stages, and the summary of metrics."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ HEADLINE: Final = {
     "evaluate": ("validation_macro_auroc", "images", "macro_auroc"),
     "localize": ("boxed_images", "mean_accuracy_iobb_t10"),
 }
-"""Keys that metrics/STAGE/B.json must hold."""
+"""Required keys of metrics/STAGE/B.json."""
 
 COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "findings": ("finding", "positives", "auroc", "average_precision", "f1", "threshold"),
@@ -37,12 +37,12 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "pr": ("backbone", "finding"),
     "reliability": ("backbone", "finding"),
 }
-"""Columns that each table must hold."""
+"""Required columns by table."""
 
 
 @dataclass(frozen=True)
 class Results:
-    """Headline numbers by backbone, and the tables of details of all backbones together."""
+    """Headline metrics by backbone, and the tables of all backbones."""
 
     source: dict[str, Any]  # data/records/source.json
     baseline: dict[str, Any]  # metrics/baseline.json
@@ -53,7 +53,7 @@ class Results:
 
     @property
     def backbones(self) -> list[str]:
-        """The names, in the order of params.yaml."""
+        """Names of the backbones, in the order of params.yaml."""
         return list(self.evaluate)
 
     @property
@@ -63,7 +63,7 @@ class Results:
 
     @property
     def best(self) -> str:
-        """The backbone of the highest macro AUROC on validation: test chooses nothing."""
+        """Name of the backbone with the highest macro AUROC on validation."""
         return max(self.evaluate, key=lambda name: self.evaluate[name]["validation_macro_auroc"])
 
     def of(self, table: str, backbone: str | None = None) -> pd.DataFrame:
@@ -73,19 +73,19 @@ class Results:
 
 
 def read_results(root: Path, backbones: list[str]) -> Results:
-    """Read everything of the named backbones.
+    """Read metrics, tables and curves of the backbones.
 
     Args:
         root: of the project.
         backbones: names, in the order of the report.
 
     Raises:
-        FileNotFoundError: names every file that is not there.
+        FileNotFoundError: files are missing; names all of them.
         UserError: a file is damaged.
     """
     metrics, plots = root / "metrics", root / "plots" / "compare"
     jsons = {s: {b: metrics / s / f"{b}.json" for b in backbones} for s in ("evaluate", "localize")}
-    own = {
+    details = {
         (name, b): metrics / stage / b / f"{name}.csv"
         for stage, names in (("evaluate", EVALUATE_TABLES), ("localize", LOCALIZE_TABLES))
         for name in names
@@ -95,9 +95,9 @@ def read_results(root: Path, backbones: list[str]) -> Results:
     curves = {name: plots / f"{name}.csv" for name in CURVES}
     single = root / "data/records/source.json", metrics / "baseline.json"
     by_backbone = [path for paths in jsons.values() for path in paths.values()]
-    _check([*single, *by_backbone, *own.values(), *shared.values(), *curves.values()])
+    _check([*single, *by_backbone, *details.values(), *shared.values(), *curves.values()])
     tables = {
-        name: pd.concat([_table(own[name, b], name).assign(backbone=b) for b in backbones])
+        name: pd.concat([_table(details[name, b], name).assign(backbone=b) for b in backbones])
         for name in (*EVALUATE_TABLES, *LOCALIZE_TABLES)
     }
     return Results(
@@ -124,9 +124,6 @@ def _check(paths: list[Path]) -> None:
         raise FileNotFoundError(f"no {', '.join(missing)}; make them with `dvc repro`")
 
 
-# The summary: a few numbers per backbone, from the metrics of the other stages.
-
-
 EVALUATE_METRICS: Final = (
     "macro_auroc",
     "macro_auroc_low",
@@ -144,15 +141,12 @@ LOCALIZE_METRICS: Final = (
     "mean_pointing",
     "boxed_images",
 )
-"""Of both: the other intervals stand in metrics/evaluate and metrics/localize, so that what
-`dvc metrics diff` lists of a backbone fits a screen."""
+"""Metrics of the summary. The other intervals are in metrics/evaluate and metrics/localize, so that
+`dvc metrics diff` of a backbone fits a terminal."""
 
 
 def summarise(results: Results) -> dict[str, Any]:
-    """Return metrics/summary.json: numbers only, one group per backbone and one for the baseline.
-
-    The floor of the baseline is its ``test``; the groups are in the order of the backbones.
-    """
+    """Return metrics/summary.json: numbers by backbone, and those of the baseline on test."""
     groups = {
         name: {
             **{f"test_{key}": results.evaluate[name][key] for key in EVALUATE_METRICS},
@@ -171,7 +165,7 @@ def summarise(results: Results) -> dict[str, Any]:
 
 
 def caution(source: dict[str, Any]) -> str:
-    """Return the sentence that has to stand above every table of this source."""
+    """Return the sentence that precedes every table of this source."""
     if source["phantom"]:
         return f"{PHANTOM_NOTE[0].upper()}{PHANTOM_NOTE[1:]}."
     split = "the official split" if source["official_split"] else "a split of our own, by patient"

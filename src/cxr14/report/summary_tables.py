@@ -1,4 +1,4 @@
-"""The tables at the end of `dvc repro`."""
+"""Terminal tables of the report stages of both pipelines."""
 
 from typing import Any, Final
 
@@ -10,7 +10,7 @@ from rich.table import Table
 from cxr14.chexnext.relabel import ALL
 from cxr14.console import PHANTOM_NOTE, format_number
 from cxr14.report.html import scored
-from cxr14.report.published import auroc_header, auroc_rows, own_split, part_of_official
+from cxr14.report.published import auroc_header, auroc_rows, split_summary, subset_note
 from cxr14.report.summary import Results
 
 BASELINE: Final = "baseline"
@@ -31,84 +31,85 @@ LEGEND: Final = (
 
 
 def headlines(results: Results) -> dict[str, dict[str, Any]]:
-    """Return every headline number by model, with its interval; the baseline is the last."""
-    own = {
+    """Return headline metrics with intervals by model; the baseline is last."""
+    networks = {
         name: {
             **{f"test_{key}": value for key, value in results.evaluate[name].items()},
             **{f"boxes_{key}": value for key, value in results.localize[name].items()},
         }
         for name in results.backbones
     }
-    return own | {BASELINE: {f"test_{key}": v for key, v in results.baseline["test"].items()}}
+    return networks | {BASELINE: {f"test_{key}": v for key, v in results.baseline["test"].items()}}
 
 
 def ordered(results: Results) -> list[tuple[str, dict[str, Any]]]:
-    """Return the headlines, best test AUROC first, the baseline last whatever it scores."""
+    """Return the headlines sorted by test macro AUROC, highest first; the baseline is last."""
 
-    def place(item: tuple[str, dict[str, Any]]) -> tuple[bool, float]:
-        name, own = item
-        return name == BASELINE, -(own.get("test_macro_auroc") or 0)
+    def sort_key(item: tuple[str, dict[str, Any]]) -> tuple[bool, float]:
+        name, numbers = item
+        return name == BASELINE, -(numbers.get("test_macro_auroc") or 0)
 
-    return sorted(headlines(results).items(), key=place)
+    return sorted(headlines(results).items(), key=sort_key)
 
 
 def rows(results: Results, between: str = "\n") -> list[tuple[str, ...]]:
-    """Return one row per model, as :func:`ordered` has them; the columns are HEADER's."""
+    """Return one row per model in the order of :func:`ordered`, with the columns of HEADER."""
     return [
-        (name, *(scored(own, measure, between) for measure in MEASURES))
-        for name, own in ordered(results)
+        (name, *(scored(numbers, measure, between) for measure in MEASURES))
+        for name, numbers in ordered(results)
     ]
 
 
 def legend(results: Results) -> str:
-    """Explain the columns; say over how many findings each mean is where these numbers differ."""
+    """Return the legend of the columns, with the number of findings per mean if it differs."""
     counts = {
-        name: own["test_findings_scored"]
-        for name, own in headlines(results).items()
-        if "test_findings_scored" in own
+        name: numbers["test_findings_scored"]
+        for name, numbers in headlines(results).items()
+        if "test_findings_scored" in numbers
     }
     if len(set(counts.values())) < 2:
         return LEGEND
-    told = ", ".join(f"{name} {count}" for name, count in counts.items())
-    return f"{LEGEND} Not over the same number of findings: {told}."
+    listed = ", ".join(f"{name} {count}" for name, count in counts.items())
+    return f"{LEGEND} Not over the same number of findings: {listed}."
 
 
 def sample(results: Results) -> str:
-    """Say how many images and patients the test part has, and how many images are boxed."""
-    own = results.evaluate[results.best]
+    """Return the numbers of test images, their patients, and boxed images."""
+    numbers = results.evaluate[results.best]
     counts = (boxes["boxed_images"] for boxes in results.localize.values())
     boxed = next(count for count in counts if count is not None)  # not every row is localised
-    return f"n: {own['images']:,} images of {own['patients']:,} patients, {boxed:,} boxed images"
+    images, patients = numbers["images"], numbers["patients"]
+    return f"n: {images:,} images of {patients:,} patients, {boxed:,} boxed images"
 
 
 def table(results: Results, caution: str) -> Table:
-    """Lay out the headlines: means over the findings on test, boxes over those with boxes."""
+    """Lay out the headline metrics by model."""
     laid_out = Table(
         title=f"Test part, mean over findings ({sample(results)}). {caution}",
         caption=legend(results),
         **PLAIN,
     )
-    for place, name in enumerate(HEADER):
-        # Intervals stand below their scores, so that five networks fit eighty columns.
-        laid_out.add_column(name, justify="right" if place else "left", no_wrap=True)
+    for column, name in enumerate(HEADER):
+        # Intervals are below their scores, so that the table fits eighty columns.
+        laid_out.add_column(name, justify="right" if column else "left", no_wrap=True)
     for row in rows(results):
         laid_out.add_row(*row)
     return laid_out
 
 
 def published_table(results: Results) -> Table | None:
-    """Lay out AUROC by finding beside the published columns; None on phantoms."""
+    """Lay out AUROC by finding with the published columns; None on phantoms."""
     if results.phantom:
         return None
     laid_out = Table(
         title=f"AUROC by finding; ours is {results.best}, the best by validation; n: positives",
-        caption=f"Published means are over the same findings. {part_of_official(results)}".strip(),
+        caption=f"Published means are over the same findings. {subset_note(results)}".strip(),
         **PLAIN | {"padding": 0},
     )
     _, _, _, *published = auroc_header(results)
     laid_out.add_column("finding")
-    laid_out.add_column(f"ours\n{own_split(results)}", justify="right", width=9)
-    for name in published:  # no word of theirs but DenseNet121 is longer
+    laid_out.add_column(f"ours\n{split_summary(results)}", justify="right", width=9)
+    for name in published:  # only DenseNet121 is longer
         laid_out.add_column(name, justify="right", width=8, overflow="fold")
     *findings, mean = auroc_rows(results)
     for name, positives, *scores in findings:
@@ -118,16 +119,14 @@ def published_table(results: Results) -> Table | None:
     return laid_out
 
 
-# The tables that the second pipeline prints.
-
+# Tables of the CheXNeXt pipeline.
 
 Columns = dict[str, str]
 
+WIDTH = 124  # a redirected `dvc repro` has 80
 
-WIDTH = 124  # `dvc repro` into a file says 80
 
-
-def show(*tables: Table) -> None:
+def print_tables(*tables: Table) -> None:
     """Print tables, wide enough for their columns."""
     console = Console()
     console.width = max(console.width, WIDTH)
@@ -135,7 +134,7 @@ def show(*tables: Table) -> None:
 
 
 def noise_table(counts: pd.DataFrame) -> Table:
-    """Lay out what noise.count_noise counted in train and val."""
+    """Lay out the counts of label noise in train and val (``label_noise.count_noise``)."""
     table = _table("Labels made wrong, as mined labels are", True, "images", *_NOISE.values())
     summed = counts.groupby("finding", sort=False)[["images", *_NOISE]].sum()
     for finding, row in summed.iterrows():
@@ -161,12 +160,12 @@ def selection_table(outcome: dict[str, Any]) -> Table:
     return table
 
 
-def flips_overview(table: pd.DataFrame, part: str, mode: str, phantom: bool) -> Table:
-    """Lay out the flips of one part; on phantoms with precision and recall."""
-    title = f"Relabelling of {part}, {mode}"
-    laid_out = _table(title, phantom, *_FLIPS.values(), *(_REPAIRED.values() if phantom else ()))
-    own = table[table["part"] == part].astype(object)
-    for row in own.where(own.notna(), None).to_dict(orient="records"):
+def label_changes_table(table: pd.DataFrame, split: str, mode: str, phantom: bool) -> Table:
+    """Lay out the label changes of a split; on phantoms with precision and recall."""
+    title = f"Relabelling of {split}, {mode}"
+    laid_out = _table(title, phantom, *_CHANGES.values(), *(_REPAIRED.values() if phantom else ()))
+    changes = table[table["part"] == split].astype(object)
+    for row in changes.where(changes.notna(), None).to_dict(orient="records"):
         if row["finding"] == ALL:
             laid_out.add_section()
         counts = [str(row["positives_before"]), str(row["positives_after"])]
@@ -178,7 +177,7 @@ def flips_overview(table: pd.DataFrame, part: str, mode: str, phantom: bool) -> 
     return laid_out
 
 
-_FLIPS: Columns = {"a": "before", "b": "after", "c": "added", "d": "removed"}
+_CHANGES: Columns = {"a": "before", "b": "after", "c": "added", "d": "removed"}
 _REPAIRED: Columns = {
     "added_precision": "right",
     "added_recall": "found",
@@ -193,8 +192,8 @@ def _signed(value: float | None) -> str:
 
 
 def _table(title: str, phantom: bool, *headings: str, first: str = "finding") -> Table:
-    told = f"{title} ({PHANTOM_NOTE})" if phantom else title
-    table = Table(title=told, box=SIMPLE, pad_edge=False, collapse_padding=True)
+    full_title = f"{title} ({PHANTOM_NOTE})" if phantom else title
+    table = Table(title=full_title, box=SIMPLE, pad_edge=False, collapse_padding=True)
     table.add_column(first, no_wrap=True)
     for heading in headings:
         table.add_column(heading, justify="right", no_wrap=True)

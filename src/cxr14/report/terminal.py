@@ -1,4 +1,4 @@
-"""The table of findings that evaluation prints."""
+"""Terminal tables of evaluation, localization and comparison."""
 
 from typing import Any, Final
 
@@ -33,12 +33,12 @@ MEANS: Final = ("macro", "weighted", "micro")
 
 
 def findings_table(backbone: str, scores: Scores, phantom: bool) -> Table:
-    """Lay out the scores of every finding, of their means, and of No Finding apart.
+    """Lay out the scores of the findings, their means, and No Finding.
 
     Args:
         backbone: name of the network.
-        scores: on the test images; what is null shows as a dash, and its reason below the table.
-        phantom: whether to say that the images are phantoms.
+        scores: on the test images; a null is a dash, and the caption gives its reason.
+        phantom: whether to add the phantom note.
     """
     head = scores.headline
     title = f"{backbone} on {head['images']} test images of {head['patients']} patients"
@@ -61,14 +61,14 @@ def findings_table(backbone: str, scores: Scores, phantom: bool) -> Table:
 
 
 def with_interval(row: dict[str, Any], measure: str) -> str:
-    """Write a score and its interval: ``.763 (.740–.787)``."""
+    """Format a score and its interval: ``.763 (.740–.787)``."""
     low, high = row.get(f"{measure}_low"), row.get(f"{measure}_high")
     ends = "" if low is None else f" ({format_number(low)}–{format_number(high)})"
     return format_number(row.get(measure)) + ends
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
-    """Write one row, below the headings; what a mean has no notion of stays empty."""
+    """Format one row in the order of HEADINGS; measures that a mean lacks stay empty."""
     cells = []
     for measure in HEADINGS:
         if measure in WITH_INTERVALS:
@@ -83,14 +83,18 @@ def _cells(row: dict[str, Any]) -> list[str]:
 def _mean(means: pd.DataFrame, kind: str) -> dict[str, Any]:
     """Return one kind of mean as a row of findings: measure, measure_low, measure_high."""
     row: dict[str, Any] = {}
-    for one in _records(means[means["mean"].str.startswith(f"{kind}_")]):
-        measure = one["mean"].removeprefix(f"{kind}_")
-        row |= {measure: one["value"], f"{measure}_low": one["low"], f"{measure}_high": one["high"]}
+    for record in _records(means[means["mean"].str.startswith(f"{kind}_")]):
+        measure = record["mean"].removeprefix(f"{kind}_")
+        row |= {
+            measure: record["value"],
+            f"{measure}_low": record["low"],
+            f"{measure}_high": record["high"],
+        }
     return row
 
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the rows, their empty cells as None."""
+    """Return the rows as dictionaries, with None for NaN."""
     rows = table.astype(object).where(table.notna(), None).to_dict("records")
     return [{str(name): value for name, value in row.items()} for row in rows]
 
@@ -105,40 +109,41 @@ def _headline(head: dict[str, Any]) -> str:
 
 
 def _reasons(scores: Scores) -> list[str]:
-    """Say below the table why something in it is a dash, or has no interval."""
-    told = {row["mean"]: row["reason"] for row in _records(scores.means)}
-    found = {row["finding"]: row["reason"] for row in _records(scores.findings)}
-    found["macro mean"] = told["macro_auroc"]
-    return [f"{name}: {reason}" for name, reason in found.items() if reason]
+    """Return the reasons why a score is null or has no interval."""
+    reasons_of_means = {row["mean"]: row["reason"] for row in _records(scores.means)}
+    reasons = {row["finding"]: row["reason"] for row in _records(scores.findings)}
+    reasons["macro mean"] = reasons_of_means["macro_auroc"]
+    return [f"{name}: {reason}" for name, reason in reasons.items() if reason]
 
 
-# The tables that localisation prints.
-
+# Tables of localization.
 
 IN_SHORT = [("iobb", 0.1), ("iobb", 0.5), ("iou", 0.1)]
-"""Limits of the table of controls, of those that were asked for."""
+"""Measures and limits of the table of controls, as far as they were scored."""
 
 
-def printed(title: str, tables: dict[str, pd.DataFrame], phantom: bool) -> list[Table]:
-    """Lay out what the stage prints; title names the network, the method and n."""
-    own = [accuracy_table(title, tables["accuracy"], name, phantom) for name in ("iobb", "iou")]
-    return [*own, controls_table(f"{title}, beside controls", tables, phantom)]
+def localization_tables(title: str, tables: dict[str, pd.DataFrame], phantom: bool) -> list[Table]:
+    """Lay out the tables of the stage; ``title`` names the network, the method and n."""
+    accuracies = [
+        accuracy_table(title, tables["accuracy"], name, phantom) for name in ("iobb", "iou")
+    ]
+    return [*accuracies, controls_table(f"{title}, beside controls", tables, phantom)]
 
 
 def accuracy_table(title: str, accuracy: pd.DataFrame, measure: str, phantom: bool) -> Table:
-    """Lay out accuracy by finding and T, boxes of all heat thresholds pooled, and the AFP.
+    """Lay out accuracy by finding and T, pooled over heat thresholds, and the AFP.
 
     Args:
         title: of the table.
         accuracy: accuracy.csv.
         measure: iobb or iou.
-        phantom: whether to say that these are phantoms.
+        phantom: whether to add the phantom note.
     """
-    own = accuracy[(accuracy["measure"] == measure) & (accuracy["heat"] == POOLED)]
-    rates = own.pivot(index="finding", columns="limit", values="accuracy")
-    limits = sorted(set(own["limit"]))
+    pooled = accuracy[(accuracy["measure"] == measure) & (accuracy["heat"] == POOLED)]
+    rates = pooled.pivot(index="finding", columns="limit", values="accuracy")
+    limits = sorted(set(pooled["limit"]))
     names = [_limit(limit) for limit in limits]
-    first = own[own["limit"] == limits[0]].set_index("finding")
+    first = pooled[pooled["limit"] == limits[0]].set_index("finding")
     table = _box_table(f"{title}, {measure}", phantom, "finding", ["n", *names, "AFP"])
     table.caption = f"columns: T; AFP: false boxes an image at T {names[0]}"
     for name, row in first.iterrows():
@@ -151,48 +156,52 @@ def accuracy_table(title: str, accuracy: pd.DataFrame, measure: str, phantom: bo
 
 
 def controls_table(title: str, tables: dict[str, pd.DataFrame], phantom: bool) -> Table:
-    """Lay out the method beside the controls, means over findings with their intervals.
+    """Lay out the means over findings of the method and the control baselines, with intervals.
 
-    The caption says how many of the method's maps have no heat, and how much of them stays if all
-    weights are made anew; it flags a method whose maps do not change.
+    The caption counts the method's maps without heat, and gives the similarity of the sanity check
+    (all weights random); it flags a method whose maps do not change.
 
     Args:
         title: of the table.
         tables: controls, pointing and randomisation, by name.
-        phantom: whether to say that these are phantoms.
+        phantom: whether to add the phantom note.
     """
     controls, pointing = tables["controls"], tables["pointing"]
     means = controls[(controls["finding"] == MEAN) & (controls["heat"] == POOLED)]
-    asked = set(zip(means["measure"], means["limit"], strict=True))
-    limits = [limit for limit in IN_SHORT if limit in asked]
+    scored = set(zip(means["measure"], means["limit"], strict=True))
+    limits = [limit for limit in IN_SHORT if limit in scored]
     names = [f"{measure} {_limit(limit)}" for measure, limit in limits]
     table = _box_table(title, phantom, "heat from", [*names, "pointing", "energy"])
     for method in pointing["method"].unique():
-        own = means[means["method"] == method].set_index(["measure", "limit"])
+        accuracy = means[means["method"] == method].set_index(["measure", "limit"])
         spot = pointing[(pointing["method"] == method) & (pointing["finding"] == MEAN)].iloc[0]
-        cells = [_with_interval(own.loc[limit], "accuracy") for limit in limits]
+        cells = [_with_interval(accuracy.loc[limit], "accuracy") for limit in limits]
         scores = [_with_interval(spot, score) for score in ("pointing", "energy")]
         table.add_row(method, *cells, *scores, end_section=True)
-    own = pointing[pointing["method"] == pointing["method"].iloc[0]]
-    table.caption = f"{_without_heat(own)}\n{_randomisation(tables['randomisation'])}"
+    first_method = pointing[pointing["method"] == pointing["method"].iloc[0]]
+    table.caption = f"{_without_heat(first_method)}\n{_sanity_check(tables['randomisation'])}"
     return table
 
 
-def _without_heat(own: pd.DataFrame) -> str:
-    *each, (_, empty, pairs) = zip(own["finding"], own["empty"], own["n"], strict=True)
-    where = ", ".join(f"{name} {count}" for name, count, _ in each if not pd.isna(count) and count)
+def _without_heat(pointing: pd.DataFrame) -> str:
+    *findings, (_, empty, pairs) = zip(
+        pointing["finding"], pointing["empty"], pointing["n"], strict=True
+    )
+    where = ", ".join(
+        f"{name} {count}" for name, count, _ in findings if not pd.isna(count) and count
+    )
     return f"no heat in {empty} of {pairs} maps" + (f": {where}" if where else "")
 
 
-def _randomisation(table: pd.DataFrame) -> str:
+def _sanity_check(table: pd.DataFrame) -> str:
     last = table.iloc[-1]
     if pd.isna(last["similarity"]):
-        return f"all weights anew: {last['reason']}"
-    found = f"{last['similarity']:.2f}, absolute {last['absolute']:.2f}"
-    said = f"all weights anew: similarity {found}, over {last['n']} maps"
+        return f"all weights random: {last['reason']}"
+    similarity = f"{last['similarity']:.2f}, absolute {last['absolute']:.2f}"
+    text = f"all weights random: similarity {similarity}, over {last['n']} maps"
     if last["unchanged"]:
-        return f"[bold red]{said}: these maps do not depend on what was learnt[/]"
-    return f"{said} (above {last['limit']:g} it would be flagged)"
+        return f"[bold red]{text}: these maps do not depend on what was learnt[/]"
+    return f"{text} (above {last['limit']:g} it would be flagged)"
 
 
 def _box_table(title: str, phantom: bool, first: str, others: list[str]) -> Table:
@@ -212,17 +221,21 @@ def _cell(value: float, digits: int = 3) -> str:
 
 
 def _with_interval(row: "pd.Series[float]", score: str) -> str:
-    """Write the interval below the score: beside it, it would not fit a terminal."""
+    """Format a score with its interval below, so that the table fits a terminal."""
     value, low, high = (_cell(row[score + end]) for end in ENDS)
     return value if low == _cell(np.nan) else f"{value}\n{low}–{high}"
 
 
-# What the comparison prints: differences between networks, and the largest gaps.
-
+# Tables of the comparison.
 
 LARGEST: Final = 3
-GAPS_WIDTH: Final = 112  # of the largest gaps; narrower, their intervals would be cut
-SHOWN: Final = (("auroc", MACRO), ("fpr", NO_FINDING), ("fnr", MACRO), (CALIBRATION, NO_FINDING))
+GAPS_WIDTH: Final = 112  # columns; a narrower table of gaps would cut intervals
+GAP_MEASURES: Final = (
+    ("auroc", MACRO),
+    ("fpr", NO_FINDING),
+    ("fnr", MACRO),
+    (CALIBRATION, NO_FINDING),
+)
 WORDS: Final = {
     "auroc": "AUROC",
     "fpr": "FPR",
@@ -235,12 +248,12 @@ STAR: Final = "* the interval leaves 0 out; nothing is corrected for how many in
 
 
 def ranged(value: float, low: float, high: float) -> str:
-    """Write a difference and its interval, with a star if that leaves 0 out."""
+    """Format a difference and its interval, with a star if the interval leaves 0 out."""
     return f"{signed(value)} ({signed(low)} to {signed(high)}){star(low, high)}"
 
 
 def differences(table: pd.DataFrame, phantom: bool) -> Table:
-    """Lay out ``differences.difference_table``: a row per pair."""
+    """Lay out the table of differences, a row per pair of networks."""
     measures = list(dict.fromkeys(table["measure"]))
     n = [f"{row['images']:,} images of {row['patients']:,} patients" for _, row in table.iterrows()]
     heading = f"Differences on test{f', {n[0]}' if n else ''}, the same patients resampled"
@@ -249,27 +262,27 @@ def differences(table: pd.DataFrame, phantom: bool) -> Table:
     )
     for (one, other), rows in table.groupby(["first", "second"], sort=False):
         cells = rows.set_index("measure").loc[measures, ["difference", "low", "high"]]
-        ends = cells.to_numpy(float)  # a column of nulls alone would come as None
+        ends = cells.to_numpy(float)  # a column of nulls has dtype object
         laid_out.add_row(f"{one} − {other}", *(ranged(*cell) for cell in ends))
     return laid_out
 
 
 def largest_gaps(table: pd.DataFrame, phantom: bool) -> Table:
-    """Lay out, of ``subgroups.subgroup_tables``, the largest gaps of each measure.
+    """Lay out the largest gaps of each measure, from gaps.csv.
 
-    By the end of the interval that is nearer to 0, so that small groups do not lead by chance. Of
-    one attribute at a time, and not of single findings: the table has them all.
+    Gaps are sorted by the end of the interval that is nearer to 0, so that small groups do not lead
+    by chance. Crossed attributes are left out.
     """
     headings = "measure", "network", "group", "images", "group − others"
     laid_out = _comparison_table("Largest gaps between groups on test", phantom, *headings)
     single = table[~table["attribute"].str.contains(CROSSED)]
-    for measure, finding in SHOWN:
+    for measure, finding in GAP_MEASURES:
         name = f"{WORDS[measure]}, {'mean' if finding == MACRO else finding}"
         ends = [f"{measure}{end}" for end in ENDS]
-        own = single[single["finding"] == finding].dropna(subset=ends)
-        nearer = pd.concat([own[ends[1]], -own[ends[2]]], axis=1).max(axis=1)
+        gaps = single[single["finding"] == finding].dropna(subset=ends)
+        nearer = pd.concat([gaps[ends[1]], -gaps[ends[2]]], axis=1).max(axis=1)
         order = nearer.sort_values(ascending=False, kind="stable").index[:LARGEST]
-        for _, row in own.loc[order].iterrows():
+        for _, row in gaps.loc[order].iterrows():
             group = f"{row['attribute']} {row['group']} − {row['against']}"
             counts = f"{row['images']:,}, {row['images_against']:,}"
             laid_out.add_row(name, row["backbone"], group, counts, ranged(*row[ends]))
@@ -277,8 +290,8 @@ def largest_gaps(table: pd.DataFrame, phantom: bool) -> Table:
     return laid_out
 
 
-def against(table: pd.DataFrame, revision: str, notes: list[str], phantom: bool) -> Table:
-    """Lay out ``against.compare_with``: a row per network and measure."""
+def revision_table(table: pd.DataFrame, revision: str, notes: list[str], phantom: bool) -> Table:
+    """Lay out the differences from a revision, a row per network and measure."""
     heading = f"The work tree beside {revision}, the same patients resampled"
     laid_out = _comparison_table(
         heading, phantom, "network", "measure", "here", revision, "difference"
@@ -294,7 +307,7 @@ def against(table: pd.DataFrame, revision: str, notes: list[str], phantom: bool)
 def _comparison_table(heading: str, phantom: bool, *columns: str) -> Table:
     title = f"{heading} ({PHANTOM_NOTE})" if phantom else heading
     laid_out = Table(title=title, box=SIMPLE, pad_edge=False, collapse_padding=True, caption=STAR)
-    laid_out.min_width = max(len(title), len(STAR))  # so that neither breaks
+    laid_out.min_width = max(len(title), len(STAR))  # avoids line breaks
     for name in columns:
         laid_out.add_column(name, no_wrap=True)
     return laid_out

@@ -1,6 +1,6 @@
 """The registered model ``cxr14``: a version per trained backbone, and the alias ``champion``.
 
-An ensemble has a registered model of its own: its validation score is of other labels on phantoms.
+An ensemble has its own registered model: on phantoms its validation labels differ.
 """
 
 import base64
@@ -26,14 +26,11 @@ from cxr14.preprocessing.cache import open_cache, rows_of
 from cxr14.tracking.artifacts import Trained
 from cxr14.tracking.runs import GIT_COMMIT, IDENTITY
 from cxr14.tracking.store import StoreError, connect, lock, store_errors
-from cxr14.tracking.sync import reconcile_run
+from cxr14.tracking.sync import sync_run
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
-
-
-# Does a model that was loaded back from the registry reproduce its own predictions?
 
 
 IMAGES = 8
@@ -41,7 +38,7 @@ TOLERANCE = 1e-4
 
 
 class Predictor(Protocol):
-    """Anything that scores images, such as a loaded pyfunc."""
+    """A model that scores images, such as a loaded pyfunc."""
 
     def predict(self, data: npt.NDArray[np.uint8]) -> pd.DataFrame:
         """Score uint8 (B, S, S); columns as in model.json."""
@@ -63,7 +60,7 @@ def check_agreement(model: Predictor, trained: Trained) -> None:
     classes = trained.model["classes"]
     columns = [f"probability {name}" for name in classes]
     difference = np.abs(scored[classes].to_numpy() - few[columns].to_numpy())
-    if not difference.max() <= TOLERANCE:  # NaN is no agreement either
+    if not difference.max() <= TOLERANCE:  # also true for NaN
         row, column = np.unravel_index(
             np.argmax(np.nan_to_num(difference, nan=2)), difference.shape
         )
@@ -75,22 +72,18 @@ def check_agreement(model: Predictor, trained: Trained) -> None:
         )
 
 
-# Names that whoever packs a registered model shares with the model itself.
-
+# Names that the registered model (pyfunc_model.py) uses as well.
 
 MODEL_ARTIFACT: Final = "model"
-"""Begins the name of every artifact that is a network's folder."""
+"""Prefix of the artifacts that are folders of networks."""
 
 REMARKS: Final = "remarks"
-"""The column that says what is odd about each image."""
+"""Column of the remarks on each image."""
 
 
 def spread_columns(classes: Iterable[str]) -> list[str]:
-    """Name the columns that say how far an ensemble's networks lie apart."""
+    """Return the columns of the standard deviation over the networks of an ensemble."""
     return [f"spread {name}" for name in classes]
-
-
-# The registered model as MLflow stores it: code, weights, signature, example, requirements.
 
 
 REQUIRED = (
@@ -106,13 +99,13 @@ REQUIRED = (
     "torch",
     "torchvision",
 )
-"""What the registered model imports; given to MLflow, which otherwise tries to find out."""
+"""Requirements of the registered model; MLflow would infer them by loading it."""
 
 
 def log_model(
     client: "MlflowClient", experiment: str, trained: Trained, run_id: str, tags: dict[str, str]
 ) -> str:
-    """Copy code, weights and decision into the store as an output of the run; return its id."""
+    """Log code, weights and decision as a model of the run; return the id of the model."""
     import mlflow
     from mlflow.entities import LoggedModelOutput
 
@@ -121,12 +114,12 @@ def log_model(
     )
     images, _ = open_cache(trained.cache)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Operation with range")  # MLflow's, on pandas 3
+        warnings.filterwarnings("ignore", "Operation with range")  # by MLflow with pandas 3
         mlflow.pyfunc.log_model(
             model_id=model.model_id,
             name=trained.backbone,
             python_model=str(Path(__file__).with_name("pyfunc_model.py")),
-            artifacts=networks(trained.folders) | {"decision": str(trained.decision)},
+            artifacts=network_artifacts(trained.folders) | {"decision": str(trained.decision)},
             model_config={"cached_size": images.shape[1]},
             code_paths=[str(Path(cxr14.__file__).parent)],
             pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in REQUIRED],
@@ -137,20 +130,20 @@ def log_model(
     return str(model.model_id)
 
 
-def networks(folders: list[Path]) -> dict[str, str]:
-    """Name the folders of one network, or of several, as the model will find them: model 00 …."""
+def network_artifacts(folders: list[Path]) -> dict[str, str]:
+    """Return the folders by artifact name: ``model``, or ``model 00`` … of an ensemble."""
     if len(folders) == 1:
         return {MODEL_ARTIFACT: str(folders[0])}
-    return {f"{MODEL_ARTIFACT} {place:02d}": str(folder) for place, folder in enumerate(folders)}
+    return {f"{MODEL_ARTIFACT} {index:02d}": str(folder) for index, folder in enumerate(folders)}
 
 
 def signature(classes: list[str], ensemble: bool = False) -> Any:
-    """Return what goes in and out: any number of images, and of each a float per class and remarks.
+    """Return the signature: images in; per image a float by class and remarks out.
 
-    An ensemble also says by class how far its networks lie apart.
+    An ensemble also returns the standard deviation over its networks by class.
 
-    An input of type `object` and of one free dimension is the one kind that MLflow passes on
-    both as base64 texts (B,) and as uint8 (B, S, S); the model checks it.
+    Only an input of type `object` with one free dimension passes MLflow's checks both as base64
+    texts (B,) and as uint8 (B, S, S); the model checks it.
     """
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
@@ -165,7 +158,7 @@ def signature(classes: list[str], ensemble: bool = False) -> Any:
 
 
 def example() -> Any:
-    """Return a table with one picture, drawn: a patient's would leave the place it belongs to."""
+    """Return an input example with a synthetic image, so that no patient data is published."""
     import pandas as pd
     from PIL import Image
 
@@ -182,7 +175,7 @@ ABOUT = "A probability for each finding, and for No Finding, of grey chest radio
 
 @dataclass(frozen=True)
 class Registered:
-    """A trained backbone as MLflow holds it; ``version`` is None until it is evaluated."""
+    """A trained backbone in MLflow; ``version`` is None until it is evaluated."""
 
     trained: Trained
     run_id: str
@@ -191,12 +184,12 @@ class Registered:
 
 
 def register(trained: Sequence[Trained], model: str = MODEL) -> list[Registered]:
-    """Complete the runs, register what is new, and put ``champion`` on the best.
+    """Complete the runs, register new versions, and set ``champion`` to the best.
 
     Idempotent: a second call adds nothing, and a deleted store is restored.
 
     Args:
-        trained: what is there.
+        trained: backbones or ensembles.
         model: name of the registered model.
 
     Raises:
@@ -204,20 +197,20 @@ def register(trained: Sequence[Trained], model: str = MODEL) -> list[Registered]
         UserError: an artifact is damaged or of other data, or the model that would become
             champion does not reproduce its predictions; the alias then stays where it was.
     """
-    for one in trained:
-        one.check()
+    for network in trained:
+        network.check()
     client, experiment = connect()
     with lock(), store_errors():
-        runs = [reconcile_run(client, experiment, one) for one in trained]
+        runs = [sync_run(client, experiment, network) for network in trained]
         versions = [
-            _version(client, experiment, model, one, run_id) if one.evaluated else None
-            for one, run_id in zip(trained, runs, strict=True)
+            _version(client, experiment, model, network, run_id) if network.evaluated else None
+            for network, run_id in zip(trained, runs, strict=True)
         ]
         current = [(t, v) for t, v in zip(trained, versions, strict=True) if v is not None]
-        champion = _crown(client, model, current) if current else None
+        champion = _set_champion(client, model, current) if current else None
     return [
-        Registered(one, run_id, version, champion is not None and version == champion)
-        for one, run_id, version in zip(trained, runs, versions, strict=True)
+        Registered(network, run_id, version, champion is not None and version == champion)
+        for network, run_id, version in zip(trained, runs, versions, strict=True)
     ]
 
 
@@ -242,7 +235,7 @@ def _create_registered_model(client: "MlflowClient", model: str) -> None:
 
 
 def _has_files(version: "ModelVersion") -> bool:
-    """Whether the model is still there; the records may outlive a deleted folder."""
+    """Whether the files of the model exist; the records may outlive a deleted folder."""
     import mlflow
 
     return bool(mlflow.artifacts.list_artifacts(f"models:/{version.name}/{version.version}"))
@@ -266,28 +259,27 @@ def _add_version(
         "experiment": run.get("DVC_EXP_NAME", "workspace"),
     }
     model_id = log_model(client, experiment, trained, run_id, tags)
-    about = f"{trained.backbone}. {PHANTOM_NOTE if trained.model['phantom'] else ''}".strip()
+    description = f"{trained.backbone}. {PHANTOM_NOTE if trained.model['phantom'] else ''}".strip()
     version = client.create_model_version(
-        model, f"models:/{model_id}", run_id, tags=tags, description=about, model_id=model_id
+        model, f"models:/{model_id}", run_id, tags=tags, description=description, model_id=model_id
     )
     return str(version.version)
 
 
-def _crown(client: "MlflowClient", model: str, current: list[tuple[Trained, str]]) -> str:
-    """Put the alias on the best validated version, once that version has proved itself.
+def _set_champion(client: "MlflowClient", model: str, current: list[tuple[Trained, str]]) -> str:
+    """Set the alias to the version with the highest validation score, if it reproduces its output.
 
-    A better one that is champion already, from another experiment on the same data, stays while it
-    can be loaded; scores on other data or of other classes cannot be compared, so a champion of
-    those makes way. If the trained models themselves differ in classes, those with the most are
-    compared.
+    A champion with a higher score on the same data stays as long as its files exist. A champion on
+    other data or of other classes is replaced, because the scores are not comparable. If the
+    trained models differ in classes, those with the most classes are compared.
     """
     import mlflow
 
-    def place(pair: tuple[Trained, str]) -> tuple[int, list[str], float, str]:
+    def sort_key(pair: tuple[Trained, str]) -> tuple[int, list[str], float, str]:
         classes = pair[0].model["classes"]
         return len(classes), classes, pair[0].score, pair[0].backbone
 
-    trained, version = max(current, key=place)
+    trained, version = max(current, key=sort_key)
     alias = client.get_registered_model(model).aliases.get(CHAMPION)
     if alias is not None:
         holder = client.get_model_version(model, str(alias))
@@ -300,21 +292,18 @@ def _crown(client: "MlflowClient", model: str, current: list[tuple[Trained, str]
     return version
 
 
-# Registering as the last stage of a pipeline, which a broken MLflow store must not fail.
-
-
 BestEffort = Annotated[
     bool, typer.Option("--best-effort", help="Only warn if MLflow's store cannot be used.")
 ]
 
 
 def register_or_warn(trained: Sequence[Trained], model: str, command: str) -> list[Registered]:
-    """Register; if the store cannot be used, warn and return nothing registered.
+    """Register; if the store cannot be used, print a warning and return an empty list.
 
     Args:
-        trained: what is there.
+        trained: backbones or ensembles.
         model: name of the registered model.
-        command: what registers later.
+        command: shell command that registers later, for the warning.
 
     Raises:
         UserError: an artifact is wrong, or a model does not reproduce its predictions.

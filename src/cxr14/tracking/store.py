@@ -1,6 +1,6 @@
-"""Where MLflow keeps its records, and how a process connects to them.
+"""Location of the MLflow store, checks of it, and the connection to it.
 
-By default that is ``mlflow.db`` and ``mlruns/`` in the original repository, both by absolute
+By default it is ``mlflow.db`` and ``mlruns/`` in the original repository, both by absolute
 path: a path relative to the working directory would vanish with the temporary workspace of
 ``dvc exp run --temp``. MLFLOW_TRACKING_URI, where it is set, is used instead.
 """
@@ -29,23 +29,20 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
 
-# Quick checks of an MLflow store before MLflow opens it.
-#
-# MLflow itself retries for minutes on a store that is locked, damaged or unreachable, and writes a
-# traceback for each attempt.
-
+# Checks of a store before MLflow opens it. MLflow retries for minutes on a store that is locked,
+# damaged or unreachable, and prints a traceback for each attempt.
 
 SQLITE_SECONDS = 10.0
-"""How long another process may lock a SQLite store."""
+"""Timeout of the lock on a SQLite store."""
 
 CONNECT_SECONDS = 5.0
-"""How long a server may take to accept a connection."""
+"""Timeout of a connection to a server."""
 
 ANSWER_SECONDS = 10.0
-"""How long an MLflow server may take to answer that it is up."""
+"""Timeout of the health check of an MLflow server."""
 
 PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
-"""Databases with a server, and the port of each."""
+"""Default ports of database servers."""
 
 
 class StoreError(UserError):
@@ -103,20 +100,20 @@ def _check_sqlite(file: Path, seconds: float) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with closing(sqlite3.connect(file, timeout=seconds, isolation_level=None)) as database:
-            # It writes the header again, so the journal is created, too, as for a real write.
+            # Rewriting the header creates the journal, as a real write does.
             version = database.execute("pragma user_version").fetchone()[0]
             database.execute("begin immediate")
             database.execute(f"pragma user_version = {int(version)}")
             database.execute("rollback")
-            (found,) = database.execute("pragma quick_check(1)").fetchone()
+            (check,) = database.execute("pragma quick_check(1)").fetchone()
     except (sqlite3.Error, OSError) as error:
         raise StoreError(_sqlite_problem(file, str(error))) from None
-    if found != "ok":
-        raise StoreError(_sqlite_problem(file, f"malformed: {found}"))
+    if check != "ok":
+        raise StoreError(_sqlite_problem(file, f"malformed: {check}"))
 
 
 def _sqlite_problem(file: Path, reason: str) -> str:
-    """Say what is wrong with a SQLite file and what to do."""
+    """Return the error of a SQLite file with its fix."""
     text = " ".join(reason.split())
     if "locked" in text:
         return f"{text}; another process holds {file}: end it, or wait for it"
@@ -128,7 +125,7 @@ def _sqlite_problem(file: Path, reason: str) -> str:
 
 
 def set_aside(file: Path) -> str:
-    """Say how to replace a store by one that is made from the artifacts."""
+    """Return the advice to rename a store and rebuild it from the artifacts."""
     aside = file.with_name(f"{file.name}.old")
     command = shlex.join(["mv", str(file), str(aside)])
     return f"set it aside (`{command}`), and `make register` makes it again"
@@ -136,7 +133,7 @@ def set_aside(file: Path) -> str:
 
 def _check_database_server(url: "URL") -> None:
     default = PORTS.get(url.get_backend_name())
-    if default is None or url.host is None:  # a Unix socket answers at once
+    if default is None or url.host is None:  # a Unix socket responds at once
         return
     port = url.port or default
     try:
@@ -146,7 +143,7 @@ def _check_database_server(url: "URL") -> None:
 
 
 def _check_server(uri: str) -> None:
-    """Ask an MLflow server whether it is up; any answer will do, a demand for a password too."""
+    """Check that an MLflow server is up; any HTTP response counts, even an error."""
     import requests
 
     try:
@@ -156,7 +153,7 @@ def _check_server(uri: str) -> None:
         verify = os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() not in ("true", "1")
         requests.get(address, timeout=(CONNECT_SECONDS, ANSWER_SECONDS), verify=verify).close()
     except requests.exceptions.SSLError:
-        return  # MLflow has more settings for certificates, and says what is wrong
+        return  # MLflow has more settings for certificates and reports errors itself
     except requests.Timeout:
         raise StoreError(f"the server {host} does not answer within seconds") from None
     except (requests.ConnectionError, requests.exceptions.ProxyError):
@@ -167,35 +164,35 @@ def _check_server(uri: str) -> None:
 
 EXPERIMENT = "cxr14"
 ENVIRONMENT = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",  # its only outside look-up
+    "MLFLOW_DISABLE_TELEMETRY": "true",  # its only external request
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # halves the UI's start, memory to a fifth
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",  # a server that is away is reported in seconds
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",  # and one that hangs in two minutes instead of eight
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",  # an unreachable server is reported in seconds
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",  # a server that hangs, in two minutes instead of eight
     "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING": "true",
     "GIT_PYTHON_REFRESH": "quiet",
 }
-"""Set before mlflow is imported, unless the caller has set them already."""
+"""Defaults of environment variables, set before mlflow is imported."""
 
 NOISY = {
     "alembic": logging.ERROR,  # migrations
     "mlflow.utils.environment": logging.ERROR,  # no pip beside uv
-    "mlflow.store.db.utils": logging.CRITICAL,  # tracebacks of what is raised, and told, anyway
+    "mlflow.store.db.utils": logging.CRITICAL,  # tracebacks of errors that are raised as well
 }
-"""From which level on MLflow's parts are heard."""
+"""Logging levels of modules of MLflow."""
 
 ATTEMPTS = 3
-"""How often MLflow tries to open a database; by default ten times, in 100 seconds."""
+"""Attempts of MLflow to open a database; its default is ten, in 100 seconds."""
 
 QUIET_SECONDS, LOCK_SECONDS = 10, 600
-"""When a wait for this repository's other processes is reported, and when it ends."""
+"""Seconds of waiting for the lock until a message, and until an error."""
 
 
 def tracking_uri() -> str:
     """Return MLFLOW_TRACKING_URI, or the SQLite store of the original repository.
 
-    Raises StoreError where MLflow cannot address that store.
+    Raises StoreError if MLflow cannot address that store.
     """
     given = os.environ.get("MLFLOW_TRACKING_URI")
     if given:
@@ -210,17 +207,17 @@ def tracking_uri() -> str:
 
 
 def hide_passwords(text: str) -> str:
-    """Return a text for people, without the passwords of the addresses in it."""
+    """Return a text with the passwords in its URLs replaced by ***."""
     return re.sub(r"(://[^/@:\s]*):[^/@\s]*@", r"\1:***@", text)
 
 
 def first_line(error: Exception) -> str:
-    """Return what an error says, for people, in a line."""
+    """Return the first line of an error's message, without passwords."""
     return hide_passwords(str(error).strip().partition("\n")[0]) or type(error).__name__
 
 
 def artifact_location(uri: str) -> str | None:
-    """Return the absolute artifact folder beside a database; None leaves the choice to a server."""
+    """Return the URI of the artifact folder for a database; None for a server."""
     served = uri.startswith(("http:", "https:"))
     return None if served else (project_root() / "mlruns").as_uri()
 
@@ -252,9 +249,9 @@ def lock() -> Iterator[None]:
 
 @contextmanager
 def store_errors() -> Iterator[None]:
-    """Convert what MLflow, its database or its folder of artifacts raises into StoreError.
+    """Convert errors of MLflow, its database or its artifact folder to StoreError.
 
-    Every OSError counts: read the artifacts of the pipeline before.
+    This includes every OSError: read the artifacts of the pipeline before.
     """
     import alembic.util
     import mlflow
@@ -273,7 +270,7 @@ def store_errors() -> Iterator[None]:
         raise _unusable(_schema_problem(text) if schema else _advised(text)) from error
     except (sqlalchemy.exc.SQLAlchemyError, sqlite3.Error) as error:
         raise _unusable(_advised(first_line(error))) from error
-    except requests.RequestException as error:  # before OSError, of which it is one
+    except requests.RequestException as error:  # a subclass of OSError
         raise _unusable(first_line(error)) from error
     except ModuleNotFoundError as error:  # a database's driver
         raise _unusable(f"{error}; install it (for PostgreSQL: psycopg)") from error
@@ -291,37 +288,37 @@ def _schema_problem(text: str) -> str:
     from mlflow.version import VERSION
 
     known = re.search(r"version '?(\w+)|identified by '(\w+)'", text)
-    found = f" ({known[1] or known[2]})" if known else ""
+    revision = f" ({known[1] or known[2]})" if known else ""
     uri, file = tracking_uri(), sqlite_file(tracking_uri())
-    remedy = f"; or {set_aside(file)}" if file is not None and is_own(uri) else ""
+    remedy = f"; or {set_aside(file)}" if file is not None and is_default_store(uri) else ""
     return (
-        f"its database schema{found} is of another MLflow than the installed {VERSION}; if it is "
-        f"older, `mlflow db upgrade {uri}` upgrades it{remedy}"
+        f"its database schema{revision} is of another MLflow than the installed {VERSION}; if it "
+        f"is older, `mlflow db upgrade {uri}` upgrades it{remedy}"
     )
 
 
 def _advised(text: str) -> str:
-    """Add what to do to an error of the database, where it is known."""
+    """Append the fix to an error of the database, if it is known."""
     file = sqlite_file(tracking_uri())
     if file is not None and ("malformed" in text or "not a database" in text):
         return f"{text}; {set_aside(file)}"
     return text
 
 
-def is_own(uri: str) -> bool:
-    """Whether a store is this repository's own SQLite file, however its URI is written."""
+def is_default_store(uri: str) -> bool:
+    """Whether a URI refers to the SQLite file of this repository."""
     file = sqlite_file(uri)
     return file is not None and file.resolve() == (project_root() / "mlflow.db").resolve()
 
 
 def check_location(location: str) -> None:
-    """Refuse to write into the artifact folder of another place.
+    """Raise StoreError if artifacts would be written to the folder of another repository.
 
-    A store keeps the absolute path of its artifacts. After a repository was moved or copied, that
-    is the old place: of a copy it is the original's folder.
+    A store keeps the absolute path of its artifacts, which is wrong after the repository was moved
+    or copied.
 
     Args:
-        location: where the artifacts of the experiment, or of a run, are.
+        location: URI of the artifacts of the experiment or of a run.
 
     Raises:
         StoreError: the store is this repository's own, and the location is not in its mlruns/; or
@@ -332,20 +329,20 @@ def check_location(location: str) -> None:
     if parts.scheme not in ("", "file") or uri.startswith(("http:", "https:")):
         return
     folder, artifacts = Path(url2pathname(parts.path)), project_root() / "mlruns"
-    if file is not None and is_own(uri):
+    if file is not None and is_default_store(uri):
         if not folder.resolve().is_relative_to(artifacts.resolve()):
             raise _unusable(
                 f"its artifacts belong in {folder}, and this repository is {project_root()}, so "
                 f"it was moved or copied; {set_aside(file)} from the artifacts at hand"
             )
-    elif not any(place.exists() for place in (folder, *folder.parents[:3])):
+    elif not any(candidate.exists() for candidate in (folder, *folder.parents[:3])):
         raise _unusable(f"its artifacts belong in {folder}, which does not exist; make that folder")
 
 
 def connect() -> tuple["MlflowClient", str]:
-    """Open the store, creating tables and experiment where they are missing.
+    """Open the store, creating tables and experiment if they are missing.
 
-    One process at a time: two that open an empty store together would both create its tables.
+    A lock prevents two processes from creating the tables at the same time.
 
     Returns:
         A client and the id of the experiment ``cxr14``.
@@ -377,10 +374,10 @@ def connect() -> tuple["MlflowClient", str]:
 
 
 def _experiment(client: "MlflowClient", location: str | None) -> str:
-    found = client.get_experiment_by_name(EXPERIMENT)
-    if found is None:
-        tags = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens on our runs
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    if experiment is None:
+        tags = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens on the runs
         return client.create_experiment(EXPERIMENT, artifact_location=location, tags=tags)
-    if found.lifecycle_stage != "active":
-        client.restore_experiment(found.experiment_id)
-    return str(found.experiment_id)
+    if experiment.lifecycle_stage != "active":
+        client.restore_experiment(experiment.experiment_id)
+    return str(experiment.experiment_id)

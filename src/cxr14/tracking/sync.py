@@ -1,4 +1,4 @@
-"""Bring MLflow's runs in line with the artifacts: what is missing is added, nothing doubled."""
+"""Synchronization of MLflow runs with the artifacts: adds what is missing, without duplicates."""
 
 from typing import TYPE_CHECKING
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 REBUILT = "cxr14.rebuilt"
 
 
-def reconcile_run(client: "MlflowClient", experiment: str, trained: Trained) -> str:
-    """Find the run of a trained model, or rebuild it, and complete it.
+def sync_run(client: "MlflowClient", experiment: str, trained: Trained) -> str:
+    """Find or rebuild the run of a trained model, and complete it.
 
     Returns:
-        The id of its finished run, holding every epoch, metric and plot there is.
+        The id of its finished run with all epochs, metrics and plots.
     """
     run_id = _only_run(client, experiment, trained) or _rebuild(client, experiment, trained)
     check_location(client.get_run(run_id).info.artifact_uri)
@@ -35,7 +35,7 @@ def reconcile_run(client: "MlflowClient", experiment: str, trained: Trained) -> 
     new = {name: value for name, value in trained.metrics().items() if known.get(name) != value}
     log_metrics(client, run_id, new)
     _tag(client, run_id, trained.hashes())
-    for stage, path in trained.measured():
+    for stage, path in trained.metric_files():
         client.log_artifact(run_id, str(path), f"metrics/{stage}")
     for stage, folder in trained.plots():
         client.log_artifacts(run_id, str(folder), f"plots/{stage}")
@@ -45,7 +45,7 @@ def reconcile_run(client: "MlflowClient", experiment: str, trained: Trained) -> 
 
 
 def _only_run(client: "MlflowClient", experiment: str, trained: Trained) -> str | None:
-    """Return the run of this identity (a finished one first); delete what a race doubled."""
+    """Return the run of this identity, preferably a finished one; delete duplicates."""
     runs = find_runs(client, experiment, trained.identity)
     runs.sort(key=lambda run: run.info.status != "FINISHED")
     for double in runs[1:]:
@@ -61,8 +61,8 @@ def _tag(client: "MlflowClient", run_id: str, tags: dict[str, str]) -> None:
 
 def _rebuild(client: "MlflowClient", experiment: str, trained: Trained) -> str:
     model = trained.model
-    about = trained.backbone, model["source"], model["phantom"]
-    tags = describe(trained.script, *about) | dvc_tags()
+    description = trained.backbone, model["source"], model["phantom"]
+    tags = describe(trained.script, *description) | dvc_tags()
     if NAME not in tags:
         tags |= find_origin(trained.backbone)
     tags |= nest(client, experiment, tags)
@@ -71,7 +71,7 @@ def _rebuild(client: "MlflowClient", experiment: str, trained: Trained) -> str:
 
 
 def _complete_history(client: "MlflowClient", run_id: str, trained: Trained) -> None:
-    """Log the epochs that the training could not log itself."""
+    """Log the epochs that are missing in the run."""
     logged = {metric.step for metric in client.get_metric_history(run_id, "loss")}
     for row in trained.history():
         step = int(row.pop("epoch"))

@@ -77,4 +77,4 @@ def test_at_the_width_of_the_stage_no_interval_is_cut_at_official_size():
     rows = [where | counts | gap | {"finding": finding} for finding in ("macro", "No Finding")]
     text = printed(terminal.largest_gaps(pd.DataFrame(rows), phantom=True), terminal.TABLE_WIDTH)
     assert "…" not in text
-    assert text.count("−.123 (−.123 to −.123) *") == len(terminal.SHOWN)
+    assert text.count("−.123 (−.123 to −.123) *") == len(terminal.GAP_MEASURES)
