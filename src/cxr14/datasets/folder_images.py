@@ -35,7 +35,7 @@ def files_below(base: Path, report: Report) -> Iterator[tuple[str, "os.DirEntry[
 
 
 def _below(
-    folder: Path, prefix: str, depth: int, seen: set[tuple[int, int]], report: Report
+    folder: Path, prefix: str, depth: int, visited: set[tuple[int, int]], report: Report
 ) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
     try:
         with os.scandir(folder) as entries:
@@ -47,22 +47,22 @@ def _below(
         name = f"{prefix}{entry.name}"
         if not _is_folder(entry):
             yield name, entry
-        elif fault := _folder_fault(entry, depth, seen):
+        elif fault := _folder_fault(entry, depth, visited):
             report.skip("", f"{name}/", fault)
         elif depth and not entry.name.startswith("."):
-            yield from _below(folder / entry.name, f"{name}/", depth - 1, seen, report)
+            yield from _below(folder / entry.name, f"{name}/", depth - 1, visited, report)
 
 
 def _folder_fault(
-    entry: "os.DirEntry[str]", depth: int, seen: set[tuple[int, int]]
+    entry: "os.DirEntry[str]", depth: int, visited: set[tuple[int, int]]
 ) -> Fault | None:
-    """Say why a folder is not entered, None if it is or holds no image; add it to `seen`."""
+    """Say why a folder is not entered, None if it is or holds no image; add it to `visited`."""
     hidden = entry.name.startswith(".")
     if depth and not hidden:
         identity = _identity(entry.stat())
-        if identity in seen:
+        if identity in visited:
             return "repeated folder", "a link to a folder that is listed under another name"
-        seen.add(identity)
+        visited.add(identity)
         return None
     count = _images_in(entry)
     if not count:
@@ -76,8 +76,8 @@ def _images_in(entry: "os.DirEntry[str]") -> int:
     """Count the images and archives in a folder by their names; links are not followed."""
     if entry.is_symlink():
         return 0
-    found = (name for _, _, names in os.walk(entry.path) for name in names)
-    return sum(is_image(name) or is_archive_name(name) for name in found)
+    files = (name for _, _, names in os.walk(entry.path) for name in names)
+    return sum(is_image(name) or is_archive_name(name) for name in files)
 
 
 def _identity(facts: os.stat_result) -> tuple[int, int]:
@@ -98,7 +98,7 @@ def loose_images(base: Path, report: Report) -> list[tuple[str, int]]:
         base: the folder.
         report: gets the images that cannot be used; not the folders, see files_below.
     """
-    found = []
+    images = []
     for name, entry in files_below(base, Report()):
         if is_image(name):
             size, fault = file_facts(entry)
@@ -106,8 +106,8 @@ def loose_images(base: Path, report: Report) -> list[tuple[str, int]]:
             if fault:
                 report.skip("", name, fault)
             else:
-                found.append((name, size))
-    return sorted(found)
+                images.append((name, size))
+    return sorted(images)
 
 
 def file_facts(entry: "os.DirEntry[str]") -> tuple[int, Fault | None]:

@@ -85,8 +85,8 @@ def archive_kind(path: Path) -> archive_kinds.ArchiveKind:
     kind = archive_kinds.sniff_kind(path)
     if kind is None:
         with path.open("rb") as file:
-            told = archive_kinds.describe_head(file.read(archive_kinds.HEAD))
-        raise UserError(f"{path}: not a whole archive ({told}); fetch it again")
+            description = archive_kinds.describe_head(file.read(archive_kinds.HEAD))
+        raise UserError(f"{path}: not a whole archive ({description}); fetch it again")
     return kind
 
 
@@ -169,7 +169,7 @@ def describe(container: str, member: str, content: bytes) -> dict[str, object]:
     }
 
 
-def place(container: str, member: str) -> str:
+def image_location(container: str, member: str) -> str:
     """Say where an image lies."""
     return f"{container}/{member}" if container else member
 
@@ -185,7 +185,7 @@ def check_manifest(manifest: pd.DataFrame) -> None:
     if not torn:
         return
     rows = manifest[manifest.image == torn[0]].drop_duplicates("sha256")
-    first, second = [*map(place, rows.container, rows.member)][:2]
+    first, second = [*map(image_location, rows.container, rows.member)][:2]
     if first == second:
         raise UserError(
             f"{rows.member.iloc[0]} is in {rows.container.iloc[0]} twice, with contents that "
@@ -241,15 +241,15 @@ def file_sizes(manifest: pd.DataFrame, base: Path, images: list[str]) -> pd.Data
         UserError: an archive is broken.
     """
     wanted = manifest[manifest.image.isin(images)]
-    found: dict[str, tuple[int, int]] = {}
+    sizes: dict[str, tuple[int, int]] = {}
     for container, rows in wanted.groupby("container"):
         names = dict(zip(rows.member, rows.image, strict=True))
         for member, content in read_members(base, str(container), list(names)):
             size = _size(content)
             if size:
-                found[names[member]] = size
+                sizes[names[member]] = size
     return pd.DataFrame.from_dict(
-        found, orient="index", columns=["width", "height"], dtype="float64"
+        sizes, orient="index", columns=["width", "height"], dtype="float64"
     )
 
 

@@ -8,7 +8,7 @@ Form:
     another suffix. The lists may end without a newline.
   - The form of 2017 writes ages as 058Y, 011M or 024D, v2020 as 58: both become whole years.
 
-Handled by a rule and listed as data issues (``table.RULES``):
+Handled by a rule and listed as data issues (``cxr14.datasets.issues.RULES``):
   - Blank lines and rows identical to an earlier one are left out.
   - "Infiltrate" and the like are read as the standard name.
   - Ages above 100 (16 in 2017's table, up to 414) are recorded as missing.
@@ -93,8 +93,6 @@ def read_image_table(path: str | Path, origin: str | None = None) -> Table:
         UserError: a column is missing, a cell is not allowed, the patient is not that of the
             image's name, rows of one image disagree, or there are no rows.
     """
-    pass  # MERGED
-
     name = origin or str(path)
     cells = read_cells(path, name, IMAGE_HEADINGS, WHOLE, SPACING)
     text = cells.text
@@ -176,11 +174,11 @@ def _disagreeing(
     failures = []
     names = np.array(text.columns)
     pairs = zip(text.loc[later].to_numpy(), text.loc[earlier].to_numpy(), earlier, strict=True)
-    for own, first, row in pairs:
-        where = own != first
-        column = f"{', '.join(names[where])} of {own[0]}"
+    for values, first, row in pairs:
+        where = values != first
+        column = f"{', '.join(names[where])} of {values[0]}"
         allowed = f"{quote(', '.join(first[where]))}, as row {row}"
-        failures.append((column, ", ".join(own[where]), allowed))
+        failures.append((column, ", ".join(values[where]), allowed))
     return pd.DataFrame(failures, columns=["column", "value", "allowed"], index=later)
 
 
@@ -237,19 +235,19 @@ def _listed(rows: Rows, name: str) -> pd.Series:
     column = None
     cells, numbers = rows.cells, rows.numbers
     simple = [simplified(cell) for cell in expanded(cells[0])] if cells else []
-    heading = next((one for one in IMAGE_HEADINGS["image"] if one in simple), None)
+    heading = next((name for name in IMAGE_HEADINGS["image"] if name in simple), None)
     if heading is not None:
         column, cells, numbers = simple.index(heading), cells[1:], numbers[1:]
-    found = []
+    images = []
     for number, row in zip(numbers, cells, strict=True):
         filled = [cell for cell in row if cell] if column is None else row[column : column + 1]
-        if len(filled) > 1 or any(SUFFIX.search(one) for one in " ".join(filled).split()[:-1]):
+        if len(filled) > 1 or any(SUFFIX.search(cell) for cell in " ".join(filled).split()[:-1]):
             raise UserError(
                 f"{name}, row {number}: {quote(rows.delimiter.join(row))}; allowed: one image name "
                 f"a line, or a table with a column Image Index; correct the file, then run {RENEW}"
             )
-        found.append(filled[0] if filled else "")
-    return pd.Series(found, index=pd.Index(numbers, dtype="int64", name="row"), dtype="str")
+        images.append(filled[0] if filled else "")
+    return pd.Series(images, index=pd.Index(numbers, dtype="int64", name="row"), dtype="str")
 
 
 def read_tables(
@@ -324,7 +322,7 @@ IMAGE = _pattern(r"\S.{0,250}\.png", "the name of an image, such as 00000001_000
 WHOLE_NUMBER = _pattern("[0-9]{1,9}", "a whole number, 0 or more")
 SIDE = _pattern("0*[1-9][0-9]{0,5}", "a whole number of pixels, 1 or more")
 SPACING_MM = _number(0, "a number of mm above 0")
-PLACE = _number(-INFINITY, "a number of pixels")
+COORDINATE = _number(-INFINITY, "a number of pixels")
 EXTENT = _number(0, "a number of pixels above 0")
 NOTHING = _one_of(("",), "nothing; the row has more cells than there are headings")
 
@@ -351,8 +349,8 @@ BOXES = pa.DataFrameSchema(
     {
         "image": IMAGE,
         "finding": _one_of(BOXED_SPELLINGS, ", ".join(BOXED)),
-        "x": PLACE,
-        "y": PLACE,
+        "x": COORDINATE,
+        "y": COORDINATE,
         "width": EXTENT,
         "height": EXTENT,
         "surplus": NOTHING,

@@ -54,13 +54,13 @@ def issue_table(stage: str, rows: Iterable[tuple[str, str, str, str, str]]) -> p
         stage: the stage that found them.
         rows: (file, name, issue, action, detail) of each.
     """
-    shown = [(stage, *map(_shown, row)) for row in rows]
-    table = pd.DataFrame(shown, columns=list(ISSUE_COLUMNS), dtype="str")
+    cells = [(stage, *map(_escaped, row)) for row in rows]
+    table = pd.DataFrame(cells, columns=list(ISSUE_COLUMNS), dtype="str")
     assert set(table.action) <= set(ACTIONS), sorted(set(table.action))
     return table
 
 
-def _shown(text: str) -> str:
+def _escaped(text: str) -> str:
     return text if text.isascii() and text.isprintable() else printable(text).replace("\n", "\\n")
 
 

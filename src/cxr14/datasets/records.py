@@ -16,7 +16,7 @@ RECORDS = "data/records/images.parquet"
 BOXES = "data/records/boxes.parquet"
 SPLIT = "data/split/split.parquet"
 
-PARTS = ("train", "val", "test")
+SPLITS = ("train", "val", "test")
 
 LEFT_OUT = "left out"
 """In a split of one fold of the second pipeline: images of train that its members do not see."""
@@ -77,7 +77,7 @@ def read_split(path: str | Path = SPLIT) -> pd.DataFrame:
     """
     columns: dict[str, Kind] = {"image": "text", "patient": "integer", "split": "text"}
     split = read_parquet(path, columns, key="image")
-    allowed = (*PARTS, LEFT_OUT)
+    allowed = (*SPLITS, LEFT_OUT)
     if strange := set(split["split"]) - set(allowed):
         raise unusable(path, f"is damaged: {quote(min(strange))} is none of {', '.join(allowed)}")
     try:
@@ -99,7 +99,7 @@ def check_disjoint(patients: pd.Series, parts: pd.Series) -> None:
         raise UserError(f"{len(straddling)} patients are in two parts, first {straddling[0]}")
 
 
-def check_part(images: Iterable[str], part: str, split: pd.DataFrame) -> None:
+def check_in_split(images: Iterable[str], part: str, split: pd.DataFrame) -> None:
     """Refuse images that are not in a part of the split.
 
     Args:

@@ -106,14 +106,14 @@ def _check_size(width: int, height: int, name: str) -> None:
 
 
 def _png_remarks(header: PngHeader, facts: PngFacts) -> frozenset[str]:
-    said = {
+    flags = {
         "interlaced": header.interlaced,
         "low_bit_depth": header.bits < 8,
         "transparent": facts.transparent,
         "more_frames": facts.frames > 1,
         "trailing_data": facts.trailing,
     }
-    return frozenset(name for name, holds in said.items() if holds)
+    return frozenset(name for name, holds in flags.items() if holds)
 
 
 def _decode_grey(content: bytes, width: int, height: int) -> npt.NDArray[np.uint8] | None:
@@ -150,23 +150,23 @@ def _jpeg_remarks(content: bytes, file: Image.Image, name: str) -> set[str]:
     """Check a JPEG; return what is odd about the file."""
     more = getattr(file, "n_frames", 1) > 1
     end = check_jpeg(content, file.mode, name)
-    said = {
+    flags = {
         "jpeg": True,
         "cmyk": file.mode == "CMYK",
         "more_frames": more,
         "trailing_data": end < len(content) and not more,
     }
-    return {remark for remark, holds in said.items() if holds}
+    return {remark for remark, holds in flags.items() if holds}
 
 
 def _pixel_remarks(file: Image.Image) -> set[str]:
     """Say whether a picture has transparent pixels or colour."""
-    said = set()
+    remarks = set()
     if "A" in file.getbands() and np.asarray(file.getchannel("A")).min() < 255:
-        said.add("transparent")
+        remarks.add("transparent")
     if file.mode not in ("1", "L", "LA", "I", "I;16") and _spread(file) >= COLOUR:
-        said.add("colour")
-    return said
+        remarks.add("colour")
+    return remarks
 
 
 def _spread(file: Image.Image) -> int:
@@ -305,11 +305,11 @@ def shrink(content: bytes, size: int, name: str) -> Shrunk:
         slice(round(a * scale), round((a + n) * scale)) for a, n in ((top, height), (left, width))
     )
     suffix = PurePosixPath(name).suffix.lower()
-    said = {*decoded.remarks, *remarks_on(pixels[rows, columns])}
+    names = {*decoded.remarks, *remarks_on(pixels[rows, columns])}
     if suffix and suffix not in _SUFFIXES[decoded.format]:
-        said.add("wrong_extension")
+        names.add("wrong_extension")
     if width != height:
-        said.add("padded")
-    remarks = tuple(name for name in REMARKS if name in said)
-    place = (width, height, scale, left * scale, top * scale)
-    return Shrunk(pixels, decoded.mode, remarks, *place)
+        names.add("padded")
+    remarks = tuple(name for name in REMARKS if name in names)
+    geometry = (width, height, scale, left * scale, top * scale)
+    return Shrunk(pixels, decoded.mode, remarks, *geometry)
