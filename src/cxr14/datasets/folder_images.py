@@ -1,8 +1,7 @@
-"""Images that are files of a folder: in the folder itself and up to DEPTH folders below it.
+"""Image files of a folder, up to DEPTH levels deep.
 
-A user's folder is the user's own, so links in it are followed (data sets are often linked
-together) if they end at a regular file, or at a folder that was not met before. Folders whose
-name starts with a dot are not entered. A folder that is not entered is an issue.
+Links are followed if they end at a regular file, or at a folder that was not visited before.
+Folders whose name starts with a dot are not entered. A folder that is not entered is an issue.
 """
 
 import os
@@ -56,7 +55,7 @@ def _below(
 def _folder_fault(
     entry: "os.DirEntry[str]", depth: int, visited: set[tuple[int, int]]
 ) -> Fault | None:
-    """Say why a folder is not entered, None if it is or holds no image; add it to `visited`."""
+    """Return why a folder with images is not entered, or None; add it to `visited`."""
     hidden = entry.name.startswith(".")
     if depth and not hidden:
         identity = _identity(entry.stat())
@@ -130,7 +129,7 @@ def read_loose(base: Path, members: list[str], report: Report) -> Iterator[tuple
     for member in members:
         path = base / member
         try:
-            if not path.is_file():  # opening a pipe would wait for ever
+            if not path.is_file():  # opening a pipe would block
                 raise FileNotFoundError(ENOENT, "no such file")
             content = path.read_bytes()
         except OSError as error:

@@ -1,4 +1,4 @@
-"""Images where they lie: members of archives, or files of folders, one interface.
+"""One interface to images in archives and folders, and their sizes and orientation.
 
 A *manifest* lists them: image (its name in the table), container (path of the archive, or of
 the folder, relative to the images' base), member (path inside it), bytes and sha256. Nothing is
@@ -71,7 +71,7 @@ def _kind_or_fault(path: Path, name: str) -> tuple[archive_kinds.ArchiveKind | N
     if kind and not name.isprintable():
         return None, ("unsafe name", "its name has characters that are no text; rename it")
     if kind is None and NIH_ARCHIVE.fullmatch(path.name):
-        return archive_kinds.named_kind(name), None  # its reader says what is wrong, as an error
+        return archive_kinds.named_kind(name), None  # its reader raises the error
     return kind, fault
 
 
@@ -170,7 +170,7 @@ def describe(container: str, member: str, content: bytes) -> dict[str, object]:
 
 
 def image_location(container: str, member: str) -> str:
-    """Say where an image lies."""
+    """Return container and member of an image as one path."""
     return f"{container}/{member}" if container else member
 
 
@@ -178,7 +178,7 @@ def check_manifest(manifest: pd.DataFrame) -> None:
     """Refuse a manifest in which one image name stands for two contents.
 
     Raises:
-        UserError: naming the image and both places.
+        UserError: naming the image and both locations.
     """
     contents = manifest[["image", "sha256"]].drop_duplicates()
     torn = sorted(set(contents.image[contents.image.duplicated()]))
@@ -197,11 +197,10 @@ def check_manifest(manifest: pd.DataFrame) -> None:
     )
 
 
-# How the metadata of a picture says it is viewed: the EXIF orientation, in PNG and JPEG.
-
+# EXIF orientation in PNG and JPEG.
 
 FORMATS = ("PNG", "JPEG")
-"""What is read, by content."""
+"""Image formats that are read, by content."""
 
 TURNED = (5, 6, 7, 8)
 """Orientations that exchange width and height."""
@@ -220,9 +219,6 @@ def orientation(file: Image.Image) -> int:
     except Exception:  # Pillow's reader raises errors of many types; viewers pass over it too
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
-
-
-# Sizes of image files by their headers, for boxes whose unit depends on them.
 
 
 def file_sizes(manifest: pd.DataFrame, base: Path, images: list[str]) -> pd.DataFrame:

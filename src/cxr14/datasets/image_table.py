@@ -1,6 +1,4 @@
-"""The NIH tables as data frames: one row per image, one row per box.
-
-Quirks of the shipped files and dirt in a user's own are handled here, and nowhere else.
+"""Readers of the NIH tables and lists, with schemas and data issues.
 
 Form:
   - Columns are read by their headings, in any order (``columns.py``); of encodings and delimiters
@@ -56,9 +54,6 @@ from cxr14.labels import (
     respelled,
 )
 
-# The table of images, read by the rules of :mod:`cxr14.datasets.image_table`.
-
-
 NUMBERS = {
     "patient": "int32",
     "follow_up": "int32",
@@ -67,7 +62,7 @@ NUMBERS = {
     "pixel_spacing_x": "float64",
     "pixel_spacing_y": "float64",
 }
-OLDEST = 100  # years; what is above is a slip of the pen
+OLDEST = 100  # years; larger ages are errors
 DAYS_PER_FOUR_YEARS = 1461
 WHOLE = ("age", "follow_up", "patient", "original_width", "original_height")
 SPACING = ("pixel_spacing_x", "pixel_spacing_y")
@@ -289,11 +284,8 @@ def read_tables(
     return {"images": images, "boxes": boxes, **read}
 
 
-# What the cells of NIH's tables may hold: Pandera schemas over the text of the files.
-#
-# The text is checked before anything is converted, so a failure quotes the file. Each check's
-# `error` says what is allowed; that is what a user reads. Importing Pandera takes about a second:
-# import this module inside the function that needs it.
+# Pandera schemas over the text of the files, checked before conversion, so that failures quote the
+# file. The `error` of each check is the allowed values in the message to the user.
 
 
 NUMBER = r"-?[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]+)?"
@@ -343,7 +335,7 @@ IMAGES = pa.DataFrameSchema(
     },
     strict=True,
 )
-"""The table of images; `surplus` is what stands below no heading."""
+"""Schema of the table of images; `surplus` is text in cells without a heading."""
 
 BOXES = pa.DataFrameSchema(
     {
@@ -357,4 +349,4 @@ BOXES = pa.DataFrameSchema(
     },
     strict=True,
 )
-"""The list of boxes."""
+"""Schema of the list of boxes."""

@@ -1,6 +1,6 @@
-"""The pass over all images that lists and hashes them: one archive, or some files, per worker.
+"""Manifest of images: listing and hashing in parallel, with data issues.
 
-The result is the same for any number of workers.
+The result does not depend on the number of workers.
 """
 
 import os
@@ -42,7 +42,7 @@ CHUNK_BYTES = 64 * 2**20
 """Loose images that a worker takes at a time."""
 
 ALONE_BYTES = 512 * 2**20
-"""Less than this is not worth a second process, which takes a second or two to start."""
+"""Minimum bytes for more than one process."""
 
 TICK = 0.2
 """Seconds between two looks at the workers' progress."""
@@ -203,9 +203,6 @@ def _sound(results: list[Result | UserError]) -> list[Result]:
     return [result for result in results if not isinstance(result, UserError)]
 
 
-# A manifest with the data issues of its images, so that nothing is dropped silently.
-
-
 @dataclass(frozen=True)
 class Listing:
     """The images of a source.
@@ -270,10 +267,7 @@ def _other_suffix(kept: pd.DataFrame) -> Iterator[Issue]:
             yield Issue(container, member, "other name", "kept", f"listed as {image}")
 
 
-# The source `folder`: images that a user already has, in NIH's or in Kaggle's layout.
-#
-# Nothing is copied. A manifest with a hash of every image stands for them, and preprocessing
-# checks each image against it.
+# The source `folder`: images of a user in NIH's or Kaggle's layout, which are not copied.
 
 
 LAYOUTS = (
@@ -309,7 +303,7 @@ def list_images(folder: Path, workers: int = 0) -> Listing:
 
 
 def _no_image(folder: Path, containers: list[str], issues: list[Issue]) -> str:
-    """Say what the folder holds instead."""
+    """Return the error message of a folder without images."""
     archives = [name for name in containers if name]
     location = f"{', '.join(archives[:SHOWN])} of {folder}" if archives else str(folder)
     details = [

@@ -1,4 +1,4 @@
-"""The outputs of the two pipelines, and files in them that no stage wrote.
+"""Checks of pipeline outputs and of DVC's cache for files that no stage wrote.
 
 DVC deletes the outputs of a stage before it runs, and follows links into folders outside. So a
 check comes first: outputs may not be links, hold files of the user, or be the user's `data.folder`.

@@ -1,8 +1,8 @@
-"""The tables and lists that a user's folder brings, loose or in a zip like Kaggle's.
+"""Tables and lists in a user's folder, as files or in a zip like Kaggle's.
 
 Copies of NIH's files go by many names: another case, `… (1).csv` of a browser, `… - Copy.csv`,
 `train_val_list_NIH.txt` and `BBox_List_2017_Official_NIH.csv` of Kaggle's smaller sets. All of
-these are read. A file that looks like a table and is not read is reported, never passed over.
+these are read. A file that looks like a table and is not read is reported.
 """
 
 import os
@@ -52,7 +52,7 @@ class UserTable:
 
 @dataclass(frozen=True)
 class FolderTables:
-    """What a folder has.
+    """Tables and lists of a folder.
 
     Attributes:
         tables: by the standard names (IMAGE_TABLE, BOX_TABLE, LISTS) that it has.

@@ -151,10 +151,9 @@ def write_nih(
 def check_images(
     tables: Path, base: Path, container_bytes: Mapping[str, int] | None = None
 ) -> None:
-    """Look whether the images of the manifest are still where they were; nothing is read.
+    """Check that the images of the manifest exist with unchanged sizes, without reading them.
 
-    DVC watches what it keeps; a user's own folder is not kept by it, and would go unnoticed as
-    long as the cache of shrunken images is there.
+    DVC does not track a user's folder.
 
     Args:
         tables: the folder of the manifest.
@@ -180,7 +179,7 @@ def names_hash(folder: Path) -> str:
 
 
 def check_names(folder: Path, facts: Mapping[str, object]) -> None:
-    """Look whether images or archives were added to a user's folder, or left it.
+    """Check that no image or archive was added to a user's folder, or removed.
 
     Args:
         folder: the user's folder.
@@ -205,7 +204,7 @@ def without_table_zips(listing: Listing, tables: Mapping[str, UserTable]) -> Lis
 
 
 def check_tables(folder: Path, facts: Mapping[str, Mapping[str, str | None]]) -> None:
-    """Look whether the tables and lists of a user's folder are those that were read.
+    """Check that the tables and lists of a user's folder are unchanged.
 
     Args:
         folder: the user's folder.

@@ -1,4 +1,4 @@
-"""Who is in train, val and test: by the official lists, or cut by patient and stratified.
+"""Split into train, val and test by the official lists, or by patient with stratification.
 
 The two official lists never share a patient, and neither do ours. Where there are no lists we
 cut at about the official fractions; patients with boxes always go to test, as they do in the
@@ -171,7 +171,7 @@ def unscorable(images: pd.DataFrame, split: "pd.Series[str]") -> str | None:
 
 
 def count_splits(images: pd.DataFrame, split: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """Count images, patients and each label per part, for all rows and for those with pixels."""
+    """Count images, patients and labels per split, for all rows and for those with pixels."""
     joined = images.assign(split=split.split.to_numpy())
     counts: dict[str, dict[str, Any]] = {}
     for name, rows in (("all", joined), ("with_pixels", joined[joined.has_pixels])):

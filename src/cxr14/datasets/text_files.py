@@ -1,4 +1,4 @@
-"""A user's text file: bytes to text to rows of cells, for tables and lists of any common program.
+"""Readers of a user's text files and zips, with bounds on size, time and memory.
 
 Encodings: UTF-8 (with or without byte-order mark), UTF-16 and UTF-32 with one, UTF-16 without one
 where every second byte is zero; else Windows-1252, the encoding of Excel's CSV files. Delimiters:
@@ -262,11 +262,7 @@ def _check_long(row: list[str], columns: int, delimiter: str, where: str) -> Non
             )
 
 
-# Files of a user, read within bounds: regular files only, and never more than a limit.
-#
-# A folder of a user may hold anything: a pipe that waits for a writer, a device without an end, a
-# sparse file of terabytes, a link that leads to itself, a zip that claims a size and inflates to
-# another. Each of these is one sentence here, and none costs time or memory.
+# Regular files of a user, read up to a limit; pipes, devices and zip bombs are errors.
 
 
 STEP = 2**20

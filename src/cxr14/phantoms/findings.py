@@ -1,4 +1,4 @@
-"""What a row's findings change: the patient's shape first, then density in the frame."""
+"""Simulated findings: changes of the patient's shape and of the density in the frame."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final

@@ -1,4 +1,4 @@
-"""Which records get a phantom: few patients, every finding often enough to learn and to test."""
+"""Choice of the records of phantoms, enriched in boxes and rare findings."""
 
 import numpy as np
 import numpy.typing as npt

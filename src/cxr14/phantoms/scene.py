@@ -237,7 +237,7 @@ def _mesh(nodes: npt.NDArray[np.float64], size: int = SIZE) -> Mesh:
 
 
 def _warp(layer: Floats, mesh: Mesh) -> Floats:
-    """Bring a layer into the frame; a coarse mesh is for layers without fine structure."""
+    """Warp a layer into the frame; a coarse mesh is for layers without fine structure."""
     size = mesh[-1][0][2:]
     image = Image.fromarray(layer).transform(
         size, Image.Transform.MESH, mesh, Image.Resampling.BILINEAR

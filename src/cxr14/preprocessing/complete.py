@@ -23,11 +23,9 @@ from PIL import Image
 
 from cxr14.errors import FULL, UserError, full_disk
 
-# Why an image cannot be used: a sentence, and the kind under which it is counted.
-
 
 class ImageError(UserError):
-    """An image that cannot be used.
+    """Error of an image that cannot be used.
 
     Attributes:
         issue: the kind: damaged, unreadable, too large, too small, gone, or not as listed.

@@ -1,9 +1,9 @@
-"""From the bytes of an image file to grey pixels, whatever the file turns out to be.
+"""Decode image files to grey pixels, and resize them to squares.
 
 Nearly all files of the set are 8-bit grey PNGs. Those are decoded by kornia-rs (the Rust ``png``
 library), in less than half of Pillow's time (benchmarks/preprocess.py); the pixels are the same.
 Everything else is left to Pillow. Both fill missing data with black or grey in some cases, so every
-file is first checked for completeness (png.py, jpeg.py).
+file is first checked for completeness (complete.py).
 """
 
 import io
@@ -210,8 +210,7 @@ def _grey(file: Image.Image) -> Image.Image:
     return file.convert("L")
 
 
-# What may be said of an image that is used: one list for the issues table, metrics and serving.
-
+# Remarks on usable images, for the issues table, metrics and serving.
 
 REMARKS: dict[str, tuple[str, str]] = {
     "jpeg": ("kept", "a JPEG file"),
@@ -232,9 +231,6 @@ REMARKS: dict[str, tuple[str, str]] = {
 """By name: the action of the issues table, and a sentence on what was found and done."""
 
 
-# One image: from the bytes of a file to a square grey array, and where it came to lie.
-
-
 KERNEL = Image.Resampling.BILINEAR
 """Pillow's bilinear kernel, whose support grows with the reduction. It makes as little false detail
 as any that was measured (benchmarks/kernel.py, docs/preprocess.md), has no negative weights and so
@@ -250,7 +246,7 @@ _SUFFIXES = {"PNG": {".png"}, "JPEG": {".jpg", ".jpeg"}}
 
 @dataclass(frozen=True)
 class Shrunk:
-    """A cached image and its place: ``x_cache = x_source * scale + offset_x``.
+    """Cached image and its geometry: ``x_cache = x_source * scale + offset_x``.
 
     Attributes:
         pixels: uint8 (S, S).

@@ -1,4 +1,4 @@
-"""Pieces of the work of filling the cache: each is done once, by anyone, and leaves a marker.
+"""Shards of the image cache, and their execution in processes or on a dask cluster.
 
 A shard's rows are written into the array and flushed; then its marker, a small JSON with the
 places of its images, appears under its final name. So a marker that is there means rows that are
@@ -58,12 +58,12 @@ class Shard:
 
 @dataclass(frozen=True)
 class WorkDirectory:
-    """Where unfinished work lies: the array, and a marker per finished shard.
+    """Work directory of a run: the array, and a marker per finished shard.
 
     Attributes:
         folder: absolute, the same for all workers.
         size: pixels per side, S.
-        code: :func:`code_version` of whoever hands out the work.
+        code: :func:`code_version` of the stage.
     """
 
     folder: Path
@@ -77,7 +77,7 @@ class WorkDirectory:
 
 @dataclass
 class Outcome:
-    """What became of a shard: bad rows with issue and reason, and what stopped it as a whole."""
+    """Outcome of a shard: unusable rows with issue and reason, and the fault that stopped it."""
 
     bad: dict[int, tuple[str, str]] = field(default_factory=dict)
     fault: str | None = None
@@ -93,7 +93,7 @@ def code_version() -> str:
 
 
 def cut(manifest: pd.DataFrame, base: Path) -> list[Shard]:
-    """Cut a manifest into shards. How many workers there are has no part in it."""
+    """Cut a manifest into shards, independent of the number of workers."""
     shards: list[Shard] = []
     rows = manifest.assign(row=range(len(manifest)))
     for container, container_rows in rows.groupby("container", sort=True):
@@ -208,10 +208,8 @@ def _record_missing(
         outcome.fault = f"{shard}: {explain(error)}"
 
 
-# Where shards are worked off: in processes of this machine, or on a dask cluster.
-#
-# An engine takes the shards and yields each with its outcome, in the order in which they end. The
-# work itself, and so every byte of the cache, is the same.
+# Engines: functions that process shards and yield each with its outcome, as completed. All give the
+# same bytes.
 
 
 Engine = Callable[[list[Shard], WorkDirectory], Iterator[tuple[Shard, Outcome]]]
@@ -282,8 +280,8 @@ def run_dask(
 ) -> Iterator[tuple[Shard, Outcome]]:
     """Work on a running dask cluster; a shard whose worker dies is given to another one.
 
-    Its workers have to see the images and the work_dir under the same paths as this process, and
-    run the same checkout.
+    Its workers have to see the images and the work directory under the same paths as this
+    process, and run the same checkout.
 
     Args:
         shards: what is to be done.
