@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from cxr14.preprocessing.shards import Room, Shard, shrink_shard
+from cxr14.preprocessing.shards import Shard, WorkDirectory, shrink_shard
 
 SIZE = 224
 
@@ -31,7 +31,7 @@ class Block:
     archive: Path
     names: list[str]
     shard: Shard
-    room: Room
+    work_dir: WorkDirectory
 
 
 def members(block: Block) -> Iterator[bytes]:
@@ -51,9 +51,9 @@ def unpacked(block: Block) -> Path:
 
 
 def ours(block: Block) -> None:
-    """Run a worker of the stage: check hashes, shrink, write to the array, flush."""
-    block.room.marker(block.shard).unlink(missing_ok=True)  # else it was done in the last round
-    outcome = shrink_shard(block.shard, block.room)
+    """Do what the stage's workers do: hash checked, shrunk, written to the array, flushed."""
+    block.work_dir.marker(block.shard).unlink(missing_ok=True)  # else it was done in the last round
+    outcome = shrink_shard(block.shard, block.work_dir)
     assert not outcome.bad
     assert not outcome.fault
 

@@ -36,7 +36,7 @@ from torch import Tensor
 from cxr14.datasets.image_table import read_images
 from cxr14.io import packaged_file, write_npy
 from cxr14.models.inference import prepare
-from cxr14.phantoms.render import draw_archive
+from cxr14.phantoms.render import render_archive
 from cxr14.preprocessing.decode import shrink
 from cxr14.training.dataset import Resident, Streamed
 
@@ -59,7 +59,7 @@ def find_pngs(folder: Path) -> tuple[list[Path], str]:
         return sorted(real.glob("*.png")), "real radiographs"
     records = read_images(packaged_file("torchxrayvision", TABLE)).head(PHANTOMS)
     boxes = records.reindex(columns=["image", "finding", "x", "y", "width", "height"]).head(0)
-    draw_archive(records, boxes, folder / "phantoms.tar", 1.0, 14)
+    render_archive(records, boxes, folder / "phantoms.tar", 1.0, 14)
     with tarfile.open(folder / "phantoms.tar") as tar:
         tar.extractall(folder, filter="data")
     return sorted((folder / "images").glob("*.png")), "phantom radiographs"

@@ -29,8 +29,8 @@ from rich.console import Console
 from rich.table import Table
 
 from cxr14.datasets.manifest import list_images
-from cxr14.preprocessing.fill import fill_cache, open_room
-from cxr14.preprocessing.shards import Room, cut, run_local
+from cxr14.preprocessing.fill import fill_cache, open_work_directory
+from cxr14.preprocessing.shards import WorkDirectory, cut, run_local
 
 ALL = 112_120
 
@@ -60,14 +60,14 @@ def pack(files: list[Path], folder: Path, parts: int, repeats: int = 1) -> None:
                     archive.add(path, f"images/{name}")
 
 
-def make_blocks(folder: Path, room: Room, manifest: pd.DataFrame) -> list[Block]:
+def make_blocks(folder: Path, work_dir: WorkDirectory, manifest: pd.DataFrame) -> list[Block]:
     """Return one block per archive."""
     return [
         Block(
             folder / shard.container,
             [Path(member).name for member in shard.members],
             shard,
-            room,
+            work_dir,
         )
         for shard in cut(manifest, folder)
     ]
@@ -171,8 +171,8 @@ def main(images: int = 120, rounds: int = 5) -> None:
         raw = Path(directory) / "raw"
         pack(files, raw, os.cpu_count() or 1)
         manifest = list_images(raw).manifest
-        with open_room(Path(directory) / "scratch", manifest, SIZE) as room:
-            measured = measure(make_blocks(raw, room, manifest), rounds)
+        with open_work_directory(Path(directory) / "scratch", manifest, SIZE) as work_dir:
+            measured = measure(make_blocks(raw, work_dir, manifest), rounds)
     cores = os.cpu_count() or 1
     show(measured, cores, f"{len(files)} {kind}, from tar.gz, {rounds} interleaved rounds")
     for repeats in (1, 4):

@@ -29,10 +29,10 @@ USAGE_ERROR = typer.BadParameter.__bases__[0]  # typer has no other name for it
 
 
 def check_all_params(chexnext: bool = False) -> None:
-    """Check all params before long work starts; with `chexnext` what its own demand of the others.
+    """Check all params before long work starts; with `chexnext` also those of that pipeline.
 
-    The module is named, not imported: it reads the params of every stage, and a stage that
-    imported it would run again after a change to any of them. It changes no result.
+    The module is imported by name, so that no stage depends on it and runs again after a change to
+    the params of another stage. It does not change results.
     """
     check = import_module("cxr14.config.check")
     check.check_params()

@@ -21,7 +21,7 @@ from cxr14.datasets.outputs import (
     check_cache,
     check_foreign,
     check_links,
-    check_own_folder,
+    check_user_folder,
     find_cache,
     output_paths,
 )
@@ -45,9 +45,9 @@ def main(
     outputs = output_paths(root)
     params = read_data()
     if params.source == "folder" and params.folder is not None:
-        check_own_folder(project_root() / params.folder, project_root())
+        check_user_folder(project_root() / params.folder, project_root())
     if params.source == "nih" and params.mirror is not None and not is_web(params.mirror):
-        check_own_folder(project_root() / params.mirror, project_root(), "data.mirror")
+        check_user_folder(project_root() / params.mirror, project_root(), "data.mirror")
     check_links(root, outputs)
     files = find_cache(root) if has_git(root) else None
     check_foreign(root, outputs, files)

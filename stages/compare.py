@@ -20,7 +20,7 @@ import typer
 from rich.console import Console
 
 from cxr14.config.blocks import read_train
-from cxr14.datasets.records import check_part, read_source, read_split, records_of
+from cxr14.datasets.records import check_in_split, read_source, read_split, records_of
 from cxr14.evaluation.adjudicated import adjudicated_table, read_adjudicated
 from cxr14.evaluation.compare import compare_with, comparison_tables, difference_table
 from cxr14.evaluation.measures import read_answers
@@ -47,7 +47,7 @@ def main(
         table, notes = compare_with(against, backbones)
         return console.print(terminal.revision_table(table, against, notes, phantom))
     images, answers = read_answers(backbones)
-    check_part(images, "test", read_split())
+    check_in_split(images, "test", read_split())
     records = records_of(images)
     resamples = draw(records["patient"].to_numpy(), np.random.default_rng(SEED))
     tables = {"differences": difference_table(records, answers, resamples)}

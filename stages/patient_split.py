@@ -32,7 +32,7 @@ from cxr14.datasets.raw import (
     read_manifest,
 )
 from cxr14.datasets.records import SPLIT
-from cxr14.datasets.split import count_parts, official_parts, split_patients, unscorable
+from cxr14.datasets.split import count_splits, official_split, split_patients, unscorable
 from cxr14.errors import UserError
 from cxr14.io import packaged_file, write_json, write_metrics, write_parquet
 from stages import run
@@ -63,8 +63,8 @@ def main() -> None:
     official = None
     if lists:
         names = " and ".join(tables[Path(name).stem].file for name in LISTS)
-        train_val, test = (own.image.tolist() for own in lists)
-        official = official_parts(images, train_val, test, names)
+        train_val, test = (table.image.tolist() for table in lists)
+        official = official_split(images, train_val, test, names)
     split = split_patients(
         images,
         boxed_images(tables["boxes"]),
@@ -73,7 +73,7 @@ def main() -> None:
         params.val_fraction,
         params.seed,
     )
-    counts = count_parts(images, split)
+    counts = count_splits(images, split)
     source = {name: facts[name] for name in ("source", "phantom")} | {"official_split": use_lists}
     write_parquet(RECORDS / "images.parquet", images)
     write_parquet(RECORDS / "boxes.parquet", boxes)
@@ -92,8 +92,10 @@ def main() -> None:
     typer.echo(f"boxes: {tables['boxes'].note}")
     if problem := unscorable(images, split.split):
         typer.secho(f"warning: {problem}", fg="yellow", err=True)
-    for part, own in counts["with_pixels"].items():
-        typer.echo(f"{part}: {counts['all'][part]['images']} records, {own['images']} with pixels")
+    for name, split_counts in counts["with_pixels"].items():
+        typer.echo(
+            f"{name}: {counts['all'][name]['images']} records, {split_counts['images']} with pixels"
+        )
 
 
 if __name__ == "__main__":

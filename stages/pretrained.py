@@ -1,8 +1,8 @@
 """Bring a backbone's starting weights into the graph, as the input that they are.
 
 `model.weights: imagenet` fetches torchvision's weights and checks their hash, a path copies a file
-of your own, and `none` leaves a note that training starts from random weights. DVC knows that file
-by its name alone: `--check` asks whether it is still the one that was copied.
+of your own, and `none` leaves a note that training starts from random weights. DVC tracks that
+file by name only: `--check` compares it with the copy.
 
 Reads:  params.yaml (model.weights)
 
@@ -24,7 +24,7 @@ PRETRAINED = Path("data/pretrained")
 
 
 def check(weights: str) -> None:
-    """Refuse copies of a file that has become another one."""
+    """Refuse copies of a file that has changed."""
     source = project_root() / weights
     if not source.is_file():  # none, imagenet, or gone since
         return

@@ -12,7 +12,7 @@ from cxr14.datasets.outputs import (
     WRITTEN,
     check_foreign,
     check_links,
-    check_own_folder,
+    check_user_folder,
     output_paths,
     recorded_listings,
     recorded_outputs,
@@ -76,32 +76,32 @@ def test_the_folders_that_are_looked_into_are_outputs_of_this_repository():
 def test_a_users_folder_among_the_outputs_is_refused(root, name):
     (root / name).mkdir(parents=True, exist_ok=True)
     with pytest.raises(UserError, match=r"data\.folder .* an output of the pipeline"):
-        check_own_folder(root / name, root)
+        check_user_folder(root / name, root)
     with pytest.raises(UserError, match=r"^data\.mirror .* set data\.mirror to it"):
-        check_own_folder(root / name, root, "data.mirror")
+        check_user_folder(root / name, root, "data.mirror")
 
 
 def test_a_users_folder_that_reaches_outputs_by_a_link_is_refused(root, tmp_path):
     (root / "models").mkdir()
     (tmp_path / "link").symlink_to(root / "models")
     with pytest.raises(UserError, match=r"lies in models/\*, an output"):
-        check_own_folder(tmp_path / "link", root)
+        check_user_folder(tmp_path / "link", root)
     (root / "data").mkdir()
     (root / "data" / "raw").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(UserError, match="lies in data/raw/tables, an output"):
-        check_own_folder(tmp_path / "elsewhere" / "tables" / "mine", root)
+        check_user_folder(tmp_path / "elsewhere" / "tables" / "mine", root)
 
 
 def test_a_users_folder_that_is_a_link_to_itself_is_left_to_the_listing(root, tmp_path):
     (tmp_path / "loop").symlink_to("loop")
-    check_own_folder(tmp_path / "loop", root)
+    check_user_folder(tmp_path / "loop", root)
     with pytest.raises(FileNotFoundError, match=r"loop \(data\.folder\) is not a folder"):
         list_images(tmp_path / "loop")
 
 
 @pytest.mark.parametrize("name", ["data/raw/images", "data/mine", ".scratch/download"])
 def test_a_users_folder_beside_the_outputs_is_fine(root, name):
-    check_own_folder(root / name, root)
+    check_user_folder(root / name, root)
 
 
 @pytest.mark.parametrize("name", ["data", "data/raw", "data/raw/archives", "models", "models/a"])

@@ -10,18 +10,18 @@ from zipfile import ZIP_BZIP2, ZIP_DEFLATED, ZIP_LZMA, ZipFile
 import pytest
 
 from cxr14.datasets.text_files import (
-    open_own_zip,
+    open_user_zip,
     read_member,
     read_member_start,
-    read_own_file,
     read_start,
+    read_user_file,
 )
 from cxr14.errors import UserError
 
 LIMIT = 1000
 
 
-@pytest.fixture(params=[read_own_file, lambda path: read_start(path, 10)], ids=["whole", "start"])
+@pytest.fixture(params=[read_user_file, lambda path: read_start(path, 10)], ids=["whole", "start"])
 def read(request):
     return request.param
 
@@ -29,7 +29,7 @@ def read(request):
 def test_a_regular_file_and_a_link_to_one_are_read(tmp_path):
     (tmp_path / "table.csv").write_bytes(b"x" * LIMIT)
     (tmp_path / "link.csv").symlink_to(tmp_path / "table.csv")
-    assert read_own_file(tmp_path / "link.csv", LIMIT) == b"x" * LIMIT
+    assert read_user_file(tmp_path / "link.csv", LIMIT) == b"x" * LIMIT
     assert read_start(tmp_path / "link.csv", 3) == b"xxx"
 
 
@@ -79,14 +79,14 @@ def test_a_sparse_file_is_refused_by_its_size(tmp_path):
     with (tmp_path / "table.csv").open("wb") as file:
         file.truncate(2**42)
     with pytest.raises(UserError, match=rf"has {2**42} bytes or more; allowed: at most"):
-        read_own_file(tmp_path / "table.csv")
+        read_user_file(tmp_path / "table.csv")
 
 
 def test_a_file_that_claims_no_size_is_read_as_far_as_the_limit(tmp_path):
     """Files of /proc have the size 0, and content."""
     with pytest.raises(UserError, match="allowed: at most 10"):
-        read_own_file("/proc/cpuinfo", 10)
-    assert read_own_file("/proc/cpuinfo").startswith(b"processor")
+        read_user_file("/proc/cpuinfo", 10)
+    assert read_user_file("/proc/cpuinfo").startswith(b"processor")
 
 
 def write_zip(path, content):
@@ -104,7 +104,7 @@ def claim(path, size):
 
 def test_a_member_larger_than_the_limit_is_refused(tmp_path):
     write_zip(tmp_path / "a.zip", b"x" * (LIMIT + 1))
-    with open_own_zip(tmp_path / "a.zip") as archive:
+    with open_user_zip(tmp_path / "a.zip") as archive:
         with pytest.raises(UserError, match=rf"a\.zip: table\.csv has {LIMIT + 1} bytes"):
             read_member(archive, archive.infolist()[0], LIMIT)
         assert len(read_member(archive, archive.infolist()[0], LIMIT + 1)) == LIMIT + 1
@@ -114,7 +114,7 @@ def test_a_member_that_lies_about_its_size_costs_no_memory(tmp_path):
     """It took 2.2 GB."""
     write_zip(tmp_path / "a.zip", bytes(200_000_000))
     claim(tmp_path / "a.zip", LIMIT)
-    with open_own_zip(tmp_path / "a.zip") as archive:
+    with open_user_zip(tmp_path / "a.zip") as archive:
         tracemalloc.start()
         with pytest.raises(UserError, match=r"table\.csv is damaged"):
             read_member(archive, archive.infolist()[0], LIMIT)
@@ -127,7 +127,7 @@ def test_a_member_shorter_than_it_claims_is_refused(tmp_path):
     write_zip(tmp_path / "a.zip", b"rows")
     claim(tmp_path / "a.zip", LIMIT)
     with (
-        open_own_zip(tmp_path / "a.zip") as archive,
+        open_user_zip(tmp_path / "a.zip") as archive,
         pytest.raises(UserError, match=r"is damaged \(4 of 1000 bytes\)"),
     ):
         read_member(archive, archive.infolist()[0], LIMIT)
@@ -137,13 +137,13 @@ def test_a_member_shorter_than_it_claims_is_refused(tmp_path):
 def test_what_is_no_zip_is_one_sentence(tmp_path, content):
     (tmp_path / "a.zip").write_bytes(content)
     with pytest.raises(UserError, match=r"a\.zip: not a whole archive"):
-        open_own_zip(tmp_path / "a.zip")
+        open_user_zip(tmp_path / "a.zip")
 
 
 def test_a_pipe_called_zip_is_refused(tmp_path):
     os.mkfifo(tmp_path / "a.zip")
     with pytest.raises(UserError, match=r"a\.zip is a named pipe"):
-        open_own_zip(tmp_path / "a.zip")
+        open_user_zip(tmp_path / "a.zip")
 
 
 @pytest.mark.parametrize("method", [ZIP_BZIP2, ZIP_LZMA])
@@ -152,7 +152,7 @@ def test_a_member_packed_by_another_method_is_refused_and_costs_no_memory(tmp_pa
     with ZipFile(tmp_path / "a.zip", "w", method) as archive:
         archive.writestr("table.csv", bytes(200_000_000))
     claim(tmp_path / "a.zip", LIMIT)
-    with open_own_zip(tmp_path / "a.zip") as archive:
+    with open_user_zip(tmp_path / "a.zip") as archive:
         entry = archive.infolist()[0]
         tracemalloc.start()
         with pytest.raises(UserError, match=r"table\.csv: packed by .*; only stored and deflate"):

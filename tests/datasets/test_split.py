@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from cxr14.datasets.image_table import read_list_table
 from cxr14.datasets.split import (
-    PARTS,
+    SPLITS,
     choose_patients,
-    count_parts,
-    official_parts,
+    count_splits,
+    official_split,
     split_patients,
     unscorable,
 )
@@ -51,7 +51,7 @@ def test_parts_are_disjoint_covering_repeatable_and_boxed_patients_are_in_test(
             raise
         reject()
     assert split.image.tolist() == images.image.tolist()
-    assert set(split.split) == set(PARTS)
+    assert set(split.split) == set(SPLITS)
     assert (split.groupby("patient").split.nunique() == 1).all()
     owners = split.patient[split.image.isin(names)]
     assert (split.split[split.patient.isin(owners)] == "test").all()
@@ -101,7 +101,7 @@ def test_a_patient_in_both_official_lists_is_refused():
     with pytest.raises(
         ValueError, match=r"/own/a\.txt: 1 patients are in two parts, first 1; correct"
     ):
-        official_parts(images, ["a", "c", "d"], ["b", "e"], "/own/a.txt")
+        official_split(images, ["a", "c", "d"], ["b", "e"], "/own/a.txt")
 
 
 def test_official_parts_that_straddle_are_refused_however_they_came():
@@ -116,7 +116,7 @@ def test_official_parts_that_straddle_are_refused_however_they_came():
 def test_an_image_in_both_lists_or_in_none_is_named(train_val, reason):
     images, _ = small()
     with pytest.raises(ValueError, match=rf"1 images are in {reason} of the official lists, first"):
-        official_parts(images, train_val, ["d", "e"])
+        official_split(images, train_val, ["d", "e"])
 
 
 def test_official_lists_that_would_train_on_a_boxed_image_are_refused():
@@ -139,7 +139,7 @@ def test_counts_are_per_part_for_all_rows_and_for_those_with_pixels():
     images, _ = small()
     images = images.assign(has_pixels=[True, True, True, False, True], Mass=[1, 0, 1, 1, 0])
     split = images[["image", "patient"]].assign(split=["test", "test", "train", "val", "train"])
-    counts = count_parts(images, split)
+    counts = count_splits(images, split)
     own = {p: (c["images"], c["patients"], c["labels"]["Mass"]) for p, c in counts["all"].items()}
     assert own == {"train": (2, 2, 1), "val": (1, 1, 1), "test": (2, 1, 1)}
     assert counts["with_pixels"]["val"]["images"] == 0
@@ -151,7 +151,7 @@ def test_the_official_lists_fit_the_table_and_leave_boxes_in_test(nih, tables):
         read_list_table(nih / name).frame.image.tolist()
         for name in ("train_val_list.txt", "test_list.txt")
     ]
-    parts = official_parts(records, *lists)
+    parts = official_split(records, *lists)
     assert parts.value_counts().to_dict() == {"train_val": 86_524, "test": 25_596}
     assert records.patient.groupby(parts).nunique().to_dict() == {
         "test": 2_797,

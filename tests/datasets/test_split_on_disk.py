@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from cxr14.datasets.records import check_part, read_split
+from cxr14.datasets.records import check_in_split, read_split
 from cxr14.errors import UserError
 from cxr14.io import write_parquet
 
@@ -32,8 +32,8 @@ def test_a_split_without_patients_is_refused(tmp_path):
 
 
 def test_images_scored_as_another_part_than_the_split_says_are_refused():
-    check_part(["d"], "test", SPLIT)
+    check_in_split(["d"], "test", SPLIT)
     with pytest.raises(
         UserError, match=r"2 images are scored as test, .* first a; run `dvc repro`"
     ):
-        check_part(["d", "c", "a"], "test", SPLIT)
+        check_in_split(["d", "c", "a"], "test", SPLIT)

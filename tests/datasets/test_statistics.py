@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cxr14.datasets import statistics
 from cxr14.datasets.image_table import read_images, read_list_table
-from cxr14.datasets.split import official_parts
+from cxr14.datasets.split import official_split
 from cxr14.io import packaged_file
 from cxr14.labels import CLASSES, LABEL_COLUMNS
 
@@ -60,7 +60,7 @@ def official(nih: Path) -> pd.DataFrame:
         read_list_table(nih / name).frame.image.tolist()
         for name in ("train_val_list.txt", "test_list.txt")
     ]
-    parts = official_parts(images, *lists).replace("train_val", "train")
+    parts = official_split(images, *lists).replace("train_val", "train")
     return statistics.with_split(images, images[["image"]].assign(split=parts))
 
 

@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 from rich.console import Console
 
 from cxr14.datasets.image_table import read_images, read_list_table
-from cxr14.datasets.split import official_parts
+from cxr14.datasets.split import official_split
 from cxr14.evaluation.baseline import (
     TEN_CLASSES,
     figure8,
@@ -95,7 +95,7 @@ def test_with_the_official_lists_the_baseline_is_the_study_s_figure_8(nih: Path)
         read_list_table(nih / name).frame.image.tolist()
         for name in ("train_val_list.txt", "test_list.txt")
     ]
-    train_val = images[official_parts(images, *lists) == "train_val"]
+    train_val = images[official_split(images, *lists) == "train_val"]
     scores, averages = figure8(label_matrix(train_val))
     assert dict(zip(scores["class"], scores["support"], strict=True)) == FIGURE_8
     assert averages["supports"] == FIGURE_8

@@ -20,7 +20,7 @@ from PIL import Image
 
 from cxr14.labels import FINDINGS
 from cxr14.phantoms.anatomy import Anatomy
-from cxr14.phantoms.render import draw_archive, encode, render
+from cxr14.phantoms.render import encode, render, render_archive
 
 NAMES = ["00000007_002.png", "00000007_000.png", "00000003_000.png"]
 
@@ -45,7 +45,7 @@ def test_the_tar_has_the_layout_of_nih_and_its_bytes_do_not_depend_on_the_worker
     anatomy: Anatomy, records: pd.DataFrame, tmp_path: Path
 ):
     tables = [
-        draw_archive(records, BOXES, tmp_path / f"{workers}.tar", 1.0, 14, workers, anatomy)
+        render_archive(records, BOXES, tmp_path / f"{workers}.tar", 1.0, 14, workers, anatomy)
         for workers in (1, 2)
     ]
     contents = [(tmp_path / f"{workers}.tar").read_bytes() for workers in (1, 2)]
@@ -74,7 +74,7 @@ def test_workers_do_not_outlive_a_stage_that_is_killed(
     """They went on for good below process 1, with a tenth of the memory each."""
     many = pd.concat([records.assign(image=f"{n:08}_" + records.image) for n in range(400)])
     arguments = (many, BOXES, tmp_path / "killed.tar", 1.0, 14, 2, anatomy)
-    stage = get_context("spawn").Process(target=draw_archive, args=arguments)
+    stage = get_context("spawn").Process(target=render_archive, args=arguments)
     stage.start()
     deadline = time.monotonic() + 60
     while len(workers := psutil.Process(stage.pid).children()) < 2:
@@ -90,7 +90,7 @@ def test_a_failed_drawing_leaves_no_archive(
     anatomy: Anatomy, records: pd.DataFrame, tmp_path: Path
 ):
     with pytest.raises(KeyError):
-        draw_archive(records.drop(columns="sex"), BOXES, tmp_path / "x.tar", 1.0, 14, 1, anatomy)
+        render_archive(records.drop(columns="sex"), BOXES, tmp_path / "x.tar", 1.0, 14, 1, anatomy)
     assert list(tmp_path.iterdir()) == []
 
 

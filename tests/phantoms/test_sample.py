@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from cxr14.datasets.split import count_parts, split_patients
+from cxr14.datasets.split import count_splits, split_patients
 from cxr14.labels import BOXED, FINDINGS
 from cxr14.phantoms.sampling import choose_records
 from tests.conftest import ROOT
@@ -52,7 +52,7 @@ def test_every_finding_is_frequent_enough_in_every_part_after_the_default_split(
     seen = records.assign(has_pixels=records.image.isin(chosen.image))
     fractions = SPLIT["test_fraction"], SPLIT["val_fraction"], SPLIT["seed"]
     split = split_patients(seen, set(boxes.image), None, *fractions)
-    parts = count_parts(seen, split)["with_pixels"]
+    parts = count_splits(seen, split)["with_pixels"]
     rare = {
         (part, finding): parts[part]["labels"][finding]
         for part, floor in FLOORS.items()

@@ -99,8 +99,8 @@ def test_a_cluster_that_loses_a_worker_in_mid_run_leaves_the_same_bytes(raw, tmp
     address, workers = cluster
     seen = []
 
-    def losing_one(shards, room):
-        for shard, outcome in run_dask(shards, room, address):
+    def losing_one(shards, work_dir):
+        for shard, outcome in run_dask(shards, work_dir, address):
             if not seen:
                 workers[0].send_signal(signal.SIGKILL)
                 assert workers[0].wait() == -signal.SIGKILL
@@ -126,8 +126,8 @@ def test_a_cluster_without_workers_is_an_error_and_what_was_done_is_kept(
     monkeypatch.setattr(shards, "FETCH", 0.5)
     address, workers = cluster
 
-    def losing_all(shards, room):
-        for shard, outcome in run_dask(shards, room, address):
+    def losing_all(shards, work_dir):
+        for shard, outcome in run_dask(shards, work_dir, address):
             time.sleep(pause)
             for worker in workers:
                 worker.kill()

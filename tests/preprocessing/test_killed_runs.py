@@ -8,8 +8,8 @@ import pytest
 from cxr14.datasets.manifest import list_images
 from cxr14.errors import UserError
 from cxr14.preprocessing.cache import ARRAY
-from cxr14.preprocessing.fill import fill_cache, open_room
-from cxr14.preprocessing.shards import Room, cut, run_local
+from cxr14.preprocessing.fill import fill_cache, open_work_directory
+from cxr14.preprocessing.shards import WorkDirectory, cut, run_local
 from tests.preprocessing.interrupted import (
     SIZE,
     markers,
@@ -39,9 +39,9 @@ def test_a_stage_killed_in_mid_run_goes_on_where_it_was_and_ends_with_the_same_b
     manifest = list_images(tmp_path / "raw").manifest
     written = []
 
-    def watched(shards, room):
-        for shard, outcome in run_local(shards, room, 1):
-            written.append(room.marker(shard).name)
+    def watched(shards, work_dir):
+        for shard, outcome in run_local(shards, work_dir, 1):
+            written.append(work_dir.marker(shard).name)
             yield shard, outcome
         assert before.items() <= markers(tmp_path).items()
 
@@ -75,8 +75,8 @@ def test_a_killed_worker_is_an_error_that_names_its_shard_and_the_next_run_ends_
 def test_an_error_in_a_worker_is_passed_on_and_leaves_no_worker_behind(undisturbed, tmp_path):
     manifest = list_images(undisturbed / "raw").manifest
     before = set(psutil.Process().children(recursive=True))
-    with open_room(tmp_path / "scratch", manifest, SIZE) as room:
-        broken = Room(room.folder, room.size, "other")
+    with open_work_directory(tmp_path / "scratch", manifest, SIZE) as work_dir:
+        broken = WorkDirectory(work_dir.folder, work_dir.size, "other")
         with pytest.raises(UserError, match="another version"):
             list(run_local(cut(manifest, undisturbed / "raw"), broken, 2))
     left = [

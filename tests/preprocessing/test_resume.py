@@ -7,7 +7,7 @@ import pytest
 from cxr14.datasets.manifest import list_images
 from cxr14.preprocessing import fill
 from cxr14.preprocessing.cache import ARRAY
-from cxr14.preprocessing.fill import fill_cache, open_room
+from cxr14.preprocessing.fill import fill_cache, open_work_directory
 from cxr14.preprocessing.shards import SHARD, Outcome, cut, is_finished, run_local, shrink_shard
 from tests.datasets.pictures import encode, noise, some_pngs, write_loose
 from tests.preprocessing.interrupted import SIZE, same
@@ -32,9 +32,9 @@ def test_a_mended_picture_costs_its_own_shard_only(undisturbed, tmp_path):
     hurt.write_bytes(whole)
     done = []
 
-    def watched(shards, room):
+    def watched(shards, work_dir):
         done.extend(shard.number for shard in shards)
-        return run_local(shards, room, 1)
+        return run_local(shards, work_dir, 1)
 
     fill_cache(
         list_images(tmp_path / "raw").manifest,
@@ -52,20 +52,20 @@ def test_rows_of_another_content_are_never_taken_for_finished(tmp_path):
     picture comes back: the marker of the first time must not count."""
     write_loose(tmp_path / "raw", some_pngs(2))
     old = list_images(tmp_path / "raw").manifest
-    with open_room(tmp_path / "scratch", old, SIZE) as room:
+    with open_work_directory(tmp_path / "scratch", old, SIZE) as work_dir:
         [first] = cut(old, tmp_path / "raw")
-        shrink_shard(first, room)
-        assert is_finished(first, room)
+        shrink_shard(first, work_dir)
+        assert is_finished(first, work_dir)
         (tmp_path / "raw" / "00000001_000.png").write_bytes(encode(noise(77)))
         (tmp_path / "raw" / "00000002_000.png").write_bytes(b"broken")
         new = list_images(tmp_path / "raw").manifest
         [second] = cut(new, tmp_path / "raw")
-        assert shrink_shard(second, room).bad.keys() == {1}
-        assert not is_finished(second, room)
-        assert not is_finished(first, room)
+        assert shrink_shard(second, work_dir).bad.keys() == {1}
+        assert not is_finished(second, work_dir)
+        assert not is_finished(first, work_dir)
 
 
-@pytest.mark.parametrize("window", ["the array is taken", "the room is cleared"])
+@pytest.mark.parametrize("window", ["the array is taken", "the work directory is cleared"])
 def test_a_run_that_ends_while_it_tidies_up_does_not_leave_a_black_cache(
     undisturbed, tmp_path, monkeypatch, window
 ):
@@ -73,19 +73,19 @@ def test_a_run_that_ends_while_it_tidies_up_does_not_leave_a_black_cache(
     manifest = list_images(undisturbed / "raw").manifest
     work = (manifest, undisturbed / "raw", tmp_path / "cache", SIZE, tmp_path / "scratch")
 
-    def lose_the_array(room, *_):  # moved to its new name, which `replacing` then removes
-        (room.folder / ARRAY).unlink()
+    def lose_the_array(work_dir, *_):  # moved to its new name, which `replacing` then removes
+        (work_dir.folder / ARRAY).unlink()
         raise KeyboardInterrupt
 
     def clear_half(folder, ignore_errors=False):
         if ignore_errors:
-            return  # the room is being opened, and is empty
+            return  # the work_dir is being opened, and is empty
         next(folder.glob("*.json")).unlink()
         raise KeyboardInterrupt
 
     with monkeypatch.context() as ending:
         if window == "the array is taken":
-            ending.setattr(fill, "take_array", lose_the_array)
+            ending.setattr(fill, "move_array", lose_the_array)
         else:
             ending.setattr(fill.shutil, "rmtree", clear_half)
         with pytest.raises(KeyboardInterrupt):
@@ -98,9 +98,9 @@ def test_a_run_that_ends_while_it_tidies_up_does_not_leave_a_black_cache(
 def test_a_shard_that_is_finished_is_left_alone_by_a_worker_that_comes_late(undisturbed, tmp_path):
     """A cluster may give up on a worker that still lives, and give its shard to another one."""
     manifest = list_images(undisturbed / "raw").manifest
-    with open_room(tmp_path, manifest, SIZE) as room:
+    with open_work_directory(tmp_path, manifest, SIZE) as work_dir:
         first = cut(manifest, undisturbed / "raw")[0]
-        shrink_shard(first, room)
-        before = room.marker(first).stat()
-        assert shrink_shard(first, room) == Outcome()
-        assert room.marker(first).stat() == before
+        shrink_shard(first, work_dir)
+        before = work_dir.marker(first).stat()
+        assert shrink_shard(first, work_dir) == Outcome()
+        assert work_dir.marker(first).stat() == before

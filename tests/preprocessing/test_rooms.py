@@ -1,4 +1,4 @@
-"""The room of a run belongs to one work, one version of the code and one process at a time."""
+"""The work_dir of a run belongs to one work, one version of the code and one process at a time."""
 
 from pathlib import Path
 
@@ -9,8 +9,8 @@ from cxr14.errors import UserError
 from cxr14.preprocessing import fill
 from cxr14.preprocessing.cache import ARRAY
 from cxr14.preprocessing.complete import naming_disk
-from cxr14.preprocessing.fill import open_room
-from cxr14.preprocessing.shards import Room, cut, shrink_shard
+from cxr14.preprocessing.fill import open_work_directory
+from cxr14.preprocessing.shards import WorkDirectory, cut, shrink_shard
 from tests.datasets.pictures import some_pngs, write_loose
 from tests.preprocessing.interrupted import SIZE, start
 
@@ -21,8 +21,8 @@ def test_other_params_and_other_code_have_a_room_of_their_own(tmp_path, monkeypa
     folders = set()
     for size, code in ((32, "a"), (64, "a"), (32, "b"), (32, "a")):
         monkeypatch.setattr(fill, "code_version", lambda code=code: code)
-        with open_room(tmp_path / "scratch", manifest, size) as room:
-            folders.add(room.folder)
+        with open_work_directory(tmp_path / "scratch", manifest, size) as work_dir:
+            folders.add(work_dir.folder)
     assert len(folders) == 3
 
 
@@ -30,14 +30,14 @@ def test_a_worker_with_other_code_is_refused(tmp_path):
     write_loose(tmp_path / "raw", some_pngs(2))
     [shard] = cut(list_images(tmp_path / "raw").manifest, tmp_path / "raw")
     with pytest.raises(ValueError, match=r"00000001_000\.png.*another version of cxr14"):
-        shrink_shard(shard, Room(tmp_path, SIZE, "other"))
+        shrink_shard(shard, WorkDirectory(tmp_path, SIZE, "other"))
 
 
 def test_a_second_run_of_the_same_work_waits_for_the_first(tmp_path, capsys):
     place = tmp_path
     write_loose(place / "raw", some_pngs(2))
     manifest = list_images(place / "raw").manifest
-    with open_room(place / "scratch", manifest, SIZE):
+    with open_work_directory(place / "scratch", manifest, SIZE):
         process = start(place)
         line = process.stderr.readline()
         assert "another run is making the same cache; waiting for it" in line
@@ -53,7 +53,7 @@ def test_a_cache_that_does_not_fit_the_disk_is_refused_before_any_work(tmp_path,
     manifest = list_images(tmp_path / "raw").manifest
     with (
         pytest.raises(ValueError, match=r"the cache needs [\d.]+ GB in .* are free"),
-        open_room(tmp_path / "scratch", manifest, 2**25),
+        open_work_directory(tmp_path / "scratch", manifest, 2**25),
     ):
         raise AssertionError
     assert list((tmp_path / "scratch").glob("*/*")) == []

@@ -1,4 +1,7 @@
-"""What a file is: an archive that can be read, or a file that is listed as an issue."""
+"""File kinds by name and content: archives, images, and files listed as data issues.
+
+Nothing is extracted to disk. Members with unsafe names are refused and listed all the same.
+"""
 
 import bz2
 import lzma
@@ -16,39 +19,35 @@ from isal import igzip_lib
 
 from cxr14.errors import UserError, quote
 
-# Which members of an archive or folder are taken as images, and what is an issue.
-#
-# Nothing is ever extracted, so a hostile name cannot do harm here; it is refused all the same, by
-# name and with a reason, because an archive that holds one is not what it says it is.
-
+# Members of an archive or folder that are read as images.
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 IMAGE_BYTES = 64 * 2**20
-"""The largest image that is read. The set's own are 0.4 MB; 4096×4096 px in 16 bits are 32 MiB."""
+"""Maximum size of an image. NIH's have 0.4 MB; 4096×4096 px in 16 bits are 32 MiB."""
 
 INFLATED_FLOOR, INFLATED_RATIO = 128 * 2**20, 20
-"""What an archive may inflate to: that many bytes and that many times its own size. PNG and JPEG
-are compressed already (the ratio of NIH's archives is 1.0), while deflate can reach 1032."""
+"""Maximum inflated size of an archive: the larger of FLOOR bytes and RATIO times its size. PNG and
+JPEG are compressed already (the ratio of NIH's archives is 1.0), while deflate can reach 1032."""
 
 NAME_LENGTH = 200
-"""Characters of a name that an issue shows."""
+"""Maximum length of a name in an issue, in characters."""
 
 NAMES_KEPT = 3
-"""Names of members that are kept to describe an archive without images."""
+"""Number of member names that describe an archive without images."""
 
 TABLE_NOT_READ = "table not read"
-"""The issue of a table or list that was found where none is read, or under another name."""
+"""Issue of a table or list in a location, or under a name, that is not read."""
 
 Fault = tuple[str, str]
-"""The issue (its kind) and the detail, see cxr14.datasets.issues."""
+"""Issue (its kind) and detail; see :mod:`cxr14.datasets.issues`."""
 
 
 class BombError(UserError):
-    """An archive inflates to far more than an archive of images can."""
+    """Error of an archive that inflates beyond :func:`allowance`."""
 
 
 class Issue(NamedTuple):
-    """A row of cxr14.datasets.issues without its stage."""
+    """Row of :mod:`cxr14.datasets.issues` without the stage."""
 
     file: str
     name: str
@@ -59,12 +58,12 @@ class Issue(NamedTuple):
 
 @dataclass
 class Report:
-    """What a reader returns beside the images.
+    """Issues, member names and progress of a reader.
 
     Attributes:
         issues: filled while reading.
         members: the first names in an archive, images or not.
-        advance: called with packed bytes that have been read since the last call.
+        advance: called with the number of packed bytes read since the last call.
     """
 
     issues: list[Issue] = field(default_factory=list)
@@ -72,43 +71,45 @@ class Report:
     advance: Callable[[int], None] = lambda count: None
 
     def skip(self, container: str, member: str, fault: Fault) -> None:
-        """Note a file or member that is not used."""
+        """Add the issue of a file or member that is not used."""
         self._add(container, member, "skipped", fault)
 
     def keep(self, container: str, member: str, fault: Fault) -> None:
-        """Note a file or member that is used, though it is odd."""
+        """Add the issue of a file or member that is used."""
         self._add(container, member, "kept", fault)
 
-    def meet(self, member: str) -> None:
-        """Note the name of a member of an archive."""
+    def add_member(self, member: str) -> None:
+        """Record the name of a member of an archive."""
         if len(self.members) < NAMES_KEPT:
-            self.members.append(shown(member))
+            self.members.append(printable_name(member))
 
     def _add(self, container: str, member: str, action: str, fault: Fault) -> None:
         kind, detail = fault
-        self.issues.append(Issue(shown(container), shown(member), kind, action, detail))
+        self.issues.append(
+            Issue(printable_name(container), printable_name(member), kind, action, detail)
+        )
 
 
-def shown(name: str) -> str:
-    """Return a name in a form that any terminal and CSV file can hold."""
+def printable_name(name: str) -> str:
+    """Return a name, escaped if not printable, of at most NAME_LENGTH characters."""
     return (name if name.isprintable() else repr(name))[:NAME_LENGTH]
 
 
 def is_image(member: str) -> bool:
-    """Say whether a name ends like an image's; the content decides what kind it is."""
+    """Tell whether a name has the suffix of an image; the content decides the format."""
     return member.lower().endswith(IMAGE_SUFFIXES)
 
 
 def image_name(member: str) -> str:
-    """Return the image's name in the table, which says .png whatever the copy's extension is.
+    """Return the image's name in the table: always .png, whatever the suffix of the file.
 
-    Unicode is normalized (NFC): macOS may store ü as u and a combining mark.
+    Unicode is normalized (NFC), since macOS may store ü as u and a combining mark.
     """
     return unicodedata.normalize("NFC", f"{PurePosixPath(member).stem}.png")
 
 
 def name_fault(member: str) -> Fault | None:
-    """Say why an image cannot be taken for its name, or None."""
+    """Return the fault of an image's name, or None."""
     parts = member.split("/")
     if not member.isprintable():
         return "unsafe name", "its name has characters that are no text"
@@ -124,29 +125,28 @@ def name_fault(member: str) -> Fault | None:
 
 
 def size_fault(size: int) -> Fault | None:
-    """Say why a member of so many bytes cannot be taken, or None."""
+    """Return the fault of an image's size in bytes, or None."""
     if size > IMAGE_BYTES:
         return "too large", f"{size} bytes; an image has at most {IMAGE_BYTES}"
     return None
 
 
 def allowance(packed: int) -> int:
-    """Return the bytes that an archive of so many packed bytes may inflate to."""
+    """Return the maximum inflated size of an archive of `packed` bytes."""
     return max(INFLATED_FLOOR, INFLATED_RATIO * packed)
 
 
-# Compressed streams, read forward only and in bounded steps: gzip, bzip2 and xz.
+# Compressed streams (gzip, bzip2, xz), read forward only and in bounded steps.
 #
-# The modules gzip, bz2 and lzma either fail before the last good bytes or hide what follows the end
-# of a stream. Here both are known: all whole streams are read, and `trailing` counts what follows.
-
+# The modules gzip, bz2 and lzma either fail before the last good bytes or hide data after the end
+# of a stream. Inflated reads all complete streams and counts the bytes after them.
 
 MAGIC = {"gz": b"\x1f\x8b", "bz2": b"BZh", "xz": b"\xfd7zXZ\0"}
 STEP = 128 * 2**10
 """Packed bytes read at a time."""
 
 XZ_MEMORY = 256 * 2**20
-"""The most that a .xz may need to be read; `xz -9` needs 65 MiB."""
+"""Memory limit of the xz decoder in bytes; `xz -9` needs 65 MiB."""
 
 _igzip = cast(Any, igzip_lib)
 _DECODERS: dict[str, Callable[[], Any]] = {
@@ -158,16 +158,16 @@ _DAMAGE = (_igzip.IsalError, lzma.LZMAError, OSError, ValueError, EOFError)
 
 
 class StreamError(Exception):
-    """A compressed stream is damaged or breaks off."""
+    """Error of a compressed stream that is damaged or truncated."""
 
 
 class Inflated:
-    """The content of a compressed file.
+    """File-like reader of the content of a compressed file.
 
     Attributes:
         compression: gz, bz2 or xz.
-        trailing: packed bytes after the last stream, known once the end is reached. Zeros, with
-            which some programs fill a block, do not count.
+        trailing: packed bytes after the last stream, set when the end is reached. Zeros do not
+            count, since some programs pad blocks with them.
     """
 
     def __init__(self, file: IO[bytes], size: int, compression: str) -> None:
@@ -182,7 +182,7 @@ class Inflated:
         """Return `size` bytes, fewer only at the end.
 
         Raises:
-            StreamError: the stream is damaged or breaks off.
+            StreamError: the stream is damaged or truncated.
         """
         parts: list[bytes] = []
         left = size
@@ -195,7 +195,7 @@ class Inflated:
         return content
 
     def seek(self, position: int) -> int:
-        """Read on to a later position; return the one that was reached."""
+        """Read forward to a later position; return the position reached."""
         while self._position < position:
             if not self.read(min(position - self._position, STEP)):
                 break
@@ -211,12 +211,12 @@ class Inflated:
             part = cast(bytes, self._decoder.decompress(packed, most))
         except _DAMAGE as error:
             raise StreamError(f"the compressed data is damaged ({error})") from None
-        if not (part or packed or self._decoder.eof):  # or it would be called for ever
+        if not (part or packed or self._decoder.eof):  # avoids an endless loop
             raise StreamError("the compressed data breaks off")
         return part
 
     def _at_end(self) -> bool:
-        """Start the stream that follows an ended one; True at the end or before other data."""
+        """Start the next stream after an ended one; return True at the end or before other data."""
         if self._ended or not self._decoder.eof:
             return self._ended
         rest = self._decoder.unused_data.lstrip(b"\0")
@@ -267,11 +267,11 @@ OTHER_FILES = {  # never opened; the last two lines are zips by their content
     *(".whl", ".egg", ".apk", ".epub", ".keras", ".mar", ".nupkg", ".vsix"),
 }
 HEAD = tarfile.BLOCKSIZE
-"""Bytes of a file's start that tell what it is."""
+"""Number of first bytes that identify a file."""
 
 
 def named_kind(name: str) -> ArchiveKind | None:
-    """Return the kind of archive that a name stands for; None if it is no archive that is read."""
+    """Return the kind of archive by the suffix of a name; None if no such archive is read."""
     return SUFFIXES.get(_archive_suffix(name))
 
 
@@ -287,7 +287,7 @@ def _archive_suffix(name: str) -> str:
 
 
 def is_opened(name: str) -> bool:
-    """Tell whether the first bytes of a file are looked at; its suffix may say enough."""
+    """Tell whether the first bytes of a file are read; some suffixes identify it already."""
     return _suffixes(name).isdisjoint(OTHER_FILES)
 
 
@@ -298,12 +298,12 @@ def _suffixes(name: str) -> set[str]:
 
 
 def sniff_kind(path: Path) -> ArchiveKind | None:
-    """Return what a file is by its content; None if it is no archive that can be read.
+    """Return the kind of archive by content; None if it is no archive that can be read.
 
-    A compressed file whose inside cannot be told is what its name says.
+    A compressed file whose content cannot be identified has the kind of its name.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     named = named_kind(path.name)
     with path.open("rb") as file:
@@ -333,7 +333,7 @@ def _compressed_kind(content: Inflated, named: ArchiveKind | None) -> ArchiveKin
 
 
 def _is_tar(head: bytes, named: bool) -> bool:
-    """Tell whether a block starts a tar; zeros are a tar without members, if that is its name."""
+    """Tell whether a block starts a tar; zeros are an empty tar if the name says tar."""
     if len(head) < HEAD:
         return False
     if not head.strip(b"\0"):
@@ -346,24 +346,24 @@ def _is_tar(head: bytes, named: bool) -> bool:
 
 
 def fault_of_name(name: str) -> Fault | None:
-    """Say why a file is an issue for what its name claims, or None."""
+    """Return the fault of a file by its name, or None."""
     inner, suffix = splitext(name.lower())
     if suffix in UNFINISHED and (is_image(inner) or is_archive_name(inner)):
         return "unfinished download", "fetch it again, or remove it"
-    other = _suffixes(name).intersection(OTHER_IMAGES)
-    if other:
-        return "other image format", f"{min(other)} is not read; convert it to PNG or JPEG"
+    suffixes = _suffixes(name).intersection(OTHER_IMAGES)
+    if suffixes:
+        return "other image format", f"{min(suffixes)} is not read; convert it to PNG or JPEG"
     if suffix in COMPRESSED and is_image(inner):
         return "compressed image", f"an image in {suffix} is not read; unpack it"
     return None
 
 
 def fault_of_member(name: str, head: bytes) -> Fault | None:
-    """Say why a member of an archive, which is no image by its name, is an issue, or None.
+    """Return the fault of an archive member that is no image by its name, or None.
 
     Args:
-        name: its name.
-        head: its first HEAD bytes, or nothing if it is not opened.
+        name: name of the member.
+        head: its first HEAD bytes, or empty if it is not opened.
     """
     packed = (*ZIP, *MAGIC.values(), *OTHER_ARCHIVES)
     if is_archive_name(name) or head.startswith(packed):
@@ -372,10 +372,10 @@ def fault_of_member(name: str, head: bytes) -> Fault | None:
 
 
 def fault_of_file(path: Path) -> Fault | None:
-    """Say why a file, which is no image by its name and no archive that is read, is an issue.
+    """Return the fault of a file that is neither an image by name nor a readable archive.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     with path.open("rb") as file:
         head = file.read(HEAD)
@@ -402,7 +402,7 @@ def _fault_of_image(head: bytes) -> Fault | None:
 
 
 def describe_head(head: bytes) -> str:
-    """Say in a few words what a file is, by its first HEAD bytes, that should be an archive."""
+    """Describe a file that should be an archive, by its first HEAD bytes."""
     start = head.lstrip().lower()
     if not head:
         return "it is empty"

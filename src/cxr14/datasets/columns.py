@@ -1,9 +1,9 @@
-"""Which column of a user's table holds what, by its heading.
+"""Columns of a user's table by heading, and their cells as text.
 
-The forms known: NIH's of 2017 and v2020 (whose headings ``OriginalImage[Width,Height]`` and
+Known forms: NIH's of 2017 and v2020 (whose headings ``OriginalImage[Width,Height]`` and
 ``Bbox [x,y,w,h]`` are several columns each), Kaggle's sample_labels.csv, torchxrayvision's, and
-what pandas or a spreadsheet writes of them. Case, spaces, underscores and brackets do not matter,
-nor does the order. Other columns are normal, and are not read.
+copies written by pandas or a spreadsheet. Case, spaces, underscores, brackets and order do not
+matter. Other columns are not read. Cells are indexed by line number, so that errors can name rows.
 """
 
 import re
@@ -42,7 +42,7 @@ IMAGE_HEADINGS = {
     "pixel_spacing_x": ("originalimagepixelspacingx", "pixelspacingx", "x]", "spacingx"),
     "pixel_spacing_y": ("originalimagepixelspacingy", "pixelspacingy", "y]", "spacingy"),
 }
-"""Headings of each column as :func:`simplified` writes them, the most explicit first."""
+"""Headings of each column in the form of :func:`simplified`, the most explicit first."""
 
 BOX_HEADINGS = {
     "image": IMAGE_HEADINGS["image"],
@@ -71,17 +71,17 @@ NIH_HEADINGS = {
     "width": "w",
     "height": "h",
 }
-"""The heading of each column that errors ask for."""
+"""Heading of each column in errors."""
 
 JOINED = {
     ("originalimage", "height", "width"),
     ("originalimagepixelspacing", "x", "y"),
     ("bbox", "h", "w", "x", "y"),
 }
-"""NIH's headings of several columns: what stands before the bracket, and sorted what is in it."""
+"""NIH's headings of several columns: the text before the bracket, and the sorted parts in it."""
 
 CORNER = re.compile("(b?box)?(([xy]|min|max)[12]|[xy](min|max)|(min|max)[xy]|right|bottom|[xy]end)")
-"""Headings of corners of a box, as :func:`simplified` writes them."""
+"""Headings of corners of a box, in the form of :func:`simplified`."""
 
 NAMES_ROW = re.compile(r".+\.(png|jpe?g)", re.IGNORECASE)
 
@@ -89,8 +89,8 @@ NAMES_ROW = re.compile(r".+\.(png|jpe?g)", re.IGNORECASE)
 def simplified(heading: str) -> str:
     """Return a heading's letters and digits in lower case, and ``]`` if it closes a bracket.
 
-    ``OriginalImage[Width`` becomes originalimagewidth and ``Height]`` height], which is not the
-    heading of a column that somebody called y.
+    ``OriginalImage[Width`` becomes originalimagewidth and ``Height]`` becomes height], which
+    differs from the heading of a column called height.
     """
     text = heading.lower().replace("(", "[").replace(")", "]").strip()
     closes = text.endswith("]") and "[" not in text
@@ -98,9 +98,9 @@ def simplified(heading: str) -> str:
 
 
 def expanded(headings: Sequence[str]) -> list[str]:
-    """Return the headings with one in quotes such as ``Bbox [x,y,w,h]`` as the four that it is.
+    """Split headings of several columns, such as ``Bbox [x,y,w,h]`` in quotes.
 
-    Only NIH's: ``"Reader (name, role)"`` is the heading of one column.
+    Only NIH's headings are split: ``"Reader (name, role)"`` is the heading of one column.
     """
     return [part for heading in headings for part in _parts(heading)]
 
@@ -115,7 +115,7 @@ def _parts(heading: str) -> Sequence[str]:
 
 
 def split_heading(headings: Sequence[str]) -> str | None:
-    """Return a heading that opens a bracket without closing it and is none of NIH's, or None.
+    """Return a heading with an unclosed bracket that is none of NIH's, or None.
 
     Without quotes, ``Reader (name, role)`` is two cells of the header, but one of each row.
     """
@@ -135,12 +135,12 @@ def find_columns(
     """Return the position of each wanted column.
 
     Args:
-        headings: of the file, expanded.
+        headings: headings of the file, expanded.
         wanted: IMAGE_HEADINGS or BOX_HEADINGS.
-        where: file and row, for the error.
+        where: file and row in errors.
 
     Raises:
-        UserError: a column is missing or there twice, or the header itself is missing.
+        UserError: a column is missing or repeated, or the header itself is missing.
     """
     record = next((cell for cell in headings if NAMES_ROW.fullmatch(cell)), None)
     if record is not None:
@@ -176,10 +176,10 @@ def find_columns(
 def _check_extent(
     headings: Sequence[str], simple: Sequence[str], columns: Mapping[str, int], where: str
 ) -> None:
-    """Refuse a list of boxes by their corners whose width and height may be those of the image.
+    """Refuse a list of box corners whose width and height may be those of the image.
 
     Raises:
-        UserError: it has corners beside a width or height that do not say of what they are.
+        UserError: the table has corners beside an ambiguous width or height.
     """
     plain = {simple[columns[side]] for side in ("width", "height")} & {"width", "height"}
     corner = next((n for n, name in enumerate(simple) if CORNER.fullmatch(name)), None)
@@ -193,7 +193,7 @@ def _check_extent(
 
 
 def other_columns(headings: Sequence[str], columns: Mapping[str, int]) -> list[str]:
-    """Return the headings that stand for none of the columns found; not those without a name."""
+    """Return the named headings that belong to none of the columns."""
     used = set(columns.values())
     return [
         heading
@@ -203,9 +203,9 @@ def other_columns(headings: Sequence[str], columns: Mapping[str, int]) -> list[s
 
 
 def tail(headings: Sequence[str]) -> int:
-    """Return the position after the last heading that has a name; cells from there must be empty.
+    """Return the position after the last named heading; cells from there must be empty.
 
-    NIH's list of boxes has three empty headings at its end, and pandas calls such Unnamed.
+    NIH's list of boxes ends with three empty headings, which pandas calls Unnamed.
     """
     named = [n for n, heading in enumerate(headings) if heading and not _unnamed(heading)]
     return max(named, default=-1) + 1
@@ -219,17 +219,13 @@ def _header(wanted: Mapping[str, Sequence[str]]) -> str:
     return ", ".join(NIH_HEADINGS[column] for column in wanted)
 
 
-# The cells of a user's table as text, and the one error that names what is wrong in them.
-#
-# Everything is read as text and under the number of its line, so that an error can quote a cell
-# and name its row as an editor shows it.
+# Cells of a user's table as text.
 
-
-SHOWN = 10
-"""Failures that an error spells out; the others are counted."""
+MAX_LISTED = 10
+"""Maximum number of failures that an error lists; the others are counted."""
 
 BLOCK = 50_000
-"""Rows that are checked at once, so that the failures of a hostile table stay small in memory."""
+"""Rows per check, to bound the memory of the failures of a hostile table."""
 
 SUFFIX = re.compile(r"\.(png|jpe?g|tiff?|bmp|gif|webp|dcm|dicom)$", re.IGNORECASE)
 COMMA_NUMBER = r"-?[0-9]+,[0-9]+(?:[eE][-+]?[0-9]+)?"
@@ -238,14 +234,14 @@ THOUSANDS = r"-?[1-9][0-9]{0,2}(?:,[0-9]{3})+"
 
 @dataclass(frozen=True)
 class Cells:
-    """A table's text.
+    """Cells of a table as text.
 
     Attributes:
-        text: a column of text for each that was wanted, and `surplus`: what stands below no
-            heading. Indexed by `row`, the number of the line in the file. No blank lines.
+        text: the wanted columns, and `surplus`: cells without a heading. Indexed by `row`, the
+            line number in the file. No blank lines.
         blank: the blank lines (empty text, indexed by `row`).
         unused: headings of the columns that are not read, indexed by `row` of the header.
-        assumed: the encoding if it is only assumed, indexed by `row` 1; else empty.
+        assumed: the encoding if it is assumed, indexed by `row` 1; else empty.
     """
 
     text: pd.DataFrame
@@ -258,20 +254,20 @@ def read_cells(
     path: str | Path,
     name: str,
     headings: Mapping[str, Sequence[str]],
-    whole: Collection[str],
+    integers: Collection[str],
     numbers: Collection[str],
 ) -> Cells:
     """Read the columns of a table by their headings, as text.
 
     Args:
         path: the file; see :func:`cxr14.datasets.text_files.read_lines`.
-        name: how errors call it.
-        headings: what is wanted, see :func:`cxr14.datasets.columns.find_columns`.
-        whole: columns of whole numbers; 58.0 is read as 58.
+        name: name of the file in errors.
+        headings: headings of the wanted columns, see :func:`find_columns`.
+        integers: columns of whole numbers; 58.0 is read as 58.
         numbers: columns of numbers; in a file of semicolons or tabs 0,5 is read as 0.5.
 
     Raises:
-        UserError: the file is no such table.
+        UserError: the file is not such a table.
     """
     content = read_lines(path, name)
     rows = split_rows(content, name)
@@ -281,7 +277,7 @@ def read_cells(
     columns = find_columns(header, headings, f"{name}, row {first}")
     _check_widths(rows, header, name)
     text = _table(rows, columns, tail(header))
-    for column in whole:
+    for column in integers:
         text[column] = text[column].str.replace(r"^([0-9]+)\.0+$", r"\1", regex=True)
     if rows.delimiter != ",":
         _read_decimal_commas(text, numbers, name)
@@ -297,17 +293,17 @@ def read_cells(
 
 
 def assumed_encoding(encoding: str) -> pd.Series:
-    """Return an encoding that is assumed as an issue of row 1, or no issue for ''."""
+    """Return an assumed encoding as an issue of row 1, or no issue for ''."""
     return pd.Series([encoding] if encoding else [], index=[1] if encoding else [], dtype="str")
 
 
 def _check_widths(rows: Rows, header: Sequence[str], name: str) -> None:
-    """Refuse rows that lack a cell which may have shifted the others.
+    """Refuse rows with missing cells that may have shifted the others.
 
-    Single rows may end early, where a program leaves out the empty cells at the end.
+    Single rows may end early, since some programs omit empty cells at the end.
 
     Raises:
-        UserError: all rows have fewer cells than there are headings, or one has where a heading
+        UserError: all rows have fewer cells than there are headings, or one row has and a heading
             with a comma was split.
     """
     width, split = tail(header), split_heading(header)
@@ -315,16 +311,16 @@ def _check_widths(rows: Rows, header: Sequence[str], name: str) -> None:
     short = next((n for n, length in enumerate(lengths) if length < width), None)
     if short is None or (split is None and max(lengths) >= width):
         return
-    said = f"; {quote(split)} may be a heading with a comma that lacks its quotes" if split else ""
+    hint = f"; {quote(split)} may be a heading with a comma that lacks its quotes" if split else ""
     raise UserError(
         f"{name}, row {rows.numbers[short + 1]}: {lengths[short]} cells below {width} headings"
-        f"{said}; the header is {quote(', '.join(header))}; give each column one heading and each "
+        f"{hint}; the header is {quote(', '.join(header))}; give each column one heading and each "
         f"row a cell for it, then run {RENEW}"
     )
 
 
 def _table(rows: Rows, columns: Mapping[str, int], end: int) -> pd.DataFrame:
-    """Lay the rows below the header out; missing cells are '' and those from `end` on surplus."""
+    """Return the rows below the header; missing cells are '', those from `end` on surplus."""
     width, body = max(columns.values()) + 1, rows.cells[1:]
     padded = [row if len(row) >= width else row + [""] * (width - len(row)) for row in body]
     table = {column: [row[position] for row in padded] for column, position in columns.items()}
@@ -337,43 +333,43 @@ def _read_decimal_commas(text: pd.DataFrame, columns: Collection[str], name: str
     """Replace decimal commas by points, in place.
 
     Raises:
-        UserError: both are used, or all commas may as well part thousands.
+        UserError: commas and points are used, or all commas may be thousands separators.
     """
-    comma = {one: text[one].str.fullmatch(COMMA_NUMBER) for one in columns}
-    found = [text.loc[rows, one] for one, rows in comma.items() if rows.any()]
-    if not found:
+    comma = {column: text[column].str.fullmatch(COMMA_NUMBER) for column in columns}
+    matches = [text.loc[rows, column] for column, rows in comma.items() if rows.any()]
+    if not matches:
         return
-    first = found[0]
+    first = matches[0]
     where = f"{name}, row {first.index[0]}, {first.name}: {quote(first.iloc[0])}"
-    point = [text.loc[text[one].str.contains(".", regex=False), one] for one in columns]
+    point = [text.loc[text[column].str.contains(".", regex=False), column] for column in columns]
     pointed = next((cells for cells in point if len(cells)), None)
     if pointed is not None:
         raise UserError(
             f"{where} has a decimal comma, and row {pointed.index[0]}, {pointed.name}: "
             f"{quote(pointed.iloc[0])} a point; write all numbers in one way, then run {RENEW}"
         )
-    if all(cells.str.fullmatch(THOUSANDS).all() for cells in found):
+    if all(cells.str.fullmatch(THOUSANDS).all() for cells in matches):
         raise UserError(
             f"{where} may have a decimal comma or one that parts thousands; write numbers with a "
             f"point, then run {RENEW}"
         )
-    for one, rows in comma.items():
-        text.loc[rows, one] = text.loc[rows, one].str.replace(",", ".", regex=False)
+    for column, rows in comma.items():
+        text.loc[rows, column] = text.loc[rows, column].str.replace(",", ".", regex=False)
 
 
 def image_names(cells: pd.Series) -> pd.Series:
-    """Return N image cells as NIH writes them: no folders, and .png whatever a copy's suffix is."""
+    """Return N image cells in NIH's form: without folders and with the suffix .png."""
     return pd.Series([image_name(cell) for cell in cells], cells.index, dtype="str")
 
 
 def image_name(cell: str) -> str:
     r"""Return the name of an image: 00000001_000.png for images\00000001_000.jpg; '' for ''.
 
-    As archives' names: see :func:`cxr14.datasets.archive_kinds.image_name`.
+    See :func:`cxr14.datasets.archive_kinds.image_name` for the names in archives.
     """
     base = re.split(r"[/\\]", cell)[-1].strip() if "/" in cell or "\\" in cell else cell
     if not base or (base.endswith(".png") and base.isascii()):
-        return base  # nearly all: nothing to do
+        return base  # fast path of nearly all cells
     return file_image_name(f"{SUFFIX.sub('', base)}.png")
 
 
@@ -381,7 +377,7 @@ def check(name: str, text: pd.DataFrame, schema: "DataFrameSchema") -> None:
     """Check a table's text against its schema.
 
     Raises:
-        UserError: a cell is not as its column allows; up to ten of them are quoted.
+        UserError: a cell is not allowed in its column; up to MAX_LISTED cells are quoted.
     """
     from pandera.errors import SchemaErrors
 
@@ -390,29 +386,29 @@ def check(name: str, text: pd.DataFrame, schema: "DataFrameSchema") -> None:
         try:
             schema.validate(text[start : start + BLOCK], lazy=True)
         except SchemaErrors as errors:
-            cases = errors.failure_cases.set_index("index")
-            cases.columns = cases.columns.str.replace("check", "allowed")
-            count += len(cases)
-            failures.append(cases.sort_index(kind="stable").head(SHOWN))
+            failed = errors.failure_cases.set_index("index")
+            failed.columns = failed.columns.str.replace("check", "allowed")
+            count += len(failed)
+            failures.append(failed.sort_index(kind="stable").head(MAX_LISTED))
     if failures:
         refuse(name, pd.concat(failures).rename(columns={"failure_case": "value"}), count)
 
 
 def refuse(name: str, failures: pd.DataFrame, count: int | None = None) -> NoReturn:
-    """Raise the error of failures, at least one, sorted by row.
+    """Raise the error of one or more failures, sorted by row.
 
     Args:
-        name: the file.
+        name: name of the file.
         failures: column, value and allowed (all text), indexed by row.
-        count: how many there are, if not all are given.
+        count: number of failures, if not all are given.
     """
     count = count or len(failures)
     failures = failures.sort_index(kind="stable")
     lines = [
         f"row {case.Index}, {case.column}: {quote(case.value)}; allowed: {case.allowed}"
-        for case in failures.head(SHOWN).itertuples()
+        for case in failures.head(MAX_LISTED).itertuples()
     ]
-    more = [f"and {count - SHOWN} more"] if count > SHOWN else []
-    found = "1 value is" if count == 1 else f"{count} values are"
-    head = f"{name}: {found} not allowed; correct the file, then run {RENEW}:"
+    more = [f"and {count - MAX_LISTED} more"] if count > MAX_LISTED else []
+    subject = "1 value is" if count == 1 else f"{count} values are"
+    head = f"{name}: {subject} not allowed; correct the file, then run {RENEW}:"
     raise UserError("\n  ".join([head, *lines, *more]))

@@ -1,8 +1,7 @@
-"""One file, fetched to the end: resumed, retried, checked, and only then given its name.
+"""Download of the files of a catalogue, with resume, retries and checks of size and MD5.
 
-While it is incomplete it is called NAME.part, and bytes are only ever added to its end, so
-whatever ends the process (SIGKILL included), the next run goes on from there. Size and MD5 are
-checked before the rename; the file then holds what the catalogue says, whatever happened.
+An incomplete file is called NAME.part. Bytes are only appended to it, so the next run resumes it
+after any end of the process, SIGKILL included. Size and MD5 are checked before the rename to NAME.
 """
 
 import hashlib
@@ -28,71 +27,71 @@ from rich.progress import (
 from urllib3.exceptions import InvalidHeader, MaxRetryError
 from urllib3.util.retry import Retry
 
-from cxr14.datasets.nih import Answer, FetchError, PassingError, RemoteFile, ask, locate
+from cxr14.datasets.nih import FetchError, RemoteFile, Response, TransientError, locate, open_remote
 from cxr14.errors import FULL, full_disk, mount_point
 
 RETRY = Retry(total=12, backoff_factor=1, backoff_max=60, backoff_jitter=1, retry_after_max=600)
-"""Attempts without a new byte (seven minutes of them), then it is an error."""
+"""Attempts without a new byte (about seven minutes) before an error."""
 
 TIMEOUT = (15.0, 30.0)
 """Seconds to connect; seconds without a byte."""
 
 
 class StoppedError(Exception):
-    """Another file failed, or the user stopped the run."""
+    """Stop of a transfer: another file failed, or the user stopped the run."""
 
 
-class _WrongFileError(Exception):
-    """What came is not the file of the catalogue."""
+class _MismatchError(Exception):
+    """Error of downloaded data that differs from the catalogue."""
 
 
 @dataclass(frozen=True)
-class Terms:
-    """How to fetch: patience, and whom to tell.
+class FetchOptions:
+    """Retries, timeouts and callbacks of a transfer.
 
     Attributes:
-        retry: attempts and delays; begun anew whenever a file has grown.
-        timeout: seconds to connect, seconds between two pieces.
-        stop: set it to end the transfer at its next piece.
-        tell: is given the bytes that are here, and a word on what is going on.
+        retry: attempts and delays; reset whenever a file has grown.
+        timeout: seconds to connect, seconds between two chunks.
+        stop: event that ends the transfer at its next chunk.
+        report: callback of the number of bytes present and a short status.
     """
 
     retry: Retry
     timeout: tuple[float, float]
     stop: Event
-    tell: Callable[[int, str], None]
+    report: Callable[[int, str], None]
 
 
-def part_of(target: Path) -> Path:
-    """Return the name of a file while it is incomplete."""
+def partial_path(target: Path) -> Path:
+    """Return the path of a file while it is incomplete."""
     return target.with_name(f"{target.name}.part")
 
 
-def size_of(path: Path) -> int:
-    """Return the bytes of a file, 0 if it is not there."""
+def file_size(path: Path) -> int:
+    """Return the size of a file in bytes, 0 if it does not exist."""
     return path.stat().st_size if path.exists() else 0
 
 
-def fetch_file(file: RemoteFile, place: str, target: Path, terms: Terms) -> bool:
-    """Bring one file to `target`; return False if the right one was there already.
+def fetch_file(file: RemoteFile, location: str, target: Path, options: FetchOptions) -> bool:
+    """Download one file to `target`; return False if it was complete already.
 
     Raises:
-        FetchError: it cannot be had, or is not the file of the catalogue, twice.
-        StoppedError: the terms' `stop` was set.
+        FetchError: it cannot be downloaded, or differs from the catalogue twice.
+        StoppedError: `options.stop` was set.
     """
-    for path in (target, part_of(target), _tag_of(part_of(target))):
-        if path.exists() and not path.is_file():  # a pipe would be waited for without end
+    for path in (target, partial_path(target), _tag_path(partial_path(target))):
+        if path.exists() and not path.is_file():  # reading a pipe would block
             raise FetchError(f"{path} is no regular file; remove it")
-    if target.exists() and _find_fault(target, file, terms) is None:
+    if target.exists() and _find_fault(target, file, options) is None:
         return False
     by_hand = f"put {file.name} at {target} by hand, or set data.mirror, and run again"
     fault = ""
     for _ in range(2):
         try:
-            _fill(file, place, part_of(target), terms)
-            _finish(file, target, terms)
+            _fill(file, location, partial_path(target), options)
+            _finish(file, target, options)
             return True
-        except _WrongFileError as error:
+        except _MismatchError as error:
             fault = str(error)
         except FetchError as error:
             raise FetchError(f"{file.name}: {error}; {by_hand}") from None
@@ -101,123 +100,123 @@ def fetch_file(file: RemoteFile, place: str, target: Path, terms: Terms) -> bool
                 raise
             disk = full_disk(target.parent.resolve())
             raise FetchError(f"{file.name}: {disk} (what has come is kept)") from None
-    raise FetchError(f"{file.name}: not the right file at {place}, twice: {fault}; {by_hand}")
+    raise FetchError(f"{file.name}: not the right file at {location}, twice: {fault}; {by_hand}")
 
 
-def _finish(file: RemoteFile, target: Path, terms: Terms) -> None:
-    """Check the part, flush it to disk and give it its name."""
-    part = part_of(target)
-    if fault := _find_fault(part, file, terms):
-        _drop(part)
-        raise _WrongFileError(fault)
-    with part.open("rb+") as whole:
-        os.fsync(whole.fileno())
-    part.replace(target)  # never written through: the old file may be a link of DVC's cache
-    _tag_of(part).unlink(missing_ok=True)
+def _finish(file: RemoteFile, target: Path, options: FetchOptions) -> None:
+    """Check the partial file, flush it to disk and rename it."""
+    part = partial_path(target)
+    if fault := _find_fault(part, file, options):
+        _remove_partial(part)
+        raise _MismatchError(fault)
+    with part.open("rb+") as file_object:
+        os.fsync(file_object.fileno())
+    part.replace(target)  # the old file may be a hard link of DVC's cache
+    _tag_path(part).unlink(missing_ok=True)
 
 
-def _find_fault(path: Path, file: RemoteFile, terms: Terms) -> str | None:
-    """Say in what a file differs from the catalogue; None if in nothing that is known."""
-    size = size_of(path)
+def _find_fault(path: Path, file: RemoteFile, options: FetchOptions) -> str | None:
+    """Return how a file differs from the catalogue, or None."""
+    size = file_size(path)
     if file.bytes not in (None, size):
         return f"{size:,} bytes instead of {file.bytes:,}"
     if file.md5 is None:
         return None
-    terms.tell(size, "check")
+    options.report(size, "check")
     with path.open("rb") as content:
         md5 = hashlib.file_digest(content, "md5").hexdigest()
     return None if md5 == file.md5 else f"MD5 {md5} instead of {file.md5}"
 
 
-def _fill(file: RemoteFile, place: str, part: Path, terms: Terms) -> None:
-    """Add to the part until it is whole, through every passing fault."""
-    retry, farthest = terms.retry, size_of(part)
+def _fill(file: RemoteFile, location: str, part: Path, options: FetchOptions) -> None:
+    """Append to the partial file until it is complete, with retries after transient errors."""
+    retry, farthest = options.retry, file_size(part)
     whole = file.bytes is not None and farthest == file.bytes
     while not whole:
         try:
-            _go_on(file, place, part, terms)
+            _resume(file, location, part, options)
             whole = True
-        except PassingError as fault:
-            here = size_of(part)
-            retry = terms.retry if here > farthest else retry
+        except TransientError as fault:
+            here = file_size(part)
+            retry = options.retry if here > farthest else retry
             farthest = max(here, farthest)
             if fault.restart:
-                _drop(part)
-            retry = _wait(fault, retry, place, here, terms)
+                _remove_partial(part)
+            retry = _wait(fault, retry, location, here, options)
 
 
-def _go_on(file: RemoteFile, place: str, part: Path, terms: Terms) -> None:
-    """Ask for the rest of a part and write it; the whole file if that cannot be done safely."""
+def _resume(file: RemoteFile, location: str, part: Path, options: FetchOptions) -> None:
+    """Request and write the rest of a partial file, or all of it if a resume is not safe."""
     tag = _read_tag(part)
-    here = size_of(part)
+    here = file_size(part)
     checkable = file.md5 is not None or tag is not None
     start = here if checkable and here <= (file.bytes or here) else 0
-    with ask(place, start, tag, terms.timeout) as answer:
-        if None not in (answer.total, file.bytes) and answer.total != file.bytes:
-            raise _WrongFileError(f"{answer.total:,} bytes announced instead of {file.bytes:,}")
-        if answer.start and tag and answer.tag not in (None, tag):
-            raise PassingError("the file has changed on the server", restart=True)
-        _write(answer, file, part, terms)
-    if size_of(part) < (file.bytes or answer.total or 0):
-        raise PassingError(f"the answer ended at byte {size_of(part):,}")
+    with open_remote(location, start, tag, options.timeout) as response:
+        if None not in (response.total, file.bytes) and response.total != file.bytes:
+            raise _MismatchError(f"{response.total:,} bytes announced instead of {file.bytes:,}")
+        if response.start and tag and response.tag not in (None, tag):
+            raise TransientError("the file has changed on the server", restart=True)
+        _write(response, file, part, options)
+    if file_size(part) < (file.bytes or response.total or 0):
+        raise TransientError(f"the response ended at byte {file_size(part):,}")
 
 
-def _write(answer: Answer, file: RemoteFile, part: Path, terms: Terms) -> None:
-    here = answer.start
+def _write(response: Response, file: RemoteFile, part: Path, options: FetchOptions) -> None:
+    here = response.start
     part.parent.mkdir(parents=True, exist_ok=True)
     with part.open("ab" if here else "wb") as out:
-        if answer.tag:  # the part is empty, or of this same version
-            _tag_of(part).write_text(answer.tag, "latin-1")
+        if response.tag:  # the partial file is empty, or of the same version
+            _tag_path(part).write_text(response.tag, "latin-1")
         else:
-            _tag_of(part).unlink(missing_ok=True)
-        for chunk in answer.chunks:
+            _tag_path(part).unlink(missing_ok=True)
+        for chunk in response.chunks:
             out.write(chunk)
             here += len(chunk)
-            terms.tell(here, "")
-            if terms.stop.is_set():
+            options.report(here, "")
+            if options.stop.is_set():
                 raise StoppedError
             if file.bytes is not None and here > file.bytes:
                 out.truncate(0)
-                raise _WrongFileError(f"more than {file.bytes:,} bytes")
+                raise _MismatchError(f"more than {file.bytes:,} bytes")
 
 
-def _drop(part: Path) -> None:
+def _remove_partial(part: Path) -> None:
     part.unlink(missing_ok=True)
-    _tag_of(part).unlink(missing_ok=True)
+    _tag_path(part).unlink(missing_ok=True)
 
 
-def _tag_of(part: Path) -> Path:
+def _tag_path(part: Path) -> Path:
     return part.with_name(f"{part.name}.etag")
 
 
 def _read_tag(part: Path) -> str | None:
-    """Return the validator of a part; None if there is none, or none that a request can hold."""
-    path = _tag_of(part)
+    """Return the validator of a partial file, or None if it is missing or invalid."""
+    path = _tag_path(part)
     tag = path.read_bytes().decode("latin-1") if path.exists() else ""
     return tag if re.fullmatch(r'"[!#-~\x80-\xff]*"', tag) else None
 
 
-def _wait(fault: PassingError, retry: Retry, place: str, here: int, terms: Terms) -> Retry:
-    """Wait as long as the server says or the backoff asks; return what patience is left."""
+def _wait(
+    fault: TransientError, retry: Retry, location: str, here: int, options: FetchOptions
+) -> Retry:
+    """Wait for the longer of Retry-After and backoff; return the remaining retries."""
     try:
-        retry = retry.increment("GET", place, error=fault)
+        retry = retry.increment("GET", location, error=fault)
     except MaxRetryError:
-        times = (terms.retry.total or 0) + 1
+        times = (options.retry.total or 0) + 1
         raise FetchError(
-            f"{place} failed {times} times in a row, at last with: {fault} (what has come is kept)"
+            f"{location} failed {times} times in a row, at last with: {fault} "
+            "(what has come is kept)"
         ) from None
     try:
-        asked = retry.parse_retry_after(fault.retry_after) if fault.retry_after else 0
+        requested = retry.parse_retry_after(fault.retry_after) if fault.retry_after else 0
     except InvalidHeader:
-        asked = 0
-    delay = max(asked, retry.get_backoff_time())
-    terms.tell(here, f"waits {delay:.0f} s: {fault}" if delay else "")
-    if terms.stop.wait(delay):
+        requested = 0
+    delay = max(requested, retry.get_backoff_time())
+    options.report(here, f"waits {delay:.0f} s: {fault}" if delay else "")
+    if options.stop.wait(delay):
         raise StoppedError
     return retry
-
-
-# Files of a catalogue, fetched several at once into a folder that outlives the run.
 
 
 COLUMNS = (
@@ -237,53 +236,56 @@ def fetch_all(
     retry: Retry = RETRY,
     timeout: tuple[float, float] = TIMEOUT,
 ) -> None:
-    """Bring every file to ``folder/NAME``, whole and checked; what is right stays untouched.
+    """Download files to ``folder/NAME`` and check them; files that are complete stay untouched.
 
     Args:
-        files: what to fetch, in this order.
-        folder: where to; incomplete files wait in it as NAME.part.
-        mirror: None, a web address or a folder that stands in for all hosts.
-        connections: files fetched at once.
+        files: files to download, in this order.
+        folder: target folder; incomplete files stay in it as NAME.part.
+        mirror: None, or a web address or folder in place of all hosts.
+        connections: number of concurrent downloads.
         retry: attempts without a new byte, and the delays between them.
-        timeout: seconds to connect, seconds between two pieces.
+        timeout: seconds to connect, seconds between two chunks.
 
     Raises:
-        FetchError: a file cannot be had or is not the right one, or the disk is too small.
-        FileNotFoundError: the mirror is a folder that is not there.
+        FetchError: a file cannot be downloaded or differs from the catalogue, or the disk is full.
+        FileNotFoundError: the mirror is a missing folder.
     """
-    places = [locate(file, mirror) for file in files]
+    locations = [locate(file, mirror) for file in files]
     _make_folder(folder)
     stop = Event()
-    with _alone(folder), Progress(*COLUMNS) as progress:
-        check_room(folder, sum((file.bytes or 0) - _here(file, folder) for file in files))
-        board = _Board(progress, files, folder)
+    with _locked(folder), Progress(*COLUMNS) as progress:
+        check_free_space(
+            folder, sum((file.bytes or 0) - _present_bytes(file, folder) for file in files)
+        )
+        table = _ProgressTable(progress, files, folder)
 
-        def work(file: RemoteFile, place: str) -> None:
-            with board.row(file) as tell:
-                terms = Terms(retry, timeout, stop, tell)
-                board.done(file, fetch_file(file, place, folder / file.name, terms))
+        def work(file: RemoteFile, location: str) -> None:
+            with table.row(file) as report:
+                options = FetchOptions(retry, timeout, stop, report)
+                table.done(file, fetch_file(file, location, folder / file.name, options))
 
         with ThreadPoolExecutor(connections) as pool:
-            jobs = [pool.submit(work, *pair) for pair in zip(files, places, strict=True)]
+            jobs = [pool.submit(work, *pair) for pair in zip(files, locations, strict=True)]
             try:
                 for job in as_completed(jobs):
                     job.result()
-            except BaseException:  # Ctrl-C too: parts are kept, threads end at their next piece
+            except BaseException:  # Ctrl-C too; partial files are kept
                 stop.set()
                 pool.shutdown(cancel_futures=True)
                 raise
 
 
 def _make_folder(folder: Path) -> None:
-    """Make the folder of the downloads.
+    """Create the folder of the downloads.
 
     Raises:
-        FetchError: a link to another disk, say, leads nowhere, or a file stands in its place.
+        FetchError: it is a broken link, or a file of that name exists.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
-        path = next(one for one in (folder, *folder.parents) if one.is_symlink() or one.exists())
+        paths = (folder, *folder.parents)
+        path = next(path for path in paths if path.is_symlink() or path.exists())
         target = path.readlink() if path.is_symlink() else None
         what = f"a link to {target}, which is no folder" if target else "no folder"
         raise FetchError(
@@ -291,15 +293,15 @@ def _make_folder(folder: Path) -> None:
         ) from None
 
 
-def check_room(folder: Path, needed: int) -> None:
-    """Refuse to start what does not fit.
+def check_free_space(folder: Path, needed: int) -> None:
+    """Check the free space of a disk.
 
     Args:
-        folder: a folder of the disk in question.
-        needed: bytes.
+        folder: a folder of the disk.
+        needed: required bytes.
 
     Raises:
-        FetchError: with both figures.
+        FetchError: less than `needed` bytes are free.
     """
     free = shutil.disk_usage(folder).free
     if needed > free:
@@ -310,16 +312,16 @@ def check_room(folder: Path, needed: int) -> None:
         )
 
 
-def _here(file: RemoteFile, folder: Path) -> int:
-    """Bytes of a file that need not be fetched any more, as far as sizes tell."""
+def _present_bytes(file: RemoteFile, folder: Path) -> int:
+    """Return the bytes of a file that are present, by size."""
     target = folder / file.name
-    size = size_of(target) if target.exists() else size_of(part_of(target))
+    size = file_size(target) if target.exists() else file_size(partial_path(target))
     return min(size, file.bytes or size)
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Let one process at a time write to the folder; a second one waits, and says so."""
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of the folder; a second process prints a message and waits."""
     lock = FileLock(folder / ".lock")
     try:
         lock.acquire(timeout=0)
@@ -332,34 +334,34 @@ def _alone(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-class _Board:
-    """The progress display: one row for all, one for each file under way."""
+class _ProgressTable:
+    """Progress display: one row for all files, one for each active download."""
 
     def __init__(self, progress: Progress, files: Sequence[RemoteFile], folder: Path) -> None:
         self.progress, self.lock = progress, Lock()
-        self.here = {file.name: _here(file, folder) for file in files}
+        self.here = {file.name: _present_bytes(file, folder) for file in files}
         sizes = [file.bytes for file in files]
         total = None if None in sizes else sum(filter(None, sizes))
         self.all = progress.add_task("all files", total=total, completed=sum(self.here.values()))
 
     @contextmanager
     def row(self, file: RemoteFile) -> Iterator[Callable[[int, str], None]]:
-        """Show a row while a file is under way; yield what tells it how far it is."""
+        """Show a row during a download; yield its callback of bytes and status."""
         task = self.progress.add_task(file.name, total=file.bytes, completed=self.here[file.name])
 
-        def tell(here: int, note: str) -> None:
+        def report(here: int, note: str) -> None:
             with self.lock:
                 self.here[file.name] = here
                 self.progress.update(self.all, completed=sum(self.here.values()))
             self.progress.update(task, completed=here, description=f"{file.name} {note}".strip())
 
         try:
-            yield tell
+            yield report
         finally:
             self.progress.remove_task(task)
 
     def done(self, file: RemoteFile, fetched: bool) -> None:
-        """Leave a line that stays, also where no terminal shows the rows."""
+        """Print the result of a file."""
         size = f"{self.here[file.name] / 1e6:,.1f} MB"
         checked = "MD5 right" if file.md5 else "no MD5 known"
         what = "fetched" if fetched else "here already"

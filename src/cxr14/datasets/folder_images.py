@@ -1,8 +1,7 @@
-"""Images that are files of a folder: in the folder itself and up to DEPTH folders below it.
+"""Image files of a folder, up to DEPTH levels deep.
 
-A user's folder is the user's own, so links in it are followed (data sets are often linked
-together) if they end at a regular file, or at a folder that was not met before. Folders whose
-name starts with a dot are not entered. A folder that is not entered is an issue.
+Links are followed if they end at a regular file, or at a folder that was not visited before.
+Folders whose name starts with a dot are not entered. A folder that is not entered is an issue.
 """
 
 import os
@@ -35,7 +34,7 @@ def files_below(base: Path, report: Report) -> Iterator[tuple[str, "os.DirEntry[
 
 
 def _below(
-    folder: Path, prefix: str, depth: int, seen: set[tuple[int, int]], report: Report
+    folder: Path, prefix: str, depth: int, visited: set[tuple[int, int]], report: Report
 ) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
     try:
         with os.scandir(folder) as entries:
@@ -47,22 +46,22 @@ def _below(
         name = f"{prefix}{entry.name}"
         if not _is_folder(entry):
             yield name, entry
-        elif fault := _folder_fault(entry, depth, seen):
+        elif fault := _folder_fault(entry, depth, visited):
             report.skip("", f"{name}/", fault)
         elif depth and not entry.name.startswith("."):
-            yield from _below(folder / entry.name, f"{name}/", depth - 1, seen, report)
+            yield from _below(folder / entry.name, f"{name}/", depth - 1, visited, report)
 
 
 def _folder_fault(
-    entry: "os.DirEntry[str]", depth: int, seen: set[tuple[int, int]]
+    entry: "os.DirEntry[str]", depth: int, visited: set[tuple[int, int]]
 ) -> Fault | None:
-    """Say why a folder is not entered, None if it is or holds no image; add it to `seen`."""
+    """Return why a folder with images is not entered, or None; add it to `visited`."""
     hidden = entry.name.startswith(".")
     if depth and not hidden:
         identity = _identity(entry.stat())
-        if identity in seen:
+        if identity in visited:
             return "repeated folder", "a link to a folder that is listed under another name"
-        seen.add(identity)
+        visited.add(identity)
         return None
     count = _images_in(entry)
     if not count:
@@ -76,8 +75,8 @@ def _images_in(entry: "os.DirEntry[str]") -> int:
     """Count the images and archives in a folder by their names; links are not followed."""
     if entry.is_symlink():
         return 0
-    found = (name for _, _, names in os.walk(entry.path) for name in names)
-    return sum(is_image(name) or is_archive_name(name) for name in found)
+    files = (name for _, _, names in os.walk(entry.path) for name in names)
+    return sum(is_image(name) or is_archive_name(name) for name in files)
 
 
 def _identity(facts: os.stat_result) -> tuple[int, int]:
@@ -98,7 +97,7 @@ def loose_images(base: Path, report: Report) -> list[tuple[str, int]]:
         base: the folder.
         report: gets the images that cannot be used; not the folders, see files_below.
     """
-    found = []
+    images = []
     for name, entry in files_below(base, Report()):
         if is_image(name):
             size, fault = file_facts(entry)
@@ -106,8 +105,8 @@ def loose_images(base: Path, report: Report) -> list[tuple[str, int]]:
             if fault:
                 report.skip("", name, fault)
             else:
-                found.append((name, size))
-    return sorted(found)
+                images.append((name, size))
+    return sorted(images)
 
 
 def file_facts(entry: "os.DirEntry[str]") -> tuple[int, Fault | None]:
@@ -130,7 +129,7 @@ def read_loose(base: Path, members: list[str], report: Report) -> Iterator[tuple
     for member in members:
         path = base / member
         try:
-            if not path.is_file():  # opening a pipe would wait for ever
+            if not path.is_file():  # opening a pipe would block
                 raise FileNotFoundError(ENOENT, "no such file")
             content = path.read_bytes()
         except OSError as error:

@@ -1,4 +1,4 @@
-"""Images where they lie: members of archives, or files of folders, one interface.
+"""One interface to images in archives and folders, and their sizes and orientation.
 
 A *manifest* lists them: image (its name in the table), container (path of the archive, or of
 the folder, relative to the images' base), member (path inside it), bytes and sha256. Nothing is
@@ -71,7 +71,7 @@ def _kind_or_fault(path: Path, name: str) -> tuple[archive_kinds.ArchiveKind | N
     if kind and not name.isprintable():
         return None, ("unsafe name", "its name has characters that are no text; rename it")
     if kind is None and NIH_ARCHIVE.fullmatch(path.name):
-        return archive_kinds.named_kind(name), None  # its reader says what is wrong, as an error
+        return archive_kinds.named_kind(name), None  # its reader raises the error
     return kind, fault
 
 
@@ -85,8 +85,8 @@ def archive_kind(path: Path) -> archive_kinds.ArchiveKind:
     kind = archive_kinds.sniff_kind(path)
     if kind is None:
         with path.open("rb") as file:
-            told = archive_kinds.describe_head(file.read(archive_kinds.HEAD))
-        raise UserError(f"{path}: not a whole archive ({told}); fetch it again")
+            description = archive_kinds.describe_head(file.read(archive_kinds.HEAD))
+        raise UserError(f"{path}: not a whole archive ({description}); fetch it again")
     return kind
 
 
@@ -169,8 +169,8 @@ def describe(container: str, member: str, content: bytes) -> dict[str, object]:
     }
 
 
-def place(container: str, member: str) -> str:
-    """Say where an image lies."""
+def image_location(container: str, member: str) -> str:
+    """Return container and member of an image as one path."""
     return f"{container}/{member}" if container else member
 
 
@@ -178,14 +178,14 @@ def check_manifest(manifest: pd.DataFrame) -> None:
     """Refuse a manifest in which one image name stands for two contents.
 
     Raises:
-        UserError: naming the image and both places.
+        UserError: naming the image and both locations.
     """
     contents = manifest[["image", "sha256"]].drop_duplicates()
     torn = sorted(set(contents.image[contents.image.duplicated()]))
     if not torn:
         return
     rows = manifest[manifest.image == torn[0]].drop_duplicates("sha256")
-    first, second = [*map(place, rows.container, rows.member)][:2]
+    first, second = [*map(image_location, rows.container, rows.member)][:2]
     if first == second:
         raise UserError(
             f"{rows.member.iloc[0]} is in {rows.container.iloc[0]} twice, with contents that "
@@ -197,11 +197,10 @@ def check_manifest(manifest: pd.DataFrame) -> None:
     )
 
 
-# How the metadata of a picture says it is viewed: the EXIF orientation, in PNG and JPEG.
-
+# EXIF orientation in PNG and JPEG.
 
 FORMATS = ("PNG", "JPEG")
-"""What is read, by content."""
+"""Image formats that are read, by content."""
 
 TURNED = (5, 6, 7, 8)
 """Orientations that exchange width and height."""
@@ -222,9 +221,6 @@ def orientation(file: Image.Image) -> int:
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-# Sizes of image files by their headers, for boxes whose unit depends on them.
-
-
 def file_sizes(manifest: pd.DataFrame, base: Path, images: list[str]) -> pd.DataFrame:
     """Return width and height in pixels, as displayed, of those images that have a readable file.
 
@@ -241,15 +237,15 @@ def file_sizes(manifest: pd.DataFrame, base: Path, images: list[str]) -> pd.Data
         UserError: an archive is broken.
     """
     wanted = manifest[manifest.image.isin(images)]
-    found: dict[str, tuple[int, int]] = {}
+    sizes: dict[str, tuple[int, int]] = {}
     for container, rows in wanted.groupby("container"):
         names = dict(zip(rows.member, rows.image, strict=True))
         for member, content in read_members(base, str(container), list(names)):
             size = _size(content)
             if size:
-                found[names[member]] = size
+                sizes[names[member]] = size
     return pd.DataFrame.from_dict(
-        found, orient="index", columns=["width", "height"], dtype="float64"
+        sizes, orient="index", columns=["width", "height"], dtype="float64"
     )
 
 

@@ -1,6 +1,4 @@
-"""The NIH tables as data frames: one row per image, one row per box.
-
-Quirks of the shipped files and dirt in a user's own are handled here, and nowhere else.
+"""Readers of the NIH tables and lists, with schemas and data issues.
 
 Form:
   - Columns are read by their headings, in any order (``columns.py``); of encodings and delimiters
@@ -8,7 +6,7 @@ Form:
     another suffix. The lists may end without a newline.
   - The form of 2017 writes ages as 058Y, 011M or 024D, v2020 as 58: both become whole years.
 
-Handled by a rule and listed as data issues (``table.RULES``):
+Handled by a rule and listed as data issues (``cxr14.datasets.issues.RULES``):
   - Blank lines and rows identical to an earlier one are left out.
   - "Infiltrate" and the like are read as the standard name.
   - Ages above 100 (16 in 2017's table, up to 414) are recorded as missing.
@@ -51,9 +49,6 @@ from cxr14.labels import (
     respelled,
 )
 
-# The table of images, read by the rules of :mod:`cxr14.datasets.image_table`.
-
-
 NUMBERS = {
     "patient": "int32",
     "follow_up": "int32",
@@ -62,7 +57,7 @@ NUMBERS = {
     "pixel_spacing_x": "float64",
     "pixel_spacing_y": "float64",
 }
-OLDEST = 100  # years; what is above is a slip of the pen
+OLDEST = 100  # years; larger ages are errors
 DAYS_PER_FOUR_YEARS = 1461
 WHOLE = ("age", "follow_up", "patient", "original_width", "original_height")
 SPACING = ("pixel_spacing_x", "pixel_spacing_y")
@@ -171,11 +166,11 @@ def _disagreeing(
     failures = []
     names = np.array(text.columns)
     pairs = zip(text.loc[later].to_numpy(), text.loc[earlier].to_numpy(), earlier, strict=True)
-    for own, first, row in pairs:
-        where = own != first
-        column = f"{', '.join(names[where])} of {own[0]}"
+    for values, first, row in pairs:
+        where = values != first
+        column = f"{', '.join(names[where])} of {values[0]}"
         allowed = f"{quote(', '.join(first[where]))}, as row {row}"
-        failures.append((column, ", ".join(own[where]), allowed))
+        failures.append((column, ", ".join(values[where]), allowed))
     return pd.DataFrame(failures, columns=["column", "value", "allowed"], index=later)
 
 
@@ -232,19 +227,19 @@ def _listed(rows: Rows, name: str) -> pd.Series:
     column = None
     cells, numbers = rows.cells, rows.numbers
     simple = [simplified(cell) for cell in expanded(cells[0])] if cells else []
-    heading = next((one for one in IMAGE_HEADINGS["image"] if one in simple), None)
+    heading = next((name for name in IMAGE_HEADINGS["image"] if name in simple), None)
     if heading is not None:
         column, cells, numbers = simple.index(heading), cells[1:], numbers[1:]
-    found = []
+    images = []
     for number, row in zip(numbers, cells, strict=True):
         filled = [cell for cell in row if cell] if column is None else row[column : column + 1]
-        if len(filled) > 1 or any(SUFFIX.search(one) for one in " ".join(filled).split()[:-1]):
+        if len(filled) > 1 or any(SUFFIX.search(cell) for cell in " ".join(filled).split()[:-1]):
             raise UserError(
                 f"{name}, row {number}: {quote(rows.delimiter.join(row))}; allowed: one image name "
                 f"a line, or a table with a column Image Index; correct the file, then run {RENEW}"
             )
-        found.append(filled[0] if filled else "")
-    return pd.Series(found, index=pd.Index(numbers, dtype="int64", name="row"), dtype="str")
+        images.append(filled[0] if filled else "")
+    return pd.Series(images, index=pd.Index(numbers, dtype="int64", name="row"), dtype="str")
 
 
 def read_tables(

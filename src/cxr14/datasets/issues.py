@@ -1,7 +1,7 @@
 """Data issues: every file, row or image that was skipped, changed or looks odd, in one table.
 
-Each of the first three stages finds its own: download in the listing of files, patient-split in
-the tables, preprocess in the pixels. preprocess joins them in data/issues.csv.
+Three stages report issues: download in the listing of files, patient-split in the tables,
+preprocess in the pixels. preprocess joins them in data/issues.csv.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -54,13 +54,13 @@ def issue_table(stage: str, rows: Iterable[tuple[str, str, str, str, str]]) -> p
         stage: the stage that found them.
         rows: (file, name, issue, action, detail) of each.
     """
-    shown = [(stage, *map(_shown, row)) for row in rows]
-    table = pd.DataFrame(shown, columns=list(ISSUE_COLUMNS), dtype="str")
+    cells = [(stage, *map(_escaped, row)) for row in rows]
+    table = pd.DataFrame(cells, columns=list(ISSUE_COLUMNS), dtype="str")
     assert set(table.action) <= set(ACTIONS), sorted(set(table.action))
     return table
 
 
-def _shown(text: str) -> str:
+def _escaped(text: str) -> str:
     return text if text.isascii() and text.isprintable() else printable(text).replace("\n", "\\n")
 
 
@@ -93,9 +93,7 @@ def summarize(issues: pd.DataFrame, path: Path, examples: int = 3) -> list[str]:
     return [*lines, f"all {len(issues)} issues: {path}"] if lines else []
 
 
-# A table as the pipeline uses it, and the data issues of its file.
-#
-# An issue is dirt that a rule handles without guessing; what no rule handles is an error.
+# Tables with the data issues of their files. Faults that no rule handles are errors.
 
 
 class Rule(NamedTuple):
@@ -130,7 +128,7 @@ RULES = {
 
 @dataclass(frozen=True)
 class Table:
-    """A table as the pipeline uses it, and the data issues of its file.
+    """Table as used by the pipeline, with the data issues of its file.
 
     Attributes:
         frame: the rows.

@@ -1,6 +1,6 @@
-"""The pass over all images that lists and hashes them: one archive, or some files, per worker.
+"""Manifest of images: listing and hashing in parallel, with data issues.
 
-The result is the same for any number of workers.
+The result does not depend on the number of workers.
 """
 
 import os
@@ -31,8 +31,8 @@ from cxr14.datasets.image_sources import (
     check_manifest,
     describe,
     find_containers,
+    image_location,
     iterate_container,
-    place,
 )
 from cxr14.datasets.issues import issue_table
 from cxr14.errors import UserError
@@ -42,7 +42,7 @@ CHUNK_BYTES = 64 * 2**20
 """Loose images that a worker takes at a time."""
 
 ALONE_BYTES = 512 * 2**20
-"""Less than this is not worth a second process, which takes a second or two to start."""
+"""Minimum bytes for more than one process."""
 
 TICK = 0.2
 """Seconds between two looks at the workers' progress."""
@@ -74,7 +74,7 @@ def hash_all(
         workers: processes; 0 means one per core, or none but this if there is little to do.
 
     Returns:
-        Rows of a manifest, in the order of the containers and in their own order, and issues.
+        Rows of a manifest, in the order of the containers and then of their images, and issues.
 
     Raises:
         UserError: archives are broken; all of them are named.
@@ -91,8 +91,8 @@ def hash_all(
             results = _run_here(jobs, lambda count: progress.advance(task, count))
         else:
             results = _run(jobs, workers, lambda done: progress.update(task, completed=done))
-    rows = [row for own, _ in results for row in own]
-    return rows, report.issues + [issue for _, own in results for issue in own]
+    rows = [row for images, _ in results for row in images]
+    return rows, report.issues + [issue for _, images in results for issue in images]
 
 
 def _jobs(base: Path, containers: list[str], report: Report) -> Iterator[Job]:
@@ -121,14 +121,14 @@ def hash_job(job: Job, advance: Callable[[int], None]) -> Result | UserError:
         images = read_loose(job.base, job.members, report)
     try:
         rows = [describe(job.container, *image) for image in images]
-        told = [issue for issue in report.issues if issue.issue != TABLE_NOT_READ]
-        if job.container and not rows and not told:
+        issues = [issue for issue in report.issues if issue.issue != TABLE_NOT_READ]
+        if job.container and not rows and not issues:
             _note_without_images(job, report)
     except UserError as error:
         return error
     except OSError as error:
-        place = job.base / (job.container or job.members[0])
-        return UserError(f"{place} cannot be read ({error.strerror or error})")
+        path = job.base / (job.container or job.members[0])
+        return UserError(f"{path} cannot be read ({error.strerror or error})")
     return rows, report.issues
 
 
@@ -203,9 +203,6 @@ def _sound(results: list[Result | UserError]) -> list[Result]:
     return [result for result in results if not isinstance(result, UserError)]
 
 
-# A manifest with the data issues of its images, so that nothing is dropped silently.
-
-
 @dataclass(frozen=True)
 class Listing:
     """The images of a source.
@@ -252,8 +249,8 @@ def make_listing(rows: list[dict[str, object]], issues: list[Issue]) -> Listing:
 
 def _repeated(again: pd.DataFrame, kept: pd.DataFrame) -> Iterator[Issue]:
     first = kept.set_index("image").loc[again.image]
-    places = map(place, first.container, first.member)
-    for container, member, where in zip(again.container, again.member, places, strict=True):
+    locations = map(image_location, first.container, first.member)
+    for container, member, where in zip(again.container, again.member, locations, strict=True):
         detail = f"the same as {where}, which is taken"
         yield Issue(container, member, "repeated", "skipped", detail)
 
@@ -270,10 +267,7 @@ def _other_suffix(kept: pd.DataFrame) -> Iterator[Issue]:
             yield Issue(container, member, "other name", "kept", f"listed as {image}")
 
 
-# The source `folder`: images that a user already has, in NIH's or in Kaggle's layout.
-#
-# Nothing is copied. A manifest with a hash of every image stands for them, and preprocessing
-# checks each image against it.
+# The source `folder`: images of a user in NIH's or Kaggle's layout, which are not copied.
 
 
 LAYOUTS = (
@@ -309,15 +303,15 @@ def list_images(folder: Path, workers: int = 0) -> Listing:
 
 
 def _no_image(folder: Path, containers: list[str], issues: list[Issue]) -> str:
-    """Say what the folder holds instead."""
+    """Return the error message of a folder without images."""
     archives = [name for name in containers if name]
-    place = f"{', '.join(archives[:SHOWN])} of {folder}" if archives else str(folder)
-    told = [
-        f"{' '.join(filter(None, (one.file, one.name)))}: {one.issue} ({one.detail})"
-        for one in issues[:SHOWN]
+    location = f"{', '.join(archives[:SHOWN])} of {folder}" if archives else str(folder)
+    details = [
+        f"{' '.join(filter(None, (issue.file, issue.name)))}: {issue.issue} ({issue.detail})"
+        for issue in issues[:SHOWN]
     ]
-    more = f"; {len(issues)} issues, first " if len(issues) > SHOWN else "; " if told else ""
-    return f"no image in {place} (data.folder){more}{'; '.join(told)}; it may hold {LAYOUTS}"
+    more = f"; {len(issues)} issues, first " if len(issues) > SHOWN else "; " if details else ""
+    return f"no image in {location} (data.folder){more}{'; '.join(details)}; it may hold {LAYOUTS}"
 
 
 def list_names(folder: Path) -> list[str]:
@@ -347,11 +341,11 @@ def missing_images(
         for name in manifest.container.unique()
         if name
     }
-    places = zip(manifest.container, manifest.member, manifest.bytes, strict=True)
+    files = zip(manifest.container, manifest.member, manifest.bytes, strict=True)
     prefix = f"{base}/"  # a Path for each of 112,120 images would take longer than its stat
     reasons = [
         gone[container] if container else _stat_fault(prefix + member, size)
-        for container, member, size in places
+        for container, member, size in files
     ]
     table = manifest.assign(reason=pd.Series(reasons, index=manifest.index, dtype="object"))
     return table.loc[table.reason.notna(), list(MISSING_COLUMNS)].reset_index(drop=True)

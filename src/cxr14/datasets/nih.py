@@ -1,19 +1,19 @@
-"""The files of ChestX-ray14 as NIH publishes them: names, locations, sizes, checksums.
+"""Files of ChestX-ray14 as published by NIH: names, locations, sizes, checksums; HTTP access.
 
 Release: https://nihcc.app.box.com/v/ChestXray-NIHCC (NIH Clinical Center). Sources:
 
   - links of the archives: NIH's batch_download_zips.py in that folder (Box file 371647823217);
     checked against the copies in apache/incubator-teaclave and sunlabuiuc/PyHealth;
   - MD5 of the archives: NIH's FAQ_CHESTXRAY.pdf, Q07 (Box file 249502714403); the same in PyHealth;
-  - bytes of the archives: the totals in Box's Content-Range answers, recorded by two public
+  - bytes of the archives: the totals in Box's Content-Range responses, recorded by two public
     projects that agree in all twelve;
-  - tables and lists have no static link; Box gives them by file number (219760887468,
+  - tables and lists have no static link; Box serves them by file number (219760887468,
     219760940956, 256056636701, 256055473534). Bytes and MD5 were computed here, from copies whose
     SHA-256 is that of Box's files in two or more public records: of the lists themselves, of the
-    box list in torchxrayvision, and of its table with the header's "Patient Gender" put back to
+    box list in torchxrayvision, and of its table with the header's "Patient Gender" restored to
     NIH's "Patient Sex" (the only difference, three bytes).
 
-Box answers HEAD with 404 and honours ranges in GET.
+Box responds to HEAD with 404 and supports ranges in GET.
 """
 
 import json
@@ -33,11 +33,9 @@ from cxr14.datasets.raw import BOX_TABLE, IMAGE_TABLE, LISTS
 from cxr14.errors import UserError, quote
 from cxr14.io import project_root
 
-# A file that lies elsewhere, and where it lies when a mirror stands in for its host.
-
 
 class RemoteFile(BaseModel):
-    """One file of a catalogue. What is not known (None) is not checked."""
+    """File of a catalogue. An unknown size or MD5 (None) is not checked."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -47,20 +45,20 @@ class RemoteFile(BaseModel):
     md5: str | None = Field(pattern=r"^[0-9a-f]{32}$")
 
 
-def is_web(place: str) -> bool:
-    """Tell a web address from a path."""
-    return place.startswith(("http://", "https://"))
+def is_web(location: str) -> bool:
+    """Tell whether a location is a web address."""
+    return location.startswith(("http://", "https://"))
 
 
 def locate(file: RemoteFile, mirror: str | None) -> str:
-    """Return the address, or the path, that a file is fetched from.
+    """Return the address or path from which a file is downloaded.
 
     Args:
         file: the file.
         mirror: None, a web address or a folder (relative to the repository) that holds the file.
 
     Raises:
-        FileNotFoundError: the mirror is a folder that is not there.
+        FileNotFoundError: the mirror is a missing folder.
     """
     if mirror is None:
         return file.url
@@ -101,7 +99,7 @@ ARCHIVES = (  # Box link, bytes, MD5; images_001.tar.gz to images_012.tar.gz
     ("ioqwiy20ihqwyr8pf4c24eazhh281pbu", 2_914_187_733, "dc9fda1757c2de0032b63347a7d2895c"),
 )
 
-CATALOGUE: tuple[RemoteFile, ...] = (  # small files first: what fails, fails early
+CATALOGUE: tuple[RemoteFile, ...] = (  # small files first, to fail early
     *(
         RemoteFile(name=name, url=BY_NUMBER + number, bytes=size, md5=md5)
         for name, number, size, md5 in TABLES
@@ -114,20 +112,20 @@ CATALOGUE: tuple[RemoteFile, ...] = (  # small files first: what fails, fails ea
 
 
 CATALOGUE_BYTES = 2**20
-"""The largest stand-in that is read; NIH's own list would have 3 kB."""
+"""Maximum size of a catalogue file in bytes; NIH's list would have 3 kB."""
 
 
 def is_archive(name: str) -> bool:
-    """Tell archives of images from tables and lists, by name."""
+    """Tell whether a name is that of an archive of images."""
     return name.startswith("images_") and name.endswith((".tar.gz", ".tar"))
 
 
 def read_catalogue(path: Path) -> tuple[RemoteFile, ...]:
-    """Read a stand-in for the catalogue: a JSON list of name, url, bytes and md5.
+    """Read a catalogue in place of NIH's: a JSON list of name, url, bytes and md5.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        UserError: it is no such list, a name is none of NIH's, or stands there twice.
+        FileNotFoundError: the file does not exist.
+        UserError: it is no such list, or a name is unknown or repeated.
     """
     if not path.is_file():
         raise FileNotFoundError(f"catalogue: {path} does not exist or is no regular file")
@@ -135,7 +133,7 @@ def read_catalogue(path: Path) -> tuple[RemoteFile, ...]:
         size = f"{path.stat().st_size} bytes; at most {CATALOGUE_BYTES} are read"
         raise UserError(f"{path}: no catalogue ({size})")
     try:
-        # Bytes, since json then finds UTF-8, UTF-16 and UTF-32 out, with or without a BOM.
+        # json detects UTF-8, UTF-16 and UTF-32 in bytes, with or without a BOM.
         listed = json.loads(path.read_bytes(), object_pairs_hook=_unique)
         files = TypeAdapter(tuple[RemoteFile, ...]).validate_python(listed)
     except ValidationError as error:
@@ -151,7 +149,7 @@ def read_catalogue(path: Path) -> tuple[RemoteFile, ...]:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Make an object of JSON; of a key that stands twice, json would take the last."""
+    """Build a JSON object and refuse repeated keys, of which json keeps the last."""
     twice = [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
     if twice:
         raise ValueError(f"the key {quote(twice[0])} stands twice in one object")
@@ -171,23 +169,22 @@ def _check_names(path: Path, files: tuple[RemoteFile, ...]) -> None:
         raise UserError(f"{path}: lists no archive (images_NNN.tar.gz)")
 
 
-# What a server, or a folder, gives when asked for a file from some byte on.
-
+# Reading a file from a server or folder, from a given byte.
 
 CHUNK = 1 << 16
-PASSING = {408, 425, 429}  # and every 5xx: the server may answer differently in a while
+TRANSIENT = {408, 425, 429}  # HTTP status, and every 5xx
 
 
 class FetchError(UserError):
-    """A file cannot be had; the message says why and what to do."""
+    """Error of a file that cannot be downloaded."""
 
 
-class PassingError(Exception):
-    """Something that may be gone at the next attempt.
+class TransientError(Exception):
+    """Error that a retry may resolve.
 
     Attributes:
-        retry_after: when the server wants to be asked again (its header, seconds or a date).
-        restart: whether the file must be fetched from its first byte.
+        retry_after: header Retry-After of the server (seconds or a date).
+        restart: whether the download must restart from the first byte.
     """
 
     def __init__(
@@ -199,14 +196,14 @@ class PassingError(Exception):
 
 
 @dataclass(frozen=True)
-class Answer:
-    """The bytes of a file from `start` on.
+class Response:
+    """Bytes of a file from `start` on.
 
     Attributes:
-        start: where the bytes begin: as asked, or 0 from a server that knows no ranges.
-        total: bytes of the whole file, as announced; None if the server does not say.
-        tag: strong validator (RFC 9110, 8.8) for If-Range, if the server gives one.
-        chunks: the bytes.
+        start: first byte: as requested, or 0 from a server without range requests.
+        total: announced size of the file in bytes, or None.
+        tag: strong validator (RFC 9110, 8.8) for If-Range, or None.
+        chunks: iterator over the bytes.
     """
 
     start: int
@@ -215,45 +212,49 @@ class Answer:
     chunks: Iterator[bytes]
 
 
-def ask(
-    place: str, start: int, tag: str | None, timeout: tuple[float, float]
-) -> AbstractContextManager[Answer]:
-    """Ask for a file from byte `start` on.
+def open_remote(
+    location: str, start: int, tag: str | None, timeout: tuple[float, float]
+) -> AbstractContextManager[Response]:
+    """Request a file from byte `start` on.
 
     Args:
-        place: web address, or path of a local file.
-        start: first byte wanted.
-        tag: validator of the bytes already here; the server starts over if it has changed.
-        timeout: seconds to connect, seconds between two pieces.
+        location: web address, or path of a local file.
+        start: first byte.
+        tag: validator of the bytes already present; the server restarts if it has changed.
+        timeout: seconds to connect, seconds between two chunks.
 
     Raises:
-        FetchError: the file is not there, or may not be read.
-        PassingError: the server is busy, slow, broken off, or cannot go on from there.
+        FetchError: the file is missing or not readable.
+        TransientError: the server is busy or slow, the connection broke, or the range is refused.
     """
-    return _ask_server(place, start, tag, timeout) if is_web(place) else _open(Path(place), start)
+    return (
+        _open_url(location, start, tag, timeout)
+        if is_web(location)
+        else _open_path(Path(location), start)
+    )
 
 
 @contextmanager
-def _open(path: Path, start: int) -> Iterator[Answer]:
+def _open_path(path: Path, start: int) -> Iterator[Response]:
     if not path.is_file():
         what = "is no regular file" if path.exists() else "does not exist"
         raise FetchError(f"{path} {what}")
     with path.open("rb") as file:
         total = path.stat().st_size
         file.seek(start if start <= total else 0)
-        yield Answer(file.tell(), total, None, _pieces(file))
+        yield Response(file.tell(), total, None, _chunks(file))
 
 
-def _pieces(file: BinaryIO) -> Iterator[bytes]:
+def _chunks(file: BinaryIO) -> Iterator[bytes]:
     while chunk := file.read(CHUNK):
         yield chunk
 
 
 @contextmanager
-def _ask_server(
+def _open_url(
     url: str, start: int, tag: str | None, timeout: tuple[float, float]
-) -> Iterator[Answer]:
-    headers = {"Accept-Encoding": "identity"}  # bytes as they are stored: a range counts those
+) -> Iterator[Response]:
+    headers = {"Accept-Encoding": "identity"}  # ranges count stored bytes
     if start:
         headers["Range"] = f"bytes={start}-"
         headers |= {"If-Range": tag} if tag else {}
@@ -263,39 +264,41 @@ def _ask_server(
             begin, total = _extent(response, start)
             etag = response.headers.get("ETag", "")
             body = response.raw.stream(CHUNK, decode_content=False)
-            chunks = iter(()) if response.status_code == 416 else body  # 416: only a message
-            yield Answer(begin, total, etag if etag.startswith('"') else None, chunks)
+            chunks = iter(()) if response.status_code == 416 else body  # 416 has only a message
+            yield Response(begin, total, etag if etag.startswith('"') else None, chunks)
     except (requests.exceptions.InvalidURL, requests.exceptions.TooManyRedirects) as error:
         raise FetchError(f"{url}: {error}") from None
     except (requests.RequestException, HTTPError) as error:
-        raise PassingError(_reason(error)) from None
+        raise TransientError(_reason(error)) from None
 
 
 def _check_status(url: str, response: requests.Response) -> None:
     status = response.status_code
-    if status in PASSING or status >= 500:
-        raise PassingError(f"HTTP {status}", response.headers.get("Retry-After"))
+    if status in TRANSIENT or status >= 500:
+        raise TransientError(f"HTTP {status}", response.headers.get("Retry-After"))
     if status not in (200, 206, 416):
         raise FetchError(f"{url} answers HTTP {status} {response.reason}")
 
 
 def _extent(response: requests.Response, start: int) -> tuple[int, int | None]:
-    """Return where an answer begins, and the size of the whole file."""
+    """Return the first byte of a response, and the size of the file."""
     if response.status_code == 200:
         length = response.headers.get("Content-Length", "")
         return 0, int(length) if length.isdecimal() else None
-    given = response.headers.get("Content-Range", "")
-    found = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", given.strip())
-    total = int(found[2]) if found and found[2] != "*" else None
+    content_range = response.headers.get("Content-Range", "")
+    match = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", content_range.strip())
+    total = int(match[2]) if match and match[2] != "*" else None
     if response.status_code == 416 and total == start:
-        return start, total  # all of it is here
-    if found is None or found[1] is None or int(found[1]) != start:
-        raise PassingError(f"asked from byte {start}, it answers {quote(given)}", restart=True)
+        return start, total  # the file is complete
+    if match is None or match[1] is None or int(match[1]) != start:
+        raise TransientError(
+            f"asked from byte {start}, it answers {quote(content_range)}", restart=True
+        )
     return start, total
 
 
 def _reason(error: Exception) -> str:
-    """Say in a few words why a request failed."""
+    """Describe why a request failed."""
     inner = error.args[0] if error.args else error
     text = str(getattr(inner, "reason", inner))
     return f"{type(error).__name__}: {text}"

@@ -1,4 +1,4 @@
-"""The outputs of the two pipelines, and files in them that no stage wrote.
+"""Checks of pipeline outputs and of DVC's cache for files that no stage wrote.
 
 DVC deletes the outputs of a stage before it runs, and follows links into folders outside. So a
 check comes first: outputs may not be links, hold files of the user, or be the user's `data.folder`.
@@ -73,7 +73,7 @@ SHOWN = 3
 
 def output_paths(root: Path) -> list[str]:
     """List the outputs of both pipelines, relative to the root; `*` stands for a matrix item."""
-    found: dict[str, None] = {}
+    paths: dict[str, None] = {}
     for graph in GRAPHS:
         file = root / graph
         stages = yaml.safe_load(file.read_text())["stages"] if file.is_file() else {}
@@ -82,11 +82,11 @@ def output_paths(root: Path) -> list[str]:
             for kind in ("outs", "metrics", "plots"):
                 for entry in stage.get(kind, []):
                     name = entry if isinstance(entry, str) else next(iter(entry))
-                    found[_normal(base / PLACEHOLDER.sub("*", name))] = None
-    return list(found)
+                    paths[_normal(base / PLACEHOLDER.sub("*", name))] = None
+    return list(paths)
 
 
-def check_own_folder(folder: Path, root: Path, key: str = "data.folder") -> None:
+def check_user_folder(folder: Path, root: Path, key: str = "data.folder") -> None:
     """Refuse a user's folder that lies in an output, contains one, or is one, through links too.
 
     Args:
@@ -99,9 +99,9 @@ def check_own_folder(folder: Path, root: Path, key: str = "data.folder") -> None
     """
     real = _real(folder)
     for output in output_paths(root):
-        place = _real(_fixed_part(root, output))
-        if real == place or place in real.parents or real in place.parents:
-            relation = "contains" if real in place.parents else "lies in"
+        output_path = _real(_fixed_part(root, output))
+        if real == output_path or output_path in real.parents or real in output_path.parents:
+            relation = "contains" if real in output_path.parents else "lies in"
             raise UserError(
                 f"{key} {quote(str(folder))} {relation} {output}, an output of the pipeline, "
                 f"whose files are deleted when it runs; move your files to another folder, for "
@@ -359,8 +359,8 @@ def _altered(cache: Path, changed: dict[str, list[int]]) -> list[str]:
     if total > NOTABLE_BYTES:
         print(f"comparing {total / 1e9:.1f} GB of DVC's cache with dvc.lock (once)", flush=True)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = list(pool.map(lambda md5: _md5(object_path(cache, md5)), changed))
-    return [md5 for md5, actual in zip(changed, found, strict=True) if md5 != actual]
+        hashes = list(pool.map(lambda md5: _md5(object_path(cache, md5)), changed))
+    return [md5 for md5, actual in zip(changed, hashes, strict=True) if md5 != actual]
 
 
 def _md5(path: Path) -> str:

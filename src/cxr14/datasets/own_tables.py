@@ -1,8 +1,8 @@
-"""The tables and lists that a user's folder brings, loose or in a zip like Kaggle's.
+"""Tables and lists in a user's folder, as files or in a zip like Kaggle's.
 
 Copies of NIH's files go by many names: another case, `… (1).csv` of a browser, `… - Copy.csv`,
 `train_val_list_NIH.txt` and `BBox_List_2017_Official_NIH.csv` of Kaggle's smaller sets. All of
-these are read. A file that looks like a table and is not read is reported, never passed over.
+these are read. A file that looks like a table and is not read is reported.
 """
 
 import os
@@ -17,11 +17,11 @@ from cxr14.datasets.archive_kinds import Report, is_image, is_opened, sniff_kind
 from cxr14.datasets.folder_images import file_facts, files_below
 from cxr14.datasets.raw import NAMES, holds_table, is_sheet, may_be_table, recognize
 from cxr14.datasets.text_files import (
-    open_own_zip,
+    open_user_zip,
     read_member,
     read_member_start,
-    read_own_file,
     read_start,
+    read_user_file,
 )
 from cxr14.errors import UserError, quote
 
@@ -31,7 +31,7 @@ SNIFFED_FILES = 500
 
 
 @dataclass(frozen=True)
-class OwnTable:
+class UserTable:
     """A table or list of a user.
 
     Attributes:
@@ -51,15 +51,15 @@ class OwnTable:
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a folder has.
+class FolderTables:
+    """Tables and lists of a folder.
 
     Attributes:
         tables: by the standard names (IMAGE_TABLE, BOX_TABLE, LISTS) that it has.
         unread: path and reason of each file that looks like a table and was not read.
     """
 
-    tables: dict[str, OwnTable]
+    tables: dict[str, UserTable]
     unread: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -84,7 +84,7 @@ class _Candidate:
         return self.rank, self.packed, self.depth
 
 
-def find_tables(folder: Path) -> Found:
+def find_tables(folder: Path) -> FolderTables:
     """Read the tables and lists of a folder, of the folders below it, and of its zips.
 
     The best name wins, then a loose file before one in a zip, then the one that is less deep.
@@ -95,7 +95,7 @@ def find_tables(folder: Path) -> Found:
     """
     files, zips = _files_and_zips(folder)
     candidates: dict[str | None, list[_Candidate]] = {table: [] for table in (*NAMES, None)}
-    tables: dict[str, OwnTable] = {}
+    tables: dict[str, UserTable] = {}
     with ExitStack() as stack:
         reader = _Reader(folder, stack)
         for candidate in [*_loose(files), *reader.packed(zips)]:
@@ -108,7 +108,7 @@ def find_tables(folder: Path) -> Found:
                 tables[table], left = _choose(reader, table, sorted(candidates[table]))
                 unread += left
         unread += _unread(reader, candidates[None])
-    return Found(tables, sorted(unread))
+    return FolderTables(tables, sorted(unread))
 
 
 def _files_and_zips(folder: Path) -> tuple[list[str], list[str]]:
@@ -165,14 +165,14 @@ class _Reader:
         if self._archive is None or self._name != name:
             self._stack.close()
             self._archive = None
-            self._archive = self._stack.enter_context(open_own_zip(self.folder / name))
+            self._archive = self._stack.enter_context(open_user_zip(self.folder / name))
             self._name = name
         return self._archive
 
     def content(self, candidate: _Candidate) -> bytes:
         """Read a file whole."""
         if candidate.entry is None:
-            return read_own_file(self.folder / candidate.file)
+            return read_user_file(self.folder / candidate.file)
         return read_member(self._opened(candidate.archive), candidate.entry)
 
     def start(self, candidate: _Candidate) -> bytes:
@@ -184,7 +184,7 @@ class _Reader:
 
 def _choose(
     reader: _Reader, table: str, candidates: Sequence[_Candidate]
-) -> tuple[OwnTable, list[tuple[str, str]]]:
+) -> tuple[UserTable, list[tuple[str, str]]]:
     """Read the best of the candidates; name those of other content that are not read.
 
     Raises:
@@ -196,7 +196,7 @@ def _choose(
             f"{reader.folder}: {quote(best.file)} is read as {table}, but its name has characters "
             f"that are no text; rename it"
         )
-    chosen = OwnTable(best.file, reader.content(best), best.archive)
+    chosen = UserTable(best.file, reader.content(best), best.archive)
     unread = []
     for other in candidates[1:]:
         if other.quality == best.quality:
@@ -210,20 +210,20 @@ def _choose(
     return chosen, unread
 
 
-def _is_same(reader: _Reader, other: _Candidate, chosen: OwnTable) -> bool:
+def _is_same(reader: _Reader, other: _Candidate, chosen: UserTable) -> bool:
     try:
         return reader.content(other) == chosen.content
     except UserError:  # damaged, but not needed
         return False
 
 
-def _check_folders(folder: Path, found: set[str]) -> None:
-    """Refuse a folder that has the name of a table that was not found, as unpacking may make."""
+def _check_folders(folder: Path, tables: set[str]) -> None:
+    """Refuse a folder that has the name of a table that was not tables, as unpacking may make."""
     with os.scandir(folder) as entries:
         names = [entry.name for entry in entries if _is_folder(entry)]
     for name in sorted(filter(may_be_table, names)):
         table, _ = recognize(name)
-        if table and table not in found:
+        if table and table not in tables:
             raise UserError(f"{folder / name} is a folder; allowed: a regular file with the table")
 
 

@@ -1,8 +1,8 @@
-"""What every source leaves in data/raw: the names that the next stages read.
+"""Files of data/raw, their readers, and detection of files that `download` did not write.
 
 tables/    the two tables, the official lists where the source brings them, a manifest of the
            images with their hashes, the data issues of the files, and facts about the source
-archives/  archives drawn or downloaded; empty for `folder`, whose images stay where they are
+archives/  archives rendered or downloaded; empty for `folder`, whose images stay where they are
 
 data/raw/images is not used: it is where users put or link their own images.
 """
@@ -28,7 +28,7 @@ LISTS = ("train_val_list.txt", "test_list.txt")
 SHIPPED = 1024
 """Pixels of each side of NIH's images; boxes are drawn in these, whatever size a copy has."""
 RENEW = "`dvc repro --force download && dvc repro`"
-"""What reads a user's folder again: DVC does not watch it."""
+"""Command that reads a user's folder again, since DVC does not track it."""
 
 MANIFEST, RAW_ISSUES, FACTS = "manifest.csv", "issues.csv", "source.json"
 RAW_FILES = (MANIFEST, RAW_ISSUES, FACTS, "oddities.csv")

@@ -1,4 +1,4 @@
-"""Readers of the tables that `patient-split` writes, and of what is known of the data source."""
+"""Readers of the tables that `patient-split` writes, and of the facts on the data source."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -16,10 +16,10 @@ RECORDS = "data/records/images.parquet"
 BOXES = "data/records/boxes.parquet"
 SPLIT = "data/split/split.parquet"
 
-PARTS = ("train", "val", "test")
+SPLITS = ("train", "val", "test")
 
 LEFT_OUT = "left out"
-"""In a split of one fold of the second pipeline: images of train that its members do not see."""
+"""Value of a fold's column `split`: training images that its members do not use."""
 
 NUMBERS = ("x", "y", "width", "height")
 
@@ -77,7 +77,7 @@ def read_split(path: str | Path = SPLIT) -> pd.DataFrame:
     """
     columns: dict[str, Kind] = {"image": "text", "patient": "integer", "split": "text"}
     split = read_parquet(path, columns, key="image")
-    allowed = (*PARTS, LEFT_OUT)
+    allowed = (*SPLITS, LEFT_OUT)
     if strange := set(split["split"]) - set(allowed):
         raise unusable(path, f"is damaged: {quote(min(strange))} is none of {', '.join(allowed)}")
     try:
@@ -87,33 +87,33 @@ def read_split(path: str | Path = SPLIT) -> pd.DataFrame:
     return split
 
 
-def check_disjoint(patients: pd.Series, parts: pd.Series) -> None:
-    """Refuse a split in which a patient is in two parts.
+def check_disjoint(patients: pd.Series, splits: pd.Series) -> None:
+    """Refuse a patient in two splits.
 
     Raises:
         UserError: naming the first such patient and how many there are.
     """
-    counts = parts.groupby(patients.to_numpy()).nunique()
+    counts = splits.groupby(patients.to_numpy()).nunique()
     straddling = counts.index[counts > 1]
     if len(straddling):
         raise UserError(f"{len(straddling)} patients are in two parts, first {straddling[0]}")
 
 
-def check_part(images: Iterable[str], part: str, split: pd.DataFrame) -> None:
-    """Refuse images that are not in a part of the split.
+def check_in_split(images: Iterable[str], name: str, split: pd.DataFrame) -> None:
+    """Refuse images outside a split.
 
     Args:
         images: names, such as those of predictions that say test.
-        part: train, val or test.
+        name: train, val or test.
         split: as :func:`read_split` reads it.
 
     Raises:
         UserError: naming the first such image and how many there are.
     """
-    others = sorted(set(images) - set(split["image"][split["split"] == part]))
+    others = sorted(set(images) - set(split["image"][split["split"] == name]))
     if others:
         raise UserError(
-            f"{len(others)} images are scored as {part}, but {SPLIT} does not have them there, "
+            f"{len(others)} images are scored as {name}, but {SPLIT} does not have them there, "
             f"first {others[0]}; run `dvc repro`"
         )
 

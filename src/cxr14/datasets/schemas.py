@@ -36,7 +36,7 @@ IMAGE = _pattern(r"\S.{0,250}\.png", "the name of an image, such as 00000001_000
 WHOLE = _pattern("[0-9]{1,9}", "a whole number, 0 or more")
 SIDE = _pattern("0*[1-9][0-9]{0,5}", "a whole number of pixels, 1 or more")
 SPACING = _number(0, "a number of mm above 0")
-PLACE = _number(-INFINITY, "a number of pixels")
+COORDINATE = _number(-INFINITY, "a number of pixels")
 EXTENT = _number(0, "a number of pixels above 0")
 NOTHING = _one_of(("",), "nothing; the row has more cells than there are headings")
 
@@ -63,8 +63,8 @@ BOXES = pa.DataFrameSchema(
     {
         "image": IMAGE,
         "finding": _one_of(BOXED_SPELLINGS, ", ".join(BOXED)),
-        "x": PLACE,
-        "y": PLACE,
+        "x": COORDINATE,
+        "y": COORDINATE,
         "width": EXTENT,
         "height": EXTENT,
         "surplus": NOTHING,

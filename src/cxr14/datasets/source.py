@@ -13,14 +13,14 @@ import pandas as pd
 
 from cxr14.datasets.archive_kinds import TABLE_NOT_READ
 from cxr14.datasets.boxes import check_box_table
-from cxr14.datasets.download import check_room, fetch_all
+from cxr14.datasets.download import check_free_space, fetch_all
 from cxr14.datasets.image_sources import MANIFEST_COLUMNS
 from cxr14.datasets.image_table import read_boxes, read_images, read_list_table
 from cxr14.datasets.issues import issue_table, write_issues
 from cxr14.datasets.manifest import Listing, list_images, list_names, missing_images
 from cxr14.datasets.nih import CATALOGUE, is_archive, read_catalogue
-from cxr14.datasets.outputs import check_own_folder, foreign_error, foreign_in_archives
-from cxr14.datasets.own_tables import Found, OwnTable, find_tables
+from cxr14.datasets.outputs import check_user_folder, foreign_error, foreign_in_archives
+from cxr14.datasets.own_tables import FolderTables, UserTable, find_tables
 from cxr14.datasets.raw import (
     BOX_TABLE,
     FACTS,
@@ -34,10 +34,10 @@ from cxr14.datasets.raw import (
     place_archive,
     read_manifest,
 )
-from cxr14.datasets.text_files import read_own_file
+from cxr14.datasets.text_files import read_user_file
 from cxr14.errors import UserError
 from cxr14.io import packaged_file, project_root, write_bytes, write_csv, write_json
-from cxr14.phantoms.render import draw_archive
+from cxr14.phantoms.render import render_archive
 from cxr14.phantoms.sampling import choose_records
 
 PHANTOM_ARCHIVE = "images_001.tar"
@@ -55,31 +55,31 @@ class Source:
     """
 
     facts: dict[str, object]
-    tables: Mapping[str, OwnTable] = field(default_factory=dict)
+    tables: Mapping[str, UserTable] = field(default_factory=dict)
     unread: list[tuple[str, str]] = field(default_factory=list)
     prefix: str = ""
 
     def table_files(self) -> dict[str, str | None]:
         """Return the user's file of each table and list; None for a packaged table."""
-        own = {name: f"{self.prefix}{table.file}" for name, table in self.tables.items()}
-        return {IMAGE_TABLE: None, BOX_TABLE: None} | own
+        files = {name: f"{self.prefix}{table.file}" for name, table in self.tables.items()}
+        return {IMAGE_TABLE: None, BOX_TABLE: None} | files
 
 
 def write_phantoms(
     tables: Path, archives: Path, count: int, contrast: float, seed: int, workers: int
 ) -> dict[str, int]:
     """Write the packaged tables and draw `count` phantoms into one archive."""
-    _check_places(tables, archives)
+    _check_targets(tables, archives)
     source = Source({"source": "phantom", "phantom": True, "base": None})
     _write_tables(tables, source)
     _remove_archives(archives, keep=set())
     records, boxes = read_images(tables / IMAGE_TABLE), read_boxes(tables / BOX_TABLE)
     chosen = choose_records(records, boxes, count, seed)
-    own_boxes = boxes[boxes.image.isin(chosen.image)]
+    chosen_boxes = boxes[boxes.image.isin(chosen.image)]
     temporary = archives / f".{PHANTOM_ARCHIVE}.new"
-    drawn = draw_archive(chosen, own_boxes, temporary, contrast, seed, workers)
+    listing = render_archive(chosen, chosen_boxes, temporary, contrast, seed, workers)
     place_archive(temporary, archives / PHANTOM_ARCHIVE)
-    manifest = drawn.assign(container=PHANTOM_ARCHIVE)[list(MANIFEST_COLUMNS)]
+    manifest = listing.assign(container=PHANTOM_ARCHIVE)[list(MANIFEST_COLUMNS)]
     return _write_listing(tables, Listing(manifest, issue_table("download", [])), source)
 
 
@@ -92,11 +92,11 @@ def write_folder(tables: Path, archives: Path, folder: Path, base: str) -> dict[
         folder: the user's folder.
         base: the folder as params.yaml names it.
     """
-    check_own_folder(folder, project_root())
-    _check_places(tables, archives)
-    found = find_tables(folder) if folder.is_dir() else Found({})
+    check_user_folder(folder, project_root())
+    _check_targets(tables, archives)
+    folder_tables = find_tables(folder) if folder.is_dir() else FolderTables({})
     facts: dict[str, object] = {"source": "folder", "phantom": False, "base": base}
-    source = Source(facts, found.tables, found.unread, f"{base.rstrip('/')}/")
+    source = Source(facts, folder_tables.tables, folder_tables.unread, f"{base.rstrip('/')}/")
     _write_tables(tables, source)
     _check_tables(tables, source)  # before the images, which may take minutes
     _remove_archives(archives, keep=set())
@@ -122,24 +122,24 @@ def write_nih(
         tables: where the tables and lists go.
         archives: where the archives go, as links to the downloads, so nothing is stored twice.
         downloads: folder that keeps what was fetched, between runs.
-        mirror: a web address or a folder that holds all files by name; None: NIH's own host.
+        mirror: a web address or a folder that holds all files by name; None: NIH's host.
         connections: files fetched at once.
-        catalogue: JSON list in place of NIH's own; kept apart, in a folder below `downloads`.
+        catalogue: JSON list in place of NIH's; its files go to a folder below `downloads`.
     """
     files, kept = CATALOGUE, downloads
     facts: dict[str, object] = {"source": "nih", "phantom": False, "base": None}
     if catalogue is not None:
         files, downloads = read_catalogue(catalogue), downloads / catalogue.stem
         facts |= {"catalogue": catalogue.name}
-    _check_places(tables, archives, kept)  # those of another catalogue are ours too
+    _check_targets(tables, archives, kept)  # includes archives of other catalogues
     fetch_all(files, downloads, mirror, connections)
     paths = [downloads / file.name for file in files]
-    own = {
-        path.name: OwnTable(path.name, read_own_file(path))
+    user_tables = {
+        path.name: UserTable(path.name, read_user_file(path))
         for path in paths
         if not is_archive(path.name)
     }
-    source = Source(facts, own, prefix=f"{downloads}/")
+    source = Source(facts, user_tables, prefix=f"{downloads}/")
     packed = [path for path in paths if is_archive(path.name)]
     _write_tables(tables, source)
     _check_tables(tables, source)
@@ -151,10 +151,9 @@ def write_nih(
 def check_images(
     tables: Path, base: Path, container_bytes: Mapping[str, int] | None = None
 ) -> None:
-    """Look whether the images of the manifest are still where they were; nothing is read.
+    """Check that the images of the manifest exist with unchanged sizes, without reading them.
 
-    DVC watches what it keeps; a user's own folder is not kept by it, and would go unnoticed as
-    long as the cache of shrunken images is there.
+    DVC does not track a user's folder.
 
     Args:
         tables: the folder of the manifest.
@@ -180,7 +179,7 @@ def names_hash(folder: Path) -> str:
 
 
 def check_names(folder: Path, facts: Mapping[str, object]) -> None:
-    """Look whether images or archives were added to a user's folder, or left it.
+    """Check that no image or archive was added to a user's folder, or removed.
 
     Args:
         folder: the user's folder.
@@ -196,7 +195,7 @@ def check_names(folder: Path, facts: Mapping[str, object]) -> None:
         )
 
 
-def without_table_zips(listing: Listing, tables: Mapping[str, OwnTable]) -> Listing:
+def without_table_zips(listing: Listing, tables: Mapping[str, UserTable]) -> Listing:
     """Leave out the issue that a zip from which a table was read holds no image."""
     used = {table.archive for table in tables.values() if table.archive}
     issues = listing.issues
@@ -205,7 +204,7 @@ def without_table_zips(listing: Listing, tables: Mapping[str, OwnTable]) -> List
 
 
 def check_tables(folder: Path, facts: Mapping[str, Mapping[str, str | None]]) -> None:
-    """Look whether the tables and lists of a user's folder are those that were read.
+    """Check that the tables and lists of a user's folder are unchanged.
 
     Args:
         folder: the user's folder.
@@ -225,7 +224,7 @@ def check_tables(folder: Path, facts: Mapping[str, Mapping[str, str | None]]) ->
         raise UserError(f"{'; '.join(changes + gone)}; run {RENEW}")
 
 
-def _check_places(tables: Path, archives: Path, downloads: Path | None = None) -> None:
+def _check_targets(tables: Path, archives: Path, downloads: Path | None = None) -> None:
     """Refuse to start where a folder holds files that this stage did not write.
 
     Args:
@@ -273,7 +272,7 @@ def _write_tables(tables: Path, source: Source) -> None:
 
 
 def _remove_archives(archives: Path, keep: set[str]) -> None:
-    """Make the folder, and remove the archives of an earlier run; _check_places refuses others."""
+    """Make the folder, and remove the archives of an earlier run; _check_targets refuses others."""
     archives.mkdir(parents=True, exist_ok=True)
     for path in archives.iterdir():
         if path.name not in keep:
@@ -291,7 +290,7 @@ def _link_archives(packed: list[Path], archives: Path) -> None:
             os.link(path, temporary)
             temporary.replace(target)
         except OSError:  # another file system, or one that has no links
-            check_room(archives, path.stat().st_size)
+            check_free_space(archives, path.stat().st_size)
             shutil.copyfile(path, temporary)
             place_archive(temporary, target)
 
@@ -342,8 +341,8 @@ def _write_listing(tables: Path, listing: Listing, source: Source) -> dict[str, 
     write_csv(tables / MANIFEST, manifest[listed])
     write_issues(tables / RAW_ISSUES, listing.issues, more)
     hashes = {name: table.sha256 for name, table in source.tables.items()}
-    about = {"table_files": files, "table_sha256": hashes}
-    write_json(tables / FACTS, source.facts | about | counts)
+    table_facts = {"table_files": files, "table_sha256": hashes}
+    write_json(tables / FACTS, source.facts | table_facts | counts)
     return counts
 
 

@@ -1,4 +1,4 @@
-"""Who is in train, val and test: by the official lists, or cut by patient and stratified.
+"""Split into train, val and test by the official lists, or by patient with stratification.
 
 The two official lists never share a patient, and neither do ours. Where there are no lists we
 cut at about the official fractions; patients with boxes always go to test, as they do in the
@@ -13,12 +13,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from cxr14.datasets.raw import RENEW
-from cxr14.datasets.records import PARTS, check_disjoint
+from cxr14.datasets.records import SPLITS, check_disjoint
 from cxr14.errors import UserError
 from cxr14.labels import FINDINGS, LABEL_COLUMNS, MORE_POSITIVES
 
 
-def official_parts(
+def official_split(
     images: pd.DataFrame,
     train_val_names: list[str],
     test_names: list[str],
@@ -143,7 +143,7 @@ def split_patients(
     parts = np.where(tested, "test", np.where(images.patient.isin(validating), "val", "train"))
     split = images[["image", "patient"]].assign(split=parts)
     check_disjoint(split.patient, split.split)
-    missing = set(PARTS) - set(split.split)
+    missing = set(SPLITS) - set(split.split)
     if missing:
         raise UserError(
             f"no images are left for {', '.join(sorted(missing))}; see `split` in params.yaml"
@@ -162,7 +162,7 @@ def unscorable(images: pd.DataFrame, split: "pd.Series[str]") -> str | None:
     for name in FINDINGS:
         labels = images.loc[images.has_pixels, name].to_numpy()
         counts = [labels[parts[images.has_pixels] == part] for part in ("train", "val")]
-        if all(0 < own.sum() < len(own) for own in counts):
+        if all(0 < values.sum() < len(values) for values in counts):
             return None
     return (
         "no finding has images with and without it in both train and val, counting images with "
@@ -170,17 +170,17 @@ def unscorable(images: pd.DataFrame, split: "pd.Series[str]") -> str | None:
     )
 
 
-def count_parts(images: pd.DataFrame, split: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """Count images, patients and each label per part, for all rows and for those with pixels."""
+def count_splits(images: pd.DataFrame, split: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Count images, patients and labels per split, for all rows and for those with pixels."""
     joined = images.assign(split=split.split.to_numpy())
     counts: dict[str, dict[str, Any]] = {}
     for name, rows in (("all", joined), ("with_pixels", joined[joined.has_pixels])):
         counts[name] = {
             part: {
-                "images": len(own),
-                "patients": own.patient.nunique(),
-                "labels": {label: int(own[label].sum()) for label in LABEL_COLUMNS},
+                "images": len(split_rows),
+                "patients": split_rows.patient.nunique(),
+                "labels": {label: int(split_rows[label].sum()) for label in LABEL_COLUMNS},
             }
-            for part, own in ((part, rows[rows.split == part]) for part in PARTS)
+            for part, split_rows in ((part, rows[rows.split == part]) for part in SPLITS)
         }
     return counts

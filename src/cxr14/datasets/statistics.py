@@ -1,4 +1,4 @@
-"""What the records say, as tidy tables: the numbers behind the study's figures 1–7.
+"""Statistics of the records as tidy tables, for the study's figures 1–7.
 
 The study is the 2018–19 course report on ChestX-ray14 that this project implements. With the
 official lists and the v2020 table its figures for train-val (86,524 images of 28,008 patients)

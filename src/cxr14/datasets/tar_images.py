@@ -182,7 +182,7 @@ def _examine(
     report: Report,
 ) -> bytes | None:
     """Return the content of an image that is wanted; report a member that is an issue."""
-    report.meet(member.name)
+    report.add_member(member.name)
     if not is_image(member.name):
         fault = _other_fault(stream, member) if wanted is None else None
     else:

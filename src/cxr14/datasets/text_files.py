@@ -1,4 +1,4 @@
-"""A user's text file: bytes to text to rows of cells, for tables and lists of any common program.
+"""Readers of a user's text files and zips, with bounds on size, time and memory.
 
 Encodings: UTF-8 (with or without byte-order mark), UTF-16 and UTF-32 with one, UTF-16 without one
 where every second byte is zero; else Windows-1252, the encoding of Excel's CSV files. Delimiters:
@@ -154,9 +154,9 @@ def _decoded(content: bytes, name: str) -> tuple[str, str]:
     """Return the text, and the encoding if it is only assumed."""
     known = next((encoding for mark, encoding in MARKS if content.startswith(mark)), None)
     if known is None:
-        found = _format(content)
-        if found:
-            raise UserError(f"{name}: this is {found}, not a text file; {SAVE}")
+        file_format = _format(content)
+        if file_format:
+            raise UserError(f"{name}: this is {file_format}, not a text file; {SAVE}")
         known = _utf16_without_mark(content)
     try:
         return content.decode(known or "utf-8"), ""
@@ -171,12 +171,12 @@ def _decoded(content: bytes, name: str) -> tuple[str, str]:
 
 
 def _format(content: bytes) -> str | None:
-    found = next((kind for mark, kind in FORMATS if content.startswith(mark)), None)
-    if found == "a zip archive":
-        return next((kind for mark, kind in ZIPPED if mark in content), found)
+    file_format = next((kind for mark, kind in FORMATS if content.startswith(mark)), None)
+    if file_format == "a zip archive":
+        return next((kind for mark, kind in ZIPPED if mark in content), file_format)
     if re.match(rb"\s*<(!doctype|html|\?xml)", content[:200], re.IGNORECASE):
         return "an HTML or XML page (perhaps an error or login page of the download)"
-    return found
+    return file_format
 
 
 def _utf16_without_mark(content: bytes) -> str | None:
@@ -262,11 +262,7 @@ def _check_long(row: list[str], columns: int, delimiter: str, where: str) -> Non
             )
 
 
-# Files of a user, read within bounds: regular files only, and never more than a limit.
-#
-# A folder of a user may hold anything: a pipe that waits for a writer, a device without an end, a
-# sparse file of terabytes, a link that leads to itself, a zip that claims a size and inflates to
-# another. Each of these is one sentence here, and none costs time or memory.
+# Regular files of a user, read up to a limit; pipes, devices and zip bombs are errors.
 
 
 STEP = 2**20
@@ -281,7 +277,7 @@ KINDS = {
 }
 
 
-def read_own_file(path: str | Path, limit: int = MAX_BYTES) -> bytes:
+def read_user_file(path: str | Path, limit: int = MAX_BYTES) -> bytes:
     """Read a user's file whole. A link is followed if it ends at a regular file.
 
     Args:
@@ -299,7 +295,7 @@ def read_own_file(path: str | Path, limit: int = MAX_BYTES) -> bytes:
 
 
 def read_start(path: str | Path, size: int) -> bytes:
-    """Read the first bytes of a user's file; see :func:`read_own_file` for what is refused."""
+    """Read the first bytes of a user's file; see :func:`read_user_file` for what is refused."""
     with _opened(Path(path)) as file:
         return file.read(size)
 
@@ -319,7 +315,7 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
         raise UserError(f"{path} cannot be read ({error.strerror or error})") from None
 
 
-def open_own_zip(path: str | Path) -> zipfile.ZipFile:
+def open_user_zip(path: str | Path) -> zipfile.ZipFile:
     """Open a user's zip.
 
     Raises:
@@ -339,14 +335,14 @@ def read_member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limit: int = M
         UserError: it claims more than `limit` bytes, is damaged, encrypted, of another size, or
             packed by a method that cannot be inflated in bounded memory.
     """
-    place = f"{archive.filename}: {entry.filename}"
+    location = f"{archive.filename}: {entry.filename}"
     if entry.file_size > limit:
-        raise UserError(f"{place} has {entry.file_size} bytes; allowed: at most {limit}")
-    _check_packing(place, entry)
+        raise UserError(f"{location} has {entry.file_size} bytes; allowed: at most {limit}")
+    _check_packing(location, entry)
     try:
         return read_content(archive, entry)
     except DAMAGE as error:
-        raise UserError(f"{place} is damaged ({_reason(error)}); repair the zip") from None
+        raise UserError(f"{location} is damaged ({_reason(error)}); repair the zip") from None
 
 
 def read_member_start(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, size: int) -> bytes:
@@ -355,18 +351,18 @@ def read_member_start(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, size: in
     Raises:
         UserError: it is damaged or encrypted, or packed by another method; see read_member.
     """
-    place = f"{archive.filename}: {entry.filename}"
-    _check_packing(place, entry)
+    location = f"{archive.filename}: {entry.filename}"
+    _check_packing(location, entry)
     try:
         with archive.open(entry) as file:
             return file.read(size)
     except DAMAGE as error:
-        raise UserError(f"{place} is damaged ({_reason(error)})") from None
+        raise UserError(f"{location} is damaged ({_reason(error)})") from None
 
 
-def _check_packing(place: str, entry: zipfile.ZipInfo) -> None:
+def _check_packing(location: str, entry: zipfile.ZipInfo) -> None:
     if fault := packing_fault(entry):
-        raise UserError(f"{place}: {fault[1]}")
+        raise UserError(f"{location}: {fault[1]}")
 
 
 def _check_regular(path: str | Path, facts: os.stat_result) -> None:

@@ -48,7 +48,7 @@ def zip_images(path: Path, container: str, report: Report) -> Iterator[tuple[str
         for unread in _unread_data(path, archive):
             report.skip(container, "", unread)
         for member in archive.infolist():
-            report.meet(member.filename)
+            report.add_member(member.filename)
             image = is_image(member.filename)
             fault = _image_fault(member) if image else _other_fault(archive, member)
             if image and not fault and not member.is_dir():

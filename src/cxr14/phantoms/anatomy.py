@@ -107,8 +107,8 @@ def _heart(labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
     """Mark the heart with the fat around it, so that it can grow and shrink as one."""
     heart = _is(labels, _HEART)
     reach = (12, 12, 4)  # voxels, a little over FAT_MM
-    places = ndimage.find_objects(heart.astype(np.uint8))[0]
-    near = tuple(slice(max(0, p.start - r), p.stop + r) for p, r in zip(places, reach, strict=True))
+    bounds = ndimage.find_objects(heart.astype(np.uint8))[0]
+    near = tuple(slice(max(0, p.start - r), p.stop + r) for p, r in zip(bounds, reach, strict=True))
     away = ndimage.distance_transform_edt(~heart[near], (PIXEL_MM, PIXEL_MM, 2.5))
     heart[near] |= (away < FAT_MM) & (labels[near] == 0)
     return heart

@@ -1,4 +1,4 @@
-"""What a row's findings change: the patient's shape first, then density in the frame."""
+"""Simulated findings: changes of the patient's shape and of the density in the frame."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -7,7 +7,7 @@ import numpy as np
 
 from cxr14.labels import FINDINGS
 from cxr14.phantoms.anatomy import Floats
-from cxr14.phantoms.opacities import MARGIN_PX, OPACITIES, Place, blobs, patch, smooth, strands
+from cxr14.phantoms.opacities import MARGIN_PX, OPACITIES, FrameBox, blobs, patch, smooth, strands
 from cxr14.phantoms.scene import CENTRE, COLUMN, HEART_BOX, ROW, SIZE, Scene, Shape, generator
 
 # Findings of whole lungs: edema, emphysema, fibrosis. Millimetres of water, whole frame.
@@ -67,32 +67,32 @@ def fibrosis(scene: Scene, rng: np.random.Generator) -> Floats:
 # Findings of the pleura: fluid, air and thickened lining. Millimetres of water, whole frame.
 
 
-def effusion(scene: Scene, place: Place | None, rng: np.random.Generator) -> Floats:
+def effusion(scene: Scene, box: FrameBox | None, rng: np.random.Generator) -> Floats:
     """Layer fluid at the base of one or both lungs, its level climbing towards the chest wall."""
     out = np.zeros((SIZE, SIZE), np.float32)
-    for side in _sides(scene, place, rng, both=0.3):
+    for side in _sides(scene, box, rng, both=0.3):
         top, bottom, medial, lateral = scene.extent(side)
         across = np.clip((COLUMN - medial) / (lateral - medial or 1), 0, 1)
-        if place is None:
+        if box is None:
             reach = rng.uniform(0.3, 0.65) * (bottom - top)
             level = bottom - reach * (0.5 + 0.5 * across**2)
         else:
-            level = place[1] + place[3] * (0.5 - 0.45 * across**2)
+            level = box[1] + box[3] * (0.5 - 0.45 * across**2)
         filled = smooth((ROW - level) / rng.uniform(12, 26) + 0.5)
         depth = 55 * np.tanh(scene.side(side) / 55)
         out += rng.uniform(0.6, 0.9) * filled * depth - 0.7 * filled * scene.marks * (depth > 1)
-    return np.asarray(out * _window(place))
+    return np.asarray(out * _window(box))
 
 
-def pneumothorax(scene: Scene, place: Place | None, rng: np.random.Generator) -> Floats:
+def pneumothorax(scene: Scene, box: FrameBox | None, rng: np.random.Generator) -> Floats:
     """Put air at the apex and along the wall: no vessels, darker, behind a thin pleural line."""
-    side = _sides(scene, place, rng, both=0.0)[0]
+    side = _sides(scene, box, rng, both=0.0)[0]
     top, bottom, medial, lateral = scene.extent(side)
     across = (COLUMN - medial) / (lateral - medial or 1)
     down = np.clip((ROW - top) / (bottom - top or 1), 0, 1)
     gap_px = rng.uniform(14, 40) / scene.mm
-    if place is not None:
-        gap_px = np.clip(0.45 * min(place[2], place[3]), 8, 60)
+    if box is not None:
+        gap_px = np.clip(0.45 * min(box[2], box[3]), 8, 60)
     gap = gap_px * (1.1 - rng.uniform(0.5, 0.9) * down) + 3 * blobs(rng, (SIZE, SIZE), 30.0)
     depth = scene.depth_px(side)
     lung = smooth(scene.side(side) / 25)
@@ -101,13 +101,13 @@ def pneumothorax(scene: Scene, place: Place | None, rng: np.random.Generator) ->
     line = np.exp(-(((depth - gap) / 1.6) ** 2)) * wall
     air = free * (1.5 * scene.marks + 0.15 * scene.side(side) + 3)
     collapsed = 0.03 * scene.side(side) * (1 - free) * smooth(1.2 - down)
-    return np.asarray((rng.uniform(7, 11) * line + collapsed - air) * _window(place))
+    return np.asarray((rng.uniform(7, 11) * line + collapsed - air) * _window(box))
 
 
-def pleural_thickening(scene: Scene, place: Place | None, rng: np.random.Generator) -> Floats:
+def pleural_thickening(scene: Scene, box: FrameBox | None, rng: np.random.Generator) -> Floats:
     """Draw a soft uneven band along the wall or over the apex."""
     out = np.zeros((SIZE, SIZE), np.float32)
-    for side in _sides(scene, place, rng, both=0.25):
+    for side in _sides(scene, box, rng, both=0.25):
         top, bottom, medial, lateral = scene.extent(side)
         across = (COLUMN - medial) / (lateral - medial or 1)
         down = (ROW - top) / (bottom - top or 1)
@@ -121,25 +121,25 @@ def pleural_thickening(scene: Scene, place: Place | None, rng: np.random.Generat
             scene.side(side) / 18
         )
         out += rng.uniform(34, 54) * band * stretch * outer
-    return np.asarray(out * _window(place))
+    return np.asarray(out * _window(box))
 
 
-def _sides(scene: Scene, place: Place | None, rng: np.random.Generator, both: float) -> list[str]:
+def _sides(scene: Scene, box: FrameBox | None, rng: np.random.Generator, both: float) -> list[str]:
     """Choose lungs: the one nearest to a box, else one at random, or both."""
-    if place is not None:
+    if box is not None:
         edges = {side: scene.extent(side)[2:] for side in ("right", "left")}
-        middle = place[0] + place[2] / 2
+        middle = box[0] + box[2] / 2
         return [min(edges, key=lambda side: abs(sum(edges[side]) / 2 - middle))]
     if rng.random() < both:
         return ["right", "left"]
     return ["right" if rng.random() < 0.55 else "left"]
 
 
-def _window(place: Place | None) -> Floats:
+def _window(box: FrameBox | None) -> Floats:
     """1 everywhere, or a soft-edged copy of the box."""
-    if place is None:
+    if box is None:
         return np.ones((1, 1), np.float32)
-    x, y, width, height = place
+    x, y, width, height = box
     across = 1 - np.abs((COLUMN - x - width / 2) / (width / 2 - MARGIN_PX))
     down = 1 - np.abs((ROW - y - height / 2) / (height / 2 - MARGIN_PX))
     return np.asarray(smooth(across / 0.3) * smooth(down / 0.3))
@@ -177,11 +177,11 @@ def present(record: Mapping[str, object]) -> list[str]:
 def reshape(
     shape: Shape, record: Mapping[str, object], boxes: Sequence[Box], contrast: float, seed: int
 ) -> None:
-    """Let findings change size and place of heart and diaphragm, in ``shape`` itself."""
+    """Change size and position of heart and diaphragm by the findings, in place."""
     for finding in present(record):
         rng = generator(seed, "shape", finding, record["image"])
         if finding == "Cardiomegaly":
-            _widen(shape, _places(boxes, finding), contrast, rng)
+            _widen(shape, _frame_boxes(boxes, finding), contrast, rng)
         elif finding == "Emphysema":
             shape.zoom[1] /= 1 + contrast * rng.uniform(0.0, 0.06)
             shape.raised = [raised - contrast * rng.uniform(4, 14) for raised in shape.raised]
@@ -192,11 +192,11 @@ def reshape(
 
 
 def _widen(
-    shape: Shape, places: Sequence[Place], contrast: float, rng: np.random.Generator
+    shape: Shape, frame_boxes: Sequence[FrameBox], contrast: float, rng: np.random.Generator
 ) -> None:
     """Enlarge the heart, into its box where the row has one."""
-    if places and contrast > 0:
-        x, y, width, height = shape.heart_box = places[0]
+    if frame_boxes and contrast > 0:
+        x, y, width, height = shape.heart_box = frame_boxes[0]
         x0, _, x1, y1 = HEART_BOX  # the whole patient moves until the heart stands in its box
         at = (0.5 * (x0 + x1), y1 + 10), (x + width / 2, y + height)
         shape.shift = [
@@ -215,22 +215,22 @@ def added_density(
     out = np.zeros((SIZE, SIZE), np.float32)
     for finding in present(record):
         rng = generator(seed, "finding", finding, record["image"])
-        places = _places(boxes, finding)
+        frame_boxes = _frame_boxes(boxes, finding)
         if finding in OPACITIES:
-            chance = generator(seed, "place", finding, record["patient"])  # follow-ups agree
-            for place in places or _choose(scene, finding, chance):
-                at = patch(scene, place)
+            box_rng = generator(seed, "place", finding, record["patient"])  # follow-ups agree
+            for box in frame_boxes or _choose(scene, finding, box_rng):
+                at = patch(scene, box)
                 if at is not None:
                     out[at.rows, at.columns] += OPACITIES[finding](at, rng)
         elif finding in PLEURA:
-            for chosen in places or (None,):
+            for chosen in frame_boxes or (None,):
                 out += PLEURA[finding](scene, chosen, rng)
         elif finding in LUNGS:
             out += LUNGS[finding](scene, rng)
     return out
 
 
-def _places(boxes: Sequence[Box], finding: str) -> list[Place]:
+def _frame_boxes(boxes: Sequence[Box], finding: str) -> list[FrameBox]:
     """Return a finding's boxes in frame px (the picture has twice as many)."""
     half = SIZE / 1024
     return [
@@ -238,11 +238,11 @@ def _places(boxes: Sequence[Box], finding: str) -> list[Place]:
     ]
 
 
-def _choose(scene: Scene, finding: str, rng: np.random.Generator) -> list[Place]:
-    """Choose boxes for a finding whose place nobody drew: somewhere in the lungs."""
+def _choose(scene: Scene, finding: str, rng: np.random.Generator) -> list[FrameBox]:
+    """Choose random boxes in the lungs for a finding without ground-truth boxes."""
     count = int(rng.integers(1, 5)) if finding in ("Nodule", "Infiltration") else 1
     widths, ratios = SIZES_MM[finding]
-    out: list[Place] = []
+    out: list[FrameBox] = []
     for _ in range(count):
         width = rng.uniform(*widths) / scene.mm
         height = width * rng.uniform(*ratios)

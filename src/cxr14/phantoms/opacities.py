@@ -43,7 +43,7 @@ def strands(
     return np.asarray(np.exp(-((blobs(rng, shape, tall_px, wide_px) / 0.3) ** 2)))
 
 
-Place = tuple[float, float, float, float]
+FrameBox = tuple[float, float, float, float]
 MARGIN_PX: Final = 2.5  # kept free inside a box, for upsampling spreads a pixel that far
 
 
@@ -91,9 +91,9 @@ def smooth(ramp: npt.NDArray[Any]) -> Floats:
     return np.asarray(t * t * (3 - 2 * t), dtype=np.float32)
 
 
-def patch(scene: Scene, place: Place) -> Patch | None:
+def patch(scene: Scene, box: FrameBox) -> Patch | None:
     """Cut a box (frame px: x, y, width, height) out of the scene; None if nothing is left."""
-    x, y, width, height = place
+    x, y, width, height = box
     x0, y0 = x + MARGIN_PX, y + MARGIN_PX
     x1, y1 = x + width - MARGIN_PX, y + height - MARGIN_PX
     rows = slice(max(0, int(np.ceil(y0))), min(SIZE, int(np.floor(y1)) + 1))

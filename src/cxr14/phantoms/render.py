@@ -80,8 +80,8 @@ def _develop(
 
 def _mark(picture: Floats, rng: np.random.Generator) -> None:
     """Put the radiographer's L on most pictures: on the patient's left, near the upper edge."""
-    shown, row, column = rng.random() < 0.7, *rng.integers((30, 890), (170, 960))
-    if shown:
+    marked, row, column = rng.random() < 0.7, *rng.integers((30, 890), (170, 960))
+    if marked:
         size = int(rng.integers(26, 46))
         letter = np.zeros((size, size // 2), bool)
         letter[:, : size // 7] = letter[-(size // 7) :] = True
@@ -152,7 +152,7 @@ CHUNK = 4  # images a worker takes at a time
 _state: dict[str, Any] = {}
 
 
-def draw_archive(
+def render_archive(
     records: pd.DataFrame,
     boxes: pd.DataFrame,
     path: Path,
@@ -181,7 +181,7 @@ def draw_archive(
     for image, finding, x, y, width, height in boxes[columns].itertuples(index=False, name=None):
         by_image.setdefault(image, []).append((finding, x, y, width, height))
     jobs = [(row, by_image.get(str(row["image"]), []), contrast, seed) for row in rows]
-    pictures = _drawn(jobs, workers or os.cpu_count() or 1, anatomy or load_anatomy())
+    pictures = _rendered(jobs, workers or os.cpu_count() or 1, anatomy or load_anatomy())
     table = []
     with (
         replacing(path) as temporary,
@@ -196,7 +196,7 @@ def draw_archive(
     return pd.DataFrame(table, columns=["image", "member", "bytes", "sha256"])
 
 
-def _drawn(jobs: list[Any], workers: int, anatomy: Anatomy) -> Iterator[bytes]:
+def _rendered(jobs: list[Any], workers: int, anatomy: Anatomy) -> Iterator[bytes]:
     """Yield the PNGs in the order of the jobs, with a progress bar."""
     with _progress() as progress:
         bar = progress.add_task("phantoms", total=len(jobs))

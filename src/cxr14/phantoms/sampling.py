@@ -1,4 +1,4 @@
-"""Which records get a phantom: few patients, every finding often enough to learn and to test."""
+"""Choice of the records of phantoms, enriched in boxes and rare findings."""
 
 import numpy as np
 import numpy.typing as npt
@@ -71,9 +71,9 @@ def _with_boxes(
         if owners.empty:
             break
         patient = int(rng.choice(owners.unique()))
-        own = images[images.patient == patient]
-        first = own.image.isin(boxes.image)
-        rows = [*own.index[first], *own.index[~first]][: max(int(first.sum()), 2)]
+        patient_rows = images[images.patient == patient]
+        first = patient_rows.image.isin(boxes.image)
+        rows = [*patient_rows.index[first], *patient_rows.index[~first]][: max(int(first.sum()), 2)]
         rows = rows[: min(IMAGES_PER_PATIENT, limit - len(chosen))]
         for finding in table.finding[table.image.isin(images.image[rows])]:
             counts[finding] += 1

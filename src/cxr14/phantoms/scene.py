@@ -143,8 +143,8 @@ class Scene:
 
     def extent(self, side: str) -> tuple[int, int, int, int]:
         """Where a lung's projection begins and ends, px: top, bottom, medial, lateral."""
-        seen = self.side(side)[::4, ::4] > 12
-        rows, columns = (np.flatnonzero(seen.any(axis=axis)) * 4 for axis in (1, 0))
+        mask = self.side(side)[::4, ::4] > 12
+        rows, columns = (np.flatnonzero(mask.any(axis=axis)) * 4 for axis in (1, 0))
         if not len(rows):
             return SIZE // 4, 3 * SIZE // 4, SIZE // 2, SIZE // 4 if side == "right" else SIZE
         ends = (int(columns[0]), int(columns[-1]))
@@ -237,7 +237,7 @@ def _mesh(nodes: npt.NDArray[np.float64], size: int = SIZE) -> Mesh:
 
 
 def _warp(layer: Floats, mesh: Mesh) -> Floats:
-    """Bring a layer into the frame; a coarse mesh is for layers without fine structure."""
+    """Warp a layer into the frame; a coarse mesh is for layers without fine structure."""
     size = mesh[-1][0][2:]
     image = Image.fromarray(layer).transform(
         size, Image.Transform.MESH, mesh, Image.Resampling.BILINEAR

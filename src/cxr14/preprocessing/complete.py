@@ -23,11 +23,9 @@ from PIL import Image
 
 from cxr14.errors import FULL, UserError, full_disk
 
-# Why an image cannot be used: a sentence, and the kind under which it is counted.
-
 
 class ImageError(UserError):
-    """An image that cannot be used.
+    """Error of an image that cannot be used.
 
     Attributes:
         issue: the kind: damaged, unreadable, too large, too small, gone, or not as listed.
@@ -199,33 +197,33 @@ def _chunks(content: bytes, name: str) -> Iterator[tuple[bytes, memoryview, int]
 
 def _check_data(parts: list[memoryview], header: PngHeader, name: str) -> bool:
     """Inflate the pixel data and count it; return whether there is more behind its end."""
-    wanted = header.data_bytes
+    expected = header.data_bytes
     try:
-        found, finished, spare = _inflate(parts, wanted)
+        size, finished, spare = _inflate(parts, expected)
     except _ZLIB_ERROR as error:
         raise not_readable(name, f"the PNG's pixel data is damaged ({error})") from None
-    if found > wanted:
+    if size > expected:
         raise not_readable(
             name, f"the PNG holds more pixel data than {header.width}×{header.height} pixels need"
         )
-    if found < wanted:
+    if size < expected:
         raise not_readable(
-            name, f"{wanted - found} of {wanted} bytes of the PNG's pixel data are missing"
+            name, f"{expected - size} of {expected} bytes of the PNG's pixel data are missing"
         )
     if not finished:
         raise not_readable(name, "the checksum of the PNG's pixel data is missing")
     return spare
 
 
-def _inflate(parts: Iterable[memoryview], wanted: int) -> tuple[int, bool, bool]:
-    """Inflate at most one step more than is wanted.
+def _inflate(parts: Iterable[memoryview], expected: int) -> tuple[int, bool, bool]:
+    """Inflate at most one step more than is expected.
 
     Returns:
-        found: bytes.
+        size: bytes.
         finished: whether the stream ended, with a right Adler checksum.
         spare: whether data follows its end.
     """
-    stream, found, spare = isal_zlib.decompressobj(), 0, False
+    stream, size, spare = isal_zlib.decompressobj(), 0, False
     for part in (*parts, memoryview(b"")):
         left: bytes | memoryview = part
         while True:
@@ -233,15 +231,15 @@ def _inflate(parts: Iterable[memoryview], wanted: int) -> tuple[int, bool, bool]
                 spare |= len(left) > 0
                 break
             piece = len(stream.decompress(left, _STEP))
-            found += piece
-            if found > wanted:
-                return found, False, spare
+            size += piece
+            if size > expected:
+                return size, False, spare
             left = bytes(stream.unconsumed_tail)
             if stream.eof:
                 left = bytes(stream.unused_data)
             elif not left and piece < _STEP:
                 break
-    return found, bool(stream.eof), spare
+    return size, bool(stream.eof), spare
 
 
 # Check that a JPEG is complete, as far as a format without checksums allows.

@@ -1,9 +1,9 @@
-"""From the bytes of an image file to grey pixels, whatever the file turns out to be.
+"""Decode image files to grey pixels, and resize them to squares.
 
 Nearly all files of the set are 8-bit grey PNGs. Those are decoded by kornia-rs (the Rust ``png``
 library), in less than half of Pillow's time (benchmarks/preprocess.py); the pixels are the same.
 Everything else is left to Pillow. Both fill missing data with black or grey in some cases, so every
-file is first checked for completeness (png.py, jpeg.py).
+file is first checked for completeness (complete.py).
 """
 
 import io
@@ -106,14 +106,14 @@ def _check_size(width: int, height: int, name: str) -> None:
 
 
 def _png_remarks(header: PngHeader, facts: PngFacts) -> frozenset[str]:
-    said = {
+    flags = {
         "interlaced": header.interlaced,
         "low_bit_depth": header.bits < 8,
         "transparent": facts.transparent,
         "more_frames": facts.frames > 1,
         "trailing_data": facts.trailing,
     }
-    return frozenset(name for name, holds in said.items() if holds)
+    return frozenset(name for name, holds in flags.items() if holds)
 
 
 def _decode_grey(content: bytes, width: int, height: int) -> npt.NDArray[np.uint8] | None:
@@ -150,23 +150,23 @@ def _jpeg_remarks(content: bytes, file: Image.Image, name: str) -> set[str]:
     """Check a JPEG; return what is odd about the file."""
     more = getattr(file, "n_frames", 1) > 1
     end = check_jpeg(content, file.mode, name)
-    said = {
+    flags = {
         "jpeg": True,
         "cmyk": file.mode == "CMYK",
         "more_frames": more,
         "trailing_data": end < len(content) and not more,
     }
-    return {remark for remark, holds in said.items() if holds}
+    return {remark for remark, holds in flags.items() if holds}
 
 
 def _pixel_remarks(file: Image.Image) -> set[str]:
     """Say whether a picture has transparent pixels or colour."""
-    said = set()
+    remarks = set()
     if "A" in file.getbands() and np.asarray(file.getchannel("A")).min() < 255:
-        said.add("transparent")
+        remarks.add("transparent")
     if file.mode not in ("1", "L", "LA", "I", "I;16") and _spread(file) >= COLOUR:
-        said.add("colour")
-    return said
+        remarks.add("colour")
+    return remarks
 
 
 def _spread(file: Image.Image) -> int:
@@ -210,8 +210,7 @@ def _grey(file: Image.Image) -> Image.Image:
     return file.convert("L")
 
 
-# What may be said of an image that is used: one list for the issues table, metrics and serving.
-
+# Remarks on usable images, for the issues table, metrics and serving.
 
 REMARKS: dict[str, tuple[str, str]] = {
     "jpeg": ("kept", "a JPEG file"),
@@ -232,9 +231,6 @@ REMARKS: dict[str, tuple[str, str]] = {
 """By name: the action of the issues table, and a sentence on what was found and done."""
 
 
-# One image: from the bytes of a file to a square grey array, and where it came to lie.
-
-
 KERNEL = Image.Resampling.BILINEAR
 """Pillow's bilinear kernel, whose support grows with the reduction. It makes as little false detail
 as any that was measured (benchmarks/kernel.py, docs/lab-notes/preprocessing.md), has no negative
@@ -251,7 +247,7 @@ _SUFFIXES = {"PNG": {".png"}, "JPEG": {".jpg", ".jpeg"}}
 
 @dataclass(frozen=True)
 class Shrunk:
-    """A cached image and its place: ``x_cache = x_source * scale + offset_x``.
+    """Cached image and its geometry: ``x_cache = x_source * scale + offset_x``.
 
     Attributes:
         pixels: uint8 (S, S).
@@ -306,11 +302,11 @@ def shrink(content: bytes, size: int, name: str) -> Shrunk:
         slice(round(a * scale), round((a + n) * scale)) for a, n in ((top, height), (left, width))
     )
     suffix = PurePosixPath(name).suffix.lower()
-    said = {*decoded.remarks, *remarks_on(pixels[rows, columns])}
+    names = {*decoded.remarks, *remarks_on(pixels[rows, columns])}
     if suffix and suffix not in _SUFFIXES[decoded.format]:
-        said.add("wrong_extension")
+        names.add("wrong_extension")
     if width != height:
-        said.add("padded")
-    remarks = tuple(name for name in REMARKS if name in said)
-    place = (width, height, scale, left * scale, top * scale)
-    return Shrunk(pixels, decoded.mode, remarks, *place)
+        names.add("padded")
+    remarks = tuple(name for name in REMARKS if name in names)
+    geometry = (width, height, scale, left * scale, top * scale)
+    return Shrunk(pixels, decoded.mode, remarks, *geometry)

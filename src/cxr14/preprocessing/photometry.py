@@ -1,4 +1,4 @@
-"""Images that look inverted or have no contrast. They are named, never altered.
+"""Detection of inverted and faint images, which are reported and not changed.
 
 Whether a file was stored as a negative cannot be read from it, so its content decides:
 

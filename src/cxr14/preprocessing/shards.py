@@ -1,4 +1,4 @@
-"""Pieces of the work of filling the cache: each is done once, by anyone, and leaves a marker.
+"""Shards of the image cache, and their execution in processes or on a dask cluster.
 
 A shard's rows are written into the array and flushed; then its marker, a small JSON with the
 places of its images, appears under its final name. So a marker that is there means rows that are
@@ -21,7 +21,7 @@ import pandas as pd
 import PIL
 
 from cxr14.datasets import image_sources
-from cxr14.datasets.image_sources import can_enter_anywhere, place, read_members
+from cxr14.datasets.image_sources import can_enter_anywhere, image_location, read_members
 from cxr14.datasets.raw import RENEW
 from cxr14.errors import UserError, explain
 from cxr14.io import end_with_parent, read_json, write_json
@@ -47,8 +47,8 @@ class Shard:
 
     def __str__(self) -> str:
         """Name it for an error."""
-        place = self.base / self.container
-        return f"{place}: {len(self.rows)} images from {self.members[0]} to {self.members[-1]}"
+        path = self.base / self.container
+        return f"{path}: {len(self.rows)} images from {self.members[0]} to {self.members[-1]}"
 
     def digest(self) -> str:
         """Hash what its rows are made of; the base may move."""
@@ -57,13 +57,13 @@ class Shard:
 
 
 @dataclass(frozen=True)
-class Room:
-    """Where unfinished work lies: the array, and a marker per finished shard.
+class WorkDirectory:
+    """Work directory of a run: the array, and a marker per finished shard.
 
     Attributes:
         folder: absolute, the same for all workers.
         size: pixels per side, S.
-        code: :func:`code_version` of whoever hands out the work.
+        code: :func:`code_version` of the stage.
     """
 
     folder: Path
@@ -77,7 +77,7 @@ class Room:
 
 @dataclass
 class Outcome:
-    """What became of a shard: bad rows with issue and reason, and what stopped it as a whole."""
+    """Outcome of a shard: unusable rows with issue and reason, and the fault that stopped it."""
 
     bad: dict[int, tuple[str, str]] = field(default_factory=dict)
     fault: str | None = None
@@ -93,29 +93,29 @@ def code_version() -> str:
 
 
 def cut(manifest: pd.DataFrame, base: Path) -> list[Shard]:
-    """Cut a manifest into shards. How many workers there are has no part in it."""
+    """Cut a manifest into shards, independent of the number of workers."""
     shards: list[Shard] = []
     rows = manifest.assign(row=range(len(manifest)))
-    for container, own in rows.groupby("container", sort=True):
-        whole = container and not can_enter_anywhere(base / str(container))
-        step = len(own) if whole else SHARD
-        for start in range(0, len(own), step):
-            part = own.iloc[start : start + step]
+    for container, container_rows in rows.groupby("container", sort=True):
+        single = container and not can_enter_anywhere(base / str(container))
+        step = len(container_rows) if single else SHARD
+        for start in range(0, len(container_rows), step):
+            part = container_rows.iloc[start : start + step]
             columns = (part.row.tolist(), part.member.tolist(), part.sha256.tolist())
             shards.append(Shard(len(shards), base.resolve(), str(container), *columns))
     return shards
 
 
-def is_finished(shard: Shard, room: Room) -> bool:
+def is_finished(shard: Shard, work_dir: WorkDirectory) -> bool:
     """Tell whether the shard's rows are in the array, all of them good, and of these contents."""
-    marker = room.marker(shard)
+    marker = work_dir.marker(shard)
     if not marker.exists():
         return False
     left: dict[str, Any] = read_json(marker)
     return bool(left["digest"] == shard.digest() and not left["bad"])
 
 
-def shrink_shard(shard: Shard, room: Room) -> Outcome:
+def shrink_shard(shard: Shard, work_dir: WorkDirectory) -> Outcome:
     """Shrink the images of one shard into their rows of the array.
 
     An image that cannot be used does not stop the others: it is in the outcome and in the marker.
@@ -123,39 +123,39 @@ def shrink_shard(shard: Shard, room: Room) -> Outcome:
     Raises:
         UserError: this process runs other code than the one that handed out the work.
     """
-    if room.code != code_version():
+    if work_dir.code != code_version():
         raise UserError(
             f"{shard}: this worker runs another version of cxr14, Pillow or kornia-rs than the "
             f"stage; start the workers from the same checkout and environment"
         )
-    if is_finished(shard, room):  # by a worker that was given up on, and lived
+    if is_finished(shard, work_dir):  # by a worker that was given up on, and lived
         return Outcome()
-    room.marker(shard).unlink(missing_ok=True)  # its rows are about to change
-    outcome, places = Outcome(), list[dict[str, object]]()
+    work_dir.marker(shard).unlink(missing_ok=True)  # its rows are about to change
+    outcome, index_rows = Outcome(), list[dict[str, object]]()
     left = dict(zip(shard.members, zip(shard.rows, shard.hashes, strict=True), strict=True))
-    with (room.folder / ARRAY).open("rb+", buffering=0) as array:
-        start = _first_pixel(room.folder / ARRAY)
+    with (work_dir.folder / ARRAY).open("rb+", buffering=0) as array:
+        start = _first_pixel(work_dir.folder / ARRAY)
         try:
             for member, content in read_members(shard.base, shard.container, shard.members):
                 row, wanted = left.pop(member)
                 try:
-                    shrunk = _shrink_checked(shard, member, content, wanted, room.size)
+                    shrunk = _shrink_checked(shard, member, content, wanted, work_dir.size)
                 except ImageError as error:
                     outcome.bad[row] = error.issue, str(error)
                     continue
-                with naming_disk(room.folder):
-                    _write(array.fileno(), shrunk.pixels.tobytes(), start + row * room.size**2)
-                places.append({"row": row, **_place(shrunk)})
+                with naming_disk(work_dir.folder):
+                    _write(array.fileno(), shrunk.pixels.tobytes(), start + row * work_dir.size**2)
+                index_rows.append({"row": row, **_index_row(shrunk)})
         except (UserError, OSError) as error:
-            _tell_gone(shard, left, error, outcome)
-        with naming_disk(room.folder):
+            _record_missing(shard, left, error, outcome)
+        with naming_disk(work_dir.folder):
             os.fsync(array.fileno())
     if outcome.fault is None:
-        columns = pd.DataFrame(places).to_dict("list")
+        columns = pd.DataFrame(index_rows).to_dict("list")
         bad = {str(row): list(why) for row, why in outcome.bad.items()}
-        with naming_disk(room.folder):
+        with naming_disk(work_dir.folder):
             write_json(
-                room.marker(shard), {"digest": shard.digest(), "bad": bad, "places": columns}
+                work_dir.marker(shard), {"digest": shard.digest(), "bad": bad, "places": columns}
             )
     return outcome
 
@@ -166,7 +166,7 @@ def _first_pixel(array: Path) -> int:
 
 
 def _write(file: int, content: bytes, offset: int) -> None:
-    """Write in place. Not through a mapping: pages of one would count as the worker's memory."""
+    """Write at an offset, without a mapping, whose pages would count as memory of the worker."""
     written = os.pwrite(file, content, offset)
     if written != len(content):  # the rest would raise ENOSPC
         os.pwrite(file, content[written:], offset + written)
@@ -175,7 +175,7 @@ def _write(file: int, content: bytes, offset: int) -> None:
 def _shrink_checked(
     shard: Shard, member: str, content: bytes, wanted: str, size: int
 ) -> decode.Shrunk:
-    name = place(shard.container, member)
+    name = image_location(shard.container, member)
     if hashlib.sha256(content).hexdigest() != wanted:
         raise ImageError(
             f"{name} is not the image that was listed (its hash differs); renew the manifest "
@@ -185,13 +185,13 @@ def _shrink_checked(
     return decode.shrink(content, size, name)
 
 
-def _place(shrunk: decode.Shrunk) -> dict[str, object]:
-    place = vars(shrunk).copy()
-    del place["pixels"]
-    return place | {"remarks": list(shrunk.remarks)}
+def _index_row(shrunk: decode.Shrunk) -> dict[str, object]:
+    values = vars(shrunk).copy()
+    del values["pixels"]
+    return values | {"remarks": list(shrunk.remarks)}
 
 
-def _tell_gone(
+def _record_missing(
     shard: Shard, left: dict[str, tuple[int, str]], error: Exception, outcome: Outcome
 ) -> None:
     """Name the images that are gone one by one, if the container itself is there."""
@@ -199,8 +199,8 @@ def _tell_gone(
         for member, (row, _) in left.items():
             outcome.bad[row] = (
                 "gone",
-                f"{place(shard.container, member)} is gone or cannot be read; bring it back, or "
-                f"renew the manifest with {RENEW}",
+                f"{image_location(shard.container, member)} is gone or cannot be read; bring it "
+                f"back, or renew the manifest with {RENEW}",
             )
     elif isinstance(error, UserError):
         outcome.fault = str(error)
@@ -208,13 +208,11 @@ def _tell_gone(
         outcome.fault = f"{shard}: {explain(error)}"
 
 
-# Where shards are worked off: in processes of this machine, or on a dask cluster.
-#
-# An engine takes the shards and yields each with its outcome, in the order in which they end. The
-# work itself, and so every byte of the cache, is the same.
+# Engines: functions that process shards and yield each with its outcome, as completed. All give the
+# same bytes.
 
 
-Engine = Callable[[list[Shard], Room], Iterator[tuple[Shard, Outcome]]]
+Engine = Callable[[list[Shard], WorkDirectory], Iterator[tuple[Shard, Outcome]]]
 
 PATIENCE = 60.0
 """Seconds without a single dask worker after which the run ends."""
@@ -227,7 +225,9 @@ class WorkerLostError(UserError):
     """A worker died. What was finished stays; the same command goes on from there."""
 
 
-def run_local(shards: list[Shard], room: Room, workers: int = 0) -> Iterator[tuple[Shard, Outcome]]:
+def run_local(
+    shards: list[Shard], work_dir: WorkDirectory, workers: int = 0
+) -> Iterator[tuple[Shard, Outcome]]:
     """Work in processes of this machine.
 
     Each worker is a pool of one process, so that when one dies it is known over which shard. The
@@ -235,7 +235,7 @@ def run_local(shards: list[Shard], room: Room, workers: int = 0) -> Iterator[tup
 
     Args:
         shards: what is to be done.
-        room: where it goes.
+        work_dir: where it goes.
         workers: processes; 0 means one per core.
 
     Raises:
@@ -249,7 +249,7 @@ def run_local(shards: list[Shard], room: Room, workers: int = 0) -> Iterator[tup
 
     def start(pool: ProcessPoolExecutor) -> None:
         shard = todo.pop()
-        running[pool.submit(shrink_shard, shard, room)] = shard, pool
+        running[pool.submit(shrink_shard, shard, work_dir)] = shard, pool
 
     try:
         for pool in pools:
@@ -275,15 +275,17 @@ def _outcome(future: Future[Outcome], shard: Shard) -> Outcome:
         ) from None
 
 
-def run_dask(shards: list[Shard], room: Room, scheduler: str) -> Iterator[tuple[Shard, Outcome]]:
+def run_dask(
+    shards: list[Shard], work_dir: WorkDirectory, scheduler: str
+) -> Iterator[tuple[Shard, Outcome]]:
     """Work on a running dask cluster; a shard whose worker dies is given to another one.
 
-    Its workers have to see the images and the room under the same paths as this process, and
-    run the same checkout.
+    Its workers have to see the images and the work directory under the same paths as this
+    process, and run the same checkout.
 
     Args:
         shards: what is to be done.
-        room: where it goes.
+        work_dir: where it goes.
         scheduler: address, for example tcp://127.0.0.1:8786.
 
     Raises:
@@ -300,7 +302,7 @@ def run_dask(shards: list[Shard], room: Room, scheduler: str) -> Iterator[tuple[
         raise UserError(f"preprocess.scheduler: nobody answers at {scheduler} ({error})") from None
     with client:
         futures = {
-            client.submit(shrink_shard, shard, room, pure=False): shard
+            client.submit(shrink_shard, shard, work_dir, pure=False): shard
             for shard in sorted(shards, key=lambda shard: -len(shard.rows))
         }
         while futures:
