@@ -45,17 +45,17 @@ def main(
     if against:
         table, notes = compare_with_revision(against, backbones)
         return console.print(terminal.against(table, against, notes, phantom))
-    images, answers = read_test_predictions(backbones)
+    images, predictions = read_test_predictions(backbones)
     check_part(images, "test", read_split())
     records = records_of(images)
     resamples = draw(records["patient"].to_numpy(), np.random.default_rng(SEED))
-    tables = {"differences": difference_table(records, answers, resamples)}
-    tables["subgroups"], tables["gaps"] = subgroup_tables(records, answers, resamples)
-    tables["adjudicated"] = adjudicated_table(records, answers, read_adjudicated(), phantom)
+    tables = {"differences": difference_table(records, predictions, resamples)}
+    tables["subgroups"], tables["gaps"] = subgroup_tables(records, predictions, resamples)
+    tables["adjudicated"] = adjudicated_table(records, predictions, read_adjudicated(), phantom)
     for name, table in tables.items():
         labelled = table.round(METRIC_DIGITS).assign(phantom=int(phantom))
         write_csv(f"{METRICS}/{name}.csv", labelled)
-    for name, curve in comparison_tables(records, answers, phantom).items():
+    for name, curve in comparison_tables(records, predictions, phantom).items():
         write_csv(f"{PLOTS}/{name}.csv", curve.round(METRIC_DIGITS))
     write_picture(f"{PLOTS}/subgroups.png", tables["subgroups"], phantom)
     console.width = max(console.width, terminal.TABLE_WIDTH)  # `dvc repro` into a file says 80

@@ -110,25 +110,25 @@ def write_report(
     findings = without_no_finding(classes)
     tables = (cached.images, after, *([] if true_records is None else [true_records]))
     old, now, *truth = (table[findings].to_numpy() > 0 for table in tables)
-    flips = label_changes_table(old, now, truth[0] if truth else None, cached.splits, findings)
+    changes = label_changes_table(old, now, truth[0] if truth else None, cached.splits, findings)
     adjudicated = read_adjudicated(split="val")
     agreement = agreement_table(cached.images, after, cached.splits, adjudicated, MAPPING, phantom)
     report_tables = {
-        "flips": flips,
+        "flips": changes,
         "thresholds": label_changes.thresholds_table(relabelling),
         "adjudicated": agreement,
     }
     metrics = ROOT / "metrics"
     for name, table in report_tables.items():
         write_csv(metrics / f"relabel/{name}.csv", table.assign(phantom=int(phantom)))
-    numbers = label_changes.headline(flips, cached.images[train], after[train])
+    numbers = label_changes.headline(changes, cached.images[train], after[train])
     write_metrics(metrics / "relabel.json", numbers | {"phantom": int(phantom)})
     images, _ = open_cache("data/cache")
     sheet = label_changes.confident_flips(
         cached.images, after, true_records, relabelling, images, classes
     )
     draw_flips(ROOT / "plots/relabel.png", sheet, phantom)
-    show(flips_overview(flips, "train", mode, phantom))
+    show(flips_overview(changes, "train", mode, phantom))
 
 
 if __name__ == "__main__":

@@ -179,7 +179,7 @@ def average_maps(members: Sequence[Maps]) -> Maps:
     network and pair, as opposite signs would cancel in an average.
 
     Args:
-        members: by one method, of networks with the same classes; resamples drawn from equal
+        members: by one method, of networks with the same classes; resamples from equal
             generators.
     """
     finest = max(members, key=lambda maps: maps.network_grids.shape[-1])

@@ -272,9 +272,9 @@ def _reason(added: Bools, removed: Bools) -> str | None:
     return f"no label was {' or '.join(none)}" if none else None
 
 
-def share(part: int, whole: int) -> float | None:
-    """Return part ÷ whole, None of nothing."""
-    return part / whole if whole else None
+def share(numerator: int, denominator: int) -> float | None:
+    """Return numerator ÷ denominator, None if the denominator is 0."""
+    return numerator / denominator if denominator else None
 
 
 def most_confident(

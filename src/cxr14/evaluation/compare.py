@@ -19,7 +19,7 @@ from cxr14.evaluation.measures import (
     predictions_of,
     read_network,
     summary,
-    test_rows,
+    rows_of_test,
 )
 from cxr14.labels import NO_FINDING, label_matrix, without_no_finding
 from cxr14.metrics.auroc import Array, Floats, scorable
@@ -223,7 +223,9 @@ def compare_with_revision(
     for name in shared:
         ours = Run(*read_network(name), records[0])
         predictions, decision = network_files(name)
-        theirs = Run(test_rows(other_run.table(predictions)), other_run.json(decision), records[1])
+        theirs = Run(
+            rows_of_test(other_run.table(predictions)), other_run.json(decision), records[1]
+        )
         images, note = shared_images(ours, theirs)
         noted.setdefault(note, []).append(name)
         rows += [{"backbone": name, **row} for row in compare(ours, theirs, images, resamples)]
@@ -317,16 +319,16 @@ def comparison_tables(
         By name of AXES a table: backbone, finding, the axes, phantom (0 or 1); ``macro`` first,
         then the classes that can be scored. Reliability is of Platt-scaled probabilities.
     """
-    parts: dict[str, list[pd.DataFrame]] = {
+    tables_by_curve: dict[str, list[pd.DataFrame]] = {
         name: [pd.DataFrame(columns=["backbone", "finding", *axes])] for name, axes in AXES.items()
     }
     for backbone, network in predictions.items():
         for finding, curves in _curves_of(network, label_matrix(records, network.classes)):
             for name, curve in curves.items():
-                parts[name].append(curve.assign(backbone=backbone, finding=finding))
+                tables_by_curve[name].append(curve.assign(backbone=backbone, finding=finding))
     return {
         name: pd.concat(tables[1:] or tables)[list(tables[0])].assign(phantom=int(phantom))
-        for name, tables in parts.items()
+        for name, tables in tables_by_curve.items()
     }
 
 

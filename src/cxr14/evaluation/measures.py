@@ -42,7 +42,7 @@ class Predictions:
         return self.logits[:, [self.classes.index(name) for name in classes]]
 
 
-def test_rows(predictions: pd.DataFrame) -> pd.DataFrame:
+def rows_of_test(predictions: pd.DataFrame) -> pd.DataFrame:
     """Return the test rows of predictions/B.parquet, sorted by image."""
     return predictions[predictions["split"] == "test"].sort_values("image", ignore_index=True)
 
@@ -85,7 +85,7 @@ def read_network(backbone: str) -> tuple[pd.DataFrame, dict[str, Any]]:
     """
     predictions, decision = network_files(backbone)
     rows = read_predictions(predictions)
-    return test_rows(rows), read_decision(decision, classes_of(rows))
+    return rows_of_test(rows), read_decision(decision, classes_of(rows))
 
 
 def read_test_predictions(backbones: Sequence[str]) -> tuple[list[str], dict[str, Predictions]]:

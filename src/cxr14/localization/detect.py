@@ -38,7 +38,7 @@ def boxed_pairs(boxes: pd.DataFrame, index: pd.DataFrame, images: pd.DataFrame) 
 
     Returns:
         image, finding, patient, row, scale, offset_x, offset_y; one row a pair, sorted. A point of
-        the 1024×1024 image that boxes are drawn on lies in the cache at ``x * scale + offset_x``,
+        the 1024×1024 image of the ground-truth boxes is in the cache at ``x * scale + offset_x``,
         also where the file that was read is a smaller copy of it: its longer side is 1024 then.
     """
     pairs = boxes[["image", "finding"]].drop_duplicates().sort_values(["image", "finding"])
