@@ -18,8 +18,8 @@ from cxr14.evaluation.measures import (
     network_files,
     predictions_of,
     read_network,
-    summary,
     rows_of_test,
+    summary,
 )
 from cxr14.labels import NO_FINDING, label_matrix, without_no_finding
 from cxr14.metrics.auroc import Array, Floats, scorable
