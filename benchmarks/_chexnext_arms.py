@@ -12,8 +12,8 @@ import pandas as pd
 from cxr14.chexnext.ensemble import Logits
 from cxr14.chexnext.folds import cut_folds, split_without
 from cxr14.chexnext.label_noise import add_noise
-from cxr14.chexnext.paths import Seen, see
-from cxr14.chexnext.relabel import check_only_train_val, judge, rewrite
+from cxr14.chexnext.paths import CachedImages, align_to_cache
+from cxr14.chexnext.relabel import check_only_train_val, relabel, rewrite
 from cxr14.config.blocks import read_model
 from cxr14.config.chexnext import read_chexnext_loss, read_noise, read_recipe
 from cxr14.evaluation.predict import predict_logits
@@ -112,21 +112,19 @@ def relabelled(
 ) -> pd.DataFrame:
     """Return the records with train relabelled by the members, as the stage `relabel` does it."""
     records, split = pd.read_parquet(labels), pd.read_parquet(MINED.split)
-    records_of_cache = see("data/cache", records, split)
-    train, val = records_of_cache.within("train"), records_of_cache.within("val")
+    seen = align_to_cache("data/cache", records, split)
+    train, val = seen.within("train"), seen.within("val")
     fold_of = {str(n): n % count for n in range(len(members))}
-    fold_of_row = np.where(train, folds[records_of_cache.rows] if count > 1 else 0, -1)
-    logits = dict(zip(fold_of, members, strict=True))
-    matrix = label_matrix(records_of_cache.images)
-    judged = judge(logits, fold_of, count, fold_of_row, val, matrix, CLASSES)
-    new = rewrite(records, records_of_cache.rows[train], judged.present[train], CLASSES, mode)
+    own = np.where(train, folds[seen.rows] if count > 1 else 0, -1)
+    answers = dict(zip(fold_of, members, strict=True))
+    matrix = label_matrix(seen.images)
+    judged = relabel(answers, fold_of, count, own, val, matrix, CLASSES)
+    new = rewrite(records, seen.rows[train], judged.present[train], CLASSES, mode)
     check_only_train_val(records, new, split["split"].to_numpy(str))
     return new
 
 
-def truth() -> tuple[Seen, npt.NDArray[np.bool_]]:
+def truth() -> tuple[CachedImages, npt.NDArray[np.bool_]]:
     """Return the true records in the order of the cache, and which of them are test."""
-    records_of_cache = see(
-        "data/cache", pd.read_parquet(MINED.labels), pd.read_parquet(MINED.split)
-    )
-    return records_of_cache, records_of_cache.within("test")
+    seen = align_to_cache("data/cache", pd.read_parquet(MINED.labels), pd.read_parquet(MINED.split))
+    return seen, seen.within("test")

@@ -20,7 +20,7 @@ from cxr14.labels import BOXED
 from cxr14.localization.boxes import POOLED, Rule, hits_and_false_boxes, scaled_to_255
 from cxr14.localization.controls import cached_boxes, control_grids, covered_cells
 from cxr14.localization.detect import Grids
-from cxr14.localization.scores import Cases, gather
+from cxr14.localization.scores import BoxedPairs, gather
 from cxr14.metrics.bootstrap import SEED
 
 SIZE, HEATS = 224, (60, 180)
@@ -30,8 +30,8 @@ RULES = [Rule("iobb", limit, POOLED) for limit in (0.1, 0.25, 0.5, 0.75, 0.9)] +
 ]
 
 
-def nih() -> Cases:
-    """Return the cases of NIH's boxes, one per pair, for images of 224 px."""
+def nih() -> BoxedPairs:
+    """Gather NIH's boxes, one a pair, as if each image had been cached at 224 px."""
     path = packaged_file("torchxrayvision", "torchxrayvision/data/BBox_List_2017.csv.gz")
     ground_truth = read_box_table(path).frame
     pairs = ground_truth[["image", "finding"]].assign(patient=ground_truth["image"].str[:8], row=0)
@@ -40,10 +40,10 @@ def nih() -> Cases:
     return gather(pairs.reset_index(drop=True), ground_truth, SIZE, "per_map", BOXED, generator)
 
 
-def maps_on(cases: Cases, grid: tuple[int, int]) -> dict[str, Grids]:
-    """Return the grids of the controls, and of the share of each cell that the box covers."""
-    boxes = cached_boxes(cases.pairs, cases.drawn)
-    covered = np.array([covered_cells(box, cases.size, grid) for box in boxes], np.float32)
+def maps_on(cases: BoxedPairs, grid: tuple[int, int]) -> dict[str, Grids]:
+    """Make the controls, and as heat how much of each cell the pair's own box covers."""
+    boxes = cached_boxes(cases.pairs, cases.ground_truth)
+    covered = np.array([covered_cells(own, cases.size, grid) for own in boxes], np.float32)
     controls = control_grids(cases, grid, np.random.default_rng(SEED))
     return controls | {"drawn boxes": (scaled_to_255(covered) / 255).astype(np.float16)}
 

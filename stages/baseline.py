@@ -1,12 +1,12 @@
-"""Always the most frequent class: the floor that every network must beat.
+"""Score the naive baseline, which always predicts the most frequent class.
 
 Command: `python -m stages.baseline`
 
 Reads `data/records/images.parquet`, `data/records/source.json` and `data/split/split.parquet`.
 
 Writes `plots/baseline/figure8.csv` (the study's Figure 8: ten classes on train-val) and
-`metrics/baseline.json`: its averages, and under `test` what constant scores reach on those test
-images that have pixels: those that networks are judged on, but for files that preprocessing skips.
+`metrics/baseline.json`: its averages, and under `test` the scores of constants on the test
+images that have pixels.
 """
 
 from rich import print as show

@@ -1,4 +1,4 @@
-"""Explore the records: the study's figures 1–7, from train and val (test stays unseen).
+"""Explore the records: the study's figures 1–7, from train and val (without test).
 
 Command: `python -m stages.eda`
 
@@ -7,7 +7,7 @@ for figures 6 and 7 `data/cache/`.
 
 Writes `plots/eda/NAME.csv` and `NAME.png` for label_distribution, sex, sex_by_finding, age,
 age_by_finding, sample_single and sample_multi (figures 1 to 7), and `metrics/eda.json`. Its key
-`phantom` speaks of the pixels of figures 6 and 7; the records are real.
+`phantom` is about the pixels of figures 6 and 7; the records are real.
 """
 
 from cxr14.datasets import statistics
@@ -40,8 +40,11 @@ def main() -> None:
     export(f"{out}/age_by_finding", statistics.age_by_finding(studied), eda.age_by_finding)
 
     pixels, index = open_cache("data/cache")
-    seen = studied[studied["image"].isin(index["image"])]
-    single, multi = eda.single_label_samples(seen), eda.multi_label_samples(seen)
+    cached_records = studied[studied["image"].isin(index["image"])]
+    single, multi = (
+        eda.single_label_samples(cached_records),
+        eda.multi_label_samples(cached_records),
+    )
     cached = pixels[rows_of(index, single["image"])]
     below = eda.subtitle("Figure 6 · train-val", single, phantom, CLASSES)
     export(f"{out}/sample_single", single, eda.draw, cached, 5, "Images with one label", below)

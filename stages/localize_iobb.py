@@ -1,12 +1,12 @@
-"""Localise boxed findings by heatmap and hold the boxes against the radiologists'.
+"""Localize findings by heatmaps and score the boxes against the ground-truth boxes.
 
     python -m stages.localize_iobb --backbone alexnet
 
-Heatmaps at cache resolution, boxes around what is hot, IoBB and IoU with the drawn boxes; the same
-for heatmaps that no network made and for other weights (docs/explanation/localization.md).
+Heatmaps at cache resolution, detected boxes, IoBB and IoU with the ground-truth boxes; control
+baselines and a sanity check (docs/explanation/localization.md).
 
-Reads models/B, data/cache, data/records, data/split, predictions/B.parquet (captions; what is val
-and test).
+Reads models/B, data/cache, data/records, data/split, predictions/B.parquet (captions;
+split).
 Writes localization/B/detections.parquet and heatmaps.npz, metrics/localize/B.json and
 the tables in metrics/localize/B, plots/localize/B/FINDING.png.
 """

@@ -1,12 +1,11 @@
 """Train one backbone, and keep the epoch with the best macro AUROC on validation.
 
-Train and validation lie on the device as uint8 images, or are streamed to it if they do not fit,
-and are augmented there. The run is recorded in
-MLflow while it goes; the files below are what counts. Killed, it goes on from its last checkpoint
-when the same command runs again, and ends with the same weights.
+Train and validation images are held on the device as uint8, or streamed to it if they do not fit,
+and augmented there. The run is logged to MLflow. An interrupted run resumes from its last
+checkpoint with the same command, and ends with the same weights.
 
 Reads:  data/cache, data/records, data/split, data/pretrained/BACKBONE, params.yaml (model, loss,
-train, data.findings), .scratch/train (a checkpoint, if there is one of this very run)
+train, data.findings), .scratch/train (a checkpoint, if there is one of this run)
 
 Writes: models/BACKBONE (weights.safetensors, model.json), plots/train/BACKBONE.csv,
 metrics/train/BACKBONE.json
@@ -28,7 +27,7 @@ def main(
     params = read_train()
     recipe = params.for_backbone(backbone)
     model_params, loss_params = read_model(), read_loss()
-    from cxr14.tracking.runs import start_run  # torch and MLflow, after the cheap checks
+    from cxr14.tracking.runs import start_run  # slow imports, after the checks
     from cxr14.training.distributed import carry_out
     from cxr14.training.train import Job, run_job
 

@@ -1,6 +1,6 @@
-"""The labels that members learn: those of phantoms are made as wrong as mined labels are.
+"""Add label noise to phantoms, at the error rates of mined labels.
 
-On real images this stage passes the mined labels through unchanged, and says so.
+On real images the mined labels are copied without a change.
 
     python -m stages.chexnext.noisy_labels
 
@@ -27,12 +27,12 @@ def main() -> None:
     params, phantom = read_noise(), bool(read_source()["phantom"])
     true = read_records()
     split = read_split()
-    parts = np.where(true["has_pixels"], split["split"], "no pixels")
+    splits = np.where(true["has_pixels"], split["split"], "no pixels")
     labels = true
     if phantom:
         rates = {name: (params.of(name).missed, params.of(name).wrong) for name in FINDINGS}
-        labels = add_noise(true, parts, rates, params.seed)
-    counts = count_noise(true, labels, parts)
+        labels = add_noise(true, splits, rates, params.seed)
+    counts = count_noise(true, labels, splits)
     write_parquet(LABELS, labels)
     write_csv(ROOT / "metrics/noise/findings.csv", counts.assign(phantom=int(phantom)))
     sums = {f"labels_{name}": int(counts[name].sum()) for name in ("missed", "wrong")}

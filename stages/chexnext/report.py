@@ -1,4 +1,4 @@
-"""Gather the scores: single networks, the members' average and the ensemble, in one table.
+"""Summarize the scores of single networks, the members' average and the ensemble in a table.
 
     python -m stages.chexnext.report
 
@@ -9,7 +9,7 @@ Writes chexnext/metrics/summary.json.
 
 from typing import Any
 
-from cxr14.chexnext.paths import ENSEMBLE, MEMBERS, ROOT, SINGLES, STUDENTS, places
+from cxr14.chexnext.paths import ENSEMBLE, MEMBERS, ROOT, SINGLES, STUDENTS, network_paths
 from cxr14.config.chexnext import NetworksParams, read_members, read_students
 from cxr14.datasets.records import read_source
 from cxr14.io import read_numbers, write_metrics
@@ -38,7 +38,7 @@ def main() -> None:
 
 def titles(group: str, networks: NetworksParams) -> list[str]:
     """Name a group's networks as tables do."""
-    return [own.title for own in places(group, networks.backbones, networks.seeds)]
+    return [network.title for network in network_paths(group, networks.backbones, networks.seeds)]
 
 
 def read(name: str, stage: str) -> dict[str, Any]:

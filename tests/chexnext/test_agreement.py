@@ -115,7 +115,7 @@ def test_what_cannot_be_told_has_its_reason() -> None:
 
 
 def test_the_rates_that_phantoms_get_are_those_of_mined_labels_on_all_adjudicated_images() -> None:
-    val, test = read_adjudicated(part="val"), read_adjudicated()
+    val, test = read_adjudicated(split="val"), read_adjudicated()
     assert (len(val), len(test)) == (2414, 1962)
     truth = pd.concat([val, test])
     text = pd.read_csv(packaged_file(PACKAGE, FILE)).set_index("Image Index")["Finding Labels"]

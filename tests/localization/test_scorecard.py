@@ -27,7 +27,7 @@ def masks(cases):
     whatever its size. Rounded outwards a Nodule of 15 px would give (15 / 17)² = .78.
     """
     heat = np.zeros((len(cases.pairs), cases.size, cases.size), np.float16)
-    for mask, boxes in zip(heat, cached_boxes(cases.pairs, cases.drawn), strict=True):
+    for mask, boxes in zip(heat, cached_boxes(cases.pairs, cases.ground_truth), strict=True):
         for x, y, width, height in boxes:
             rows = slice(int(np.ceil(y)), int(np.floor(y + height)))
             mask[rows, int(np.ceil(x)) : int(np.floor(x + width))] = 1

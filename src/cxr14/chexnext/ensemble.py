@@ -1,10 +1,10 @@
-"""Which members are averaged: the subset that is best on validation.
+"""Ensembles: mean probabilities, selection of members on validation, averaged heatmaps.
 
-The rule: the highest mean over the findings of AUROC (or of F1 at each finding's threshold of
-highest F1) of the average probability on validation; every fold of train must be left out by one
-of the subset. Up to a number of members every subset is tried, and of equally good ones the smaller
-is taken, then the one whose members are listed first. With more members one is added at a time, the
-one that gains most, until every fold is covered and nothing more is gained.
+Selection maximizes the mean over the findings of AUROC (or of the highest F1) of the average
+probability on validation. Every fold of train must be left out by a selected member. With few
+members every subset is scored; ties go to the smaller subset, then to the one listed first. With
+more members, the search is greedy: it adds the best member until all folds are covered and the
+score no longer increases.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ from cxr14.localization.detect import Grids
 from cxr14.metrics.auroc import Array, macro_auroc, mean_over_scored, scorable
 from cxr14.metrics.calibration import f1_by_threshold
 
-# The average of several networks' probabilities, and how far they lie apart.
+# Mean and standard deviation of the probabilities of several networks.
 
 
 Logits = npt.NDArray[np.float32]
@@ -35,7 +35,7 @@ Floats = npt.NDArray[np.float64]
 
 def mean_probability(logits: Sequence[Logits]) -> Floats:
     """Mean probability of K networks: K arrays (N, C) of logits to float64 (N, C)."""
-    mean: Floats = np.mean([expit(own.astype(np.float64)) for own in logits], axis=0)
+    mean: Floats = np.mean([expit(member.astype(np.float64)) for member in logits], axis=0)
     return mean
 
 
@@ -45,18 +45,20 @@ def logit_of_mean(logits: Sequence[Logits]) -> Logits:
     log(p / (1 − p)) by sums of logarithms, so that no probability is rounded to 0 or 1. Platt
     scaling of an ensemble is fitted on it as on the logits of a single network.
     """
-    wide = np.stack(logits).astype(np.float64)  # (K, N, C)
-    odds = logsumexp(log_expit(wide), axis=0) - logsumexp(log_expit(-wide), axis=0)
+    stacked = np.stack(logits).astype(np.float64)  # (K, N, C)
+    odds = logsumexp(log_expit(stacked), axis=0) - logsumexp(log_expit(-stacked), axis=0)
     return np.asarray(odds, np.float32)
 
 
 def spread(logits: Sequence[Logits]) -> npt.NDArray[np.float32]:
     """Return the standard deviation (by K) of K networks' probabilities, float32 (N, C).
 
-    The disagreement of a deep ensemble (Lakshminarayanan et al. 2017): 0 where all say the same,
-    at most .5.
+    The disagreement of a deep ensemble (Lakshminarayanan et al. 2017): 0 where all agree,
+    at most 0.5.
     """
-    return np.asarray(np.std([expit(own.astype(np.float64)) for own in logits], axis=0), np.float32)
+    return np.asarray(
+        np.std([expit(member.astype(np.float64)) for member in logits], axis=0), np.float32
+    )
 
 
 Subset = tuple[int, ...]
@@ -111,8 +113,8 @@ def choose(
         exhaustive_up_to: number of members up to which every subset is tried.
 
     Returns:
-        The positions of the chosen members, their score, how many subsets were tried, and how:
-        `exhaustive` or `greedy`.
+        The indices of the chosen members, their score, the number of subsets scored, and the
+        search: `exhaustive` or `greedy`.
     """
     if len(fold_of) <= exhaustive_up_to:
         tried = [subset for subset in _subsets(len(fold_of)) if _covers(subset, fold_of)]
@@ -123,27 +125,27 @@ def choose(
 
 
 def _subsets(count: int) -> list[Subset]:
-    return [own for size in range(1, count + 1) for own in combinations(range(count), size)]
+    return [subset for size in range(1, count + 1) for subset in combinations(range(count), size)]
 
 
 def _covers(subset: Subset, fold_of: Sequence[int]) -> bool:
-    return {fold_of[place] for place in subset} == set(fold_of)
+    return {fold_of[index] for index in subset} == set(fold_of)
 
 
 def _grow(score: Score, fold_of: Sequence[int]) -> tuple[Subset, float, int]:
-    """Add one member at a time, while folds are uncovered one that covers another."""
+    """Add one member at a time, first those that cover another fold."""
     chosen: Subset = ()
     best, tried = -np.inf, 0
     while len(chosen) < len(fold_of):
-        covered = {fold_of[place] for place in chosen}
-        whole = covered == set(fold_of)
+        covered = {fold_of[index] for index in chosen}
+        complete = covered == set(fold_of)
         free = [n for n in range(len(fold_of)) if n not in chosen]
-        free = free if whole else [n for n in free if fold_of[n] not in covered]
+        free = free if complete else [n for n in free if fold_of[n] not in covered]
         options = [tuple(sorted((*chosen, n))) for n in free]
         scores = [score(option) for option in options]
         tried += len(options)
         top = int(np.argmax(scores))
-        if whole and scores[top] <= best:
+        if complete and scores[top] <= best:
             break
         chosen, best = options[top], scores[top]
     return chosen, float(best), tried
@@ -157,34 +159,35 @@ def read_chosen(path: Path = SELECTION) -> list[str]:
     """
     members = read_json(path, "members")["members"]
     if not isinstance(members, dict) or not all(
-        isinstance(own, dict) and isinstance(own.get("chosen"), bool) for own in members.values()
+        isinstance(entry, dict) and isinstance(entry.get("chosen"), bool)
+        for entry in members.values()
     ):
         raise unusable(path, f"is damaged: members are {quote(members)}")
-    return [name for name, own in members.items() if own["chosen"]]
+    return [name for name, entry in members.items() if entry["chosen"]]
 
 
-# The ensemble's saliency: the average of its members' maps.
+# Averaged heatmaps.
 
 
-OWN_TOPS = "the average of maps, each by the top of its own network"
+AVERAGED_SCALE = "the average of maps, each by the top of its own network"
 
 
-def averaged(several: Sequence[Maps]) -> Maps:
+def average_maps(members: Sequence[Maps]) -> Maps:
     """Average the heatmaps of K networks for the same pairs.
 
     The controls are those of the finest grid. Similarities under new weights keep a row for each
-    network and pair: averaged here, opposite signs would cancel out before their size is taken.
+    network and pair, as opposite signs would cancel in an average.
 
     Args:
-        several: by one method, of networks with the same classes; resamples drawn from equal
+        members: by one method, of networks with the same classes; resamples from equal
             generators.
     """
-    finest = max(several, key=lambda maps: maps.own.shape[-1])
-    mean = mean_grids([maps.own for maps in several])
+    finest = max(members, key=lambda maps: maps.network_grids.shape[-1])
+    mean = mean_grids([maps.network_grids for maps in members])
     scale, fixed = finest.scale, (finest.scale["scaling"] == "fixed").any()
     if fixed:
-        scale = scale.assign(top=np.nan, reason=OWN_TOPS)
-    similarity = pd.concat([maps.similarity for maps in several])
+        scale = scale.assign(top=np.nan, reason=AVERAGED_SCALE)
+    similarity = pd.concat([maps.similarity for maps in members])
     grids = finest.grids | {finest.method: mean}
     return finest._replace(grids=grids, scale=scale, similarity=similarity)
 
@@ -192,8 +195,8 @@ def averaged(several: Sequence[Maps]) -> Maps:
 def mean_grids(grids: Sequence[Grids]) -> Grids:
     """Average grids; where they differ in size all are upsampled to the finest first.
 
-    (At 224 px AlexNet's are 6 × 6, those of others 7 × 7.) Each network has the same say: a map
-    is 0–1 by its own range, or 1 at the top of its own network (localize.scaling).
+    (At 224 px AlexNet's are 6 × 6, those of others 7 × 7.) Each network has the same weight: a map
+    is 0–1 by its own range, or 1 at the scale of its network (localize.scaling).
 
     Args:
         grids: K arrays (P, h, w), h = w, of the same P pairs in the same order.
@@ -201,7 +204,7 @@ def mean_grids(grids: Sequence[Grids]) -> Grids:
     Returns:
         (P, H, W) float16 of the finest size.
     """
-    size = max(own.shape[-1] for own in grids)
-    wide = [own.astype(np.float32) for own in grids]
-    same = [own if own.shape[-1] == size else upsampled(own, size) for own in wide]
+    size = max(grid.shape[-1] for grid in grids)
+    widened = [grid.astype(np.float32) for grid in grids]
+    same = [grid if grid.shape[-1] == size else upsampled(grid, size) for grid in widened]
     return np.asarray(np.mean(same, axis=0), np.float16)

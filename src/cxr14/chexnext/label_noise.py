@@ -1,7 +1,7 @@
-"""Labels of phantoms made as wrong as mined labels are, so that relabelling has work to do.
+"""Label noise for phantoms, at the error rates of mined labels.
 
-A wrong label hits at random. Mined labels are wrong more often where a finding is faint or its
-report ambiguous, so what is repaired here is easier to repair than on the real set.
+The noise is random. Mined labels are wrong more often where a finding is faint or its report is
+ambiguous, so this noise is easier to correct than that of the real set.
 """
 
 from collections.abc import Mapping
@@ -14,16 +14,16 @@ import pandas as pd
 from cxr14.errors import UserError
 from cxr14.labels import FINDINGS, NO_FINDING_COLUMN
 
-PARTS = ("train", "val")
-"""The parts whose labels change; those of test stay true, and judge."""
+SPLITS = ("train", "val")
+"""The splits whose labels change; test keeps its true labels for evaluation."""
 
 
 def with_no_finding(images: pd.DataFrame, rows: npt.NDArray[Any]) -> pd.DataFrame:
-    """Set No Finding anew in some rows of a table: none of the fourteen findings is positive.
+    """Recompute No Finding in some rows: none of the fourteen findings is positive.
 
     Args:
         images: the records (N rows).
-        rows: positions (M,), or bool (N,).
+        rows: indices (M,), or bool (N,).
     """
     column = images[NO_FINDING_COLUMN].to_numpy().copy()
     column[rows] = ~(images[list(FINDINGS)].to_numpy()[rows] > 0).any(axis=1)
@@ -32,20 +32,21 @@ def with_no_finding(images: pd.DataFrame, rows: npt.NDArray[Any]) -> pd.DataFram
 
 def add_noise(
     images: pd.DataFrame,
-    parts: npt.NDArray[Any],
+    splits: npt.NDArray[Any],
     rates: Mapping[str, tuple[float, float]],
     seed: int,
 ) -> pd.DataFrame:
-    """Take labels away and give wrong ones, at exact rates in train and in val.
+    """Remove and add labels at exact rates in train and in val.
 
-    Of P positives of a finding round(missed × P) lose the label. To the K that keep it come
-    round(K × wrong / (1 − wrong)) negatives, so that the share `wrong` of all labels given is.
+    Of P positives of a finding round(missed × P) lose the label, and K keep it. Then
+    round(K × wrong / (1 − wrong)) negatives get it, so that a share `wrong` of the
+    positives is false.
 
     Args:
         images: the records (N rows), true labels.
-        parts: (N,) the part of each image that has pixels, anything else for the others.
+        splits: (N,) the split of each image that has pixels, any other value without pixels.
         rates: missed and wrong by finding, each in [0, 1).
-        seed: each finding and part draws from a generator of its own.
+        seed: each finding and split has its own generator.
 
     Returns:
         The records with other labels in train and val; No Finding follows from them.
@@ -56,23 +57,25 @@ def add_noise(
     noisy = images.copy()
     for number, finding in enumerate(FINDINGS):
         column = images[finding].to_numpy().copy()
-        for place, part in enumerate(PARTS):
-            generator = np.random.default_rng([seed, number, place])
-            _disturb(column, np.flatnonzero(parts == part), *rates[finding], generator, finding)
+        for split_number, split in enumerate(SPLITS):
+            generator = np.random.default_rng([seed, number, split_number])
+            _flip_labels(
+                column, np.flatnonzero(splits == split), *rates[finding], generator, finding
+            )
         noisy[finding] = column
-    return with_no_finding(noisy, np.isin(parts, PARTS))
+    return with_no_finding(noisy, np.isin(splits, SPLITS))
 
 
-def _disturb(
+def _flip_labels(
     labels: npt.NDArray[Any],
-    places: npt.NDArray[np.int64],
+    indices: npt.NDArray[np.int64],
     missed: float,
     wrong: float,
     generator: np.random.Generator,
     finding: str,
 ) -> None:
-    """Change the labels (N,) of one finding at some places, in place."""
-    positives, negatives = (places[(labels[places] > 0) == present] for present in (True, False))
+    """Change the labels (N,) of one finding at some indices, in place."""
+    positives, negatives = (indices[(labels[indices] > 0) == present] for present in (True, False))
     lost = round(missed * len(positives))
     given = round((len(positives) - lost) * wrong / (1 - wrong))
     if given > len(negatives):
@@ -84,16 +87,16 @@ def _disturb(
     labels[generator.choice(negatives, given, replace=False)] = 1
 
 
-def count_noise(true: pd.DataFrame, noisy: pd.DataFrame, parts: npt.NDArray[Any]) -> pd.DataFrame:
-    """Count what was done: part, finding, images, positives, missed, wrong, labels (given)."""
+def count_noise(true: pd.DataFrame, noisy: pd.DataFrame, splits: npt.NDArray[Any]) -> pd.DataFrame:
+    """Count the noise: part, finding, images, positives, missed, wrong, labels (given)."""
     rows = []
-    for part in PARTS:
-        inside = parts == part
+    for split in SPLITS:
+        inside = splits == split
         for finding in FINDINGS:
             before, after = (table.loc[inside, finding].to_numpy() > 0 for table in (true, noisy))
             rows.append(
                 {
-                    "part": part,
+                    "part": split,
                     "finding": finding,
                     "images": int(inside.sum()),
                     "positives": int(before.sum()),

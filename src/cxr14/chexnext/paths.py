@@ -1,4 +1,4 @@
-"""Where the second pipeline keeps its files: all below chexnext/, named here once."""
+"""Paths of the second pipeline, and its images in the order of the cache."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,18 +16,18 @@ from cxr14.preprocessing.cache import INDEX, read_index
 
 ROOT: Final = Path("chexnext")
 LABELS: Final = ROOT / "data" / "labels.parquet"
-"""The records with the labels that members learn: mined ones, or phantoms' made wrong."""
+"""The records with the labels that members learn: mined labels, or noisy labels of phantoms."""
 
 FOLDS: Final = ROOT / "data" / "folds"
 RELABELLED: Final = ROOT / "data" / "relabelled"
 SINGLES: Final = ROOT / "singles"
-"""What evaluation and localisation leave of single networks; of averages it lies in ROOT."""
+"""Results of single networks; those of ensembles are in ROOT."""
 
 SELECTION: Final = ROOT / "selection" / "selection.json"
 
 
 class Group(StrEnum):
-    """Who learns which labels: members those that are given, students the new ones."""
+    """Groups of networks: members learn the given labels, students the relabelled ones."""
 
     MEMBERS = "members"
     STUDENTS = "students"
@@ -45,8 +45,8 @@ def split_of_fold(fold: int) -> Path:
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where one network's files are.
+class NetworkPaths:
+    """Paths of the files of one network.
 
     Attributes:
         group: members or students.
@@ -60,12 +60,12 @@ class Place:
 
     @property
     def name(self) -> str:
-        """Name it within its group."""
+        """Name within the group."""
         return f"{self.backbone}-{self.seed}"
 
     @property
     def title(self) -> str:
-        """Name it in tables and files that hold both groups: ``member-alexnet-0``."""
+        """Name in tables and files of both groups: ``member-alexnet-0``."""
         return f"{self.group.removesuffix('s')}-{self.name}"
 
     @property
@@ -75,41 +75,39 @@ class Place:
 
     @property
     def logits(self) -> Path:
-        """Its answers for every image of data/cache, float32 (N, C), in the cache's order."""
+        """Logits of every image of data/cache, float32 (N, C), in the order of the cache."""
         return ROOT / "logits" / self.group / f"{self.name}.npy"
 
 
-def places(group: str, backbones: Sequence[str], seeds: Sequence[int]) -> list[Place]:
+def network_paths(group: str, backbones: Sequence[str], seeds: Sequence[int]) -> list[NetworkPaths]:
     """List a group's networks in the order of their names in chexnext/params.yaml."""
-    return [Place(group, backbone, seed) for backbone in backbones for seed in seeds]
+    return [NetworkPaths(group, backbone, seed) for backbone in backbones for seed in seeds]
 
 
-# The images that networks see, with part and labels, in the order of the cache.
-#
-# Every array of the second pipeline, (N, C) logits and probabilities, has this order.
+# All (N, C) arrays of the second pipeline are in the order of the cache.
 
 
 @dataclass(frozen=True)
-class Seen:
+class CachedImages:
     """N images of the cache.
 
     Attributes:
         images: their records, with the labels that were read.
-        parts: (N,) train, val or test.
-        rows: int64 (N,), the position of each in the records.
+        splits: (N,) train, val or test.
+        rows: int64 (N,), the index of each image in the records.
     """
 
     images: pd.DataFrame
-    parts: npt.NDArray[Any]
+    splits: npt.NDArray[Any]
     rows: npt.NDArray[np.int64]
 
-    def within(self, *parts: str) -> npt.NDArray[np.bool_]:
-        """Say which images are in one of the parts: (N,)."""
-        return np.isin(self.parts, parts)
+    def within(self, *splits: str) -> npt.NDArray[np.bool_]:
+        """Return which images are in one of the splits: bool (N,)."""
+        return np.isin(self.splits, splits)
 
 
-def see(cache: str | Path, records: pd.DataFrame, split: pd.DataFrame) -> Seen:
-    """Bring records and split into the order of the cache.
+def align_to_cache(cache: str | Path, records: pd.DataFrame, split: pd.DataFrame) -> CachedImages:
+    """Reorder records and split to the order of the cache.
 
     Args:
         cache: data/cache.
@@ -126,7 +124,7 @@ def see(cache: str | Path, records: pd.DataFrame, split: pd.DataFrame) -> Seen:
     if (rows < 0).any():
         raise UserError(f"{names[rows < 0].iloc[0]} is in {cache}, but not in the records")
     images = records.iloc[rows].reset_index(drop=True)
-    return Seen(images, split["split"].to_numpy(str)[rows], rows.astype(np.int64))
+    return CachedImages(images, split["split"].to_numpy(str)[rows], rows.astype(np.int64))
 
 
 def read_logits(path: Path, images: int, classes: Sequence[str]) -> npt.NDArray[np.float32]:

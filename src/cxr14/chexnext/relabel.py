@@ -1,4 +1,4 @@
-"""New labels from the members' average, within train and val only."""
+"""Relabelling of train and val by the average of the members."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ import pandas as pd
 from scipy.special import logit
 
 from cxr14.chexnext.ensemble import Floats, Logits, mean_probability
-from cxr14.chexnext.folds import NO_FOLD, judges
-from cxr14.chexnext.label_noise import PARTS, with_no_finding
+from cxr14.chexnext.folds import NO_FOLD, relabelling_members
+from cxr14.chexnext.label_noise import SPLITS, with_no_finding
 from cxr14.errors import UserError
 from cxr14.labels import without_no_finding
 from cxr14.metrics.auroc import Array
@@ -41,10 +41,10 @@ def called(
 ) -> npt.NDArray[np.bool_]:
     """Binarise (N, C) probabilities; a finding without threshold keeps its old labels (N, C)."""
     present = np.asarray(old) > 0
-    for place, name in enumerate(classes):
+    for column, name in enumerate(classes):
         limit = thresholds.get(name)
         if limit is not None:
-            present[:, place] = probabilities[:, place] >= limit
+            present[:, column] = probabilities[:, column] >= limit
     return present
 
 
@@ -59,68 +59,68 @@ def rewrite(
 
     Args:
         images: the records (N rows).
-        rows: int64 (M,), positions in them.
-        present: (M, C) the members' answers.
+        rows: int64 (M,), their indices.
+        present: (M, C) the binarized predictions.
         classes: C names.
-        mode: `replace` takes the answers, `union` also keeps the positives that were there.
+        mode: `replace` takes the predictions, `union` also keeps the old positives.
     """
     new = images.copy()
-    for place, name in enumerate(classes):
+    for index, name in enumerate(classes):
         if name in without_no_finding(classes):
             column = images[name].to_numpy().copy()
             kept = (column[rows] > 0) & (mode == "union")
-            column[rows] = present[:, place] | kept
+            column[rows] = present[:, index] | kept
             new[name] = column
     return with_no_finding(new, rows)
 
 
 def check_only_train_val(
-    before: pd.DataFrame, after: pd.DataFrame, parts: npt.NDArray[Any]
+    before: pd.DataFrame, after: pd.DataFrame, splits: npt.NDArray[Any]
 ) -> None:
-    """Make sure that relabelling changed nothing but labels of train and val.
+    """Check that relabelling changed only rows of train and val.
 
     Args:
         before: the records before, N rows.
         after: the records after.
-        parts: (N,) train, val or test.
+        splits: (N,) train, val or test.
 
     Raises:
         UserError: another row differs, or the tables do not list the same images.
     """
     if list(before.columns) != list(after.columns) or len(before) != len(after):
         raise UserError("the relabelled table has other rows or columns than the one before")
-    outside = ~np.isin(parts, PARTS)
+    outside = ~np.isin(splits, SPLITS)
     pairs = [(before[name][outside], after[name][outside]) for name in before.columns]
-    strayed = np.any([_differ(*pair) for pair in pairs], axis=0)
-    if strayed.any() or before["image"].tolist() != after["image"].tolist():
-        first = before.loc[outside, "image"].to_numpy()[strayed]
+    changed = np.any([_differ(*pair) for pair in pairs], axis=0)
+    if changed.any() or before["image"].tolist() != after["image"].tolist():
+        first = before.loc[outside, "image"].to_numpy()[changed]
         raise UserError(
-            f"relabelling reached {strayed.sum()} image(s) outside of train and val"
+            f"relabelling reached {changed.sum()} image(s) outside of train and val"
             f"{f', first {first[0]}' if len(first) else ''}: that would leak into test"
         )
 
 
-def _differ(one: pd.Series, other: pd.Series) -> npt.NDArray[np.bool_]:
+def _differ(first: pd.Series, second: pd.Series) -> npt.NDArray[np.bool_]:
     """Say where two columns (N,) differ; two empty cells do not."""
-    one, other = one.reset_index(drop=True), other.reset_index(drop=True)
-    equal = (one == other).fillna(False).to_numpy(bool)
-    return ~(equal | (one.isna() & other.isna()).to_numpy(bool))
+    first, second = first.reset_index(drop=True), second.reset_index(drop=True)
+    equal = (first == second).fillna(False).to_numpy(bool)
+    return ~(equal | (first.isna() & second.isna()).to_numpy(bool))
 
 
-# Who relabels what, at which thresholds: the step from the members' answers to new labels.
+# Relabelling by fold.
 
 
-LEAST = 1e-9
+EPSILON = 1e-9
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """The average over the judges of each image, and the answers.
+class Relabelling:
+    """Mean probabilities of the members for each image, and the new labels.
 
     Attributes:
-        probabilities: float64 (N, C); NaN where nobody judges (test).
-        present: (N, C) whether each class is called; the old labels where nobody judges.
-        limits: float64 (N, C), the threshold that each was held against; NaN where there is none.
+        probabilities: float64 (N, C); NaN where no member relabels (test).
+        present: (N, C) whether each class is called; the old labels where no member relabels.
+        limits: float64 (N, C), the threshold of each; NaN where missing.
         margins: float64 (N, C), logit of the probability less that of its limit; NaN likewise.
         thresholds: by fold, then by finding; NO_FOLD is val.
     """
@@ -132,22 +132,22 @@ class Judgement:
     thresholds: dict[int, Thresholds]
 
 
-def judge(
-    answers: Mapping[str, Logits],
+def relabel(
+    logits: Mapping[str, Logits],
     fold_of: Mapping[str, int],
     count: int,
     folds: npt.NDArray[np.int64],
     val: npt.NDArray[np.bool_],
     labels: Array,
     classes: Sequence[str],
-) -> Judgement:
-    """Let every image of train and val be judged by the members that may.
+) -> Relabelling:
+    """Relabel each image of train and val by the members that were not trained on it.
 
-    Each group of judges has thresholds of its own, chosen on validation by the average of just
-    these judges: the average of two networks is not scaled as that of more.
+    Each fold has its own thresholds, chosen on validation by the average of its members, as the
+    scale of the average depends on their number.
 
     Args:
-        answers: logits (N, C) of the selected members, by name.
+        logits: logits (N, C) of the selected members, by name.
         fold_of: the fold that each leaves out.
         count: how many folds there are.
         folds: (N,) the fold of a train image; NO_FOLD for all others.
@@ -159,27 +159,29 @@ def judge(
     probabilities, limits = np.full(shape, np.nan), np.full(shape, np.nan)
     present, thresholds = np.asarray(labels) > 0, {}
     for fold in [NO_FOLD, *range(count)]:
-        judged = val if fold == NO_FOLD else folds == fold
+        chosen_rows = val if fold == NO_FOLD else folds == fold
         mean = mean_probability(
-            [answers[name] for name in judges(list(answers), fold_of, fold, count)]
+            [logits[name] for name in relabelling_members(list(logits), fold_of, fold, count)]
         )
-        own = thresholds[fold] = thresholds_of(labels[val], mean[val], classes)
-        probabilities[judged] = mean[judged]
-        present[judged] = called(mean[judged], own, classes, labels[judged])
-        limits[judged] = np.array([own.get(name) for name in classes], np.float64)  # None: NaN
+        fold_thresholds = thresholds[fold] = thresholds_of(labels[val], mean[val], classes)
+        probabilities[chosen_rows] = mean[chosen_rows]
+        present[chosen_rows] = called(
+            mean[chosen_rows], fold_thresholds, classes, labels[chosen_rows]
+        )
+        limits[chosen_rows] = np.array(
+            [fold_thresholds.get(name) for name in classes], np.float64
+        )  # None: NaN
     margins = _logit(probabilities) - _logit(limits)
-    return Judgement(probabilities, present, limits, margins, thresholds)
+    return Relabelling(probabilities, present, limits, margins, thresholds)
 
 
 def _logit(probabilities: Floats) -> Floats:
-    """Return the logits of (N, C), of certainty, 0 or 1, that of nearly."""
-    return np.asarray(logit(np.clip(probabilities, LEAST, 1 - LEAST)))
+    """Return the logits of (N, C) probabilities, clipped to [EPSILON, 1 − EPSILON]."""
+    return np.asarray(logit(np.clip(probabilities, EPSILON, 1 - EPSILON)))
 
 
-# What relabelling did: flips in both directions, and on phantoms how many of them are right.
-#
-# A flip is a label of a finding that relabelling changed: `added` where it became positive,
-# `removed` where it no longer is. No Finding follows from the findings and is not counted.
+# Label changes: `added` where a label became positive, `removed` where it became negative. No
+# Finding follows from the findings and is not counted.
 
 
 Bools = npt.NDArray[np.bool_]
@@ -197,20 +199,20 @@ REPAIRED = (
 )
 
 
-def flips_table(
+def label_changes_table(
     before: Bools,
     after: Bools,
     true: Bools | None,
-    parts: npt.NDArray[Any],
+    splits: npt.NDArray[Any],
     findings: Sequence[str],
 ) -> pd.DataFrame:
-    """Count the flips by part and finding, and over all findings.
+    """Count the label changes by split and finding, and over all findings.
 
     Args:
         before: (N, F) labels before relabelling.
         after: (N, F) labels after it.
-        true: (N, F) the truth, None if nobody knows it.
-        parts: (N,) train, val or test.
+        true: (N, F) the true labels, or None if unknown.
+        splits: (N,) train, val or test.
         findings: F names.
 
     Returns:
@@ -219,19 +221,19 @@ def flips_table(
         is known, see :func:`repaired`. Empty cells have their `reason`.
     """
     rows = []
-    for part in ("train", "val"):
-        inside = parts == part
-        for place, finding in [*enumerate(findings), (slice(None), ALL)]:
-            old, new = before[inside][:, place].ravel(), after[inside][:, place].ravel()
-            truth = None if true is None else true[inside][:, place].ravel()
+    for split in ("train", "val"):
+        inside = splits == split
+        for column, finding in [*enumerate(findings), (slice(None), ALL)]:
+            old, new = before[inside][:, column].ravel(), after[inside][:, column].ravel()
+            truth = None if true is None else true[inside][:, column].ravel()
             rows.append(
-                {"part": part, "finding": finding, **count(old, new), **repaired(old, new, truth)}
+                {"part": split, "finding": finding, **count(old, new), **repaired(old, new, truth)}
             )
     return pd.DataFrame(rows)
 
 
 def count(old: Bools, new: Bools) -> Row:
-    """Count the flips among n labels (n,) before and after."""
+    """Count the changes among n labels (n,) before and after."""
     positives = int(old.sum())
     return {
         "labels": len(old),
@@ -246,7 +248,7 @@ def count(old: Bools, new: Bools) -> Row:
 
 
 def repaired(old: Bools, new: Bools, true: Bools | None) -> Row:
-    """Say how much of the noise relabelling repairs.
+    """Return how much of the label noise is corrected.
 
     Precision of the added: the share that is truly positive; recall: the share of the missed
     positives that were added. Of the removed likewise: truly negative, and share of the wrong
@@ -259,20 +261,20 @@ def repaired(old: Bools, new: Bools, true: Bools | None) -> Row:
     before, after = int((old != true).sum()), int((new != true).sum())
     left = share(after, before)
     values: list[float | None] = [before, after, None if left is None else 1 - left]
-    for flips, errors in ((added, missed), (removed, wrong)):
-        right = int((flips & errors).sum())
-        values += [share(right, int(flips.sum())), share(right, int(errors.sum()))]
+    for changes, errors in ((added, missed), (removed, wrong)):
+        right = int((changes & errors).sum())
+        values += [share(right, int(changes.sum())), share(right, int(errors.sum()))]
     return dict(zip(REPAIRED, values, strict=True)) | {"reason": _reason(added, removed)}
 
 
 def _reason(added: Bools, removed: Bools) -> str | None:
-    none = [name for name, own in (("added", added), ("removed", removed)) if not own.any()]
+    none = [name for name, changes in (("added", added), ("removed", removed)) if not changes.any()]
     return f"no label was {' or '.join(none)}" if none else None
 
 
-def share(part: int, whole: int) -> float | None:
-    """Return part ÷ whole, None of nothing."""
-    return part / whole if whole else None
+def share(numerator: int, denominator: int) -> float | None:
+    """Return numerator ÷ denominator, None if the denominator is 0."""
+    return numerator / denominator if denominator else None
 
 
 def most_confident(
@@ -284,7 +286,7 @@ def most_confident(
     wanted: int,
     of_finding: int = 2,
 ) -> list[tuple[int, int]]:
-    """List the flips farthest beyond their threshold, a few of each finding.
+    """List the label changes with the largest margins, a few of each finding.
 
     Args:
         before: (N, F) labels before.
@@ -293,19 +295,19 @@ def most_confident(
         findings: F names.
         direction: added or removed.
         wanted: how many.
-        of_finding: at most so many of a finding.
+        of_finding: maximum number per finding.
 
     Returns:
-        Positions (image, finding), the most confident first.
+        Indices (image, finding), the most confident first.
     """
-    flipped = (after & ~before) if direction == "added" else (before & ~after)
-    beyond = np.where(flipped, np.abs(margins), -np.inf)
+    changed = (after & ~before) if direction == "added" else (before & ~after)
+    beyond = np.where(changed, np.abs(margins), -np.inf)
     order = np.argsort(-beyond, axis=None, kind="stable")
-    places = np.stack(np.unravel_index(order, beyond.shape), axis=1)
+    indices = np.stack(np.unravel_index(order, beyond.shape), axis=1)
     chosen: list[tuple[int, int]] = []
-    taken = dict.fromkeys(range(len(findings)), 0)
-    for image, finding in places[: int(flipped.sum())].tolist():
-        if len(chosen) < wanted and taken[finding] < of_finding:
+    counts = dict.fromkeys(range(len(findings)), 0)
+    for image, finding in indices[: int(changed.sum())].tolist():
+        if len(chosen) < wanted and counts[finding] < of_finding:
             chosen.append((image, finding))
-            taken[finding] += 1
+            counts[finding] += 1
     return chosen

@@ -1,11 +1,11 @@
-"""The naive baseline: always the most frequent class. The floor of every comparison.
+"""The naive baseline: always the most frequent class.
 
-Two views of it:
+Two versions:
 
 * Figure 8 of the study, on train-val: ten classes, exactly one for an image. An image counts for
   one of the eight findings of ChestX-ray8 only if that is its single label; No Finding stays;
   everything else (the six later findings, every image with several labels) is "others".
-* the terms in which networks are judged, on test: every finding scored by a constant.
+* the measures of the networks, on test: every finding scored by a constant.
 """
 
 from functools import partial
@@ -75,7 +75,7 @@ def multi_label_floor(train: Labels, test: Labels) -> dict[str, Any]:
     """Score constants on test: each finding's prevalence in train, and its majority there.
 
     A constant ranks nothing, so its AUROC is 0.5 and its average precision the prevalence in
-    test. The majority of a rare finding is "no", whose F1 is 0; answering always "yes" has
+    test. The majority of a rare finding is "no", whose F1 is 0; always predicting "yes" has
     F1 = 2p / (1 + p), the floor for thresholds that were chosen for F1.
 
     Args:

@@ -1,4 +1,4 @@
-"""Networks of the work tree beside those of an earlier run, on the images that both answered."""
+"""Comparisons of networks: between backbones, with another git revision, and curves."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,11 +14,11 @@ from cxr14.datasets.records import RECORDS, SOURCE, read_records, read_source
 from cxr14.errors import UserError, quote
 from cxr14.evaluation.measures import (
     MACRO,
-    Answers,
-    answers_of,
+    Predictions,
     network_files,
-    on_test,
+    predictions_of,
     read_network,
+    rows_of_test,
     summary,
 )
 from cxr14.labels import NO_FINDING, label_matrix, without_no_finding
@@ -31,19 +31,19 @@ from cxr14.metrics.curves import (
     threshold_f1_points,
 )
 
-# The files of an earlier run, as git and DVC keep them; nothing is checked out.
+# Files of a git revision, read by DVC without a checkout.
 
 
-class Earlier:
+class Revision:
     """One revision of a repository: a commit, a branch, a tag, or an experiment by its name."""
 
     def __init__(self, revision: str, root: str = ".") -> None:
         """Open a revision.
 
         Raises:
-            UserError: git knows no such revision.
+            UserError: git has no such revision.
         """
-        from dvc.api import DVCFileSystem  # half a second, and one command alone needs it
+        from dvc.api import DVCFileSystem  # slow import, needed by one command
         from dvc.repo import Repo
         from dvc.scm import SCMError, resolve_rev
 
@@ -59,7 +59,7 @@ class Earlier:
         self._files = DVCFileSystem(root, rev=commit)
 
     def has(self, path: str) -> bool:
-        """Whether the revision lists a file, be it in DVC's cache or not."""
+        """Whether the revision has a file, in DVC's cache or not."""
         return bool(self._files.exists(path))
 
     def read(self, path: str) -> bytes:
@@ -71,13 +71,13 @@ class Earlier:
         try:
             return bytes(self._files.read_bytes(path))
         except FileNotFoundError:
-            told = f"{self.revision} has no {path}; choose a revision that was evaluated"
+            message = f"{self.revision} has no {path}; choose a revision that was evaluated"
             if self.has(path):
-                told = (
+                message = (
                     f"{path} of {self.revision} is not in DVC's cache; `dvc fetch` brings it from "
                     f"a remote, or a run of {self.revision} makes it again"
                 )
-            raise FileNotFoundError(told) from None
+            raise FileNotFoundError(message) from None
 
     def table(self, path: str) -> pd.DataFrame:
         """Read a parquet file, see :meth:`read`; a damaged one is a UserError."""
@@ -98,14 +98,10 @@ class Earlier:
             raise UserError(f"{path} of {self.revision} is damaged: no JSON") from None
 
 
-# Differences between networks on the same resamples of the same patients.
-#
-# Two scores move together from resample to resample: patients that are hard for one network are
-# hard for the other. So the interval is of the difference, and is narrower than the two scores'
-# own.
+# Paired differences between networks: the bootstrap uses the same resamples of patients for both.
 
 
-RANKED: Final = ("macro_auroc", "macro_average_precision")
+MEAN_MEASURES: Final = ("macro_auroc", "macro_average_precision")
 
 DIFFERENCE: Final = ("difference", "low", "high", "left_out")
 
@@ -113,13 +109,13 @@ Row = dict[str, Any]
 
 
 def difference_table(
-    records: pd.DataFrame, answers: Mapping[str, Answers], resamples: Resamples
+    records: pd.DataFrame, predictions: Mapping[str, Predictions], resamples: Resamples
 ) -> pd.DataFrame:
     """Compare every pair of networks.
 
     Args:
-        records: of the N test images, in the order of the answers.
-        answers: by backbone.
+        records: of the N test images, in the order of the predictions.
+        predictions: by backbone.
         resamples: of their patients.
 
     Returns:
@@ -127,12 +123,15 @@ def difference_table(
         left_out (share of resamples that cannot score all findings; null where there are none, the
         images being of one patient), images, patients, findings (over which both means are).
     """
-    findings = common_findings(list(answers.values()), records)
-    means = {name: macro_values(own, records, findings, resamples) for name, own in answers.items()}
+    findings = common_findings(list(predictions.values()), records)
+    means = {
+        name: macro_values(network, records, findings, resamples)
+        for name, network in predictions.items()
+    }
     rows = [
-        {"first": one, "second": other, **row}
-        for one, other in combinations(answers, 2)
-        for row in difference_rows(means[one], means[other])
+        {"first": first, "second": second, **row}
+        for first, second in combinations(predictions, 2)
+        for row in difference_rows(means[first], means[second])
     ]
     columns = ["first", "second", "measure", *DIFFERENCE]
     return pd.DataFrame(rows, columns=columns).assign(
@@ -140,38 +139,42 @@ def difference_table(
     )
 
 
-def difference_rows(one: Mapping[str, Floats], other: Mapping[str, Floats]) -> Iterator[Row]:
+def difference_rows(first: Mapping[str, Floats], second: Mapping[str, Floats]) -> Iterator[Row]:
     """Yield the difference of each measure, (1 + R,) in both, with its interval."""
-    for measure in RANKED:
-        scores = summary(one[measure] - other[measure])
+    for measure in MEAN_MEASURES:
+        scores = summary(first[measure] - second[measure])
         yield {"measure": measure, **dict(zip(DIFFERENCE, scores, strict=True))}
 
 
-def common_findings(answers: Sequence[Answers], records: pd.DataFrame) -> list[str]:
-    """Return the findings that all networks know and that some images have and some have not."""
-    shared = [name for name in answers[0].classes if all(name in own.classes for own in answers)]
+def common_findings(predictions: Sequence[Predictions], records: pd.DataFrame) -> list[str]:
+    """Return the findings that all networks predict and that have positives and negatives."""
+    shared = [
+        name
+        for name in predictions[0].classes
+        if all(name in column.classes for column in predictions)
+    ]
     findings = without_no_finding(shared)
     labels = label_matrix(records, findings)
-    return [name for name, own in zip(findings, labels.T, strict=True) if scorable(own)]
+    return [name for name, column in zip(findings, labels.T, strict=True) if scorable(column)]
 
 
 def macro_values(
-    answers: Answers, records: pd.DataFrame, findings: Sequence[str], resamples: Resamples
+    predictions: Predictions, records: pd.DataFrame, findings: Sequence[str], resamples: Resamples
 ) -> dict[str, Floats]:
     """Mean AUROC and mean average precision over findings, each (1 + R,).
 
     NaN in a resample that leaves one of the findings without positives or negatives.
     """
     if not findings:
-        return dict.fromkeys(RANKED, np.full(resamples.counts.shape[1], np.nan))
-    labels, logits = label_matrix(records, findings), answers.of(findings)
-    rankings = [rank(own, scores) for own, scores in zip(labels.T, logits.T, strict=True)]
+        return dict.fromkeys(MEAN_MEASURES, np.full(resamples.counts.shape[1], np.nan))
+    labels, logits = label_matrix(records, findings), predictions.of(findings)
+    rankings = [rank(column, scores) for column, scores in zip(labels.T, logits.T, strict=True)]
     blocks = [
         np.array([ranking.areas(weights) for ranking in rankings])  # (F, 2, w)
         for weights in resamples.by_image()
     ]
     means = np.concatenate(blocks, axis=2).mean(axis=0)  # (2, 1 + R)
-    return dict(zip(RANKED, means, strict=True))
+    return dict(zip(MEAN_MEASURES, means, strict=True))
 
 
 @dataclass(frozen=True)
@@ -188,57 +191,59 @@ class Run:
     decision: dict[str, Any]
     records: pd.DataFrame
 
-    def answers(self, images: list[str]) -> Answers:
-        """Return its answers for some of its images, in their order."""
-        return answers_of(self.rows.set_index("image").loc[images], self.decision)
+    def predictions(self, images: list[str]) -> Predictions:
+        """Return the predictions for some images, in their order."""
+        return predictions_of(self.rows.set_index("image").loc[images], self.decision)
 
 
-def compare_with(
+def compare_with_revision(
     revision: str, backbones: Sequence[str], resamples: int = RESAMPLES
 ) -> tuple[pd.DataFrame, list[str]]:
     """Compare networks of the work tree with those of the same name in a revision.
 
     Returns:
         A row per backbone and measure (backbone, measure, here, there, difference = here − there,
-        low, high, left_out, images, patients, findings), and what is not compared, in words.
+        low, high, left_out, images, patients, findings), and notes on what is not compared.
 
     Raises:
         FileNotFoundError: the revision or DVC's cache lacks a file.
         UserError: there is no such revision, no backbone or no image in common, or one run is of
             phantoms and the other is not.
     """
-    earlier = Earlier(revision)
-    both = [name for name in backbones if earlier.has(network_files(name)[0])]
-    if not both:
+    other_run = Revision(revision)
+    shared = [name for name in backbones if other_run.has(network_files(name)[0])]
+    if not shared:
         raise UserError(f"{revision} has no predictions of {', '.join(backbones)}")
-    if read_source()["phantom"] != earlier.json(SOURCE)["phantom"]:
+    if read_source()["phantom"] != other_run.json(SOURCE)["phantom"]:
         raise UserError(f"one of {revision} and the work tree is of phantoms; nothing to compare")
-    both_records = read_records(), earlier.table(RECORDS)
-    records = [table.set_index("image") for table in both_records]
+    record_tables = read_records(), other_run.table(RECORDS)
+    records = [table.set_index("image") for table in record_tables]
     rows: list[dict[str, Any]] = []
-    told: dict[str, list[str]] = {}
-    for name in both:
-        here = Run(*read_network(name), records[0])
+    noted: dict[str, list[str]] = {}
+    for name in shared:
+        ours = Run(*read_network(name), records[0])
         predictions, decision = network_files(name)
-        there = Run(on_test(earlier.table(predictions)), earlier.json(decision), records[1])
-        images, note = shared_images(here, there)
-        told.setdefault(note, []).append(name)
-        rows += [{"backbone": name, **row} for row in compare(here, there, images, resamples)]
-    absent = [f"{revision} has no {name}" for name in backbones if name not in both]
-    return pd.DataFrame(rows), [*(f"{', '.join(told[note])}: {note}" for note in told), *absent]
+        theirs = Run(
+            rows_of_test(other_run.table(predictions)), other_run.json(decision), records[1]
+        )
+        images, note = shared_images(ours, theirs)
+        noted.setdefault(note, []).append(name)
+        rows += [{"backbone": name, **row} for row in compare(ours, theirs, images, resamples)]
+    absent = [f"{revision} has no {name}" for name in backbones if name not in shared]
+    return pd.DataFrame(rows), [*(f"{', '.join(noted[note])}: {note}" for note in noted), *absent]
 
 
 def shared_images(here: Run, there: Run) -> tuple[list[str], str]:
-    """Find the test images that two runs have with the same labels and patient.
+    """Find the test images that have the same labels and patient in two runs.
 
     Returns:
-        Them, sorted, and how many they are and how many are not compared, in words.
+        Their sorted names, and a note on how many images are compared and not compared.
 
     Raises:
-        UserError: there are none.
+        UserError: there are no such images.
     """
-    own, other = (run.rows["image"].tolist() for run in (here, there))
-    both = sorted(set(own) & set(other))
+    images_here, images_there = (run.rows["image"].tolist() for run in (here, there))
+    both = sorted(set(images_here) & set(images_there))
     facts = [
         np.column_stack([label_matrix(run.records.loc[both]), run.records.loc[both, "patient"]])
         for run in (here, there)
@@ -246,8 +251,8 @@ def shared_images(here: Run, there: Run) -> tuple[list[str], str]:
     same = (facts[0] == facts[1]).all(axis=1)
     images = [name for name, alike in zip(both, same, strict=True) if alike]
     counts = {
-        "only here": len(own) - len(both),
-        "only there": len(other) - len(both),
+        "only here": len(images_here) - len(both),
+        "only there": len(images_there) - len(both),
         "with other labels or another patient": len(both) - len(images),
     }
     left = ", ".join(f"{count} {why}" for why, count in counts.items())
@@ -257,33 +262,35 @@ def shared_images(here: Run, there: Run) -> tuple[list[str], str]:
 
 
 def compare(
-    here: Run, there: Run, images: list[str], resamples: int = RESAMPLES
+    here: Run, there: Run, images: list[str], n_resamples: int = RESAMPLES
 ) -> list[dict[str, Any]]:
     """Score two networks on the same images under the same resamples, a row per measure."""
-    answers = [run.answers(images) for run in (here, there)]
+    predictions = [run.predictions(images) for run in (here, there)]
     records = here.records.loc[images]
-    drawn = draw(records["patient"].to_numpy(), np.random.default_rng(SEED), resamples)
-    findings = common_findings(answers, records)
-    one, other = (macro_values(own, records, findings, drawn) for own in answers)
-    counts = {"images": len(images), "patients": len(drawn.counts), "findings": len(findings)}
+    resamples = draw(records["patient"].to_numpy(), np.random.default_rng(SEED), n_resamples)
+    findings = common_findings(predictions, records)
+    values_here, values_there = (
+        macro_values(network, records, findings, resamples) for network in predictions
+    )
+    counts = {"images": len(images), "patients": len(resamples.counts), "findings": len(findings)}
     return [
         {
             "measure": row["measure"],
-            "here": one[row["measure"]][0],
-            "there": other[row["measure"]][0],
+            "here": values_here[row["measure"]][0],
+            "there": values_there[row["measure"]][0],
             **{key: row[key] for key in DIFFERENCE},
             **counts,
         }
-        for row in difference_rows(one, other)
+        for row in difference_rows(values_here, values_there)
     ]
 
 
-# Curves of all networks in one table each, for `dvc plots`, few enough points to draw.
+# Curves of all networks for `dvc plots`, thinned to COMPARISON_POINTS points.
 #
-# Beside each finding stands ``macro``, the mean of the findings' curves: true positive rates at
-# equal false positive rates, precisions at equal recalls, F1 at equal thresholds (by steps: a line
-# between points of a precision-recall curve is too high, Davis and Goadrich 2006). Its reliability
-# curve is of all findings' answers together.
+# ``macro`` is the mean of the findings' curves at equal false positive rates, recalls or
+# thresholds.
+# Precision and F1 are interpolated by steps (Davis and Goadrich 2006). The macro reliability curve
+# pools the predictions of all findings.
 
 
 COMPARISON_POINTS: Final = 60
@@ -299,63 +306,63 @@ Curves = dict[str, pd.DataFrame]
 
 
 def comparison_tables(
-    records: pd.DataFrame, answers: Mapping[str, Answers], phantom: bool
+    records: pd.DataFrame, predictions: Mapping[str, Predictions], phantom: bool
 ) -> Curves:
-    """Draw up the curves of all networks.
+    """Compute the curves of all networks.
 
     Args:
-        records: of the N test images, in the order of the answers.
-        answers: by backbone.
-        phantom: whether pixels are simulated; a column, from which the plot takes its note.
+        records: of the N test images, in the order of the predictions.
+        predictions: by backbone.
+        phantom: whether pixels are simulated; written as a column for the note in the plot.
 
     Returns:
         By name of AXES a table: backbone, finding, the axes, phantom (0 or 1); ``macro`` first,
         then the classes that can be scored. Reliability is of Platt-scaled probabilities.
     """
-    parts: dict[str, list[pd.DataFrame]] = {
+    tables_by_curve: dict[str, list[pd.DataFrame]] = {
         name: [pd.DataFrame(columns=["backbone", "finding", *axes])] for name, axes in AXES.items()
     }
-    for backbone, own in answers.items():
-        for finding, curves in _curves_of(own, label_matrix(records, own.classes)):
+    for backbone, network in predictions.items():
+        for finding, curves in _curves_of(network, label_matrix(records, network.classes)):
             for name, curve in curves.items():
-                parts[name].append(curve.assign(backbone=backbone, finding=finding))
+                tables_by_curve[name].append(curve.assign(backbone=backbone, finding=finding))
     return {
         name: pd.concat(tables[1:] or tables)[list(tables[0])].assign(phantom=int(phantom))
-        for name, tables in parts.items()
+        for name, tables in tables_by_curve.items()
     }
 
 
-def _curves_of(answers: Answers, labels: Array) -> Iterator[tuple[str, Curves]]:
+def _curves_of(predictions: Predictions, labels: Array) -> Iterator[tuple[str, Curves]]:
     """Yield the curves of ``macro`` and of each class of one network."""
-    known = [i for i in range(len(answers.classes)) if scorable(labels[:, i])]
-    whole = {i: _class_curves(answers, labels, i) for i in known}
-    findings = [i for i in known if answers.classes[i] != NO_FINDING]
+    scored = [i for i in range(len(predictions.classes)) if scorable(labels[:, i])]
+    full_curves = {i: _class_curves(predictions, labels, i) for i in scored}
+    findings = [i for i in scored if predictions.classes[i] != NO_FINDING]
     if findings:
         yield (
             MACRO,
             {
-                **_mean_curves([whole[i] for i in findings]),
+                **_mean_curves([full_curves[i] for i in findings]),
                 **_reliability(
-                    labels[:, findings].ravel(), answers.calibrated[:, findings].ravel()
+                    labels[:, findings].ravel(), predictions.calibrated[:, findings].ravel()
                 ),
             },
         )
-    for i, curves in whole.items():
-        yield answers.classes[i], {name: thinned(curve, name) for name, curve in curves.items()}
+    for i, curves in full_curves.items():
+        yield predictions.classes[i], {name: thinned(curve, name) for name, curve in curves.items()}
 
 
-def _class_curves(answers: Answers, labels: Array, column: int) -> Curves:
-    own, logits = labels[:, column], answers.logits[:, column]
+def _class_curves(predictions: Predictions, labels: Array, column: int) -> Curves:
+    labels_of_class, logits = labels[:, column], predictions.logits[:, column]
     return {
-        "roc": roc_points(own, logits),
-        "pr": precision_recall_points(own, logits),
-        **_reliability(own, answers.calibrated[:, column]),
-        "threshold_f1": threshold_f1_points(own, answers.probabilities[:, column]),
+        "roc": roc_points(labels_of_class, logits),
+        "pr": precision_recall_points(labels_of_class, logits),
+        **_reliability(labels_of_class, predictions.calibrated[:, column]),
+        "threshold_f1": threshold_f1_points(labels_of_class, predictions.probabilities[:, column]),
     }
 
 
 def _reliability(labels: Array, calibrated: Floats) -> Curves:
-    """Return the reliability curve of the answers that could be scaled, if there are any."""
+    """Return the reliability curve of the scaled probabilities, if there are any."""
     known = np.isfinite(calibrated)
     if not known.any():
         return {}
@@ -372,22 +379,31 @@ def thinned(curve: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def _mean_curves(curves: list[Curves]) -> Curves:
-    """Mean of the findings' curves over 60 places of the horizontal axis."""
-    places = np.linspace(0, 1, COMPARISON_POINTS)
-    made = {}
-    for name, height in (("roc", _on_lines), ("pr", _on_steps), ("threshold_f1", _on_steps)):
+    """Mean of the findings' curves at 60 positions of the horizontal axis."""
+    positions = np.linspace(0, 1, COMPARISON_POINTS)
+    means = {}
+    for name, height in (
+        ("roc", _linear_heights),
+        ("pr", _step_heights),
+        ("threshold_f1", _step_heights),
+    ):
         across, up = AXES[name]
-        heights = [height(own[name][across], own[name][up], places) for own in curves]
-        made[name] = pd.DataFrame({across: places, up: np.mean(heights, axis=0)})
-    return made
+        heights = [
+            height(curves_of_class[name][across], curves_of_class[name][up], positions)
+            for curves_of_class in curves
+        ]
+        means[name] = pd.DataFrame({across: positions, up: np.mean(heights, axis=0)})
+    return means
 
 
-def _on_lines(across: "pd.Series[float]", up: "pd.Series[float]", places: Floats) -> Floats:
-    """Heights of a rising curve; of several points above each other the highest."""
+def _linear_heights(
+    across: "pd.Series[float]", up: "pd.Series[float]", positions: Floats
+) -> Floats:
+    """Heights of a rising curve; the highest of several points at one position."""
     highest = up.groupby(across).max()
-    return np.interp(places, highest.index.to_numpy(), highest.to_numpy())
+    return np.interp(positions, highest.index.to_numpy(), highest.to_numpy())
 
 
-def _on_steps(across: "pd.Series[float]", up: "pd.Series[float]", places: Floats) -> Floats:
-    """Heights at the first point at or right of each place; 0 right of the last."""
-    return np.append(up.to_numpy(), 0.0)[np.searchsorted(across.to_numpy(), places)]
+def _step_heights(across: "pd.Series[float]", up: "pd.Series[float]", positions: Floats) -> Floats:
+    """Heights at the first point at or right of each position; 0 right of the last."""
+    return np.append(up.to_numpy(), 0.0)[np.searchsorted(across.to_numpy(), positions)]

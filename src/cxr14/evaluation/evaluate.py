@@ -1,4 +1,4 @@
-"""What evaluation decides on validation and what it then measures on test."""
+"""Thresholds and calibration chosen on validation, and scores on test."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ import pandas as pd
 
 from cxr14.datasets.records import read_source
 from cxr14.evaluation.predict import prediction_table, probability_columns
-from cxr14.evaluation.tables import LabelledAnswers, finding_rows, mean_rows, resampled
+from cxr14.evaluation.tables import LabelledPredictions, finding_rows, mean_rows, resampled
 from cxr14.io import write_csv, write_json, write_metrics, write_parquet
 from cxr14.labels import CLASSES, NO_FINDING, label_matrix
 from cxr14.metrics.auroc import Array, macro_auroc
@@ -19,8 +19,14 @@ from cxr14.metrics.bootstrap import RESAMPLES, SEED
 from cxr14.metrics.calibration import highest_f1, platt, temperature, why_none
 from cxr14.metrics.curves import curve_tables
 
-WITH_ENDS = ("macro_auroc", "micro_auroc", "weighted_auroc", "macro_average_precision", "macro_f1")
-WITHOUT_ENDS = ("macro_brier", "macro_brier_platt", "macro_ece", "macro_ece_platt")
+WITH_INTERVAL = (
+    "macro_auroc",
+    "micro_auroc",
+    "weighted_auroc",
+    "macro_average_precision",
+    "macro_f1",
+)
+WITHOUT_INTERVAL = ("macro_brier", "macro_brier_platt", "macro_ece", "macro_ece_platt")
 """Their intervals are in means.csv: the headline stays short."""
 
 
@@ -64,7 +70,7 @@ def decide(
 
 @dataclass(frozen=True)
 class Scores:
-    """What a network scores on test images.
+    """Scores of a network on test images.
 
     Attributes:
         headline: flat numbers, the content of metrics/evaluate/B.json.
@@ -79,7 +85,7 @@ class Scores:
 
 def score(
     backbone: str,
-    parts: Array,
+    splits: Array,
     labels: Array,
     logits: Array,
     probabilities: Array,
@@ -91,7 +97,7 @@ def score(
 
     Args:
         backbone: name of the network.
-        parts: (N,) ``val`` or ``test``, images in the order of their names.
+        splits: (N,) ``val`` or ``test``, images in the order of their names.
         labels: (N, C) of 0 and 1.
         logits: (N, C).
         probabilities: (N, C).
@@ -103,12 +109,12 @@ def score(
         The decision (see :func:`decide`) and the scores (see :func:`measure`), their headline with
         the macro AUROC on validation.
     """
-    val, test = parts == "val", parts == "test"
+    val, test = splits == "val", splits == "test"
     decision = decide(backbone, labels[val], logits[val], probabilities[val], classes)
-    answers = labels[test], logits[test], probabilities[test], patients[test]
-    scores = measure(*answers, decision, generator, classes)
-    area, _ = macro_auroc(labels[val], logits[val], classes)
-    headline = {**scores.headline, "validation_macro_auroc": area}
+    test_arrays = labels[test], logits[test], probabilities[test], patients[test]
+    scores = measure(*test_arrays, decision, generator, classes)
+    auroc, _ = macro_auroc(labels[val], logits[val], classes)
+    headline = {**scores.headline, "validation_macro_auroc": auroc}
     return decision, replace(scores, headline=headline)
 
 
@@ -122,7 +128,7 @@ def measure(
     classes: Sequence[str] = CLASSES,
     resamples: int = RESAMPLES,
 ) -> Scores:
-    """Measure a network on test images, with what was decided elsewhere.
+    """Score a network on test images with given thresholds and calibration.
 
     Args:
         labels: (N, C) of 0 and 1, images in the order of their names.
@@ -134,9 +140,9 @@ def measure(
         classes: C names of the columns.
         resamples: how many draws all measures share.
     """
-    answers = LabelledAnswers(classes, labels, logits, probabilities, decision)
-    scores = resampled(answers, patients, generator, resamples)
-    findings = finding_rows(answers, patients, scores)
+    predictions = LabelledPredictions(classes, labels, logits, probabilities, decision)
+    scores = resampled(predictions, patients, generator, resamples)
+    findings = finding_rows(predictions, patients, scores)
     means = mean_rows(findings, scores)
     images = {"images": len(labels), "patients": len(np.unique(patients))}
     return Scores({**images, **_headline(findings, means)}, findings, means)
@@ -145,20 +151,22 @@ def measure(
 def _headline(findings: pd.DataFrame, means: pd.DataFrame) -> dict[str, Any]:
     """Pick the headline numbers out of both tables."""
     rows = {row["mean"]: row for row in means.to_dict("records")}
-    found: dict[str, Any] = {
+    numbers: dict[str, Any] = {
         "findings_scored": rows["macro_auroc"]["findings"],
         "findings_with_f1": rows["macro_f1"]["findings"],
     }
-    for name in WITH_ENDS:
+    for name in WITH_INTERVAL:
         row = rows[name]
-        found |= {name: row["value"], f"{name}_low": row["low"], f"{name}_high": row["high"]}
-    found |= {name: rows[name]["value"] for name in WITHOUT_ENDS}
-    apart = findings.set_index("finding").reindex([NO_FINDING]).iloc[0]
-    found |= {f"no_finding_{end}": apart[end] for end in ("auroc", "auroc_low", "auroc_high")}
-    return {name: None if pd.isna(value) else value for name, value in found.items()}
+        numbers |= {name: row["value"], f"{name}_low": row["low"], f"{name}_high": row["high"]}
+    numbers |= {name: rows[name]["value"] for name in WITHOUT_INTERVAL}
+    no_finding = findings.set_index("finding").reindex([NO_FINDING]).iloc[0]
+    numbers |= {
+        f"no_finding_{end}": no_finding[end] for end in ("auroc", "auroc_low", "auroc_high")
+    }
+    return {name: None if pd.isna(value) else value for name, value in numbers.items()}
 
 
-# The files that evaluation leaves of a network.
+# Files that evaluation writes for a network.
 
 
 def score_logits(
@@ -169,7 +177,7 @@ def score_logits(
     records: pd.DataFrame,
     root: Path = Path(),
 ) -> Scores:
-    """Score the answers of a network, or of an average of networks, and write what is known.
+    """Score the logits of a network or an ensemble, and write predictions, metrics and curves.
 
     Args:
         name: of the network.
@@ -184,20 +192,20 @@ def score_logits(
     """
     predictions = prediction_table(listed, logits, classes)
     write_parquet(root / f"predictions/{name}.parquet", predictions)
-    own = records.set_index("image").loc[listed["image"]]
-    labels, patients = label_matrix(own, classes), own["patient"].to_numpy()
+    image_records = records.set_index("image").loc[listed["image"]]
+    labels, patients = label_matrix(image_records, classes), image_records["patient"].to_numpy()
     probabilities = predictions[probability_columns(classes)].to_numpy()
-    parts, answers = listed["split"].to_numpy(str), (labels, logits, probabilities, patients)
-    decision, scores = score(name, parts, *answers, np.random.default_rng(SEED), classes)
+    splits, arrays = listed["split"].to_numpy(str), (labels, logits, probabilities, patients)
+    decision, scores = score(name, splits, *arrays, np.random.default_rng(SEED), classes)
     phantom = int(read_source()["phantom"])
     write_json(root / f"evaluation/{name}/decision.json", decision)
     metrics = root / "metrics/evaluate"
     write_metrics(metrics / f"{name}.json", {**scores.headline, "phantom": phantom})
     for table, rows in {"findings": scores.findings, "means": scores.means}.items():
         write_csv(metrics / name / f"{table}.csv", rows.assign(phantom=phantom))
-    test = parts == "test"
+    test = splits == "test"
     curves = curve_tables(labels[test], logits[test], probabilities[test], classes)
     for curve, points in curves.items():
-        # A column, from which the plots take their note.
+        # The plots take their note from this column.
         write_csv(root / f"plots/evaluate/{name}/{curve}.csv", points.assign(phantom=phantom))
     return scores

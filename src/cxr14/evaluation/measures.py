@@ -1,4 +1,4 @@
-"""What a network scores on a group of images, on the test part and on every resample of it."""
+"""Scores of a network on a group of test images and on bootstrap resamples of it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,17 +14,17 @@ from cxr14.metrics.auroc import Array, Counts, Floats, aurocs
 from cxr14.metrics.bootstrap import ENDS, Resamples, interval, patients_by_class, weighted_sums
 from cxr14.metrics.calibration import BINS, equal_mass_bins, platt_probabilities
 
-# What networks answered on the test part, and what the images hold; row by row the same images.
+# Predictions of networks on the test split.
 
 
 @dataclass(frozen=True)
-class Answers:
-    """One network's answers for N images.
+class Predictions:
+    """Predictions of one network for N images.
 
     Attributes:
         classes: C names.
-        logits: (N, C), they rank.
-        probabilities: (N, C), held against the thresholds.
+        logits: (N, C), used for AUROC.
+        probabilities: (N, C), compared with the thresholds.
         calibrated: (N, C) Platt-scaled probabilities, NaN for a class without scaling.
         thresholds: (C,) of highest F1 on validation, NaN where there is none.
         reasons: why a class has no threshold and no scaling.
@@ -42,13 +42,13 @@ class Answers:
         return self.logits[:, [self.classes.index(name) for name in classes]]
 
 
-def on_test(predictions: pd.DataFrame) -> pd.DataFrame:
+def rows_of_test(predictions: pd.DataFrame) -> pd.DataFrame:
     """Return the test rows of predictions/B.parquet, sorted by image."""
     return predictions[predictions["split"] == "test"].sort_values("image", ignore_index=True)
 
 
-def answers_of(rows: pd.DataFrame, decision: dict[str, Any]) -> Answers:
-    """Take a network's answers from its table and its decision.
+def predictions_of(rows: pd.DataFrame, decision: dict[str, Any]) -> Predictions:
+    """Build the predictions of a network from its table and its decision.
 
     Args:
         rows: of predictions/B.parquet, N images.
@@ -56,7 +56,7 @@ def answers_of(rows: pd.DataFrame, decision: dict[str, Any]) -> Answers:
     """
     classes = classes_of(rows)
     logits = rows[logit_columns(classes)].to_numpy()
-    return Answers(
+    return Predictions(
         classes,
         logits,
         rows[probability_columns(classes)].to_numpy(),
@@ -73,7 +73,7 @@ def classes_of(rows: pd.DataFrame) -> tuple[str, ...]:
 
 
 def network_files(backbone: str) -> tuple[str, str]:
-    """Name the files that hold a network's answers and its decision."""
+    """Return the paths of a network's predictions and its decision."""
     return f"predictions/{backbone}.parquet", f"evaluation/{backbone}/decision.json"
 
 
@@ -85,34 +85,34 @@ def read_network(backbone: str) -> tuple[pd.DataFrame, dict[str, Any]]:
     """
     predictions, decision = network_files(backbone)
     rows = read_predictions(predictions)
-    return on_test(rows), read_decision(decision, classes_of(rows))
+    return rows_of_test(rows), read_decision(decision, classes_of(rows))
 
 
-def read_answers(backbones: Sequence[str]) -> tuple[list[str], dict[str, Answers]]:
-    """Read the answers of several networks on test.
+def read_test_predictions(backbones: Sequence[str]) -> tuple[list[str], dict[str, Predictions]]:
+    """Read the predictions of several networks on test.
 
     Returns:
-        The images, sorted, and the answers by backbone in the given order.
+        The images, sorted, and the predictions by backbone in the given order.
 
     Raises:
-        UserError: a network has not been evaluated, a file is damaged, or networks answered
-            other images.
+        UserError: a network has not been evaluated, a file is damaged, or networks have
+            predictions for other images.
     """
     images: list[str] = []
-    found: dict[str, Answers] = {}
+    predictions: dict[str, Predictions] = {}
     for backbone in backbones:
         rows, decision = read_network(backbone)
-        own = rows["image"].tolist()
-        if found and own != images:
+        test_images = rows["image"].tolist()
+        if predictions and test_images != images:
             raise UserError(
                 f"predictions/{backbone}.parquet holds other test images than that of "
-                f"{next(iter(found))}; run dvc repro"
+                f"{next(iter(predictions))}; run dvc repro"
             )
-        images, found[backbone] = own, answers_of(rows, decision)
-    return images, found
+        images, predictions[backbone] = test_images, predictions_of(rows, decision)
+    return images, predictions
 
 
-# What rows and measures are called in the tables of ``compare``, for whoever reads them.
+# Names of rows and measures in the tables of ``compare``.
 
 
 MACRO: Final = "macro"
@@ -122,19 +122,19 @@ CALIBRATION: Final = "mean_predicted_minus_prevalence"
 MEASURES: Final = ("auroc", "fpr", "fnr", CALIBRATION)
 
 
-FEWEST: Final = 10
-"""Patients that a rate needs below its line: with positives for a false negative rate, with
-negatives for a false positive rate, both for an AUROC and for the calibration of a class, twice as
-many of any kind for calibration. With ten, one patient more or less moves a rate by about .1, which
-is as coarse as a figure should be. Patients, not images, for they are what is resampled: seventeen
-images of four patients are four draws. And hardly a resample misses all of ten (1 in e¹⁰), so every
-score has an interval."""
+MIN_PATIENTS: Final = 10
+"""Minimum number of patients in the denominator of a rate.
+
+Patients with positives for the false negative rate, with negatives for the false positive rate,
+both for AUROC, and twice as many of any kind for calibration. Patients are counted because patients
+are resampled. With ten, one patient changes a rate by about 0.1.
+"""
 
 ECE: Final = "ece_platt"
 FIXED: Final = "one side is the same in every resample"
 
 Score = tuple[float | None, float | None, float | None, float | None]
-"""A value, its interval, the share of resamples left out of that; None where there is none."""
+"""A value, its interval, the share of dropped replicates; None where missing."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ class Scores:
         patients_with: (C,) patients of the positives of each class.
         patients_without: (C,) patients of the negatives; one with images of both kinds is in both.
         values: by measure, (1 + R, C): on all images, then by resample; NaN where a measure has
-            too few patients (see FEWEST), no threshold or no scaling.
+            too few patients (see MIN_PATIENTS), no threshold or no scaling.
     """
 
     images: int
@@ -160,35 +160,42 @@ class Scores:
 
     def rankable(self) -> Array:
         """Whether each class (C,) has enough patients for every measure."""
-        enough = np.minimum(self.patients_with, self.patients_without) >= FEWEST
-        return enough & (self.patients >= 2 * FEWEST)
+        enough = np.minimum(self.patients_with, self.patients_without) >= MIN_PATIENTS
+        return enough & (self.patients >= 2 * MIN_PATIENTS)
 
 
-def score_group(answers: Answers, labels: Array, members: Array, resamples: Resamples) -> Scores:
+def score_group(
+    predictions: Predictions, labels: Array, members: Array, resamples: Resamples
+) -> Scores:
     """Score a network on some of N images.
 
     Args:
-        answers: for all N images.
-        labels: (N, C) of 0 and 1, in the order of the answers' classes.
+        predictions: for all N images.
+        labels: (N, C) of 0 and 1, in the order of the predictions' classes.
         members: (N,) bool, which images.
         resamples: of the patients of all N images.
     """
-    own, owner = labels[members] > 0, resamples.owner[members]
-    patients_with, patients_without = patients_by_class(own, owner), patients_by_class(~own, owner)
+    positives, owner = labels[members] > 0, resamples.owner[members]
+    patients_with, patients_without = (
+        patients_by_class(positives, owner),
+        patients_by_class(~positives, owner),
+    )
     patients = len(np.unique(owner))
     half = np.full_like(patients_with, patients // 2)
-    values = _rates(own, answers, members, owner, resamples.counts)
+    values = _rates(positives, predictions, members, owner, resamples.counts)
     values["auroc"] = np.full_like(values["fpr"], np.nan)
-    for column in np.flatnonzero(np.minimum(patients_with, patients_without) >= FEWEST):
-        logits = answers.logits[members, column]
-        values["auroc"][:, column] = aurocs(own[:, column], logits, owner, resamples.counts)
+    for column in np.flatnonzero(np.minimum(patients_with, patients_without) >= MIN_PATIENTS):
+        logits = predictions.logits[members, column]
+        values["auroc"][:, column] = aurocs(positives[:, column], logits, owner, resamples.counts)
     for name, below in (("fpr", patients_without), ("fnr", patients_with), (CALIBRATION, half)):
-        values[name][:, below < FEWEST] = np.nan
-    return Scores(len(own), patients, own.sum(axis=0), patients_with, patients_without, values)
+        values[name][:, below < MIN_PATIENTS] = np.nan
+    return Scores(
+        len(positives), patients, positives.sum(axis=0), patients_with, patients_without, values
+    )
 
 
 def calibration_errors(
-    answers: Answers, labels: Array, members: Array, resamples: Resamples
+    predictions: Predictions, labels: Array, members: Array, resamples: Resamples
 ) -> Floats:
     """Calibration error of the Platt-scaled probabilities on a group, see :func:`score_group`.
 
@@ -197,34 +204,40 @@ def calibration_errors(
     Returns:
         (1 + R, C); NaN for a class without scaling, and with too few patients.
     """
-    own, calibrated = labels[members] > 0, answers.calibrated[members]
-    shape = resamples.counts.shape[1], own.shape[1]
-    seen, place = np.unique(resamples.owner[members], return_inverse=True)
-    if len(seen) < 2 * FEWEST:
+    positives, calibrated = labels[members] > 0, predictions.calibrated[members]
+    shape = resamples.counts.shape[1], positives.shape[1]
+    patients, patient_index = np.unique(resamples.owner[members], return_inverse=True)
+    if len(patients) < 2 * MIN_PATIENTS:
         return np.full(shape, np.nan)
     bins = np.stack([equal_mass_bins(column) for column in calibrated.T], axis=1)
-    cell = (place[:, None] * shape[1] + np.arange(shape[1])) * BINS + bins
-    excess = np.nan_to_num(calibrated - own).ravel()
-    by_patient = np.bincount(cell.ravel(), excess, len(seen) * shape[1] * BINS)
-    weights = resamples.counts[seen].T.astype(np.float64)
-    gaps = np.abs(weights @ by_patient.reshape(len(seen), -1)).reshape(*shape, BINS).sum(axis=2)
-    images = (weights @ np.bincount(place))[:, None]
+    cell = (patient_index[:, None] * shape[1] + np.arange(shape[1])) * BINS + bins
+    excess = np.nan_to_num(calibrated - positives).ravel()
+    by_patient = np.bincount(cell.ravel(), excess, len(patients) * shape[1] * BINS)
+    weights = resamples.counts[patients].T.astype(np.float64)
+    gaps = np.abs(weights @ by_patient.reshape(len(patients), -1)).reshape(*shape, BINS).sum(axis=2)
+    images = (weights @ np.bincount(patient_index))[:, None]
     errors = np.where(images > 0, gaps / np.maximum(images, 1), np.nan)
     errors[:, np.isnan(calibrated).any(axis=0)] = np.nan
     return errors
 
 
 def _rates(
-    own: Array, answers: Answers, members: Array, owner: Counts, counts: Array
+    labels: Array, predictions: Predictions, members: Array, owner: Counts, counts: Array
 ) -> dict[str, Floats]:
     """Return both error rates and mean predicted minus prevalence, (1 + R, C) each."""
-    called = answers.probabilities[members] >= answers.thresholds
-    calibrated = answers.calibrated[members]
-    columns = [own, called & ~own, ~called & own, calibrated - own, np.ones_like(calibrated)]
+    called = predictions.probabilities[members] >= predictions.thresholds
+    calibrated = predictions.calibrated[members]
+    columns = [
+        labels,
+        called & ~labels,
+        ~called & labels,
+        calibrated - labels,
+        np.ones_like(calibrated),
+    ]
     table = np.concatenate([column.astype(np.float64) for column in columns], axis=1)
     sums = np.split(weighted_sums(table, owner, counts), len(columns), axis=1)
     positives, false_positives, false_negatives, excess, images = sums
-    decided = np.where(np.isnan(answers.thresholds), np.nan, 1.0)
+    decided = np.where(np.isnan(predictions.thresholds), np.nan, 1.0)
     with np.errstate(invalid="ignore", divide="ignore"):
         return {
             "fpr": decided * false_positives / (images - positives),
@@ -243,29 +256,29 @@ def mean_over(values: Floats) -> Floats:
     return values[:, known].mean(axis=1) if known.any() else np.full(len(values), np.nan)
 
 
-def why_null(answers: Answers, scores: Scores, column: int) -> str | None:
-    """Say why some scores of a class are missing."""
+def null_reason(predictions: Predictions, scores: Scores, column: int) -> str | None:
+    """Return why some scores of a class are missing."""
     below = {
-        "patients with it": (int(scores.patients_with[column]), FEWEST),
-        "patients without it": (int(scores.patients_without[column]), FEWEST),
-        "patients": (scores.patients, 2 * FEWEST),
+        "patients with it": (int(scores.patients_with[column]), MIN_PATIENTS),
+        "patients without it": (int(scores.patients_without[column]), MIN_PATIENTS),
+        "patients": (scores.patients, 2 * MIN_PATIENTS),
     }
     few = ((who, count, need) for who, (count, need) in below.items() if count < need)
-    told = [f"too few {who}: {count} of {need}" for who, count, need in few]
-    if answers.classes[column] in answers.reasons:
-        told.append(answers.reasons[answers.classes[column]])
-    return "; ".join(told) or None
+    reasons = [f"too few {who}: {count} of {need}" for who, count, need in few]
+    if predictions.classes[column] in predictions.reasons:
+        reasons.append(predictions.reasons[predictions.classes[column]])
+    return "; ".join(reasons) or None
 
 
-def difference(one: Floats, other: Floats) -> Floats:
+def difference(first: Floats, second: Floats) -> Floats:
     """Return one score minus another, (1 + R,), or (1,), without resamples, if either never varies.
 
-    A rate of 0 of 18 images is 0 in every resample. It would add nothing to the spread of the
-    difference, which would then look as sure as the other side alone, though 18 images say little.
+    A rate of 0 of 18 images is 0 in every resample, so the interval of the difference would be too
+    narrow.
     """
-    apart = one - other
-    fixed = any(len(np.unique(side[np.isfinite(side)])) < 2 for side in (one, other))
-    return apart[:1] if fixed else apart
+    values = first - second
+    constant = any(len(np.unique(side[np.isfinite(side)])) < 2 for side in (first, second))
+    return values[:1] if constant else values
 
 
 def summary(values: Floats) -> Score:
@@ -281,16 +294,18 @@ def summary(values: Floats) -> Score:
     return float(values[0]), *interval(values[1:])
 
 
-def named(values: Mapping[str, Floats]) -> dict[str, float | None]:
-    """Lay out measures, each (1 + R,), as columns ``auroc``, ``auroc_low``, ``auroc_high``, …"""
+def interval_columns(values: Mapping[str, Floats]) -> dict[str, float | None]:
+    """Return measures, each (1 + R,), as columns ``auroc``, ``auroc_low``, ``auroc_high``, …"""
     return {
         f"{name}{end}": value
-        for name, own in values.items()
-        for end, value in zip(ENDS, summary(own), strict=False)
+        for name, resampled in values.items()
+        for end, value in zip(ENDS, summary(resampled), strict=False)
     }
 
 
 def without_interval(differences: Mapping[str, Floats]) -> str | None:
-    """Say which differences have a value, but no interval (see :func:`difference`); None if all."""
-    fixed = [name for name, own in differences.items() if len(own) == 1 and np.isfinite(own[0])]
+    """Return which differences have a value but no interval (see :func:`difference`), or None."""
+    fixed = [
+        name for name, values in differences.items() if len(values) == 1 and np.isfinite(values[0])
+    ]
     return f"no interval of {', '.join(fixed)}: {FIXED}" if fixed else None

@@ -1,7 +1,6 @@
-"""A network's answers for held-out images, and the table that keeps them.
+"""Predictions of a network for held-out images.
 
-torch is imported inside the one function that needs it: whoever only reads the table of
-predictions does not wait for it.
+torch is imported inside :func:`predict_logits`, so that reading predictions stays fast.
 """
 
 from collections.abc import Sequence
@@ -44,7 +43,7 @@ def held_out(index: pd.DataFrame, split: pd.DataFrame) -> pd.DataFrame:
         Columns row (of the cache), image, split; sorted by image.
 
     Raises:
-        UserError: the cache holds an image that the split does not place.
+        UserError: the cache holds an image that is not in the split.
     """
     table = index[["row", "image"]].merge(split[["image", "split"]], on="image", how="left")
     stray = table.loc[table["split"].isna(), "image"]
@@ -86,8 +85,8 @@ def predict_logits(
         batches = Streamed(images, rows, device).batches(torch.arange(len(rows)), batch_size)
         progress = track(starts, f"predict {len(rows)} images")
         for start, batch in zip(progress, batches, strict=True):
-            answer = network(prepare(batch, input_size))
-            logits[start : start + batch_size] = answer.float().cpu().numpy()
+            output = network(prepare(batch, input_size))
+            logits[start : start + batch_size] = output.float().cpu().numpy()
     return logits
 
 

@@ -1,4 +1,4 @@
-"""Readers of what `evaluate` writes of a network: its predictions and its decision."""
+"""Readers of the predictions and the decision that the evaluate stage writes."""
 
 import math
 from collections.abc import Sequence
@@ -34,11 +34,13 @@ def read_predictions(
     """
     table = read_parquet(path, {"image": "text", "split": "text"}, key="image")
     names = [str(name).removeprefix(LOGIT) for name in table if str(name).startswith(LOGIT)]
-    wanted = list(classes) if classes is not None else [one for one in CLASSES if one in names]
-    if names != wanted or not names:
-        raise unusable(path, f"is of the classes {quote(names)}, expected {quote(wanted)}")
-    if strange := set(table["split"]) - set(HELD_OUT):
-        raise unusable(path, f"is damaged: {quote(min(strange))} is none of {', '.join(HELD_OUT)}")
+    expected = list(classes) if classes is not None else [name for name in CLASSES if name in names]
+    if names != expected or not names:
+        raise unusable(path, f"is of the classes {quote(names)}, expected {quote(expected)}")
+    if unexpected := set(table["split"]) - set(HELD_OUT):
+        raise unusable(
+            path, f"is damaged: {quote(min(unexpected))} is none of {', '.join(HELD_OUT)}"
+        )
     _check_numbers(path, table, names)
     if listed is not None:
         _check_images(path, table, listed)
@@ -58,16 +60,16 @@ def _check_numbers(path: str | Path, table: pd.DataFrame, classes: Sequence[str]
 
 
 def _check_images(path: str | Path, table: pd.DataFrame, listed: pd.DataFrame) -> None:
-    own, wanted = (
-        {(name, part) for name, part in zip(one["image"], one["split"], strict=True)}
-        for one in (table, listed)
+    held, expected = (
+        {(name, split) for name, split in zip(images["image"], images["split"], strict=True)}
+        for images in (table, listed)
     )
-    if own != wanted:
-        first = min(own ^ wanted)[0]
+    if held != expected:
+        first = min(held ^ expected)[0]
         raise unusable(
             path,
-            f"holds {len(own)} images and the split {len(wanted)} of val and test; the first that "
-            f"differs is {quote(first)}",
+            f"holds {len(held)} images and the split {len(expected)} of val and test; the first "
+            f"that differs is {quote(first)}",
         )
 
 

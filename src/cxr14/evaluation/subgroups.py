@@ -1,8 +1,7 @@
-"""Scores by group of patients, and the gap between a group and everyone else.
+"""Scores by group of patients, and the gap between a group and all other patients.
 
-A gap is the group minus the rest, on the same resamples. The largest minus the smallest group
-would be positive by construction, and the more so the smaller the groups: its interval never holds
-0. Group minus rest is 0 on average where groups do not differ, and says which way it goes.
+A gap is the score of the group minus that of the rest, on the same resamples. The difference of the
+largest and the smallest score would be biased: it is positive by construction.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,26 +18,26 @@ from cxr14.evaluation.measures import (
     ECE,
     MACRO,
     MEASURES,
-    Answers,
+    Predictions,
     Scores,
     calibration_errors,
     difference,
+    interval_columns,
     mean_over,
-    named,
+    null_reason,
     score_group,
-    why_null,
     without_interval,
 )
 from cxr14.labels import NO_FINDING, label_matrix
 from cxr14.metrics.auroc import Array, Floats
 from cxr14.metrics.bootstrap import ENDS, Resamples, without_bias
 
-# Groups of images by what the records say of the patient and the film.
+# Groups of images by sex, age band and view.
 #
-# Age bands of twenty years, as Seyyed-Kalantari et al. 2021 ("Underdiagnosis bias of artificial
-# intelligence algorithms applied to chest radiographs in under-served patient populations", Nature
-# Medicine 27:2176–2182) take them. Attributes are crossed in pairs; three at once would leave
-# groups of a few patients.
+# Age bands are of twenty years, as in Seyyed-Kalantari et al. 2021 ("Underdiagnosis bias of
+# artificial intelligence algorithms applied to chest radiographs in under-served patient
+# populations", Nature Medicine 27:2176–2182). Attributes are crossed in pairs; with three, groups
+# would be too small.
 
 
 BANDS: Final = ((0, 20), (20, 40), (40, 60), (60, 80), (80, None))
@@ -54,7 +53,7 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Group:
-    """Images that have something in common.
+    """Images with the same value of an attribute.
 
     Attributes:
         attribute: ``all``, ``sex``, ``age``, ``view``, or two of these crossed: ``sex × age``.
@@ -75,7 +74,7 @@ class Group:
 
 
 def values_of(records: pd.DataFrame) -> dict[str, "pd.Series[str]"]:
-    """Return the three attributes of N images in words; what is not known is ``unknown``."""
+    """Return the three attributes of N images as text; missing values are ``unknown``."""
     age = pd.Series(UNKNOWN, records.index)
     for first, after in BANDS:
         within = (records["age"] >= first) & (records["age"] < (after or np.inf))
@@ -90,31 +89,33 @@ def band_name(first: int, after: int | None) -> str:
 
 
 def groups_of(records: pd.DataFrame) -> list[Group]:
-    """Form all groups of N images: everyone, each attribute, pairs of attributes.
+    """Form all groups of N images: all images, each attribute, pairs of attributes.
 
-    Values are in order of the alphabet (age: of years). A value that no image has makes no group;
-    images whose value is not known make one that has no rest, and are in no crossing.
+    Values are sorted alphabetically (age: by years). Empty groups are omitted. Images with an
+    unknown value form a group without a rest, and are in no crossed group.
     """
     everyone = np.ones(len(records), bool)
-    found = [Group(ALL, ALL, everyone, ~everyone)]
+    groups = [Group(ALL, ALL, everyone, ~everyone)]
     values = values_of(records)
     for size in (1, 2):
         for names in combinations(ATTRIBUTES, size):
-            found += _groups(names, values)
-    return found
+            groups += _groups(names, values)
+    return groups
 
 
 def _groups(names: tuple[str, ...], values: dict[str, "pd.Series[str]"]) -> list[Group]:
-    own = [values[name].to_numpy(str) for name in names]
-    known = np.all([value != UNKNOWN for value in own], axis=0)
-    cells = set(zip(*(value[known].tolist() for value in own), strict=True))
-    made = []
+    columns = [values[name].to_numpy(str) for name in names]
+    known = np.all([value != UNKNOWN for value in columns], axis=0)
+    cells = set(zip(*(value[known].tolist() for value in columns), strict=True))
+    groups = []
     for cell in sorted(cells, key=_order):
-        members = np.all([value == one for value, one in zip(own, cell, strict=True)], axis=0)
-        made.append(Group(CROSSED.join(names), CROSSED.join(cell), members, known & ~members))
+        members = np.all(
+            [value == level for value, level in zip(columns, cell, strict=True)], axis=0
+        )
+        groups.append(Group(CROSSED.join(names), CROSSED.join(cell), members, known & ~members))
     if len(names) == 1 and not known.all():
-        made.append(Group(names[0], UNKNOWN, ~known, np.zeros_like(known)))
-    return made
+        groups.append(Group(names[0], UNKNOWN, ~known, np.zeros_like(known)))
+    return groups
 
 
 def _order(cell: tuple[str, ...]) -> list[tuple[int, str]]:
@@ -139,13 +140,13 @@ Row = dict[str, Any]
 
 
 def subgroup_tables(
-    records: pd.DataFrame, answers: Mapping[str, Answers], resamples: Resamples
+    records: pd.DataFrame, predictions: Mapping[str, Predictions], resamples: Resamples
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Score every network on every group.
 
     Args:
-        records: of the N test images, in the order of the answers.
-        answers: by backbone.
+        records: of the N test images, in the order of the predictions.
+        predictions: by backbone.
         resamples: of their patients.
 
     Returns:
@@ -156,30 +157,30 @@ def subgroup_tables(
     groups = groups_of(records)
     scored: list[Row] = []
     gaps: list[Row] = []
-    for backbone, own in answers.items():
-        labels = label_matrix(records, own.classes)
+    for backbone, network in predictions.items():
+        labels = label_matrix(records, network.classes)
         for group in groups:
             key = {"backbone": backbone, "attribute": group.attribute, "group": group.name}
-            members = score_group(own, labels, group.members, resamples)
-            errors = calibration_errors(own, labels, group.members, resamples)
-            scored += [key | row for row in _score_rows(own, members, errors, group.crossed)]
-            against = opponent(group, groups)
-            if against:
-                rest = score_group(own, labels, group.rest, resamples)
-                rows = _gap_rows(own, members, rest, group.crossed)
-                gaps += [key | {"against": against} | row for row in rows]
+            members = score_group(network, labels, group.members, resamples)
+            errors = calibration_errors(network, labels, group.members, resamples)
+            scored += [key | row for row in _score_rows(network, members, errors, group.crossed)]
+            reference = reference_group(group, groups)
+            if reference:
+                rest = score_group(network, labels, group.rest, resamples)
+                rows = _gap_rows(network, members, rest, group.crossed)
+                gaps += [key | {"against": reference} | row for row in rows]
     return pd.DataFrame(scored), pd.DataFrame(gaps, columns=GAP_COLUMNS)
 
 
-def opponent(group: Group, groups: list[Group]) -> str | None:
-    """Name what a group is held against; None if there is no rest, or the gap is there already.
+def reference_group(group: Group, groups: list[Group]) -> str | None:
+    """Return the name of the reference of a group, or None if there is no gap to report.
 
-    Of two groups the second minus the first is the first minus the second, with the other sign.
+    Of two groups only the first has a gap, as the second is its negative.
     """
     if not group.rest.any():
         return None
-    same = (other for other in groups if other.attribute == group.attribute)
-    names = [other.name for other in same if other.rest.any()]
+    peers = (peer for peer in groups if peer.attribute == group.attribute)
+    names = [peer.name for peer in peers if peer.rest.any()]
     if len(names) > 2:
         return REST
     return names[1] if group.name == names[0] else None
@@ -192,54 +193,62 @@ def _rows_of(classes: tuple[str, ...], crossed: bool) -> list[tuple[str, list[in
     return [(MACRO, findings), *single]
 
 
-def _score_rows(answers: Answers, scores: Scores, errors: Floats, crossed: bool) -> Iterator[Row]:
-    for name, columns in _rows_of(answers.classes, crossed):
+def _score_rows(
+    predictions: Predictions, scores: Scores, errors: Floats, crossed: bool
+) -> Iterator[Row]:
+    for name, columns in _rows_of(predictions.classes, crossed):
         rankable = scores.rankable()
-        kept = _kept(name, columns, rankable)
+        kept = _row_columns(name, columns, rankable)
         means = {
-            measure: mean_over(scores.values[measure][:, _over(measure, name, columns, rankable)])
+            measure: mean_over(
+                scores.values[measure][:, _measure_columns(measure, name, columns, rankable)]
+            )
             for measure in MEASURES
         }
         ece = mean_over(errors[:, kept])
-        few = why_null(answers, scores, columns[0]) if name != MACRO else None
-        left = _left_out(answers, columns, kept) if name == MACRO else None
+        few = null_reason(predictions, scores, columns[0]) if name != MACRO else None
+        left = _exclusion_reason(predictions, columns, kept) if name == MACRO else None
         yield {
             "finding": name,
             **_counts(name, columns, scores),
             "positives": None if name == MACRO else int(scores.positives[columns[0]]),
             "findings": len(kept) if name == MACRO else None,
-            **named(means),
-            **named({ECE: np.append(ece[:1], without_bias(ece))}),
+            **interval_columns(means),
+            **interval_columns({ECE: np.append(ece[:1], without_bias(ece))}),
             "reason": _joined(left, few),
         }
 
 
-def _gap_rows(answers: Answers, own: Scores, rest: Scores, crossed: bool) -> Iterator[Row]:
-    for name, columns in _rows_of(answers.classes, crossed):
-        rankable = own.rankable() & rest.rankable()
-        kept = _kept(name, columns, rankable)
-        gaps = {m: _gap(own, rest, m, _over(m, name, columns, rankable)) for m in MEASURES}
-        few = {
-            side: why_null(answers, one, columns[0]) if name != MACRO else None
-            for side, one in (("group", own), ("against", rest))
+def _gap_rows(
+    predictions: Predictions, group: Scores, rest: Scores, crossed: bool
+) -> Iterator[Row]:
+    for name, columns in _rows_of(predictions.classes, crossed):
+        rankable = group.rankable() & rest.rankable()
+        kept = _row_columns(name, columns, rankable)
+        gaps = {
+            m: _gap(group, rest, m, _measure_columns(m, name, columns, rankable)) for m in MEASURES
         }
-        told = [f"{side}: {why}" for side, why in few.items() if why]
-        left = _left_out(answers, columns, kept) if name == MACRO else None
+        few = {
+            side: null_reason(predictions, scores, columns[0]) if name != MACRO else None
+            for side, scores in (("group", group), ("against", rest))
+        }
+        reasons = [f"{side}: {why}" for side, why in few.items() if why]
+        left = _exclusion_reason(predictions, columns, kept) if name == MACRO else None
         yield {
             "finding": name,
-            **_counts(name, columns, own),
+            **_counts(name, columns, group),
             **_counts(name, columns, rest, "_against"),
             "findings": len(kept) if name == MACRO else None,
-            **named(gaps),
-            "reason": _joined(left, *told, without_interval(gaps)),
+            **interval_columns(gaps),
+            "reason": _joined(left, *reasons, without_interval(gaps)),
         }
 
 
 def _counts(name: str, columns: list[int], scores: Scores, end: str = "") -> Row:
     """Return the COUNTS of a group; those of a class where the row is of one."""
     sides = (scores.patients_with, scores.patients_without)
-    own = [None if name == MACRO else int(side[columns[0]]) for side in sides]
-    values = (scores.images, scores.patients, *own)
+    patients = [None if name == MACRO else int(side[columns[0]]) for side in sides]
+    values = (scores.images, scores.patients, *patients)
     return {f"{key}{end}": value for key, value in zip(COUNTS, values, strict=True)}
 
 
@@ -247,28 +256,29 @@ def _joined(*reasons: str | None) -> str | None:
     return "; ".join(reason for reason in reasons if reason) or None
 
 
-def _kept(name: str, columns: list[int], rankable: Array) -> list[int]:
-    """Columns that a row is over: a macro mean only those that every measure can score."""
+def _row_columns(name: str, columns: list[int], rankable: Array) -> list[int]:
+    """Columns of a row; for a macro mean those that every measure can score."""
     return [i for i in columns if rankable[i]] if name == MACRO else columns
 
 
-def _over(measure: str, name: str, columns: list[int], rankable: Array) -> list[int]:
-    """Columns that a row's measure is over; those of :func:`_kept`, but for calibration.
+def _measure_columns(measure: str, name: str, columns: list[int], rankable: Array) -> list[int]:
+    """Columns that a row's measure is over; those of :func:`_row_columns`, but for calibration.
 
-    Its macro mean is over every finding. Which can be ranked depends on how many positives a group
-    happens to have, and over those alone its prevalence would be too high: of gaps of such means a
-    third left out 0 where there was none. A single class needs its positives and negatives: without
-    any its prevalence is 0 or 1 in every resample, as sure as it is not.
+    The macro mean of calibration is over every finding. A mean over the scorable findings alone
+    would be biased, as these are the findings with more positives in the group. A single class
+    needs positives and negatives: otherwise its prevalence is 0 or 1 in every resample.
     """
     if measure != CALIBRATION:
-        return _kept(name, columns, rankable)
+        return _row_columns(name, columns, rankable)
     return columns if name == MACRO else [i for i in columns if rankable[i]]
 
 
-def _left_out(answers: Answers, columns: list[int], kept: list[int]) -> str | None:
-    """Say which findings a macro mean is not over, and which count in that of AUROC alone."""
-    scarce = [answers.classes[i] for i in columns if i not in kept]
-    undecided = [answers.classes[i] for i in kept if answers.classes[i] in answers.reasons]
+def _exclusion_reason(predictions: Predictions, columns: list[int], kept: list[int]) -> str | None:
+    """Return which findings a macro mean excludes, and which it includes for AUROC only."""
+    scarce = [predictions.classes[i] for i in columns if i not in kept]
+    undecided = [
+        predictions.classes[i] for i in kept if predictions.classes[i] in predictions.reasons
+    ]
     which = ", ".join(scarce) if kept else "every finding"
     return _joined(
         f"too few patients with or without it: {which}" if scarce else None,
@@ -276,7 +286,7 @@ def _left_out(answers: Answers, columns: list[int], kept: list[int]) -> str | No
     )
 
 
-def _gap(own: Scores, rest: Scores, measure: str, columns: list[int]) -> Floats:
+def _gap(group: Scores, rest: Scores, measure: str, columns: list[int]) -> Floats:
     """Difference of the means over the same classes, see :func:`difference`."""
-    one, other = (mean_over(side.values[measure][:, columns]) for side in (own, rest))
-    return difference(one, other)
+    first, second = (mean_over(side.values[measure][:, columns]) for side in (group, rest))
+    return difference(first, second)

@@ -27,27 +27,27 @@ from cxr14.metrics.calibration import (
     why_none,
 )
 
-# A network's measures on the test part and on every resample of its patients.
+# Measures of a network on the test split and on bootstrap resamples of its patients.
 
 
-RANKED = ("auroc", "average_precision")
-DECIDED = ("f1", "precision", "recall", "specificity")
-FORECAST = ("brier", "brier_platt", "brier_temperature")
+THRESHOLD_FREE = ("auroc", "average_precision")
+THRESHOLDED = ("f1", "precision", "recall", "specificity")
+BRIER = ("brier", "brier_platt", "brier_temperature")
 ECE = ("ece", "ece_platt", "ece_temperature")
-MEASURES = (*RANKED, *DECIDED, *FORECAST, *ECE)
+MEASURES = (*THRESHOLD_FREE, *THRESHOLDED, *BRIER, *ECE)
 
 Measured = dict[str, Floats]
 
 
 @dataclass(frozen=True)
-class LabelledAnswers:
-    """What a network says of N images, and what validation made of it.
+class LabelledPredictions:
+    """Labels and predictions of N images, with the decision from validation.
 
     Attributes:
         classes: C names of the columns.
         labels: (N, C) of 0 and 1.
         logits: (N, C), used for ranking: probabilities near 1 round to equal float32.
-        probabilities: (N, C), held against the thresholds.
+        probabilities: (N, C), compared with the thresholds.
         decision: thresholds, platt and temperature by class: evaluation/B/decision.json.
     """
 
@@ -78,7 +78,7 @@ class LabelledAnswers:
 
 @dataclass(frozen=True)
 class Resampled:
-    """Measures of the part itself (row 0) and of R resamples (the rows below).
+    """Measures of all images (row 0) and of R resamples (the rows below).
 
     Attributes:
         by_class: measure to (1 + R, C), NaN where a resample cannot be scored.
@@ -92,49 +92,61 @@ class Resampled:
 
 
 def resampled(
-    answers: LabelledAnswers, patients: Array, generator: np.random.Generator, resamples: int
+    predictions: LabelledPredictions,
+    patients: Array,
+    generator: np.random.Generator,
+    resamples: int,
 ) -> Resampled:
     """Score a network on its images, and on the same resamples for every measure.
 
-    A class that a resample leaves without positives or without negatives is NaN in it, in every
-    measure.
+    A class that a resample leaves without positives or without negatives is NaN in every measure.
 
     Args:
-        answers: of N images.
+        predictions: of N images.
         patients: (N,).
-        generator: source of the draws.
-        resamples: how many, R; with fewer than two patients none is drawn.
+        generator: source of random numbers.
+        resamples: number R; 0 with fewer than two patients.
     """
     draws = resamples if len(np.unique(patients)) > 1 else 0
-    by_class, pooled, positives = zip(*_blocks(answers, patients, generator, draws), strict=True)
-    return Resampled(_joined(by_class), _joined(pooled), np.concatenate(positives))
+    by_class, pooled, positives = zip(
+        *_blocks(predictions, patients, generator, draws), strict=True
+    )
+    return Resampled(_concatenated(by_class), _concatenated(pooled), np.concatenate(positives))
 
 
 def _blocks(
-    answers: LabelledAnswers, patients: Array, generator: np.random.Generator, resamples: int
+    predictions: LabelledPredictions,
+    patients: Array,
+    generator: np.random.Generator,
+    resamples: int,
 ) -> Iterator[tuple[Measured, Measured, Floats]]:
     """Yield by_class, pooled and positives for each block of weightings."""
-    findings, labels = answers.findings(), answers.labels
-    each = [rank(labels[:, i], answers.logits[:, i]) for i in range(len(answers.classes))]
-    together = rank(labels[:, findings], answers.logits[:, findings])
-    forecasts = answers.forecasts()
-    squares = {f"brier{name}": (own - (labels > 0)) ** 2 for name, own in forecasts.items()}
-    thresholds = answers.thresholds()
-    called, decided = answers.probabilities >= thresholds, ~np.isnan(thresholds)
+    findings, labels = predictions.findings(), predictions.labels
+    rankings = [
+        rank(labels[:, i], predictions.logits[:, i]) for i in range(len(predictions.classes))
+    ]
+    pooled_ranking = rank(labels[:, findings], predictions.logits[:, findings])
+    forecasts = predictions.forecasts()
+    squares = {f"brier{name}": (values - (labels > 0)) ** 2 for name, values in forecasts.items()}
+    thresholds = predictions.thresholds()
+    called, decided = predictions.probabilities >= thresholds, ~np.isnan(thresholds)
     for weights in map(as_counts, weightings(patients, generator, resamples)):
         calls = weighted_calls(labels, called, weights)
         known = (calls.positives > 0) & (calls.positives < calls.images)
         decisions = calls.measures()
         by_class = {
-            **_areas(each, weights),
-            **{name: np.where(decided, decisions[name], np.nan) for name in DECIDED},
-            **{name: _means(own, weights, known) for name, own in squares.items()},
-            **{f"ece{n}": _errors(labels, own, weights, known) for n, own in forecasts.items()},
+            **_areas(rankings, weights),
+            **{name: np.where(decided, decisions[name], np.nan) for name in THRESHOLDED},
+            **{name: _means(values, weights, known) for name, values in squares.items()},
+            **{
+                f"ece{n}": _errors(labels, values, weights, known)
+                for n, values in forecasts.items()
+            },
         }
         micro = calls.pooled(findings & decided).measures()
         pooled = {
-            **{name: own[:, 0] for name, own in _areas([together], weights).items()},
-            **{name: micro[name][:, 0] for name in DECIDED},
+            **{name: values[:, 0] for name, values in _areas([pooled_ranking], weights).items()},
+            **{name: micro[name][:, 0] for name in THRESHOLDED},
         }
         yield by_class, pooled, calls.positives
 
@@ -143,8 +155,10 @@ def _areas(rankings: Sequence[Ranking], weights: Floats) -> Measured:
     """AUROC and average precision of C rankings under R weightings, (R, C) each."""
     areas = [ranking.areas(weights) for ranking in rankings]
     return {
-        name: np.stack([one[i] for one in areas], axis=1) if areas else np.zeros((len(weights), 0))
-        for i, name in enumerate(RANKED)
+        name: np.stack([pair[i] for pair in areas], axis=1)
+        if areas
+        else np.zeros((len(weights), 0))
+        for i, name in enumerate(THRESHOLD_FREE)
     }
 
 
@@ -157,12 +171,12 @@ def _means(values: Floats, weights: Floats, known: Array) -> Floats:
 def _errors(labels: Array, forecast: Floats, weights: Floats, known: Array) -> Floats:
     """Calibration errors of (N, C) under (R, N), where known (R, C), else NaN; NaN stays NaN."""
     columns = zip(labels.T, forecast.T, strict=True)
-    errors = [weighted_calibration_errors(*one, weights) for one in columns]
+    errors = [weighted_calibration_errors(*column, weights) for column in columns]
     return np.where(known, np.stack(errors, axis=1), np.nan) if errors else known.astype(float)
 
 
-def _joined(blocks: Sequence[Measured]) -> Measured:
-    """Put the resamples of all blocks below one another."""
+def _concatenated(blocks: Sequence[Measured]) -> Measured:
+    """Concatenate the resamples of all blocks."""
     return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
 
@@ -175,11 +189,13 @@ FINDING_COLUMNS = [
 Row = dict[str, Any]
 
 
-def finding_rows(answers: LabelledAnswers, patients: Array, scores: Resampled) -> pd.DataFrame:
+def finding_rows(
+    predictions: LabelledPredictions, patients: Array, scores: Resampled
+) -> pd.DataFrame:
     """Lay out one row per class, in the order of the classes.
 
     Args:
-        answers: of the N test images, in the order of their names.
+        predictions: of the N test images, in the order of their names.
         patients: (N,).
         scores: of the same images.
 
@@ -188,20 +204,20 @@ def finding_rows(answers: LabelledAnswers, patients: Array, scores: Resampled) -
     """
     single = first_per_patient(patients)
     rows = []
-    for column, name in enumerate(answers.classes):
-        labels = answers.labels[:, column]
-        ends = delong_interval(labels[single], answers.logits[single, column])
-        own = {measure: values[:, column] for measure, values in scores.by_class.items()}
-        left_out = interval(own["auroc"][1:])[2] if len(scores.positives) > 1 else None
+    for column, name in enumerate(predictions.classes):
+        labels = predictions.labels[:, column]
+        ends = delong_interval(labels[single], predictions.logits[single, column])
+        by_measure = {measure: values[:, column] for measure, values in scores.by_class.items()}
+        left_out = interval(by_measure["auroc"][1:])[2] if len(scores.positives) > 1 else None
         row: Row = {
             **_counts(name, labels),
-            "threshold": answers.decision["thresholds"][name],
-            **_with_ends(own),
+            "threshold": predictions.decision["thresholds"][name],
+            **_interval_columns(by_measure),
             "auroc_delong_low": ends[0],
             "auroc_delong_high": ends[1],
             "left_out": left_out,
         }
-        row["reason"] = "; ".join(_reasons(row, answers, labels, labels[single])) or None
+        row["reason"] = "; ".join(_reasons(row, predictions, labels, labels[single])) or None
         rows.append(row)
     numbers = dict.fromkeys(FINDING_COLUMNS[FINDING_COLUMNS.index("prevalence") : -1], np.float64)
     return pd.DataFrame(rows, columns=FINDING_COLUMNS).astype(numbers)
@@ -218,39 +234,41 @@ def _counts(name: str, labels: Array) -> Row:
     }
 
 
-def _with_ends(own: dict[str, Floats]) -> Row:
+def _interval_columns(by_measure: dict[str, Floats]) -> Row:
     """Return every measure of one class with its interval."""
     row: Row = {}
     for measure in MEASURES:
-        values = own[measure]
-        drawn = without_bias(values) if measure in ECE else values[1:]
+        values = by_measure[measure]
+        resampled_values = without_bias(values) if measure in ECE else values[1:]
         row[measure] = float(values[0])
-        row[f"{measure}_low"], row[f"{measure}_high"], _ = interval(drawn)
+        row[f"{measure}_low"], row[f"{measure}_high"], _ = interval(resampled_values)
     return row
 
 
-def _reasons(row: Row, answers: LabelledAnswers, labels: Array, one_each: Array) -> list[str]:
-    """Say why something in a row is null."""
+def _reasons(
+    row: Row, predictions: LabelledPredictions, labels: Array, single_labels: Array
+) -> list[str]:
+    """Return why values in a row are null."""
     reason = why_none(labels, "test")
     if reason:
         return [reason]
-    found = [answers.decision["reasons"].get(row["finding"])]
-    left_out, positives = row["left_out"], int((one_each > 0).sum())
-    negatives = len(one_each) - positives
+    reasons = [predictions.decision["reasons"].get(row["finding"])]
+    left_out, positives = row["left_out"], int((single_labels > 0).sum())
+    negatives = len(single_labels) - positives
     if left_out is None:
-        found.append("all images are of one patient: nothing to resample")
+        reasons.append("all images are of one patient: nothing to resample")
     elif left_out > MOST_LEFT_OUT:
-        found.append(f"no intervals: {100 * left_out:.1f} % of resamples hold one class only")
+        reasons.append(f"no intervals: {100 * left_out:.1f} % of resamples hold one class only")
     if row["threshold"] is not None and np.isnan(row["precision"]):
-        found.append("no precision: nothing is called")
+        reasons.append("no precision: nothing is called")
     elif row["precision_low"] is None and row["recall_low"] is not None:
-        found.append("no interval of precision: too many resamples in which nothing is called")
+        reasons.append("no interval of precision: too many resamples in which nothing is called")
     if min(positives, negatives) < LEAST:
         kept = f"{positives} positive and {negatives} negative images"
-        found.append(f"no DeLong interval: one image per patient leaves {kept}")
+        reasons.append(f"no DeLong interval: one image per patient leaves {kept}")
     elif row["auroc_delong_low"] is None:
-        found.append("no DeLong interval: its variance is 0")
-    return [one for one in found if one]
+        reasons.append("no DeLong interval: its variance is 0")
+    return [text for text in reasons if text]
 
 
 # metrics/evaluate/B/means.csv: macro, micro and prevalence-weighted means over the findings.
@@ -288,17 +306,21 @@ def mean_rows(by_finding: pd.DataFrame, scores: Resampled) -> pd.DataFrame:
         counted = findings & ~np.isnan(values[0])
         if measure not in scores.pooled:
             counted &= calibrated
-        own, shares = values[:, counted], scores.positives[:, counted]
+        counted_values, shares = values[:, counted], scores.positives[:, counted]
         means = {
-            "macro": _weighted_mean(own, np.ones_like(shares)),
+            "macro": _weighted_mean(counted_values, np.ones_like(shares)),
             "micro": scores.pooled.get(measure),
-            "weighted": _weighted_mean(own, shares),
+            "weighted": _weighted_mean(counted_values, shares),
         }
-        pooled = findings & (decided if measure in DECIDED else True)
+        pooled = findings & (decided if measure in THRESHOLDED else True)
         rows += [
-            _row(f"{kind}_{measure}", one, int((pooled if kind == "micro" else counted).sum()))
-            for kind, one in means.items()
-            if one is not None
+            _row(
+                f"{kind}_{measure}",
+                mean_values,
+                int((pooled if kind == "micro" else counted).sum()),
+            )
+            for kind, mean_values in means.items()
+            if mean_values is not None
         ]
     numbers = dict.fromkeys(("value", "low", "high", "left_out"), np.float64)
     return pd.DataFrame(rows, columns=MEAN_COLUMNS).astype(numbers)
@@ -306,8 +328,8 @@ def mean_rows(by_finding: pd.DataFrame, scores: Resampled) -> pd.DataFrame:
 
 def _weighted_mean(values: Floats, shares: Floats) -> Floats:
     """Mean of (R, F) by (R, F) shares: (R,), NaN where any value is, or where there is none."""
-    whole = shares.sum(axis=1)
-    return np.where(whole > 0, (values * shares).sum(axis=1) / np.maximum(whole, 1), np.nan)
+    totals = shares.sum(axis=1)
+    return np.where(totals > 0, (values * shares).sum(axis=1) / np.maximum(totals, 1), np.nan)
 
 
 def _row(mean: str, values: Floats, findings: int) -> dict[str, object]:

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cxr14.chexnext.folds import NO_FOLD
-from cxr14.chexnext.relabel import ALL, Judgement, most_confident
+from cxr14.chexnext.relabel import ALL, Relabelling, most_confident
 from cxr14.console import PHANTOM_NOTE
 from cxr14.console import format_number as share
 from cxr14.figures.style import BLUE, GREY, INK, ORANGE, STYLE, WIDTH, display_name, titled
@@ -108,8 +108,8 @@ def headline(table: pd.DataFrame, before: pd.DataFrame, after: pd.DataFrame) -> 
     return kept | {f"no_finding_{n}": float(t[NO_FINDING_COLUMN].mean()) for n, t in shares.items()}
 
 
-def thresholds_table(judged: Judgement) -> pd.DataFrame:
-    """Return the table of thresholds: images (train fold F, or val), finding, threshold or NaN."""
+def thresholds_table(judged: Relabelling) -> pd.DataFrame:
+    """List the thresholds: images (train fold F, or val), finding, threshold (empty: none)."""
     rows = [
         {
             "images": "val" if fold == NO_FOLD else f"train fold {fold}",
@@ -126,7 +126,7 @@ def confident_label_changes(
     before: pd.DataFrame,
     after: pd.DataFrame,
     true: pd.DataFrame | None,
-    judged: Judgement,
+    judged: Relabelling,
     pixels: npt.NDArray[np.uint8],
     classes: Sequence[str],
 ) -> list[LabelChange]:

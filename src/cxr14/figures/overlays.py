@@ -19,7 +19,7 @@ from cxr14.console import PHANTOM_NOTE, format_number
 from cxr14.io import replacing
 from cxr14.localization.boxes import BOX, PAIR, Boxes, to_cache
 from cxr14.localization.controls import Maps
-from cxr14.localization.detect import PLACE, heat_of
+from cxr14.localization.detect import CACHE_TRANSFORM, heat_of
 
 COLUMNS = 4
 BEST_AND_WORST = 4
@@ -155,7 +155,7 @@ def draw_sheets(
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.png"):
         old.unlink()
-    pairs = maps.cases.pairs
+    pairs = maps.boxed.pairs
     best = overlaps.groupby(PAIR)["iobb"].max()
     values = best.reindex(pd.MultiIndex.from_frame(pairs[PAIR])).fillna(0.0).to_numpy(float)
     for finding, group in pairs.reset_index(drop=True).groupby("finding"):
@@ -167,7 +167,7 @@ def draw_sheets(
             image = pairs["image"].iloc[index]
             hit = (
                 f"best IoBB {format_number(values[index], 2)}"
-                if maps.own[index].any()
+                if maps.network_grids[index].any()
                 else "no heat"
             )
             caption = f"{image}\np {format_number(probabilities.get(image), 2)}, {hit}"
@@ -184,13 +184,13 @@ def _panel(
     heat_thresholds: Sequence[int],
     caption: str,
 ) -> Panel:
-    cases = maps.cases
-    pair = cases.pairs.iloc[index]
+    boxed = maps.boxed
+    pair = boxed.pairs.iloc[index]
 
     def boxes_of(table: pd.DataFrame) -> Boxes:
         boxes = table.loc[(table[PAIR] == pair[PAIR]).all(axis=1), BOX].to_numpy(np.float64)
-        return to_cache(boxes, *pair[PLACE].to_numpy(np.float64))
+        return to_cache(boxes, *pair[CACHE_TRANSFORM].to_numpy(np.float64))
 
     detected = {t: boxes_of(overlaps[overlaps["heat_threshold"] == t]) for t in heat_thresholds}
-    heat = heat_of(maps.own[index], cases.size, cases.scaling)
-    return Panel(images[pair["row"]], heat, boxes_of(cases.drawn), detected, caption)
+    heat = heat_of(maps.network_grids[index], boxed.size, boxed.scaling)
+    return Panel(images[pair["row"]], heat, boxes_of(boxed.ground_truth), detected, caption)

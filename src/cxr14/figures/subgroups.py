@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cxr14.console import NOT_TRAINED, PHANTOM_NOTE
-from cxr14.evaluation.measures import CALIBRATION, FEWEST, MACRO
+from cxr14.evaluation.measures import CALIBRATION, MACRO, MIN_PATIENTS
 from cxr14.evaluation.subgroups import ALL, ATTRIBUTES
 from cxr14.figures.style import BLUE, DPI, FAINT, GREY, INK, ORANGE, STYLE, WIDTH, titled
 from cxr14.io import replacing
@@ -26,7 +26,7 @@ PANELS: Final = (
 )
 SUBTITLE: Final = (
     "Test part; 95 % intervals, patients resampled; "
-    f"means over findings with positives and negatives of {FEWEST} patients each"
+    f"means over findings with positives and negatives of {MIN_PATIENTS} patients each"
 )
 SMALL: Final[dict[str, Any]] = {
     "color": GREY,
@@ -111,9 +111,9 @@ def _why_empty(rows: pd.DataFrame, measure: str) -> str:
         few = not counts["findings"]
     elif measure == CALIBRATION:
         sides = counts["patients_with"], counts["patients_without"]
-        few = min(sides) < FEWEST or counts["patients"] < 2 * FEWEST
+        few = min(sides) < MIN_PATIENTS or counts["patients"] < 2 * MIN_PATIENTS
     else:  # FPR
-        few = counts["patients_without"] < FEWEST
+        few = counts["patients_without"] < MIN_PATIENTS
     if few:
         return "too few"
     return "not scaled" if measure == CALIBRATION else "no threshold"

@@ -1,4 +1,4 @@
-"""From a model's folder to scored boxes on disk: what both pipelines do with each network."""
+"""Localization of one network: heatmaps, detected boxes, scores and their files."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -21,8 +21,6 @@ from cxr14.models.network import build_network
 from cxr14.models.serialization import load_model
 from cxr14.preprocessing.cache import open_cache
 
-# The files that localisation leaves of a backbone.
-
 
 def write_scores(
     root: str | Path, backbone: str, maps: Maps, scores: Scores, phantom: bool
@@ -32,13 +30,13 @@ def write_scores(
     Args:
         root: of the repository.
         backbone: B.
-        maps: the network's own are written.
+        maps: the network's maps are written.
         scores: of these maps.
         phantom: whether these are phantoms.
     """
-    found, metrics = Path(root, "localization", backbone), Path(root, "metrics/localize")
-    write_parquet(found / "detections.parquet", scores.overlaps)
-    write_heatmaps(found / "heatmaps.npz", maps.cases.pairs, maps.own)
+    folder, metrics = Path(root, "localization", backbone), Path(root, "metrics/localize")
+    write_parquet(folder / "detections.parquet", scores.overlaps)
+    write_heatmaps(folder / "heatmaps.npz", maps.boxed.pairs, maps.network_grids)
     for name, table in scores.tables.items():
         write_csv(metrics / backbone / f"{name}.csv", table.assign(phantom=int(phantom)))
     write_metrics(metrics / f"{backbone}.json", scores.headline | {"phantom": int(phantom)})
@@ -59,7 +57,7 @@ def read_inputs() -> Inputs:
     """Read data/cache and data/records.
 
     Raises:
-        UserError: a patient is in two parts of data/split, so that test is not unseen.
+        UserError: a patient is in two splits of data/split.
     """
     read_split()
     phantom = bool(read_source()["phantom"])
@@ -75,14 +73,14 @@ def maps_of_model(
     scaling: str,
     batch_size: int,
 ) -> Maps:
-    """Compute the heatmaps of a trained network, and what they are held against.
+    """Compute the heatmaps of a trained network, and of the control baselines.
 
     Args:
         folder: of its weights and model.json.
         backbone: its name.
         inputs: see :func:`read_inputs`.
-        predictions: of the network; says what is val and test.
-        method: one of saliency.METHODS.
+        predictions: of the network, with the split of each image.
+        method: one of cam.METHODS.
         scaling: per_map or fixed.
         batch_size: images per forward pass.
 
@@ -92,16 +90,16 @@ def maps_of_model(
     Raises:
         UserError: a boxed image is not in test.
     """
-    network, about = load_model(folder)
-    anew = {"seed": OTHER_SEED, "classes": network.classes} | about["head"]
-    build = partial(build_network, backbone, **anew)
-    drawn = inputs.boxes[inputs.boxes["finding"].isin(network.classes)]
-    pairs = boxed_pairs(drawn, inputs.index, inputs.records)
+    network, description = load_model(folder)
+    arguments = {"seed": OTHER_SEED, "classes": network.classes} | description["head"]
+    build = partial(build_network, backbone, **arguments)
+    ground_truth = inputs.boxes[inputs.boxes["finding"].isin(network.classes)]
+    pairs = boxed_pairs(ground_truth, inputs.index, inputs.records)
     check_tested(pairs, predictions)
     images, generator = inputs.images, np.random.default_rng(SEED)
-    cases = gather(pairs, drawn, images.shape[-1], scaling, network.classes, generator)
+    boxed = gather(pairs, ground_truth, images.shape[-1], scaling, network.classes, generator)
     validation = validation_images(predictions, inputs.index, inputs.records)
-    return make_maps(network, build, images, cases, validation, method, batch_size, generator)
+    return make_maps(network, build, images, boxed, validation, method, batch_size, generator)
 
 
 def write_localization(root: Path, name: str, maps: Maps, limits: Limits, phantom: bool) -> Scores:

@@ -1,4 +1,4 @@
-"""The boxed pairs with all that is the same for every heatmap held against their boxes."""
+"""Boxed pairs, and means of their scores by finding with bootstrap intervals."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,11 +13,6 @@ from cxr14.localization.boxes import MEAN, with_overlaps
 from cxr14.localization.detect import Grids, detect, listed_findings
 from cxr14.metrics.auroc import Floats
 from cxr14.metrics.bootstrap import ENDS, MOST_LEFT_OUT, RESAMPLES, interval, patient_weights
-
-# Means by finding of a value per pair, with intervals by patient (NumPy only).
-#
-# All figures of localisation are such means: of hits (accuracy), of false boxes (AFP), of the
-# pointing game, of the energy inside the box.
 
 
 class Means(NamedTuple):
@@ -68,14 +63,18 @@ def _by_finding(
     """Weighted means by finding and their mean, under each of R weightings: (R, F + 1, K)."""
     numbers, means = values.astype(np.float64), []
     for name in findings:
-        own = np.flatnonzero(finding_of_pair == name)
-        count = weights[:, own].sum(axis=1, keepdims=True)  # (R, 1)
-        mean = weights[:, own] @ numbers[own] / np.maximum(count, 1)
+        indices = np.flatnonzero(finding_of_pair == name)
+        count = weights[:, indices].sum(axis=1, keepdims=True)  # (R, 1)
+        mean = weights[:, indices] @ numbers[indices] / np.maximum(count, 1)
         means.append(np.where(count > 0, mean, np.nan))
-    each = np.stack(means, axis=-1)  # (R, K, F)
+    by_finding = np.stack(means, axis=-1)  # (R, K, F)
     known = np.isin(findings, finding_of_pair)
-    mean = each[..., known].mean(axis=-1) if known.any() else np.full(each.shape[:2], np.nan)
-    return np.concatenate([each, mean[..., None]], axis=-1).transpose(0, 2, 1)
+    mean = (
+        by_finding[..., known].mean(axis=-1)
+        if known.any()
+        else np.full(by_finding.shape[:2], np.nan)
+    )
+    return np.concatenate([by_finding, mean[..., None]], axis=-1).transpose(0, 2, 1)
 
 
 def _intervals(resampled: Floats) -> tuple[Floats, Floats]:
@@ -93,11 +92,11 @@ ONE_PATIENT = "no interval: all boxed images are of one patient"
 
 
 @dataclass(frozen=True)
-class Cases:
-    """P pairs, and what their scores are averaged over. :func:`gather` makes it."""
+class BoxedPairs:
+    """P image-finding pairs with boxes, resamples and halves; see :func:`gather`."""
 
     pairs: pd.DataFrame  # as detect.boxed_pairs lists them
-    drawn: pd.DataFrame  # their boxes: data/records/boxes.parquet
+    ground_truth: pd.DataFrame  # their boxes: data/records/boxes.parquet
     size: int  # side of the cached images in pixels
     scaling: str  # of heatmaps to 0–255
     findings: list[str]  # F to report, trained or not
@@ -111,9 +110,9 @@ class Cases:
         return self.pairs["finding"].to_numpy(str)
 
     def overlaps(self, grids: Grids, heat_thresholds: Sequence[int]) -> pd.DataFrame:
-        """Box the heatmaps (P, h, w) and add each box's overlap with the drawn ones."""
-        found = detect(self.pairs, grids, self.size, heat_thresholds, self.scaling)
-        return with_overlaps(found, self.drawn)
+        """Box the heatmaps (P, h, w) and add each box's overlap with the ground truth."""
+        detections = detect(self.pairs, grids, self.size, heat_thresholds, self.scaling)
+        return with_overlaps(detections, self.ground_truth)
 
     def means(self, values: npt.NDArray[np.generic]) -> Means:
         """Average values (P, K) by finding, with intervals by patient."""
@@ -123,14 +122,14 @@ class Cases:
         """Lay out K scores with a row for each key and finding; the last finding is the mean.
 
         Args:
-            keys: K, what tells the scores apart, by column.
+            keys: K dicts of the columns that identify a score.
             measured: scores of K columns, by name.
 
         Returns:
             The keys' columns, finding, n (pairs; null for a finding that was not trained), each
             score with ``_low`` and ``_high``, and reason: why there is no score or interval.
         """
-        about = pd.DataFrame(
+        findings = pd.DataFrame(
             {"finding": [*self.findings, MEAN], "n": self.counts(), "reason": self._reasons()}
         )
         tables = []
@@ -140,24 +139,24 @@ class Cases:
                 for name, means in measured.items()
                 for end, numbers in zip(ENDS, means, strict=True)
             }
-            table = about.assign(**key, **scores)
+            table = findings.assign(**key, **scores)
             tables.append(table[[*key, "finding", "n", *scores, "reason"]])
         return pd.concat(tables, ignore_index=True)
 
     def counts(self, chosen: npt.NDArray[np.bool_] | None = None) -> pd.Series:
-        """Count pairs, or the chosen of them (P,), by finding (null: not trained), then of all."""
-        own = self.finding_of_pair if chosen is None else self.finding_of_pair[chosen]
-        each = {name: int((own == name).sum()) for name in self.findings}
-        known = [count if name in self.trained else None for name, count in each.items()]
-        return pd.Series([*known, len(own)], dtype="Int64")
+        """Count pairs, or chosen pairs (P,), by finding (null: not trained) and in total."""
+        chosen_findings = self.finding_of_pair if chosen is None else self.finding_of_pair[chosen]
+        counts = {name: int((chosen_findings == name).sum()) for name in self.findings}
+        trained_counts = [count if name in self.trained else None for name, count in counts.items()]
+        return pd.Series([*trained_counts, len(chosen_findings)], dtype="Int64")
 
     def _reasons(self) -> list[str]:
-        """Say for each finding, and for the mean, why there is no score or no interval."""
+        """Return for each finding, and for the mean, why a score or an interval is missing."""
         reasons, lacking = [], np.zeros(len(self.weights), bool)
         for name in self.findings:
-            own = self.finding_of_pair == name
-            absent = (self.weights[:, own] == 0).all(axis=1)
-            if own.any():
+            with_finding = self.finding_of_pair == name
+            absent = (self.weights[:, with_finding] == 0).all(axis=1)
+            if with_finding.any():
                 lacking |= absent
                 reasons.append(_no_interval(absent, "lack it"))
             else:
@@ -174,20 +173,20 @@ def _no_interval(lacking: npt.NDArray[np.bool_], what: str) -> str:
 
 def gather(
     pairs: pd.DataFrame,
-    drawn: pd.DataFrame,
+    ground_truth: pd.DataFrame,
     size: int,
     scaling: str,
     trained: Sequence[str],
     generator: np.random.Generator,
     resamples: int = RESAMPLES,
-) -> Cases:
-    """Draw the resamples and the halves of the patients once, for every score.
+) -> BoxedPairs:
+    """Draw the resamples and the halves of the patients for all scores.
 
     Args:
         pairs: as detect.boxed_pairs lists them.
-        drawn: data/records/boxes.parquet.
+        ground_truth: data/records/boxes.parquet.
         size: side of the cached images in pixels.
-        scaling: how heat becomes 0–255, as detect.detect knows it.
+        scaling: per_map or fixed, see detect.detect.
         trained: the network's classes.
         generator: source of the draws.
         resamples: how many.
@@ -197,7 +196,9 @@ def gather(
     if len(np.unique(patients)) > 1:
         weights = patient_weights(patients, resamples, generator)
     findings, second_half = listed_findings(pairs), halves(patients, generator)
-    return Cases(pairs, drawn, size, scaling, findings, tuple(trained), weights, second_half)
+    return BoxedPairs(
+        pairs, ground_truth, size, scaling, findings, tuple(trained), weights, second_half
+    )
 
 
 def halves(

@@ -160,7 +160,7 @@ def selection_table(outcome: dict[str, Any]) -> Table:
     return table
 
 
-def label_changes_table(table: pd.DataFrame, split: str, mode: str, phantom: bool) -> Table:
+def label_changes_summary(table: pd.DataFrame, split: str, mode: str, phantom: bool) -> Table:
     """Lay out the label changes of a split; on phantoms with precision and recall."""
     title = f"Relabelling of {split}, {mode}"
     laid_out = _table(title, phantom, *_CHANGES.values(), *(_REPAIRED.values() if phantom else ()))

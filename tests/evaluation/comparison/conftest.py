@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy.special import expit
 
-from cxr14.evaluation.measures import Answers, answers_of
+from cxr14.evaluation.measures import Predictions, predictions_of
 from cxr14.evaluation.predict import prediction_table
 from cxr14.labels import CLASSES, LABEL_COLUMNS, label_matrix
 from cxr14.metrics.bootstrap import Resamples, draw
@@ -58,11 +58,11 @@ def records() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="session")
-def answers(records: pd.DataFrame) -> dict[str, Answers]:
+def answers(records: pd.DataFrame) -> dict[str, Predictions]:
     """A good network and a poor one."""
     return {
-        "good": answers_of(make_rows(records, 1.5, 1), make_decision()),
-        "poor": answers_of(make_rows(records, 0.5, 2), make_decision()),
+        "good": predictions_of(make_rows(records, 1.5, 1), make_decision()),
+        "poor": predictions_of(make_rows(records, 0.5, 2), make_decision()),
     }
 
 

@@ -10,10 +10,10 @@ from cxr14.evaluation.adjudicated import (
     COLUMNS,
     MAPPING,
     adjudicated_table,
-    combined,
+    combined_scores,
     read_adjudicated,
 )
-from cxr14.evaluation.measures import answers_of
+from cxr14.evaluation.measures import predictions_of
 from cxr14.labels import FINDINGS
 from tests.evaluation.comparison.conftest import make_decision, make_rows, platt
 
@@ -112,8 +112,8 @@ def test_positives_of_nine_patients_are_too_few_however_many_they_are(records, a
 def test_a_single_finding_is_ranked_by_its_logit_whatever_its_scaling(records):
     decision = make_decision()
     decision["platt"] = decision["platt"] | {"Pneumothorax": {"slope": -1.0, "intercept": 0.0}}
-    own = answers_of(make_rows(records, 1, 1), decision)
-    scores = combined(own, ("Pneumothorax",))
+    own = predictions_of(make_rows(records, 1, 1), decision)
+    scores = combined_scores(own, ("Pneumothorax",))
     np.testing.assert_array_equal(scores, own.of(["Pneumothorax"])[:, 0])
 
 
@@ -128,7 +128,7 @@ def test_on_phantoms_there_is_a_reason_and_no_number(records, answers, truth):
 def test_what_has_no_counterpart_or_was_not_trained_says_so(records, truth):
     names = [f"{kind} {name}" for kind in ("logit", "probability") for name in ("Mass", "Edema")]
     rows = make_rows(records, 1, 1)[["image", "split", *names]]
-    table = adjudicated_table(records, {"b": answers_of(rows, make_decision())}, truth, False)
+    table = adjudicated_table(records, {"b": predictions_of(rows, make_decision())}, truth, False)
     reasons = table.set_index("label")["reason"]
     assert reasons["Fracture"] == "no counterpart among the fourteen findings"
     assert reasons["Nodule or mass"] == "not trained on Nodule"
@@ -137,7 +137,7 @@ def test_what_has_no_counterpart_or_was_not_trained_says_so(records, truth):
 
 def test_a_finding_without_scaling_cannot_be_combined(records, truth):
     reasons = {"Nodule": "validation holds no positives among 7 images"}
-    own = answers_of(make_rows(records, 1, 1), make_decision(reasons=reasons))
+    own = predictions_of(make_rows(records, 1, 1), make_decision(reasons=reasons))
     table = adjudicated_table(records, {"b": own}, truth, phantom=False)
     assert score_of(table, "b", "Nodule or mass")["reason"] == f"Nodule: {reasons['Nodule']}"
 

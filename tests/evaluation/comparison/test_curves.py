@@ -9,7 +9,7 @@ import vl_convert
 
 from cxr14.console import PHANTOM_NOTE
 from cxr14.evaluation.compare import AXES, COMPARISON_POINTS, comparison_tables, thinned
-from cxr14.evaluation.measures import MACRO, answers_of
+from cxr14.evaluation.measures import MACRO, predictions_of
 from cxr14.labels import CLASSES, label_matrix
 from cxr14.metrics.auroc import macro_auroc
 from cxr14.metrics.curves import roc_points
@@ -66,7 +66,7 @@ def test_a_short_curve_is_that_of_evaluation(tables, records, answers):
 
 def test_without_scaling_there_is_no_reliability_and_without_positives_no_curve(records):
     decision = make_decision(platt=dict.fromkeys(CLASSES))
-    own = answers_of(make_rows(records, 1, 1), decision)
+    own = predictions_of(make_rows(records, 1, 1), decision)
     tables = comparison_tables(records.assign(Hernia=0), {"b": own}, phantom=False)
     assert tables["reliability"].empty
     assert "Hernia" not in set(tables["roc"]["finding"])

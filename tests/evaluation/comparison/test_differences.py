@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from cxr14.evaluation.compare import RANKED, common_findings, difference_table, macro_values
-from cxr14.evaluation.measures import answers_of, summary
+from cxr14.evaluation.compare import MEAN_MEASURES, common_findings, difference_table, macro_values
+from cxr14.evaluation.measures import predictions_of, summary
 from cxr14.labels import FINDINGS, label_matrix
 from cxr14.metrics.bootstrap import Resamples, draw
 from tests.evaluation.comparison.conftest import make_decision, make_records, make_rows, repeated
@@ -40,7 +40,7 @@ def test_every_pair_is_compared_once_first_minus_second(records, answers, resamp
     table = difference_table(records, three, resamples)
     pairs = list(zip(table["first"], table["second"], table["measure"], strict=True))
     names = [("good", "poor"), ("good", "again"), ("poor", "again")]
-    assert pairs == [(*pair, measure) for pair in names for measure in RANKED]
+    assert pairs == [(*pair, measure) for pair in names for measure in MEAN_MEASURES]
     assert (table["difference"][:2] > 0).all()
     assert (table["difference"][4:] < 0).all()
     assert set(table["images"]) == {len(records)}
@@ -70,7 +70,7 @@ def test_a_single_network_makes_an_empty_table(records, answers, resamples):
 def test_means_are_over_findings_that_all_know_and_that_can_be_scored(records, answers):
     names = [f"{kind} {name}" for kind in ("logit", "probability") for name in ("Mass", "Hernia")]
     rows = make_rows(records, 1.5, 1)[["image", "split", *names]]
-    other = answers_of(rows, make_decision())
+    other = predictions_of(rows, make_decision())
     assert common_findings([answers["good"], other], records) == ["Mass", "Hernia"]
     assert common_findings([answers["good"], other], records.assign(Hernia=1)) == ["Mass"]
 
@@ -78,7 +78,7 @@ def test_means_are_over_findings_that_all_know_and_that_can_be_scored(records, a
 def test_without_a_finding_to_score_there_is_no_difference(records, answers, resamples):
     assert np.isnan(macro_values(answers["good"], records, [], resamples)["macro_auroc"]).all()
     empty = make_records(3).assign(**dict.fromkeys(FINDINGS, 0))
-    own = answers_of(make_rows(empty, 1, 1), make_decision())
+    own = predictions_of(make_rows(empty, 1, 1), make_decision())
     table = difference_table(empty, {"a": own, "b": own}, resamples)
     assert table["difference"].isna().all()
     assert (table["findings"] == 0).all()
@@ -88,7 +88,7 @@ def test_a_finding_of_one_patient_leaves_its_resamples_out_and_no_interval(recor
     """One patient in a thousand resamples is not drawn in e⁻¹ of them."""
     lone = records["patient"] == records["patient"].iloc[0]
     rare = records.assign(Hernia=lone.astype(np.uint8))
-    own = {n: answers_of(make_rows(rare, 1, n), make_decision()) for n in (1, 2)}
+    own = {n: predictions_of(make_rows(rare, 1, n), make_decision()) for n in (1, 2)}
     table = difference_table(rare, own, resamples)
     assert table["difference"].notna().all()
     assert table[["low", "high"]].isna().all(axis=None)

@@ -6,16 +6,16 @@ from sklearn.metrics import roc_auc_score
 
 from cxr14.evaluation.measures import (
     CALIBRATION,
-    FEWEST,
     MEASURES,
-    answers_of,
+    MIN_PATIENTS,
     calibration_errors,
     difference,
+    interval_columns,
     mean_over,
-    named,
+    null_reason,
+    predictions_of,
     score_group,
     summary,
-    why_null,
     without_interval,
 )
 from cxr14.labels import CLASSES, label_matrix
@@ -57,34 +57,34 @@ def test_calibration_errors_are_those_of_evaluation(records, answers, resamples)
 def test_each_measure_needs_ten_patients_below_its_line(records, answers, resamples):
     """Images were counted: 17 of 4 patients gave a rate, though 4 are what is resampled."""
     labels, patients = label_matrix(records), records["patient"].to_numpy()
-    ill = np.unique(patients[labels[:, 0] > 0])[: FEWEST - 1]  # who have the first finding
+    ill = np.unique(patients[labels[:, 0] > 0])[: MIN_PATIENTS - 1]  # who have the first finding
     members = (labels[:, 0] == 0) | np.isin(patients, ill)
-    assert labels[members, 0].sum() > FEWEST
+    assert labels[members, 0].sum() > MIN_PATIENTS
     scores = score_group(answers["good"], labels, members, resamples)
     first = {name: bool(np.isfinite(scores.values[name][0, 0])) for name in MEASURES}
     assert first == {"auroc": False, "fpr": True, "fnr": False, CALIBRATION: True}
     assert not scores.rankable()[0]
     assert (scores.patients_with[0], scores.positives[0]) == (9, labels[members, 0].sum())
     assert scores.patients_without[0] == len(np.unique(patients[labels[:, 0] == 0]))
-    assert why_null(answers["good"], scores, 0) == "too few patients with it: 9 of 10"
+    assert null_reason(answers["good"], scores, 0) == "too few patients with it: 9 of 10"
 
 
 def test_calibration_needs_twenty_patients_however_many_images(records, answers, resamples):
     labels, patients = label_matrix(records), records["patient"].to_numpy()
-    members = np.isin(patients, np.unique(patients)[: 2 * FEWEST - 1])
-    assert members.sum() > 2 * FEWEST
+    members = np.isin(patients, np.unique(patients)[: 2 * MIN_PATIENTS - 1])
+    assert members.sum() > 2 * MIN_PATIENTS
     scores = score_group(answers["good"], labels, members, resamples)
     assert np.isnan(scores.values[CALIBRATION]).all()
     assert np.isnan(calibration_errors(answers["good"], labels, members, resamples)).all()
     assert not scores.rankable().any()
-    assert "too few patients: 19 of 20" in why_null(answers["good"], scores, 0)
+    assert "too few patients: 19 of 20" in null_reason(answers["good"], scores, 0)
 
 
 def test_a_class_without_threshold_and_scaling_is_ranked_and_says_why(records, resamples):
     decision = make_decision(reasons={"Mass": "validation holds no positives among 9 images"})
     decision["thresholds"] = decision["thresholds"] | {"Mass": None}
     decision["platt"] = decision["platt"] | {"Mass": None}
-    own = answers_of(make_rows(records, 1.5, 1), decision)
+    own = predictions_of(make_rows(records, 1.5, 1), decision)
     everyone = np.ones(len(records), bool)
     scores = score_group(own, label_matrix(records), everyone, resamples)
     mass = CLASSES.index("Mass")
@@ -92,8 +92,8 @@ def test_a_class_without_threshold_and_scaling_is_ranked_and_says_why(records, r
     assert known == {"auroc": True, "fpr": False, "fnr": False, CALIBRATION: False}
     errors = calibration_errors(own, label_matrix(records), everyone, resamples)
     assert np.isnan(errors).all(axis=0).nonzero()[0].tolist() == [mass]
-    assert why_null(own, scores, mass) == "validation holds no positives among 9 images"
-    assert why_null(own, scores, 0) is None
+    assert null_reason(own, scores, mass) == "validation holds no positives among 9 images"
+    assert null_reason(own, scores, 0) is None
 
 
 def test_a_mean_is_over_what_the_images_can_score_and_skips_resamples_that_cannot():
@@ -121,7 +121,7 @@ def test_above_five_percent_of_lost_resamples_there_is_no_interval():
     values[1:7] = np.nan
     assert summary(values) == (0.5, None, None, pytest.approx(0.06))
     assert summary(np.full(5, np.nan)) == (None, None, None, None)
-    row = named({name: values for name in MEASURES})
+    row = interval_columns({name: values for name in MEASURES})
     assert row["fpr"] == 0.5
     assert row["fpr_low"] is None
 

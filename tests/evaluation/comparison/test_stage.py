@@ -8,7 +8,7 @@ import pytest
 
 import stages.compare
 from cxr14.errors import UserError
-from cxr14.evaluation.measures import read_answers
+from cxr14.evaluation.measures import read_test_predictions
 from stages.compare import main
 from tests.evaluation.comparison.conftest import make_records, make_rows
 from tests.loaded import loaded
@@ -33,7 +33,7 @@ def test_all_tables_and_pictures_are_written_and_twice_the_same(project, monkeyp
 def test_networks_that_answered_other_images_are_refused(project):
     make_rows(make_records(20), 1, 1).to_parquet("predictions/poor.parquet")
     with pytest.raises(ValueError, match=r"poor\.parquet holds other test images .* of good"):
-        read_answers(["good", "poor"])
+        read_test_predictions(["good", "poor"])
 
 
 def test_a_network_that_was_not_evaluated_is_named_with_the_remedy(project):
@@ -41,7 +41,7 @@ def test_a_network_that_was_not_evaluated_is_named_with_the_remedy(project):
     with pytest.raises(
         UserError, match=r"^evaluation/poor/decision\.json is missing; .*evaluate@poor"
     ):
-        read_answers(["good", "poor"])
+        read_test_predictions(["good", "poor"])
 
 
 def test_the_stage_imports_neither_torch_nor_torchxrayvision_nor_pyplot_nor_dvc():

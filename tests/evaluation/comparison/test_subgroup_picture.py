@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cxr14.console import NOT_TRAINED, PHANTOM_NOTE
-from cxr14.evaluation.measures import answers_of
+from cxr14.evaluation.measures import predictions_of
 from cxr14.evaluation.subgroups import subgroup_tables
 from cxr14.figures.subgroups import PANELS, subgroups, write_picture
 from cxr14.labels import NO_FINDING
@@ -51,7 +51,7 @@ def test_equal_tables_give_equal_bytes(table, tmp_path):
 def test_groups_without_a_score_say_so_instead_of_failing():
     few = make_records(9)
     drawn = draw(few["patient"].to_numpy(), np.random.default_rng(1), 20)
-    own = {"good": answers_of(make_rows(few, 1.5, 1), make_decision())}
+    own = {"good": predictions_of(make_rows(few, 1.5, 1), make_decision())}
     figure = subgroups(subgroup_tables(few, own, drawn)[0], phantom=False)
     rows = len(figure.axes[0].get_yticklabels())
     assert texts(figure).count("too few") == rows * len(PANELS)
@@ -61,7 +61,7 @@ def test_panels_of_a_class_that_was_not_trained_say_that(records, resamples):
     """They said that there were too few images."""
     names = [f"{kind} {name}" for kind in ("logit", "probability") for name in ("Mass", "Nodule")]
     rows = make_rows(records, 1.5, 1)[["image", "split", *names]]
-    own = {"b": answers_of(rows, make_decision())}
+    own = {"b": predictions_of(rows, make_decision())}
     figure = subgroups(subgroup_tables(records, own, resamples)[0], phantom=False)
     assert "too few" not in texts(figure)
     assert texts(figure).count(NOT_TRAINED) == 2 * len(figure.axes[0].get_yticklabels())
@@ -70,7 +70,7 @@ def test_panels_of_a_class_that_was_not_trained_say_that(records, resamples):
 def test_panels_of_a_class_without_threshold_say_that(records, resamples):
     none = make_decision(reasons={NO_FINDING: "validation holds no positives among 60 images"})
     none["thresholds"][NO_FINDING] = none["platt"][NO_FINDING] = None
-    own = {"b": answers_of(make_rows(records, 1.5, 1), none)}
+    own = {"b": predictions_of(make_rows(records, 1.5, 1), none)}
     figure = subgroups(subgroup_tables(records, own, resamples)[0], phantom=False)
     rows = len(figure.axes[0].get_yticklabels())
     told = [texts(figure).count(words) for words in ("too few", "no threshold", "not scaled")]

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxr14.evaluation.measures import CALIBRATION, ECE, MACRO, answers_of, score_group
+from cxr14.evaluation.measures import CALIBRATION, ECE, MACRO, predictions_of, score_group
 from cxr14.evaluation.subgroups import GAP_COLUMNS, REST, subgroup_tables
 from cxr14.labels import CLASSES, FINDINGS, NO_FINDING, label_matrix
 from cxr14.metrics.auroc import macro_auroc
@@ -64,7 +64,7 @@ def test_a_group_without_an_event_has_a_gap_but_no_interval_and_leads_no_list(re
     """None of the women's images is called free of findings: their rate is 0 in every resample."""
     rows = make_rows(records, 1.5, 1)
     rows.loc[(records["sex"] == "F").to_numpy(), f"probability {NO_FINDING}"] = 0.0
-    own = {"b": answers_of(rows, make_decision())}
+    own = {"b": predictions_of(rows, make_decision())}
     scores, gaps = subgroup_tables(records, own, resamples)
     women, gap = (row_of(table, "b", "F", NO_FINDING) for table in (scores, gaps))
     assert (women["fpr"], women["fpr_low"], women["fpr_high"]) == (0, 0, 0)
@@ -81,7 +81,7 @@ def test_a_mean_of_calibration_is_over_all_findings_and_that_of_a_rare_one_is_nu
     scarce = make_records()
     women = (scarce["sex"] == "F").to_numpy()
     scarce.loc[women, "Mass"] = (np.arange(women.sum()) < 4).astype(np.uint8)
-    own = answers_of(make_rows(scarce, 1.5, 1), make_decision())
+    own = predictions_of(make_rows(scarce, 1.5, 1), make_decision())
     scores, gaps = subgroup_tables(scarce, {"b": own}, resamples)
     excess = own.calibrated[:, :14] - label_matrix(scarce)[:, :14]
     mean = row_of(scores, "b", "F", MACRO)
@@ -127,7 +127,7 @@ def test_images_of_unknown_sex_have_scores_but_no_gap(records, answers, resample
 def test_means_of_a_gap_are_over_findings_that_both_sides_can_score(records, resamples):
     scarce = records.copy()
     scarce.loc[(scarce["sex"] == "F"), "Mass"] = 0  # no woman has a mass
-    own = {"good": answers_of(make_rows(scarce, 1.5, 1), make_decision())}
+    own = {"good": predictions_of(make_rows(scarce, 1.5, 1), make_decision())}
     scores, gaps = subgroup_tables(scarce, own, resamples)
     assert row_of(scores, "good", "M", MACRO)["findings"] == 14
     assert row_of(scores, "good", "F", MACRO)["findings"] == 13
@@ -143,7 +143,7 @@ def test_a_mean_names_the_findings_that_have_no_threshold(records, resamples):
     """FPR and FNR were over 13 findings, beside `findings` 14 and without a word."""
     none = make_decision(reasons={"Mass": "validation holds no positives among 60 images"})
     none["thresholds"]["Mass"] = none["platt"]["Mass"] = None
-    own = {"good": answers_of(make_rows(records, 1.5, 1), none)}
+    own = {"good": predictions_of(make_rows(records, 1.5, 1), none)}
     for table, group in zip(subgroup_tables(records, own, resamples), ("all", "F"), strict=True):
         row = row_of(table, "good", group, MACRO)
         assert row["findings"] == 14
@@ -159,7 +159,10 @@ def test_a_planted_gap_is_found_and_its_absence_too():
     lifted = rows.copy()
     lifted.loc[women, f"logit {NO_FINDING}"] += 1
     lifted[f"probability {NO_FINDING}"] = 1 / (1 + np.exp(-lifted[f"logit {NO_FINDING}"]))
-    own = {"fair": answers_of(rows, make_decision()), "unfair": answers_of(lifted, make_decision())}
+    own = {
+        "fair": predictions_of(rows, make_decision()),
+        "unfair": predictions_of(lifted, make_decision()),
+    }
     gaps = subgroup_tables(many, own, drawn)[1]
     assert row_of(gaps, "unfair", "F", NO_FINDING)["fpr_low"] > 0.1
     assert row_of(gaps, "unfair", "F", NO_FINDING)[f"{CALIBRATION}_low"] > 0.1
@@ -170,7 +173,7 @@ def test_a_planted_gap_is_found_and_its_absence_too():
 def test_a_handful_of_images_gives_counts_and_reasons_but_no_score():
     few = make_records(9)
     drawn = draw(few["patient"].to_numpy(), np.random.default_rng(1), 20)
-    own = {"good": answers_of(make_rows(few, 1.5, 1), make_decision())}
+    own = {"good": predictions_of(make_rows(few, 1.5, 1), make_decision())}
     scores, gaps = subgroup_tables(few, own, drawn)
     assert scores[["auroc", "fpr", "fnr", CALIBRATION, ECE]].isna().all(axis=None)
     assert (scores["images"] > 0).all()
@@ -182,7 +185,7 @@ def test_a_network_that_was_not_trained_on_no_finding_has_no_row_of_it(records, 
     classes = ["Mass", "Nodule"]
     names = [f"{kind} {name}" for kind in ("logit", "probability") for name in classes]
     rows = make_rows(records, 1.5, 1)[["image", "split", *names]]
-    scores, _ = subgroup_tables(records, {"b": answers_of(rows, make_decision())}, resamples)
+    scores, _ = subgroup_tables(records, {"b": predictions_of(rows, make_decision())}, resamples)
     assert set(scores["finding"]) == {MACRO, *classes}
     assert row_of(scores, "b", "all", MACRO)["findings"] == 2
 
