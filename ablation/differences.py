@@ -15,11 +15,11 @@ from cxr14.evaluation.measures import mean_over
 from cxr14.labels import FINDINGS
 from cxr14.metrics.auroc import Array, Counts, Floats
 from cxr14.metrics.bootstrap import (
-    RESAMPLES,
+    N_REPLICATES,
     SEED,
     interval,
-    weighted_areas,
-    weighted_calls,
+    weighted_auroc_and_ap,
+    weighted_confusion_counts,
     weightings,
 )
 
@@ -62,14 +62,15 @@ def weighted_f1s(labels: Array, answers: Answers, weights: Counts) -> Floats:
     findings = slice(len(FINDINGS))
     thresholds = answers.thresholds[findings]
     called = answers.probabilities[:, findings] >= thresholds
-    f1s = weighted_calls(labels[:, findings], called, weights).measures()["f1"]
+    f1s = weighted_confusion_counts(labels[:, findings], called, weights).measures()["f1"]
     return np.where(np.isnan(thresholds), np.nan, f1s)
 
 
 def finding_values(labels: Array, answers: Answers, weights: Counts) -> Floats:
     """F1, AUROC and AP of the fourteen findings under many weightings, (3, R, 14)."""
     ranked = [
-        weighted_areas(labels[:, i], answers.logits[:, i], weights) for i in range(len(FINDINGS))
+        weighted_auroc_and_ap(labels[:, i], answers.logits[:, i], weights)
+        for i in range(len(FINDINGS))
     ]
     aurocs, precisions = (np.stack([one[kind] for one in ranked], axis=1) for kind in (0, 1))
     return np.stack([weighted_f1s(labels, answers, weights), aurocs, precisions])
@@ -80,7 +81,7 @@ def resampled_means(
     patients: Array,
     networks: Mapping[str, Answers],
     groups: Mapping[str, list[int]],
-    resamples: int = RESAMPLES,
+    resamples: int = N_REPLICATES,
 ) -> dict[str, Floats]:
     """Score networks on the test part, and on the same resamples of its patients.
 

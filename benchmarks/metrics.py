@@ -29,7 +29,7 @@ from rich.console import Console
 from rich.table import Table
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from cxr14.metrics.bootstrap import AT_A_TIME, as_counts, patient_weights, rank
+from cxr14.metrics.bootstrap import BLOCK_SIZE, as_fortran, patient_weights, sort_scores
 
 IMAGES, PATIENTS = 25_596, 2_797
 POSITIVES = (3279, 1069, 4658, 6112, 1748, 1623, 555, 2665, 1815, 925, 1093, 435, 1143, 86)
@@ -61,18 +61,18 @@ def ours(data: Data, resamples: int) -> tuple[Values, dict[str, float]]:
     labels, scores, patients = data
     generator, start = np.random.default_rng(SEED), time.perf_counter()
     found: dict[str, list[np.ndarray]] = {"AUROC": [], "AP": [], "micro AUROC": []}
-    each = [rank(labels[:, i], scores[:, i]) for i in range(14)]
+    each = [sort_scores(labels[:, i], scores[:, i]) for i in range(14)]
     seconds = {"AUROC": time.perf_counter() - start, "micro AUROC": 0.0}
     start = time.perf_counter()
-    together = rank(labels, scores)
+    together = sort_scores(labels, scores)
     seconds["micro AUROC"] += time.perf_counter() - start
-    for _ in range(0, resamples, AT_A_TIME):
+    for _ in range(0, resamples, BLOCK_SIZE):
         start = time.perf_counter()
-        weights = as_counts(patient_weights(patients, AT_A_TIME, generator))
-        areas = [ranking.areas(weights) for ranking in each]
+        weights = as_fortran(patient_weights(patients, BLOCK_SIZE, generator))
+        areas = [ranking.auroc_and_ap(weights) for ranking in each]
         seconds["AUROC"] += time.perf_counter() - start
         start = time.perf_counter()
-        found["micro AUROC"].append(together.areas(weights)[0][:, None])
+        found["micro AUROC"].append(together.auroc_and_ap(weights)[0][:, None])
         seconds["micro AUROC"] += time.perf_counter() - start
         for kind, name in enumerate(("AUROC", "AP")):
             found[name].append(np.stack([one[kind] for one in areas], axis=1))
@@ -136,7 +136,7 @@ def measure(
     """Let all take turns; in every round the peers get other resamples."""
     found = {(name, "cxr14"): Measured() for name in ("AUROC", "AP", "micro AUROC")}
     found |= {key: Measured() for key in peers}
-    weights = patient_weights(data[2], AT_A_TIME, np.random.default_rng(SEED))  # ours' first block
+    weights = patient_weights(data[2], BLOCK_SIZE, np.random.default_rng(SEED))  # ours' first block
     for turn in range(rounds):
         values, seconds = ours(data, resamples)
         for name, spent in seconds.items():
@@ -173,7 +173,7 @@ def speed_up(found: dict[tuple[str, str], Measured], name: str, by: str) -> floa
 def peak_mb(data: Data) -> float:
     """Return the most memory that our arrays hold at once, over two blocks; apart from timing."""
     tracemalloc.start()
-    ours(data, 2 * AT_A_TIME)
+    ours(data, 2 * BLOCK_SIZE)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     return peak / 2**20
@@ -181,8 +181,8 @@ def peak_mb(data: Data) -> float:
 
 def main(rounds: int = 5, few: int = 2, resamples: int = 1000) -> None:
     """Measure, check and print; ends with 1 if a number differs or ours is not fast enough."""
-    if rounds * few > AT_A_TIME or resamples % AT_A_TIME:
-        raise SystemExit(f"error: --rounds × --few ≤ {AT_A_TIME} ≤ --resamples, a multiple of it")
+    if rounds * few > BLOCK_SIZE or resamples % BLOCK_SIZE:
+        raise SystemExit(f"error: --rounds × --few ≤ {BLOCK_SIZE} ≤ --resamples, a multiple of it")
     data = simulate()
     peers: dict[tuple[str, str], Peer] = {
         ("AUROC", "scikit-learn loop"): by_columns(roc_auc_score),
@@ -196,7 +196,7 @@ def main(rounds: int = 5, few: int = 2, resamples: int = 1000) -> None:
         f"{IMAGES:,} images, {len(POSITIVES)} findings, {rounds} interleaved rounds, one thread; "
         f"ours {resamples:,} resamples, AUROC and AP in one pass; peers {few} a round, scaled",
     )
-    print(f"memory of our arrays at most {peak_mb(data):.0f} MB, {AT_A_TIME} resamples at once")
+    print(f"memory of our arrays at most {peak_mb(data):.0f} MB, {BLOCK_SIZE} resamples at once")
     apart = max(own.apart for own in found.values())
     ratio = speed_up(found, "AUROC", "scikit-learn loop")
     passed = apart <= TOLERANCE and ratio >= AIM

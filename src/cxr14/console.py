@@ -28,7 +28,7 @@ def star(low: float, high: float) -> str:
     return " *" if low > 0 or high < 0 else ""
 
 
-def counted(images: int | None) -> str:
+def format_count(images: int | None) -> str:
     """Write how many images show a finding; null says that the network does not know it."""
     return NOT_TRAINED if images is None else str(images)
 
@@ -36,14 +36,14 @@ def counted(images: int | None) -> str:
 # What a training shows on the terminal.
 
 
-class Screen:
+class TrainingProgress:
     """A progress bar over the steps, and a line per epoch."""
 
     def __init__(self, bar: Progress, backbone: str, steps: int, epochs: int) -> None:
         self._bar, self._backbone, self._epochs = bar, backbone, epochs
         self._task = bar.add_task(backbone, total=steps)
 
-    def start_at(self, step: int) -> None:
+    def set_step(self, step: int) -> None:
         """Move the bar to where a training goes on."""
         self._bar.update(self._task, completed=step)
 
@@ -53,21 +53,23 @@ class Screen:
 
     def epoch(self, row: dict[str, float]) -> None:
         """Write the line of an epoch."""
-        self.say(
+        self.print_line(
             f"epoch {row['epoch']:.0f}/{self._epochs}  loss {row['loss']:.3f}  "
             f"validation macro AUROC {row['validation_macro_auroc']:.3f}"
         )
 
-    def say(self, line: str) -> None:
+    def print_line(self, line: str) -> None:
         """Write a line above the bar."""
         if not self._bar.disable:
             self._bar.console.print(f"{self._backbone} {line}", highlight=False)
 
 
 @contextmanager
-def screen(backbone: str, steps: int, epochs: int, silent: bool) -> Iterator[Screen]:
+def training_progress(
+    backbone: str, steps: int, epochs: int, silent: bool
+) -> Iterator[TrainingProgress]:
     """Show a bar while the block runs; a silent one shows nothing."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     bar = Progress(*columns, TextColumn("steps"), TimeRemainingColumn(), disable=silent)
     with bar:
-        yield Screen(bar, backbone, steps, epochs)
+        yield TrainingProgress(bar, backbone, steps, epochs)

@@ -90,7 +90,7 @@ def mount_point(path: str | Path) -> Path:
 # Which stage makes a file, for errors that name the command to make it again.
 
 
-MADE_BY = (
+STAGE_PATTERNS = (
     (r"data/params_checked\.txt", "check-params"),
     (r"data/outputs_checked\.json", "check-outputs"),
     (r"data/raw/(?:tables|archives)/.+", "download"),
@@ -113,7 +113,7 @@ MADE_BY = (
 """Patterns of paths in the repository, and what `dvc repro` takes to make them."""
 
 
-def made_by(path: str | Path) -> str | None:
+def producing_stage(path: str | Path) -> str | None:
     """Return the target of `dvc repro` that makes a file; None if no stage of ours does.
 
     >>> made_by("models/alexnet/model.json")
@@ -123,7 +123,7 @@ def made_by(path: str | Path) -> str | None:
         inside = Path(path).absolute().relative_to(Path.cwd()).as_posix()
     except ValueError:
         return None
-    for pattern, target in MADE_BY:
+    for pattern, target in STAGE_PATTERNS:
         if match := re.fullmatch(pattern, inside):
             return target.format(b=next(filter(None, match.groups()), ""))
     return None
@@ -133,5 +133,5 @@ def remedy(path: str | Path) -> str:
     """Say how to restore a file, after a semicolon; nothing if no stage makes it."""
     if ".scratch" in Path(path).parts:
         return "; remove it, and its work is done again"
-    target = made_by(path)
+    target = producing_stage(path)
     return f"; restore it with `dvc repro {target}`" if target else ""

@@ -47,7 +47,7 @@ def main(
     )
     labels, split = tables_of(group, seed)
     from cxr14.tracking.runs import start_run  # torch and MLflow, after the cheap checks
-    from cxr14.training.distributed import carry_out
+    from cxr14.training.distributed import run_training
     from cxr14.training.inputs import Tables
     from cxr14.training.train import Job, run_job
 
@@ -69,7 +69,7 @@ def main(
     work = partial(run_job, job, blocks, start, checkpoint_seconds)
     own = [f"--group={group}", f"--backbone={backbone}", f"--seed={seed}"]
     own.append(f"--checkpoint-seconds={checkpoint_seconds}")
-    carry_out(place.title, recipe.processes, "stages.chexnext.train", own, work)
+    run_training(place.title, recipe.processes, "stages.chexnext.train", own, work)
 
 
 if __name__ == "__main__":

@@ -17,10 +17,10 @@ from cxr14.evaluation.measures import FEWEST, difference, named, without_interva
 from cxr14.metrics.auroc import Floats
 from cxr14.metrics.bootstrap import (
     ENDS,
-    RESAMPLES,
+    N_REPLICATES,
     SEED,
-    Resamples,
-    draw,
+    Replicates,
+    draw_replicates,
     patients_by_class,
     weighted_sums,
 )
@@ -51,7 +51,7 @@ def agreement_table(
     adjudicated: pd.DataFrame,
     mapping: Mapping[str, tuple[str, ...]],
     phantom: bool,
-    resamples: int = RESAMPLES,
+    resamples: int = N_REPLICATES,
 ) -> pd.DataFrame:
     """Hold labels before and after relabelling against the adjudicated ones.
 
@@ -77,7 +77,7 @@ def agreement_table(
         inside = known & (parts == part)
         old, new = before[inside], after[inside]
         truth = adjudicated.reindex(old["image"])
-        drawn = draw(old["patient"].to_numpy(), np.random.default_rng(SEED), resamples)
+        drawn = draw_replicates(old["patient"].to_numpy(), np.random.default_rng(SEED), resamples)
         for label, findings in mapping.items():
             row: Row = {"part": part, "label": label, "images": len(old)}
             row["patients"] = len(drawn.counts)
@@ -98,7 +98,7 @@ def _why_none(phantom: bool, images: int, findings: tuple[str, ...]) -> str | No
     return (None if findings else NO_COUNTERPART) if images else NONE_HERE
 
 
-def _compared(true: Bools, before: Bools, after: Bools, drawn: Resamples) -> Iterator[Row]:
+def _compared(true: Bools, before: Bools, after: Bools, drawn: Replicates) -> Iterator[Row]:
     """Yield each measure before and after, and the difference, with their intervals."""
     chosen = np.stack([true, ~true, before, after], axis=1)
     having, lacking, *labelled = patients_by_class(chosen, drawn.owner).tolist()
@@ -114,7 +114,7 @@ def _compared(true: Bools, before: Bools, after: Bools, drawn: Resamples) -> Ite
         yield {"measure": measure, "reason": without_interval(values)} | named(values)
 
 
-def agreement(true: Bools, called: Bools, drawn: Resamples) -> dict[str, Floats]:
+def agreement(true: Bools, called: Bools, drawn: Replicates) -> dict[str, Floats]:
     """Sensitivity, precision and Cohen's kappa (1960) of labels against the truth.
 
     Args:

@@ -19,7 +19,7 @@ from cxr14.evaluation.measures import FEWEST, Answers, difference, named, withou
 from cxr14.io import packaged_file
 from cxr14.labels import label_matrix
 from cxr14.metrics.auroc import Array, Floats, aurocs
-from cxr14.metrics.bootstrap import ENDS, SEED, Resamples, draw, patients_by_class
+from cxr14.metrics.bootstrap import ENDS, SEED, Replicates, draw_replicates, patients_by_class
 
 PACKAGE: Final = "torchxrayvision"
 FILE: Final = "torchxrayvision/data/google2019_nih-chest-xray-labels.csv.gz"
@@ -107,7 +107,7 @@ def adjudicated_table(
     """
     read = np.flatnonzero(records.index.isin(adjudicated.index))
     kept, truth = records.iloc[read], adjudicated.loc[records.index[read]]
-    drawn = draw(kept["patient"].to_numpy(), np.random.default_rng(SEED))
+    drawn = draw_replicates(kept["patient"].to_numpy(), np.random.default_rng(SEED))
     rows: list[Row] = []
     for backbone, own in answers.items():
         for label, findings in MAPPING.items():
@@ -140,7 +140,7 @@ def combined(answers: Answers, findings: tuple[str, ...]) -> Array:
     return np.asarray(1 - np.prod(1 - answers.calibrated[:, columns], axis=1))
 
 
-def _scores(truth: Array, mined: Array, scores: Array, drawn: Resamples) -> Row:
+def _scores(truth: Array, mined: Array, scores: Array, drawn: Replicates) -> Row:
     row: Row = {"images": len(truth), "patients": len(drawn.counts)}
     areas: dict[str, Floats] = {}
     told: list[str | None] = []

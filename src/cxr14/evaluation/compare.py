@@ -23,7 +23,7 @@ from cxr14.evaluation.measures import (
 )
 from cxr14.labels import NO_FINDING, label_matrix, without_no_finding
 from cxr14.metrics.auroc import Array, Floats, scorable
-from cxr14.metrics.bootstrap import RESAMPLES, SEED, Resamples, draw, rank
+from cxr14.metrics.bootstrap import N_REPLICATES, SEED, Replicates, draw_replicates, sort_scores
 from cxr14.metrics.curves import (
     precision_recall_points,
     reliability_points,
@@ -113,7 +113,7 @@ Row = dict[str, Any]
 
 
 def difference_table(
-    records: pd.DataFrame, answers: Mapping[str, Answers], resamples: Resamples
+    records: pd.DataFrame, answers: Mapping[str, Answers], resamples: Replicates
 ) -> pd.DataFrame:
     """Compare every pair of networks.
 
@@ -156,7 +156,7 @@ def common_findings(answers: Sequence[Answers], records: pd.DataFrame) -> list[s
 
 
 def macro_values(
-    answers: Answers, records: pd.DataFrame, findings: Sequence[str], resamples: Resamples
+    answers: Answers, records: pd.DataFrame, findings: Sequence[str], resamples: Replicates
 ) -> dict[str, Floats]:
     """Mean AUROC and mean average precision over findings, each (1 + R,).
 
@@ -165,9 +165,9 @@ def macro_values(
     if not findings:
         return dict.fromkeys(RANKED, np.full(resamples.counts.shape[1], np.nan))
     labels, logits = label_matrix(records, findings), answers.of(findings)
-    rankings = [rank(own, scores) for own, scores in zip(labels.T, logits.T, strict=True)]
+    rankings = [sort_scores(own, scores) for own, scores in zip(labels.T, logits.T, strict=True)]
     blocks = [
-        np.array([ranking.areas(weights) for ranking in rankings])  # (F, 2, w)
+        np.array([ranking.auroc_and_ap(weights) for ranking in rankings])  # (F, 2, w)
         for weights in resamples.by_image()
     ]
     means = np.concatenate(blocks, axis=2).mean(axis=0)  # (2, 1 + R)
@@ -194,7 +194,7 @@ class Run:
 
 
 def compare_with(
-    revision: str, backbones: Sequence[str], resamples: int = RESAMPLES
+    revision: str, backbones: Sequence[str], resamples: int = N_REPLICATES
 ) -> tuple[pd.DataFrame, list[str]]:
     """Compare networks of the work tree with those of the same name in a revision.
 
@@ -257,12 +257,12 @@ def shared_images(here: Run, there: Run) -> tuple[list[str], str]:
 
 
 def compare(
-    here: Run, there: Run, images: list[str], resamples: int = RESAMPLES
+    here: Run, there: Run, images: list[str], resamples: int = N_REPLICATES
 ) -> list[dict[str, Any]]:
     """Score two networks on the same images under the same resamples, a row per measure."""
     answers = [run.answers(images) for run in (here, there)]
     records = here.records.loc[images]
-    drawn = draw(records["patient"].to_numpy(), np.random.default_rng(SEED), resamples)
+    drawn = draw_replicates(records["patient"].to_numpy(), np.random.default_rng(SEED), resamples)
     findings = common_findings(answers, records)
     one, other = (macro_values(own, records, findings, drawn) for own in answers)
     counts = {"images": len(images), "patients": len(drawn.counts), "findings": len(findings)}

@@ -11,7 +11,7 @@ from cxr14.errors import UserError
 from cxr14.evaluation.predict import logit_columns, probability_columns
 from cxr14.evaluation.predictions import LOGIT, read_decision, read_predictions
 from cxr14.metrics.auroc import Array, Counts, Floats, aurocs
-from cxr14.metrics.bootstrap import ENDS, Resamples, interval, patients_by_class, weighted_sums
+from cxr14.metrics.bootstrap import ENDS, Replicates, interval, patients_by_class, weighted_sums
 from cxr14.metrics.calibration import BINS, equal_mass_bins, platt_probabilities
 
 # What networks answered on the test part, and what the images hold; row by row the same images.
@@ -164,7 +164,7 @@ class Scores:
         return enough & (self.patients >= 2 * FEWEST)
 
 
-def score_group(answers: Answers, labels: Array, members: Array, resamples: Resamples) -> Scores:
+def score_group(answers: Answers, labels: Array, members: Array, resamples: Replicates) -> Scores:
     """Score a network on some of N images.
 
     Args:
@@ -188,7 +188,7 @@ def score_group(answers: Answers, labels: Array, members: Array, resamples: Resa
 
 
 def calibration_errors(
-    answers: Answers, labels: Array, members: Array, resamples: Resamples
+    answers: Answers, labels: Array, members: Array, resamples: Replicates
 ) -> Floats:
     """Calibration error of the Platt-scaled probabilities on a group, see :func:`score_group`.
 

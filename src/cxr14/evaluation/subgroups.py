@@ -31,7 +31,7 @@ from cxr14.evaluation.measures import (
 )
 from cxr14.labels import NO_FINDING, label_matrix
 from cxr14.metrics.auroc import Array, Floats
-from cxr14.metrics.bootstrap import ENDS, Resamples, without_bias
+from cxr14.metrics.bootstrap import ENDS, Replicates, bias_corrected
 
 # Groups of images by what the records say of the patient and the film.
 #
@@ -139,7 +139,7 @@ Row = dict[str, Any]
 
 
 def subgroup_tables(
-    records: pd.DataFrame, answers: Mapping[str, Answers], resamples: Resamples
+    records: pd.DataFrame, answers: Mapping[str, Answers], resamples: Replicates
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Score every network on every group.
 
@@ -209,7 +209,7 @@ def _score_rows(answers: Answers, scores: Scores, errors: Floats, crossed: bool)
             "positives": None if name == MACRO else int(scores.positives[columns[0]]),
             "findings": len(kept) if name == MACRO else None,
             **named(means),
-            **named({ECE: np.append(ece[:1], without_bias(ece))}),
+            **named({ECE: np.append(ece[:1], bias_corrected(ece))}),
             "reason": _joined(left, few),
         }
 

@@ -8,23 +8,23 @@ import numpy as np
 import pandas as pd
 
 from cxr14.labels import NO_FINDING
-from cxr14.metrics.auroc import LEAST, Array, Floats, delong_interval, first_per_patient
+from cxr14.metrics.auroc import MIN_PER_CLASS, Array, Floats, delong_interval, first_per_patient
 from cxr14.metrics.bootstrap import (
     ENDS,
-    MOST_LEFT_OUT,
-    Ranking,
-    as_counts,
+    MAX_DROPPED_SHARE,
+    SortedScores,
+    as_fortran,
+    bias_corrected,
     interval,
-    rank,
-    weighted_calls,
+    sort_scores,
+    weighted_confusion_counts,
     weightings,
-    without_bias,
 )
 from cxr14.metrics.calibration import (
     platt_probabilities,
     temperature_probabilities,
+    unscorable_reason,
     weighted_calibration_errors,
-    why_none,
 )
 
 # A network's measures on the test part and on every resample of its patients.
@@ -115,14 +115,14 @@ def _blocks(
 ) -> Iterator[tuple[Measured, Measured, Floats]]:
     """Yield by_class, pooled and positives for each block of weightings."""
     findings, labels = answers.findings(), answers.labels
-    each = [rank(labels[:, i], answers.logits[:, i]) for i in range(len(answers.classes))]
-    together = rank(labels[:, findings], answers.logits[:, findings])
+    each = [sort_scores(labels[:, i], answers.logits[:, i]) for i in range(len(answers.classes))]
+    together = sort_scores(labels[:, findings], answers.logits[:, findings])
     forecasts = answers.forecasts()
     squares = {f"brier{name}": (own - (labels > 0)) ** 2 for name, own in forecasts.items()}
     thresholds = answers.thresholds()
     called, decided = answers.probabilities >= thresholds, ~np.isnan(thresholds)
-    for weights in map(as_counts, weightings(patients, generator, resamples)):
-        calls = weighted_calls(labels, called, weights)
+    for weights in map(as_fortran, weightings(patients, generator, resamples)):
+        calls = weighted_confusion_counts(labels, called, weights)
         known = (calls.positives > 0) & (calls.positives < calls.images)
         decisions = calls.measures()
         by_class = {
@@ -139,9 +139,9 @@ def _blocks(
         yield by_class, pooled, calls.positives
 
 
-def _areas(rankings: Sequence[Ranking], weights: Floats) -> Measured:
+def _areas(rankings: Sequence[SortedScores], weights: Floats) -> Measured:
     """AUROC and average precision of C rankings under R weightings, (R, C) each."""
-    areas = [ranking.areas(weights) for ranking in rankings]
+    areas = [ranking.auroc_and_ap(weights) for ranking in rankings]
     return {
         name: np.stack([one[i] for one in areas], axis=1) if areas else np.zeros((len(weights), 0))
         for i, name in enumerate(RANKED)
@@ -223,7 +223,7 @@ def _with_ends(own: dict[str, Floats]) -> Row:
     row: Row = {}
     for measure in MEASURES:
         values = own[measure]
-        drawn = without_bias(values) if measure in ECE else values[1:]
+        drawn = bias_corrected(values) if measure in ECE else values[1:]
         row[measure] = float(values[0])
         row[f"{measure}_low"], row[f"{measure}_high"], _ = interval(drawn)
     return row
@@ -231,7 +231,7 @@ def _with_ends(own: dict[str, Floats]) -> Row:
 
 def _reasons(row: Row, answers: LabelledAnswers, labels: Array, one_each: Array) -> list[str]:
     """Say why something in a row is null."""
-    reason = why_none(labels, "test")
+    reason = unscorable_reason(labels, "test")
     if reason:
         return [reason]
     found = [answers.decision["reasons"].get(row["finding"])]
@@ -239,13 +239,13 @@ def _reasons(row: Row, answers: LabelledAnswers, labels: Array, one_each: Array)
     negatives = len(one_each) - positives
     if left_out is None:
         found.append("all images are of one patient: nothing to resample")
-    elif left_out > MOST_LEFT_OUT:
+    elif left_out > MAX_DROPPED_SHARE:
         found.append(f"no intervals: {100 * left_out:.1f} % of resamples hold one class only")
     if row["threshold"] is not None and np.isnan(row["precision"]):
         found.append("no precision: nothing is called")
     elif row["precision_low"] is None and row["recall_low"] is not None:
         found.append("no interval of precision: too many resamples in which nothing is called")
-    if min(positives, negatives) < LEAST:
+    if min(positives, negatives) < MIN_PER_CLASS:
         kept = f"{positives} positive and {negatives} negative images"
         found.append(f"no DeLong interval: one image per patient leaves {kept}")
     elif row["auroc_delong_low"] is None:
@@ -312,7 +312,7 @@ def _weighted_mean(values: Floats, shares: Floats) -> Floats:
 
 def _row(mean: str, values: Floats, findings: int) -> dict[str, object]:
     """Lay out one mean: of the images themselves (values[0]) and of the resamples."""
-    low, high, left_out = interval(without_bias(values) if mean.endswith(ECE) else values[1:])
+    low, high, left_out = interval(bias_corrected(values) if mean.endswith(ECE) else values[1:])
     known, resamples = bool(np.isfinite(values[0])), len(values) > 1
     reason = None
     if not known:

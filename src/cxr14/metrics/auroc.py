@@ -20,7 +20,7 @@ Counts = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 
-def tallies(labels: Array, scores: Array) -> tuple[Array, Counts, Counts]:
+def confusion_curve(labels: Array, scores: Array) -> tuple[Array, Counts, Counts]:
     """Count true and false positives at every distinct score.
 
     Args:
@@ -46,7 +46,7 @@ def auroc(labels: Array, scores: Array) -> float | None:
     """
     if not scorable(labels):
         return None
-    _, up, right = tallies(labels, scores)
+    _, up, right = confusion_curve(labels, scores)
     doubled = (np.diff(right, prepend=0) * (2 * up - np.diff(up, prepend=0))).sum()
     return float(doubled / (2 * up[-1] * right[-1]))
 
@@ -88,7 +88,7 @@ def mean_over_scored(values: list[float | None]) -> tuple[float | None, int]:
 # 2,797 patients, one in ten positive), and subgroups ask 4,700 times.
 
 
-AT_A_TIME = 250_000
+BLOCK_SIZE = 250_000
 """Numbers of the running sums held at once: a megabyte, which stays in the processor's cache."""
 
 
@@ -107,7 +107,7 @@ def aurocs(labels: Array, scores: Array, owner: Counts, counts: Array) -> Floats
     """
     positives, negatives = _steps(labels > 0, scores, owner, len(counts))
     found = [np.zeros(0)]
-    width = max(AT_A_TIME // negatives.shape[0], 50)
+    width = max(BLOCK_SIZE // negatives.shape[0], 50)
     for start in range(0, counts.shape[1], width):
         block = np.ascontiguousarray(counts[:, start : start + width])
         own, below = positives @ block, negatives @ block  # (K, w), (K + 1, w)
@@ -144,7 +144,7 @@ def _steps(
 # DeLong's interval of an AUROC: no resampling, but every image independent of every other.
 
 
-LEAST = 2  # a variance needs two positives and two negatives
+MIN_PER_CLASS = 2  # a variance needs two positives and two negatives
 
 
 def delong(labels: Array, scores: Array) -> tuple[float, float] | None:
@@ -162,7 +162,7 @@ def delong(labels: Array, scores: Array) -> tuple[float, float] | None:
     """
     present = labels > 0
     positives, negatives = int(present.sum()), int((~present).sum())
-    if min(positives, negatives) < LEAST:
+    if min(positives, negatives) < MIN_PER_CLASS:
         return None
     ranks = rankdata(scores)
     beaten = (ranks[present] - rankdata(scores[present])) / negatives

@@ -12,7 +12,7 @@ import pandas as pd
 from scipy.optimize import brentq
 from scipy.special import expit
 
-from cxr14.metrics.auroc import Array, Floats, scorable, tallies
+from cxr14.metrics.auroc import Array, Floats, confusion_curve, scorable
 
 ROUNDS = 100
 COLDEST, HOTTEST = 0.01, 100.0
@@ -223,7 +223,7 @@ def f1_by_threshold(labels: Array, probabilities: Array) -> tuple[Array, Floats]
     Returns:
         The K distinct probabilities, falling (K,), and F1 from each (K,).
     """
-    thresholds, true_positives, false_positives = tallies(labels, probabilities)
+    thresholds, true_positives, false_positives = confusion_curve(labels, probabilities)
     positives = true_positives[-1]
     return thresholds, 2 * true_positives / (true_positives + false_positives + positives)
 
@@ -245,7 +245,7 @@ def highest_f1(labels: Array, probabilities: Array) -> float | None:
     return float(candidates[np.argmax(f1)])  # argmax takes the first; candidates fall
 
 
-def why_none(labels: Array, part: str = "validation") -> str | None:
+def unscorable_reason(labels: Array, part: str = "validation") -> str | None:
     """Say in words why the labels (N,) of a part allow no choice and no score; None if they do."""
     if scorable(labels):
         return None

@@ -305,7 +305,7 @@ def build_features(name: str, output_stride: int = 32) -> tuple[nn.Module, int]:
     return features, channels
 
 
-def check_takes(features: nn.Module, name: str, size: int) -> None:
+def check_input_size(features: nn.Module, name: str, size: int) -> None:
     """Refuse images, of `size` pixels per side, of which nothing would be left in the maps.
 
     Raises:

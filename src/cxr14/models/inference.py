@@ -12,7 +12,7 @@ from cxr14.errors import UserError
 
 
 @contextmanager
-def answering(network: nn.Module) -> Iterator[str]:
+def deterministic_inference(network: nn.Module) -> Iterator[str]:
     """Bring a network to the GPU if there is one; in the block it computes in full float32.
 
     There its convolutions give the same bits again, and products are not rounded to TF32, torch's
@@ -109,7 +109,7 @@ class Compute:
         return torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bf16")
 
 
-def choose(device: str, precision: str, backbone: str) -> Compute:
+def resolve_compute(device: str, precision: str, backbone: str) -> Compute:
     """Resolve `auto` by the rules above; a GPU is set to kernels that give the same bits again.
 
     Args:

@@ -170,7 +170,7 @@ def load_imagenet(network: Network, backbone: str, path: Path) -> None:
     network.features.load_state_dict(features.state_dict())
 
 
-def load_own(network: Network, path: Path, name: str) -> None:
+def load_project_weights(network: Network, path: Path, name: str) -> None:
     """Load a safetensors file that cxr14 wrote for the same backbone and head.
 
     Args:
@@ -186,7 +186,7 @@ def load_own(network: Network, path: Path, name: str) -> None:
     check_numbers(network, tensors, file)
 
 
-def copy_own(source: Path, path: Path) -> str:
+def copy_project_weights(source: Path, path: Path) -> str:
     """Copy a safetensors file to `path`; return its SHA-256.
 
     Raises:
@@ -219,13 +219,13 @@ def copy_own(source: Path, path: Path) -> str:
 NORMALISING = (_NormBase, nn.LayerNorm, nn.GroupNorm)
 
 
-def normalises(network: nn.Module) -> bool:
+def has_normalization(network: nn.Module) -> bool:
     """Whether any layer of a network normalises its maps."""
     return any(isinstance(module, NORMALISING) for module in network.modules())
 
 
 @torch.no_grad()
-def balance(features: nn.Module, images: Tensor) -> None:
+def initialize_lsuv(features: nn.Module, images: Tensor) -> None:
     """Scale and shift the convolutions of a network, in place, from the first to the last.
 
     Args:

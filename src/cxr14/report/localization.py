@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 import pandas as pd
 
-from cxr14.console import counted, format_number, signed
+from cxr14.console import format_count, format_number, signed
 from cxr14.labels import BOXED
 from cxr14.localization.boxes import POOLED
 from cxr14.localization.scores import MEAN
@@ -68,7 +68,7 @@ def counts(results: Results) -> dict[str, int | None]:
 def finding_header(results: Results, *first: str) -> Cells:
     """Return a header with the eight findings, n below each, and their mean."""
     told = counts(results).items()
-    named = (f"{spaced(name)}\n{counted(n) if n is None else f'n {n}'}" for name, n in told)
+    named = (f"{spaced(name)}\n{format_count(n) if n is None else f'n {n}'}" for name, n in told)
     return (*first, *named, MEAN)
 
 

@@ -200,7 +200,7 @@ def free_bytes(device: str) -> int:
 
 
 @dataclass
-class Part:
+class SplitData:
     """Images uint8 (N, s, s), on the device or streamed to it, and labels float32 (N, C)."""
 
     images: Resident | Streamed
@@ -221,14 +221,14 @@ class Part:
             yield from zip(images, labels, strict=True)
 
 
-def load_part(
+def load_split(
     images: npt.NDArray[np.uint8],
     rows: npt.NDArray[np.int64],
     labels: npt.NDArray[np.float32],
     size: int,
     device: str,
     classes: Sequence[str] = CLASSES,
-) -> Part:
+) -> SplitData:
     """Open a part at the training size; where its images wait is cxr14.training.dataset' choice.
 
     Args:
@@ -240,7 +240,7 @@ def load_part(
         classes: C names of the columns of `labels`.
     """
     loaded = load(images, rows, size, device, partial(shrink, size=size))
-    return Part(loaded, torch.tensor(labels, device=device), classes)
+    return SplitData(loaded, torch.tensor(labels, device=device), classes)
 
 
 def shrink(images: Tensor, size: int) -> Tensor:

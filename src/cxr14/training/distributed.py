@@ -30,70 +30,70 @@ class Processes:
     """Which process we are among those that train together."""
 
     rank: int = 0
-    count: int = 1
+    world_size: int = 1
 
     @property
-    def first(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this is the one that writes files and talks."""
         return self.rank == 0
 
-    def share(self, order: Tensor, batch_size: int) -> Tensor:
+    def shard(self, order: Tensor, batch_size: int) -> Tensor:
         """Return this process's places of every batch: of int64 (K·B,) those (K·B/count,)."""
-        own = batch_size // self.count
+        own = batch_size // self.world_size
         return order.view(-1, batch_size)[:, self.rank * own : (self.rank + 1) * own].flatten()
 
     def sum(self, values: Tensor) -> Tensor:
         """Return the sum over all processes, element by element."""
-        if self.count > 1:
+        if self.world_size > 1:
             values = values.clone()
             dist.all_reduce(values)
         return values
 
     def mean(self, values: Tensor) -> Tensor:
         """Return the mean over all processes, element by element."""
-        return self.sum(values) / self.count if self.count > 1 else values
+        return self.sum(values) / self.world_size if self.world_size > 1 else values
 
     def any(self, wish: bool, device: str) -> bool:
         """Whether any process has a wish; all get the same answer."""
-        if self.count == 1:
+        if self.world_size == 1:
             return wish
         return bool(self.sum(torch.tensor(float(wish), device=device)) > 0)
 
-    def agree(self, number: int, device: str) -> bool:
+    def all_equal(self, number: int, device: str) -> bool:
         """Whether all processes have the same number; all get the same answer."""
-        if self.count == 1:
+        if self.world_size == 1:
             return True
         extremes = torch.tensor([number, -number], device=device)
         dist.all_reduce(extremes, dist.ReduceOp.MAX)
         return bool(extremes.sum() == 0)
 
-    def share_statistics(self, network: nn.Module, device: str) -> None:
+    def synchronize_batchnorm(self, network: nn.Module, device: str) -> None:
         """Let batch normalisation see the batches of all processes; torch has it on GPUs alone."""
-        if self.count > 1 and device == "cuda":
+        if self.world_size > 1 and device == "cuda":
             # It is in place but for a network that is a single layer.
             nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
 
-    def agree_on_statistics(self, network: nn.Module) -> None:
+    def broadcast_statistics(self, network: nn.Module) -> None:
         """Give all processes the first one's running statistics, which are those that are saved.
 
         Without SyncBatchNorm each has seen its own share of the last batch, and its average of
         the network its own share of all of them.
         """
-        if self.count > 1:
+        if self.world_size > 1:
             for statistic in network.buffers():
                 dist.broadcast(statistic, src=0)
 
     def wrap(self, network: nn.Module) -> nn.Module:
         """Let every process change its weights by the mean of all gradients."""
-        if self.count == 1:
+        if self.world_size == 1:
             return network
         # Running statistics take no part in a step: to send them in each of them, as is torch's
-        # default, changes nothing of what the first process keeps (see agree_on_statistics).
+        # default, changes nothing of what the first process keeps (see broadcast_statistics).
         return DistributedDataParallel(network, forward_sync_buffers=False)
 
 
 @contextmanager
-def joined(expected: int, device: str) -> Iterator[Processes]:
+def process_group(expected: int, device: str) -> Iterator[Processes]:
     """Meet the other processes, if there are any, and leave them in the end, but not on an error.
 
     Args:
@@ -136,7 +136,7 @@ def take_gpu() -> None:
 
 
 INTERRUPTED = 130
-LOST = os.EX_TEMPFAIL
+PEER_LOST = os.EX_TEMPFAIL
 """Exit code of a process that saw another one go, and has nothing to say."""
 
 SHUTDOWN_SECONDS = 120
@@ -145,7 +145,7 @@ SHUTDOWN_SECONDS = 120
 PR_SET_PDEATHSIG = 1
 """Of linux/prctl.h."""
 
-GOES_ON = "the same command goes on from the last checkpoint"
+RESUME_HINT = "the same command goes on from the last checkpoint"
 
 
 def is_launched() -> bool:
@@ -201,14 +201,14 @@ def explain_exit_codes(codes: dict[int, int]) -> str | None:
     Returns:
         A sentence, or None if one of them has spoken.
     """
-    if any(code > 0 and code != LOST for code in codes.values()):
+    if any(code > 0 and code != PEER_LOST for code in codes.values()):
         return None
     killed = {rank: -code for rank, code in codes.items() if code < 0}
     # SIGTERM is also what the launcher ends the others by.
     for rank in sorted(killed, key=lambda rank: (killed[rank] == signal.SIGTERM, rank)):
         name = signal.Signals(killed[rank]).name
-        return f"process {rank} was ended by {name}, and the others with it; {GOES_ON}"
-    return f"the processes of the training lost one another; {GOES_ON}"
+        return f"process {rank} was ended by {name}, and the others with it; {RESUME_HINT}"
+    return f"the processes of the training lost one another; {RESUME_HINT}"
 
 
 # Ctrl-C and SIGTERM end a training between two steps.
@@ -218,7 +218,7 @@ def explain_exit_codes(codes: dict[int, int]) -> str | None:
 
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-AMONG_SEVERAL = (signal.SIGINT,)
+MULTI_PROCESS_SIGNALS = (signal.SIGINT,)
 
 
 class InterruptedTrainingError(Exception):
@@ -229,20 +229,20 @@ class StopRequest:
     """Whether somebody asked for the end; the second signal ends at once."""
 
     def __init__(self) -> None:
-        self.made = False
+        self.requested = False
 
-    def take(self, number: int, _: FrameType | None) -> None:
+    def handle(self, number: int, _: FrameType | None) -> None:
         """Handle a signal."""
-        if self.made:
+        if self.requested:
             raise KeyboardInterrupt(signal.Signals(number).name)
-        self.made = True
+        self.requested = True
 
 
 @contextmanager
 def stop_request(signals: Sequence[signal.Signals] = SIGNALS) -> Iterator[StopRequest]:
     """Turn signals into a request while the training runs (in the main thread alone)."""
     request = StopRequest()
-    before = {number: signal.signal(number, request.take) for number in signals}
+    before = {number: signal.signal(number, request.handle) for number in signals}
     try:
         yield request
     finally:
@@ -261,7 +261,7 @@ STORE_TIMEOUT = timedelta(seconds=10)
 
 
 @contextmanager
-def one_voice() -> Iterator[None]:
+def report_first_failure() -> Iterator[None]:
     """Let the first of several processes that fails say why, and end each of them at once.
 
     Without a launcher there is one process, and its errors go their way.
@@ -280,8 +280,8 @@ def _leave(error: BaseException) -> NoReturn:
     if isinstance(error, InterruptedTrainingError | KeyboardInterrupt):
         code = INTERRUPTED
     else:
-        code = LOST if is_lost(error) else 1
-    if code != LOST and _speaks_first():
+        code = PEER_LOST if is_peer_lost(error) else 1
+    if code != PEER_LOST and _speaks_first():
         if isinstance(error, InterruptedTrainingError):
             print(error, file=sys.stderr)
         elif sentence := explain(error):
@@ -293,7 +293,7 @@ def _leave(error: BaseException) -> NoReturn:
     os._exit(code)  # an orderly exit would take the process group down
 
 
-def is_lost(error: BaseException) -> bool:
+def is_peer_lost(error: BaseException) -> bool:
     """Whether an error says no more than that another process is gone."""
     return isinstance(error, dist.DistError) or (
         isinstance(error, RuntimeError) and "gloo" in str(error)
@@ -316,7 +316,7 @@ def _speaks_first() -> bool:
 # What every command that trains has in common: its processes, and how it ends.
 
 
-def carry_out(
+def run_training(
     name: str, processes: int, module: str, arguments: list[str], job: Callable[[], float | None]
 ) -> None:
     """Train in this process, or in several that run the same command; say what came out.
@@ -335,7 +335,7 @@ def carry_out(
     if processes > 1 and not is_launched():
         launch(processes, module, *arguments)
     try:
-        with one_voice():
+        with report_first_failure():
             score = job()
     except InterruptedTrainingError as interruption:
         typer.secho(f"{interruption}", fg="yellow", err=True)

@@ -10,7 +10,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from cxr14.models.network import Network
 
 
-class Average:
+class EMA:
     """A copy of a network that follows it slowly.
 
     torch's own AveragedModel keeps its counter as a tensor, and every update waits for a GPU to

@@ -14,13 +14,13 @@ from cxr14.errors import UserError
 from cxr14.metrics.auroc import macro_auroc
 from cxr14.models.inference import Compute, normalise, prepare
 from cxr14.models.network import Network
-from cxr14.training.augment import augment, decide
-from cxr14.training.dataset import Part, steps_per_epoch
+from cxr14.training.augment import augment, transform_parameters
+from cxr14.training.dataset import SplitData, steps_per_epoch
 from cxr14.training.distributed import InterruptedTrainingError, Processes, StopRequest
-from cxr14.training.ema import Average
+from cxr14.training.ema import EMA
 from cxr14.training.losses import Loss
 from cxr14.training.optim import Recipe, make_optimizer, make_scheduler
-from cxr14.training.seeding import draw_epoch, seed_network, step_seeds
+from cxr14.training.seeding import epoch_randomness, seed_network, step_seeds
 
 if TYPE_CHECKING:
     from cxr14.training.checkpoint import Checkpoint
@@ -62,7 +62,7 @@ class Progress:
         return math.fsum(self.losses) / len(self.losses)
 
 
-def copied(network: nn.Module) -> State:
+def copy_state(network: nn.Module) -> State:
     """Return a copy of the weights that later steps do not change."""
     return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
 
@@ -84,28 +84,28 @@ class Session:
         self.optimizer = make_optimizer(network, recipe)
         self.scheduler: LRScheduler | ReduceLROnPlateau
         self.scheduler = make_scheduler(self.optimizer, recipe, steps)
-        self.averaged = Average(network, recipe.ema) if recipe.ema else None
+        self.ema = EMA(network, recipe.ema) if recipe.ema else None
         self.progress = Progress()
 
     @property
-    def validated(self) -> Network:
+    def eval_network(self) -> Network:
         """The network whose weights are validated and kept."""
-        return self.averaged.network if self.averaged else self.network
+        return self.ema.network if self.ema else self.network
 
     @property
     def learning_rate(self) -> float:
         """The present learning rate of the head, which is in the last group."""
         return float(self.optimizer.param_groups[-1]["lr"])
 
-    def change(self, loss: Tensor) -> None:
+    def optimizer_step(self, loss: Tensor) -> None:
         """Take a step: change weights, learning rate and average; nothing waits for the device."""
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         self.optimizer.step()
         if not isinstance(self.scheduler, ReduceLROnPlateau):
             self.scheduler.step()
-        if self.averaged:
-            self.averaged.update(self.network)
+        if self.ema:
+            self.ema.update(self.network)
         self.progress.step += 1
 
     def end_epoch(self, row: Row) -> None:
@@ -116,7 +116,7 @@ class Session:
         if row["validation_macro_auroc"] > progress.best_score:
             progress.best_epoch = progress.epoch
             progress.best_score = row["validation_macro_auroc"]
-            progress.best_state = copied(self.validated)
+            progress.best_state = copy_state(self.eval_network)
         if isinstance(self.scheduler, ReduceLROnPlateau):
             self.scheduler.step(row["validation_loss"])
 
@@ -124,7 +124,7 @@ class Session:
         """Return everything, as tensors and plain values."""
         return {
             "network": self.network.state_dict(),
-            "averaged": self.averaged.state_dict() if self.averaged else None,
+            "ema": self.ema.state_dict() if self.ema else None,
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
             "progress": vars(self.progress),
@@ -133,8 +133,8 @@ class Session:
     def restore(self, state: dict[str, Any]) -> None:
         """Go back to what :meth:`state` returned."""
         self.network.load_state_dict(state["network"])
-        if self.averaged:
-            self.averaged.load_state_dict(state["averaged"])
+        if self.ema:
+            self.ema.load_state_dict(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
         self.progress = Progress(**state["progress"])
@@ -143,7 +143,7 @@ class Session:
 # Losses stay on the device, and are looked at every so many steps: no step waits for one.
 
 
-EVERY = 25
+METER_STEPS = 25
 """Steps between two looks. On a GPU each look waits for all that it has still to do."""
 
 
@@ -157,10 +157,10 @@ class NotFiniteError(UserError):
 
     def __init__(self, loss: float, step: int, places: Tensor) -> None:
         super().__init__(f"the loss is {loss} in step {step}")
-        self.step, self.places = step, places
+        self.step, self.indices = step, places
 
 
-class LossWatch:
+class LossMeter:
     """A buffer of losses that have not been looked at yet."""
 
     def __init__(self, device: str, step: int, mean: Callable[[Tensor], Tensor]) -> None:
@@ -171,7 +171,7 @@ class LossWatch:
             step: how many steps of the epoch are done.
             mean: takes the losses of this process, returns the mean over all processes.
         """
-        self._losses = torch.zeros(EVERY, dtype=torch.float64, device=device)
+        self._losses = torch.zeros(METER_STEPS, dtype=torch.float64, device=device)
         self._batches: list[Tensor] = []
         self._step, self._mean = step, mean
 
@@ -185,7 +185,7 @@ class LossWatch:
         """Whether it is time to look."""
         return len(self._batches) == len(self._losses)
 
-    def look(self) -> list[float]:
+    def flush(self) -> list[float]:
         """Return the losses since the last look, and forget them.
 
         Raises:
@@ -218,7 +218,7 @@ class Validation:
 
 def validate(
     network: nn.Module,
-    part: Part,
+    part: SplitData,
     loss: Loss,
     size: int,
     batch_size: int,
@@ -251,7 +251,7 @@ def validate(
 @torch.inference_mode()
 def predict(
     network: nn.Module,
-    part: Part,
+    part: SplitData,
     size: int,
     batch_size: int,
     compute: Compute,
@@ -259,7 +259,7 @@ def predict(
 ) -> Tensor:
     """Return the logits of a part, float32 (N, C) on the device, in every process."""
     network.eval()
-    own = torch.arange(processes.rank, len(part.labels), processes.count)
+    own = torch.arange(processes.rank, len(part.labels), processes.world_size)
     # Each process fills its own rows, the others' are 0: the sum is all of them.
     logits = torch.zeros_like(part.labels)
     places = torch.split(own.to(logits.device), batch_size)  # once: each copy waits for the device
@@ -280,8 +280,8 @@ class Loop:
     """What a training needs beside what it changes.
 
     Attributes:
-        train_part: images at the training size.
-        val_part: images at the training size or larger.
+        train_split: images at the training size.
+        val_split: images at the training size or larger.
         loss: of logits (B, C) and labels (B, C).
         recipe: how to train.
         compute: device, precision and memory format.
@@ -292,8 +292,8 @@ class Loop:
         on_step: called after each step, for a progress bar.
     """
 
-    train_part: Part
-    val_part: Part
+    train_split: SplitData
+    val_split: SplitData
     loss: Loss
     recipe: Recipe
     compute: Compute
@@ -328,10 +328,10 @@ class Loop:
             progress.learning_rate = session.learning_rate
         network.train()
         self._run_steps(session, network)
-        self.processes.agree_on_statistics(session.validated)
+        self.processes.broadcast_statistics(session.eval_network)
         validation = validate(
-            session.validated,
-            self.val_part,
+            session.eval_network,
+            self.val_split,
             self.loss,
             recipe.input_size,
             VALIDATION_BATCHES * recipe.batch_size,
@@ -349,27 +349,27 @@ class Loop:
     def _run_steps(self, session: Session, network: nn.Module) -> None:
         """Run the steps that are left of the present epoch."""
         progress, recipe, device = session.progress, self.recipe, self.compute.device
-        count, size = len(self.train_part.labels), recipe.batch_size
+        count, size = len(self.train_split.labels), recipe.batch_size
         steps = steps_per_epoch(count, size)
         if progress.step == steps:  # it was interrupted before its validation
             return
-        chance = draw_epoch(recipe.seed, progress.epoch, count, device)
+        chance = epoch_randomness(recipe.seed, progress.epoch, count, device)
         left = chance.order[progress.step * size : steps * size]
-        own, own_size = self.processes.share(left, size), size // self.processes.count
-        changes = decide(chance.draws, recipe.augment)[own.to(device)]
+        own, own_size = self.processes.shard(left, size), size // self.processes.world_size
+        changes = transform_parameters(chance.draws, recipe.augment)[own.to(device)]
         # For dropout: a resumed step is as it would have been, and all processes differ.
         seeds = step_seeds(recipe.seed, progress.epoch, self.processes.rank, steps)
         cut = torch.split(left, size), torch.split(changes, own_size)
         decided = zip(seeds[progress.step :], *cut, strict=True)
-        watch = LossWatch(device, progress.step, self.processes.mean)
-        with closing(self.train_part.batches(own, own_size)) as batches:
+        watch = LossMeter(device, progress.step, self.processes.mean)
+        with closing(self.train_split.batches(own, own_size)) as batches:
             for (seed, places, change), batch in zip(decided, batches, strict=True):
                 seed_network(seed, device)
                 loss = self._loss_of(network, *batch, change)
-                session.change(loss)
+                session.optimizer_step(loss)
                 watch.add(loss, places)
                 self._after_step(session, watch)
-        progress.losses += watch.look()
+        progress.losses += watch.flush()
 
     def _loss_of(
         self, network: nn.Module, images: Tensor, labels: Tensor, changes: Tensor
@@ -381,20 +381,20 @@ class Loop:
             logits = network(inputs.contiguous(memory_format=self.compute.memory_format))
         return self.loss(logits.float(), labels, self.processes.sum)
 
-    def _after_step(self, session: Session, watch: LossWatch) -> None:
+    def _after_step(self, session: Session, watch: LossMeter) -> None:
         """Look at the losses from time to time, and then alone save or stop."""
         self.on_step()
         # With several processes the looks of all have to meet; alone one stops at once.
-        if watch.full or (self.stop.made and self.processes.count == 1):
-            session.progress.losses += watch.look()
+        if watch.full or (self.stop.requested and self.processes.world_size == 1):
+            session.progress.losses += watch.flush()
             self._save_or_stop(session)
 
     def _save_or_stop(self, session: Session) -> None:
         """Save if it is time; stop if a time limit or a signal says so."""
         progress = session.progress
-        stop = self.processes.any(self.stop.made, self.compute.device)
+        stop = self.processes.any(self.stop.requested, self.compute.device)
         saved = True
-        if self.checkpoint and self.processes.first and (stop or self.checkpoint.due):
+        if self.checkpoint and self.processes.is_main and (stop or self.checkpoint.due):
             saved = self.checkpoint.save(session)
         if stop:
             done = progress.epoch

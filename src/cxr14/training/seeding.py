@@ -14,7 +14,7 @@ from cxr14.training.augment import DRAWS
 
 
 @dataclass(frozen=True)
-class Epoch:
+class EpochRandomness:
     """What chance decides about one epoch over N images.
 
     Attributes:
@@ -26,11 +26,11 @@ class Epoch:
     draws: Tensor
 
 
-def draw_epoch(seed: int, epoch: int, count: int, device: str) -> Epoch:
+def epoch_randomness(seed: int, epoch: int, count: int, device: str) -> EpochRandomness:
     """Draw the order and the changes of epoch `epoch` (0-based) for `count` images."""
     generator = torch.Generator().manual_seed(derived_seed(seed, epoch))
     order = torch.randperm(count, generator=generator)
-    return Epoch(order, torch.rand(count, DRAWS, generator=generator).to(device))
+    return EpochRandomness(order, torch.rand(count, DRAWS, generator=generator).to(device))
 
 
 def step_seeds(seed: int, epoch: int, rank: int, steps: int) -> list[int]:
