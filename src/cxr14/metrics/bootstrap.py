@@ -31,8 +31,8 @@ def patient_weights(patients: Array, resamples: int, generator: np.random.Genera
     """
     distinct, patient_of_image = np.unique(patients, return_inverse=True)
     share = np.full(len(distinct), 1 / max(len(distinct), 1))
-    drawn = generator.multinomial(len(distinct), share, size=resamples)  # (R, patients)
-    return drawn[:, patient_of_image]
+    counts = generator.multinomial(len(distinct), share, size=resamples)  # (R, patients)
+    return counts[:, patient_of_image]
 
 
 def weightings(
@@ -76,10 +76,10 @@ def bias_corrected(values: Floats) -> Floats:
     Returns:
         (R,), at least 0; NaN stays NaN.
     """
-    drawn = values[1:]
-    known = drawn[~np.isnan(drawn)]
+    replicates = values[1:]
+    known = replicates[~np.isnan(replicates)]
     bias = known.mean() - values[0] if len(known) else 0.0
-    return np.maximum(drawn - bias, 0.0)
+    return np.maximum(replicates - bias, 0.0)
 
 
 # Measures under many weightings of the images at once, as the bootstrap needs them.
@@ -119,20 +119,20 @@ class SortedScores:
             Two (R,) in [0, 1]; NaN where a weighting leaves no positives or no negatives.
         """
         by_image = np.ascontiguousarray(weights.T, np.float64)  # (N, R)
-        own = self.positives @ by_image  # (K, R)
+        positive_counts = self.positives @ by_image  # (K, R)
         called_negatives = np.cumsum(self.negatives @ by_image, axis=0)
-        negatives, positives = self.all_negatives @ by_image, own.sum(axis=0)  # (R,)
-        won = np.einsum("kr,kr->r", own, negatives - called_negatives)
+        negatives, positives = self.all_negatives @ by_image, positive_counts.sum(axis=0)  # (R,)
+        correct_pairs = np.einsum("kr,kr->r", positive_counts, negatives - called_negatives)
         if self.tied.nnz:
-            won += np.einsum("kr,kr->r", own, self.tied @ by_image) / 2
-        called_positives = np.cumsum(own, axis=0)
+            correct_pairs += np.einsum("kr,kr->r", positive_counts, self.tied @ by_image) / 2
+        called_positives = np.cumsum(positive_counts, axis=0)
         called_negatives += called_positives  # now all that is called
         np.divide(called_positives, np.maximum(called_negatives, 1), out=called_positives)
-        gained = np.einsum("kr,kr->r", own, called_positives)
+        precision_sums = np.einsum("kr,kr->r", positive_counts, called_positives)
         known = (positives > 0) & (negatives > 0)
         return (
-            np.where(known, won / np.maximum(positives * negatives, 1), np.nan),
-            np.where(known, gained / np.maximum(positives, 1), np.nan),
+            np.where(known, correct_pairs / np.maximum(positives * negatives, 1), np.nan),
+            np.where(known, precision_sums / np.maximum(positives, 1), np.nan),
         )
 
 
@@ -146,20 +146,23 @@ def sort_scores(labels: Array, scores: Array) -> SortedScores:
     images = len(labels)
     present, falling = (labels > 0).ravel(), -scores.ravel()
     image = np.repeat(np.arange(images), present.size // max(images, 1))
-    own, other = np.flatnonzero(present), np.flatnonzero(~present)
-    levels, level = np.unique(falling[own], return_inverse=True)
+    positives, negatives = np.flatnonzero(present), np.flatnonzero(~present)
+    levels, level = np.unique(falling[positives], return_inverse=True)
 
     def counts(rows: Array, entries: Array) -> sparse.csr_array:
         ones = np.ones(len(rows))
         return sparse.csr_array((ones, (rows, image[entries])), shape=(len(levels), images))
 
-    at = np.searchsorted(levels, falling[other], side="left")
-    above = at < len(levels)
-    at, called = at[above], other[above]
-    tied = levels[at] == falling[called]
-    total = np.bincount(image[other], minlength=images).astype(np.float64)
+    indices = np.searchsorted(levels, falling[negatives], side="left")
+    above = indices < len(levels)
+    indices, called = indices[above], negatives[above]
+    tied = levels[indices] == falling[called]
+    total = np.bincount(image[negatives], minlength=images).astype(np.float64)
     return SortedScores(
-        counts(level, own), counts(at, called), counts(at[tied], called[tied]), total
+        counts(level, positives),
+        counts(indices, called),
+        counts(indices[tied], called[tied]),
+        total,
     )
 
 
@@ -269,10 +272,10 @@ def draw_replicates(
     """
     distinct, owner = np.unique(patients, return_inverse=True)
     everyone = np.arange(len(distinct))
-    drawn = [np.ones((1, len(distinct)), np.int64)]
+    blocks = [np.ones((1, len(distinct)), np.int64)]
     for start in range(0, resamples if len(distinct) > 1 else 0, BLOCK_SIZE):
-        drawn.append(patient_weights(everyone, min(BLOCK_SIZE, resamples - start), generator))
-    counts = np.ascontiguousarray(np.concatenate(drawn).T, np.float32)
+        blocks.append(patient_weights(everyone, min(BLOCK_SIZE, resamples - start), generator))
+    counts = np.ascontiguousarray(np.concatenate(blocks).T, np.float32)
     return Replicates(owner.astype(np.int64), counts)
 
 
@@ -286,8 +289,8 @@ def patients_by_class(present: Array, owner: Counts) -> Counts:
     Returns:
         (C,).
     """
-    seen = [np.count_nonzero(np.bincount(owner[column])) for column in present.T]
-    return np.array(seen, np.int64)
+    patients = [np.count_nonzero(np.bincount(owner[column])) for column in present.T]
+    return np.array(patients, np.int64)
 
 
 def weighted_sums(values: Array, owner: Counts, counts: Array) -> Floats:
@@ -301,8 +304,8 @@ def weighted_sums(values: Array, owner: Counts, counts: Array) -> Floats:
     Returns:
         (W, K).
     """
-    seen, place = np.unique(owner, return_inverse=True)
-    cell = place[:, None] * values.shape[1] + np.arange(values.shape[1])
-    size = len(seen) * values.shape[1]
-    by_patient = np.bincount(cell.ravel(), values.ravel(), size).reshape(len(seen), -1)
-    return np.asarray(counts[seen].T.astype(np.float64) @ by_patient)
+    patients, indices = np.unique(owner, return_inverse=True)
+    cells = indices[:, None] * values.shape[1] + np.arange(values.shape[1])
+    size = len(patients) * values.shape[1]
+    by_patient = np.bincount(cells.ravel(), values.ravel(), size).reshape(len(patients), -1)
+    return np.asarray(counts[patients].T.astype(np.float64) @ by_patient)

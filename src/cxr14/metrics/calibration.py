@@ -164,12 +164,13 @@ def reliability_table(labels: Array, probabilities: Array, bins: int = BINS) -> 
         A row per bin that holds images, by rising probability: predicted (mean probability),
         observed (share of positives), images.
     """
-    own = equal_mass_bins(probabilities, bins)
-    images = np.bincount(own, minlength=bins)
+    bin_indices = equal_mass_bins(probabilities, bins)
+    images = np.bincount(bin_indices, minlength=bins)
     sums = (
-        np.bincount(own, values, bins) for values in (probabilities.astype(np.float64), labels > 0)
+        np.bincount(bin_indices, values, bins)
+        for values in (probabilities.astype(np.float64), labels > 0)
     )
-    predicted, observed = (np.divide(one, np.maximum(images, 1)) for one in sums)
+    predicted, observed = (np.divide(sums_by_bin, np.maximum(images, 1)) for sums_by_bin in sums)
     table = pd.DataFrame({"predicted": predicted, "observed": observed, "images": images})
     return table[table["images"] > 0].reset_index(drop=True)
 

@@ -92,7 +92,7 @@ def curve_tables(
         ``roc``, ``pr``, ``reliability`` and ``threshold_f1``, each with a first column ``finding``,
         in the order of the classes.
     """
-    found = {}
+    tables = {}
     for name, (points, scores, columns) in {
         "roc": (roc_points, logits, ["false_positive_rate", "true_positive_rate"]),
         "pr": (precision_recall_points, logits, ["recall", "precision"]),
@@ -106,8 +106,8 @@ def curve_tables(
         ]
         empty = pd.DataFrame(columns=["finding", *columns])
         joined = pd.concat(curves, ignore_index=True) if curves else empty
-        found[name] = joined[["finding", *columns]]
-    return found
+        tables[name] = joined[["finding", *columns]]
+    return tables
 
 
 def _thinned(along: Array, points: int = POINTS) -> npt.NDArray[np.intp]:

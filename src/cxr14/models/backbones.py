@@ -89,12 +89,14 @@ class TokenMaps(nn.Module):
         """Turn images (B, 3, s, s) into maps (B, C, s // p, s // p), p pixels being a patch."""
         patches = self.conv_proj(images)
         batch, _, height, width = patches.shape
-        first = self.class_token.expand(batch, -1, -1)
-        tokens = torch.cat([first, patches.flatten(2).transpose(1, 2)], dim=1)  # (B, 1 + h·w, C)
+        class_token = self.class_token.expand(batch, -1, -1)
+        tokens = torch.cat(
+            [class_token, patches.flatten(2).transpose(1, 2)], dim=1
+        )  # (B, 1 + h·w, C)
         encoder = self.encoder
-        placed = encoder.dropout(tokens + self._positions(height, width))
-        seen: Tensor = encoder.ln(encoder.layers(placed))
-        return seen[:, 1:].transpose(1, 2).reshape(batch, -1, height, width)
+        embedded = encoder.dropout(tokens + self._positions(height, width))
+        outputs: Tensor = encoder.ln(encoder.layers(embedded))
+        return outputs[:, 1:].transpose(1, 2).reshape(batch, -1, height, width)
 
     def _positions(self, height: int, width: int) -> Tensor:
         """Return the embedding of the class token and of every patch, (1, 1 + h·w, C)."""
@@ -182,8 +184,8 @@ def _dilate(features: nn.Module, name: str) -> None:
 
 
 def _replace(features: nn.Module, name: str, *layers: nn.Module) -> None:
-    parent, _, own = name.rpartition(".")
-    setattr(features.get_submodule(parent), own, nn.Sequential(*layers))
+    parent, _, child = name.rpartition(".")
+    setattr(features.get_submodule(parent), child, nn.Sequential(*layers))
 
 
 AFTER_THE_MAPS = ("avgpool", "classifier", "fc")

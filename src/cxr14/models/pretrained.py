@@ -51,11 +51,11 @@ def load_fitting(network: nn.Module, tensors: Mapping[str, Tensor], path: Path, 
         UserError: naming the first tensor that does not fit, its shape, and what was expected.
     """
     expected = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
-    found = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
+    shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
     try:
         network.load_state_dict(tensors)
     except RuntimeError:
-        reason = _first_difference(expected, found)
+        reason = _first_difference(expected, shapes)
         raise UserError(f"{path} does not fit {name}: {reason}") from None
 
 
@@ -76,13 +76,13 @@ def check_numbers(network: nn.Module, tensors: Mapping[str, Tensor], path: Path)
 Shapes = Mapping[str, tuple[int, ...]]
 
 
-def _first_difference(expected: Shapes, found: Shapes) -> str:
-    for key in (key for key in expected if key in found and found[key] != expected[key]):
-        return f"{key} has the shape {found[key]}, expected {expected[key]}"
-    for key in (key for key in expected if key not in found):
+def _first_difference(expected: Shapes, shapes: Shapes) -> str:
+    for key in (key for key in expected if key in shapes and shapes[key] != expected[key]):
+        return f"{key} has the shape {shapes[key]}, expected {expected[key]}"
+    for key in (key for key in expected if key not in shapes):
         return f"{key} is missing, expected with the shape {expected[key]}"
-    key = next(key for key in found if key not in expected)
-    return f"{key} of shape {found[key]} is not expected"
+    key = next(key for key in shapes if key not in expected)
+    return f"{key} of shape {shapes[key]} is not expected"
 
 
 Fetch = Callable[[str, str, str], None]
@@ -119,9 +119,9 @@ def fetch_imagenet(backbone: str, path: Path, fetch: Fetch | None = None) -> str
             except (URLError, OSError, RuntimeError) as error:
                 reason = f"{url} ({error})"
                 raise UserError(f"{name} cannot be fetched from {reason}; {hint}") from None
-        found = sha256(temporary)
-        if not found.startswith(prefix):
-            raise UserError(f"{name}: SHA-256 {found[:12]}… does not start with {prefix}; {hint}")
+        digest = sha256(temporary)
+        if not digest.startswith(prefix):
+            raise UserError(f"{name}: SHA-256 {digest[:12]}… does not start with {prefix}; {hint}")
     return url
 
 

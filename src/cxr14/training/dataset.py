@@ -140,16 +140,16 @@ class Resident:
         count = len(streamed)
         self.images = torch.empty((count, size, size), dtype=torch.uint8, device=streamed.device)
         loading = streamed.batches(torch.arange(count), LOAD_BATCH)
-        for place, batch in zip(_cut(self.images, LOAD_BATCH), loading, strict=True):
-            place.copy_(batch)
+        for target, batch in zip(_cut(self.images, LOAD_BATCH), loading, strict=True):
+            target.copy_(batch)
 
     def __len__(self) -> int:
         return len(self.images)
 
     def batches(self, order: Tensor, batch_size: int) -> Generator[Tensor, None, None]:
         """Yield images in an order; as :meth:`Streamed.batches`."""
-        for places in _cut(order.to(self.images.device), batch_size):
-            yield self.images.index_select(0, places)
+        for indices in _cut(order.to(self.images.device), batch_size):
+            yield self.images.index_select(0, indices)
 
 
 def load(images: Images, rows: Rows, size: int, device: str, change: Change) -> Resident | Streamed:

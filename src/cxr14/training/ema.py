@@ -30,11 +30,11 @@ class EMA:
 
     def update(self, network: Network) -> None:
         """Follow the network by a step; the first one goes all the way."""
-        own, new = self._floats(self.network), self._floats(network)
+        averages, weights = self._floats(self.network), self._floats(network)
         if self._updates == 0:
-            torch._foreach_copy_(own, new)
+            torch._foreach_copy_(averages, weights)
         else:
-            self._move(own, new, None)
+            self._move(averages, weights, None)
         self._updates += 1
 
     @staticmethod

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from cxr14.training.checkpoint import Checkpoint
 
 
-# All that changes while a network is trained, and so all that a checkpoint has to hold.
+# Training state, as a checkpoint holds it.
 
 
 Row = dict[str, float]
@@ -35,7 +35,7 @@ State = dict[str, Tensor]
 
 @dataclass
 class Progress:
-    """How far a training is.
+    """Progress of a training.
 
     Attributes:
         epoch: epochs that are complete.
@@ -71,7 +71,7 @@ class Session:
     """A network in training."""
 
     def __init__(self, network: Network, recipe: Recipe, compute: Compute, steps: int) -> None:
-        """Bring the network to the device, and put an optimizer and a schedule beside it.
+        """Move the network to the device; create optimizer and schedule.
 
         Args:
             network: changed in place.
@@ -98,7 +98,7 @@ class Session:
         return float(self.optimizer.param_groups[-1]["lr"])
 
     def optimizer_step(self, loss: Tensor) -> None:
-        """Take a step: change weights, learning rate and average; nothing waits for the device."""
+        """Update weights, learning rate and EMA, without waiting for the device."""
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         self.optimizer.step()
@@ -109,7 +109,7 @@ class Session:
         self.progress.step += 1
 
     def end_epoch(self, row: Row) -> None:
-        """Note a complete epoch; keep its weights if it is the best so far."""
+        """Record a complete epoch; keep its weights if it is the best so far."""
         progress = self.progress
         progress.epoch, progress.step, progress.losses = progress.epoch + 1, 0, []
         progress.history.append(row)
@@ -140,11 +140,11 @@ class Session:
         self.progress = Progress(**state["progress"])
 
 
-# Losses stay on the device, and are looked at every so many steps: no step waits for one.
+# Losses stay on the device and are read every METER_STEPS steps, so steps do not wait.
 
 
 METER_STEPS = 25
-"""Steps between two looks. On a GPU each look waits for all that it has still to do."""
+"""Steps between two reads. Each read synchronizes with the GPU."""
 
 
 class NotFiniteError(UserError):
@@ -152,16 +152,16 @@ class NotFiniteError(UserError):
 
     Attributes:
         step: of the epoch, 1-based.
-        places: int64 (B,), which images of the train part the batch held.
+        indices: int64 (B,), images of the train split in the batch.
     """
 
-    def __init__(self, loss: float, step: int, places: Tensor) -> None:
+    def __init__(self, loss: float, step: int, indices: Tensor) -> None:
         super().__init__(f"the loss is {loss} in step {step}")
-        self.step, self.indices = step, places
+        self.step, self.indices = step, indices
 
 
 class LossMeter:
-    """A buffer of losses that have not been looked at yet."""
+    """A buffer of losses on the device."""
 
     def __init__(self, device: str, step: int, mean: Callable[[Tensor], Tensor]) -> None:
         """Start empty.
@@ -175,18 +175,18 @@ class LossMeter:
         self._batches: list[Tensor] = []
         self._step, self._mean = step, mean
 
-    def add(self, loss: Tensor, places: Tensor) -> None:
-        """Take the loss of a step (a scalar on the device) and its images' places (B,)."""
+    def add(self, loss: Tensor, indices: Tensor) -> None:
+        """Add the loss of a step (a scalar on the device) and its images' indices (B,)."""
         self._losses[len(self._batches)] = loss.detach()
-        self._batches.append(places)
+        self._batches.append(indices)
 
     @property
     def full(self) -> bool:
-        """Whether it is time to look."""
+        """Whether the buffer is full."""
         return len(self._batches) == len(self._losses)
 
     def flush(self) -> list[float]:
-        """Return the losses since the last look, and forget them.
+        """Return the losses since the last flush, and clear the buffer.
 
         Raises:
             NotFiniteError: for the first loss that is no finite number.
@@ -200,12 +200,12 @@ class LossMeter:
         return losses
 
 
-# Scores on the validation part, while training goes on.
+# Validation after each epoch.
 
 
 @dataclass(frozen=True)
 class Validation:
-    """What an epoch reached.
+    """Validation scores of an epoch.
 
     Attributes:
         loss: of all images as one batch, with the weights that training has.
@@ -225,7 +225,7 @@ def validate(
     compute: Compute,
     processes: Processes,
 ) -> Validation:
-    """Score a part; every process takes every so-manieth image, and all know all logits after.
+    """Compute loss and macro AUROC of a split, which the processes share.
 
     Args:
         network: normalised images (B, 3, s, s) to logits (B, C).
@@ -257,13 +257,15 @@ def predict(
     compute: Compute,
     processes: Processes,
 ) -> Tensor:
-    """Return the logits of a part, float32 (N, C) on the device, in every process."""
+    """Return the logits of a split, float32 (N, C) on the device, in every process."""
     network.eval()
-    own = torch.arange(processes.rank, len(part.labels), processes.world_size)
-    # Each process fills its own rows, the others' are 0: the sum is all of them.
+    indices = torch.arange(processes.rank, len(part.labels), processes.world_size)
+    # Each process fills its rows and leaves the others 0; the sum has all.
     logits = torch.zeros_like(part.labels)
-    places = torch.split(own.to(logits.device), batch_size)  # once: each copy waits for the device
-    for (images, _), rows in zip(part.batches(own, batch_size), places, strict=True):
+    batches = torch.split(
+        indices.to(logits.device), batch_size
+    )  # once: each copy waits for the device
+    for (images, _), rows in zip(part.batches(indices, batch_size), batches, strict=True):
         inputs = prepare(images, size).contiguous(memory_format=compute.memory_format)
         with compute.autocast():
             scores = network(inputs)
@@ -277,7 +279,7 @@ VALIDATION_BATCHES = 4
 
 @dataclass
 class Loop:
-    """What a training needs beside what it changes.
+    """The training loop: data, loss, recipe and callbacks.
 
     Attributes:
         train_split: images at the training size.
@@ -353,23 +355,23 @@ class Loop:
         steps = steps_per_epoch(count, size)
         if progress.step == steps:  # it was interrupted before its validation
             return
-        chance = epoch_randomness(recipe.seed, progress.epoch, count, device)
-        left = chance.order[progress.step * size : steps * size]
-        own, own_size = self.processes.shard(left, size), size // self.processes.world_size
-        changes = transform_parameters(chance.draws, recipe.augment)[own.to(device)]
+        randomness = epoch_randomness(recipe.seed, progress.epoch, count, device)
+        remaining = randomness.order[progress.step * size : steps * size]
+        shard, shard_size = self.processes.shard(remaining, size), size // self.processes.world_size
+        parameters = transform_parameters(randomness.draws, recipe.augment)[shard.to(device)]
         # For dropout: a resumed step is as it would have been, and all processes differ.
         seeds = step_seeds(recipe.seed, progress.epoch, self.processes.rank, steps)
-        cut = torch.split(left, size), torch.split(changes, own_size)
+        cut = torch.split(remaining, size), torch.split(parameters, shard_size)
         decided = zip(seeds[progress.step :], *cut, strict=True)
-        watch = LossMeter(device, progress.step, self.processes.mean)
-        with closing(self.train_split.batches(own, own_size)) as batches:
-            for (seed, places, change), batch in zip(decided, batches, strict=True):
+        meter = LossMeter(device, progress.step, self.processes.mean)
+        with closing(self.train_split.batches(shard, shard_size)) as batches:
+            for (seed, indices, transforms), batch in zip(decided, batches, strict=True):
                 seed_network(seed, device)
-                loss = self._loss_of(network, *batch, change)
+                loss = self._loss_of(network, *batch, transforms)
                 session.optimizer_step(loss)
-                watch.add(loss, places)
-                self._after_step(session, watch)
-        progress.losses += watch.flush()
+                meter.add(loss, indices)
+                self._after_step(session, meter)
+        progress.losses += meter.flush()
 
     def _loss_of(
         self, network: nn.Module, images: Tensor, labels: Tensor, changes: Tensor
@@ -381,16 +383,16 @@ class Loop:
             logits = network(inputs.contiguous(memory_format=self.compute.memory_format))
         return self.loss(logits.float(), labels, self.processes.sum)
 
-    def _after_step(self, session: Session, watch: LossMeter) -> None:
-        """Look at the losses from time to time, and then alone save or stop."""
+    def _after_step(self, session: Session, meter: LossMeter) -> None:
+        """Flush the loss meter when it is full; save or stop only then."""
         self.on_step()
-        # With several processes the looks of all have to meet; alone one stops at once.
-        if watch.full or (self.stop.requested and self.processes.world_size == 1):
-            session.progress.losses += watch.flush()
+        # With several processes all must flush together; a single process stops at once.
+        if meter.full or (self.stop.requested and self.processes.world_size == 1):
+            session.progress.losses += meter.flush()
             self._save_or_stop(session)
 
     def _save_or_stop(self, session: Session) -> None:
-        """Save if it is time; stop if a time limit or a signal says so."""
+        """Save if a checkpoint is due; stop if requested."""
         progress = session.progress
         stop = self.processes.any(self.stop.requested, self.compute.device)
         saved = True
@@ -402,7 +404,7 @@ class Loop:
             raise InterruptedTrainingError(f"interrupted {when}; {self._resumed(saved)}")
 
     def _resumed(self, saved: bool) -> str:
-        """Say where the same command would go on."""
+        """Return where the same command would resume."""
         path = self.checkpoint.path if self.checkpoint else None
         if path is None or not path.exists():
             return "the same command starts again"

@@ -94,11 +94,11 @@ def read_data(classes: Sequence[str] = CLASSES, tables: Tables = DEFAULT_TABLES)
     visible = records[records.image.isin(index.image)]
     parts: list[tuple[list[str], Rows, Labels]] = []
     for part in ("train", "val"):
-        own = visible[visible.split == part]
-        if own.empty:
+        rows = visible[visible.split == part]
+        if rows.empty:
             raise UserError(f"no image of the {part} part is in {CACHE} (metrics/preprocess.json)")
-        labels = label_matrix(own, classes)
-        parts.append((own.image.tolist(), rows_of(index, own.image), labels))
+        labels = label_matrix(rows, classes)
+        parts.append((rows.image.tolist(), rows_of(index, rows.image), labels))
     (train_images, train_rows, train_labels), (_, val_rows, val_labels) = parts
     return Data(images, train_images, train_rows, train_labels, val_rows, val_labels, classes)
 
@@ -172,8 +172,8 @@ def warn_of_untrainable(findings: Sequence[str]) -> None:
 
 def initialization_images(data: Data) -> Images:
     """Return a few images spread over the train part, uint8 (START_IMAGES, S, S)."""
-    places = np.linspace(0, len(data.train_rows) - 1, START_IMAGES).astype(np.int64)
-    return np.asarray(data.images[data.train_rows[places]])
+    indices = np.linspace(0, len(data.train_rows) - 1, START_IMAGES).astype(np.int64)
+    return np.asarray(data.images[data.train_rows[indices]])
 
 
 def initial_network(

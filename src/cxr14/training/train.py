@@ -89,7 +89,7 @@ def explain_failures(backbone: str, images: list[str]) -> Iterator[None]:
     try:
         yield
     except NotFiniteError as error:
-        batch = ", ".join(images[place] for place in error.indices.tolist())
+        batch = ", ".join(images[index] for index in error.indices.tolist())
         raise UserError(
             f"{backbone}: {error} of the epoch; lower train.learning_rate, or look at the images "
             f"of that batch: {batch}"
@@ -151,22 +151,22 @@ def fit(
         explain_failures(backbone, data.train_images),
         training_progress(
             backbone, steps * recipe.epochs, recipe.epochs, not processes.is_main
-        ) as shown,
+        ) as progress,
         stop_request(SIGNALS if processes.world_size == 1 else MULTI_PROCESS_SIGNALS) as stop,
     ):
         session = Session(network, recipe, compute, steps * recipe.epochs)
-        _resume(session, checkpoint, steps, processes, shown)
+        _resume(session, checkpoint, steps, processes, progress)
         for row in session.progress.history:
             tracker.log_epoch(row)
 
         def on_epoch(row: Row) -> None:
-            shown.epoch(row)
+            progress.epoch(row)
             tracker.log_epoch(row)
 
         objective = make_loss(**loss, train_labels=train_split.labels)
         loop = Loop(
             train_split, val_split, objective, recipe, compute, processes, checkpoint, stop,
-            on_epoch, shown.step,
+            on_epoch, progress.step,
         )  # fmt: skip
         return loop.run(session)
 
@@ -260,8 +260,8 @@ def run_job(
     check_scorable(data.val_labels, untrainable, data.classes)
     params = {"data": {"findings": list(job.classes)}, **blocks}
     facts = _facts(job, params, data, compute, untrainable)
-    place = project_root() / SCRATCH / job.results / job.name
-    checkpoint = Checkpoint(place.parent, place.name, facts["run_identity"], seconds)
+    path = project_root() / SCRATCH / job.results / job.name
+    checkpoint = Checkpoint(path.parent, path.name, facts["run_identity"], seconds)
     with process_group(recipe["processes"], compute.device) as processes:
         if processes.is_main:
             warn_of_untrainable(facts["untrainable_findings"])
