@@ -70,8 +70,8 @@ def interval(values: Floats) -> tuple[float | None, float | None, float]:
 def bias_corrected(values: Floats) -> Floats:
     """Shift resampled values (1 + R,) so that their mean is the first, that of the part itself.
 
-    For an error that chance lifts: every resample lifts it anew, so plain percentiles lie above the
-    value (bias as the bootstrap estimates it: Efron and Tibshirani 1993, chapter 10).
+    For an error that chance raises: every replicate raises it again, so plain percentiles are
+    above the value (bias as the bootstrap estimates it: Efron and Tibshirani 1993, chapter 10).
 
     Returns:
         (R,), at least 0; NaN stays NaN.
@@ -237,7 +237,7 @@ def as_fortran(weights: Counts) -> Floats:
     return np.asfortranarray(weights, np.float64)
 
 
-# The same resamples of patients for everything that is compared.
+# Bootstrap replicates of patients, shared by all comparisons.
 #
 # A resample is kept as a count per patient, not per image: what is added up over a patient's images
 # is added up once, and then weighed a thousand times.

@@ -15,7 +15,7 @@ from scipy.special import expit
 from cxr14.metrics.auroc import Array, Floats, confusion_curve, scorable
 
 ROUNDS = 100
-COLDEST, HOTTEST = 0.01, 100.0
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.01, 100.0
 DIGITS = 6  # more would record the order of a machine's additions
 
 
@@ -65,11 +65,13 @@ def temperature(labels: Array, logits: Array) -> float | None:
     def slope(sharpness: float) -> float:
         return float(values @ (expit(sharpness * values) - targets))
 
-    if slope(1 / HOTTEST) >= 0:
-        return HOTTEST
-    if slope(1 / COLDEST) <= 0:
-        return COLDEST
-    return round(1 / float(brentq(slope, 1 / HOTTEST, 1 / COLDEST, xtol=1e-12)), DIGITS)
+    if slope(1 / MAX_TEMPERATURE) >= 0:
+        return MAX_TEMPERATURE
+    if slope(1 / MIN_TEMPERATURE) <= 0:
+        return MIN_TEMPERATURE
+    return round(
+        1 / float(brentq(slope, 1 / MAX_TEMPERATURE, 1 / MIN_TEMPERATURE, xtol=1e-12)), DIGITS
+    )
 
 
 def platt_probabilities(
@@ -121,7 +123,7 @@ def _logistic_fit(values: Floats, targets: Floats) -> Floats:
     return fit
 
 
-# Do probabilities mean what they say? Brier score, calibration error, and the bins behind it.
+# Brier score, calibration error and its bins.
 
 
 BINS = 10
@@ -247,7 +249,7 @@ def highest_f1(labels: Array, probabilities: Array) -> float | None:
 
 
 def unscorable_reason(labels: Array, part: str = "validation") -> str | None:
-    """Say in words why the labels (N,) of a part allow no choice and no score; None if they do."""
+    """Return why the labels (N,) of a split cannot be scored; None if they can."""
     if scorable(labels):
         return None
     missing = "negatives" if (labels > 0).any() else "positives"

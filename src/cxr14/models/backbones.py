@@ -10,7 +10,7 @@ for images of any size. Studied are five; their maps at 224 px, by `model.output
     resnet50          2048  7×7  14×14
     densenet121       1024  7×7  14×14
 
-The channels of the others come from a dry run. A vision transformer gives a pixel per patch.
+The channels of the others come from shape inference. A vision transformer gives a pixel per patch.
 """
 
 import math
@@ -36,7 +36,7 @@ from cxr14.config.reader import STUDIED as STUDIED
 from cxr14.errors import UserError, quote
 from cxr14.models.inference import MEAN, STD
 
-# The shape of a network's maps, found by running it without numbers (on torch's meta device).
+# Shape inference by a run on torch's meta device.
 
 
 def map_shape(features: nn.Module, size: int) -> tuple[int, int, int]:

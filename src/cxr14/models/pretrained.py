@@ -1,4 +1,4 @@
-"""Starting weights: torchvision's ImageNet weights, or a file of our own. Never silently random."""
+"""Initial weights: torchvision's ImageNet weights, a safetensors file, or LSUV."""
 
 import re
 import shutil
@@ -22,7 +22,7 @@ from cxr14.io import check_file, replacing, sha256, unusable
 from cxr14.models.backbones import build_classifier, check_backbone
 from cxr14.models.network import Network
 
-# Putting tensors from a file into a network, or saying which of them does not fit.
+# Loading tensors from a file into a network.
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -97,7 +97,7 @@ OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.((?:[12])\..
 
 
 def fetch_imagenet(backbone: str, path: Path, fetch: Fetch | None = None) -> str:
-    """Bring torchvision's ImageNet weights of a backbone to `path`; return their URL.
+    """Fetch torchvision's ImageNet weights of a backbone to `path`; return their URL.
 
     The copy in torch's own folder of checkpoints is used if there is one; else it is downloaded.
     The first hex digits of the SHA-256 stand in torchvision's file names, and are checked.
@@ -230,10 +230,10 @@ def initialize_lsuv(features: nn.Module, images: Tensor) -> None:
 
     Args:
         features: convolutional part, freshly initialised; every convolution has a bias.
-        images: normalised, float (B, 3, s, s); some dozens of the train part.
+        images: normalised, float (B, 3, s, s); some dozens of the train split.
     """
 
-    def balance_channels(layer: nn.Conv2d, _: Any, maps: Tensor) -> Tensor:
+    def standardize_channels(layer: nn.Conv2d, _: Any, maps: Tensor) -> Tensor:
         assert layer.bias is not None
         mean, std = maps.mean(dim=(0, 2, 3)), maps.std(dim=(0, 2, 3))
         std = torch.where(std > 1e-6, std, 1.0)  # a channel that is dead on them stays as it is
@@ -241,7 +241,7 @@ def initialize_lsuv(features: nn.Module, images: Tensor) -> None:
         layer.bias.sub_(mean).div_(std)
         return (maps - mean.view(1, -1, 1, 1)) / std.view(1, -1, 1, 1)
 
-    hook: Callable[..., Any] = balance_channels
+    hook: Callable[..., Any] = standardize_channels
     convolutions = [layer for layer in features.modules() if isinstance(layer, nn.Conv2d)]
     handles = [layer.register_forward_hook(hook) for layer in convolutions]
     was_training = features.training

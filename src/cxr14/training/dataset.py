@@ -77,7 +77,7 @@ class Streamed:
         """Yield images in an order; the thread that reads ahead ends with the iterator.
 
         Args:
-            order: int64 (K,) on the CPU, places in `rows`.
+            order: int64 (K,) on the CPU, indices into `rows`.
             batch_size: images per batch; the last one may be smaller.
 
         Yields:
@@ -131,7 +131,7 @@ class Resident:
     """Images that are all on the device, changed once."""
 
     def __init__(self, streamed: Streamed, size: int) -> None:
-        """Bring them there.
+        """Load the images onto the device.
 
         Args:
             streamed: the images.
@@ -196,7 +196,7 @@ def free_bytes(device: str) -> int:
     return int(psutil.virtual_memory().available) // int(os.environ.get("LOCAL_WORLD_SIZE", 1))
 
 
-# A part of the data as training takes it: images and labels, batch by batch on the device.
+# A split: images and labels, batch by batch on the device.
 
 
 @dataclass
@@ -229,7 +229,7 @@ def load_split(
     device: str,
     classes: Sequence[str] = CLASSES,
 ) -> SplitData:
-    """Open a part at the training size; where its images wait is cxr14.training.dataset' choice.
+    """Open a split at the training size; its images stay on the device if they fit.
 
     Args:
         images: uint8 (N, S, S), may be mapped from a file.

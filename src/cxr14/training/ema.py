@@ -11,7 +11,7 @@ from cxr14.models.network import Network
 
 
 class EMA:
-    """A copy of a network that follows it slowly.
+    """An exponential moving average (EMA) of a network.
 
     torch's own AveragedModel keeps its counter as a tensor, and every update waits for a GPU to
     send or read it; only its arithmetic is used here.

@@ -1,4 +1,4 @@
-"""What a training run reads: images, labels, starting weights; and the checks before it starts."""
+"""Inputs of a training run: images, labels, initial weights; and checks before it starts."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ START_IMAGES = 64
 
 @dataclass(frozen=True)
 class Tables:
-    """Who is labelled how, and who is in which part: two tables that list the same images."""
+    """Paths of the label table and the split table, which list the same images."""
 
     labels: Path = RECORDS / "images.parquet"
     split: Path = SPLIT / "split.parquet"

@@ -1,7 +1,6 @@
-"""All that is random in training, as a function of the seed, the epoch and the image or step.
+"""Seeding: random numbers of training as functions of seed, epoch, and image or step.
 
-Nothing is drawn from a generator that runs on: an interrupted training needs no state of one to go
-on as if nothing had happened, and several processes agree without a word.
+A resumed training needs no generator state, and all ranks derive the same numbers.
 """
 
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from cxr14.training.augment import DRAWS
 
 @dataclass(frozen=True)
 class EpochRandomness:
-    """What chance decides about one epoch over N images.
+    """Random numbers of one epoch over N images.
 
     Attributes:
         order: int64 (N,) on the CPU, a permutation.

@@ -43,11 +43,9 @@ from cxr14.training.inputs import (
 from cxr14.training.losses import make_loss
 from cxr14.training.optim import Recipe
 
-# Who follows a training run from outside.
-
 
 class Tracker(Protocol):
-    """Somebody who follows a run; MLflow's is cxr14.tracking.runs.TrainingRun."""
+    """Receiver of epochs and metrics of a run; MLflow's is cxr14.tracking.runs.TrainingRun."""
 
     def log_epoch(self, row: dict[str, float]) -> None:
         """Take the row of one epoch."""
@@ -56,11 +54,11 @@ class Tracker(Protocol):
         """Take the final numbers."""
 
     def fail(self) -> None:
-        """Learn that the run ended without a model."""
+        """Mark the run as failed."""
 
 
 class NoTracker:
-    """Follows in all processes but the first."""
+    """A tracker that does nothing, for ranks other than 0."""
 
     def log_epoch(self, row: dict[str, float]) -> None:
         """Do nothing."""
@@ -70,9 +68,6 @@ class NoTracker:
 
     def fail(self) -> None:
         """Do nothing."""
-
-
-# What can go wrong in the middle of a training, told in one sentence.
 
 
 @contextmanager
@@ -294,7 +289,7 @@ def run_job(
 
 @contextmanager
 def _followed(start: Start | None, job: Job, facts: Mapping[str, Any]) -> Iterator[Tracker]:
-    """Give a tracker, which learns if the block fails; what ends well tells it so itself."""
+    """Yield a tracker, and mark its run as failed if the block raises."""
     source = {name: facts[name] for name in ("source", "phantom")}
     opened = start(facts["run_identity"], job.title, facts["params"], **source) if start else None
     tracker = opened or NoTracker()
@@ -308,7 +303,7 @@ def _followed(start: Start | None, job: Job, facts: Mapping[str, Any]) -> Iterat
 def _facts(
     job: Job, params: dict[str, Any], data: Data, compute: Compute, untrainable: list[str]
 ) -> dict[str, Any]:
-    """Tell what is known before training, and so its identity."""
+    """Return what is known before training, including the run identity."""
     source = read_source("source")
     inputs = hash_inputs(job.backbone, job.tables)
     computed = asdict(compute)
