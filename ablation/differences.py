@@ -15,11 +15,11 @@ from cxr14.evaluation.measures import mean_over
 from cxr14.labels import FINDINGS
 from cxr14.metrics.auroc import Array, Counts, Floats
 from cxr14.metrics.bootstrap import (
-    RESAMPLES,
+    N_REPLICATES,
     SEED,
     interval,
-    weighted_areas,
-    weighted_calls,
+    weighted_auroc_and_ap,
+    weighted_confusion_counts,
     weightings,
 )
 
@@ -62,14 +62,14 @@ def weighted_f1s(labels: Array, predictions: Predictions, weights: Counts) -> Fl
     findings = slice(len(FINDINGS))
     thresholds = predictions.thresholds[findings]
     called = predictions.probabilities[:, findings] >= thresholds
-    f1s = weighted_calls(labels[:, findings], called, weights).measures()["f1"]
+    f1s = weighted_confusion_counts(labels[:, findings], called, weights).measures()["f1"]
     return np.where(np.isnan(thresholds), np.nan, f1s)
 
 
 def finding_values(labels: Array, predictions: Predictions, weights: Counts) -> Floats:
     """F1, AUROC and AP of the fourteen findings under many weightings, (3, R, 14)."""
     areas = [
-        weighted_areas(labels[:, i], predictions.logits[:, i], weights)
+        weighted_auroc_and_ap(labels[:, i], predictions.logits[:, i], weights)
         for i in range(len(FINDINGS))
     ]
     aurocs, precisions = (np.stack([area[kind] for area in areas], axis=1) for kind in (0, 1))
@@ -81,7 +81,7 @@ def resampled_means(
     patients: Array,
     networks: Mapping[str, Predictions],
     groups: Mapping[str, list[int]],
-    resamples: int = RESAMPLES,
+    resamples: int = N_REPLICATES,
 ) -> dict[str, Floats]:
     """Score networks on test, and on the same resamples of its patients.
 

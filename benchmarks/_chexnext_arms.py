@@ -21,7 +21,7 @@ from cxr14.io import write_npy, write_parquet
 from cxr14.labels import CLASSES, FINDINGS, label_matrix
 from cxr14.models.serialization import load_model
 from cxr14.preprocessing.cache import open_cache
-from cxr14.training.inputs import MINED, Tables
+from cxr14.training.inputs import DEFAULT_TABLES, Tables
 from cxr14.training.train import Job, run_job
 
 MODES = ("union", "replace")
@@ -66,7 +66,7 @@ class Workshop:
 
     def same(self, labels: Path) -> list[Tables]:
         """Return equal tables for all networks: the labels and the whole train split."""
-        return [Tables(labels, MINED.split)] * self.networks
+        return [Tables(labels, DEFAULT_TABLES.split)] * self.networks
 
     def _recipe(self, seed: int) -> dict[str, Any]:
         recipe = read_recipe(self.backbone, seed).model_dump(exclude={"backbones", "overrides"})
@@ -82,7 +82,7 @@ def arms(workshop: Workshop, noise_seed: int) -> dict[str, list[Logits]]:
     wrong, folds, splits = prepare(workshop, noise_seed)
     plain = workshop.all_logits("plain", workshop.same(wrong))
     crossed = workshop.all_logits("crossed", [Tables(wrong, split) for split in splits])
-    logits = {"true labels": workshop.all_logits("true", workshop.same(MINED.labels))}
+    logits = {"true labels": workshop.all_logits("true", workshop.same(DEFAULT_TABLES.labels))}
     logits |= {"single": plain[:1], "ensemble": plain}
     for kind, members, count in (("cross-fitted", crossed, workshop.networks), ("plain", plain, 1)):
         for mode in MODES:
@@ -95,7 +95,7 @@ def arms(workshop: Workshop, noise_seed: int) -> dict[str, list[Logits]]:
 
 def prepare(workshop: Workshop, seed: int) -> tuple[Path, npt.NDArray[np.int64], list[Path]]:
     """Write wrong labels and a split without each fold; return their paths, and the folds (N,)."""
-    true, split = pd.read_parquet(MINED.labels), pd.read_parquet(MINED.split)
+    true, split = pd.read_parquet(DEFAULT_TABLES.labels), pd.read_parquet(DEFAULT_TABLES.split)
     parts = np.where(true["has_pixels"], split["split"], "no pixels")
     params, wrong = read_noise(), workshop.folder / "wrong.parquet"
     rates = {name: (params.of(name).missed, params.of(name).wrong) for name in FINDINGS}
@@ -111,7 +111,7 @@ def relabelled(
     labels: Path, members: list[Logits], folds: npt.NDArray[np.int64], count: int, mode: str
 ) -> pd.DataFrame:
     """Return the records with train relabelled by the members, as the stage `relabel` does it."""
-    records, split = pd.read_parquet(labels), pd.read_parquet(MINED.split)
+    records, split = pd.read_parquet(labels), pd.read_parquet(DEFAULT_TABLES.split)
     seen = align_to_cache("data/cache", records, split)
     train, val = seen.within("train"), seen.within("val")
     fold_of = {str(n): n % count for n in range(len(members))}
@@ -126,5 +126,7 @@ def relabelled(
 
 def truth() -> tuple[CachedImages, npt.NDArray[np.bool_]]:
     """Return the true records in the order of the cache, and which of them are test."""
-    seen = align_to_cache("data/cache", pd.read_parquet(MINED.labels), pd.read_parquet(MINED.split))
+    seen = align_to_cache(
+        "data/cache", pd.read_parquet(DEFAULT_TABLES.labels), pd.read_parquet(DEFAULT_TABLES.split)
+    )
     return seen, seen.within("test")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from cxr14.models.inference import Compute
 from cxr14.models.network import Network, build_network
 from cxr14.training.augment import Augment
-from cxr14.training.dataset import Part
+from cxr14.training.dataset import SplitData
 from cxr14.training.distributed import Processes, StopRequest
 from cxr14.training.engine import Loop, Session
 from cxr14.training.losses import make_loss
@@ -41,7 +41,7 @@ def make_network(backbone: str) -> Network:
 
 def our_epoch(
     network: Network,
-    part: Part,
+    part: SplitData,
     recipe: Recipe,
     compute: Compute,
     on_step: Callable[[], None] = lambda: None,

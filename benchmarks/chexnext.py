@@ -34,7 +34,7 @@ from cxr14.evaluation.measures import mean_over
 from cxr14.io import read_json, sha256, write_csv
 from cxr14.labels import FINDINGS, label_matrix
 from cxr14.metrics.auroc import Floats
-from cxr14.metrics.bootstrap import SEED, interval, weighted_areas, weightings
+from cxr14.metrics.bootstrap import SEED, interval, weighted_auroc_and_ap, weightings
 from cxr14.preprocessing.cache import ARRAY, INDEX
 from cxr14.training.distributed import InterruptedTrainingError
 
@@ -65,7 +65,8 @@ def resampled(logits_of_arm: dict[str, list[Logits]]) -> dict[str, Floats]:
         for name, members in logits_of_arm.items():
             logits = logit_of_mean(members)[test]
             areas = [
-                weighted_areas(labels[:, i], logits[:, i], weights) for i in range(len(FINDINGS))
+                weighted_auroc_and_ap(labels[:, i], logits[:, i], weights)
+                for i in range(len(FINDINGS))
             ]
             blocks_of_arm[name].append(np.stack(areas, axis=-1))
     joined = {name: np.concatenate(blocks, axis=1) for name, blocks in blocks_of_arm.items()}

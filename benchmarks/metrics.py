@@ -28,7 +28,7 @@ from rich.console import Console
 from rich.table import Table
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from cxr14.metrics.bootstrap import AT_A_TIME, as_counts, patient_weights, rank
+from cxr14.metrics.bootstrap import BLOCK_SIZE, as_fortran, patient_weights, sort_scores
 
 IMAGES, PATIENTS = 25_596, 2_797
 POSITIVES = (3279, 1069, 4658, 6112, 1748, 1623, 555, 2665, 1815, 925, 1093, 435, 1143, 86)
@@ -60,18 +60,18 @@ def ours(data: Data, resamples: int) -> tuple[Values, dict[str, float]]:
     labels, scores, patients = data
     generator, start = np.random.default_rng(SEED), time.perf_counter()
     blocks: dict[str, list[np.ndarray]] = {"AUROC": [], "AP": [], "micro AUROC": []}
-    rankings = [rank(labels[:, i], scores[:, i]) for i in range(14)]
+    rankings = [sort_scores(labels[:, i], scores[:, i]) for i in range(14)]
     seconds = {"AUROC": time.perf_counter() - start, "micro AUROC": 0.0}
     start = time.perf_counter()
-    together = rank(labels, scores)
+    together = sort_scores(labels, scores)
     seconds["micro AUROC"] += time.perf_counter() - start
-    for _ in range(0, resamples, AT_A_TIME):
+    for _ in range(0, resamples, BLOCK_SIZE):
         start = time.perf_counter()
-        weights = as_counts(patient_weights(patients, AT_A_TIME, generator))
-        areas = [ranking.areas(weights) for ranking in rankings]
+        weights = as_fortran(patient_weights(patients, BLOCK_SIZE, generator))
+        areas = [ranking.auroc_and_ap(weights) for ranking in rankings]
         seconds["AUROC"] += time.perf_counter() - start
         start = time.perf_counter()
-        blocks["micro AUROC"].append(together.areas(weights)[0][:, None])
+        blocks["micro AUROC"].append(together.auroc_and_ap(weights)[0][:, None])
         seconds["micro AUROC"] += time.perf_counter() - start
         for kind, name in enumerate(("AUROC", "AP")):
             blocks[name].append(np.stack([area[kind] for area in areas], axis=1))
@@ -135,7 +135,7 @@ def measure(
     """Measure all in turn; in every round the peers get other resamples."""
     results = {(name, "cxr14"): Measured() for name in ("AUROC", "AP", "micro AUROC")}
     results |= {key: Measured() for key in peers}
-    weights = patient_weights(data[2], AT_A_TIME, np.random.default_rng(SEED))  # ours' first block
+    weights = patient_weights(data[2], BLOCK_SIZE, np.random.default_rng(SEED))  # ours' first block
     for turn in range(rounds):
         values, seconds = ours(data, resamples)
         for name, spent in seconds.items():
@@ -174,7 +174,7 @@ def speed_up(results: dict[tuple[str, str], Measured], name: str, by: str) -> fl
 def peak_mb(data: Data) -> float:
     """Return the most memory that our arrays hold at once, over two blocks; apart from timing."""
     tracemalloc.start()
-    ours(data, 2 * AT_A_TIME)
+    ours(data, 2 * BLOCK_SIZE)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     return peak / 2**20
@@ -182,8 +182,8 @@ def peak_mb(data: Data) -> float:
 
 def main(rounds: int = 5, few: int = 2, resamples: int = 1000) -> None:
     """Measure, check and print; ends with 1 if a number differs or ours is not fast enough."""
-    if rounds * few > AT_A_TIME or resamples % AT_A_TIME:
-        raise SystemExit(f"error: --rounds × --few ≤ {AT_A_TIME} ≤ --resamples, a multiple of it")
+    if rounds * few > BLOCK_SIZE or resamples % BLOCK_SIZE:
+        raise SystemExit(f"error: --rounds × --few ≤ {BLOCK_SIZE} ≤ --resamples, a multiple of it")
     data = simulate()
     peers: dict[tuple[str, str], Peer] = {
         ("AUROC", "scikit-learn loop"): by_columns(roc_auc_score),
@@ -197,7 +197,7 @@ def main(rounds: int = 5, few: int = 2, resamples: int = 1000) -> None:
         f"{IMAGES:,} images, {len(POSITIVES)} findings, {rounds} interleaved rounds, one thread; "
         f"ours {resamples:,} resamples, AUROC and AP in one pass; peers {few} a round, scaled",
     )
-    print(f"memory of our arrays at most {peak_mb(data):.0f} MB, {AT_A_TIME} resamples at once")
+    print(f"memory of our arrays at most {peak_mb(data):.0f} MB, {BLOCK_SIZE} resamples at once")
     apart = max(result.apart for result in results.values())
     ratio = speed_up(results, "AUROC", "scikit-learn loop")
     passed = apart <= TOLERANCE and ratio >= AIM

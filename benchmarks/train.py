@@ -24,10 +24,10 @@ from rich.console import Console
 from rich.table import Table
 
 from cxr14.models.backbones import STUDIED
-from cxr14.models.inference import Compute, choose, normalise
+from cxr14.models.inference import Compute, normalise, resolve_compute
 from cxr14.models.network import Network
-from cxr14.training.augment import DRAWS, augment, decide
-from cxr14.training.dataset import Part, load_part
+from cxr14.training.augment import DRAWS, augment, transform_parameters
+from cxr14.training.dataset import SplitData, load_split
 from cxr14.training.losses import make_loss
 from cxr14.training.optim import Recipe, make_optimizer
 
@@ -38,21 +38,23 @@ WARM_UP = 2
 """Blocks that are not counted."""
 
 
-def make_part(count: int, size: int, device: str) -> Part:
+def make_part(count: int, size: int, device: str) -> SplitData:
     """Return noise with random labels."""
     rng = np.random.default_rng(1)
     images = rng.integers(0, 256, (count, size, size), dtype=np.uint8)
     labels = np.float32(rng.random((count, 15)) < 0.1)
-    return load_part(images, np.arange(count), labels, size, device)
+    return load_split(images, np.arange(count), labels, size, device)
 
 
-def bare(network: Network, recipe: Recipe, compute: Compute, part: Part) -> Callable[[], None]:
+def bare(network: Network, recipe: Recipe, compute: Compute, part: SplitData) -> Callable[[], None]:
     """Return the bare step."""
     network.train().to(compute.device).to(memory_format=compute.memory_format)
     optimizer = make_optimizer(network, recipe)
     loss = make_loss("cross_entropy", "batch", part.labels)
     images, labels = next(part.batches(torch.arange(recipe.batch_size), recipe.batch_size))
-    changes = decide(torch.rand(recipe.batch_size, DRAWS), recipe.augment).to(compute.device)
+    changes = transform_parameters(torch.rand(recipe.batch_size, DRAWS), recipe.augment).to(
+        compute.device
+    )
     if recipe.compile:
         network.compile()
 
@@ -140,7 +142,7 @@ def main(
     for heading in columns:
         table.add_column(heading, justify="left" if heading == "backbone" else "right")
     for backbone in backbones.split(","):
-        compute = choose("auto", "auto", backbone)
+        compute = resolve_compute("auto", "auto", backbone)
         recipe = make_recipe(size, batch_size, compiled)
         speeds = compare(backbone, recipe, compute, blocks, block_seconds)
         ratios = speeds[:, 1] / speeds[:, 0]

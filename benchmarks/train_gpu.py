@@ -31,8 +31,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from _loop import make_network, make_recipe, our_epoch
 
-from cxr14.models.inference import MEAN, STD, choose
-from cxr14.training.dataset import load_part
+from cxr14.models.inference import MEAN, STD, resolve_compute
+from cxr14.training.dataset import load_split
 
 BACKBONES = ("alexnet", "googlenet", "vgg16", "resnet50", "densenet121")
 EPOCH, EPOCHS = 78_000, 10
@@ -144,10 +144,10 @@ def main() -> None:
     labels = np.float32(np.random.default_rng(2).random((len(images), 15)) < 0.1)
     with tempfile.TemporaryDirectory() as folder:
         pngs = Pngs(Path(folder), images, labels)
-        part = load_part(images, np.arange(len(images)), labels, given.size, given.device)
+        part = load_split(images, np.arange(len(images)), labels, given.size, given.device)
         for backbone in given.backbones:
             flops, best = operations_per_image(backbone, given.size), 0.0
-            compute = choose(given.device, "auto", backbone)
+            compute = resolve_compute(given.device, "auto", backbone)
             for batch in given.batch_sizes:
                 recipe = make_recipe(given.size, batch, given.compile)
                 ours = images_per_second(

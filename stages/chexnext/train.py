@@ -46,7 +46,7 @@ def main(
     )
     labels, split = tables_of(group, seed)
     from cxr14.tracking.runs import start_run  # slow imports, after the checks
-    from cxr14.training.distributed import carry_out
+    from cxr14.training.distributed import run_training
     from cxr14.training.inputs import Tables
     from cxr14.training.train import Job, run_job
 
@@ -68,7 +68,7 @@ def main(
     work = partial(run_job, job, blocks, start, checkpoint_seconds)
     arguments = [f"--group={group}", f"--backbone={backbone}", f"--seed={seed}"]
     arguments.append(f"--checkpoint-seconds={checkpoint_seconds}")
-    carry_out(paths.title, recipe.processes, "stages.chexnext.train", arguments, work)
+    run_training(paths.title, recipe.processes, "stages.chexnext.train", arguments, work)
 
 
 if __name__ == "__main__":

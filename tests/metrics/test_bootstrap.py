@@ -5,11 +5,11 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from cxr14.metrics.bootstrap import (
+    bias_corrected,
     interval,
     patient_weights,
-    weighted_areas,
+    weighted_auroc_and_ap,
     weightings,
-    without_bias,
 )
 
 
@@ -41,7 +41,7 @@ def test_each_resample_draws_as_many_patients_as_there_are(answers):
 def test_weighted_aurocs_are_those_of_repeated_images(answers):
     labels, scores, patients = answers
     weights = patient_weights(patients, 20, np.random.default_rng(0))
-    areas = weighted_areas(labels[:, 0], scores[:, 0], weights)[0]
+    areas = weighted_auroc_and_ap(labels[:, 0], scores[:, 0], weights)[0]
     for area, weight in zip(areas, weights, strict=True):
         expected = roc_auc_score(np.repeat(labels[:, 0], weight), np.repeat(scores[:, 0], weight))
         assert area == pytest.approx(expected, abs=1e-9)
@@ -69,6 +69,6 @@ def test_up_to_one_resample_in_twenty_may_be_left_out():
 def test_an_error_that_chance_lifts_is_shifted_back_to_its_value():
     """Plain percentiles of a resampled ECE lie above the ECE: .1 here, and every draw above it."""
     values = np.array([0.1, 0.2, 0.3, 0.4, np.nan, 0.1])
-    assert without_bias(values)[[0, 1, 2, 4]] == pytest.approx([0.05, 0.15, 0.25, 0])
-    assert np.isnan(without_bias(values)[3])
-    assert len(without_bias(np.array([0.1]))) == 0
+    assert bias_corrected(values)[[0, 1, 2, 4]] == pytest.approx([0.05, 0.15, 0.25, 0])
+    assert np.isnan(bias_corrected(values)[3])
+    assert len(bias_corrected(np.array([0.1]))) == 0

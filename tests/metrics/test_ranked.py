@@ -6,7 +6,7 @@ from sklearn.metrics import roc_auc_score
 
 from cxr14.metrics import auroc
 from cxr14.metrics.auroc import aurocs
-from cxr14.metrics.bootstrap import draw, weighted_areas
+from cxr14.metrics.bootstrap import draw_replicates, weighted_auroc_and_ap
 from tests.evaluation.comparison.conftest import repeated
 
 
@@ -16,7 +16,7 @@ def finding():
     patients = generator.integers(0, 40, 150)
     labels = generator.random(150) < 0.3
     scores = np.round(labels + generator.normal(0, 1, 150), 1)  # one decimal: ties
-    return labels, scores, draw(patients, np.random.default_rng(0), 25)
+    return labels, scores, draw_replicates(patients, np.random.default_rng(0), 25)
 
 
 def test_areas_are_those_of_scikit_learn_on_repeated_images(finding):
@@ -31,7 +31,7 @@ def test_areas_are_those_of_scikit_learn_on_repeated_images(finding):
 def test_areas_are_those_of_evaluation(finding):
     labels, scores, drawn = finding
     weights = drawn.counts[drawn.owner].T.astype(np.int64)
-    expected = weighted_areas(labels, scores, weights)[0]
+    expected = weighted_auroc_and_ap(labels, scores, weights)[0]
     assert aurocs(labels, scores, drawn.owner, drawn.counts) == pytest.approx(expected, abs=1e-12)
 
 
@@ -39,7 +39,7 @@ def test_some_weightings_at_a_time_are_the_same_as_all_at_once(finding, monkeypa
     labels, scores, drawn = finding
     whole = aurocs(labels, scores, drawn.owner, drawn.counts)
     wide = np.tile(drawn.counts, 5)  # 130 weightings, three blocks of 50
-    monkeypatch.setattr(auroc, "AT_A_TIME", 1)
+    monkeypatch.setattr(auroc, "BLOCK_SIZE", 1)
     np.testing.assert_array_equal(aurocs(labels, scores, drawn.owner, wide), np.tile(whole, 5))
 
 

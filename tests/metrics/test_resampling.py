@@ -3,29 +3,29 @@
 import numpy as np
 import pytest
 
-from cxr14.metrics.bootstrap import draw, patients_by_class, weighted_sums, weightings
+from cxr14.metrics.bootstrap import draw_replicates, patients_by_class, weighted_sums, weightings
 
 PATIENTS = np.array([7, 3, 7, 5, 3, 3])
 
 
 def test_the_draws_are_those_of_evaluation():
-    ours = draw(PATIENTS, np.random.default_rng(2), 230)
+    ours = draw_replicates(PATIENTS, np.random.default_rng(2), 230)
     theirs = np.concatenate(list(weightings(PATIENTS, np.random.default_rng(2), 230)))
     np.testing.assert_array_equal(np.concatenate(list(ours.by_image())), theirs)
 
 
 def test_the_first_weighting_counts_everyone_once():
-    drawn = draw(PATIENTS, np.random.default_rng(0), 3)
+    drawn = draw_replicates(PATIENTS, np.random.default_rng(0), 3)
     assert drawn.counts.shape == (3, 4)
     assert (drawn.counts[:, 0] == 1).all()
 
 
 def test_of_a_single_patient_nothing_is_drawn():
-    assert draw(np.array([4, 4]), np.random.default_rng(0), 50).counts.shape == (1, 1)
+    assert draw_replicates(np.array([4, 4]), np.random.default_rng(0), 50).counts.shape == (1, 1)
 
 
 def test_sums_are_those_of_a_loop_also_over_some_images():
-    drawn = draw(PATIENTS, np.random.default_rng(1), 20)
+    drawn = draw_replicates(PATIENTS, np.random.default_rng(1), 20)
     values = np.random.default_rng(4).random((6, 2))
     members = np.array([True, True, False, True, False, True])
     sums = weighted_sums(values[members], drawn.owner[members], drawn.counts)

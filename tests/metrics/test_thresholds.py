@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.metrics import f1_score
 
-from cxr14.metrics.calibration import highest_f1, why_none
+from cxr14.metrics.calibration import highest_f1, unscorable_reason
 
 cases = st.integers(2, 30).flatmap(
     lambda n: st.tuples(
@@ -50,6 +50,6 @@ def test_no_threshold_does_better(case):
 
 def test_a_missing_class_gives_no_threshold_and_says_why():
     assert highest_f1(np.zeros(3), np.ones(3)) is None
-    assert why_none(np.zeros(3)) == "validation holds no positives among 3 images"
-    assert why_none(np.ones(3)) == "validation holds no negatives among 3 images"
-    assert why_none(np.array([0, 1])) is None
+    assert unscorable_reason(np.zeros(3)) == "validation holds no positives among 3 images"
+    assert unscorable_reason(np.ones(3)) == "validation holds no negatives among 3 images"
+    assert unscorable_reason(np.array([0, 1])) is None

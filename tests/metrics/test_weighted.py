@@ -13,8 +13,8 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from cxr14.metrics.auroc import auroc, macro_auroc, tallies
-from cxr14.metrics.bootstrap import rank, weighted_areas, weighted_calls
+from cxr14.metrics.auroc import auroc, confusion_curve, macro_auroc
+from cxr14.metrics.bootstrap import sort_scores, weighted_auroc_and_ap, weighted_confusion_counts
 from tests.loaded import loaded
 
 LABELS = np.array([1, 0, 1, 0])
@@ -34,18 +34,18 @@ cases = st.integers(2, 40).flatmap(
 
 def average_precision(labels, scores):
     """Of every image once."""
-    return weighted_areas(labels, scores, np.ones((1, len(labels)), np.int64))[1][0]
+    return weighted_auroc_and_ap(labels, scores, np.ones((1, len(labels)), np.int64))[1][0]
 
 
 def decisions(labels, probabilities, threshold, weights=ONCE):
     """F1, precision, recall and specificity of one finding."""
     called = (probabilities >= threshold)[:, None]
-    measures = weighted_calls(labels[:, None], called, weights).measures()
+    measures = weighted_confusion_counts(labels[:, None], called, weights).measures()
     return {name: values[:, 0].tolist() for name, values in measures.items()}
 
 
 def test_equal_scores_are_one_step_of_the_tally():
-    thresholds, true_positives, false_positives = tallies(LABELS, SCORES)
+    thresholds, true_positives, false_positives = confusion_curve(LABELS, SCORES)
     assert thresholds.tolist() == [0.9, 0.8, 0.1]
     assert true_positives.tolist() == [1, 2, 2]
     assert false_positives.tolist() == [0, 1, 2]
@@ -63,7 +63,7 @@ def test_average_precision_by_hand():
 @given(cases)
 def test_weighted_areas_are_those_of_scikit_learn(case):
     labels, scores, weights = case
-    areas, precisions = weighted_areas(labels, scores, weights)
+    areas, precisions = weighted_auroc_and_ap(labels, scores, weights)
     for area, precision, weight in zip(areas, precisions, weights, strict=True):
         kept = labels[weight > 0]
         if not len(kept) or kept.min() == kept.max():
@@ -80,7 +80,7 @@ def test_weighted_areas_are_those_of_scikit_learn(case):
 @given(cases)
 def test_with_every_image_once_the_auroc_is_that_of_training(case):
     labels, scores, _ = case
-    area = weighted_areas(labels, scores, np.ones((1, len(labels)), np.int64))[0][0]
+    area = weighted_auroc_and_ap(labels, scores, np.ones((1, len(labels)), np.int64))[0][0]
     expected = auroc(labels, scores)
     assert np.isnan(area) if expected is None else area == pytest.approx(expected, abs=1e-12)
 
@@ -90,7 +90,7 @@ def test_pooled_areas_are_micro_averages():
     labels = (generator.random((60, 3)) < 0.3).astype(int)
     scores = np.round(labels + generator.normal(0, 1, (60, 3)), 1)
     weights = generator.integers(0, 4, (5, 60))
-    areas, precisions = rank(labels, scores).areas(weights)
+    areas, precisions = sort_scores(labels, scores).auroc_and_ap(weights)
     for area, precision, weight in zip(areas, precisions, weights, strict=True):
         repeated = (np.repeat(one, weight, axis=0) for one in (labels, scores))
         flat = [one.ravel() for one in repeated]
@@ -99,7 +99,7 @@ def test_pooled_areas_are_micro_averages():
 
 
 def test_equal_scores_rank_nothing():
-    areas, precisions = weighted_areas(
+    areas, precisions = weighted_auroc_and_ap(
         LABELS, np.full(4, 0.3), np.array([[1, 1, 1, 1], [2, 1, 1, 0]])
     )
     assert areas.tolist() == [0.5, 0.5]
@@ -108,7 +108,9 @@ def test_equal_scores_rank_nothing():
 
 def test_no_image_and_no_positive_give_no_area():
     for labels in (np.zeros(0), np.zeros(3), np.ones(3)):
-        areas, precisions = weighted_areas(labels, labels, np.ones((2, len(labels)), np.int64))
+        areas, precisions = weighted_auroc_and_ap(
+            labels, labels, np.ones((2, len(labels)), np.int64)
+        )
         assert np.isnan([*areas, *precisions]).all()
 
 
@@ -158,7 +160,7 @@ def test_weighted_scores_at_a_threshold_are_those_of_scikit_learn():
     generator = np.random.default_rng(1)
     labels, called = generator.random((2, 50, 2)) < 0.4
     weights = generator.integers(0, 4, (6, 50))
-    calls = weighted_calls(labels, called, weights)
+    calls = weighted_confusion_counts(labels, called, weights)
     found, micro = calls.measures(), calls.pooled(np.array([True, True])).measures()
     for row, weight in enumerate(weights):
         for column in (0, 1):

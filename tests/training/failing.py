@@ -35,7 +35,7 @@ if __name__ == "__main__":
     import cxr14.training.distributed
     import cxr14.training.engine
 
-    cxr14.training.engine.EVERY = 2
+    cxr14.training.engine.METER_STEPS = 2
     launch, arguments = cxr14.training.distributed.launch, sys.argv[1:]
     cxr14.training.distributed.launch = lambda count, *_: launch(
         count, "tests.training.failing", *arguments

@@ -53,22 +53,22 @@ def main(number: int, steps: int) -> None:
 
 def run_stage(happening, steps: int) -> None:
     """Run the stage; after so many steps of this process something happens (0: never)."""
-    from cxr14.console import Screen
+    from cxr14.console import TrainingProgress
     from cxr14.training.train import NoTracker
     from stages import run, train
 
     import cxr14.tracking.runs  # isort: skip
 
     cxr14.tracking.runs.start_run = lambda *args, **facts: NoTracker()  # MLflow takes seconds
-    own_step, done = Screen.step, []
+    own_step, done = TrainingProgress.step, []
 
-    def step(screen: Screen) -> None:
+    def step(screen: TrainingProgress) -> None:
         own_step(screen)
         done.append(1)
         if len(done) == steps:
             happening()
 
-    Screen.step = step
+    TrainingProgress.step = step
     sys.argv = ["train", "--backbone=alexnet", "--checkpoint-seconds=0"]
     run(train.main, None)
 

@@ -100,7 +100,7 @@ def test_a_checkpoint_stays_until_the_tracker_knows_of_the_end():
 
 def test_processes_that_do_not_see_the_same_checkpoint_are_refused(monkeypatch):
     """As on hosts that share no files: they would wait for steps that never come."""
-    monkeypatch.setattr(Processes, "agree", lambda *_: False)
+    monkeypatch.setattr(Processes, "all_equal", lambda *_: False)
     message = r"^alexnet: the processes do not see the same checkpoint \S+/\.scratch/train/alexnet-[0-9a-f]{16}\.pt;"
     with pytest.raises(ValueError, match=message):
         train(None)

@@ -17,10 +17,10 @@ from cxr14.evaluation.measures import MIN_PATIENTS, difference, interval_columns
 from cxr14.metrics.auroc import Floats
 from cxr14.metrics.bootstrap import (
     ENDS,
-    RESAMPLES,
+    N_REPLICATES,
     SEED,
-    Resamples,
-    draw,
+    Replicates,
+    draw_replicates,
     patients_by_class,
     weighted_sums,
 )
@@ -51,7 +51,7 @@ def agreement_table(
     adjudicated: pd.DataFrame,
     mapping: Mapping[str, tuple[str, ...]],
     phantom: bool,
-    resamples: int = RESAMPLES,
+    resamples: int = N_REPLICATES,
 ) -> pd.DataFrame:
     """Compare labels before and after relabelling with the adjudicated labels.
 
@@ -76,7 +76,7 @@ def agreement_table(
         inside = is_adjudicated & (splits == split)
         old, new = before[inside], after[inside]
         truth = adjudicated.reindex(old["image"])
-        draws = draw(old["patient"].to_numpy(), np.random.default_rng(SEED), resamples)
+        draws = draw_replicates(old["patient"].to_numpy(), np.random.default_rng(SEED), resamples)
         for label, findings in mapping.items():
             row: Row = {"part": split, "label": label, "images": len(old)}
             row["patients"] = len(draws.counts)
@@ -97,7 +97,7 @@ def _why_none(phantom: bool, images: int, findings: tuple[str, ...]) -> str | No
     return (None if findings else NO_COUNTERPART) if images else NONE_HERE
 
 
-def _compared(true: Bools, before: Bools, after: Bools, resamples: Resamples) -> Iterator[Row]:
+def _compared(true: Bools, before: Bools, after: Bools, resamples: Replicates) -> Iterator[Row]:
     """Yield each measure before and after, and the difference, with their intervals."""
     chosen = np.stack([true, ~true, before, after], axis=1)
     having, lacking, *labelled = patients_by_class(chosen, resamples.owner).tolist()
@@ -117,7 +117,7 @@ def _compared(true: Bools, before: Bools, after: Bools, resamples: Resamples) ->
         yield {"measure": measure, "reason": without_interval(values)} | interval_columns(values)
 
 
-def agreement(true: Bools, called: Bools, resamples: Resamples) -> dict[str, Floats]:
+def agreement(true: Bools, called: Bools, resamples: Replicates) -> dict[str, Floats]:
     """Sensitivity, precision and Cohen's kappa (1960) of labels against the truth.
 
     Args:

@@ -1,4 +1,4 @@
-"""The block `data`: where images and records come from."""
+"""Blocks of params.yaml: keys, types and ranges."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -17,13 +17,11 @@ from cxr14.config.reader import (
 from cxr14.errors import UserError, quote
 from cxr14.labels import CLASSES, canonical, without_no_finding
 
-# The key `data.findings`: what networks are trained on.
-#
-# A module of its own, so that a change to the rest of the block `data` does not retrain.
+# The key `data.findings`: the classes that networks are trained on.
 
 
 def classes_of(value: Any) -> tuple[str, ...]:
-    """Return the classes that the key asks for, in the order of CLASSES.
+    """Return the classes of the key `data.findings`, in the order of CLASSES.
 
     Args:
         value: `all` (the fourteen findings and No Finding), or a list of them, in any order and
@@ -51,11 +49,11 @@ def _check_findings(value: Any) -> Any:
 
 
 Findings = Annotated[Any, AfterValidator(_check_findings)]
-"""The key as it was written, once it is known to be right."""
+"""The value of the key, validated and unchanged."""
 
 
 class FindingsParams(Block):
-    """The one key; those beside it are the business of cxr14.config.blocks."""
+    """The key `findings` of the block `data`; other keys are ignored."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -96,18 +94,18 @@ def read_data() -> DataParams:
     return read_block("data", DataParams)
 
 
-# The block `split`: who is in train, val and test.
+# The block `split`: train, val and test.
 
 
 def _check_official(value: Any) -> Any:
-    """Refuse what is not a truth value, such as `no`, which YAML 1.2 reads as text."""
+    """Check for auto or a boolean; YAML 1.2 reads `no` as text."""
     if value == "auto" or isinstance(value, bool):
         return value
     raise UserError("allowed: auto, true or false")
 
 
 class SplitParams(Block):
-    """Official lists or our own cut, and the fractions of the parts that we cut."""
+    """Official lists or a random split, and the fractions of the random splits."""
 
     official: Annotated[Literal["auto"] | bool, BeforeValidator(_check_official)]
     test_fraction: float = Field(gt=0, lt=1)
@@ -124,9 +122,9 @@ def read_split() -> SplitParams:
 
 
 class PreprocessParams(Block):
-    """Side of the cached images in pixels, and what an image that cannot be used does.
+    """Side of the cached images in pixels, and the handling of unusable images.
 
-    Workers, engine and scheduler never change the bytes.
+    Workers, engine and scheduler never change the bytes of the cache.
     """
 
     size: int = Field(ge=32, le=1024)
@@ -147,7 +145,7 @@ def read_preprocess() -> PreprocessParams:
     return read_block("preprocess", PreprocessParams)
 
 
-# The block `model`: starting weights and the head put on a backbone.
+# The block `model`: initial weights and head of a backbone.
 
 
 class ModelParams(Block):
@@ -165,7 +163,7 @@ def read_model() -> ModelParams:
     return read_block("model", ModelParams)
 
 
-# The block `loss`: what training minimises.
+# The block `loss`.
 
 
 class LossParams(Block):
@@ -230,14 +228,14 @@ class TrainParams(Block):
 
     @model_validator(mode="after")
     def plateau_has_no_warmup(self) -> Self:
-        """Refuse what no schedule does: it goes by epochs, a warm-up by steps."""
+        """Check that `plateau`, which works by epochs, has no warm-up, which works by steps."""
         if self.schedule == "plateau" and self.warmup_fraction:
             raise UserError("schedule plateau goes with warmup_fraction 0 only")
         return self
 
     @model_validator(mode="after")
     def processes_share_a_batch(self) -> Self:
-        """Refuse a batch that the processes cannot share."""
+        """Check that the processes can share a batch equally."""
         if problem := unequal_shares(self.batch_size, self.processes):
             raise UserError(problem)
         return self
@@ -255,13 +253,13 @@ class TrainParams(Block):
         if backbone not in self.backbones:
             listed = ", ".join(self.backbones)
             raise ParamsError(f"backbone {quote(backbone)} is not in train.backbones: {listed}")
-        own = self.overrides.get(backbone) or {}
+        overrides = self.overrides.get(backbone) or {}
         where, values = f"train (overrides.{backbone})", self.model_dump()
-        for key in {"backbones", "overrides"} & own.keys():
+        for key in {"backbones", "overrides"} & overrides.keys():
             raise ParamsError(f"{file}: {where}.{key}: cannot be overridden for a backbone")
-        if isinstance(own.get("augment"), dict):
-            own = own | {"augment": values["augment"] | own["augment"]}
-        return check_block(where, TrainParams, values | own | {"overrides": {}}, file)
+        if isinstance(overrides.get("augment"), dict):
+            overrides = overrides | {"augment": values["augment"] | overrides["augment"]}
+        return check_block(where, TrainParams, values | overrides | {"overrides": {}}, file)
 
 
 def read_train() -> TrainParams:

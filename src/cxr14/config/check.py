@@ -1,8 +1,7 @@
-"""Check every block of params.yaml and chexnext/params.yaml, and what blocks demand of each other.
+"""Check all blocks of params.yaml and chexnext/params.yaml, and their consistency.
 
-A wrong key of a late stage would otherwise stop the run after a download or a training. Nothing
-here changes a result, so stages call it by name (stages.check_params): its modules are
-dependencies of the stage `check-params` alone.
+The check runs first, so that a wrong key of a late stage fails before a download or a training.
+Only the stage `check-params` depends on these modules.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -62,7 +61,7 @@ def check_params() -> None:
     """Check both files; chexnext/params.yaml only if it is there.
 
     Raises:
-        UserError: all problems of the blocks; or, if there is none, of what goes together.
+        UserError: lists all problems within blocks; if there are none, those between blocks.
     """
     problems = [*_problems(FILE, BLOCKS)]
     if Path(CHEXNEXT).exists():
@@ -75,9 +74,9 @@ def check_params() -> None:
 
 
 def check_chexnext() -> None:
-    """Check what chexnext/params.yaml demands of params.yaml.
+    """Check chexnext/params.yaml against params.yaml.
 
-    Not a part of :func:`check_params`: the first pipeline runs without it.
+    Not called by :func:`check_params`, as the first pipeline runs without it.
 
     Raises:
         UserError: a member or student has no starting weights, or learns from larger images than
@@ -103,7 +102,7 @@ def _fail(problems: list[str]) -> None:
 
 
 def _problems(file: str, readers: Readers) -> Iterator[str]:
-    """Yield what is wrong within the blocks of a file."""
+    """Yield the problems within the blocks of a file."""
     unknown = sorted(set(read_yaml(file)) - set(readers))
     if unknown:
         named = ", ".join(map(quote, unknown[:5]))
@@ -116,18 +115,18 @@ def _problems(file: str, readers: Readers) -> Iterator[str]:
 
 
 def _pipeline() -> Iterator[str]:
-    """Yield what does not go together in params.yaml."""
+    """Yield the inconsistencies of params.yaml."""
     params, weights = read_train(), read_model().weights
     used = params.backbones
-    # Recipes of backbones that are not trained now are checked too: a key is wrong at once.
-    everyone = params.model_copy(
+    # Overrides of backbones that are not trained now are checked too.
+    all_recipes = params.model_copy(
         update={"backbones": list(dict.fromkeys([*used, *params.overrides]))}
     )
     yield from _unknown(used, "train.backbones")
     yield from _unknown([name for name in params.overrides if name not in used], "train.overrides")
-    for name in everyone.backbones:
+    for name in all_recipes.backbones:
         try:
-            recipe = everyone.for_backbone(name)
+            recipe = all_recipes.for_backbone(name)
         except UserError as error:
             yield str(error)
             continue
@@ -142,7 +141,7 @@ def _pipeline() -> Iterator[str]:
 
 
 def _chexnext() -> Iterator[str]:
-    """Yield what does not go together in chexnext/params.yaml."""
+    """Yield the inconsistencies of chexnext/params.yaml."""
     for group, networks in (("members", read_members()), ("students", read_students())):
         yield from _unknown(networks.backbones, f"{CHEXNEXT}: {group}.backbones")
     for name in read_overrides():
@@ -154,7 +153,7 @@ def _chexnext() -> Iterator[str]:
 
 
 def _unknown(names: Iterable[str], key: str) -> Iterator[str]:
-    """Yield the names that torchvision does not know; torch is imported for unusual ones only."""
+    """Yield an error per name that torchvision lacks; torch is imported only if needed."""
     for name in names:
         if name not in STUDIED:
             from cxr14.models.backbones import check_backbone
@@ -166,7 +165,7 @@ def _unknown(names: Iterable[str], key: str) -> Iterator[str]:
 
 
 def _size(file: str, key: str, recipe: TrainParams) -> Iterator[str]:
-    """Yield that images are larger than the cache will hold."""
+    """Yield an error if the input size exceeds that of the cache."""
     cached = read_preprocess().size
     if recipe.input_size > cached:
         yield (
@@ -183,7 +182,7 @@ def _is_file(path: Path) -> bool:
 
 
 def _weights(weights: str, backbones: list[str]) -> Iterator[str]:
-    """Yield that there are no such starting weights."""
+    """Yield errors about initial weights that do not exist."""
     if weights == "imagenet":
         unusual = [name for name in backbones if name not in STUDIED]
         for name in unusual:

@@ -1,4 +1,4 @@
-"""Name of the params file."""
+"""Blocks of chexnext/params.yaml: keys, types and ranges."""
 
 from typing import Annotated, Any, Literal
 
@@ -12,11 +12,11 @@ from cxr14.labels import FINDINGS
 FILE = "chexnext/params.yaml"
 
 
-# The blocks `members` and `students`: which networks there are.
+# The blocks `members` and `students`.
 
 
 class NetworksParams(Block):
-    """A network for each of the backbones with each of the seeds."""
+    """One network per backbone and seed."""
 
     backbones: Backbones
     seeds: list[Seed] = Field(min_length=1, max_length=1000)
@@ -30,7 +30,7 @@ class NetworksParams(Block):
 
 
 class MembersParams(NetworksParams):
-    """Members; with `folds` > 1 that of seed s leaves out fold s mod `folds` of the patients."""
+    """Members; with `folds` > 1, seed s excludes fold s mod `folds` of the patients."""
 
     folds: int = Field(ge=1, le=1000)
     folds_seed: Seed
@@ -46,7 +46,7 @@ class MembersParams(NetworksParams):
         return self
 
     def fold_of(self, seed: int) -> int:
-        """Return the fold that a member leaves out; of the plain form the only one, 0."""
+        """Return the fold that a member excludes; 0 without folds."""
         return seed % self.folds
 
 
@@ -60,7 +60,7 @@ def read_students() -> NetworksParams:
     return read_block("students", NetworksParams, FILE)
 
 
-# The block `noise`: how wrong the labels of phantoms are made.
+# The block `noise`: label noise of phantoms.
 
 
 Rate = Annotated[float, Field(ge=0, lt=1)]
@@ -68,7 +68,7 @@ OTHERS: Literal["others"] = "others"
 
 
 class Rates(Block):
-    """Of one finding: `missed` of its positives, and the share of its labels that is `wrong`."""
+    """Noise of a finding: share of positives `missed`, and share of labels `wrong`."""
 
     missed: Rate
     wrong: Rate
@@ -92,8 +92,8 @@ class NoiseParams(Block):
 
     def of(self, finding: str) -> Rates:
         """Return the scaled rates of a finding."""
-        own = self.rates.get(finding, self.rates[OTHERS])
-        return Rates(missed=self.scale * own.missed, wrong=self.scale * own.wrong)
+        rates = self.rates.get(finding, self.rates[OTHERS])
+        return Rates(missed=self.scale * rates.missed, wrong=self.scale * rates.wrong)
 
 
 def read_noise() -> NoiseParams:
@@ -101,7 +101,7 @@ def read_noise() -> NoiseParams:
     return read_block("noise", NoiseParams, FILE)
 
 
-# The blocks `loss` and `train` of chexnext/params.yaml: how members and students are trained.
+# The blocks `loss` and `train`: training of members and students.
 
 
 class SharedRecipe(TrainParams):
@@ -132,22 +132,22 @@ def read_recipe(backbone: str, seed: int) -> TrainParams:
         raise ParamsError(
             f"{FILE}: train.overrides.{backbone}.seed: seeds are those of the network"
         )
-    own = shared.model_copy(update={"backbones": [backbone], "seed": seed})
-    return own.for_backbone(backbone, FILE)
+    recipe = shared.model_copy(update={"backbones": [backbone], "seed": seed})
+    return recipe.for_backbone(backbone, FILE)
 
 
 # The blocks `select` and `relabel`.
 
 
 class SelectParams(Block):
-    """Which subset of members is best; up to so many members every subset is tried."""
+    """Selection of the best subset of members; exhaustive up to a number of members."""
 
     measure: Literal["auroc", "f1"]
     exhaustive_up_to: int = Field(ge=1, le=16)
 
 
 class RelabelParams(Block):
-    """`replace` takes the members' answers, `union` keeps the positives that were there."""
+    """`replace` takes the members' predictions, `union` also keeps existing positives."""
 
     mode: Literal["replace", "union"]
 

@@ -30,7 +30,7 @@ from cxr14.errors import UserError, quote
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 20
 MAX_EXPANDED = 1024 * 1024
-"""Nodes and characters of a file whose aliases are replaced by what they stand for."""
+"""Maximum of nodes and characters of a file after its aliases are expanded."""
 
 BOMS = {
     b"\xff\xfe\x00\x00": "UTF-32",
@@ -48,7 +48,7 @@ KINDS = {
 
 
 class ParamsError(UserError):
-    """params.yaml holds something that cannot work; the message names the key."""
+    """An invalid value or structure in params.yaml; the message names the key."""
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 
 
 def _where(error: MarkedYAMLError) -> str:
-    """Return what the parser refuses, where, and where the part that it was reading starts."""
+    """Return the problem, its line and column, and the line where its context starts."""
     start, mark = error.context_mark, error.problem_mark or error.context_mark
     line = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
     begun = f" (in what starts in line {start.line + 1})" if start and start is not mark else ""
@@ -99,7 +99,7 @@ def _read_text(file: Path) -> str:
         raise ParamsError(
             f"{file} does not exist here; run from the root of the repository"
         ) from None
-    if kind != stat.S_IFREG:  # a pipe would wait for ever, a device would never end
+    if kind != stat.S_IFREG:  # reading a pipe would block, a device would not end
         raise ParamsError(f"{file} is a {KINDS.get(kind, 'special file')}, not a regular file")
     with file.open("rb") as opened:
         content = opened.read(MAX_BYTES + 1)
@@ -107,8 +107,8 @@ def _read_text(file: Path) -> str:
         raise ParamsError(f"{file} is larger than {MAX_BYTES // 1024} KiB, the limit for params")
     bom = next((name for mark, name in BOMS.items() if content.startswith(mark)), None)
     if bom or b"\0" in content:
-        found = bom or "binary, or UTF-16 without a byte order mark"
-        raise ParamsError(f"{file} is {found}; save it as UTF-8, the encoding that DVC reads")
+        encoding = bom or "binary, or UTF-16 without a byte order mark"
+        raise ParamsError(f"{file} is {encoding}; save it as UTF-8, the encoding that DVC reads")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -140,7 +140,7 @@ class _Open:
 
 @dataclass
 class _Structure:
-    """What is known of a file while its events pass; nothing is built from them."""
+    """Structure of a file, collected from its events; no objects are built."""
 
     file: Path
     documents: int = 0
@@ -150,14 +150,14 @@ class _Structure:
 
     def path(self) -> str:
         """Return the dotted name of the present node."""
-        return _shortened(".".join(one.name for one in self.open if one.name is not None))
+        return _shortened(".".join(node.name for node in self.open if node.name is not None))
 
     def fail(self, problem: str, line: int) -> ParamsError:
         """Return the error for a problem in a line (1-based)."""
         return ParamsError(f"{self.file}: {problem} (line {line})")
 
     def start(self, event: NodeEvent) -> bool:
-        """Check a node: its tag, its depth, and as a key that it is new; return if it is a key."""
+        """Check tag and depth of a node, and duplicates of a key; return whether it is a key."""
         line = event.start_mark.line + 1
         tag = getattr(event, "tag", None)  # an alias has none
         if tag is not None:
@@ -181,7 +181,7 @@ class _Structure:
     def end(
         self, size: int, depth: int, anchor: str | None, line: int, is_key: bool = False
     ) -> None:
-        """Add a complete node to the one around it; a value completes a pair of that."""
+        """Add a complete node to its parent; a value completes a key-value pair."""
         if anchor is not None:
             self.sizes[anchor] = size, depth
         if self.open:
@@ -195,7 +195,7 @@ class _Structure:
 
 
 def _check_structure(text: str, file: Path) -> None:
-    """Refuse what must not be built: event by event, so neither memory nor depth can run out."""
+    """Check the structure event by event, within bounded memory and depth."""
     state = _Structure(file)
     events: Iterator[Event] = YAML(typ="safe", pure=True).parse(text)
     for event in events:
@@ -234,20 +234,18 @@ def _check_keys(content: Any, file: Path, path: str = "") -> None:
             _check_keys(value, file, f"{path}.{key}"[:300].lstrip("."))
 
 
-# Names of backbones, as they may stand in params and on a command line.
-#
-# A name becomes part of paths and of commands, so it is checked before anything is made of it.
-# Whether torchvision knows it is checked by cxr14.models.backbones, which imports torch.
+# Names of backbones. They become part of paths and commands, so their characters are checked here.
+# cxr14.models.backbones, which imports torch, checks that torchvision has the network.
 
 
 STUDIED: Final = ("alexnet", "googlenet", "vgg16", "resnet50", "densenet121")
-"""The backbones of the study, which are the default."""
+"""The default backbones."""
 
 NAME: Final = re.compile(r"[A-Za-z0-9_]{1,64}")
 
 
 def check_name(name: str) -> str:
-    """Return the name of a backbone if it is made as torchvision's names are.
+    """Return the name of a backbone if it has the form of torchvision's names.
 
     Raises:
         UserError: it is empty, longer than 64 characters, or holds another character than a
@@ -261,10 +259,7 @@ def check_name(name: str) -> str:
     return name
 
 
-# The only reader of params.yaml. Each block has a module of its own beside this one.
-#
-# A stage imports the modules of its own blocks only, so a key added to another block neither
-# reruns it nor fails it. The stage `check-params` reads all of them.
+# Blocks of params.yaml. The stage `check-params` reads all of them.
 
 
 __all__ = ["Backbones", "BatchSize", "Block", "ParamsError", "Seed", "Text", "check_block",
@@ -286,7 +281,7 @@ class Block(BaseModel):
 BlockT = TypeVar("BlockT", bound=Block)
 
 Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
-"""Of random numbers: what NumPy, torch and a column of MLflow can hold."""
+"""Seed of random numbers, in the range of NumPy, torch and MLflow."""
 
 BatchSize = Annotated[int, Field(gt=0, le=65_536)]
 """Images per forward pass."""
@@ -299,7 +294,7 @@ def _printable(text: str) -> str:
 
 
 Text = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_printable)]
-"""A path or an address: in one line, 4096 being the longest path of Linux."""
+"""A path or an address in one line; 4096 is the longest path of Linux."""
 
 
 def _names(names: list[str]) -> list[str]:
@@ -311,7 +306,7 @@ def _names(names: list[str]) -> list[str]:
 
 
 Backbones = Annotated[list[str], Field(min_length=1, max_length=100), AfterValidator(_names)]
-"""Names of backbones; whether torchvision knows them is checked with the network at hand."""
+"""Names of backbones; cxr14.models.backbones checks them against torchvision."""
 
 
 def read_block(name: str, block: type[BlockT], path: str | Path = "params.yaml") -> BlockT:
@@ -332,7 +327,7 @@ def check_block(name: str, block: type[BlockT], values: Any, path: str | Path) -
         return block.model_validate(values)
     except ValidationError as error:
         problems = [
-            f"{_key(name, problem)}{_value(problem)}: {_told(problem)}{_limits(block, problem)}"
+            f"{_key(name, problem)}{_value(problem)}: {_message(problem)}{_limits(block, problem)}"
             for problem in error.errors()[:MAX_PROBLEMS]
         ]
         if error.error_count() > MAX_PROBLEMS:
@@ -347,12 +342,12 @@ def _key(name: str, problem: ErrorDetails) -> str:
 
 
 def _value(problem: ErrorDetails) -> str:
-    """Show the wrong value, but not a whole block if what is wrong is how its keys go together."""
+    """Return the wrong value; empty if keys of a block are inconsistent with each other."""
     return f" = {quote(problem['input'])}" if problem["loc"] else ""
 
 
-def _told(problem: ErrorDetails) -> str:
-    """Make pydantic's sentence the end of ours; one of our own validators' is that already."""
+def _message(problem: ErrorDetails) -> str:
+    """Return pydantic's message as the end of a sentence."""
     if problem["type"] == "extra_forbidden":
         return "unknown key"
     if problem["type"] == "value_error":

@@ -25,7 +25,7 @@ from cxr14.evaluation.measures import (
 from cxr14.io import packaged_file
 from cxr14.labels import label_matrix
 from cxr14.metrics.auroc import Array, Floats, aurocs
-from cxr14.metrics.bootstrap import ENDS, SEED, Resamples, draw, patients_by_class
+from cxr14.metrics.bootstrap import ENDS, SEED, Replicates, draw_replicates, patients_by_class
 
 PACKAGE: Final = "torchxrayvision"
 FILE: Final = "torchxrayvision/data/google2019_nih-chest-xray-labels.csv.gz"
@@ -113,7 +113,7 @@ def adjudicated_table(
     """
     indices = np.flatnonzero(records.index.isin(adjudicated.index))
     mined_records, ground_truth = records.iloc[indices], adjudicated.loc[records.index[indices]]
-    resamples = draw(mined_records["patient"].to_numpy(), np.random.default_rng(SEED))
+    resamples = draw_replicates(mined_records["patient"].to_numpy(), np.random.default_rng(SEED))
     rows: list[Row] = []
     for backbone, network in predictions.items():
         for label, findings in MAPPING.items():
@@ -151,7 +151,7 @@ def combined_scores(predictions: Predictions, findings: tuple[str, ...]) -> Arra
     return np.asarray(1 - np.prod(1 - predictions.calibrated[:, columns], axis=1))
 
 
-def _score_row(ground_truth: Array, mined: Array, scores: Array, resamples: Resamples) -> Row:
+def _score_row(ground_truth: Array, mined: Array, scores: Array, resamples: Replicates) -> Row:
     row: Row = {"images": len(ground_truth), "patients": len(resamples.counts)}
     areas: dict[str, Floats] = {}
     reasons: list[str | None] = []

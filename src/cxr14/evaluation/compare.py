@@ -23,7 +23,7 @@ from cxr14.evaluation.measures import (
 )
 from cxr14.labels import NO_FINDING, label_matrix, without_no_finding
 from cxr14.metrics.auroc import Array, Floats, scorable
-from cxr14.metrics.bootstrap import RESAMPLES, SEED, Resamples, draw, rank
+from cxr14.metrics.bootstrap import N_REPLICATES, SEED, Replicates, draw_replicates, sort_scores
 from cxr14.metrics.curves import (
     precision_recall_points,
     reliability_points,
@@ -109,7 +109,7 @@ Row = dict[str, Any]
 
 
 def difference_table(
-    records: pd.DataFrame, predictions: Mapping[str, Predictions], resamples: Resamples
+    records: pd.DataFrame, predictions: Mapping[str, Predictions], resamples: Replicates
 ) -> pd.DataFrame:
     """Compare every pair of networks.
 
@@ -159,7 +159,7 @@ def common_findings(predictions: Sequence[Predictions], records: pd.DataFrame) -
 
 
 def macro_values(
-    predictions: Predictions, records: pd.DataFrame, findings: Sequence[str], resamples: Resamples
+    predictions: Predictions, records: pd.DataFrame, findings: Sequence[str], resamples: Replicates
 ) -> dict[str, Floats]:
     """Mean AUROC and mean average precision over findings, each (1 + R,).
 
@@ -168,9 +168,11 @@ def macro_values(
     if not findings:
         return dict.fromkeys(MEAN_MEASURES, np.full(resamples.counts.shape[1], np.nan))
     labels, logits = label_matrix(records, findings), predictions.of(findings)
-    rankings = [rank(column, scores) for column, scores in zip(labels.T, logits.T, strict=True)]
+    rankings = [
+        sort_scores(column, scores) for column, scores in zip(labels.T, logits.T, strict=True)
+    ]
     blocks = [
-        np.array([ranking.areas(weights) for ranking in rankings])  # (F, 2, w)
+        np.array([ranking.auroc_and_ap(weights) for ranking in rankings])  # (F, 2, w)
         for weights in resamples.by_image()
     ]
     means = np.concatenate(blocks, axis=2).mean(axis=0)  # (2, 1 + R)
@@ -197,7 +199,7 @@ class Run:
 
 
 def compare_with_revision(
-    revision: str, backbones: Sequence[str], resamples: int = RESAMPLES
+    revision: str, backbones: Sequence[str], resamples: int = N_REPLICATES
 ) -> tuple[pd.DataFrame, list[str]]:
     """Compare networks of the work tree with those of the same name in a revision.
 
@@ -262,12 +264,14 @@ def shared_images(here: Run, there: Run) -> tuple[list[str], str]:
 
 
 def compare(
-    here: Run, there: Run, images: list[str], n_resamples: int = RESAMPLES
+    here: Run, there: Run, images: list[str], n_resamples: int = N_REPLICATES
 ) -> list[dict[str, Any]]:
     """Score two networks on the same images under the same resamples, a row per measure."""
     predictions = [run.predictions(images) for run in (here, there)]
     records = here.records.loc[images]
-    resamples = draw(records["patient"].to_numpy(), np.random.default_rng(SEED), n_resamples)
+    resamples = draw_replicates(
+        records["patient"].to_numpy(), np.random.default_rng(SEED), n_resamples
+    )
     findings = common_findings(predictions, records)
     values_here, values_there = (
         macro_values(network, records, findings, resamples) for network in predictions

@@ -15,8 +15,8 @@ from cxr14.evaluation.tables import LabelledPredictions, finding_rows, mean_rows
 from cxr14.io import write_csv, write_json, write_metrics, write_parquet
 from cxr14.labels import CLASSES, NO_FINDING, label_matrix
 from cxr14.metrics.auroc import Array, macro_auroc
-from cxr14.metrics.bootstrap import RESAMPLES, SEED
-from cxr14.metrics.calibration import highest_f1, platt, temperature, why_none
+from cxr14.metrics.bootstrap import N_REPLICATES, SEED
+from cxr14.metrics.calibration import highest_f1, platt, temperature, unscorable_reason
 from cxr14.metrics.curves import curve_tables
 
 WITH_INTERVAL = (
@@ -53,7 +53,7 @@ def decide(
         for each null.
     """
     columns = list(enumerate(classes))
-    reasons = {name: why_none(labels[:, i]) for i, name in columns}
+    reasons = {name: unscorable_reason(labels[:, i]) for i, name in columns}
     fits = {name: platt(labels[:, i], logits[:, i]) for i, name in columns}
     return {
         "format": 1,
@@ -126,7 +126,7 @@ def measure(
     decision: Mapping[str, Any],
     generator: np.random.Generator,
     classes: Sequence[str] = CLASSES,
-    resamples: int = RESAMPLES,
+    resamples: int = N_REPLICATES,
 ) -> Scores:
     """Score a network on test images with given thresholds and calibration.
 

@@ -11,7 +11,7 @@ from cxr14.errors import UserError
 from cxr14.evaluation.predict import logit_columns, probability_columns
 from cxr14.evaluation.predictions import LOGIT, read_decision, read_predictions
 from cxr14.metrics.auroc import Array, Counts, Floats, aurocs
-from cxr14.metrics.bootstrap import ENDS, Resamples, interval, patients_by_class, weighted_sums
+from cxr14.metrics.bootstrap import ENDS, Replicates, interval, patients_by_class, weighted_sums
 from cxr14.metrics.calibration import BINS, equal_mass_bins, platt_probabilities
 
 # Predictions of networks on the test split.
@@ -165,7 +165,7 @@ class Scores:
 
 
 def score_group(
-    predictions: Predictions, labels: Array, members: Array, resamples: Resamples
+    predictions: Predictions, labels: Array, members: Array, resamples: Replicates
 ) -> Scores:
     """Score a network on some of N images.
 
@@ -195,7 +195,7 @@ def score_group(
 
 
 def calibration_errors(
-    predictions: Predictions, labels: Array, members: Array, resamples: Resamples
+    predictions: Predictions, labels: Array, members: Array, resamples: Replicates
 ) -> Floats:
     """Calibration error of the Platt-scaled probabilities on a group, see :func:`score_group`.
 

@@ -76,12 +76,12 @@ def predict_logits(
     """
     import torch
 
-    from cxr14.models.inference import answering, prepare
+    from cxr14.models.inference import deterministic_inference, prepare
     from cxr14.training.dataset import Streamed
 
     logits = np.empty((len(rows), len(network.classes)), np.float32)
     starts = range(0, len(rows), batch_size)
-    with answering(network) as device, torch.inference_mode():
+    with deterministic_inference(network) as device, torch.inference_mode():
         batches = Streamed(images, rows, device).batches(torch.arange(len(rows)), batch_size)
         progress = track(starts, f"predict {len(rows)} images")
         for start, batch in zip(progress, batches, strict=True):

@@ -30,7 +30,7 @@ from cxr14.evaluation.measures import (
 )
 from cxr14.labels import NO_FINDING, label_matrix
 from cxr14.metrics.auroc import Array, Floats
-from cxr14.metrics.bootstrap import ENDS, Resamples, without_bias
+from cxr14.metrics.bootstrap import ENDS, Replicates
 
 # Groups of images by sex, age band and view.
 #
@@ -140,7 +140,7 @@ Row = dict[str, Any]
 
 
 def subgroup_tables(
-    records: pd.DataFrame, predictions: Mapping[str, Predictions], resamples: Resamples
+    records: pd.DataFrame, predictions: Mapping[str, Predictions], resamples: Replicates
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Score every network on every group.
 
@@ -214,7 +214,7 @@ def _score_rows(
             "positives": None if name == MACRO else int(scores.positives[columns[0]]),
             "findings": len(kept) if name == MACRO else None,
             **interval_columns(means),
-            **interval_columns({ECE: np.append(ece[:1], without_bias(ece))}),
+            **interval_columns({ECE: np.append(ece[:1], bias_corrected(ece))}),
             "reason": _joined(left, few),
         }
 

@@ -8,23 +8,21 @@ import numpy as np
 import pandas as pd
 
 from cxr14.labels import NO_FINDING
-from cxr14.metrics.auroc import LEAST, Array, Floats, delong_interval, first_per_patient
+from cxr14.metrics.auroc import Array, Floats, delong_interval, first_per_patient
 from cxr14.metrics.bootstrap import (
     ENDS,
-    MOST_LEFT_OUT,
-    Ranking,
-    as_counts,
+    SortedScores,
+    as_fortran,
+    bias_corrected,
     interval,
-    rank,
-    weighted_calls,
+    sort_scores,
+    weighted_confusion_counts,
     weightings,
-    without_bias,
 )
 from cxr14.metrics.calibration import (
     platt_probabilities,
     temperature_probabilities,
     weighted_calibration_errors,
-    why_none,
 )
 
 # Measures of a network on the test split and on bootstrap resamples of its patients.
@@ -123,15 +121,15 @@ def _blocks(
     """Yield by_class, pooled and positives for each block of weightings."""
     findings, labels = predictions.findings(), predictions.labels
     rankings = [
-        rank(labels[:, i], predictions.logits[:, i]) for i in range(len(predictions.classes))
+        sort_scores(labels[:, i], predictions.logits[:, i]) for i in range(len(predictions.classes))
     ]
-    pooled_ranking = rank(labels[:, findings], predictions.logits[:, findings])
+    pooled_ranking = sort_scores(labels[:, findings], predictions.logits[:, findings])
     forecasts = predictions.forecasts()
     squares = {f"brier{name}": (values - (labels > 0)) ** 2 for name, values in forecasts.items()}
     thresholds = predictions.thresholds()
     called, decided = predictions.probabilities >= thresholds, ~np.isnan(thresholds)
-    for weights in map(as_counts, weightings(patients, generator, resamples)):
-        calls = weighted_calls(labels, called, weights)
+    for weights in map(as_fortran, weightings(patients, generator, resamples)):
+        calls = weighted_confusion_counts(labels, called, weights)
         known = (calls.positives > 0) & (calls.positives < calls.images)
         decisions = calls.measures()
         by_class = {
@@ -151,9 +149,9 @@ def _blocks(
         yield by_class, pooled, calls.positives
 
 
-def _areas(rankings: Sequence[Ranking], weights: Floats) -> Measured:
+def _areas(rankings: Sequence[SortedScores], weights: Floats) -> Measured:
     """AUROC and average precision of C rankings under R weightings, (R, C) each."""
-    areas = [ranking.areas(weights) for ranking in rankings]
+    areas = [ranking.auroc_and_ap(weights) for ranking in rankings]
     return {
         name: np.stack([pair[i] for pair in areas], axis=1)
         if areas
@@ -239,7 +237,7 @@ def _interval_columns(by_measure: dict[str, Floats]) -> Row:
     row: Row = {}
     for measure in MEASURES:
         values = by_measure[measure]
-        resampled_values = without_bias(values) if measure in ECE else values[1:]
+        resampled_values = bias_corrected(values) if measure in ECE else values[1:]
         row[measure] = float(values[0])
         row[f"{measure}_low"], row[f"{measure}_high"], _ = interval(resampled_values)
     return row
@@ -249,7 +247,7 @@ def _reasons(
     row: Row, predictions: LabelledPredictions, labels: Array, single_labels: Array
 ) -> list[str]:
     """Return why values in a row are null."""
-    reason = why_none(labels, "test")
+    reason = unscorable_reason(labels, "test")
     if reason:
         return [reason]
     reasons = [predictions.decision["reasons"].get(row["finding"])]
@@ -257,13 +255,13 @@ def _reasons(
     negatives = len(single_labels) - positives
     if left_out is None:
         reasons.append("all images are of one patient: nothing to resample")
-    elif left_out > MOST_LEFT_OUT:
+    elif left_out > MAX_DROPPED_SHARE:
         reasons.append(f"no intervals: {100 * left_out:.1f} % of resamples hold one class only")
     if row["threshold"] is not None and np.isnan(row["precision"]):
         reasons.append("no precision: nothing is called")
     elif row["precision_low"] is None and row["recall_low"] is not None:
         reasons.append("no interval of precision: too many resamples in which nothing is called")
-    if min(positives, negatives) < LEAST:
+    if min(positives, negatives) < MIN_PER_CLASS:
         kept = f"{positives} positive and {negatives} negative images"
         reasons.append(f"no DeLong interval: one image per patient leaves {kept}")
     elif row["auroc_delong_low"] is None:
@@ -334,7 +332,7 @@ def _weighted_mean(values: Floats, shares: Floats) -> Floats:
 
 def _row(mean: str, values: Floats, findings: int) -> dict[str, object]:
     """Lay out one mean: of the images themselves (values[0]) and of the resamples."""
-    low, high, left_out = interval(without_bias(values) if mean.endswith(ECE) else values[1:])
+    low, high, left_out = interval(bias_corrected(values) if mean.endswith(ECE) else values[1:])
     known, resamples = bool(np.isfinite(values[0])), len(values) > 1
     reason = None
     if not known:

@@ -15,7 +15,7 @@ from rich.progress import track
 from torch import Tensor
 
 from cxr14.errors import UserError
-from cxr14.models.inference import answering, prepare
+from cxr14.models.inference import deterministic_inference, prepare
 
 if TYPE_CHECKING:
     from cxr14.models.network import Network
@@ -159,7 +159,7 @@ def heat_grids(
     if network.training:
         raise UserError("heatmaps need a network in evaluation mode; call network.eval() first")
     grids = []
-    with answering(network) as device, torch.no_grad():
+    with deterministic_inference(network) as device, torch.no_grad():
         for start in track(range(0, len(rows), batch_size), f"heatmaps of {len(rows)} images"):
             batch = torch.from_numpy(images[rows[start : start + batch_size]]).to(device)
             maps = network.maps(prepare(batch, images.shape[-1]))

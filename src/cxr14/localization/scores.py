@@ -12,7 +12,7 @@ from cxr14.console import NOT_TRAINED
 from cxr14.localization.boxes import MEAN, with_overlaps
 from cxr14.localization.detect import Grids, detect, listed_findings
 from cxr14.metrics.auroc import Floats
-from cxr14.metrics.bootstrap import ENDS, MOST_LEFT_OUT, RESAMPLES, interval, patient_weights
+from cxr14.metrics.bootstrap import ENDS, MAX_DROPPED_SHARE, N_REPLICATES, interval, patient_weights
 
 
 class Means(NamedTuple):
@@ -168,7 +168,7 @@ def _no_interval(lacking: npt.NDArray[np.bool_], what: str) -> str:
     if not len(lacking):
         return ONE_PATIENT
     share = lacking.mean()
-    return "" if share <= MOST_LEFT_OUT else f"no interval: {share:.1%} of resamples {what}"
+    return "" if share <= MAX_DROPPED_SHARE else f"no interval: {share:.1%} of resamples {what}"
 
 
 def gather(
@@ -178,7 +178,7 @@ def gather(
     scaling: str,
     trained: Sequence[str],
     generator: np.random.Generator,
-    resamples: int = RESAMPLES,
+    resamples: int = N_REPLICATES,
 ) -> BoxedPairs:
     """Draw the resamples and the halves of the patients for all scores.
 

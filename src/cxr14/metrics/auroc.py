@@ -20,7 +20,7 @@ Counts = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 
-def tallies(labels: Array, scores: Array) -> tuple[Array, Counts, Counts]:
+def confusion_curve(labels: Array, scores: Array) -> tuple[Array, Counts, Counts]:
     """Count true and false positives at every distinct score.
 
     Args:
@@ -46,7 +46,7 @@ def auroc(labels: Array, scores: Array) -> float | None:
     """
     if not scorable(labels):
         return None
-    _, up, right = tallies(labels, scores)
+    _, up, right = confusion_curve(labels, scores)
     doubled = (np.diff(right, prepend=0) * (2 * up - np.diff(up, prepend=0))).sum()
     return float(doubled / (2 * up[-1] * right[-1]))
 
@@ -70,7 +70,9 @@ def macro_auroc(
         The mean in [0, 1], None if no finding can be scored, and how many findings it is over.
     """
     columns = zip(classes, labels.T, scores.T, strict=True)
-    return mean_over_scored([auroc(own, out) for name, own, out in columns if name != NO_FINDING])
+    return mean_over_scored(
+        [auroc(targets, outputs) for name, targets, outputs in columns if name != NO_FINDING]
+    )
 
 
 def mean_over_scored(values: list[float | None]) -> tuple[float | None, int]:
@@ -88,7 +90,7 @@ def mean_over_scored(values: list[float | None]) -> tuple[float | None, int]:
 # 2,797 patients, one in ten positive), and subgroups ask 4,700 times.
 
 
-AT_A_TIME = 250_000
+BLOCK_SIZE = 250_000
 """Numbers of the running sums held at once: a megabyte, which stays in the processor's cache."""
 
 
@@ -106,16 +108,21 @@ def aurocs(labels: Array, scores: Array, owner: Counts, counts: Array) -> Floats
         or no negatives.
     """
     positives, negatives = _steps(labels > 0, scores, owner, len(counts))
-    found = [np.zeros(0)]
-    width = max(AT_A_TIME // negatives.shape[0], 50)
+    results = [np.zeros(0)]
+    width = max(BLOCK_SIZE // negatives.shape[0], 50)
     for start in range(0, counts.shape[1], width):
         block = np.ascontiguousarray(counts[:, start : start + width])
-        own, below = positives @ block, negatives @ block  # (K, w), (K + 1, w)
-        np.cumsum(below, axis=0, out=below)
-        won = np.einsum("kw,kw->w", own, below[:-1], dtype=np.float64)
-        pairs = own.sum(axis=0, dtype=np.float64) * below[-1]
-        found.append(np.where(pairs > 0, won / np.maximum(pairs, 1), np.nan))
-    return np.concatenate(found)
+        positive_counts, negatives_below = (
+            positives @ block,
+            negatives @ block,
+        )  # (K, w), (K + 1, w)
+        np.cumsum(negatives_below, axis=0, out=negatives_below)
+        correct_pairs = np.einsum(
+            "kw,kw->w", positive_counts, negatives_below[:-1], dtype=np.float64
+        )
+        pairs = positive_counts.sum(axis=0, dtype=np.float64) * negatives_below[-1]
+        results.append(np.where(pairs > 0, correct_pairs / np.maximum(pairs, 1), np.nan))
+    return np.concatenate(results)
 
 
 def _steps(
@@ -128,7 +135,7 @@ def _steps(
         last (K + 1, P); one that equals a score counts half below it and half above.
     """
     distinct, step = np.unique(scores[present], return_inverse=True)
-    absent, own = scores[~present], owner[~present]
+    absent, absent_owner = scores[~present], owner[~present]
     sides = [np.searchsorted(distinct, absent, side) for side in ("left", "right")]
     halves = np.full(2 * len(absent), 0.5, np.float32)
     ones = np.ones(len(step), np.float32)
@@ -136,7 +143,8 @@ def _steps(
     return (
         sparse.csr_array((ones, (step, owner[present])), shape=shape),
         sparse.csr_array(
-            (halves, (np.concatenate(sides), np.tile(own, 2))), shape=(shape[0] + 1, patients)
+            (halves, (np.concatenate(sides), np.tile(absent_owner, 2))),
+            shape=(shape[0] + 1, patients),
         ),
     )
 
@@ -144,7 +152,7 @@ def _steps(
 # DeLong's interval of an AUROC: no resampling, but every image independent of every other.
 
 
-LEAST = 2  # a variance needs two positives and two negatives
+MIN_PER_CLASS = 2  # a variance needs two positives and two negatives
 
 
 def delong(labels: Array, scores: Array) -> tuple[float, float] | None:
@@ -162,7 +170,7 @@ def delong(labels: Array, scores: Array) -> tuple[float, float] | None:
     """
     present = labels > 0
     positives, negatives = int(present.sum()), int((~present).sum())
-    if min(positives, negatives) < LEAST:
+    if min(positives, negatives) < MIN_PER_CLASS:
         return None
     ranks = rankdata(scores)
     beaten = (ranks[present] - rankdata(scores[present])) / negatives
@@ -184,11 +192,11 @@ def delong_interval(labels: Array, scores: Array) -> tuple[float | None, float |
         variance is 0 (every positive above every negative, or all scores equal), for it would
         claim certainty.
     """
-    found = delong(labels, scores)
-    if found is None or found[1] == 0:
+    estimate = delong(labels, scores)
+    if estimate is None or estimate[1] == 0:
         return None, None
-    half = float(norm.ppf(0.975) * np.sqrt(found[1]))
-    return max(0.0, found[0] - half), min(1.0, found[0] + half)
+    half = float(norm.ppf(0.975) * np.sqrt(estimate[1]))
+    return max(0.0, estimate[0] - half), min(1.0, estimate[0] + half)
 
 
 def first_per_patient(patients: Array) -> Array:

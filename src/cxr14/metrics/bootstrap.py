@@ -9,10 +9,10 @@ from scipy import sparse
 
 from cxr14.metrics.auroc import Array, Counts, Floats
 
-RESAMPLES = 1000
+N_REPLICATES = 1000
 SEED = 14
-MOST_LEFT_OUT = 0.05
-AT_A_TIME = 100  # resamples held in memory at once: 100 × 25,596 counts are 20 MB
+MAX_DROPPED_SHARE = 0.05
+BLOCK_SIZE = 100  # resamples held in memory at once: 100 × 25,596 counts are 20 MB
 
 ENDS: Final = ("", "_low", "_high")
 """What names of columns and keys end in: the score, and the ends of its interval."""
@@ -31,20 +31,20 @@ def patient_weights(patients: Array, resamples: int, generator: np.random.Genera
     """
     distinct, patient_of_image = np.unique(patients, return_inverse=True)
     share = np.full(len(distinct), 1 / max(len(distinct), 1))
-    drawn = generator.multinomial(len(distinct), share, size=resamples)  # (R, patients)
-    return drawn[:, patient_of_image]
+    counts = generator.multinomial(len(distinct), share, size=resamples)  # (R, patients)
+    return counts[:, patient_of_image]
 
 
 def weightings(
-    patients: Array, generator: np.random.Generator, resamples: int = RESAMPLES
+    patients: Array, generator: np.random.Generator, resamples: int = N_REPLICATES
 ) -> Iterator[Counts]:
     """Yield weights (·, N) in blocks: every image once, then ``resamples`` draws.
 
     Whoever scores several things under the same blocks compares them on the same patients.
     """
     yield np.ones((1, len(patients)), np.int64)
-    for start in range(0, resamples, AT_A_TIME):
-        yield patient_weights(patients, min(AT_A_TIME, resamples - start), generator)
+    for start in range(0, resamples, BLOCK_SIZE):
+        yield patient_weights(patients, min(BLOCK_SIZE, resamples - start), generator)
 
 
 def interval(values: Floats) -> tuple[float | None, float | None, float]:
@@ -61,25 +61,25 @@ def interval(values: Floats) -> tuple[float | None, float | None, float]:
     """
     lost = np.isnan(values)
     left_out = float(lost.mean()) if len(values) else 1.0
-    if left_out > MOST_LEFT_OUT:
+    if left_out > MAX_DROPPED_SHARE:
         return None, None, left_out
     low, high = np.percentile(values[~lost], [2.5, 97.5])
     return float(low), float(high), left_out
 
 
-def without_bias(values: Floats) -> Floats:
+def bias_corrected(values: Floats) -> Floats:
     """Shift resampled values (1 + R,) so that their mean is the first, that of the part itself.
 
-    For an error that chance lifts: every resample lifts it anew, so plain percentiles lie above the
-    value (bias as the bootstrap estimates it: Efron and Tibshirani 1993, chapter 10).
+    For an error that chance raises: every replicate raises it again, so plain percentiles are
+    above the value (bias as the bootstrap estimates it: Efron and Tibshirani 1993, chapter 10).
 
     Returns:
         (R,), at least 0; NaN stays NaN.
     """
-    drawn = values[1:]
-    known = drawn[~np.isnan(drawn)]
+    replicates = values[1:]
+    known = replicates[~np.isnan(replicates)]
     bias = known.mean() - values[0] if len(known) else 0.0
-    return np.maximum(drawn - bias, 0.0)
+    return np.maximum(replicates - bias, 0.0)
 
 
 # Measures under many weightings of the images at once, as the bootstrap needs them.
@@ -90,7 +90,7 @@ def without_bias(values: Floats) -> Floats:
 
 
 @dataclass(frozen=True)
-class Ranking:
+class SortedScores:
     """The images around the K distinct scores that positives have, from the highest down.
 
     Attributes:
@@ -105,7 +105,7 @@ class Ranking:
     tied: sparse.csr_array
     all_negatives: Floats
 
-    def areas(self, weights: Array) -> tuple[Floats, Floats]:
+    def auroc_and_ap(self, weights: Array) -> tuple[Floats, Floats]:
         """Return AUROC and average precision under each weighting.
 
         AUROC is the share of (positive, negative) pairs in the right order, a tie counting one
@@ -119,24 +119,24 @@ class Ranking:
             Two (R,) in [0, 1]; NaN where a weighting leaves no positives or no negatives.
         """
         by_image = np.ascontiguousarray(weights.T, np.float64)  # (N, R)
-        own = self.positives @ by_image  # (K, R)
+        positive_counts = self.positives @ by_image  # (K, R)
         called_negatives = np.cumsum(self.negatives @ by_image, axis=0)
-        negatives, positives = self.all_negatives @ by_image, own.sum(axis=0)  # (R,)
-        won = np.einsum("kr,kr->r", own, negatives - called_negatives)
+        negatives, positives = self.all_negatives @ by_image, positive_counts.sum(axis=0)  # (R,)
+        correct_pairs = np.einsum("kr,kr->r", positive_counts, negatives - called_negatives)
         if self.tied.nnz:
-            won += np.einsum("kr,kr->r", own, self.tied @ by_image) / 2
-        called_positives = np.cumsum(own, axis=0)
+            correct_pairs += np.einsum("kr,kr->r", positive_counts, self.tied @ by_image) / 2
+        called_positives = np.cumsum(positive_counts, axis=0)
         called_negatives += called_positives  # now all that is called
         np.divide(called_positives, np.maximum(called_negatives, 1), out=called_positives)
-        gained = np.einsum("kr,kr->r", own, called_positives)
+        precision_sums = np.einsum("kr,kr->r", positive_counts, called_positives)
         known = (positives > 0) & (negatives > 0)
         return (
-            np.where(known, won / np.maximum(positives * negatives, 1), np.nan),
-            np.where(known, gained / np.maximum(positives, 1), np.nan),
+            np.where(known, correct_pairs / np.maximum(positives * negatives, 1), np.nan),
+            np.where(known, precision_sums / np.maximum(positives, 1), np.nan),
         )
 
 
-def rank(labels: Array, scores: Array) -> Ranking:
+def sort_scores(labels: Array, scores: Array) -> SortedScores:
     """Sort images by their scores, once for all weightings.
 
     Args:
@@ -146,28 +146,36 @@ def rank(labels: Array, scores: Array) -> Ranking:
     images = len(labels)
     present, falling = (labels > 0).ravel(), -scores.ravel()
     image = np.repeat(np.arange(images), present.size // max(images, 1))
-    own, other = np.flatnonzero(present), np.flatnonzero(~present)
-    levels, level = np.unique(falling[own], return_inverse=True)
+    positives, negatives = np.flatnonzero(present), np.flatnonzero(~present)
+    levels, level = np.unique(falling[positives], return_inverse=True)
 
     def counts(rows: Array, entries: Array) -> sparse.csr_array:
         ones = np.ones(len(rows))
         return sparse.csr_array((ones, (rows, image[entries])), shape=(len(levels), images))
 
-    at = np.searchsorted(levels, falling[other], side="left")
-    above = at < len(levels)
-    at, called = at[above], other[above]
-    tied = levels[at] == falling[called]
-    total = np.bincount(image[other], minlength=images).astype(np.float64)
-    return Ranking(counts(level, own), counts(at, called), counts(at[tied], called[tied]), total)
+    indices = np.searchsorted(levels, falling[negatives], side="left")
+    above = indices < len(levels)
+    indices, called = indices[above], negatives[above]
+    tied = levels[indices] == falling[called]
+    total = np.bincount(image[negatives], minlength=images).astype(np.float64)
+    return SortedScores(
+        counts(level, positives),
+        counts(indices, called),
+        counts(indices[tied], called[tied]),
+        total,
+    )
 
 
-def weighted_areas(labels: Array, scores: Array, weights: Array) -> tuple[Floats, Floats]:
-    """Return AUROC and average precision of one finding, (R,) each: see :meth:`Ranking.areas`."""
-    return rank(labels, scores).areas(weights)
+def weighted_auroc_and_ap(labels: Array, scores: Array, weights: Array) -> tuple[Floats, Floats]:
+    """Return AUROC and average precision of one finding, (R,) each.
+
+    See :meth:`SortedScores.auroc_and_ap`.
+    """
+    return sort_scores(labels, scores).auroc_and_ap(weights)
 
 
 @dataclass(frozen=True)
-class Calls:
+class ConfusionCounts:
     """What calling images positive came to, each (R, C), weighted counts.
 
     Attributes:
@@ -197,15 +205,17 @@ class Calls:
             "specificity": _share(negatives - wrong, negatives, known),
         }
 
-    def pooled(self, columns: Array) -> "Calls":
+    def pooled(self, columns: Array) -> "ConfusionCounts":
         """Sum over some of the C columns: (R, 1), for the micro mean."""
-        return Calls(*(one[:, columns].sum(axis=1, keepdims=True) for one in self._counts()))
+        return ConfusionCounts(
+            *(one[:, columns].sum(axis=1, keepdims=True) for one in self._counts())
+        )
 
     def _counts(self) -> tuple[Floats, ...]:
         return self.hits, self.calls, self.positives, self.images
 
 
-def weighted_calls(labels: Array, called: Array, weights: Array) -> Calls:
+def weighted_confusion_counts(labels: Array, called: Array, weights: Array) -> ConfusionCounts:
     """Count hits, calls and positives under each weighting.
 
     Args:
@@ -215,26 +225,26 @@ def weighted_calls(labels: Array, called: Array, weights: Array) -> Calls:
     """
     present, counted = labels > 0, np.asarray(weights, np.float64)
     masks = (called & present, called, present, np.ones_like(present))
-    return Calls(*(counted @ mask.astype(np.float64) for mask in masks))
+    return ConfusionCounts(*(counted @ mask.astype(np.float64) for mask in masks))
 
 
 def _share(part: Floats, whole: Floats, known: Array) -> Floats:
     return np.where(known, part / np.maximum(whole, 1), np.nan)
 
 
-def as_counts(weights: Counts) -> Floats:
-    """Lay (R, N) whole weights out as :meth:`Ranking.areas` reads them fastest."""
+def as_fortran(weights: Counts) -> Floats:
+    """Lay (R, N) whole weights out as :meth:`SortedScores.auroc_and_ap` reads them fastest."""
     return np.asfortranarray(weights, np.float64)
 
 
-# The same resamples of patients for everything that is compared.
+# Bootstrap replicates of patients, shared by all comparisons.
 #
 # A resample is kept as a count per patient, not per image: what is added up over a patient's images
 # is added up once, and then weighed a thousand times.
 
 
 @dataclass(frozen=True)
-class Resamples:
+class Replicates:
     """Draws of P patients, R times, and before them the weighting that counts everyone once.
 
     Attributes:
@@ -248,11 +258,13 @@ class Resamples:
 
     def by_image(self) -> Iterator[Floats]:
         """Yield how often each image counts, some weightings (w, N) at a time."""
-        for start in range(0, self.counts.shape[1], AT_A_TIME):
-            yield as_counts(self.counts[self.owner, start : start + AT_A_TIME].T)
+        for start in range(0, self.counts.shape[1], BLOCK_SIZE):
+            yield as_fortran(self.counts[self.owner, start : start + BLOCK_SIZE].T)
 
 
-def draw(patients: Array, generator: np.random.Generator, resamples: int = RESAMPLES) -> Resamples:
+def draw_replicates(
+    patients: Array, generator: np.random.Generator, resamples: int = N_REPLICATES
+) -> Replicates:
     """Draw resamples of the patients (N,) of N images; of a single patient none.
 
     With one generator the draws are those of ``cxr14.metrics.bootstrap.patient_weights``, so
@@ -260,11 +272,11 @@ def draw(patients: Array, generator: np.random.Generator, resamples: int = RESAM
     """
     distinct, owner = np.unique(patients, return_inverse=True)
     everyone = np.arange(len(distinct))
-    drawn = [np.ones((1, len(distinct)), np.int64)]
-    for start in range(0, resamples if len(distinct) > 1 else 0, AT_A_TIME):
-        drawn.append(patient_weights(everyone, min(AT_A_TIME, resamples - start), generator))
-    counts = np.ascontiguousarray(np.concatenate(drawn).T, np.float32)
-    return Resamples(owner.astype(np.int64), counts)
+    blocks = [np.ones((1, len(distinct)), np.int64)]
+    for start in range(0, resamples if len(distinct) > 1 else 0, BLOCK_SIZE):
+        blocks.append(patient_weights(everyone, min(BLOCK_SIZE, resamples - start), generator))
+    counts = np.ascontiguousarray(np.concatenate(blocks).T, np.float32)
+    return Replicates(owner.astype(np.int64), counts)
 
 
 def patients_by_class(present: Array, owner: Counts) -> Counts:
@@ -277,8 +289,8 @@ def patients_by_class(present: Array, owner: Counts) -> Counts:
     Returns:
         (C,).
     """
-    seen = [np.count_nonzero(np.bincount(owner[column])) for column in present.T]
-    return np.array(seen, np.int64)
+    patients = [np.count_nonzero(np.bincount(owner[column])) for column in present.T]
+    return np.array(patients, np.int64)
 
 
 def weighted_sums(values: Array, owner: Counts, counts: Array) -> Floats:
@@ -287,13 +299,13 @@ def weighted_sums(values: Array, owner: Counts, counts: Array) -> Floats:
     Args:
         values: (n, K) of n images.
         owner: (n,) their patients, rows of ``counts``.
-        counts: (P, W), see :class:`Resamples`.
+        counts: (P, W), see :class:`Replicates`.
 
     Returns:
         (W, K).
     """
-    seen, place = np.unique(owner, return_inverse=True)
-    cell = place[:, None] * values.shape[1] + np.arange(values.shape[1])
-    size = len(seen) * values.shape[1]
-    by_patient = np.bincount(cell.ravel(), values.ravel(), size).reshape(len(seen), -1)
-    return np.asarray(counts[seen].T.astype(np.float64) @ by_patient)
+    patients, indices = np.unique(owner, return_inverse=True)
+    cells = indices[:, None] * values.shape[1] + np.arange(values.shape[1])
+    size = len(patients) * values.shape[1]
+    by_patient = np.bincount(cells.ravel(), values.ravel(), size).reshape(len(patients), -1)
+    return np.asarray(counts[patients].T.astype(np.float64) @ by_patient)

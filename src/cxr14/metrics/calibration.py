@@ -12,10 +12,10 @@ import pandas as pd
 from scipy.optimize import brentq
 from scipy.special import expit
 
-from cxr14.metrics.auroc import Array, Floats, scorable, tallies
+from cxr14.metrics.auroc import Array, Floats, confusion_curve, scorable
 
 ROUNDS = 100
-COLDEST, HOTTEST = 0.01, 100.0
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.01, 100.0
 DIGITS = 6  # more would record the order of a machine's additions
 
 
@@ -65,11 +65,13 @@ def temperature(labels: Array, logits: Array) -> float | None:
     def slope(sharpness: float) -> float:
         return float(values @ (expit(sharpness * values) - targets))
 
-    if slope(1 / HOTTEST) >= 0:
-        return HOTTEST
-    if slope(1 / COLDEST) <= 0:
-        return COLDEST
-    return round(1 / float(brentq(slope, 1 / HOTTEST, 1 / COLDEST, xtol=1e-12)), DIGITS)
+    if slope(1 / MAX_TEMPERATURE) >= 0:
+        return MAX_TEMPERATURE
+    if slope(1 / MIN_TEMPERATURE) <= 0:
+        return MIN_TEMPERATURE
+    return round(
+        1 / float(brentq(slope, 1 / MAX_TEMPERATURE, 1 / MIN_TEMPERATURE, xtol=1e-12)), DIGITS
+    )
 
 
 def platt_probabilities(
@@ -121,7 +123,7 @@ def _logistic_fit(values: Floats, targets: Floats) -> Floats:
     return fit
 
 
-# Do probabilities mean what they say? Brier score, calibration error, and the bins behind it.
+# Brier score, calibration error and its bins.
 
 
 BINS = 10
@@ -164,12 +166,13 @@ def reliability_table(labels: Array, probabilities: Array, bins: int = BINS) -> 
         A row per bin that holds images, by rising probability: predicted (mean probability),
         observed (share of positives), images.
     """
-    own = equal_mass_bins(probabilities, bins)
-    images = np.bincount(own, minlength=bins)
+    bin_indices = equal_mass_bins(probabilities, bins)
+    images = np.bincount(bin_indices, minlength=bins)
     sums = (
-        np.bincount(own, values, bins) for values in (probabilities.astype(np.float64), labels > 0)
+        np.bincount(bin_indices, values, bins)
+        for values in (probabilities.astype(np.float64), labels > 0)
     )
-    predicted, observed = (np.divide(one, np.maximum(images, 1)) for one in sums)
+    predicted, observed = (np.divide(sums_by_bin, np.maximum(images, 1)) for sums_by_bin in sums)
     table = pd.DataFrame({"predicted": predicted, "observed": observed, "images": images})
     return table[table["images"] > 0].reset_index(drop=True)
 
@@ -223,7 +226,7 @@ def f1_by_threshold(labels: Array, probabilities: Array) -> tuple[Array, Floats]
     Returns:
         The K distinct probabilities, falling (K,), and F1 from each (K,).
     """
-    thresholds, true_positives, false_positives = tallies(labels, probabilities)
+    thresholds, true_positives, false_positives = confusion_curve(labels, probabilities)
     positives = true_positives[-1]
     return thresholds, 2 * true_positives / (true_positives + false_positives + positives)
 
@@ -245,8 +248,8 @@ def highest_f1(labels: Array, probabilities: Array) -> float | None:
     return float(candidates[np.argmax(f1)])  # argmax takes the first; candidates fall
 
 
-def why_none(labels: Array, part: str = "validation") -> str | None:
-    """Say in words why the labels (N,) of a part allow no choice and no score; None if they do."""
+def unscorable_reason(labels: Array, part: str = "validation") -> str | None:
+    """Return why the labels (N,) of a split cannot be scored; None if they can."""
     if scorable(labels):
         return None
     missing = "negatives" if (labels > 0).any() else "positives"

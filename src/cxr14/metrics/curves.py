@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from cxr14.labels import CLASSES
-from cxr14.metrics.auroc import Array, scorable, tallies
+from cxr14.metrics.auroc import Array, confusion_curve, scorable
 from cxr14.metrics.calibration import f1_by_threshold, reliability_table
 
 POINTS = 200
@@ -23,7 +23,7 @@ def roc_points(labels: Array, scores: Array) -> pd.DataFrame:
     Returns:
         Columns false_positive_rate and true_positive_rate, rising.
     """
-    _, true_positives, false_positives = tallies(labels, scores)
+    _, true_positives, false_positives = confusion_curve(labels, scores)
     right = np.append(0, false_positives) / false_positives[-1]
     up = np.append(0, true_positives) / true_positives[-1]
     kept = _thinned(right + up)
@@ -41,7 +41,7 @@ def precision_recall_points(labels: Array, scores: Array) -> pd.DataFrame:
         Columns recall and precision; recall rises. Of equal recalls the first is kept, where
         the precision is highest, if the curve has to be thinned.
     """
-    _, true_positives, false_positives = tallies(labels, scores)
+    _, true_positives, false_positives = confusion_curve(labels, scores)
     recall = true_positives / true_positives[-1]
     precision = true_positives / (true_positives + false_positives)
     kept = _thinned(recall)
@@ -92,7 +92,7 @@ def curve_tables(
         ``roc``, ``pr``, ``reliability`` and ``threshold_f1``, each with a first column ``finding``,
         in the order of the classes.
     """
-    found = {}
+    tables = {}
     for name, (points, scores, columns) in {
         "roc": (roc_points, logits, ["false_positive_rate", "true_positive_rate"]),
         "pr": (precision_recall_points, logits, ["recall", "precision"]),
@@ -106,8 +106,8 @@ def curve_tables(
         ]
         empty = pd.DataFrame(columns=["finding", *columns])
         joined = pd.concat(curves, ignore_index=True) if curves else empty
-        found[name] = joined[["finding", *columns]]
-    return found
+        tables[name] = joined[["finding", *columns]]
+    return tables
 
 
 def _thinned(along: Array, points: int = POINTS) -> npt.NDArray[np.intp]:

@@ -10,7 +10,7 @@ for images of any size. Studied are five; their maps at 224 px, by `model.output
     resnet50          2048  7×7  14×14
     densenet121       1024  7×7  14×14
 
-The channels of the others come from a dry run. A vision transformer gives a pixel per patch.
+The channels of the others come from shape inference. A vision transformer gives a pixel per patch.
 """
 
 import math
@@ -36,7 +36,7 @@ from cxr14.config.reader import STUDIED as STUDIED
 from cxr14.errors import UserError, quote
 from cxr14.models.inference import MEAN, STD
 
-# The shape of a network's maps, found by running it without numbers (on torch's meta device).
+# Shape inference by a run on torch's meta device.
 
 
 def map_shape(features: nn.Module, size: int) -> tuple[int, int, int]:
@@ -89,12 +89,14 @@ class TokenMaps(nn.Module):
         """Turn images (B, 3, s, s) into maps (B, C, s // p, s // p), p pixels being a patch."""
         patches = self.conv_proj(images)
         batch, _, height, width = patches.shape
-        first = self.class_token.expand(batch, -1, -1)
-        tokens = torch.cat([first, patches.flatten(2).transpose(1, 2)], dim=1)  # (B, 1 + h·w, C)
+        class_token = self.class_token.expand(batch, -1, -1)
+        tokens = torch.cat(
+            [class_token, patches.flatten(2).transpose(1, 2)], dim=1
+        )  # (B, 1 + h·w, C)
         encoder = self.encoder
-        placed = encoder.dropout(tokens + self._positions(height, width))
-        seen: Tensor = encoder.ln(encoder.layers(placed))
-        return seen[:, 1:].transpose(1, 2).reshape(batch, -1, height, width)
+        embedded = encoder.dropout(tokens + self._positions(height, width))
+        outputs: Tensor = encoder.ln(encoder.layers(embedded))
+        return outputs[:, 1:].transpose(1, 2).reshape(batch, -1, height, width)
 
     def _positions(self, height: int, width: int) -> Tensor:
         """Return the embedding of the class token and of every patch, (1, 1 + h·w, C)."""
@@ -182,8 +184,8 @@ def _dilate(features: nn.Module, name: str) -> None:
 
 
 def _replace(features: nn.Module, name: str, *layers: nn.Module) -> None:
-    parent, _, own = name.rpartition(".")
-    setattr(features.get_submodule(parent), own, nn.Sequential(*layers))
+    parent, _, child = name.rpartition(".")
+    setattr(features.get_submodule(parent), child, nn.Sequential(*layers))
 
 
 AFTER_THE_MAPS = ("avgpool", "classifier", "fc")
@@ -305,7 +307,7 @@ def build_features(name: str, output_stride: int = 32) -> tuple[nn.Module, int]:
     return features, channels
 
 
-def check_takes(features: nn.Module, name: str, size: int) -> None:
+def check_input_size(features: nn.Module, name: str, size: int) -> None:
     """Refuse images, of `size` pixels per side, of which nothing would be left in the maps.
 
     Raises:

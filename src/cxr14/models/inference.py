@@ -1,4 +1,4 @@
-"""Where and how exactly a trained network answers."""
+"""Inference: device, precision, and preparation of images."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,14 +12,14 @@ from cxr14.errors import UserError
 
 
 @contextmanager
-def answering(network: nn.Module) -> Iterator[str]:
-    """Bring a network to the GPU if there is one; in the block it computes in full float32.
+def deterministic_inference(network: nn.Module) -> Iterator[str]:
+    """Move a network to the GPU if there is one; compute in deterministic float32 in the block.
 
     There its convolutions give the same bits again, and products are not rounded to TF32, torch's
     default for convolutions.
 
     Args:
-        network: moved in place, and left where it is.
+        network: moved in place; stays on that device.
 
     Yields:
         cuda or cpu, where its images have to be.
@@ -86,7 +86,7 @@ BF16_CAPABILITY = (8, 0)
 
 @dataclass(frozen=True)
 class Compute:
-    """The choice that was made; recorded in model.json."""
+    """Device, precision and memory layout; recorded in model.json."""
 
     device: str
     precision: str
@@ -109,7 +109,7 @@ class Compute:
         return torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bf16")
 
 
-def choose(device: str, precision: str, backbone: str) -> Compute:
+def resolve_compute(device: str, precision: str, backbone: str) -> Compute:
     """Resolve `auto` by the rules above; a GPU is set to kernels that give the same bits again.
 
     Args:

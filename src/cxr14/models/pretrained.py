@@ -1,4 +1,4 @@
-"""Starting weights: torchvision's ImageNet weights, or a file of our own. Never silently random."""
+"""Initial weights: torchvision's ImageNet weights, a safetensors file, or LSUV."""
 
 import re
 import shutil
@@ -22,7 +22,7 @@ from cxr14.io import check_file, replacing, sha256, unusable
 from cxr14.models.backbones import build_classifier, check_backbone
 from cxr14.models.network import Network
 
-# Putting tensors from a file into a network, or saying which of them does not fit.
+# Loading tensors from a file into a network.
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -51,11 +51,11 @@ def load_fitting(network: nn.Module, tensors: Mapping[str, Tensor], path: Path, 
         UserError: naming the first tensor that does not fit, its shape, and what was expected.
     """
     expected = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
-    found = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
+    shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
     try:
         network.load_state_dict(tensors)
     except RuntimeError:
-        reason = _first_difference(expected, found)
+        reason = _first_difference(expected, shapes)
         raise UserError(f"{path} does not fit {name}: {reason}") from None
 
 
@@ -76,13 +76,13 @@ def check_numbers(network: nn.Module, tensors: Mapping[str, Tensor], path: Path)
 Shapes = Mapping[str, tuple[int, ...]]
 
 
-def _first_difference(expected: Shapes, found: Shapes) -> str:
-    for key in (key for key in expected if key in found and found[key] != expected[key]):
-        return f"{key} has the shape {found[key]}, expected {expected[key]}"
-    for key in (key for key in expected if key not in found):
+def _first_difference(expected: Shapes, shapes: Shapes) -> str:
+    for key in (key for key in expected if key in shapes and shapes[key] != expected[key]):
+        return f"{key} has the shape {shapes[key]}, expected {expected[key]}"
+    for key in (key for key in expected if key not in shapes):
         return f"{key} is missing, expected with the shape {expected[key]}"
-    key = next(key for key in found if key not in expected)
-    return f"{key} of shape {found[key]} is not expected"
+    key = next(key for key in shapes if key not in expected)
+    return f"{key} of shape {shapes[key]} is not expected"
 
 
 Fetch = Callable[[str, str, str], None]
@@ -97,7 +97,7 @@ OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.((?:[12])\..
 
 
 def fetch_imagenet(backbone: str, path: Path, fetch: Fetch | None = None) -> str:
-    """Bring torchvision's ImageNet weights of a backbone to `path`; return their URL.
+    """Fetch torchvision's ImageNet weights of a backbone to `path`; return their URL.
 
     The copy in torch's own folder of checkpoints is used if there is one; else it is downloaded.
     The first hex digits of the SHA-256 stand in torchvision's file names, and are checked.
@@ -119,9 +119,9 @@ def fetch_imagenet(backbone: str, path: Path, fetch: Fetch | None = None) -> str
             except (URLError, OSError, RuntimeError) as error:
                 reason = f"{url} ({error})"
                 raise UserError(f"{name} cannot be fetched from {reason}; {hint}") from None
-        found = sha256(temporary)
-        if not found.startswith(prefix):
-            raise UserError(f"{name}: SHA-256 {found[:12]}… does not start with {prefix}; {hint}")
+        digest = sha256(temporary)
+        if not digest.startswith(prefix):
+            raise UserError(f"{name}: SHA-256 {digest[:12]}… does not start with {prefix}; {hint}")
     return url
 
 
@@ -170,7 +170,7 @@ def load_imagenet(network: Network, backbone: str, path: Path) -> None:
     network.features.load_state_dict(features.state_dict())
 
 
-def load_own(network: Network, path: Path, name: str) -> None:
+def load_project_weights(network: Network, path: Path, name: str) -> None:
     """Load a safetensors file that cxr14 wrote for the same backbone and head.
 
     Args:
@@ -186,7 +186,7 @@ def load_own(network: Network, path: Path, name: str) -> None:
     check_numbers(network, tensors, file)
 
 
-def copy_own(source: Path, path: Path) -> str:
+def copy_project_weights(source: Path, path: Path) -> str:
     """Copy a safetensors file to `path`; return its SHA-256.
 
     Raises:
@@ -219,21 +219,21 @@ def copy_own(source: Path, path: Path) -> str:
 NORMALISING = (_NormBase, nn.LayerNorm, nn.GroupNorm)
 
 
-def normalises(network: nn.Module) -> bool:
+def has_normalization(network: nn.Module) -> bool:
     """Whether any layer of a network normalises its maps."""
     return any(isinstance(module, NORMALISING) for module in network.modules())
 
 
 @torch.no_grad()
-def balance(features: nn.Module, images: Tensor) -> None:
+def initialize_lsuv(features: nn.Module, images: Tensor) -> None:
     """Scale and shift the convolutions of a network, in place, from the first to the last.
 
     Args:
         features: convolutional part, freshly initialised; every convolution has a bias.
-        images: normalised, float (B, 3, s, s); some dozens of the train part.
+        images: normalised, float (B, 3, s, s); some dozens of the train split.
     """
 
-    def balance_channels(layer: nn.Conv2d, _: Any, maps: Tensor) -> Tensor:
+    def standardize_channels(layer: nn.Conv2d, _: Any, maps: Tensor) -> Tensor:
         assert layer.bias is not None
         mean, std = maps.mean(dim=(0, 2, 3)), maps.std(dim=(0, 2, 3))
         std = torch.where(std > 1e-6, std, 1.0)  # a channel that is dead on them stays as it is
@@ -241,7 +241,7 @@ def balance(features: nn.Module, images: Tensor) -> None:
         layer.bias.sub_(mean).div_(std)
         return (maps - mean.view(1, -1, 1, 1)) / std.view(1, -1, 1, 1)
 
-    hook: Callable[..., Any] = balance_channels
+    hook: Callable[..., Any] = standardize_channels
     convolutions = [layer for layer in features.modules() if isinstance(layer, nn.Conv2d)]
     handles = [layer.register_forward_hook(hook) for layer in convolutions]
     was_training = features.training

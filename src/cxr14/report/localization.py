@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import pandas as pd
 
-from cxr14.console import counted, format_number, signed
+from cxr14.console import format_number, signed
 from cxr14.labels import BOXED
 from cxr14.localization.boxes import MEAN, POOLED
 from cxr14.metrics.bootstrap import ENDS
@@ -68,7 +68,7 @@ def finding_header(results: Results, *first: str) -> Cells:
     """Return a header with the eight findings, n below each, and their mean."""
     n_by_finding = counts(results).items()
     headings = (
-        f"{spaced(name)}\n{counted(n) if n is None else f'n {n}'}" for name, n in n_by_finding
+        f"{spaced(name)}\n{format_count(n) if n is None else f'n {n}'}" for name, n in n_by_finding
     )
     return (*first, *headings, MEAN)
 

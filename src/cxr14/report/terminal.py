@@ -7,7 +7,13 @@ import pandas as pd
 from rich.box import SIMPLE
 from rich.table import Table
 
-from cxr14.console import PHANTOM_NOTE, counted, format_number, signed, star
+from cxr14.console import (
+    PHANTOM_NOTE,
+    format_count,
+    format_number,
+    signed,
+    star,
+)
 from cxr14.evaluation.evaluate import Scores
 from cxr14.evaluation.measures import CALIBRATION, MACRO
 from cxr14.evaluation.subgroups import CROSSED
@@ -151,7 +157,7 @@ def accuracy_table(title: str, accuracy: pd.DataFrame, measure: str, phantom: bo
             table.add_section()
         n = None if pd.isna(row["n"]) else int(row["n"])
         shares = [_cell(rates.loc[name, limit]) for limit in limits]
-        table.add_row(str(name), counted(n), *shares, _cell(row["afp"], 2))
+        table.add_row(str(name), format_count(n), *shares, _cell(row["afp"], 2))
     return table
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints: where a training that was killed goes on.
+"""Checkpoints, from which an interrupted training resumes.
 
 One file per run in .scratch of the original repository, outside of what DVC deletes before a rerun
 and of the workspaces that experiments come and go with. Its name bears the run's identity (inputs,
@@ -70,7 +70,7 @@ class Checkpoint:
         return True
 
     def resume(self, session: Session) -> str | None:
-        """Bring a session to where its run was interrupted.
+        """Restore the session of an interrupted run.
 
         Returns:
             A sentence for the user, or None if there is no checkpoint.
@@ -78,7 +78,7 @@ class Checkpoint:
         try:
             content = BytesIO(self.path.read_bytes())
         except FileNotFoundError:  # a share that is away is another error, and stops the training
-            return self._others_told()
+            return self._unused_checkpoints()
         try:
             # The file is our own, but nothing in it needs to run code to be read. First to the
             # CPU: a GPU may have no room for it beside what is there already.
@@ -92,7 +92,7 @@ class Checkpoint:
         done = session.progress
         return f"goes on from {self.path}: {done.epoch} epochs and {done.step} steps were done"
 
-    def _others_told(self) -> str | None:
+    def _unused_checkpoints(self) -> str | None:
         others = sorted(path.name for path in self.path.parent.glob(f"{self._name}-*.pt"))
         if not others:
             return None

@@ -77,7 +77,7 @@ class Streamed:
         """Yield images in an order; the thread that reads ahead ends with the iterator.
 
         Args:
-            order: int64 (K,) on the CPU, places in `rows`.
+            order: int64 (K,) on the CPU, indices into `rows`.
             batch_size: images per batch; the last one may be smaller.
 
         Yields:
@@ -131,7 +131,7 @@ class Resident:
     """Images that are all on the device, changed once."""
 
     def __init__(self, streamed: Streamed, size: int) -> None:
-        """Bring them there.
+        """Load the images onto the device.
 
         Args:
             streamed: the images.
@@ -140,16 +140,16 @@ class Resident:
         count = len(streamed)
         self.images = torch.empty((count, size, size), dtype=torch.uint8, device=streamed.device)
         loading = streamed.batches(torch.arange(count), LOAD_BATCH)
-        for place, batch in zip(_cut(self.images, LOAD_BATCH), loading, strict=True):
-            place.copy_(batch)
+        for target, batch in zip(_cut(self.images, LOAD_BATCH), loading, strict=True):
+            target.copy_(batch)
 
     def __len__(self) -> int:
         return len(self.images)
 
     def batches(self, order: Tensor, batch_size: int) -> Generator[Tensor, None, None]:
         """Yield images in an order; as :meth:`Streamed.batches`."""
-        for places in _cut(order.to(self.images.device), batch_size):
-            yield self.images.index_select(0, places)
+        for indices in _cut(order.to(self.images.device), batch_size):
+            yield self.images.index_select(0, indices)
 
 
 def load(images: Images, rows: Rows, size: int, device: str, change: Change) -> Resident | Streamed:
@@ -196,11 +196,11 @@ def free_bytes(device: str) -> int:
     return int(psutil.virtual_memory().available) // int(os.environ.get("LOCAL_WORLD_SIZE", 1))
 
 
-# A part of the data as training takes it: images and labels, batch by batch on the device.
+# A split: images and labels, batch by batch on the device.
 
 
 @dataclass
-class Part:
+class SplitData:
     """Images uint8 (N, s, s), on the device or streamed to it, and labels float32 (N, C)."""
 
     images: Resident | Streamed
@@ -221,15 +221,15 @@ class Part:
             yield from zip(images, labels, strict=True)
 
 
-def load_part(
+def load_split(
     images: npt.NDArray[np.uint8],
     rows: npt.NDArray[np.int64],
     labels: npt.NDArray[np.float32],
     size: int,
     device: str,
     classes: Sequence[str] = CLASSES,
-) -> Part:
-    """Open a part at the training size; where its images wait is cxr14.training.dataset' choice.
+) -> SplitData:
+    """Open a split at the training size; its images stay on the device if they fit.
 
     Args:
         images: uint8 (N, S, S), may be mapped from a file.
@@ -240,7 +240,7 @@ def load_part(
         classes: C names of the columns of `labels`.
     """
     loaded = load(images, rows, size, device, partial(shrink, size=size))
-    return Part(loaded, torch.tensor(labels, device=device), classes)
+    return SplitData(loaded, torch.tensor(labels, device=device), classes)
 
 
 def shrink(images: Tensor, size: int) -> Tensor:

@@ -27,74 +27,73 @@ from cxr14.errors import UserError, explain
 
 @dataclass(frozen=True)
 class Processes:
-    """Which process we are among those that train together."""
+    """Rank and world size of a distributed run, with its collective operations."""
 
     rank: int = 0
-    count: int = 1
+    world_size: int = 1
 
     @property
-    def first(self) -> bool:
-        """Whether this is the one that writes files and talks."""
+    def is_main(self) -> bool:
+        """Whether this rank writes files and prints."""
         return self.rank == 0
 
-    def share(self, order: Tensor, batch_size: int) -> Tensor:
-        """Return this process's places of every batch: of int64 (K·B,) those (K·B/count,)."""
-        own = batch_size // self.count
-        return order.view(-1, batch_size)[:, self.rank * own : (self.rank + 1) * own].flatten()
+    def shard(self, order: Tensor, batch_size: int) -> Tensor:
+        """Return this rank's indices of every batch: of int64 (K·B,) those (K·B/world_size,)."""
+        size = batch_size // self.world_size
+        return order.view(-1, batch_size)[:, self.rank * size : (self.rank + 1) * size].flatten()
 
     def sum(self, values: Tensor) -> Tensor:
         """Return the sum over all processes, element by element."""
-        if self.count > 1:
+        if self.world_size > 1:
             values = values.clone()
             dist.all_reduce(values)
         return values
 
     def mean(self, values: Tensor) -> Tensor:
         """Return the mean over all processes, element by element."""
-        return self.sum(values) / self.count if self.count > 1 else values
+        return self.sum(values) / self.world_size if self.world_size > 1 else values
 
-    def any(self, wish: bool, device: str) -> bool:
-        """Whether any process has a wish; all get the same answer."""
-        if self.count == 1:
-            return wish
-        return bool(self.sum(torch.tensor(float(wish), device=device)) > 0)
+    def any(self, flag: bool, device: str) -> bool:
+        """Whether the flag is set on any rank; all ranks get the same result."""
+        if self.world_size == 1:
+            return flag
+        return bool(self.sum(torch.tensor(float(flag), device=device)) > 0)
 
-    def agree(self, number: int, device: str) -> bool:
-        """Whether all processes have the same number; all get the same answer."""
-        if self.count == 1:
+    def all_equal(self, number: int, device: str) -> bool:
+        """Whether all ranks have the same number; all ranks get the same result."""
+        if self.world_size == 1:
             return True
         extremes = torch.tensor([number, -number], device=device)
         dist.all_reduce(extremes, dist.ReduceOp.MAX)
         return bool(extremes.sum() == 0)
 
-    def share_statistics(self, network: nn.Module, device: str) -> None:
-        """Let batch normalisation see the batches of all processes; torch has it on GPUs alone."""
-        if self.count > 1 and device == "cuda":
+    def synchronize_batchnorm(self, network: nn.Module, device: str) -> None:
+        """Convert batch normalisation to SyncBatchNorm, which torch has on GPUs only."""
+        if self.world_size > 1 and device == "cuda":
             # It is in place but for a network that is a single layer.
             nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
 
-    def agree_on_statistics(self, network: nn.Module) -> None:
-        """Give all processes the first one's running statistics, which are those that are saved.
+    def broadcast_statistics(self, network: nn.Module) -> None:
+        """Broadcast the running statistics of rank 0, which are saved.
 
-        Without SyncBatchNorm each has seen its own share of the last batch, and its average of
-        the network its own share of all of them.
+        Without SyncBatchNorm they differ between ranks.
         """
-        if self.count > 1:
+        if self.world_size > 1:
             for statistic in network.buffers():
                 dist.broadcast(statistic, src=0)
 
     def wrap(self, network: nn.Module) -> nn.Module:
-        """Let every process change its weights by the mean of all gradients."""
-        if self.count == 1:
+        """Wrap a network in DistributedDataParallel, which averages gradients."""
+        if self.world_size == 1:
             return network
         # Running statistics take no part in a step: to send them in each of them, as is torch's
-        # default, changes nothing of what the first process keeps (see agree_on_statistics).
+        # default, changes nothing of what the first process keeps (see broadcast_statistics).
         return DistributedDataParallel(network, forward_sync_buffers=False)
 
 
 @contextmanager
-def joined(expected: int, device: str) -> Iterator[Processes]:
-    """Meet the other processes, if there are any, and leave them in the end, but not on an error.
+def process_group(expected: int, device: str) -> Iterator[Processes]:
+    """Initialize the process group of several processes; destroy it unless an error occurs.
 
     Args:
         expected: `train.processes`.
@@ -120,12 +119,12 @@ def joined(expected: int, device: str) -> Iterator[Processes]:
 
 
 def take_gpu() -> None:
-    """Compute on the GPU of our number on this machine."""
-    wanted, found = int(os.environ["LOCAL_WORLD_SIZE"]), torch.cuda.device_count()
-    if wanted > found:
+    """Select the GPU of LOCAL_RANK."""
+    n_processes, n_gpus = int(os.environ["LOCAL_WORLD_SIZE"]), torch.cuda.device_count()
+    if n_processes > n_gpus:
         raise UserError(
-            f"train.processes: {wanted} processes are on this machine, but torch sees {found} GPUs "
-            f"there, and each takes one; lower it"
+            f"train.processes: {n_processes} processes are on this machine, but torch sees "
+            f"{n_gpus} GPUs there, and each takes one; lower it"
         )
     torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
 
@@ -136,16 +135,16 @@ def take_gpu() -> None:
 
 
 INTERRUPTED = 130
-LOST = os.EX_TEMPFAIL
-"""Exit code of a process that saw another one go, and has nothing to say."""
+PEER_LOST = os.EX_TEMPFAIL
+"""Exit code of a rank that lost the connection to another rank."""
 
 SHUTDOWN_SECONDS = 120
-"""Seconds from a wish to end to the end itself; processes agree on it every so many steps."""
+"""Seconds from a stop request to SIGKILL; ranks check for requests every METER_STEPS steps."""
 
 PR_SET_PDEATHSIG = 1
 """Of linux/prctl.h."""
 
-GOES_ON = "the same command goes on from the last checkpoint"
+RESUME_HINT = "the same command goes on from the last checkpoint"
 
 
 def is_launched() -> bool:
@@ -156,17 +155,17 @@ def is_launched() -> bool:
 def end_with_launcher() -> None:
     """Let the system end this process when its launcher is gone, even by SIGKILL.
 
-    It would train on, unseen, beside the next run of the same command. Linux alone can do it.
+    It would otherwise train on beside the next run. Works on Linux only.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def launch(count: int, module: str, *arguments: str) -> NoReturn:
-    """Run a module in `count` processes of this machine, and end as they do.
+    """Run a module in `count` processes of this machine, and exit with their status.
 
-    A wish to end (Ctrl-C, SIGTERM, a closed terminal) reaches them as SIGINT, whatever it was: the
-    launcher's own SIGTERM ends those that are left when one has failed, and is no wish.
+    Stop signals (Ctrl-C, SIGTERM, a closed terminal) reach them as SIGINT. The launcher's own
+    SIGTERM ends the remaining processes when one has failed.
     """
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -174,41 +173,45 @@ def launch(count: int, module: str, *arguments: str) -> NoReturn:
 
     cores = len(os.sched_getaffinity(0))
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // count)))
-    logging.disable()  # torch's own words about processes; ours follow
+    logging.disable()  # explain_exit_codes replaces torch's messages
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
-    own = ["--standalone", "--signals-to-handle=SIGINT", f"--shutdown-timeout={SHUTDOWN_SECONDS}"]
+    options = [
+        "--standalone",
+        "--signals-to-handle=SIGINT",
+        f"--shutdown-timeout={SHUTDOWN_SECONDS}",
+    ]
     try:
-        words = [*own, f"--nproc-per-node={count}", "-m", module, *arguments]
+        words = [*options, f"--nproc-per-node={count}", "-m", module, *arguments]
         run(parse_args(words))  # type: ignore[no-untyped-call]
     except SignalException:
         raise SystemExit(INTERRUPTED) from None
     except ChildFailedError as error:
         codes = {rank: failure.exitcode for rank, failure in error.failures.items()}
-        if told := explain_exit_codes(codes):
-            print(f"error: {told}", file=sys.stderr)
+        if message := explain_exit_codes(codes):
+            print(f"error: {message}", file=sys.stderr)
         interrupted = INTERRUPTED in codes.values()
         raise SystemExit(INTERRUPTED if interrupted else 1) from None
     raise SystemExit(0)
 
 
 def explain_exit_codes(codes: dict[int, int]) -> str | None:
-    """Say what ended processes that could not say it themselves.
+    """Return why processes ended that could not report an error.
 
     Args:
         codes: exit code by rank of those that failed; negative for a signal.
 
     Returns:
-        A sentence, or None if one of them has spoken.
+        A sentence, or None if one of them has reported an error.
     """
-    if any(code > 0 and code != LOST for code in codes.values()):
+    if any(code > 0 and code != PEER_LOST for code in codes.values()):
         return None
     killed = {rank: -code for rank, code in codes.items() if code < 0}
     # SIGTERM is also what the launcher ends the others by.
     for rank in sorted(killed, key=lambda rank: (killed[rank] == signal.SIGTERM, rank)):
         name = signal.Signals(killed[rank]).name
-        return f"process {rank} was ended by {name}, and the others with it; {GOES_ON}"
-    return f"the processes of the training lost one another; {GOES_ON}"
+        return f"process {rank} was ended by {name}, and the others with it; {RESUME_HINT}"
+    return f"the processes of the training lost one another; {RESUME_HINT}"
 
 
 # Ctrl-C and SIGTERM end a training between two steps.
@@ -218,7 +221,7 @@ def explain_exit_codes(codes: dict[int, int]) -> str | None:
 
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-AMONG_SEVERAL = (signal.SIGINT,)
+MULTI_PROCESS_SIGNALS = (signal.SIGINT,)
 
 
 class InterruptedTrainingError(Exception):
@@ -226,23 +229,23 @@ class InterruptedTrainingError(Exception):
 
 
 class StopRequest:
-    """Whether somebody asked for the end; the second signal ends at once."""
+    """A stop requested by a signal; the second signal raises KeyboardInterrupt."""
 
     def __init__(self) -> None:
-        self.made = False
+        self.requested = False
 
-    def take(self, number: int, _: FrameType | None) -> None:
+    def handle(self, number: int, _: FrameType | None) -> None:
         """Handle a signal."""
-        if self.made:
+        if self.requested:
             raise KeyboardInterrupt(signal.Signals(number).name)
-        self.made = True
+        self.requested = True
 
 
 @contextmanager
 def stop_request(signals: Sequence[signal.Signals] = SIGNALS) -> Iterator[StopRequest]:
     """Turn signals into a request while the training runs (in the main thread alone)."""
     request = StopRequest()
-    before = {number: signal.signal(number, request.take) for number in signals}
+    before = {number: signal.signal(number, request.handle) for number in signals}
     try:
         yield request
     finally:
@@ -250,21 +253,18 @@ def stop_request(signals: Sequence[signal.Signals] = SIGNALS) -> Iterator[StopRe
             signal.signal(number, handler)
 
 
-# How several processes end where one cannot go on: one says why, and none waits for another.
-#
-# A process that fails leaves the others in a sum that never comes. It must not take its process
-# group down either: with NCCL that waits for the others, as they wait for us. So it says why and
-# is gone; torch's launcher notices, and ends the others by SIGTERM.
+# Failure of a rank. The other ranks would wait in a reduction, and destroying an NCCL process group
+# waits for them. So the failing rank reports and exits; the launcher ends the others by SIGTERM.
 
 
 STORE_TIMEOUT = timedelta(seconds=10)
 
 
 @contextmanager
-def one_voice() -> Iterator[None]:
-    """Let the first of several processes that fails say why, and end each of them at once.
+def report_first_failure() -> Iterator[None]:
+    """Report the error of the first rank that fails, and exit each failing rank at once.
 
-    Without a launcher there is one process, and its errors go their way.
+    Without a launcher there is one process, and errors propagate.
     """
     if is_launched():
         end_with_launcher()
@@ -280,8 +280,8 @@ def _leave(error: BaseException) -> NoReturn:
     if isinstance(error, InterruptedTrainingError | KeyboardInterrupt):
         code = INTERRUPTED
     else:
-        code = LOST if is_lost(error) else 1
-    if code != LOST and _speaks_first():
+        code = PEER_LOST if is_peer_lost(error) else 1
+    if code != PEER_LOST and _is_first_failure():
         if isinstance(error, InterruptedTrainingError):
             print(error, file=sys.stderr)
         elif sentence := explain(error):
@@ -293,19 +293,19 @@ def _leave(error: BaseException) -> NoReturn:
     os._exit(code)  # an orderly exit would take the process group down
 
 
-def is_lost(error: BaseException) -> bool:
-    """Whether an error says no more than that another process is gone."""
+def is_peer_lost(error: BaseException) -> bool:
+    """Whether an error means only that another rank is gone."""
     return isinstance(error, dist.DistError) or (
         isinstance(error, RuntimeError) and "gloo" in str(error)
     )
 
 
-def _speaks_first() -> bool:
-    """Ask the launcher's store, which outlives us; where it is gone, everybody speaks."""
+def _is_first_failure() -> bool:
+    """Whether no other rank has failed, by the launcher's store; True if that is gone."""
     try:
-        place = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+        address = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
         store = dist.TCPStore(  # type: ignore[attr-defined]
-            *place, is_master=False, timeout=STORE_TIMEOUT
+            *address, is_master=False, timeout=STORE_TIMEOUT
         )
         attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
         return bool(store.add(f"cxr14/spoken/{attempt}", 1) == 1)
@@ -313,13 +313,10 @@ def _speaks_first() -> bool:
         return True
 
 
-# What every command that trains has in common: its processes, and how it ends.
-
-
-def carry_out(
+def run_training(
     name: str, processes: int, module: str, arguments: list[str], job: Callable[[], float | None]
 ) -> None:
-    """Train in this process, or in several that run the same command; say what came out.
+    """Train in this process or in several, and print the best score.
 
     Args:
         name: of what is trained.
@@ -335,7 +332,7 @@ def carry_out(
     if processes > 1 and not is_launched():
         launch(processes, module, *arguments)
     try:
-        with one_voice():
+        with report_first_failure():
             score = job()
     except InterruptedTrainingError as interruption:
         typer.secho(f"{interruption}", fg="yellow", err=True)

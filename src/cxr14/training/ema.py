@@ -10,8 +10,8 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from cxr14.models.network import Network
 
 
-class Average:
-    """A copy of a network that follows it slowly.
+class EMA:
+    """An exponential moving average (EMA) of a network.
 
     torch's own AveragedModel keeps its counter as a tensor, and every update waits for a GPU to
     send or read it; only its arithmetic is used here.
@@ -30,11 +30,11 @@ class Average:
 
     def update(self, network: Network) -> None:
         """Follow the network by a step; the first one goes all the way."""
-        own, new = self._floats(self.network), self._floats(network)
+        averages, weights = self._floats(self.network), self._floats(network)
         if self._updates == 0:
-            torch._foreach_copy_(own, new)
+            torch._foreach_copy_(averages, weights)
         else:
-            self._move(own, new, None)
+            self._move(averages, weights, None)
         self._updates += 1
 
     @staticmethod

@@ -14,19 +14,19 @@ from cxr14.errors import UserError
 from cxr14.metrics.auroc import macro_auroc
 from cxr14.models.inference import Compute, normalise, prepare
 from cxr14.models.network import Network
-from cxr14.training.augment import augment, decide
-from cxr14.training.dataset import Part, steps_per_epoch
+from cxr14.training.augment import augment, transform_parameters
+from cxr14.training.dataset import SplitData, steps_per_epoch
 from cxr14.training.distributed import InterruptedTrainingError, Processes, StopRequest
-from cxr14.training.ema import Average
+from cxr14.training.ema import EMA
 from cxr14.training.losses import Loss
 from cxr14.training.optim import Recipe, make_optimizer, make_scheduler
-from cxr14.training.seeding import draw_epoch, seed_network, step_seeds
+from cxr14.training.seeding import epoch_randomness, seed_network, step_seeds
 
 if TYPE_CHECKING:
     from cxr14.training.checkpoint import Checkpoint
 
 
-# All that changes while a network is trained, and so all that a checkpoint has to hold.
+# Training state, as a checkpoint holds it.
 
 
 Row = dict[str, float]
@@ -35,7 +35,7 @@ State = dict[str, Tensor]
 
 @dataclass
 class Progress:
-    """How far a training is.
+    """Progress of a training.
 
     Attributes:
         epoch: epochs that are complete.
@@ -62,7 +62,7 @@ class Progress:
         return math.fsum(self.losses) / len(self.losses)
 
 
-def copied(network: nn.Module) -> State:
+def copy_state(network: nn.Module) -> State:
     """Return a copy of the weights that later steps do not change."""
     return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
 
@@ -71,7 +71,7 @@ class Session:
     """A network in training."""
 
     def __init__(self, network: Network, recipe: Recipe, compute: Compute, steps: int) -> None:
-        """Bring the network to the device, and put an optimizer and a schedule beside it.
+        """Move the network to the device; create optimizer and schedule.
 
         Args:
             network: changed in place.
@@ -84,39 +84,39 @@ class Session:
         self.optimizer = make_optimizer(network, recipe)
         self.scheduler: LRScheduler | ReduceLROnPlateau
         self.scheduler = make_scheduler(self.optimizer, recipe, steps)
-        self.averaged = Average(network, recipe.ema) if recipe.ema else None
+        self.ema = EMA(network, recipe.ema) if recipe.ema else None
         self.progress = Progress()
 
     @property
-    def validated(self) -> Network:
+    def eval_network(self) -> Network:
         """The network whose weights are validated and kept."""
-        return self.averaged.network if self.averaged else self.network
+        return self.ema.network if self.ema else self.network
 
     @property
     def learning_rate(self) -> float:
         """The present learning rate of the head, which is in the last group."""
         return float(self.optimizer.param_groups[-1]["lr"])
 
-    def change(self, loss: Tensor) -> None:
-        """Take a step: change weights, learning rate and average; nothing waits for the device."""
+    def optimizer_step(self, loss: Tensor) -> None:
+        """Update weights, learning rate and EMA, without waiting for the device."""
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         self.optimizer.step()
         if not isinstance(self.scheduler, ReduceLROnPlateau):
             self.scheduler.step()
-        if self.averaged:
-            self.averaged.update(self.network)
+        if self.ema:
+            self.ema.update(self.network)
         self.progress.step += 1
 
     def end_epoch(self, row: Row) -> None:
-        """Note a complete epoch; keep its weights if it is the best so far."""
+        """Record a complete epoch; keep its weights if it is the best so far."""
         progress = self.progress
         progress.epoch, progress.step, progress.losses = progress.epoch + 1, 0, []
         progress.history.append(row)
         if row["validation_macro_auroc"] > progress.best_score:
             progress.best_epoch = progress.epoch
             progress.best_score = row["validation_macro_auroc"]
-            progress.best_state = copied(self.validated)
+            progress.best_state = copy_state(self.eval_network)
         if isinstance(self.scheduler, ReduceLROnPlateau):
             self.scheduler.step(row["validation_loss"])
 
@@ -124,7 +124,7 @@ class Session:
         """Return everything, as tensors and plain values."""
         return {
             "network": self.network.state_dict(),
-            "averaged": self.averaged.state_dict() if self.averaged else None,
+            "ema": self.ema.state_dict() if self.ema else None,
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
             "progress": vars(self.progress),
@@ -133,18 +133,18 @@ class Session:
     def restore(self, state: dict[str, Any]) -> None:
         """Go back to what :meth:`state` returned."""
         self.network.load_state_dict(state["network"])
-        if self.averaged:
-            self.averaged.load_state_dict(state["averaged"])
+        if self.ema:
+            self.ema.load_state_dict(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
         self.progress = Progress(**state["progress"])
 
 
-# Losses stay on the device, and are looked at every so many steps: no step waits for one.
+# Losses stay on the device and are read every METER_STEPS steps, so steps do not wait.
 
 
-EVERY = 25
-"""Steps between two looks. On a GPU each look waits for all that it has still to do."""
+METER_STEPS = 25
+"""Steps between two reads. Each read synchronizes with the GPU."""
 
 
 class NotFiniteError(UserError):
@@ -152,16 +152,16 @@ class NotFiniteError(UserError):
 
     Attributes:
         step: of the epoch, 1-based.
-        places: int64 (B,), which images of the train part the batch held.
+        indices: int64 (B,), images of the train split in the batch.
     """
 
-    def __init__(self, loss: float, step: int, places: Tensor) -> None:
+    def __init__(self, loss: float, step: int, indices: Tensor) -> None:
         super().__init__(f"the loss is {loss} in step {step}")
-        self.step, self.places = step, places
+        self.step, self.indices = step, indices
 
 
-class LossWatch:
-    """A buffer of losses that have not been looked at yet."""
+class LossMeter:
+    """A buffer of losses on the device."""
 
     def __init__(self, device: str, step: int, mean: Callable[[Tensor], Tensor]) -> None:
         """Start empty.
@@ -171,22 +171,22 @@ class LossWatch:
             step: how many steps of the epoch are done.
             mean: takes the losses of this process, returns the mean over all processes.
         """
-        self._losses = torch.zeros(EVERY, dtype=torch.float64, device=device)
+        self._losses = torch.zeros(METER_STEPS, dtype=torch.float64, device=device)
         self._batches: list[Tensor] = []
         self._step, self._mean = step, mean
 
-    def add(self, loss: Tensor, places: Tensor) -> None:
-        """Take the loss of a step (a scalar on the device) and its images' places (B,)."""
+    def add(self, loss: Tensor, indices: Tensor) -> None:
+        """Add the loss of a step (a scalar on the device) and its images' indices (B,)."""
         self._losses[len(self._batches)] = loss.detach()
-        self._batches.append(places)
+        self._batches.append(indices)
 
     @property
     def full(self) -> bool:
-        """Whether it is time to look."""
+        """Whether the buffer is full."""
         return len(self._batches) == len(self._losses)
 
-    def look(self) -> list[float]:
-        """Return the losses since the last look, and forget them.
+    def flush(self) -> list[float]:
+        """Return the losses since the last flush, and clear the buffer.
 
         Raises:
             NotFiniteError: for the first loss that is no finite number.
@@ -200,12 +200,12 @@ class LossWatch:
         return losses
 
 
-# Scores on the validation part, while training goes on.
+# Validation after each epoch.
 
 
 @dataclass(frozen=True)
 class Validation:
-    """What an epoch reached.
+    """Validation scores of an epoch.
 
     Attributes:
         loss: of all images as one batch, with the weights that training has.
@@ -218,14 +218,14 @@ class Validation:
 
 def validate(
     network: nn.Module,
-    part: Part,
+    part: SplitData,
     loss: Loss,
     size: int,
     batch_size: int,
     compute: Compute,
     processes: Processes,
 ) -> Validation:
-    """Score a part; every process takes every so-manieth image, and all know all logits after.
+    """Compute loss and macro AUROC of a split, which the processes share.
 
     Args:
         network: normalised images (B, 3, s, s) to logits (B, C).
@@ -251,19 +251,21 @@ def validate(
 @torch.inference_mode()
 def predict(
     network: nn.Module,
-    part: Part,
+    part: SplitData,
     size: int,
     batch_size: int,
     compute: Compute,
     processes: Processes,
 ) -> Tensor:
-    """Return the logits of a part, float32 (N, C) on the device, in every process."""
+    """Return the logits of a split, float32 (N, C) on the device, in every process."""
     network.eval()
-    own = torch.arange(processes.rank, len(part.labels), processes.count)
-    # Each process fills its own rows, the others' are 0: the sum is all of them.
+    indices = torch.arange(processes.rank, len(part.labels), processes.world_size)
+    # Each process fills its rows and leaves the others 0; the sum has all.
     logits = torch.zeros_like(part.labels)
-    places = torch.split(own.to(logits.device), batch_size)  # once: each copy waits for the device
-    for (images, _), rows in zip(part.batches(own, batch_size), places, strict=True):
+    batches = torch.split(
+        indices.to(logits.device), batch_size
+    )  # once: each copy waits for the device
+    for (images, _), rows in zip(part.batches(indices, batch_size), batches, strict=True):
         inputs = prepare(images, size).contiguous(memory_format=compute.memory_format)
         with compute.autocast():
             scores = network(inputs)
@@ -277,11 +279,11 @@ VALIDATION_BATCHES = 4
 
 @dataclass
 class Loop:
-    """What a training needs beside what it changes.
+    """The training loop: data, loss, recipe and callbacks.
 
     Attributes:
-        train_part: images at the training size.
-        val_part: images at the training size or larger.
+        train_split: images at the training size.
+        val_split: images at the training size or larger.
         loss: of logits (B, C) and labels (B, C).
         recipe: how to train.
         compute: device, precision and memory format.
@@ -292,8 +294,8 @@ class Loop:
         on_step: called after each step, for a progress bar.
     """
 
-    train_part: Part
-    val_part: Part
+    train_split: SplitData
+    val_split: SplitData
     loss: Loss
     recipe: Recipe
     compute: Compute
@@ -328,10 +330,10 @@ class Loop:
             progress.learning_rate = session.learning_rate
         network.train()
         self._run_steps(session, network)
-        self.processes.agree_on_statistics(session.validated)
+        self.processes.broadcast_statistics(session.eval_network)
         validation = validate(
-            session.validated,
-            self.val_part,
+            session.eval_network,
+            self.val_split,
             self.loss,
             recipe.input_size,
             VALIDATION_BATCHES * recipe.batch_size,
@@ -349,27 +351,27 @@ class Loop:
     def _run_steps(self, session: Session, network: nn.Module) -> None:
         """Run the steps that are left of the present epoch."""
         progress, recipe, device = session.progress, self.recipe, self.compute.device
-        count, size = len(self.train_part.labels), recipe.batch_size
+        count, size = len(self.train_split.labels), recipe.batch_size
         steps = steps_per_epoch(count, size)
         if progress.step == steps:  # it was interrupted before its validation
             return
-        chance = draw_epoch(recipe.seed, progress.epoch, count, device)
-        left = chance.order[progress.step * size : steps * size]
-        own, own_size = self.processes.share(left, size), size // self.processes.count
-        changes = decide(chance.draws, recipe.augment)[own.to(device)]
+        randomness = epoch_randomness(recipe.seed, progress.epoch, count, device)
+        remaining = randomness.order[progress.step * size : steps * size]
+        shard, shard_size = self.processes.shard(remaining, size), size // self.processes.world_size
+        parameters = transform_parameters(randomness.draws, recipe.augment)[shard.to(device)]
         # For dropout: a resumed step is as it would have been, and all processes differ.
         seeds = step_seeds(recipe.seed, progress.epoch, self.processes.rank, steps)
-        cut = torch.split(left, size), torch.split(changes, own_size)
+        cut = torch.split(remaining, size), torch.split(parameters, shard_size)
         decided = zip(seeds[progress.step :], *cut, strict=True)
-        watch = LossWatch(device, progress.step, self.processes.mean)
-        with closing(self.train_part.batches(own, own_size)) as batches:
-            for (seed, places, change), batch in zip(decided, batches, strict=True):
+        meter = LossMeter(device, progress.step, self.processes.mean)
+        with closing(self.train_split.batches(shard, shard_size)) as batches:
+            for (seed, indices, transforms), batch in zip(decided, batches, strict=True):
                 seed_network(seed, device)
-                loss = self._loss_of(network, *batch, change)
-                session.change(loss)
-                watch.add(loss, places)
-                self._after_step(session, watch)
-        progress.losses += watch.look()
+                loss = self._loss_of(network, *batch, transforms)
+                session.optimizer_step(loss)
+                meter.add(loss, indices)
+                self._after_step(session, meter)
+        progress.losses += meter.flush()
 
     def _loss_of(
         self, network: nn.Module, images: Tensor, labels: Tensor, changes: Tensor
@@ -381,20 +383,20 @@ class Loop:
             logits = network(inputs.contiguous(memory_format=self.compute.memory_format))
         return self.loss(logits.float(), labels, self.processes.sum)
 
-    def _after_step(self, session: Session, watch: LossWatch) -> None:
-        """Look at the losses from time to time, and then alone save or stop."""
+    def _after_step(self, session: Session, meter: LossMeter) -> None:
+        """Flush the loss meter when it is full; save or stop only then."""
         self.on_step()
-        # With several processes the looks of all have to meet; alone one stops at once.
-        if watch.full or (self.stop.made and self.processes.count == 1):
-            session.progress.losses += watch.look()
+        # With several processes all must flush together; a single process stops at once.
+        if meter.full or (self.stop.requested and self.processes.world_size == 1):
+            session.progress.losses += meter.flush()
             self._save_or_stop(session)
 
     def _save_or_stop(self, session: Session) -> None:
-        """Save if it is time; stop if a time limit or a signal says so."""
+        """Save if a checkpoint is due; stop if requested."""
         progress = session.progress
-        stop = self.processes.any(self.stop.made, self.compute.device)
+        stop = self.processes.any(self.stop.requested, self.compute.device)
         saved = True
-        if self.checkpoint and self.processes.first and (stop or self.checkpoint.due):
+        if self.checkpoint and self.processes.is_main and (stop or self.checkpoint.due):
             saved = self.checkpoint.save(session)
         if stop:
             done = progress.epoch
@@ -402,7 +404,7 @@ class Loop:
             raise InterruptedTrainingError(f"interrupted {when}; {self._resumed(saved)}")
 
     def _resumed(self, saved: bool) -> str:
-        """Say where the same command would go on."""
+        """Return where the same command would resume."""
         path = self.checkpoint.path if self.checkpoint else None
         if path is None or not path.exists():
             return "the same command starts again"

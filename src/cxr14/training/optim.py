@@ -54,8 +54,8 @@ class Recipe:
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "Recipe":
         """Pick what belongs here out of the block `train` of one backbone."""
-        own = {field.name: values[field.name] for field in fields(cls)}
-        return cls(**own | {"augment": Augment(**values["augment"])})
+        recipe = {field.name: values[field.name] for field in fields(cls)}
+        return cls(**recipe | {"augment": Augment(**values["augment"])})
 
 
 MOMENTUM = 0.9
@@ -70,11 +70,11 @@ def make_optimizer(network: Network, recipe: Recipe) -> torch.optim.Optimizer:
         UserError: an unknown name.
     """
     groups = []
-    for part, rate in ((network.features, recipe.backbone_rate), (network.head, 1.0)):
+    for module, rate in ((network.features, recipe.backbone_rate), (network.head, 1.0)):
         for decay, vectors in ((recipe.weight_decay, False), (0.0, True)):
-            chosen = [p for p in part.parameters() if (p.ndim <= 1) == vectors]
-            own = {"params": chosen, "lr": recipe.learning_rate * rate, "weight_decay": decay}
-            groups += [own] if chosen else []
+            parameters = [p for p in module.parameters() if (p.ndim <= 1) == vectors]
+            group = {"params": parameters, "lr": recipe.learning_rate * rate, "weight_decay": decay}
+            groups += [group] if parameters else []
     if recipe.optimizer == "adamw":
         return torch.optim.AdamW(groups, fused=True)
     if recipe.optimizer == "adam":

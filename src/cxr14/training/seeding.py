@@ -1,7 +1,6 @@
-"""All that is random in training, as a function of the seed, the epoch and the image or step.
+"""Seeding: random numbers of training as functions of seed, epoch, and image or step.
 
-Nothing is drawn from a generator that runs on: an interrupted training needs no state of one to go
-on as if nothing had happened, and several processes agree without a word.
+A resumed training needs no generator state, and all ranks derive the same numbers.
 """
 
 from dataclasses import dataclass
@@ -14,8 +13,8 @@ from cxr14.training.augment import DRAWS
 
 
 @dataclass(frozen=True)
-class Epoch:
-    """What chance decides about one epoch over N images.
+class EpochRandomness:
+    """Random numbers of one epoch over N images.
 
     Attributes:
         order: int64 (N,) on the CPU, a permutation.
@@ -26,11 +25,11 @@ class Epoch:
     draws: Tensor
 
 
-def draw_epoch(seed: int, epoch: int, count: int, device: str) -> Epoch:
+def epoch_randomness(seed: int, epoch: int, count: int, device: str) -> EpochRandomness:
     """Draw the order and the changes of epoch `epoch` (0-based) for `count` images."""
     generator = torch.Generator().manual_seed(derived_seed(seed, epoch))
     order = torch.randperm(count, generator=generator)
-    return Epoch(order, torch.rand(count, DRAWS, generator=generator).to(device))
+    return EpochRandomness(order, torch.rand(count, DRAWS, generator=generator).to(device))
 
 
 def step_seeds(seed: int, epoch: int, rank: int, steps: int) -> list[int]:

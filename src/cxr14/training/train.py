@@ -9,39 +9,43 @@ from typing import Any, Protocol
 import pandas as pd
 import torch
 
-from cxr14.console import Screen, screen
+from cxr14.console import TrainingProgress, training_progress
 from cxr14.datasets.records import read_source
 from cxr14.errors import UserError
 from cxr14.io import project_root, write_csv, write_metrics
 from cxr14.labels import CLASSES
-from cxr14.models.inference import Compute, choose
+from cxr14.models.inference import Compute, resolve_compute
 from cxr14.models.network import Network
 from cxr14.models.serialization import save_model
 from cxr14.training.checkpoint import Checkpoint, code_hash, run_identity
-from cxr14.training.dataset import Part, load_part, steps_per_epoch
-from cxr14.training.distributed import AMONG_SEVERAL, SIGNALS, Processes, joined, stop_request
+from cxr14.training.dataset import SplitData, load_split, steps_per_epoch
+from cxr14.training.distributed import (
+    MULTI_PROCESS_SIGNALS,
+    SIGNALS,
+    Processes,
+    process_group,
+    stop_request,
+)
 from cxr14.training.engine import Loop, NotFiniteError, Progress, Row, Session
 from cxr14.training.inputs import (
-    MINED,
+    DEFAULT_TABLES,
     Data,
     Tables,
     check_fits,
     check_scorable,
     check_trainable,
     hash_inputs,
+    initial_network,
+    initialization_images,
     read_data,
-    some_train_images,
-    starting_network,
     warn_of_untrainable,
 )
 from cxr14.training.losses import make_loss
 from cxr14.training.optim import Recipe
 
-# Who follows a training run from outside.
-
 
 class Tracker(Protocol):
-    """Somebody who follows a run; MLflow's is cxr14.tracking.runs.TrainingRun."""
+    """Receiver of epochs and metrics of a run; MLflow's is cxr14.tracking.runs.TrainingRun."""
 
     def log_epoch(self, row: dict[str, float]) -> None:
         """Take the row of one epoch."""
@@ -50,11 +54,11 @@ class Tracker(Protocol):
         """Take the final numbers."""
 
     def fail(self) -> None:
-        """Learn that the run ended without a model."""
+        """Mark the run as failed."""
 
 
 class NoTracker:
-    """Follows in all processes but the first."""
+    """A tracker that does nothing, for ranks other than 0."""
 
     def log_epoch(self, row: dict[str, float]) -> None:
         """Do nothing."""
@@ -66,11 +70,8 @@ class NoTracker:
         """Do nothing."""
 
 
-# What can go wrong in the middle of a training, told in one sentence.
-
-
 @contextmanager
-def explained(backbone: str, images: list[str]) -> Iterator[None]:
+def explain_failures(backbone: str, images: list[str]) -> Iterator[None]:
     """Turn a loss that is not finite, and memory that does not suffice, into advice.
 
     Args:
@@ -83,7 +84,7 @@ def explained(backbone: str, images: list[str]) -> Iterator[None]:
     try:
         yield
     except NotFiniteError as error:
-        batch = ", ".join(images[place] for place in error.places.tolist())
+        batch = ", ".join(images[index] for index in error.indices.tolist())
         raise UserError(
             f"{backbone}: {error} of the epoch; lower train.learning_rate, or look at the images "
             f"of that batch: {batch}"
@@ -138,53 +139,63 @@ def fit(
             processes would go on from different places.
         InterruptedTrainingError: a signal came.
     """
-    train_part, val_part = _load_parts(data, recipe.input_size, compute.device)
-    steps = steps_per_epoch(len(train_part.labels), recipe.batch_size)
-    processes.share_statistics(network, compute.device)
+    train_split, val_split = _load_parts(data, recipe.input_size, compute.device)
+    steps = steps_per_epoch(len(train_split.labels), recipe.batch_size)
+    processes.synchronize_batchnorm(network, compute.device)
     with (
-        explained(backbone, data.train_images),
-        screen(backbone, steps * recipe.epochs, recipe.epochs, not processes.first) as shown,
-        stop_request(SIGNALS if processes.count == 1 else AMONG_SEVERAL) as stop,
+        explain_failures(backbone, data.train_images),
+        training_progress(
+            backbone, steps * recipe.epochs, recipe.epochs, not processes.is_main
+        ) as progress,
+        stop_request(SIGNALS if processes.world_size == 1 else MULTI_PROCESS_SIGNALS) as stop,
     ):
         session = Session(network, recipe, compute, steps * recipe.epochs)
-        _resume(session, checkpoint, steps, processes, shown)
+        _resume(session, checkpoint, steps, processes, progress)
         for row in session.progress.history:
             tracker.log_epoch(row)
 
         def on_epoch(row: Row) -> None:
-            shown.epoch(row)
+            progress.epoch(row)
             tracker.log_epoch(row)
 
-        objective = make_loss(**loss, train_labels=train_part.labels)
+        objective = make_loss(**loss, train_labels=train_split.labels)
         loop = Loop(
-            train_part, val_part, objective, recipe, compute, processes, checkpoint, stop,
-            on_epoch, shown.step,
+            train_split, val_split, objective, recipe, compute, processes, checkpoint, stop,
+            on_epoch, progress.step,
         )  # fmt: skip
         return loop.run(session)
 
 
 def _resume(
-    session: Session, checkpoint: Checkpoint, steps: int, processes: Processes, shown: Screen
+    session: Session,
+    checkpoint: Checkpoint,
+    steps: int,
+    processes: Processes,
+    progress: TrainingProgress,
 ) -> None:
-    """Go on from the checkpoint if there is one; all processes, and from the same place."""
-    told = checkpoint.resume(session)
-    if told:
-        shown.say(told)
-    done = session.progress.epoch * steps + session.progress.step
-    if not processes.agree(done, session.compute.device):
+    """Resume from the checkpoint if there is one, with all processes at the same step.
+
+    Raises:
+        UserError: the processes resume at different steps.
+    """
+    message = checkpoint.resume(session)
+    if message:
+        progress.print_line(message)
+    step = session.progress.epoch * steps + session.progress.step
+    if not processes.all_equal(step, session.compute.device):
         raise UserError(
             f"{session.network.backbone}: the processes do not see the same checkpoint "
             f"{checkpoint.path}; let all hosts share the repository's files, or remove it"
         )
-    shown.start_at(done)
+    progress.set_step(step)
 
 
-def _load_parts(data: Data, size: int, device: str) -> tuple[Part, Part]:
+def _load_parts(data: Data, size: int, device: str) -> tuple[SplitData, SplitData]:
     """Open train at the training size and validation at the cache's, as `evaluate` sees it."""
     cached = data.images.shape[1]
     return (
-        load_part(data.images, data.train_rows, data.train_labels, size, device, data.classes),
-        load_part(data.images, data.val_rows, data.val_labels, cached, device, data.classes),
+        load_split(data.images, data.train_rows, data.train_labels, size, device, data.classes),
+        load_split(data.images, data.val_rows, data.val_labels, cached, device, data.classes),
     )
 
 
@@ -213,7 +224,7 @@ class Job:
     name: str
     title: str
     classes: Sequence[str] = CLASSES
-    tables: Tables = MINED
+    tables: Tables = DEFAULT_TABLES
     results: Path = Path()
 
 
@@ -237,23 +248,23 @@ def run_job(
         InterruptedTrainingError: a signal came; the same call goes on from the checkpoint.
     """
     recipe = blocks["train"]
-    compute = choose(recipe["device"], recipe["precision"], job.backbone)
+    compute = resolve_compute(recipe["device"], recipe["precision"], job.backbone)
     data = read_data(job.classes, job.tables)
     check_fits(recipe, data)
     untrainable = check_trainable(data.train_labels, data.classes)
     check_scorable(data.val_labels, untrainable, data.classes)
     params = {"data": {"findings": list(job.classes)}, **blocks}
     facts = _facts(job, params, data, compute, untrainable)
-    place = project_root() / SCRATCH / job.results / job.name
-    checkpoint = Checkpoint(place.parent, place.name, facts["run_identity"], seconds)
-    with joined(recipe["processes"], compute.device) as processes:
-        if processes.first:
+    path = project_root() / SCRATCH / job.results / job.name
+    checkpoint = Checkpoint(path.parent, path.name, facts["run_identity"], seconds)
+    with process_group(recipe["processes"], compute.device) as processes:
+        if processes.is_main:
             warn_of_untrainable(facts["untrainable_findings"])
         shape = {name: value for name, value in blocks["model"].items() if name != "weights"}
-        network = starting_network(
-            job.backbone, shape, some_train_images(data), recipe, job.classes
+        network = initial_network(
+            job.backbone, shape, initialization_images(data), recipe, job.classes
         )
-        with _followed(start if processes.first else None, job, facts) as tracker:
+        with _followed(start if processes.is_main else None, job, facts) as tracker:
             trained = fit(
                 network,
                 job.backbone,
@@ -265,7 +276,7 @@ def run_job(
                 checkpoint=checkpoint,
                 tracker=tracker,
             )
-            if not processes.first:
+            if not processes.is_main:
                 return None
             network.load_state_dict(trained.best_state)
             save_model(job.folder, network, facts | _outcome(trained, recipe, shape))
@@ -278,7 +289,7 @@ def run_job(
 
 @contextmanager
 def _followed(start: Start | None, job: Job, facts: Mapping[str, Any]) -> Iterator[Tracker]:
-    """Give a tracker, which learns if the block fails; what ends well tells it so itself."""
+    """Yield a tracker, and mark its run as failed if the block raises."""
     source = {name: facts[name] for name in ("source", "phantom")}
     opened = start(facts["run_identity"], job.title, facts["params"], **source) if start else None
     tracker = opened or NoTracker()
@@ -292,7 +303,7 @@ def _followed(start: Start | None, job: Job, facts: Mapping[str, Any]) -> Iterat
 def _facts(
     job: Job, params: dict[str, Any], data: Data, compute: Compute, untrainable: list[str]
 ) -> dict[str, Any]:
-    """Tell what is known before training, and so its identity."""
+    """Return what is known before training, including the run identity."""
     source = read_source("source")
     inputs = hash_inputs(job.backbone, job.tables)
     computed = asdict(compute)

@@ -12,7 +12,7 @@ from scipy.special import expit
 from cxr14.evaluation.measures import Predictions, predictions_of
 from cxr14.evaluation.predict import prediction_table
 from cxr14.labels import CLASSES, LABEL_COLUMNS, label_matrix
-from cxr14.metrics.bootstrap import Resamples, draw
+from cxr14.metrics.bootstrap import Replicates, draw_replicates
 from tests.conftest import ROOT
 
 IMAGES, PATIENTS, RESAMPLES = 240, 90, 60
@@ -67,8 +67,8 @@ def answers(records: pd.DataFrame) -> dict[str, Predictions]:
 
 
 @pytest.fixture(scope="session")
-def resamples(records: pd.DataFrame) -> Resamples:
-    return draw(records["patient"].to_numpy(), np.random.default_rng(14), RESAMPLES)
+def resamples(records: pd.DataFrame) -> Replicates:
+    return draw_replicates(records["patient"].to_numpy(), np.random.default_rng(14), RESAMPLES)
 
 
 @pytest.fixture

@@ -7,14 +7,14 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from cxr14.evaluation.compare import MEAN_MEASURES, common_findings, difference_table, macro_values
 from cxr14.evaluation.measures import predictions_of, summary
 from cxr14.labels import FINDINGS, label_matrix
-from cxr14.metrics.bootstrap import Resamples, draw
+from cxr14.metrics.bootstrap import Replicates, draw_replicates
 from tests.evaluation.comparison.conftest import make_decision, make_records, make_rows, repeated
 
 
 def test_the_difference_is_that_of_a_loop_on_the_same_resamples(records, answers, resamples):
     labels = label_matrix(records, FINDINGS)
     measures = {"macro_auroc": roc_auc_score, "macro_average_precision": average_precision_score}
-    fewer = Resamples(resamples.owner, resamples.counts[:, :21])
+    fewer = Replicates(resamples.owner, resamples.counts[:, :21])
     table = difference_table(records, answers, fewer).set_index("measure")
     for measure, score in measures.items():
         values = []
@@ -49,7 +49,7 @@ def test_every_pair_is_compared_once_first_minus_second(records, answers, resamp
 
 def test_of_one_patient_there_is_a_difference_and_no_share_of_resamples(records, answers):
     """Nothing is resampled, and 1.0 of the resamples was said to be left out."""
-    alone = draw(np.ones(len(records)), np.random.default_rng(0))
+    alone = draw_replicates(np.ones(len(records)), np.random.default_rng(0))
     table = difference_table(records.assign(patient=1), answers, alone)
     assert (table["difference"] > 0).all()
     assert table[["low", "high", "left_out"]].isna().all(axis=None)

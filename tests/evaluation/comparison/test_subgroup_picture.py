@@ -8,7 +8,7 @@ from cxr14.evaluation.measures import predictions_of
 from cxr14.evaluation.subgroups import subgroup_tables
 from cxr14.figures.subgroups import PANELS, subgroups, write_picture
 from cxr14.labels import NO_FINDING
-from cxr14.metrics.bootstrap import draw
+from cxr14.metrics.bootstrap import draw_replicates
 from tests.evaluation.comparison.conftest import make_decision, make_records, make_rows
 
 
@@ -50,7 +50,7 @@ def test_equal_tables_give_equal_bytes(table, tmp_path):
 
 def test_groups_without_a_score_say_so_instead_of_failing():
     few = make_records(9)
-    drawn = draw(few["patient"].to_numpy(), np.random.default_rng(1), 20)
+    drawn = draw_replicates(few["patient"].to_numpy(), np.random.default_rng(1), 20)
     own = {"good": predictions_of(make_rows(few, 1.5, 1), make_decision())}
     figure = subgroups(subgroup_tables(few, own, drawn)[0], phantom=False)
     rows = len(figure.axes[0].get_yticklabels())

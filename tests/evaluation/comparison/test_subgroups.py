@@ -8,7 +8,7 @@ from cxr14.evaluation.measures import CALIBRATION, ECE, MACRO, predictions_of, s
 from cxr14.evaluation.subgroups import GAP_COLUMNS, REST, subgroup_tables
 from cxr14.labels import CLASSES, FINDINGS, NO_FINDING, label_matrix
 from cxr14.metrics.auroc import macro_auroc
-from cxr14.metrics.bootstrap import draw, interval
+from cxr14.metrics.bootstrap import draw_replicates, interval
 from cxr14.report.terminal import largest_gaps
 from tests.evaluation.comparison.conftest import make_decision, make_records, make_rows
 
@@ -153,7 +153,7 @@ def test_a_mean_names_the_findings_that_have_no_threshold(records, resamples):
 def test_a_planted_gap_is_found_and_its_absence_too():
     """Women's logits of No Finding are lifted: under-diagnosis. 1 in 20 intervals misses 0."""
     many = make_records(1200, seed=8)
-    drawn = draw(many["patient"].to_numpy(), np.random.default_rng(1), 200)
+    drawn = draw_replicates(many["patient"].to_numpy(), np.random.default_rng(1), 200)
     rows = make_rows(many, 1.5, 3)
     women = (many["sex"] == "F").to_numpy()
     lifted = rows.copy()
@@ -172,7 +172,7 @@ def test_a_planted_gap_is_found_and_its_absence_too():
 
 def test_a_handful_of_images_gives_counts_and_reasons_but_no_score():
     few = make_records(9)
-    drawn = draw(few["patient"].to_numpy(), np.random.default_rng(1), 20)
+    drawn = draw_replicates(few["patient"].to_numpy(), np.random.default_rng(1), 20)
     own = {"good": predictions_of(make_rows(few, 1.5, 1), make_decision())}
     scores, gaps = subgroup_tables(few, own, drawn)
     assert scores[["auroc", "fpr", "fnr", CALIBRATION, ECE]].isna().all(axis=None)
@@ -193,7 +193,7 @@ def test_a_network_that_was_not_trained_on_no_finding_has_no_row_of_it(records, 
 def test_patients_of_one_kind_have_no_gaps_and_the_table_keeps_its_columns(answers, records):
     """It had none, so that the largest gaps could not be printed, nor the file read."""
     alike = records.assign(sex="F", view="PA", age=pd.array([50] * len(records), dtype="Int32"))
-    drawn = draw(alike["patient"].to_numpy(), np.random.default_rng(0), 20)
+    drawn = draw_replicates(alike["patient"].to_numpy(), np.random.default_rng(0), 20)
     gaps = subgroup_tables(alike, answers, drawn)[1]
     assert (len(gaps), list(gaps.columns)) == (0, GAP_COLUMNS)
     assert largest_gaps(gaps, phantom=False).row_count == 0

@@ -8,7 +8,7 @@ from cxr14.console import PHANTOM_NOTE
 from cxr14.evaluation.compare import difference_table
 from cxr14.evaluation.subgroups import subgroup_tables
 from cxr14.labels import FINDINGS
-from cxr14.metrics.bootstrap import ENDS, draw
+from cxr14.metrics.bootstrap import ENDS, draw_replicates
 from cxr14.report import terminal
 
 
@@ -61,7 +61,7 @@ def test_gaps_are_printed_of_one_attribute_at_a_time(records, answers, resamples
 def test_differences_without_a_score_or_an_interval_are_dashes(records, answers):
     """One patient has no interval, an absent finding no score; both columns held None and failed."""
     alone = records.assign(patient=1)
-    drawn = draw(alone["patient"].to_numpy(), np.random.default_rng(1), 20)
+    drawn = draw_replicates(alone["patient"].to_numpy(), np.random.default_rng(1), 20)
     text = printed(terminal.differences(difference_table(alone, answers, drawn), phantom=False))
     assert "(– to –)" in text
     nothing = records.assign(**dict.fromkeys(FINDINGS, 0))
