@@ -30,7 +30,7 @@ from cxr14.evaluation.measures import (
 )
 from cxr14.labels import NO_FINDING, label_matrix
 from cxr14.metrics.auroc import Array, Floats
-from cxr14.metrics.bootstrap import ENDS, Replicates
+from cxr14.metrics.bootstrap import ENDS, Replicates, bias_corrected
 
 # Groups of images by sex, age band and view.
 #

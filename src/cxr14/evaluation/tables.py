@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 
 from cxr14.labels import NO_FINDING
-from cxr14.metrics.auroc import Array, Floats, delong_interval, first_per_patient
+from cxr14.metrics.auroc import MIN_PER_CLASS, Array, Floats, delong_interval, first_per_patient
 from cxr14.metrics.bootstrap import (
     ENDS,
+    MAX_DROPPED_SHARE,
     SortedScores,
     as_fortran,
     bias_corrected,
@@ -22,6 +23,7 @@ from cxr14.metrics.bootstrap import (
 from cxr14.metrics.calibration import (
     platt_probabilities,
     temperature_probabilities,
+    unscorable_reason,
     weighted_calibration_errors,
 )
 

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import pandas as pd
 
-from cxr14.console import format_number, signed
+from cxr14.console import format_count, format_number, signed
 from cxr14.labels import BOXED
 from cxr14.localization.boxes import MEAN, POOLED
 from cxr14.metrics.bootstrap import ENDS
