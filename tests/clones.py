@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cxr14.report import page
+from cxr14.figures import plots_template
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -55,7 +55,7 @@ def clone_into(folder: Path) -> None:
             (folder / name).unlink(missing_ok=True)
     if run(folder, "git", "status", "--porcelain"):
         commit(folder, "work tree")
-    page.main(str(folder / ".dvc" / "plots_template.html"))
+    plots_template.main(str(folder / ".dvc" / "plots_template.html"))
     (folder / ".venv").symlink_to(sys.prefix)
     with (folder / ".git/info/exclude").open("a") as file:
         file.write("/.venv\n")

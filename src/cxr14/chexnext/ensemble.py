@@ -10,6 +10,7 @@ score no longer increases.
 from collections.abc import Callable, Sequence
 from itertools import combinations
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -20,11 +21,12 @@ from cxr14.chexnext.paths import SELECTION
 from cxr14.errors import UserError, quote
 from cxr14.io import read_json, unusable
 from cxr14.labels import NO_FINDING
-from cxr14.localization.cam import upsampled
-from cxr14.localization.controls import Maps
-from cxr14.localization.detect import Grids
 from cxr14.metrics.auroc import Array, macro_auroc, mean_over_scored, scorable
 from cxr14.metrics.calibration import f1_by_threshold
+
+if TYPE_CHECKING:
+    from cxr14.localization.controls import Maps
+    from cxr14.localization.detect import Grids
 
 # Mean and standard deviation of the probabilities of several networks.
 
@@ -172,7 +174,7 @@ def read_chosen(path: Path = SELECTION) -> list[str]:
 AVERAGED_SCALE = "the average of maps, each by the top of its own network"
 
 
-def average_maps(members: Sequence[Maps]) -> Maps:
+def average_maps(members: Sequence["Maps"]) -> "Maps":
     """Average the heatmaps of K networks for the same pairs.
 
     The controls are those of the finest grid. Similarities under new weights keep a row for each
@@ -192,7 +194,7 @@ def average_maps(members: Sequence[Maps]) -> Maps:
     return finest._replace(grids=grids, scale=scale, similarity=similarity)
 
 
-def mean_grids(grids: Sequence[Grids]) -> Grids:
+def mean_grids(grids: Sequence["Grids"]) -> "Grids":
     """Average grids; where they differ in size all are upsampled to the finest first.
 
     (At 224 px AlexNet's are 6 × 6, those of others 7 × 7.) Each network has the same weight: a map
@@ -204,6 +206,8 @@ def mean_grids(grids: Sequence[Grids]) -> Grids:
     Returns:
         (P, H, W) float16 of the finest size.
     """
+    from cxr14.localization.cam import upsampled  # torch
+
     size = max(grid.shape[-1] for grid in grids)
     widened = [grid.astype(np.float32) for grid in grids]
     same = [grid if grid.shape[-1] == size else upsampled(grid, size) for grid in widened]

@@ -4,13 +4,9 @@ As a program it writes the template for ``dvc plots``: DVC's own template loads 
 delivery network, this one contains it. .dvc/config names the file (plots.html_template).
 """
 
-import sys
 from pathlib import Path
 
-import vl_convert
-
 from cxr14.console import PHANTOM_NOTE
-from cxr14.io import write_text
 from cxr14.report import html
 from cxr14.report.fairness import subgroup_section
 from cxr14.report.html import Section
@@ -92,32 +88,3 @@ def record_section(results: Results, paths: list[Path]) -> Section:
         caption += f" Radiographs, where shown, are simulated: {PHANTOM_NOTE}."
     parts = [html.picture(path, caption) for path in paths]
     return Section("records", "The records", how, tuple(parts))
-
-
-# DVC replaces {plot_divs} by its plots. Its {scripts}, the external references, are left out: the
-# bundle defines the same vegaEmbed.
-FRAME = """<!DOCTYPE html>
-<html>
-<head>
-  <meta charset="utf-8">
-  <title>DVC plots</title>
-  <script type="text/javascript">BUNDLE</script>
-  <style>table { border-spacing: 15px; }</style>
-</head>
-<body>
-{plot_divs}
-</body>
-</html>
-"""
-
-
-def main(path: str) -> None:
-    """Write the template for ``dvc plots``."""
-    # The stub requires a snippet; the library has a default.
-    bundle: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]
-    bundle = bundle.replace("</script", "<\\/script")
-    write_text(path, FRAME.replace("BUNDLE", bundle))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])
