@@ -14,8 +14,8 @@ import typer
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from cxr14.config.reader import check_name
 from cxr14.errors import QUOTED, MissingFileError, explain, printable
+from cxr14.labels import check_name
 
 CheckpointSeconds = Annotated[float, typer.Option(min=0, help="Between two checkpoints.")]
 CHECKPOINT_SECONDS = 60.0

@@ -15,9 +15,9 @@ from typing import Annotated
 import typer
 
 from cxr14.config.blocks import read_model
-from cxr14.config.reader import STUDIED, check_name
 from cxr14.errors import UserError
 from cxr14.io import project_root, read_json, sha256, write_json
+from cxr14.labels import STUDIED, check_name
 from stages import check_all_params, run
 
 PRETRAINED = Path("data/pretrained")

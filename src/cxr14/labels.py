@@ -1,9 +1,10 @@
-"""The fourteen findings: names, order, other spellings, and label matrices.
+"""Names of findings and of backbones: order, other spellings, and label matrices.
 
 Source: Wang et al. 2017, "ChestX-ray8" (arXiv 1705.02315v5), and the shipped table
 ``Data_Entry_2017_v2020.csv``, whose spelling is used throughout.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -133,3 +134,28 @@ def label_matrix(images: pd.DataFrame, classes: Sequence[str] = CLASSES) -> npt.
     """
     columns = [LABEL_COLUMNS[CLASSES.index(name)] for name in classes]
     return images[columns].to_numpy(np.float32)
+
+
+# Names of backbones. They become part of paths and commands, so their characters are checked here.
+# cxr14.models.backbones, which imports torch, checks that torchvision has the network.
+
+
+STUDIED: Final = ("alexnet", "googlenet", "vgg16", "resnet50", "densenet121")
+"""The default backbones."""
+
+NAME: Final = re.compile(r"[A-Za-z0-9_]{1,64}")
+
+
+def check_name(name: str) -> str:
+    """Return the name of a backbone if it has the form of torchvision's names.
+
+    Raises:
+        UserError: it is empty, longer than 64 characters, or holds another character than a
+            letter, a digit or _.
+    """
+    if not NAME.fullmatch(name):
+        raise UserError(
+            f"{quote(name)} is not the name of a backbone; allowed are torchvision's names, made "
+            f"of letters, digits and _, such as densenet121"
+        )
+    return name

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cxr14.config.reader import STUDIED, check_name
 from cxr14.errors import UserError
+from cxr14.labels import STUDIED, check_name
 from tests.clones import clone_into, environment
 
 HOSTILE = [

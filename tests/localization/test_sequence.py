@@ -12,6 +12,7 @@ from cxr14.localization import evaluate
 from cxr14.localization.boxes import Limits
 from cxr14.localization.evaluate import maps_of_model, read_inputs, write_localization
 from cxr14.models.network import build_network
+from stages.localize_iobb import present
 
 COUNT, SIDE = 12, 96
 NAMES = [f"{number:02d}.png" for number in range(COUNT)]
@@ -51,13 +52,15 @@ def maps(predictions=PREDICTIONS):
 
 def test_boxes_heatmaps_metrics_and_sheets_are_written_below_the_given_folder(project):
     limits = Limits([0.1], [0.1], [60, 180])
-    told = write_localization(Path("own"), "alexnet", read_inputs(), PREDICTIONS, maps(), limits)
+    inputs, heatmaps, root = read_inputs(), maps(), Path("own")
+    scores = write_localization(root, "alexnet", heatmaps, limits, phantom=True)
+    tables = present(root, "alexnet", inputs, PREDICTIONS, heatmaps, scores, limits)
     assert read_json("own/metrics/localize/alexnet.json")["boxed_images"] == 8
     found = pd.read_parquet("own/localization/alexnet/detections.parquet")
     assert set(found["image"]) == set(NAMES[4:])
     assert Path("own/localization/alexnet/heatmaps.npz").exists()
     assert Path("own/plots/localize/alexnet/Mass.png").exists()
-    assert "8 boxed images" in told[0].title
+    assert "8 boxed images" in tables[0].title
 
 
 def test_boxed_images_that_the_network_was_chosen_on_are_refused(project):

@@ -10,8 +10,9 @@ import pytest
 
 from cxr14.io import read_json, write_json, write_metrics, write_parquet, write_text
 from cxr14.labels import CLASSES
+from cxr14.tracking import spread_columns
 from cxr14.tracking.artifacts import MODEL, find_ensemble
-from cxr14.tracking.registry import register, spread_columns
+from cxr14.tracking.registry import register
 
 PROBABILITIES = [f"probability {name}" for name in CLASSES]
 NETWORKS = ("alexnet", "googlenet")

@@ -10,6 +10,7 @@ import stages.train
 from cxr14.errors import UserError
 from cxr14.io import read_json, write_parquet
 from cxr14.labels import LABEL_COLUMNS
+from cxr14.training import train as training_runs
 from cxr14.training.distributed import Processes
 from cxr14.training.train import Job, run_job
 from tests.training.project import IMAGES, write_project
@@ -66,7 +67,7 @@ def test_a_model_that_cannot_be_written_is_a_failed_run_and_its_checkpoint_stays
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(train, "save_model", full)
+    monkeypatch.setattr(training_runs, "save_model", full)
     follower = Follower()
     with pytest.raises(OSError, match="No space left"):
         train(follower, seconds=0)
@@ -77,7 +78,7 @@ def test_a_model_that_cannot_be_written_is_a_failed_run_and_its_checkpoint_stays
 def test_the_checkpoint_lies_in_the_original_repository_also_under_temp(monkeypatch, tmp_path):
     """It lay in the temporary workspace, which the next `dvc exp run --temp` does not see."""
     monkeypatch.setenv("DVC_ROOT", str(tmp_path / "original"))
-    monkeypatch.setattr(train, "save_model", lambda *_: 1 / 0)
+    monkeypatch.setattr(training_runs, "save_model", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         train(None, seconds=0)
     assert checkpoints() == []

@@ -123,7 +123,7 @@ class OnMeta(Compute):
 
 def waits_of_an_epoch(count, monkeypatch, ema=0.0, network=tiny, side=8, **loss):
     """What one epoch of count/8 steps waits for."""
-    monkeypatch.setattr(LossMeter, "look", lambda self: self._batches.clear() or [0.5])
+    monkeypatch.setattr(LossMeter, "flush", lambda self: self._batches.clear() or [0.5])
     compute = OnMeta("meta", "fp32", channels_last=False)
     recipe = replace(RECIPE, augment=CHANGES, ema=ema)
     own = part(count=count)

@@ -29,9 +29,10 @@ from cxr14.config.chexnext import (
     read_select,
     read_students,
 )
-from cxr14.config.reader import STUDIED, read_yaml
+from cxr14.config.reader import read_yaml
 from cxr14.errors import UserError, quote
 from cxr14.io import project_root
+from cxr14.labels import STUDIED
 
 FILE = "params.yaml"
 Readers = dict[str, Callable[[], object]]

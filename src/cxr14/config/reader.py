@@ -4,12 +4,11 @@ DVC builds the graph from the same file. A parser of another YAML version would 
 such as `no`, `010` or `1_000` as other values than DVC does.
 """
 
-import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
@@ -26,6 +25,7 @@ from ruamel.yaml.events import (
 )
 
 from cxr14.errors import UserError, quote
+from cxr14.labels import check_name
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 20
@@ -232,31 +232,6 @@ def _check_keys(content: Any, file: Path, path: str = "") -> None:
                 where = f"{path}: " if path else ""
                 raise ParamsError(f"{file}: {where}the key {quote(key)} is no text; keys are names")
             _check_keys(value, file, f"{path}.{key}"[:300].lstrip("."))
-
-
-# Names of backbones. They become part of paths and commands, so their characters are checked here.
-# cxr14.models.backbones, which imports torch, checks that torchvision has the network.
-
-
-STUDIED: Final = ("alexnet", "googlenet", "vgg16", "resnet50", "densenet121")
-"""The default backbones."""
-
-NAME: Final = re.compile(r"[A-Za-z0-9_]{1,64}")
-
-
-def check_name(name: str) -> str:
-    """Return the name of a backbone if it has the form of torchvision's names.
-
-    Raises:
-        UserError: it is empty, longer than 64 characters, or holds another character than a
-            letter, a digit or _.
-    """
-    if not NAME.fullmatch(name):
-        raise UserError(
-            f"{quote(name)} is not the name of a backbone; allowed are torchvision's names, made "
-            f"of letters, digits and _, such as densenet121"
-        )
-    return name
 
 
 # Blocks of params.yaml. The stage `check-params` reads all of them.

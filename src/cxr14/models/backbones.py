@@ -32,8 +32,8 @@ from torchvision.models import (
     list_models,
 )
 
-from cxr14.config.reader import STUDIED as STUDIED
 from cxr14.errors import UserError, quote
+from cxr14.labels import STUDIED as STUDIED
 from cxr14.models.inference import MEAN, STD
 
 # Shape inference by a run on torch's meta device.

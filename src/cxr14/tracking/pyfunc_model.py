@@ -16,7 +16,7 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from cxr14.io import read_json
 from cxr14.models.inference import prepare
 from cxr14.models.serialization import load_model
-from cxr14.tracking.registry import MODEL_ARTIFACT, REMARKS, spread_columns
+from cxr14.tracking import MODEL_ARTIFACT, REMARKS, spread_columns
 from cxr14.tracking.serving_input import images_of
 
 BATCH = 64  # images per forward pass; limits the memory, does not change the result

@@ -8,10 +8,10 @@ import importlib.metadata
 import io
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ from cxr14.console import PHANTOM_NOTE
 from cxr14.errors import UserError, explain
 from cxr14.evaluation.predictions import read_predictions
 from cxr14.preprocessing.cache import open_cache, rows_of
+from cxr14.tracking import MODEL_ARTIFACT, REMARKS, spread_columns
 from cxr14.tracking.artifacts import Trained
 from cxr14.tracking.runs import (
     GIT_COMMIT,
@@ -140,20 +141,6 @@ def check_agreement(model: Predictor, trained: Trained) -> None:
             f"{classes[column]} of {few.image.iloc[row]}; champion stays as it was. Recompute with "
             f"`dvc repro evaluate@{trained.backbone}`"
         )
-
-
-# Names that the registered model (pyfunc_model.py) uses as well.
-
-MODEL_ARTIFACT: Final = "model"
-"""Prefix of the artifacts that are folders of networks."""
-
-REMARKS: Final = "remarks"
-"""Column of the remarks on each image."""
-
-
-def spread_columns(classes: Iterable[str]) -> list[str]:
-    """Return the columns of the standard deviation over the networks of an ensemble."""
-    return [f"spread {name}" for name in classes]
 
 
 REQUIRED = (
