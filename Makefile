@@ -24,7 +24,7 @@ setup: .venv/stamp  ## fill .venv from requirements.lock (done by every other ta
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.lock
 	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
-	@cd / && "$(CURDIR)/$(BIN)/python" -m cxr14.report.plots_template "$(CURDIR)/.dvc/plots_template.html"
+	@cd / && "$(CURDIR)/$(BIN)/python" -m cxr14.figures.plots_template "$(CURDIR)/.dvc/plots_template.html"
 	@touch $@
 
 repro: .venv/stamp  ## run the whole pipeline on params.yaml, or what has changed of it

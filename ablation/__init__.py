@@ -1,4 +1,4 @@
-"""Do weighting and pooling matter? Experiments through DVC's queue, compared pair by pair.
+"""Ablation of loss weighting and pooling: experiments in DVC's queue, paired comparisons.
 
 Outside the graph: no stage depends on it. `python -m ablation --help`, or `make ablation`.
 """

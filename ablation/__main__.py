@@ -1,10 +1,10 @@
-"""Does the weighting of the loss matter, and the pooling? All arms, all seeds, one command.
+"""Ablation of loss weighting and pooling over all arms and seeds.
 
     python -m ablation --backbones alexnet,googlenet --seeds 14,15,16 --jobs 1
 
 Weighting none, batch, class with average pooling; pooling max, lse with batch weights. The source,
-the epochs and the rest are those of params.yaml, as committed. Queues what is not there yet, works
-it off, compares. Stopped and called again it goes on; what failed is tried again.
+the epochs and the rest are those of params.yaml, as committed. Queues missing experiments, runs
+them, compares. An interrupted run continues; failed experiments are repeated.
 
 Reads: params.yaml; the experiments' results, from DVC's cache
 
@@ -24,12 +24,12 @@ from ablation.collect import collect
 from ablation.outcome import outcome
 from ablation.picture import forest
 from ablation.plan import Experiment, plan
+from cxr14.config.blocks import read_train
+from cxr14.console import PHANTOM_NOTE
 from cxr14.errors import UserError, quote
-from cxr14.explore.drawing import export
-from cxr14.files import write_json, write_text
+from cxr14.figures.style import export
+from cxr14.io import write_json, write_text
 from cxr14.models.backbones import check_backbone
-from cxr14.params import train
-from cxr14.wording import PHANTOM_NOTE
 from stages import run
 
 STEM = Path(".scratch/ablation/outcome")
@@ -43,18 +43,18 @@ def main(
     jobs: Annotated[int, typer.Option(help="Experiments at once.", min=1)] = 1,
     quick: Annotated[bool, typer.Option("--quick", help="A third of the epochs.")] = False,
 ) -> None:
-    """Queue, wait, compare, show."""
-    names, numbers = backbones.split(","), whole_numbers(seeds)
+    """Queue the experiments, wait for them, compare them, print a table."""
+    names, numbers = backbones.split(","), parse_seeds(seeds)
     for name in names:
         check_backbone(name, "--backbones")
-    experiments = plan(train.read(), names, numbers, quick)
+    experiments = plan(read_train(), names, numbers, quick)
     console = Console()
-    revisions = work_off(experiments, jobs, console)
+    revisions = run_experiments(experiments, jobs, console)
     with console.status("comparing"):
-        truth, answers = collect(ROOT, revisions, names)
-        table = outcome(truth, answers, experiments, names)
-    facts = truth.facts() | {"seeds": numbers, "quick": quick, "experiments": revisions}
-    note = f"{PHANTOM_NOTE}; " if truth.phantom else ""
+        ground_truth, predictions = collect(ROOT, revisions, names)
+        table = outcome(ground_truth, predictions, experiments, names)
+    facts = ground_truth.facts() | {"seeds": numbers, "quick": quick, "experiments": revisions}
+    note = f"{PHANTOM_NOTE}; " if ground_truth.phantom else ""
     caption = note + show.legend(facts)
     marks = f"line: 95 %; open: lowest and highest of {len(numbers)} seeds"
     export(STEM, table, forest, TITLE, note + marks)
@@ -64,11 +64,11 @@ def main(
     console.print(f"written: {STEM}.csv, .png, .md, .json")
 
 
-def whole_numbers(text: str) -> list[int]:
-    """Read seeds.
+def parse_seeds(text: str) -> list[int]:
+    """Parse a comma-separated list of seeds.
 
     Raises:
-        UserError: one is none.
+        UserError: one is no whole number of at most 18 digits.
     """
     words = text.split(",")
     if not all(word.isdecimal() and len(word) < 19 for word in words):
@@ -79,14 +79,14 @@ def whole_numbers(text: str) -> list[int]:
     return [int(word) for word in words]
 
 
-def work_off(experiments: list[Experiment], jobs: int, console: Console) -> dict[str, str]:
-    """Run what has not been run; return the commit of each experiment by its name.
+def run_experiments(experiments: list[Experiment], jobs: int, console: Console) -> dict[str, str]:
+    """Run missing experiments; return the commits of all by name.
 
     Raises:
-        UserError: some failed; their names and what they last wrote.
+        UserError: some failed; gives their names and last output.
     """
     commit = queue.head(ROOT)
-    names = [one.name for one in experiments]
+    names = [experiment.name for experiment in experiments]
     bar = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     progress = Progress(*bar, TimeElapsedColumn(), console=console)
     with Repo(str(ROOT)) as repo, progress:
@@ -99,9 +99,11 @@ def work_off(experiments: list[Experiment], jobs: int, console: Console) -> dict
         if set(names) - set(queue.finished(ROOT, commit)):
             queue.call(ROOT, "dvc", "queue", "start", "--jobs", str(jobs))
         failed = queue.wait(ROOT, repo, commit, names, on_change)
-        said = [f"{name}:\n{queue.complaint(ROOT, repo, commit, name)}" for name in failed]
-    if said:
-        raise UserError("\n\n".join([f"{len(said)} of {len(names)} experiments failed", *said]))
+        failures = [f"{name}:\n{queue.last_output(ROOT, repo, commit, name)}" for name in failed]
+    if failures:
+        raise UserError(
+            "\n\n".join([f"{len(failures)} of {len(names)} experiments failed", *failures])
+        )
     done = queue.finished(ROOT, commit)
     return {name: done[name] for name in names}
 

@@ -1,4 +1,4 @@
-"""What experiments answered: read from their commits and DVC's cache, never the work tree."""
+"""Predictions of experiments, read from their commits and DVC's cache, not the work tree."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,24 +11,23 @@ import numpy as np
 import pandas as pd
 from dvc.api import DVCFileSystem
 
-from cxr14.data.labels import label_matrix
 from cxr14.errors import UserError
 from cxr14.evaluation.predict import logit_columns, probability_columns
-from cxr14.findings import CLASSES, FINDINGS
-from cxr14.ranking import Array, Floats
+from cxr14.labels import CLASSES, FINDINGS, label_matrix
+from cxr14.metrics.auroc import Array, Floats
 
 RARE = 5
 
 
 @dataclass(frozen=True)
-class Answers:
-    """One network on the N test images.
+class Predictions:
+    """Predictions of one network on the N test images.
 
     Attributes:
         images: (N,) names, sorted.
         logits: float32 (N, 15).
         probabilities: float32 (N, 15).
-        thresholds: float64 (15,), chosen on its own validation answers; NaN where there is none.
+        thresholds: float64 (15,), chosen on its validation predictions; NaN without a threshold.
     """
 
     images: Array
@@ -38,13 +37,13 @@ class Answers:
 
 
 @dataclass(frozen=True)
-class Truth:
-    """What the N test images hold, and which findings are rare.
+class GroundTruth:
+    """Labels and patients of the N test images, and the rare findings.
 
     Attributes:
         labels: float32 (N, 15).
         patients: (N,).
-        rare: the findings with the fewest images in the train part, rarest first, and their share.
+        rare: share in train of the findings with the fewest images, rarest first.
         phantom: whether the images are phantoms.
     """
 
@@ -54,19 +53,19 @@ class Truth:
     phantom: bool
 
     def facts(self) -> dict[str, Any]:
-        """Return what a reader of the comparison wants to know."""
+        """Return the numbers of images and patients, the rare findings, and the phantom flag."""
         patients = len(np.unique(self.patients))
         counts = {"images": len(self.labels), "patients": patients}
         return {"phantom": self.phantom, "rare": self.rare, **counts}
 
 
-Networks = dict[tuple[str, str], Answers]
+Networks = dict[tuple[str, str], Predictions]
 
 
 def collect(
     root: Path, revisions: Mapping[str, str], backbones: Sequence[str]
-) -> tuple[Truth, Networks]:
-    """Read the answers of all experiments.
+) -> tuple[GroundTruth, Networks]:
+    """Read the predictions of all experiments.
 
     Args:
         root: of the repository.
@@ -74,27 +73,27 @@ def collect(
         backbones: trained in each.
 
     Returns:
-        The truth, and the answers by experiment and backbone, on the same images.
+        The ground truth, and the predictions by experiment and backbone, on the same images.
 
     Raises:
         FileNotFoundError: a result is not in DVC's cache.
-        UserError: the experiments' test parts differ.
+        UserError: the experiments' test images differ.
     """
     results = {name: Results(root, revision, name) for name, revision in revisions.items()}
     networks = {
-        (name, backbone): own.answers(backbone)
-        for name, own in results.items()
+        (name, backbone): experiment_results.predictions(backbone)
+        for name, experiment_results in results.items()
         for backbone in backbones
     }
     images = next(iter(networks.values())).images
-    for (name, _), own_answers in networks.items():
-        if not np.array_equal(own_answers.images, images):
+    for (name, _), predictions in networks.items():
+        if not np.array_equal(predictions.images, images):
             raise UserError(f"experiment {name} has other test images; `dvc exp remove {name}`")
-    return next(iter(results.values())).truth(images), networks
+    return next(iter(results.values())).ground_truth(images), networks
 
 
 class Results:
-    """The files of one experiment, as git and DVC keep them."""
+    """Files of one experiment in git and DVC's cache."""
 
     def __init__(self, root: Path, revision: str, name: str) -> None:
         self._files = DVCFileSystem(str(root), rev=revision)
@@ -112,28 +111,28 @@ class Results:
     def _table(self, path: str) -> pd.DataFrame:
         return pd.read_parquet(BytesIO(self._read(path)))
 
-    def answers(self, backbone: str) -> Answers:
-        """Read the answers of one network on test."""
+    def predictions(self, backbone: str) -> Predictions:
+        """Read the test predictions of one network."""
         table = self._table(f"predictions/{backbone}.parquet")
         table = table[table["split"] == "test"].sort_values("image")
         decision = json.loads(self._read(f"evaluation/{backbone}/decision.json"))
         thresholds = np.array([decision["thresholds"][name] for name in CLASSES], np.float64)
-        return Answers(
+        return Predictions(
             table["image"].to_numpy(str),
             table[logit_columns(CLASSES)].to_numpy(),
             table[probability_columns(CLASSES)].to_numpy(),
             thresholds,
         )
 
-    def truth(self, images: Array) -> Truth:
-        """Read what test images hold, and the findings of the train part."""
+    def ground_truth(self, images: Array) -> GroundTruth:
+        """Read the labels of the test images, and the rare findings of the train split."""
         records = self._table("data/records/images.parquet").set_index("image")
         split = self._table("data/split/split.parquet").set_index("image")["split"]
-        seen = self._table("data/cache/index.parquet")["image"]  # of all records, those with pixels
-        train = records.loc[seen[split.loc[seen].to_numpy() == "train"]]
+        with_pixels = self._table("data/cache/index.parquet")["image"]
+        train = records.loc[with_pixels[split.loc[with_pixels].to_numpy() == "train"]]
         phantom = bool(json.loads(self._read("data/records/source.json"))["phantom"])
-        own = records.loc[images]
-        return Truth(label_matrix(own), own["patient"].to_numpy(), rarest(train), phantom)
+        test = records.loc[images]
+        return GroundTruth(label_matrix(test), test["patient"].to_numpy(), rarest(train), phantom)
 
 
 def rarest(train: pd.DataFrame, count: int = RARE) -> dict[str, float]:

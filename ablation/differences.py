@@ -1,8 +1,8 @@
-"""Differences between two ways of training, on the same resamples of the same patients.
+"""Paired differences between two arms, by bootstrap over patients.
 
-A resample draws patients with replacement (cxr14.evaluation.bootstrap) and weighs images. Both ways
-are scored under the same weights, each the mean of its seeds, so an interval tells what other
-patients would change. What other seeds would change stands beside it, as the range over the seeds.
+A replicate draws patients with replacement (cxr14.metrics.bootstrap) and weighs images. Both arms
+are scored with the same weights, each as the mean of its seeds, so the interval covers the variance
+of patients. The range over the seeds is reported separately.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,22 +10,28 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ablation.collect import Answers
-from cxr14.comparison.measures import mean_over
-from cxr14.evaluation.bootstrap import RESAMPLES, SEED, interval, weightings
-from cxr14.evaluation.weighted import weighted_areas, weighted_calls
-from cxr14.findings import FINDINGS
-from cxr14.ranking import Array, Counts, Floats
+from ablation.collect import Predictions
+from cxr14.evaluation.measures import mean_over
+from cxr14.labels import FINDINGS
+from cxr14.metrics.auroc import Array, Counts, Floats
+from cxr14.metrics.bootstrap import (
+    N_REPLICATES,
+    SEED,
+    interval,
+    weighted_auroc_and_ap,
+    weighted_confusion_counts,
+    weightings,
+)
 
 MEASURES = ("F1", "AUROC", "AP")
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One measure, macro over a group of findings, of one way beside the reference.
+    """Macro mean of one measure over a group of findings: one arm against the reference.
 
     Attributes:
-        value: the mean of the seeds on the test part; None if nothing can be scored.
+        value: the mean of the seeds on test; None if nothing can be scored.
         difference: from the reference, same.
         low: of the difference's 95 % interval, patients resampled; None if too many resamples
             cannot score all findings (see ``bootstrap.interval``).
@@ -42,46 +48,47 @@ class Difference:
     seed_high: float | None
 
 
-def weighted_f1s(labels: Array, answers: Answers, weights: Counts) -> Floats:
+def weighted_f1s(labels: Array, predictions: Predictions, weights: Counts) -> Floats:
     """F1 of the fourteen findings at the network's own thresholds, under many weightings.
 
     Args:
         labels: (N, 15) of 0 and 1.
-        answers: on the same images.
+        predictions: on the same images.
         weights: (R, N) int, how often each image counts.
 
     Returns:
         (R, 14); NaN without threshold, or where a weighting leaves no positives or no negatives.
     """
     findings = slice(len(FINDINGS))
-    thresholds = answers.thresholds[findings]
-    called = answers.probabilities[:, findings] >= thresholds
-    f1s = weighted_calls(labels[:, findings], called, weights).measures()["f1"]
+    thresholds = predictions.thresholds[findings]
+    called = predictions.probabilities[:, findings] >= thresholds
+    f1s = weighted_confusion_counts(labels[:, findings], called, weights).measures()["f1"]
     return np.where(np.isnan(thresholds), np.nan, f1s)
 
 
-def finding_values(labels: Array, answers: Answers, weights: Counts) -> Floats:
+def finding_values(labels: Array, predictions: Predictions, weights: Counts) -> Floats:
     """F1, AUROC and AP of the fourteen findings under many weightings, (3, R, 14)."""
-    ranked = [
-        weighted_areas(labels[:, i], answers.logits[:, i], weights) for i in range(len(FINDINGS))
+    areas = [
+        weighted_auroc_and_ap(labels[:, i], predictions.logits[:, i], weights)
+        for i in range(len(FINDINGS))
     ]
-    aurocs, precisions = (np.stack([one[kind] for one in ranked], axis=1) for kind in (0, 1))
-    return np.stack([weighted_f1s(labels, answers, weights), aurocs, precisions])
+    aurocs, precisions = (np.stack([area[kind] for area in areas], axis=1) for kind in (0, 1))
+    return np.stack([weighted_f1s(labels, predictions, weights), aurocs, precisions])
 
 
 def resampled_means(
     labels: Array,
     patients: Array,
-    networks: Mapping[str, Answers],
+    networks: Mapping[str, Predictions],
     groups: Mapping[str, list[int]],
-    resamples: int = RESAMPLES,
+    resamples: int = N_REPLICATES,
 ) -> dict[str, Floats]:
-    """Score networks on the test part, and on the same resamples of its patients.
+    """Score networks on test, and on the same resamples of its patients.
 
     Args:
         labels: (N, 15) of 0 and 1.
         patients: (N,).
-        networks: answers by name.
+        networks: predictions by name.
         groups: columns of the findings over which means are taken, by name.
         resamples: how many, R.
 
@@ -92,20 +99,22 @@ def resampled_means(
     """
     parts: dict[str, list[Floats]] = {name: [] for name in networks}
     for weights in weightings(patients, np.random.default_rng(SEED), resamples):
-        for name, answers in networks.items():
-            parts[name].append(finding_values(labels, answers, weights))
+        for name, predictions in networks.items():
+            parts[name].append(finding_values(labels, predictions, weights))
     values = {name: np.concatenate(blocks, axis=1) for name, blocks in parts.items()}
     return {
-        name: np.array([[mean_over(one[:, own]) for own in groups.values()] for one in measured])
+        name: np.array(
+            [[mean_over(value[:, columns]) for columns in groups.values()] for value in measured]
+        )
         for name, measured in values.items()
     }
 
 
 def compare(seeds: Sequence[Floats], reference: Sequence[Floats]) -> Difference:
-    """Compare two ways by one measure.
+    """Compare an arm with the reference by one measure.
 
     Args:
-        seeds: (1 + R,) for each seed: on the test part, then on the resamples.
+        seeds: (1 + R,) for each seed: on test, then on the resamples.
         reference: the same of the reference, seed by seed.
     """
     by_seed = np.stack(seeds) - np.stack(reference)

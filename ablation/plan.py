@@ -1,10 +1,10 @@
-"""Which experiments the ablation is made of, and what each is called."""
+"""Arms of the ablation, and the names and settings of its experiments."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cxr14.config.blocks import TrainParams
 from cxr14.errors import UserError, quote
-from cxr14.params.train import TrainParams
 
 QUICK = 3
 """A quick run trains for this fraction of the epochs."""
@@ -12,13 +12,13 @@ QUICK = 3
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to weigh the loss and to pool the features."""
+    """A weighting of the loss and a pooling of the features."""
 
     weighting: str
     pooling: str
 
     def __str__(self) -> str:
-        """Return how tables name it."""
+        """Return its name in tables."""
         return f"{self.weighting}, {self.pooling}"
 
 
@@ -59,8 +59,8 @@ def plan(
     """
     for option, values in (("backbones", backbones), ("seeds", seeds)):
         if len(set(values)) < len(values):
-            told = ",".join(map(str, values))
-            raise UserError(f"--{option} is {quote(told)}; name each once")
+            text = ",".join(map(str, values))
+            raise UserError(f"--{option} is {quote(text)}; name each once")
     for name in backbones:
         if "seed" in (params.overrides.get(name) or {}):
             where = f"params.yaml: train.overrides.{name}.seed"
@@ -84,8 +84,8 @@ def _experiment(stem: str, arm: Arm, seed: int, fixed: Sequence[str]) -> Experim
 def _fewer_epochs(params: TrainParams, backbones: Sequence[str]) -> list[str]:
     """Return the settings that cut each backbone's own number of epochs."""
     listed = params.model_copy(update={"backbones": list(backbones)})
-    own = {name: listed.for_backbone(name).epochs for name in backbones}
+    epochs_of = {name: listed.for_backbone(name).epochs for name in backbones}
     return [
         f"++train.overrides.{name}.epochs={max(1, round(epochs / QUICK))}"
-        for name, epochs in own.items()
+        for name, epochs in epochs_of.items()
     ]

@@ -1,7 +1,7 @@
-"""Experiments in DVC's queue: put there once, waited for, found again by their names.
+"""Experiments in DVC's queue: enqueue, wait, look up by name.
 
-An experiment belongs to the commit it was queued on, HEAD. What has ended well has a git ref there;
-the others are messages in DVC's own queue.
+An experiment belongs to the commit it was queued on, HEAD. Successful experiments have a git ref;
+the others are messages in DVC's queue.
 """
 
 import os
@@ -19,46 +19,46 @@ from ablation.plan import Experiment
 from cxr14.errors import UserError
 
 TARGET = "evaluate"
-"""The last stage that is wanted: no heatmaps, no report, nothing in the model registry."""
+"""Last stage to run: without heatmaps, report and model registry."""
 
 PATIENCE = 60.0
-"""Seconds without a worker after which the queue is given up: a worker needs some to start."""
+"""Seconds without a worker until an error; a worker needs some to start."""
 
 LAST_LINES = 15
 
 
 class Task(NamedTuple):
-    """An experiment in the queue: queued, running or failed; its revision names it to DVC."""
+    """An experiment in the queue: its state (queued, running, failed), its revision in DVC."""
 
     state: str
     revision: str
 
 
 def call(root: Path, *command: str) -> str:
-    """Run a command there; return what it says.
+    """Run a command in `root`; return its standard output.
 
     Raises:
-        UserError: it failed; with the end of its complaint.
+        UserError: it failed; with the end of its standard error.
     """
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # the workers call dvc
-    # Not pipes: a worker inherits them, and the command would seem to last as long as it.
-    with TemporaryFile("w+") as said, TemporaryFile("w+") as complained:
+    # Files, not pipes: a worker inherits pipes, and the command would last as long as the worker.
+    with TemporaryFile("w+") as stdout, TemporaryFile("w+") as stderr:
         done = subprocess.run(
-            command, cwd=root, env=os.environ | {"PATH": path}, stdout=said, stderr=complained
+            command, cwd=root, env=os.environ | {"PATH": path}, stdout=stdout, stderr=stderr
         )
-        for file in (said, complained):
+        for file in (stdout, stderr):
             file.seek(0)
         if done.returncode:
-            reason = complained.read().strip()[-500:]
+            reason = stderr.read().strip()[-500:]
             raise UserError(f"`{' '.join(command)}` failed: {reason}")
-        return said.read()
+        return stdout.read()
 
 
 def head(root: Path) -> str:
-    """Return the commit that experiments start from.
+    """Return the commit that experiments start from, HEAD.
 
     Raises:
-        UserError: tracked files differ from it, so that it does not say what would be run.
+        UserError: tracked files differ from it.
     """
     changed = call(root, "git", "status", "--porcelain", "--untracked-files=no")
     if changed:
@@ -70,7 +70,7 @@ def head(root: Path) -> str:
 
 
 def finished(root: Path, commit: str) -> dict[str, str]:
-    """Return the experiments of a commit that ended well: names, and their own commits."""
+    """Return the successful experiments of a commit: their commits by name."""
     folder = f"refs/exps/{commit[:2]}/{commit[2:]}/"
     listed = call(root, "git", "for-each-ref", "--format=%(objectname) %(refname)", folder)
     pairs = (line.split() for line in listed.splitlines())
@@ -78,7 +78,7 @@ def finished(root: Path, commit: str) -> dict[str, str]:
 
 
 def tasks(repo: Repo, commit: str) -> dict[str, Task]:
-    """Return the tasks of a commit by name, in the order of their lives: none slips through."""
+    """Return the tasks of a commit by name, read in the order of their states to miss none."""
     queue = repo.experiments.celery_queue
     stages = (
         ("queued", queue.iter_queued()),
@@ -94,7 +94,7 @@ def tasks(repo: Repo, commit: str) -> dict[str, Task]:
 
 
 def enqueue(root: Path, repo: Repo, commit: str, experiments: Sequence[Experiment]) -> int:
-    """Queue what is neither done nor under way; failed and orphaned ones anew. Return how many."""
+    """Queue experiments that are new, failed or orphaned; return their number."""
     done, known = finished(root, commit), tasks(repo, commit)
     queue, added = repo.experiments.celery_queue, 0
     for experiment in experiments:
@@ -124,19 +124,19 @@ def wait(
 
     Args:
         root: of the repository.
-        repo: the same.
-        commit: that they belong to.
+        repo: the same repository.
+        commit: of the experiments.
         names: of the experiments.
-        on_change: gets how many have ended, and the names of those that run.
-        pause: seconds between two looks.
+        on_change: called with the number of ended and the names of running experiments.
+        pause: seconds between two queries.
 
     Returns:
         The names of those that failed.
 
     Raises:
-        UserError: the workers are gone, with experiments left.
+        UserError: no worker is left, but experiments are.
     """
-    seen = time.monotonic()
+    last_worker = time.monotonic()
     while True:
         known = tasks(repo, commit)
         done = finished(root, commit)
@@ -146,8 +146,8 @@ def wait(
         if not left:
             return [name for name in names if name not in done]
         if repo.experiments.celery_queue.worker_status():
-            seen = time.monotonic()
-        elif time.monotonic() - seen > PATIENCE:
+            last_worker = time.monotonic()
+        elif time.monotonic() - last_worker > PATIENCE:
             raise UserError(
                 f"no worker of DVC's queue is left, but {len(left)} experiments are, first "
                 f"{left[0]}; run the same command again (`dvc queue status` shows the queue)"
@@ -155,13 +155,13 @@ def wait(
         time.sleep(pause)
 
 
-def complaint(root: Path, repo: Repo, commit: str, name: str) -> str:
-    """Return the last lines that a failed experiment wrote."""
+def last_output(root: Path, repo: Repo, commit: str, name: str) -> str:
+    """Return the last output lines of a failed experiment."""
     task = tasks(repo, commit).get(name)
     if task is None:
         return "it left neither results nor a task; see .dvc/tmp/exps/celery/*.out"
     try:
-        said = call(root, "dvc", "queue", "logs", task.revision)
+        log = call(root, "dvc", "queue", "logs", task.revision)
     except UserError as error:
-        said = str(error)
-    return "\n".join(said.strip().splitlines()[-LAST_LINES:])
+        log = str(error)
+    return "\n".join(log.strip().splitlines()[-LAST_LINES:])

@@ -1,4 +1,4 @@
-"""The outcome for readers: a table on the terminal, and the same as Markdown."""
+"""Result table of the ablation for the terminal and as Markdown."""
 
 from itertools import product
 from typing import Any
@@ -9,7 +9,7 @@ from rich.table import Table
 from ablation.differences import MEASURES
 from ablation.outcome import GROUPS
 from ablation.plan import ARMS, REFERENCE
-from cxr14.wording import shown, signed
+from cxr14.console import format_number, signed
 
 KNOWN = {"rare": "rare findings", "all": "all findings"}
 HEADINGS = ("mean over", "measure", "weighting, pooling")
@@ -29,18 +29,18 @@ def lines(table: pd.DataFrame) -> list[list[str]]:
 
 
 def _cell(row: dict[Any, Any]) -> str:
-    """Write the score of the reference, or the difference of another arm from it."""
+    """Format the score of the reference, or the difference of another arm from it."""
     if pd.isna(row["value"]):
         return "–"
     if row["arm"] == str(REFERENCE):
-        return shown(row["value"])
+        return format_number(row["value"])
     ends = ("low", "high", "seed_low", "seed_high")
     low, high, least, most = (signed(row[end]) for end in ends)
     return f"{signed(row['difference'])} ({low} to {high}); {least} to {most}"
 
 
 def legend(facts: dict[str, Any]) -> str:
-    """Say what the figures are; `facts` is what outcome.json holds."""
+    """Return the caption of the table; `facts` is the content of outcome.json."""
     named = ", ".join(f"{name} {share:.1%}" for name, share in facts["rare"].items())
     seeds = ", ".join(map(str, facts["seeds"]))
     return (
@@ -57,9 +57,9 @@ def terminal(table: pd.DataFrame, title: str, caption: str) -> Table:
     headings, *rows = lines(table)
     laid_out = Table(*headings, title=title, caption=caption, caption_justify="left")
     for number, row in enumerate(rows):
-        place = number % len(ARMS)
-        named = row[:2] if place == 0 else ["", ""]
-        laid_out.add_row(*named, *row[2:], end_section=place == len(ARMS) - 1)
+        arm = number % len(ARMS)
+        group = row[:2] if arm == 0 else ["", ""]
+        laid_out.add_row(*group, *row[2:], end_section=arm == len(ARMS) - 1)
     return laid_out
 
 

@@ -1,4 +1,4 @@
-"""Other people's ways to batches, each as its documentation has it; used by batches.py.
+"""Data loaders of other libraries, used as in their documentation; for batches.py.
 
 Every function returns a function that starts one pass over the images. Workers stay alive between
 passes and read ahead only within one.
@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-from cxr14.models.inputs import MEAN, STD
+from cxr14.models.inference import MEAN, STD
 
 Epoch = Callable[[], Iterator[Tensor]]
 PACKAGES = {"webdataset": "webdataset", "skimage": "scikit-image"}
@@ -28,11 +28,11 @@ TO_BATCH = transforms.Compose([transforms.ToTensor(), transforms.Normalize(MEAN,
 
 
 def is_missing(module: str, console: Console) -> bool:
-    """Say which package to install where a peer lacks it."""
+    """Whether a module is missing; prints the package to install."""
     missing = importlib.util.find_spec(module) is None
     if missing:
         package = PACKAGES[module]
-        console.print(f"left out for want of {package}: uv pip install {package}  (group bench)")
+        console.print(f"left out, {package} is missing: uv pip install {package}  (group bench)")
     return missing
 
 
@@ -48,8 +48,8 @@ def _encode(pixels: npt.NDArray[np.uint8]) -> bytes:
 
 def image_folder(folder: Path, images: npt.NDArray[np.uint8], batch: int, workers: int) -> Epoch:
     """torchvision: a folder per class, a file per image."""
-    for place, pixels in enumerate(images):
-        path = folder / str(place % 2) / f"{place:05d}.png"
+    for index, pixels in enumerate(images):
+        path = folder / str(index % 2) / f"{index:05d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(_encode(pixels))
     loader = _loader(ImageFolder(folder, TO_BATCH), batch, workers)
@@ -60,11 +60,11 @@ def webdataset_tar(folder: Path, images: npt.NDArray[np.uint8], batch: int, work
     """WebDataset: a tar per worker."""
     import webdataset
 
-    for shard, part in enumerate(np.array_split(images, workers)):
+    for shard, images_of_shard in enumerate(np.array_split(images, workers)):
         with tarfile.open(folder / f"shard-{shard}.tar", "w") as tar:
-            for place, pixels in enumerate(part):
+            for index, pixels in enumerate(images_of_shard):
                 for suffix, content in (("png", _encode(pixels)), ("cls", b"1")):
-                    member = tarfile.TarInfo(f"{shard}-{place:05d}.{suffix}")
+                    member = tarfile.TarInfo(f"{shard}-{index:05d}.{suffix}")
                     member.size = len(content)
                     tar.addfile(member, io.BytesIO(content))
     urls = [str(folder / f"shard-{shard}.tar") for shard in range(workers)]

@@ -1,4 +1,4 @@
-"""The networks of benchmarks/chexnext.py: trained once, kept in a folder, asked for every image."""
+"""Networks of benchmarks/chexnext.py: trained once, with logits of all images on disk."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,35 +9,32 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cxr14.chexnext.averaging import Logits
+from cxr14.chexnext.ensemble import Logits
 from cxr14.chexnext.folds import cut_folds, split_without
-from cxr14.chexnext.judgement import judge
-from cxr14.chexnext.noise import add_noise
-from cxr14.chexnext.relabelling import check_only_train_val, rewrite
-from cxr14.chexnext.seen import Seen, see
-from cxr14.data.cache import open_cache
-from cxr14.data.labels import label_matrix
+from cxr14.chexnext.label_noise import add_noise
+from cxr14.chexnext.paths import CachedImages, align_to_cache
+from cxr14.chexnext.relabel import check_only_train_val, relabel, rewrite
+from cxr14.config.blocks import read_model
+from cxr14.config.chexnext import read_chexnext_loss, read_noise, read_recipe
 from cxr14.evaluation.predict import predict_logits
-from cxr14.files import write_npy, write_parquet
-from cxr14.findings import CLASSES, FINDINGS
-from cxr14.models.store import load_model
-from cxr14.params import model
-from cxr14.params.chexnext import noise
-from cxr14.params.chexnext.recipe import read_loss, read_recipe
-from cxr14.training.inputs import MINED, Tables
-from cxr14.training.job import Job, run_job
+from cxr14.io import write_npy, write_parquet
+from cxr14.labels import CLASSES, FINDINGS, label_matrix
+from cxr14.models.serialization import load_model
+from cxr14.preprocessing.cache import open_cache
+from cxr14.training.inputs import DEFAULT_TABLES, Tables
+from cxr14.training.train import Job, run_job
 
 MODES = ("union", "replace")
 
 
 @dataclass(frozen=True)
 class Workshop:
-    """Where networks are trained, and how.
+    """Settings of the trainings.
 
     Attributes:
-        folder: of everything; what is in it is not made again.
+        folder: of all outputs; existing ones are reused.
         backbone: of all networks.
-        networks: how many are averaged, and how many folds there are.
+        networks: number of networks per average, and of folds.
         epochs: of each training; None for those of chexnext/params.yaml.
     """
 
@@ -46,30 +43,30 @@ class Workshop:
     networks: int
     epochs: int | None
 
-    def answers(self, name: str, seed: int, tables: Tables) -> Logits:
-        """Return a network's logits for every image of the cache, trained now or before."""
+    def logits(self, name: str, seed: int, tables: Tables) -> Logits:
+        """Return the logits of a network for all cached images, (N, 15); train it if needed."""
         kept = self.folder / "logits" / f"{name}-{seed}.npy"
         if not kept.exists():
             recipe = self._recipe(seed)
-            place = self.folder / "models" / f"{name}-{seed}"
+            model_folder = self.folder / "models" / f"{name}-{seed}"
             title = f"{name}-{seed}"
-            job = Job(self.backbone, place, title, title, tables=tables, results=self.folder)
-            head, loss = model.read().model_dump(), read_loss().model_dump()
+            job = Job(self.backbone, model_folder, title, title, tables=tables, results=self.folder)
+            head, loss = read_model().model_dump(), read_chexnext_loss().model_dump()
             blocks = {"model": head, "loss": loss, "train": recipe}
             run_job(job, blocks, lambda *args, **facts: None, seconds=60)
-            network, _ = load_model(place)
+            network, _ = load_model(model_folder)
             images, _ = open_cache()
             rows = np.arange(len(images))
             write_npy(kept, predict_logits(network, images, rows, recipe["input_size"], 64))
         return np.load(kept)
 
-    def several(self, name: str, tables: Sequence[Tables]) -> list[Logits]:
-        """Return the answers of as many networks as there are tables, seeds 0, 1, 2 …."""
-        return [self.answers(name, seed, own) for seed, own in enumerate(tables)]
+    def all_logits(self, name: str, tables: Sequence[Tables]) -> list[Logits]:
+        """Return the logits of one network per pair of tables, with seeds 0, 1, 2 …."""
+        return [self.logits(name, seed, table) for seed, table in enumerate(tables)]
 
     def same(self, labels: Path) -> list[Tables]:
-        """Return the tables of networks that all train on all of train."""
-        return [Tables(labels, MINED.split)] * self.networks
+        """Return equal tables for all networks: the labels and the whole train split."""
+        return [Tables(labels, DEFAULT_TABLES.split)] * self.networks
 
     def _recipe(self, seed: int) -> dict[str, Any]:
         recipe = read_recipe(self.backbone, seed).model_dump(exclude={"backbones", "overrides"})
@@ -77,30 +74,30 @@ class Workshop:
 
 
 def arms(workshop: Workshop, noise_seed: int) -> dict[str, list[Logits]]:
-    """Train everything for one draw of the noise.
+    """Train all arms for one seed of the label noise.
 
     Returns:
         By arm the logits (N, 15) of its networks, in the order of the cache.
     """
     wrong, folds, splits = prepare(workshop, noise_seed)
-    plain = workshop.several("plain", workshop.same(wrong))
-    crossed = workshop.several("crossed", [Tables(wrong, split) for split in splits])
-    found = {"true labels": workshop.several("true", workshop.same(MINED.labels))}
-    found |= {"single": plain[:1], "ensemble": plain}
+    plain = workshop.all_logits("plain", workshop.same(wrong))
+    crossed = workshop.all_logits("crossed", [Tables(wrong, split) for split in splits])
+    logits = {"true labels": workshop.all_logits("true", workshop.same(DEFAULT_TABLES.labels))}
+    logits |= {"single": plain[:1], "ensemble": plain}
     for kind, members, count in (("cross-fitted", crossed, workshop.networks), ("plain", plain, 1)):
         for mode in MODES:
             labels = workshop.folder / f"{kind}-{mode}.parquet"
             write_parquet(labels, relabelled(wrong, members, folds, count, mode))
             name = f"student-{kind}-{mode}"
-            found[f"chexnext, {kind}, {mode}"] = workshop.several(name, workshop.same(labels))
-    return found
+            logits[f"chexnext, {kind}, {mode}"] = workshop.all_logits(name, workshop.same(labels))
+    return logits
 
 
 def prepare(workshop: Workshop, seed: int) -> tuple[Path, npt.NDArray[np.int64], list[Path]]:
-    """Write wrong labels and a split without each fold; return their places, and the folds (N,)."""
-    true, split = pd.read_parquet(MINED.labels), pd.read_parquet(MINED.split)
+    """Write wrong labels and a split without each fold; return their paths, and the folds (N,)."""
+    true, split = pd.read_parquet(DEFAULT_TABLES.labels), pd.read_parquet(DEFAULT_TABLES.split)
     parts = np.where(true["has_pixels"], split["split"], "no pixels")
-    params, wrong = noise.read(), workshop.folder / "wrong.parquet"
+    params, wrong = read_noise(), workshop.folder / "wrong.parquet"
     rates = {name: (params.of(name).missed, params.of(name).wrong) for name in FINDINGS}
     write_parquet(wrong, add_noise(true, parts, rates, seed))
     folds = cut_folds(true, split["split"].to_numpy(str), workshop.networks, seed)
@@ -114,20 +111,22 @@ def relabelled(
     labels: Path, members: list[Logits], folds: npt.NDArray[np.int64], count: int, mode: str
 ) -> pd.DataFrame:
     """Return the records with train relabelled by the members, as the stage `relabel` does it."""
-    records, split = pd.read_parquet(labels), pd.read_parquet(MINED.split)
-    seen = see("data/cache", records, split)
+    records, split = pd.read_parquet(labels), pd.read_parquet(DEFAULT_TABLES.split)
+    seen = align_to_cache("data/cache", records, split)
     train, val = seen.within("train"), seen.within("val")
     fold_of = {str(n): n % count for n in range(len(members))}
     own = np.where(train, folds[seen.rows] if count > 1 else 0, -1)
     answers = dict(zip(fold_of, members, strict=True))
     matrix = label_matrix(seen.images)
-    judged = judge(answers, fold_of, count, own, val, matrix, CLASSES)
+    judged = relabel(answers, fold_of, count, own, val, matrix, CLASSES)
     new = rewrite(records, seen.rows[train], judged.present[train], CLASSES, mode)
     check_only_train_val(records, new, split["split"].to_numpy(str))
     return new
 
 
-def truth() -> tuple[Seen, npt.NDArray[np.bool_]]:
+def truth() -> tuple[CachedImages, npt.NDArray[np.bool_]]:
     """Return the true records in the order of the cache, and which of them are test."""
-    seen = see("data/cache", pd.read_parquet(MINED.labels), pd.read_parquet(MINED.split))
+    seen = align_to_cache(
+        "data/cache", pd.read_parquet(DEFAULT_TABLES.labels), pd.read_parquet(DEFAULT_TABLES.split)
+    )
     return seen, seen.within("test")

@@ -1,4 +1,4 @@
-"""The eight boxed findings' heatmaps of some images: our way, and pytorch-grad-cam's."""
+"""Heatmaps of the eight boxed findings, by this package and by pytorch-grad-cam."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,11 +7,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from cxr14.findings import BOXED
+from cxr14.labels import BOXED
 from cxr14.localization.boxes import scaled_to_255
-from cxr14.localization.methods.slopes import slopes
-from cxr14.localization.saliency import METHODS, heat_grids, upsampled
-from cxr14.models.inputs import prepare
+from cxr14.localization.cam import METHODS, heat_grids, slopes, upsampled
+from cxr14.models.inference import prepare
 from cxr14.models.network import Network
 
 Images = npt.NDArray[np.uint8]  # (N, S, S)
@@ -28,12 +27,12 @@ RIVALS = {
 
 def at_full_size(grids: npt.NDArray[np.float32], size: int) -> Heat:
     """Upsample grids (N, 8, h, w) and scale each map to 0–1."""
-    wide = upsampled(grids.reshape(-1, *grids.shape[2:]), size)
-    return scaled_to_255(wide).reshape(*grids.shape[:2], size, size) / 255
+    maps = upsampled(grids.reshape(-1, *grids.shape[2:]), size)
+    return scaled_to_255(maps).reshape(*grids.shape[:2], size, size) / 255
 
 
 def ours(network: Network, images: Images, method: str, batch_size: int) -> Way:
-    """Return the way of the stage."""
+    """Return the function of the stage."""
     rows, classes = np.arange(len(images)), positions(network)
 
     def run() -> Heat:
@@ -44,7 +43,7 @@ def ours(network: Network, images: Images, method: str, batch_size: int) -> Way:
 
 
 def theirs(network: Network, images: Images, name: str, batch_size: int, frozen: bool) -> Way:
-    """Return pytorch-grad-cam's way: a call per finding and batch."""
+    """Return pytorch-grad-cam's function: a call per finding and batch."""
     import pytorch_grad_cam
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
@@ -71,12 +70,12 @@ def theirs(network: Network, images: Images, name: str, batch_size: int, frozen:
 
 
 def positions(network: Network) -> list[int]:
-    """Say where the boxed findings are among the classes."""
+    """Return the class indices of the boxed findings."""
     return [network.classes.index(name) for name in BOXED]
 
 
 def grad_cam_pp_as_theirs(network: Network, maps: Tensor, classes: Sequence[int]) -> Tensor:
-    """Compute Grad-CAM++ with their number in the denominator, for the comparison alone."""
+    """Compute Grad-CAM++ with the epsilon of pytorch-grad-cam, for the comparison only."""
     slope = slopes(network, maps, classes)
     sums = maps.sum(dim=(2, 3), keepdim=True)[:, None]
     alpha = slope**2 / (2 * slope**2 + sums * slope**3 + 1e-6)
@@ -90,7 +89,7 @@ ALIKE = {"cam": "ReLU(cam)", "gradcam_pp": "gradcam_pp as theirs"}
 
 
 def differences(network: Network, images: Images, method: str, batch_size: int) -> list[float]:
-    """Return the largest difference from their maps, of a range of 1: made alike, and as it is."""
+    """Return the largest differences from their maps (range 0–1): with their epsilon, and ours."""
     rival = theirs(network, images, RIVALS[method], batch_size, frozen=True)()
     return [
         float(np.abs(ours(network, images, name, batch_size)() - rival).max())

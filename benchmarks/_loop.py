@@ -1,23 +1,21 @@
-"""An epoch of our training loop, for the benchmarks: what `stages/train.py` runs, no validation."""
+"""An epoch of the training loop of `stages/train.py` without validation, for benchmarks."""
 
 from collections.abc import Callable
 
+from cxr14.models.inference import Compute
 from cxr14.models.network import Network, build_network
 from cxr14.training.augment import Augment
-from cxr14.training.device import Compute
-from cxr14.training.interruption import StopRequest
-from cxr14.training.loop import Loop
+from cxr14.training.dataset import SplitData
+from cxr14.training.distributed import Processes, StopRequest
+from cxr14.training.engine import Loop, Session
 from cxr14.training.losses import make_loss
-from cxr14.training.parts import Part
-from cxr14.training.processes import Processes
-from cxr14.training.recipe import Recipe
-from cxr14.training.session import Session
+from cxr14.training.optim import Recipe
 
 ENDLESS = 1_000_000
 
 
 def make_recipe(size: int, batch_size: int, compiled: bool) -> Recipe:
-    """Return the recipe of params.yaml, with no end."""
+    """Return the recipe of params.yaml with practically unlimited epochs."""
     return Recipe(
         input_size=size,
         epochs=ENDLESS,
@@ -37,22 +35,22 @@ def make_recipe(size: int, batch_size: int, compiled: bool) -> Recipe:
 
 
 def make_network(backbone: str) -> Network:
-    """Return the network that is measured, the same every time."""
+    """Return the network to measure, with fixed random weights."""
     return build_network(backbone, 256, "avg", 10.0, seed=1)
 
 
 def our_epoch(
     network: Network,
-    part: Part,
+    part: SplitData,
     recipe: Recipe,
     compute: Compute,
     on_step: Callable[[], None] = lambda: None,
 ) -> Callable[[], None]:
-    """Return an epoch over the part; `on_step` is called after every step."""
+    """Return a function that runs one epoch; `on_step` is called after every step."""
     session = Session(network, recipe, compute, ENDLESS)
     loss = make_loss("cross_entropy", "batch", part.labels)
-    told = (StopRequest(), lambda row: None, on_step)
-    loop = Loop(part, part, loss, recipe, compute, Processes(), None, *told)
+    callbacks = (StopRequest(), lambda row: None, on_step)
+    loop = Loop(part, part, loss, recipe, compute, Processes(), None, *callbacks)
     if recipe.compile:
         network.compile()
     network.train()

@@ -1,6 +1,6 @@
-"""Ways to turn a tar.gz of chest X-rays into 224 × 224 arrays: ours, and those of others.
+"""Functions from a tar.gz of chest X-rays to 224 × 224 arrays, by this and other libraries.
 
-Each takes a block (one archive) and works it off in its own process, one core.
+Each processes a block (one archive) in its own process on one core.
 """
 
 import io
@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from cxr14.data.preprocessing.shards import Room, Shard, shrink_shard
+from cxr14.preprocessing.shards import Shard, WorkDirectory, shrink_shard
 
 SIZE = 224
 
@@ -31,7 +31,7 @@ class Block:
     archive: Path
     names: list[str]
     shard: Shard
-    room: Room
+    work_dir: WorkDirectory
 
 
 def members(block: Block) -> Iterator[bytes]:
@@ -42,7 +42,7 @@ def members(block: Block) -> Iterator[bytes]:
 
 
 def unpacked(block: Block) -> Path:
-    """Unpack the archive, for those who read loose files only; the time is theirs."""
+    """Unpack the archive, for methods that read files only; the time counts for them."""
     folder = block.archive.parent / f"unpacked-{os.getpid()}-{block.archive.name}"
     shutil.rmtree(folder, ignore_errors=True)
     with tarfile.open(block.archive) as archive:
@@ -52,8 +52,8 @@ def unpacked(block: Block) -> Path:
 
 def ours(block: Block) -> None:
     """Do what the stage's workers do: hash checked, shrunk, written to the array, flushed."""
-    block.room.marker(block.shard).unlink(missing_ok=True)  # else it was done in the last round
-    outcome = shrink_shard(block.shard, block.room)
+    block.work_dir.marker(block.shard).unlink(missing_ok=True)  # else it was done in the last round
+    outcome = shrink_shard(block.shard, block.work_dir)
     assert not outcome.bad
     assert not outcome.fault
 
@@ -82,7 +82,7 @@ def torchvision(block: Block) -> None:
 
 @cache
 def _xrv_dataset(names: tuple[str, ...]) -> tuple[Any, list[int]]:
-    """Torchxrayvision's dataset of NIH's table, and where these images are in it."""
+    """Return torchxrayvision's dataset of NIH's table, and the indices of the images in it."""
     import torchxrayvision as xrv
 
     resize = xrv.datasets.XRayResizer(SIZE)
@@ -134,12 +134,12 @@ METHODS: dict[str, tuple[Method, tuple[str, ...]]] = {  # with the packages that
 
 
 def missing(name: str) -> list[str]:
-    """Name the packages that a method lacks here."""
+    """Return the missing packages of a method."""
     return [package for package in METHODS[name][1] if find_spec(package) is None]
 
 
 def work_off(name: str, block: Block) -> tuple[float, float]:
-    """Work off one block; return the CPU seconds, and the peak memory of this process in MB."""
+    """Process one block; return the CPU seconds, and the peak memory of this process in MB."""
     start = time.process_time()
     METHODS[name][0](block)
     seconds = time.process_time() - start

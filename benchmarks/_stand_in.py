@@ -1,8 +1,8 @@
-"""A stand-in for NIH's twelve archives, served by HTTP and never stored; used by scale.py.
+"""HTTP server that generates archives like NIH's twelve without storing them; used by scale.py.
 
-Every archive holds true names in the true layout; its pictures are a few hundred PNGs in turn, each
-made its own by a text chunk with its name. A picture is compressed once: gzip allows members one
-after the other, so an archive is glued from ready pieces as fast as they can be sent.
+Every archive has the true names and layout. Its images are a few hundred PNGs in turn, each made
+unique by a text chunk with its name. Each image is compressed once: gzip files may consist of many
+members, so an archive is concatenated from compressed pieces.
 """
 
 import hashlib
@@ -29,19 +29,19 @@ def gzipped(content: bytes, level: int = 1) -> bytes:
 
 
 class Archive:
-    """One archive: its names, and the pictures that they show in turn."""
+    """One archive: its image names, and the PNGs that they repeat in turn."""
 
     def __init__(
         self, name: str, images: list[str], lengths: list[int], bodies: list[bytes], end: bytes
     ) -> None:
-        """Take the pictures without their end: lengths, and compressed bodies, shared by all."""
+        """Store lengths and compressed bodies of the PNGs, both without their last chunk."""
         self.name, self.images = name, images
         self.lengths, self.bodies, self.end = lengths, bodies, end
 
     def pieces(self) -> Iterator[bytes]:
         """Yield the bytes of the tar.gz."""
-        for place, image in enumerate(self.images):
-            kind = place % len(self.bodies)
+        for index, image in enumerate(self.images):
+            kind = index % len(self.bodies)
             text = b"tEXtTitle\0" + image.encode()
             chunk = struct.pack(">I", len(text) - 4) + text + struct.pack(">I", zlib.crc32(text))
             entry = tarfile.TarInfo(f"images/{image}")
@@ -62,7 +62,7 @@ class Archive:
 
 
 def make_archives(names: list[str], pictures: list[bytes], scale: float) -> list[Archive]:
-    """Cut the sorted names as NIH does, and keep the first `scale` of each archive's."""
+    """Split the sorted names as NIH does, and keep the first share `scale` of each archive."""
     archives, start = [], 0
     shared = (
         [len(picture) - END for picture in pictures],
@@ -70,8 +70,8 @@ def make_archives(names: list[str], pictures: list[bytes], scale: float) -> list
         pictures[0][-END:],
     )
     for number, count in enumerate(PER_ARCHIVE, 1):
-        own = names[start : start + round(count * scale)]
-        archives.append(Archive(f"images_{number:03d}.tar.gz", own, *shared))
+        archive_names = names[start : start + round(count * scale)]
+        archives.append(Archive(f"images_{number:03d}.tar.gz", archive_names, *shared))
         start += count
     return archives
 
@@ -93,7 +93,7 @@ class StandIn:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def write_catalogue(self, path: Path) -> None:
-        """Write what `stages.download --catalogue` reads."""
+        """Write the catalogue for `stages.download --catalogue`."""
         base = f"http://127.0.0.1:{self.server.server_port}"
         lines = [
             {"name": name, "url": f"{base}/{name}", "bytes": size, "md5": self.sums[name]}

@@ -1,12 +1,11 @@
-"""From the cache to a normalised batch on the device: how far from the machine's limit, from peers?
+"""Benchmark from the cache to normalised batches on the device, against other data loaders.
 
     CXR14_NIH=/folder/of/the/real/set python benchmarks/batches.py
-    python benchmarks/batches.py --threads 1      (beside other work: threads that wait for a core
-                                                   someone else has measure that someone)
+    python benchmarks/batches.py --threads 1      (on a machine with other load)
 
-Every way ends in float32 batches of 64 images, 224 px, three normalised channels (torchxrayvision:
-its own one channel). The limit is what no way can avoid: copying the same bytes and converting them
-to float into new memory, for a batch that may be kept; "same memory" overwrites one batch for ever.
+All data loaders yield float32 batches of 64 images, 224 px, three normalised channels
+(torchxrayvision: one channel). The limit is the unavoidable work: copying the same bytes and
+converting them to float into new memory, as a batch may be kept; "same memory" overwrites one.
 
 Blocks of all ways take turns; the figure is the median of the blocks, the ratio is the median of
 the ratios within a turn. Files come from memory (the page cache), except in the way that says so.
@@ -34,13 +33,12 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from cxr14.data.batches import Resident, Streamed
-from cxr14.data.packaged import packaged_file
-from cxr14.data.phantom.archive import draw_archive
-from cxr14.data.preprocessing.shrink import shrink
-from cxr14.data.tables.records import read_images
-from cxr14.files import write_npy
-from cxr14.models.inputs import prepare
+from cxr14.datasets.image_table import read_images
+from cxr14.io import packaged_file, write_npy
+from cxr14.models.inference import prepare
+from cxr14.phantoms.render import render_archive
+from cxr14.preprocessing.decode import shrink
+from cxr14.training.dataset import Resident, Streamed
 
 BATCH, SIZE, TURNS = 64, 224, 5
 CACHED = 4096
@@ -61,7 +59,7 @@ def find_pngs(folder: Path) -> tuple[list[Path], str]:
         return sorted(real.glob("*.png")), "real radiographs"
     records = read_images(packaged_file("torchxrayvision", TABLE)).head(PHANTOMS)
     boxes = records.reindex(columns=["image", "finding", "x", "y", "width", "height"]).head(0)
-    draw_archive(records, boxes, folder / "phantoms.tar", 1.0, 14)
+    render_archive(records, boxes, folder / "phantoms.tar", 1.0, 14)
     with tarfile.open(folder / "phantoms.tar") as tar:
         tar.extractall(folder, filter="data")
     return sorted((folder / "images").glob("*.png")), "phantom radiographs"
@@ -78,18 +76,18 @@ def limit(images: npt.NDArray[np.uint8], reuse: bool) -> Epoch:
     """Copy the same bytes, in the order of the file, and convert them to float."""
     blocks = [torch.from_numpy(images[at : at + BATCH].copy()) for at in range(0, CACHED, BATCH)]
     blocks = [block.pin_memory() for block in blocks] if DEVICE == "cuda" else blocks
-    own = torch.empty(BATCH, 3, SIZE, SIZE, device=DEVICE)
+    buffer = torch.empty(BATCH, 3, SIZE, SIZE, device=DEVICE)
 
     def epoch() -> Iterator[Tensor]:
         for block in islice(cycle(blocks), BATCHES):
             grey = block.to(DEVICE, non_blocking=True, copy=True)[:, None]
-            yield (own if reuse else torch.empty_like(own)).copy_(grey.expand(-1, 3, -1, -1))
+            yield (buffer if reuse else torch.empty_like(buffer)).copy_(grey.expand(-1, 3, -1, -1))
 
     return epoch
 
 
 def ours(images: Resident | Streamed, convert: bool = True) -> Epoch:
-    """Batches as training takes them, in a new random order every time."""
+    """Yield batches as training does, in a new random order per epoch."""
 
     def epoch() -> Iterator[Tensor]:
         order = torch.randperm(len(images))[: BATCHES * BATCH]
@@ -128,9 +126,9 @@ def measure(ways: dict[str, Epoch]) -> tuple[dict[str, list[float]], dict[str, i
     counts = {}
     for turn in range(TURNS + 1):
         for name, epoch in ways.items():
-            found, counts[name] = speed(epoch)
+            rate, counts[name] = speed(epoch)
             if turn:
-                speeds[name].append(found)
+                speeds[name].append(rate)
     return speeds, counts
 
 
@@ -140,19 +138,19 @@ def report(speeds: dict[str, list[float]], counts: dict[str, int], title: str) -
     for name in ("way", "images/s", "lowest–highest", "limit ÷ it", "images a block"):
         table.add_column(name, justify="left" if name == "way" else "right")
     base = next(iter(speeds.values()))
-    for name, own in speeds.items():
-        ratio = statistics.median(b / o for b, o in zip(base, own, strict=True))
-        spread = f"{min(own):,.0f}–{max(own):,.0f}"
-        row = (f"{statistics.median(own):,.0f}", spread, f"{ratio:,.2f}", str(counts[name]))
+    for name, rates in speeds.items():
+        ratio = statistics.median(b / o for b, o in zip(base, rates, strict=True))
+        spread = f"{min(rates):,.0f}–{max(rates):,.0f}"
+        row = (f"{statistics.median(rates):,.0f}", spread, f"{ratio:,.2f}", str(counts[name]))
         table.add_row(name, *row)
     return table
 
 
 def machine() -> str:
-    """Name the processor, its cores, torch's threads, the device and the load by others."""
+    """Return the processor, its cores, torch's threads, the device and the load."""
     info = Path("/proc/cpuinfo")
-    found = re.search(r"model name\s*: (.*)", info.read_text()) if info.exists() else None
-    model = found[1] if found else platform.processor()
+    match = re.search(r"model name\s*: (.*)", info.read_text()) if info.exists() else None
+    model = match[1] if match else platform.processor()
     device = torch.cuda.get_device_name() if DEVICE == "cuda" else "no GPU"
     load = f"load {os.getloadavg()[0]:.1f} before"
     return f"{model}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, {device}, {load}"
@@ -186,8 +184,8 @@ def main() -> None:
         if not is_missing("skimage", console):
             table = packaged_file("torchxrayvision", TABLE)
             listed = list(islice(cycle(pngs), BATCH * workers))
-            own = torchxrayvision_pngs(folder, listed, table, SIZE, BATCH, workers)
-            ways["torchxrayvision, 1024-px PNGs"] = own
+            loader = torchxrayvision_pngs(folder, listed, table, SIZE, BATCH, workers)
+            ways["torchxrayvision, 1024-px PNGs"] = loader
         speeds, counts = measure(ways)
     title = f"batches of {BATCH}, {SIZE} px, {kind}; loaders with {workers} workers; n = {TURNS}"
     console.print(report(speeds, counts, title))

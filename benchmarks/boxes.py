@@ -1,11 +1,11 @@
-"""What maps score on NIH's own 984 boxes without any image: the floor and the ceiling.
+"""Lower and upper bound of localization on NIH's 984 boxes, without images.
 
     python benchmarks/boxes.py
 
-No pixels and no network: the controls of localisation, and the drawn boxes themselves, on grids of
-the networks' sizes at 224 px. The first is what a network has to beat, the second what it could
-reach with maps of that grid. Boxes, thresholds and scores as in the stage localize-iobb.
-Boxes come with the torchxrayvision package. Takes a minute. Results: docs/localization.md.
+The lower bound are the control baselines, the upper bound are the ground-truth boxes themselves,
+both on the grids of the networks at 224 px. Boxes, thresholds and scores as in the stage
+localize-iobb. Boxes come with the torchxrayvision package. Takes a minute.
+Results: docs/lab-notes/localization.md.
 """
 
 import numpy as np
@@ -13,16 +13,15 @@ from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
-from cxr14.data.packaged import packaged_file
-from cxr14.data.tables.boxes import read_box_table
-from cxr14.evaluation.bootstrap import SEED
-from cxr14.findings import BOXED
-from cxr14.localization.boxes import scaled_to_255
-from cxr14.localization.cases import Cases, gather
+from cxr14.console import format_number
+from cxr14.datasets.boxes import read_box_table
+from cxr14.io import packaged_file
+from cxr14.labels import BOXED
+from cxr14.localization.boxes import POOLED, Rule, hits_and_false_boxes, scaled_to_255
 from cxr14.localization.controls import cached_boxes, control_grids, covered_cells
 from cxr14.localization.detect import Grids
-from cxr14.localization.scoring import POOLED, Rule, hits_and_false_boxes
-from cxr14.wording import shown
+from cxr14.localization.scores import BoxedPairs, gather
+from cxr14.metrics.bootstrap import SEED
 
 SIZE, HEATS = 224, (60, 180)
 GRIDS = {"7×7": (7, 7), "14×14": (14, 14)}
@@ -31,19 +30,19 @@ RULES = [Rule("iobb", limit, POOLED) for limit in (0.1, 0.25, 0.5, 0.75, 0.9)] +
 ]
 
 
-def nih() -> Cases:
+def nih() -> BoxedPairs:
     """Gather NIH's boxes, one a pair, as if each image had been cached at 224 px."""
     path = packaged_file("torchxrayvision", "torchxrayvision/data/BBox_List_2017.csv.gz")
-    drawn = read_box_table(path).frame
-    pairs = drawn[["image", "finding"]].assign(patient=drawn["image"].str[:8], row=0)
+    ground_truth = read_box_table(path).frame
+    pairs = ground_truth[["image", "finding"]].assign(patient=ground_truth["image"].str[:8], row=0)
     pairs = pairs.assign(scale=SIZE / 1024, offset_x=0.0, offset_y=0.0)
     generator = np.random.default_rng(SEED)
-    return gather(pairs.reset_index(drop=True), drawn, SIZE, "per_map", BOXED, generator)
+    return gather(pairs.reset_index(drop=True), ground_truth, SIZE, "per_map", BOXED, generator)
 
 
-def maps_on(cases: Cases, grid: tuple[int, int]) -> dict[str, Grids]:
+def maps_on(cases: BoxedPairs, grid: tuple[int, int]) -> dict[str, Grids]:
     """Make the controls, and as heat how much of each cell the pair's own box covers."""
-    boxes = cached_boxes(cases.pairs, cases.drawn)
+    boxes = cached_boxes(cases.pairs, cases.ground_truth)
     covered = np.array([covered_cells(own, cases.size, grid) for own in boxes], np.float32)
     controls = control_grids(cases, grid, np.random.default_rng(SEED))
     return controls | {"drawn boxes": (scaled_to_255(covered) / 255).astype(np.float16)}
@@ -52,17 +51,20 @@ def maps_on(cases: Cases, grid: tuple[int, int]) -> dict[str, Grids]:
 def main() -> None:
     """Print a table of means over the eight findings."""
     cases = nih()
-    headings = [f"{rule.measure} {shown(rule.limit, 2).rstrip('0')}" for rule in RULES]
+    headings = [f"{rule.measure} {format_number(rule.limit, 2).rstrip('0')}" for rule in RULES]
     table = Table("grid", "heat from", *headings, "AFP", box=MARKDOWN)
     for name, grid in GRIDS.items():
         for method, grids in maps_on(cases, grid).items():
             overlaps = cases.overlaps(grids, HEATS)
             hits, wrong = hits_and_false_boxes(cases.pairs, overlaps, RULES)
             means = cases.means(hits)
-            low, high = shown(float(means.low[-1, 0])), shown(float(means.high[-1, 0]))
-            rates = [shown(float(value)) for value in means.value[-1]]
+            low, high = (
+                format_number(float(means.low[-1, 0])),
+                format_number(float(means.high[-1, 0])),
+            )
+            rates = [format_number(float(value)) for value in means.value[-1]]
             rates[0] += f" ({low}–{high})"
-            afp = shown(float(cases.means(wrong).value[-1, 0]), 2)
+            afp = format_number(float(cases.means(wrong).value[-1, 0]), 2)
             table.add_row(name, method, *rates, afp)
     images = cases.pairs["image"].nunique()
     Console(width=140).print(f"{len(cases.pairs)} boxes on {images} images", table)

@@ -1,4 +1,4 @@
-"""Does relabelling help? Single networks, ensembles, and CheXNeXt on phantoms with wrong labels.
+"""Effect of relabelling: single networks, ensembles and CheXNeXt on phantoms with wrong labels.
 
     dvc repro patient-split preprocess pretrained@alexnet && python benchmarks/chexnext.py
     python benchmarks/chexnext.py --quick            (one seed, a third of the epochs)
@@ -10,11 +10,11 @@ Compared on the **true** labels of test, by macro AUROC and AP over the findings
 - `chexnext`: the average of as many networks on labels that members rewrote as chexnext/dvc.yaml
   does it. Cross-fitted: each member leaves out a fold and relabels that alone. Plain, as in the
   paper: the members are the ensemble above, and relabel what they learnt. (No subset is selected.)
-- `true labels`: an ensemble on the truth, which nobody has.
+- `true labels`: an ensemble on the true labels, an upper bound.
 
 Differences are from `ensemble`, on the same resamples of patients, means over the seeds; the range
 over seeds stands beside the interval. Networks are kept in .scratch/chexnext under the hash of
-params, data and arguments: stop it as you like, and call it again. It reports what comes out.
+params, data and arguments, so that an interrupted run continues.
 """
 
 import hashlib
@@ -27,18 +27,16 @@ from _chexnext_arms import Workshop, arms, truth
 from rich.console import Console
 from rich.table import Table
 
-from cxr14.chexnext.averaging import Logits, logit_of_mean
-from cxr14.comparison.measures import mean_over
-from cxr14.data.cache import ARRAY, INDEX
-from cxr14.data.labels import label_matrix
-from cxr14.evaluation.bootstrap import SEED, interval, weightings
-from cxr14.evaluation.weighted import weighted_areas
-from cxr14.files import read_json, sha256, write_csv
-from cxr14.findings import FINDINGS
-from cxr14.params.chexnext.recipe import read_recipe
-from cxr14.ranking import Floats
-from cxr14.training.interruption import InterruptedTrainingError
-from cxr14.wording import PHANTOM_NOTE, shown, signed
+from cxr14.chexnext.ensemble import Logits, logit_of_mean
+from cxr14.config.chexnext import read_recipe
+from cxr14.console import PHANTOM_NOTE, format_number, signed
+from cxr14.evaluation.measures import mean_over
+from cxr14.io import read_json, sha256, write_csv
+from cxr14.labels import FINDINGS, label_matrix
+from cxr14.metrics.auroc import Floats
+from cxr14.metrics.bootstrap import SEED, interval, weighted_auroc_and_ap, weightings
+from cxr14.preprocessing.cache import ARRAY, INDEX
+from cxr14.training.distributed import InterruptedTrainingError
 
 MEASURES = ("AUROC", "AP")
 REFERENCE = "ensemble"
@@ -46,7 +44,7 @@ SCRATCH = Path(".scratch/chexnext")
 
 
 def key_of(*arguments: object) -> str:
-    """Hash everything that the networks depend on, but the code."""
+    """Return a hash of everything that determines the networks, except the code."""
     files = (Path("chexnext/params.yaml"), Path("params.yaml"), Path("data/split/split.parquet"))
     files += (Path("data/records/images.parquet"), Path("data/cache", INDEX))
     files += (Path("data/cache", ARRAY),)
@@ -54,35 +52,39 @@ def key_of(*arguments: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def resampled(answers: dict[str, list[Logits]]) -> dict[str, Floats]:
+def resampled(logits_of_arm: dict[str, list[Logits]]) -> dict[str, Floats]:
     """Return macro AUROC and AP of each arm on test, (2, 1 + R): all images, then resamples.
 
     A resample that cannot score every finding that the images themselves can is NaN.
     """
-    seen, test = truth()
-    labels, patients = label_matrix(seen.images)[test], seen.images["patient"].to_numpy()[test]
-    found: dict[str, list[Floats]] = {name: [] for name in answers}
+    records, test = truth()
+    labels = label_matrix(records.images)[test]
+    patients = records.images["patient"].to_numpy()[test]
+    blocks_of_arm: dict[str, list[Floats]] = {name: [] for name in logits_of_arm}
     for weights in weightings(patients, np.random.default_rng(SEED)):
-        for name, own in answers.items():
-            logits = logit_of_mean(own)[test]
+        for name, members in logits_of_arm.items():
+            logits = logit_of_mean(members)[test]
             areas = [
-                weighted_areas(labels[:, i], logits[:, i], weights) for i in range(len(FINDINGS))
+                weighted_auroc_and_ap(labels[:, i], logits[:, i], weights)
+                for i in range(len(FINDINGS))
             ]
-            found[name].append(np.stack(areas, axis=-1))
-    joined = {name: np.concatenate(blocks, axis=1) for name, blocks in found.items()}
-    return {name: np.array([mean_over(one) for one in own]) for name, own in joined.items()}
+            blocks_of_arm[name].append(np.stack(areas, axis=-1))
+    joined = {name: np.concatenate(blocks, axis=1) for name, blocks in blocks_of_arm.items()}
+    return {
+        name: np.array([mean_over(value) for value in values]) for name, values in joined.items()
+    }
 
 
 def rows(values: list[dict[str, Floats]]) -> pd.DataFrame:
     """Compare the arms: values of each seed by arm, (2, 1 + R)."""
     table = []
     for name in values[0]:
-        each = np.stack([seed[name] for seed in values])  # (seeds, 2, 1 + R)
-        apart = each - np.stack([seed[REFERENCE] for seed in values])
-        for place, measure in enumerate(MEASURES):
-            low, high, _ = interval(apart[:, place, 1:].mean(axis=0))
-            by_seed = apart[:, place, 0]
-            row = {"arm": name, "measure": measure, "value": each[:, place, 0].mean()}
+        scores = np.stack([seed[name] for seed in values])  # (seeds, 2, 1 + R)
+        apart = scores - np.stack([seed[REFERENCE] for seed in values])
+        for index, measure in enumerate(MEASURES):
+            low, high, _ = interval(apart[:, index, 1:].mean(axis=0))
+            by_seed = apart[:, index, 0]
+            row = {"arm": name, "measure": measure, "value": scores[:, index, 0].mean()}
             row |= {"difference": by_seed.mean(), "low": low, "high": high}
             table.append(row | {"seed_low": by_seed.min(), "seed_high": by_seed.max()})
     return pd.DataFrame(table)
@@ -91,12 +93,12 @@ def rows(values: list[dict[str, Floats]]) -> pd.DataFrame:
 def laid_out(table: pd.DataFrame, title: str) -> Table:
     """Lay out the comparison, a row per arm."""
     shown_table = Table("networks", *(f"{m} (from {REFERENCE})" for m in MEASURES), title=title)
-    for arm, own in table.groupby("arm", sort=False):
+    for arm, arm_rows in table.groupby("arm", sort=False):
         cells = []
-        for row in own.itertuples():
+        for row in arm_rows.itertuples():
             apart = f" {signed(row.difference)} ({signed(row.low)} to {signed(row.high)}); "
             seeds = f"{signed(row.seed_low)} to {signed(row.seed_high)}"
-            cells.append(shown(row.value) + ("" if arm == REFERENCE else apart + seeds))
+            cells.append(format_number(row.value) + ("" if arm == REFERENCE else apart + seeds))
         shown_table.add_row(str(arm), *cells)
     shown_table.caption = "95 % interval, patients resampled; then the range over the seeds"
     return shown_table
@@ -109,23 +111,23 @@ def main(
     seeds: str = "14,15,16",
     epochs: int = 0,
 ) -> None:
-    """Train what is not there yet, compare, print, and write .scratch/chexnext/KEY/outcome.csv."""
+    """Train missing networks, compare, print, and write .scratch/chexnext/KEY/outcome.csv."""
     if not read_json("data/records/source.json")["phantom"]:
         raise SystemExit("error: this is for phantoms, whose truth is known (data.source: phantom)")
-    drawn = [int(seed) for seed in seeds.split(",")][: 1 if quick else None]
+    seed_list = [int(seed) for seed in seeds.split(",")][: 1 if quick else None]
     if quick and not epochs:
         epochs = max(1, read_recipe(backbone, 0).epochs // 3)
     folder = SCRATCH / key_of(backbone, networks, epochs)
     values = []
-    for seed in drawn:
+    for seed in seed_list:
         workshop = Workshop(folder / str(seed), backbone, networks, epochs or None)
         values.append(resampled(arms(workshop, seed)))
     table = rows(values)
     write_csv(folder / "outcome.csv", table)
-    told = f"{networks} × {backbone}, seeds {', '.join(map(str, drawn))}; {PHANTOM_NOTE}"
+    description = f"{networks} × {backbone}, seeds {', '.join(map(str, seed_list))}; {PHANTOM_NOTE}"
     console = Console()
     console.width = max(console.width, 150)
-    console.print(laid_out(table, f"Test part by its true labels: {told}"))
+    console.print(laid_out(table, f"Test part by its true labels: {description}"))
 
 
 if __name__ == "__main__":

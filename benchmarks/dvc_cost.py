@@ -1,8 +1,8 @@
-"""What DVC costs for one array beside as many small files as it has rows.
+"""Time of DVC operations on one array and on one small file per row.
 
     python benchmarks/dvc_cost.py --files 20000
 
-The same bytes (224 × 224 a row) twice, each in a DVC repository of its own in a temporary folder,
+The same bytes (224 × 224 a row) twice, each in its own DVC repository in a temporary folder,
 with DVC's default settings: add, a status with nothing to do, and a checkout after the data was
 deleted.
 """

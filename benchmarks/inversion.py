@@ -18,8 +18,8 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from cxr14.data.preprocessing.decode import decode
-from cxr14.data.preprocessing.photometry import INVERTED, remarks_on
+from cxr14.preprocessing.decode import decode
+from cxr14.preprocessing.photometry import INVERTED, remarks_on
 
 Picture = npt.NDArray[np.uint8]
 SIDE = 256
@@ -111,7 +111,7 @@ DISTORTIONS: dict[str, Callable[[Picture], Picture]] = {
 
 
 def earlier_rule(picture: Picture) -> bool:
-    """Lungs brighter than the strip between them."""
+    """Whether the lungs are brighter than the strip between them."""
     height, width = picture.shape
     upper = picture[height // 4 : height * 5 // 8]
     lungs = upper[:, width * 3 // 16 : width * 3 // 8], upper[:, width * 5 // 8 : width * 13 // 16]
@@ -126,7 +126,7 @@ def read_images() -> list[Picture]:
     if not files:
         raise SystemExit("error: no real files (CXR14_NIH)")
     pixels = (decode(path.read_bytes(), path.name).pixels for path in files)
-    return [np.asarray(Image.fromarray(one).reduce(len(one) // SIDE)) for one in pixels]
+    return [np.asarray(Image.fromarray(image).reduce(len(image) // SIDE)) for image in pixels]
 
 
 def main() -> None:
@@ -144,11 +144,11 @@ def main() -> None:
     lost = 0
     for name, distort in DISTORTIONS.items():
         pairs = [
-            (np.ascontiguousarray(distort(one)), np.ascontiguousarray(distort(255 - one)))
-            for one in images
+            (np.ascontiguousarray(distort(image)), np.ascontiguousarray(distort(255 - image)))
+            for image in images
         ]
-        now = np.array([["inverted" in remarks_on(one) for one in pair] for pair in pairs])
-        earlier = np.array([[earlier_rule(one) for one in pair] for pair in pairs])
+        now = np.array([["inverted" in remarks_on(image) for image in pair] for pair in pairs])
+        earlier = np.array([[earlier_rule(image) for image in pair] for pair in pairs])
         counts = (*now.sum(0), *earlier.sum(0))
         table.add_row(name, *(str(count) for count in counts))
         if name == "none":

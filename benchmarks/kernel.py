@@ -1,4 +1,4 @@
-"""Which kernel shrinks chest X-rays best? Pillow's kernels beside an ideal low-pass.
+"""Quality of Pillow's resize kernels on chest X-rays, against an ideal low-pass filter.
 
     python benchmarks/kernel.py --images 20        (CXR14_NIH names real files)
 
@@ -66,13 +66,13 @@ def errors(kernel: Kernel, picture: np.ndarray) -> tuple[float, float, float, fl
     low, high, ideal = split(picture.astype(np.float64))
     image = Image.fromarray(picture)
     start = time.process_time()
-    whole = np.asarray(kernel(image), np.float64)
+    resized = np.asarray(kernel(image), np.float64)
     milliseconds = 1000 * (time.process_time() - start)
     alias, kept = (
         np.asarray(kernel(Image.fromarray(part.astype(np.float32))), np.float64)
         for part in (high, low)
     )
-    parts = (((whole - ideal) ** 2).mean(), (alias**2).mean(), ((kept - ideal) ** 2).mean())
+    parts = (((resized - ideal) ** 2).mean(), (alias**2).mean(), ((kept - ideal) ** 2).mean())
     return *map(float, parts), milliseconds
 
 
@@ -89,10 +89,10 @@ def main(images: int = 20) -> None:
         with Image.open(path) as file:
             pictures.append(np.asarray(file.convert("RGB").convert("L")))
     for name, kernel in KERNELS.items():
-        found = np.array([errors(kernel, picture) for picture in pictures])  # (N, 4)
-        error, alias, blur, _ = found.mean(0)
+        results = np.array([errors(kernel, picture) for picture in pictures])  # (N, 4)
+        error, alias, blur, _ = results.mean(0)
         psnr = 10 * np.log10(255**2 / error)
-        milliseconds = np.median(found[:, 3])
+        milliseconds = np.median(results[:, 3])
         table.add_row(
             name, f"{psnr:.1f}", f"{alias**0.5:.2f}", f"{blur**0.5:.2f}", f"{milliseconds:.1f}"
         )

@@ -1,4 +1,4 @@
-"""Are the phantoms hopeless, or trivial? Networks beside logistic regression on thumbnails.
+"""Difficulty of the phantoms: networks against logistic regression on thumbnails.
 
     python benchmarks/learning.py        (after dvc repro)
 
@@ -18,36 +18,35 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from cxr14.data.cache import open_cache, rows_of
-from cxr14.data.labels import label_matrix
-from cxr14.files import read_json
-from cxr14.findings import FINDINGS
-from cxr14.ranking import auroc
+from cxr14.io import read_json
+from cxr14.labels import FINDINGS, label_matrix
+from cxr14.metrics.auroc import auroc
+from cxr14.preprocessing.cache import open_cache, rows_of
 
 SIDE = 16
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
 BEST, EVERY, MARGIN = 0.75, 0.60, 0.08
 
 
-def read_parts() -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def read_splits() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Return thumbnails (N, 256) and labels (N, 15) of train, val and test."""
     images, index = open_cache()
     records = pd.read_parquet("data/records/images.parquet")
     records["split"] = pd.read_parquet("data/split/split.parquet").split
-    parts = {}
-    for part, own in records[records.image.isin(index.image.tolist())].groupby("split"):
+    splits = {}
+    for split, rows in records[records.image.isin(index.image.tolist())].groupby("split"):
         small = [
             np.asarray(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BOX))
-            for image in images[rows_of(index, own.image)]
+            for image in images[rows_of(index, rows.image)]
         ]
-        parts[str(part)] = (np.stack(small).reshape(len(own), -1) / 255, label_matrix(own))
-    return parts
+        splits[str(split)] = (np.stack(small).reshape(len(rows), -1) / 255, label_matrix(rows))
+    return splits
 
 
-def thumbnail_auroc(parts: dict[str, tuple[np.ndarray, np.ndarray]]) -> float:
+def thumbnail_auroc(splits: dict[str, tuple[np.ndarray, np.ndarray]]) -> float:
     """Return the macro AUROC on test of one regression per finding."""
     (train, wanted), (val, val_labels), (test, test_labels) = (
-        parts[name] for name in ("train", "val", "test")
+        splits[name] for name in ("train", "val", "test")
     )
     areas = []
     for finding in range(len(FINDINGS)):
@@ -70,11 +69,11 @@ def main() -> None:
         raise SystemExit("error: no metrics/summary.json; run `dvc repro` first")
     summary = read_json("metrics/summary.json")
     networks = {
-        name: own["test_macro_auroc"]
-        for name, own in summary.items()
-        if isinstance(own, dict) and name != "baseline"
+        name: metrics["test_macro_auroc"]
+        for name, metrics in summary.items()
+        if isinstance(metrics, dict) and name != "baseline"
     }
-    floor = thumbnail_auroc(read_parts())
+    floor = thumbnail_auroc(read_splits())
     kind = "phantom radiographs" if summary["phantom"] else "real radiographs"
     print(f"macro AUROC on test, {kind}")
     for name, value in sorted(networks.items(), key=lambda item: -item[1]):

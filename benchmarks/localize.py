@@ -1,17 +1,17 @@
-"""Heatmaps of the eight boxed findings beside pytorch-grad-cam's, same networks, same images.
+"""Benchmark of heatmaps against pytorch-grad-cam, on the same networks and images.
 
     pip install -e '.[bench]'
     python benchmarks/localize.py                                 (all five backbones, minutes)
     python benchmarks/localize.py --backbones resnet50 --images 4 --blocks 3
 
-Both give the same thing: eight maps per image at the size of the image, each scaled by its own
+Both compute eight maps per image at the size of the image, each scaled by its own
 range. Ours is `heat_grids` as the stage calls it, then upsampling and scaling. Theirs is called
 once per finding, as its documentation has it, on the same batches, with the transition as target
-layer; "backbone frozen" spares its backward pass the backbone, if its user thinks of that. Ways
+layer; "backbone frozen" skips the backward pass of the backbone. Functions
 take turns in blocks; ratios are medians of the blocks' ratios. Targets: at least 5 times GradCAM
 with Grad-CAM, 8 times with CAM, and the same maps to 1e-4 of their range.
 
-Networks are those of models/ where they are, else freshly drawn; images are those of data/cache,
+Networks are those of models/ where they are, else random; images are those of data/cache,
 else noise (of 224 px): neither changes the work. CAM is compared after a ReLU, with GradCAM. To a
 denominator of Grad-CAM++ that is about 1e-6 for average pooling theirs adds 1e-6 (its issue 236):
 ours is compared with the same added, and in brackets as it is.
@@ -29,11 +29,11 @@ from _localize_peers import RIVALS, Images, Way, differences, ours, theirs
 from rich.console import Console
 from rich.table import Table
 
-from cxr14.data.cache import open_cache
-from cxr14.findings import BOXED
+from cxr14.labels import BOXED
 from cxr14.models.backbones import STUDIED
 from cxr14.models.network import Network, build_network
-from cxr14.models.store import load_model
+from cxr14.models.serialization import load_model
+from cxr14.preprocessing.cache import open_cache
 
 FROZEN = "GradCAM, backbone frozen"
 TARGETS = {"gradcam": 5, "cam": 8}
@@ -95,7 +95,7 @@ def compare(backbone: str, images: Images, blocks: int, batch_size: int, table: 
         cells = [f"{backbone} ({weights})", method, spread(rates[method])]
         if HAVE_THEIRS:
             rival = rates[RIVALS[method]]
-            gain, gain_frozen = (ratios(rates[method], other) for other in (rival, rates[FROZEN]))
+            gain, gain_frozen = (ratios(rates[method], rate) for rate in (rival, rates[FROZEN]))
             alike, as_it_is = differences(*job, method, batch_size)
             apart = f"{alike:.0e}" + (f" ({as_it_is:.0e})" if method == "gradcam_pp" else "")
             cells += [*map(spread, (rival, gain, gain_frozen)), apart]
@@ -111,8 +111,8 @@ def main(
     """Measure and print; ends with 1 if a target is missed."""
     rich.get_console().quiet = True  # the progress bars of heat_grids
     pixels, kind = find_images(images)
-    about = f"{len(pixels)} {kind} × {len(BOXED)} findings, batch {batch_size}"
-    table = Table(title=f"Heatmaps per second: {about}, {blocks} blocks in turn, median (range)")
+    job = f"{len(pixels)} {kind} × {len(BOXED)} findings, batch {batch_size}"
+    table = Table(title=f"Heatmaps per second: {job}, {blocks} blocks in turn, median (range)")
     for heading in (
         "backbone", "method", "ours", "grad-cam", "ratio", f"to {FROZEN}", "largest difference",
     ):  # fmt: skip
@@ -120,7 +120,7 @@ def main(
     holds = [compare(name, pixels, blocks, batch_size, table) for name in backbones.split(",")]
     Console(width=150).print(table)
     if not HAVE_THEIRS:
-        print("left out for want of grad-cam: uv pip install grad-cam  (group bench)")
+        print("left out, grad-cam is missing: uv pip install grad-cam  (group bench)")
         return
     wanted = ", ".join(f"{method} ≥ {ratio} ×" for method, ratio in TARGETS.items())
     print(f"{'holds' if all(holds) else 'FAILS'}: {wanted} GradCAM; same maps to {TOLERANCE:g}")

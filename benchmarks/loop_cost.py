@@ -1,11 +1,11 @@
-"""What the training loop itself takes of the CPU, per step, beside a network of next to nothing.
+"""CPU time of the training loop itself per step, measured with a minimal network.
 
     python benchmarks/loop_cost.py
 
-On a GPU that waits for its launches a step takes as long as the CPU works on it, and the loop's
-share is this figure over the step's. The same two steps as in benchmarks/train.py, with one layer
-of 8 pixels; many short blocks in turn, on one thread, and of each the fastest, as whatever else
-the machine does can only add to it.
+If a GPU waits for kernel launches, a step takes as long as its CPU work, and the share of the loop
+is this time over that of the step. The two steps are those of benchmarks/train.py, with one layer
+on 8 pixels: many short blocks in turn, on one thread. The fastest block counts, as load on the
+machine only adds time.
 """
 
 import torch
@@ -14,13 +14,13 @@ from _loop import make_recipe, our_epoch
 from torch import nn
 from train import bare, make_part, seconds
 
-from cxr14.training.device import Compute
+from cxr14.models.inference import Compute
 
 SIZE, BATCH, STEPS = 8, 16, 200
 
 
 class Least(nn.Module):
-    """Pixels to logits, with the parts that the optimizer tells apart."""
+    """Linear network with the two parameter groups of the optimizer, features and head."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ def main(blocks: int = 60) -> None:
     epoch = our_epoch(Least(), many, recipe, compute)
     work = ((step, STEPS), (epoch, 1))
     taken = [[seconds(call, repeats, "cpu") for call, repeats in work] for _ in range(blocks)]
-    plain, ours = (1e6 * min(own) / STEPS for own in zip(*taken, strict=True))
+    plain, ours = (1e6 * min(block) / STEPS for block in zip(*taken, strict=True))
     typer.echo(f"bare step {plain:.0f} µs, our loop {ours:.0f} µs: {ours - plain:.0f} µs are ours")
 
 

@@ -1,4 +1,4 @@
-"""Which memory layout trains faster here? The source of CHANNELS_LAST_ON_CPU in training/device.py.
+"""Training speed by memory format, the source of CHANNELS_LAST_ON_CPU.
 
     python benchmarks/memory_format.py
 

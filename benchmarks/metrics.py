@@ -1,4 +1,4 @@
-"""The bootstrap at the size of the official test part: ours beside scikit-learn and torchmetrics.
+"""Benchmark of the bootstrap against scikit-learn and torchmetrics, at the official test size.
 
     python benchmarks/metrics.py                   (about two minutes)
 
@@ -7,8 +7,7 @@ simulated, in float32 with ties. Ours does all 1,000 resamples in every round, d
 included, and gives AUROC and average precision from one pass. The peers do a few of the same
 resamples in the same round, and their time is scaled to 1,000: whole they would take minutes to
 hours. torchmetrics takes no weights, so it gets the images repeated. One thread each. Every number
-of the peers is compared with ours; torchmetrics computes in single precision unless told otherwise,
-and is told.
+of the peers is compared with ours; torchmetrics is set to double precision.
 
 Aim: equal to the scikit-learn loop to 1e-9, and at least 20 times faster for AUROC.
 """
@@ -29,8 +28,7 @@ from rich.console import Console
 from rich.table import Table
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from cxr14.evaluation.bootstrap import AT_A_TIME, patient_weights
-from cxr14.evaluation.weighted import as_counts, rank
+from cxr14.metrics.bootstrap import BLOCK_SIZE, as_fortran, patient_weights, sort_scores
 
 IMAGES, PATIENTS = 25_596, 2_797
 POSITIVES = (3279, 1069, 4658, 6112, 1748, 1623, 555, 2665, 1815, 925, 1093, 435, 1143, 86)
@@ -49,8 +47,8 @@ def simulate() -> Data:
     sizes = generator.gamma(0.3, size=PATIENTS)  # a few patients own many images
     others = generator.choice(PATIENTS, IMAGES - PATIENTS, p=sizes / sizes.sum())
     patients = np.sort(np.concatenate([np.arange(PATIENTS), others]))
-    own = generator.normal(size=(PATIENTS, 14))[patients]  # images of a patient are alike
-    liability = own + generator.normal(size=(IMAGES, 14))
+    by_patient = generator.normal(size=(PATIENTS, 14))[patients]  # equal for all images of one
+    liability = by_patient + generator.normal(size=(IMAGES, 14))
     cuts = [np.sort(liability[:, i])[IMAGES - n] for i, n in enumerate(POSITIVES)]
     labels = liability >= cuts
     scores = labels + 0.3 * liability + generator.normal(size=labels.shape)
@@ -61,23 +59,23 @@ def ours(data: Data, resamples: int) -> tuple[Values, dict[str, float]]:
     """Return the values, (R, 14) or (R, 1), and the seconds that each measure took."""
     labels, scores, patients = data
     generator, start = np.random.default_rng(SEED), time.perf_counter()
-    found: dict[str, list[np.ndarray]] = {"AUROC": [], "AP": [], "micro AUROC": []}
-    each = [rank(labels[:, i], scores[:, i]) for i in range(14)]
+    blocks: dict[str, list[np.ndarray]] = {"AUROC": [], "AP": [], "micro AUROC": []}
+    rankings = [sort_scores(labels[:, i], scores[:, i]) for i in range(14)]
     seconds = {"AUROC": time.perf_counter() - start, "micro AUROC": 0.0}
     start = time.perf_counter()
-    together = rank(labels, scores)
+    together = sort_scores(labels, scores)
     seconds["micro AUROC"] += time.perf_counter() - start
-    for _ in range(0, resamples, AT_A_TIME):
+    for _ in range(0, resamples, BLOCK_SIZE):
         start = time.perf_counter()
-        weights = as_counts(patient_weights(patients, AT_A_TIME, generator))
-        areas = [ranking.areas(weights) for ranking in each]
+        weights = as_fortran(patient_weights(patients, BLOCK_SIZE, generator))
+        areas = [ranking.auroc_and_ap(weights) for ranking in rankings]
         seconds["AUROC"] += time.perf_counter() - start
         start = time.perf_counter()
-        found["micro AUROC"].append(together.areas(weights)[0][:, None])
+        blocks["micro AUROC"].append(together.auroc_and_ap(weights)[0][:, None])
         seconds["micro AUROC"] += time.perf_counter() - start
         for kind, name in enumerate(("AUROC", "AP")):
-            found[name].append(np.stack([one[kind] for one in areas], axis=1))
-    return {k: np.concatenate(v) for k, v in found.items()}, seconds | {"AP": seconds["AUROC"]}
+            blocks[name].append(np.stack([area[kind] for area in areas], axis=1))
+    return {k: np.concatenate(v) for k, v in blocks.items()}, seconds | {"AP": seconds["AUROC"]}
 
 
 def by_columns(measure: Callable[..., float]) -> Peer:
@@ -108,11 +106,11 @@ def torchmetrics_peers() -> dict[tuple[str, str], Peer]:
 
     def peer(measure: Callable[..., torch.Tensor], average: str | None) -> Peer:
         def values(labels: np.ndarray, scores: np.ndarray, weight: np.ndarray) -> np.ndarray:
-            own = np.repeat(np.arange(len(weight)), weight)
+            rows = np.repeat(np.arange(len(weight)), weight)
             spread = (scores - scores.min()) / np.float64(np.ptp(scores))  # else it takes sigmoids
-            inputs = torch.from_numpy(spread[own]), torch.from_numpy(labels[own].astype(np.int64))
-            found = measure(*inputs, num_labels=14, average=average, validate_args=False)
-            return np.atleast_1d(found.numpy())
+            inputs = torch.from_numpy(spread[rows]), torch.from_numpy(labels[rows].astype(np.int64))
+            scores_of_rows = measure(*inputs, num_labels=14, average=average, validate_args=False)
+            return np.atleast_1d(scores_of_rows.numpy())
 
         return values
 
@@ -134,47 +132,49 @@ class Measured:
 def measure(
     peers: dict[tuple[str, str], Peer], data: Data, few: int, rounds: int, resamples: int
 ) -> dict[tuple[str, str], Measured]:
-    """Let all take turns; in every round the peers get other resamples."""
-    found = {(name, "cxr14"): Measured() for name in ("AUROC", "AP", "micro AUROC")}
-    found |= {key: Measured() for key in peers}
-    weights = patient_weights(data[2], AT_A_TIME, np.random.default_rng(SEED))  # ours' first block
+    """Measure all in turn; in every round the peers get other resamples."""
+    results = {(name, "cxr14"): Measured() for name in ("AUROC", "AP", "micro AUROC")}
+    results |= {key: Measured() for key in peers}
+    weights = patient_weights(data[2], BLOCK_SIZE, np.random.default_rng(SEED))  # ours' first block
     for turn in range(rounds):
         values, seconds = ours(data, resamples)
         for name, spent in seconds.items():
-            found[name, "cxr14"].seconds.append(1000 * spent / resamples)
+            results[name, "cxr14"].seconds.append(1000 * spent / resamples)
         for key, peer in peers.items():
             rows = range(turn * few, (turn + 1) * few)
             start = time.perf_counter()
-            answers = [peer(data[0], data[1], weights[row]) for row in rows]
-            found[key].seconds.append(1000 * (time.perf_counter() - start) / few)
-            apart = np.abs(np.stack(answers) - values[key[0]][rows]).max()
-            found[key].apart = max(found[key].apart, float(apart))
-    return found
+            peer_values = [peer(data[0], data[1], weights[row]) for row in rows]
+            results[key].seconds.append(1000 * (time.perf_counter() - start) / few)
+            apart = np.abs(np.stack(peer_values) - values[key[0]][rows]).max()
+            results[key].apart = max(results[key].apart, float(apart))
+    return results
 
 
-def show(found: dict[tuple[str, str], Measured], title: str) -> None:
+def show(results: dict[tuple[str, str], Measured], title: str) -> None:
     """Print the table; ratios are medians of the rounds' ratios."""
     table = Table(title=title)
     for heading in ("measure", "by", "s per 1,000 resamples", "cxr14 is faster by", "differs by"):
         table.add_column(heading, justify="left" if heading in ("measure", "by") else "right")
-    for (name, by), own in sorted(found.items(), key=lambda item: item[0][0]):
-        ratio = speed_up(found, name, by)
-        spent = f"{median(own.seconds):.2f} ({min(own.seconds):.2f}–{max(own.seconds):.2f})"
-        apart = "" if by == "cxr14" else f"{own.apart:.1e}"
+    for (name, by), result in sorted(results.items(), key=lambda item: item[0][0]):
+        ratio = speed_up(results, name, by)
+        spent = (
+            f"{median(result.seconds):.2f} ({min(result.seconds):.2f}–{max(result.seconds):.2f})"
+        )
+        apart = "" if by == "cxr14" else f"{result.apart:.1e}"
         table.add_row(name, by, spent, "" if by == "cxr14" else f"{ratio:.0f} ×", apart)
     Console(width=110).print(table)
 
 
-def speed_up(found: dict[tuple[str, str], Measured], name: str, by: str) -> float:
+def speed_up(results: dict[tuple[str, str], Measured], name: str, by: str) -> float:
     """Return the median of the rounds' ratios to ours."""
-    rounds = zip(found[name, by].seconds, found[name, "cxr14"].seconds, strict=True)
-    return median(theirs / own for theirs, own in rounds)
+    rounds = zip(results[name, by].seconds, results[name, "cxr14"].seconds, strict=True)
+    return median(peer_seconds / seconds for peer_seconds, seconds in rounds)
 
 
 def peak_mb(data: Data) -> float:
     """Return the most memory that our arrays hold at once, over two blocks; apart from timing."""
     tracemalloc.start()
-    ours(data, 2 * AT_A_TIME)
+    ours(data, 2 * BLOCK_SIZE)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     return peak / 2**20
@@ -182,8 +182,8 @@ def peak_mb(data: Data) -> float:
 
 def main(rounds: int = 5, few: int = 2, resamples: int = 1000) -> None:
     """Measure, check and print; ends with 1 if a number differs or ours is not fast enough."""
-    if rounds * few > AT_A_TIME or resamples % AT_A_TIME:
-        raise SystemExit(f"error: --rounds × --few ≤ {AT_A_TIME} ≤ --resamples, a multiple of it")
+    if rounds * few > BLOCK_SIZE or resamples % BLOCK_SIZE:
+        raise SystemExit(f"error: --rounds × --few ≤ {BLOCK_SIZE} ≤ --resamples, a multiple of it")
     data = simulate()
     peers: dict[tuple[str, str], Peer] = {
         ("AUROC", "scikit-learn loop"): by_columns(roc_auc_score),
@@ -191,15 +191,15 @@ def main(rounds: int = 5, few: int = 2, resamples: int = 1000) -> None:
         ("micro AUROC", "scikit-learn loop"): pooled,
         **torchmetrics_peers(),
     }
-    found = measure(peers, data, few, rounds, resamples)
+    results = measure(peers, data, few, rounds, resamples)
     show(
-        found,
+        results,
         f"{IMAGES:,} images, {len(POSITIVES)} findings, {rounds} interleaved rounds, one thread; "
         f"ours {resamples:,} resamples, AUROC and AP in one pass; peers {few} a round, scaled",
     )
-    print(f"memory of our arrays at most {peak_mb(data):.0f} MB, {AT_A_TIME} resamples at once")
-    apart = max(own.apart for own in found.values())
-    ratio = speed_up(found, "AUROC", "scikit-learn loop")
+    print(f"memory of our arrays at most {peak_mb(data):.0f} MB, {BLOCK_SIZE} resamples at once")
+    apart = max(result.apart for result in results.values())
+    ratio = speed_up(results, "AUROC", "scikit-learn loop")
     passed = apart <= TOLERANCE and ratio >= AIM
     print(
         f"{'ok' if passed else 'MISSED'}: equal to {apart:.1e} (aim {TOLERANCE:.0e}), AUROC "

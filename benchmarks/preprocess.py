@@ -1,13 +1,13 @@
-"""Preprocessing beside its peers, on the same files, from the tar.gz, in one run.
+"""Benchmark of preprocessing against other libraries, on the same files in tar.gz archives.
 
     pip install -e '.[bench]'
     python benchmarks/preprocess.py --images 120 --rounds 5        (CXR14_NIH names real files)
 
-Archives are packed from real files (or from phantoms, when there are none). Every method has warm
-processes of its own, one thread each; rounds interleave the methods, one process against all
-cores, so that a busy machine hurts all alike. Targets: at least 3 times torchxrayvision and 1.15
-times the Pillow loop on one core, 1.85 times one core on two, below 1 GB over the base and the
-same for four times the images, the parent process idle.
+Archives are packed from real files (or from phantoms without them). Every method has its own warm
+processes of one thread; rounds interleave the methods, one process against all cores, so that load
+on the machine affects all alike. Targets: at least 3 times torchxrayvision and 1.15 times the
+Pillow loop on one core, 1.85 times one core on two, below 1 GB over the base and the same for four
+times the images, the parent process idle.
 """
 
 import itertools
@@ -28,17 +28,15 @@ from _preprocess_peers import METHODS, SIZE, Block, missing, work_off
 from rich.console import Console
 from rich.table import Table
 
-from cxr14.data.archives.folder import list_images
-from cxr14.data.preprocessing.engines import run_local
-from cxr14.data.preprocessing.fill import fill_cache
-from cxr14.data.preprocessing.rooms import open_room
-from cxr14.data.preprocessing.shards import Room, cut
+from cxr14.datasets.manifest import list_images
+from cxr14.preprocessing.fill import fill_cache, open_work_directory
+from cxr14.preprocessing.shards import WorkDirectory, cut, run_local
 
 ALL = 112_120
 
 
 def source_files(count: int) -> tuple[list[Path], str]:
-    """Return real files, or the phantoms that are there, spread evenly over what there is."""
+    """Return evenly spaced real files, or phantoms without them, and their kind."""
     folder = Path(os.environ.get("CXR14_NIH", "none")) / "images"
     files, kind = sorted(folder.glob("*.png")), "real NIH files"
     if not files:
@@ -52,7 +50,7 @@ def source_files(count: int) -> tuple[list[Path], str]:
 
 
 def pack(files: list[Path], folder: Path, parts: int, repeats: int = 1) -> None:
-    """Pack the files into archives in NIH's layout; repeated ones get names of their own."""
+    """Pack the files into archives in NIH's layout; repeated ones get new names."""
     folder.mkdir()
     for part in range(parts):
         with tarfile.open(folder / f"images_{part:03d}.tar.gz", "w:gz", compresslevel=6) as archive:
@@ -62,14 +60,14 @@ def pack(files: list[Path], folder: Path, parts: int, repeats: int = 1) -> None:
                     archive.add(path, f"images/{name}")
 
 
-def make_blocks(folder: Path, room: Room, manifest: pd.DataFrame) -> list[Block]:
+def make_blocks(folder: Path, work_dir: WorkDirectory, manifest: pd.DataFrame) -> list[Block]:
     """Return one block per archive."""
     return [
         Block(
             folder / shard.container,
             [Path(member).name for member in shard.members],
             shard,
-            room,
+            work_dir,
         )
         for shard in cut(manifest, folder)
     ]
@@ -77,7 +75,7 @@ def make_blocks(folder: Path, room: Room, manifest: pd.DataFrame) -> list[Block]
 
 @dataclass
 class Measured:
-    """What the rounds gave for one method: images per second, CPU ms per image, peak MB."""
+    """Results of one method: images per second on one and all cores, CPU ms per image, peak MB."""
 
     one: list[float] = field(default_factory=list)
     every: list[float] = field(default_factory=list)
@@ -91,18 +89,18 @@ def measure(blocks: list[Block], rounds: int) -> dict[str, Measured]:
     pools = {name: [ProcessPoolExecutor(1, get_context("spawn")) for _ in blocks] for name in names}
     measured = {name: Measured() for name in names}
     for number in range(rounds + 1):  # the first one warms up
-        for name, own in measured.items():
-            for cores, rates in ((1, own.one), (len(blocks), own.every)):
+        for name, result in measured.items():
+            for cores, rates in ((1, result.one), (len(blocks), result.every)):
                 start = time.perf_counter()
                 jobs = [pools[name][n].submit(work_off, name, blocks[n]) for n in range(cores)]
                 done = [job.result() for job in jobs]
                 seconds = time.perf_counter() - start
-                own.peak = max(own.peak, *(memory for _, memory in done))
+                result.peak = max(result.peak, *(memory for _, memory in done))
                 images = sum(len(block.names) for block in blocks[:cores])
                 if number:
                     rates.append(images / seconds)
                 if number and cores == 1:
-                    own.cpu_ms.append(1000 * done[0][0] / images)
+                    result.cpu_ms.append(1000 * done[0][0] / images)
     for pool in itertools.chain(*pools.values()):
         pool.shutdown()
     return measured
@@ -117,17 +115,17 @@ def show(measured: dict[str, Measured], cores: int, title: str) -> None:
     ):  # fmt: skip
         table.add_column(heading, justify="left" if heading == "method" else "right")
     ours = measured["cxr14"]
-    for name, own in measured.items():
+    for name, result in measured.items():
         table.add_row(
             name,
-            f"{median(own.one):.1f} ({min(own.one):.1f}–{max(own.one):.1f})",
-            f"{median(own.cpu_ms):.1f}",
-            f"{ratio(ours.one, own.one):.2f} ×",
-            f"{ratio(own.cpu_ms, ours.cpu_ms):.2f} ×",
-            f"{median(own.every):.1f}",
-            f"{ratio(own.every, own.one):.2f} ×",
-            f"{own.peak:.0f}",
-            f"{ALL / median(own.every) / 60:.1f} min",
+            f"{median(result.one):.1f} ({min(result.one):.1f}–{max(result.one):.1f})",
+            f"{median(result.cpu_ms):.1f}",
+            f"{ratio(ours.one, result.one):.2f} ×",
+            f"{ratio(result.cpu_ms, ours.cpu_ms):.2f} ×",
+            f"{median(result.every):.1f}",
+            f"{ratio(result.every, result.one):.2f} ×",
+            f"{result.peak:.0f}",
+            f"{ALL / median(result.every) / 60:.1f} min",
         )
     Console(width=140).print(table)
 
@@ -152,7 +150,7 @@ def _whole_stage(files: list[Path], folder: Path, repeats: int) -> tuple[float, 
 
 
 def whole_stage(files: list[Path], repeats: int) -> tuple[float, float, float, int]:
-    """Do that in a process of its own, whose children are the stage's workers alone."""
+    """Run :func:`_whole_stage` in a new process, whose only children are the workers."""
     with (
         tempfile.TemporaryDirectory() as folder,
         ProcessPoolExecutor(1, get_context("spawn")) as pool,
@@ -169,12 +167,12 @@ def main(images: int = 120, rounds: int = 5) -> None:
             print(
                 f"{name} is left out: {', '.join(missing(name))} missing (pip install '.[bench]')"
             )
-    with tempfile.TemporaryDirectory() as place:
-        raw = Path(place) / "raw"
+    with tempfile.TemporaryDirectory() as directory:
+        raw = Path(directory) / "raw"
         pack(files, raw, os.cpu_count() or 1)
         manifest = list_images(raw).manifest
-        with open_room(Path(place) / "scratch", manifest, SIZE) as room:
-            measured = measure(make_blocks(raw, room, manifest), rounds)
+        with open_work_directory(Path(directory) / "scratch", manifest, SIZE) as work_dir:
+            measured = measure(make_blocks(raw, work_dir, manifest), rounds)
     cores = os.cpu_count() or 1
     show(measured, cores, f"{len(files)} {kind}, from tar.gz, {rounds} interleaved rounds")
     for repeats in (1, 4):

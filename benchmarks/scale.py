@@ -1,12 +1,12 @@
-"""The whole way from the download to the cached images, at NIH's scale or a share of it.
+"""Benchmark from the download to the cached images, at NIH's scale or a share of it.
 
     python benchmarks/scale.py --scale 0.125
 
-In a clone of this repository with `data.source: nih`, from a local server that stands in for NIH's:
-twelve archives of the true layout and names, whose pictures are some hundred PNGs in turn (real
+In a clone of this repository with `data.source: nih`, from a local server in place of NIH's:
+twelve archives of the true layout and names, whose images are some hundred PNGs in turn (real
 ones from $CXR14_NIH, else the phantoms of data/raw). The records are all 112,120 rows at any scale.
 Seconds, and the peak memory of the largest process, of each stage run by DVC, and of a `dvc repro`
-with nothing to do. At scale 1 it needs about 55 GB of disk under --folder, and gives it back.
+with nothing to do. At scale 1 it needs about 55 GB of disk under --folder, and frees it.
 """
 
 import os
@@ -24,8 +24,8 @@ from _stand_in import StandIn, make_archives
 from rich.console import Console
 from rich.table import Table
 
-from cxr14.data.raw import IMAGE_TABLE, LISTS, TABLES
-from cxr14.data.tables.records import read_images
+from cxr14.datasets.image_table import read_images
+from cxr14.datasets.raw import IMAGE_TABLE, LISTS, TABLES
 
 ROOT = Path(__file__).resolve().parents[1]
 WATCH = """
@@ -40,7 +40,7 @@ STAGES = ("download", "patient-split", "preprocess", "eda", "baseline")
 
 
 def pictures(most: int = 300) -> list[bytes]:
-    """Return some PNGs: real ones where there are any, else phantoms."""
+    """Return PNGs: real ones if available, else phantoms."""
     real = os.environ.get("CXR14_NIH")
     if real:
         return [path.read_bytes() for path in sorted(Path(real, "images").glob("*.png"))[:most]]
@@ -84,29 +84,29 @@ def measure(folder: Path, *targets: str) -> tuple[float, float]:
 def main(scale: float = 0.125, folder: Path = ROOT / ".scratch", keep: bool = False) -> None:
     """Measure one scale and print a table."""
     names = read_images(ROOT / TABLES / IMAGE_TABLE).image.tolist()
-    drawn, kind = pictures(), "real" if os.environ.get("CXR14_NIH") else "phantom"
-    server = StandIn(make_archives(names, drawn, scale), official_lists())
+    pngs, kind = pictures(), "real" if os.environ.get("CXR14_NIH") else "phantom"
+    server = StandIn(make_archives(names, pngs, scale), official_lists())
     count = sum(len(archive.images) for archive in server.archives.values())
     folder.mkdir(exist_ok=True)
-    place = Path(tempfile.mkdtemp(prefix="cxr14-scale-", dir=folder))
+    workspace = Path(tempfile.mkdtemp(prefix="cxr14-scale-", dir=folder))
     try:
-        server.write_catalogue(place / "catalogue.json")
-        prepare(place / "clone", place / "catalogue.json")
+        server.write_catalogue(workspace / "catalogue.json")
+        prepare(workspace / "clone", workspace / "catalogue.json")
         table = Table("stage", "seconds", "GB, largest process")
         for stage in STAGES:
-            seconds, peak = measure(place / "clone", "--single-item", stage)
+            seconds, peak = measure(workspace / "clone", "--single-item", stage)
             table.add_row(stage, f"{seconds:.1f}", f"{peak:.2f}")
-        seconds, peak = measure(place / "clone", "eda", "baseline")
+        seconds, peak = measure(workspace / "clone", "eda", "baseline")
         table.add_row("all of them, nothing to do", f"{seconds:.1f}", f"{peak:.2f}")
         size = sum(server.sizes.values()) / 1e9
         table.title = (
-            f"scale {scale:g}: {count:,} images ({len(drawn)} {kind} PNGs in turn), {size:.1f} GB, "
+            f"scale {scale:g}: {count:,} images ({len(pngs)} {kind} PNGs in turn), {size:.1f} GB, "
             f"{os.cpu_count()} cores"
         )
         Console(width=100).print(table)
     finally:
         if not keep:
-            shutil.rmtree(place)
+            shutil.rmtree(workspace)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,15 @@
-"""What the training loop costs beside the bare step of the network.
+"""Overhead of the training loop against the bare step of the network.
 
     python benchmarks/train.py                                    (CPU: 64 px, batch 16)
     python benchmarks/train.py --size 224 --batch-size 64         (a GPU)
 
 The bare step: one fixed batch on the device, changed and normalised there, forward, backward,
 optimizer; nothing else. Ours: `Loop` as `stages/train.py` runs it, that is with a new order and new
-changes, batches gathered from the images on the device, the schedule, and the looks at the losses.
+changes, batches gathered from the images on the device, the schedule, and the loss meter.
 
-Its epoch stands still after every few steps, until as many bare steps are done: short blocks in
-turn, in one process, so that what slows the machine for a second slows both. The ratio is the
-median of the blocks' ratios, with its 95 % bootstrap interval and the blocks' range. Targets: at
-least .97 on a CPU, .95 on a GPU.
+Blocks of a few steps of both take turns in one process, so that load on the machine slows both.
+The ratio is the median of the blocks' ratios, with its 95 % bootstrap interval and the blocks'
+range. Targets: at least .97 on a CPU, .95 on a GPU.
 """
 
 import time
@@ -25,37 +24,37 @@ from rich.console import Console
 from rich.table import Table
 
 from cxr14.models.backbones import STUDIED
-from cxr14.models.inputs import normalise
+from cxr14.models.inference import Compute, normalise, resolve_compute
 from cxr14.models.network import Network
-from cxr14.training.augment import DRAWS, augment, decide
-from cxr14.training.device import Compute, choose
+from cxr14.training.augment import DRAWS, augment, transform_parameters
+from cxr14.training.dataset import SplitData, load_split
 from cxr14.training.losses import make_loss
-from cxr14.training.optimizer import make_optimizer
-from cxr14.training.parts import Part, load_part
-from cxr14.training.recipe import Recipe
+from cxr14.training.optim import Recipe, make_optimizer
 
 MOST_IMAGES = 16_384
-"""In an epoch of ours, as noise takes its time and memory to draw."""
+"""Limit of images per epoch, for the time and memory to generate noise."""
 
 WARM_UP = 2
 """Blocks that are not counted."""
 
 
-def make_part(count: int, size: int, device: str) -> Part:
+def make_part(count: int, size: int, device: str) -> SplitData:
     """Return noise with random labels."""
     rng = np.random.default_rng(1)
     images = rng.integers(0, 256, (count, size, size), dtype=np.uint8)
     labels = np.float32(rng.random((count, 15)) < 0.1)
-    return load_part(images, np.arange(count), labels, size, device)
+    return load_split(images, np.arange(count), labels, size, device)
 
 
-def bare(network: Network, recipe: Recipe, compute: Compute, part: Part) -> Callable[[], None]:
+def bare(network: Network, recipe: Recipe, compute: Compute, part: SplitData) -> Callable[[], None]:
     """Return the bare step."""
     network.train().to(compute.device).to(memory_format=compute.memory_format)
     optimizer = make_optimizer(network, recipe)
     loss = make_loss("cross_entropy", "batch", part.labels)
     images, labels = next(part.batches(torch.arange(recipe.batch_size), recipe.batch_size))
-    changes = decide(torch.rand(recipe.batch_size, DRAWS), recipe.augment).to(compute.device)
+    changes = transform_parameters(torch.rand(recipe.batch_size, DRAWS), recipe.augment).to(
+        compute.device
+    )
     if recipe.compile:
         network.compile()
 
@@ -73,14 +72,14 @@ def bare(network: Network, recipe: Recipe, compute: Compute, part: Part) -> Call
 
 
 def now(device: str) -> float:
-    """Return the time at which the device has done what it was given."""
+    """Return the time after the device has finished all work."""
     if device == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter()
 
 
 def seconds(work: Callable[[], None], repeats: int, device: str) -> float:
-    """Time some repetitions, until the device has done them."""
+    """Return the seconds of some repetitions, including the work of the device."""
     start = now(device)
     for _ in range(repeats):
         work()
@@ -143,7 +142,7 @@ def main(
     for heading in columns:
         table.add_column(heading, justify="left" if heading == "backbone" else "right")
     for backbone in backbones.split(","):
-        compute = choose("auto", "auto", backbone)
+        compute = resolve_compute("auto", "auto", backbone)
         recipe = make_recipe(size, batch_size, compiled)
         speeds = compare(backbone, recipe, compute, blocks, block_seconds)
         ratios = speeds[:, 1] / speeds[:, 0]

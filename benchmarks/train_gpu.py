@@ -1,10 +1,10 @@
-"""Training on a GPU: images per second, share of its peak, and a plain loop beside ours.
+"""Training speed on a GPU: images per second, MFU, and a comparison with a plain loop.
 
     python benchmarks/train_gpu.py                          (needs torch and torchvision, no set-up)
     python benchmarks/train_gpu.py --device cpu --size 64 --batch-sizes 8 --seconds 1
                                                             (does it run? wants psutil, too)
 
-Ours: `cxr14.training.loop.Loop`, images resident on the device as uint8. Plain: what public
+Ours: `cxr14.training.engine.Loop`, images resident on the device as uint8. Plain: what public
 reimplementations do, a DataLoader whose workers decode PNGs of the same size, flip and normalise
 them, and fp32 (TF32 convolutions) without channels_last. Both take turns, batch size by batch size.
 MFU: floating-point operations of a step (counted by torch, forward and backward) per second, of the
@@ -31,16 +31,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from _loop import make_network, make_recipe, our_epoch
 
-from cxr14.models.inputs import MEAN, STD
-from cxr14.training.device import choose
-from cxr14.training.parts import load_part
+from cxr14.models.inference import MEAN, STD, resolve_compute
+from cxr14.training.dataset import load_split
 
 BACKBONES = ("alexnet", "googlenet", "vgg16", "resnet50", "densenet121")
 EPOCH, EPOCHS = 78_000, 10
-"""Images of the train part of the official split; epochs of the sum over all backbones."""
+"""Images of the train split of the official split; epochs of the sum over all backbones."""
 
 PLAIN = {"enabled": True, "deterministic": False, "allow_tf32": True}
-"""torch's defaults; ours asks for kernels that give the same bits again."""
+"""torch's defaults; our loop uses deterministic kernels."""
 
 
 def smooth_images(count: int, size: int) -> np.ndarray:
@@ -88,7 +87,7 @@ def plain_steps(backbone: str, loader: DataLoader, device: str) -> Callable[[], 
         optimizer.zero_grad()
         value.backward()
         optimizer.step()
-        value.item()  # as they do, for a running mean
+        value.item()  # for a running mean of the loss
 
     return step
 
@@ -133,7 +132,7 @@ def read_arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Print a table as Markdown, and what the whole study would take."""
+    """Print a Markdown table, and the time of the whole study."""
     given = read_arguments()
     name = torch.cuda.get_device_name() if given.device == "cuda" else "CPU"
     workers = min(16, len(os.sched_getaffinity(0)))
@@ -145,10 +144,10 @@ def main() -> None:
     labels = np.float32(np.random.default_rng(2).random((len(images), 15)) < 0.1)
     with tempfile.TemporaryDirectory() as folder:
         pngs = Pngs(Path(folder), images, labels)
-        part = load_part(images, np.arange(len(images)), labels, given.size, given.device)
+        part = load_split(images, np.arange(len(images)), labels, given.size, given.device)
         for backbone in given.backbones:
             flops, best = operations_per_image(backbone, given.size), 0.0
-            compute = choose(given.device, "auto", backbone)
+            compute = resolve_compute(given.device, "auto", backbone)
             for batch in given.batch_sizes:
                 recipe = make_recipe(given.size, batch, given.compile)
                 ours = images_per_second(

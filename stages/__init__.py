@@ -15,7 +15,7 @@ import typer
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
 from cxr14.errors import QUOTED, MissingFileError, explain, printable
-from cxr14.names import check_name
+from cxr14.labels import check_name
 
 CheckpointSeconds = Annotated[float, typer.Option(min=0, help="Between two checkpoints.")]
 CHECKPOINT_SECONDS = 60.0
@@ -29,12 +29,12 @@ USAGE_ERROR = typer.BadParameter.__bases__[0]  # typer has no other name for it
 
 
 def check_all_params(chexnext: bool = False) -> None:
-    """Check all params before long work starts; with `chexnext` what its own demand of the others.
+    """Check all params before long work starts; with `chexnext` also those of that pipeline.
 
-    The module is named, not imported: it reads the params of every stage, and a stage that
-    imported it would run again after a change to any of them. It changes no result.
+    The module is imported by name, so that no stage depends on it and runs again after a change to
+    the params of another stage. It does not change results.
     """
-    check = import_module("cxr14.params.check")
+    check = import_module("cxr14.config.check")
     check.check_params()
     if chexnext:
         check.check_chexnext()

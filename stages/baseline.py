@@ -1,21 +1,21 @@
-"""Always the most frequent class: the floor that every network must beat.
+"""Score the naive baseline, which always predicts the most frequent class.
 
 Command: `python -m stages.baseline`
 
 Reads `data/records/images.parquet`, `data/records/source.json` and `data/split/split.parquet`.
 
 Writes `plots/baseline/figure8.csv` (the study's Figure 8: ten classes on train-val) and
-`metrics/baseline.json`: its averages, and under `test` what constant scores reach on those test
-images that have pixels: those that networks are judged on, but for files that preprocessing skips.
+`metrics/baseline.json`: its averages, and under `test` the scores of constants on the test
+images that have pixels.
 """
 
 from rich import print as show
 
-from cxr14.data.labels import label_matrix
-from cxr14.data.stored import read_records, read_source, read_split
-from cxr14.explore.summary import train_val, with_split
-from cxr14.files import write_csv, write_metrics
-from cxr14.models.majority import figure8, multi_label_floor, terminal_table
+from cxr14.datasets.records import read_records, read_source, read_split
+from cxr14.datasets.statistics import train_val, with_split
+from cxr14.evaluation.baseline import figure8, multi_label_floor, terminal_table
+from cxr14.io import write_csv, write_metrics
+from cxr14.labels import label_matrix
 from stages import run
 
 

@@ -15,17 +15,18 @@ from typing import Annotated
 
 import typer
 
-from cxr14.data.download.remote import is_web
-from cxr14.data.dvc_cache import check_cache, find_cache
-from cxr14.data.outputs import (
+from cxr14.config.blocks import read_data
+from cxr14.datasets.nih import is_web
+from cxr14.datasets.outputs import (
+    check_cache,
     check_foreign,
     check_links,
-    check_own_folder,
+    check_user_folder,
+    find_cache,
     output_paths,
 )
 from cxr14.errors import UserError
-from cxr14.files import project_root, write_json
-from cxr14.params import data
+from cxr14.io import project_root, write_json
 from stages import run
 
 OUT = Path("data/outputs_checked.json")
@@ -42,11 +43,11 @@ def main(
     if cache:
         check_git(root)
     outputs = output_paths(root)
-    params = data.read()
+    params = read_data()
     if params.source == "folder" and params.folder is not None:
-        check_own_folder(project_root() / params.folder, project_root())
+        check_user_folder(project_root() / params.folder, project_root())
     if params.source == "nih" and params.mirror is not None and not is_web(params.mirror):
-        check_own_folder(project_root() / params.mirror, project_root(), "data.mirror")
+        check_user_folder(project_root() / params.mirror, project_root(), "data.mirror")
     check_links(root, outputs)
     files = find_cache(root) if has_git(root) else None
     check_foreign(root, outputs, files)

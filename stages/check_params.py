@@ -12,8 +12,8 @@ from typing import Annotated
 
 import typer
 
-from cxr14.files import write_text
-from cxr14.params.check import check_params
+from cxr14.config.check import check_params
+from cxr14.io import write_text
 from stages import run
 
 

@@ -1,7 +1,8 @@
-"""Compare the networks with each other, by group of patients, and with radiologists' labels.
+"""Compare the networks with each other, by group of patients, and with adjudicated labels.
 
 All networks are scored on the same resamples of the same patients. With --against differences from
-an earlier run are printed, and nothing is written. How to read the tables: docs/fairness.md.
+an earlier run are printed, and nothing is written. How to read the tables:
+docs/explanation/fairness.md.
 
     python -m stages.compare
     python -m stages.compare --against main
@@ -18,19 +19,16 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from cxr14.comparison import terminal
-from cxr14.comparison.adjudicated import adjudicated_table, read_adjudicated
-from cxr14.comparison.against import compare_with
-from cxr14.comparison.answers import read_answers
-from cxr14.comparison.curves import curve_tables
-from cxr14.comparison.differences import difference_table
-from cxr14.comparison.picture import write_picture
-from cxr14.comparison.resampling import draw
-from cxr14.comparison.subgroups import subgroup_tables
-from cxr14.data.stored import check_part, read_source, read_split, records_of
-from cxr14.evaluation.bootstrap import SEED
-from cxr14.files import METRIC_DIGITS, write_csv
-from cxr14.params import train
+from cxr14.config.blocks import read_train
+from cxr14.datasets.records import check_in_split, read_source, read_split, records_of
+from cxr14.evaluation.adjudicated import adjudicated_table, read_adjudicated
+from cxr14.evaluation.compare import compare_with_revision, comparison_tables, difference_table
+from cxr14.evaluation.measures import read_test_predictions
+from cxr14.evaluation.subgroups import subgroup_tables
+from cxr14.figures.subgroups import write_picture
+from cxr14.io import METRIC_DIGITS, write_csv
+from cxr14.metrics.bootstrap import SEED, draw_replicates
+from cxr14.report import terminal
 from stages import run
 
 METRICS, PLOTS = "metrics/compare", "plots/compare"
@@ -43,22 +41,22 @@ def main(
     ] = None,
 ) -> None:
     """Run the stage."""
-    backbones, console = train.read().backbones, Console()
+    backbones, console = read_train().backbones, Console()
     phantom = bool(read_source()["phantom"])
     if against:
-        table, notes = compare_with(against, backbones)
-        return console.print(terminal.against(table, against, notes, phantom))
-    images, answers = read_answers(backbones)
-    check_part(images, "test", read_split())
+        table, notes = compare_with_revision(against, backbones)
+        return console.print(terminal.revision_table(table, against, notes, phantom))
+    images, predictions = read_test_predictions(backbones)
+    check_in_split(images, "test", read_split())
     records = records_of(images)
-    resamples = draw(records["patient"].to_numpy(), np.random.default_rng(SEED))
-    tables = {"differences": difference_table(records, answers, resamples)}
-    tables["subgroups"], tables["gaps"] = subgroup_tables(records, answers, resamples)
-    tables["adjudicated"] = adjudicated_table(records, answers, read_adjudicated(), phantom)
+    resamples = draw_replicates(records["patient"].to_numpy(), np.random.default_rng(SEED))
+    tables = {"differences": difference_table(records, predictions, resamples)}
+    tables["subgroups"], tables["gaps"] = subgroup_tables(records, predictions, resamples)
+    tables["adjudicated"] = adjudicated_table(records, predictions, read_adjudicated(), phantom)
     for name, table in tables.items():
         labelled = table.round(METRIC_DIGITS).assign(phantom=int(phantom))
         write_csv(f"{METRICS}/{name}.csv", labelled)
-    for name, curve in curve_tables(records, answers, phantom).items():
+    for name, curve in comparison_tables(records, predictions, phantom).items():
         write_csv(f"{PLOTS}/{name}.csv", curve.round(METRIC_DIGITS))
     write_picture(f"{PLOTS}/subgroups.png", tables["subgroups"], phantom)
     console.width = max(console.width, terminal.TABLE_WIDTH)  # `dvc repro` into a file says 80

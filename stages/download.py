@@ -14,10 +14,11 @@ from typing import Annotated, Any
 
 import typer
 
-from cxr14.data.issues import read_issues, summarize
-from cxr14.data.outputs import check_links
-from cxr14.data.raw import ARCHIVES, FACTS, LISTS, RAW_ISSUES, TABLES, images_base, read_facts
-from cxr14.data.sources import (
+from cxr14.config.blocks import DataParams, read_data
+from cxr14.datasets.issues import read_issues, summarize
+from cxr14.datasets.outputs import check_links
+from cxr14.datasets.raw import ARCHIVES, FACTS, LISTS, RAW_ISSUES, TABLES, images_base, read_facts
+from cxr14.datasets.source import (
     check_images,
     check_names,
     check_tables,
@@ -26,8 +27,7 @@ from cxr14.data.sources import (
     write_phantoms,
 )
 from cxr14.errors import UserError, printable
-from cxr14.files import project_root, read_json
-from cxr14.params import data
+from cxr14.io import project_root, read_json
 from stages import check_all_params, run
 
 
@@ -45,7 +45,7 @@ def main(
     ] = False,
 ) -> None:
     """Fill data/raw."""
-    params = data.read()
+    params = read_data()
     if check:
         return check_source(params)
     check_all_params()  # before 45 GB: a wrong key of a later stage too
@@ -73,7 +73,7 @@ def main(
         typer.echo(line)
 
 
-def check_source(params: data.DataParams) -> None:
+def check_source(params: DataParams) -> None:
     """Check that images and tables are still those of the last run, if its source is the same."""
     if not (TABLES / FACTS).is_file():
         return

@@ -4,7 +4,7 @@
 
 Thresholds (highest F1), Platt and temperature scaling are chosen on validation; nothing that learns
 or chooses reads the labels of test. Intervals: patients resampled. How to read the numbers:
-docs/evaluation.md.
+docs/explanation/metrics.md.
 
 Reads models/B, data/cache, data/records, data/split.
 Writes predictions/B.parquet, evaluation/B/decision.json, metrics/evaluate/B.json,
@@ -14,13 +14,13 @@ threshold_f1.csv.
 
 from rich.console import Console
 
-from cxr14.data.cache import open_cache
-from cxr14.data.stored import read_records, read_split
-from cxr14.evaluation.outputs import score_logits
+from cxr14.config.blocks import read_evaluate
+from cxr14.datasets.records import read_records, read_source, read_split
+from cxr14.evaluation.evaluate import score_logits
 from cxr14.evaluation.predict import held_out, predict_logits
-from cxr14.evaluation.terminal import TABLE_WIDTH
-from cxr14.models.store import load_model
-from cxr14.params import evaluate
+from cxr14.models.serialization import load_model
+from cxr14.preprocessing.cache import open_cache
+from cxr14.report.terminal import TABLE_WIDTH, findings_table
 from stages import Backbone, run
 
 
@@ -29,13 +29,13 @@ def main(backbone: Backbone) -> None:
     images, index = open_cache("data/cache")
     listed = held_out(index, read_split())
     network, model = load_model(f"models/{backbone}")
-    size, batch_size, rows = model["input_size"], evaluate.read().batch_size, listed["row"]
+    size, batch_size, rows = model["input_size"], read_evaluate().batch_size, listed["row"]
     logits = predict_logits(network, images, rows.to_numpy(), size, batch_size)
     records = read_records()
-    table = score_logits(backbone, listed, logits, model["classes"], records)
+    scores = score_logits(backbone, listed, logits, model["classes"], records)
     console = Console()
     console.width = max(console.width, TABLE_WIDTH)  # `dvc repro` into a file says 80
-    console.print(table)
+    console.print(findings_table(backbone, scores, bool(read_source()["phantom"])))
 
 
 if __name__ == "__main__":

@@ -1,30 +1,36 @@
-"""Localise boxed findings by heatmap and hold the boxes against the radiologists'.
+"""Localize findings by heatmaps and score the boxes against the ground-truth boxes.
 
     python -m stages.localize_iobb --backbone alexnet
 
-Heatmaps at cache resolution, boxes around what is hot, IoBB and IoU with the drawn boxes; the same
-for heatmaps that no network made and for other weights (docs/localization.md).
+Heatmaps at cache resolution, detected boxes, IoBB and IoU with the ground-truth boxes; control
+baselines and a sanity check (docs/explanation/localization.md).
 
-Reads models/B, data/cache, data/records, data/split, predictions/B.parquet (captions; what is val
-and test).
+Reads models/B, data/cache, data/records, data/split, predictions/B.parquet (captions;
+split).
 Writes localization/B/detections.parquet and heatmaps.npz, metrics/localize/B.json and
 the tables in metrics/localize/B, plots/localize/B/FINDING.png.
 """
 
 from pathlib import Path
 
+import pandas as pd
 from rich.console import Console
+from rich.table import Table
 
-from cxr14.evaluation.stored import read_predictions
-from cxr14.localization.scoring import Limits
-from cxr14.localization.sequence import maps_of_model, read_inputs, write_localization
-from cxr14.params import localize
+from cxr14.config.blocks import read_localize
+from cxr14.evaluation.predictions import read_predictions
+from cxr14.figures.overlays import draw_sheets
+from cxr14.localization.boxes import Limits
+from cxr14.localization.controls import Maps
+from cxr14.localization.evaluate import Inputs, maps_of_model, read_inputs, write_localization
+from cxr14.localization.tables import Scores
+from cxr14.report.terminal import localization_tables
 from stages import Backbone, run
 
 
 def main(backbone: Backbone) -> None:
     """Run the stage."""
-    params, inputs = localize.read(), read_inputs()
+    params, inputs = read_localize(), read_inputs()
     limits = Limits(params.t_iobb, params.t_iou, params.heat_thresholds)
     predictions = read_predictions(f"predictions/{backbone}.parquet")
     maps = maps_of_model(
@@ -36,7 +42,33 @@ def main(backbone: Backbone) -> None:
         scaling=params.scaling,
         batch_size=params.batch_size,
     )
-    Console().print(*write_localization(Path(), backbone, inputs, predictions, maps, limits))
+    scores = write_localization(Path(), backbone, maps, limits, inputs.phantom)
+    Console().print(*present(Path(), backbone, inputs, predictions, maps, scores, limits))
+
+
+def present(
+    root: Path,
+    name: str,
+    inputs: Inputs,
+    predictions: pd.DataFrame,
+    maps: Maps,
+    scores: Scores,
+    limits: Limits,
+) -> list[Table]:
+    """Draw the contact sheets; return the tables for the terminal."""
+    title = f"{name}, {maps.method}"
+    draw_sheets(
+        root / "plots/localize" / name,
+        title,
+        maps,
+        scores.overlaps,
+        images=inputs.images,
+        predictions=predictions,
+        heat_thresholds=limits.heat_thresholds,
+        phantom=inputs.phantom,
+    )
+    boxed = scores.headline["boxed_images"]
+    return localization_tables(f"{title}, {boxed} boxed images", scores.tables, inputs.phantom)
 
 
 if __name__ == "__main__":

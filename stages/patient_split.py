@@ -17,10 +17,12 @@ from pathlib import Path
 
 import typer
 
-from cxr14.data.image_sizes import file_sizes
-from cxr14.data.issues import TABLE_ISSUES, issue_table, summarize, write_issues
-from cxr14.data.packaged import packaged_file
-from cxr14.data.raw import (
+from cxr14.config.blocks import read_data, read_split
+from cxr14.datasets.boxes import boxed_images
+from cxr14.datasets.image_sources import file_sizes
+from cxr14.datasets.image_table import read_boxes, read_tables
+from cxr14.datasets.issues import TABLE_ISSUES, issue_rows, issue_table, summarize, write_issues
+from cxr14.datasets.raw import (
     BOX_TABLE,
     IMAGE_TABLE,
     LISTS,
@@ -29,15 +31,10 @@ from cxr14.data.raw import (
     read_facts,
     read_manifest,
 )
-from cxr14.data.split import count_parts, official_parts, split_patients, unscorable
-from cxr14.data.stored import SPLIT
-from cxr14.data.tables.boxes import boxed_images
-from cxr14.data.tables.records import read_boxes, read_tables
-from cxr14.data.tables.table import issue_rows
+from cxr14.datasets.records import SPLIT
+from cxr14.datasets.split import count_splits, official_split, split_patients, unscorable
 from cxr14.errors import UserError
-from cxr14.files import write_json, write_metrics, write_parquet
-from cxr14.params import data as data_params
-from cxr14.params import split as split_params
+from cxr14.io import packaged_file, write_json, write_metrics, write_parquet
 from stages import run
 
 RECORDS = Path("data/records")
@@ -46,7 +43,7 @@ NIH_BOXES = f"torchxrayvision/data/{BOX_TABLE}.gz"
 
 def main() -> None:
     """Write records and split."""
-    params, facts = split_params.read(), read_facts()
+    params, facts = read_split(), read_facts()
     brought = all((TABLES / name).exists() for name in LISTS)
     if params.official is True and not brought:
         raise UserError(f"split.official is true, but the source brings no {' and '.join(LISTS)}")
@@ -57,7 +54,7 @@ def main() -> None:
         TABLES,
         use_lists,
         origins,
-        box_unit=data_params.read().boxes,
+        box_unit=read_data().boxes,
         file_sizes=partial(file_sizes, manifest, images_base(facts["base"])),
         nih_boxes=read_boxes(packaged_file("torchxrayvision", NIH_BOXES)),
     )
@@ -66,8 +63,8 @@ def main() -> None:
     official = None
     if lists:
         names = " and ".join(tables[Path(name).stem].file for name in LISTS)
-        train_val, test = (own.image.tolist() for own in lists)
-        official = official_parts(images, train_val, test, names)
+        train_val, test = (table.image.tolist() for table in lists)
+        official = official_split(images, train_val, test, names)
     split = split_patients(
         images,
         boxed_images(tables["boxes"]),
@@ -76,7 +73,7 @@ def main() -> None:
         params.val_fraction,
         params.seed,
     )
-    counts = count_parts(images, split)
+    counts = count_splits(images, split)
     source = {name: facts[name] for name in ("source", "phantom")} | {"official_split": use_lists}
     write_parquet(RECORDS / "images.parquet", images)
     write_parquet(RECORDS / "boxes.parquet", boxes)
@@ -95,8 +92,10 @@ def main() -> None:
     typer.echo(f"boxes: {tables['boxes'].note}")
     if problem := unscorable(images, split.split):
         typer.secho(f"warning: {problem}", fg="yellow", err=True)
-    for part, own in counts["with_pixels"].items():
-        typer.echo(f"{part}: {counts['all'][part]['images']} records, {own['images']} with pixels")
+    for name, split_counts in counts["with_pixels"].items():
+        typer.echo(
+            f"{name}: {counts['all'][name]['images']} records, {split_counts['images']} with pixels"
+        )
 
 
 if __name__ == "__main__":

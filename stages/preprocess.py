@@ -16,7 +16,8 @@ from pathlib import Path
 import pandas as pd
 import typer
 
-from cxr14.data.issues import (
+from cxr14.config.blocks import read_preprocess
+from cxr14.datasets.issues import (
     ISSUES,
     LISTING_ISSUES,
     TABLE_ISSUES,
@@ -25,16 +26,15 @@ from cxr14.data.issues import (
     summarize,
     write_issues,
 )
-from cxr14.data.preprocessing.fill import choose_engine, fill_cache
-from cxr14.data.raw import images_base, read_facts, read_manifest
-from cxr14.files import project_root, write_metrics
-from cxr14.params import preprocess
+from cxr14.datasets.raw import images_base, read_facts, read_manifest
+from cxr14.io import project_root, write_metrics
+from cxr14.preprocessing.fill import choose_engine, fill_cache
 from stages import run
 
 
 def main() -> None:
     """Write the cache and the table of issues."""
-    params = preprocess.read()
+    params = read_preprocess()
     facts = read_facts()
     manifest = read_manifest()
     earlier = [read_issues(LISTING_ISSUES), read_issues(TABLE_ISSUES)]

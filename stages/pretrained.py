@@ -1,8 +1,8 @@
 """Bring a backbone's starting weights into the graph, as the input that they are.
 
 `model.weights: imagenet` fetches torchvision's weights and checks their hash, a path copies a file
-of your own, and `none` leaves a note that training starts from random weights. DVC knows that file
-by its name alone: `--check` asks whether it is still the one that was copied.
+of your own, and `none` leaves a note that training starts from random weights. DVC tracks that
+file by name only: `--check` compares it with the copy.
 
 Reads:  params.yaml (model.weights)
 
@@ -14,17 +14,17 @@ from typing import Annotated
 
 import typer
 
+from cxr14.config.blocks import read_model
 from cxr14.errors import UserError
-from cxr14.files import project_root, read_json, sha256, write_json
-from cxr14.names import STUDIED, check_name
-from cxr14.params import model
+from cxr14.io import project_root, read_json, sha256, write_json
+from cxr14.labels import STUDIED, check_name
 from stages import check_all_params, run
 
 PRETRAINED = Path("data/pretrained")
 
 
 def check(weights: str) -> None:
-    """Refuse copies of a file that has become another one."""
+    """Refuse copies of a file that has changed."""
     source = project_root() / weights
     if not source.is_file():  # none, imagenet, or gone since
         return
@@ -46,7 +46,7 @@ def main(
     ] = False,
 ) -> None:
     """Write the folder of starting weights."""
-    weights = model.read().weights
+    weights = read_model().weights
     if check_only:
         return check(weights)
     if backbone is None:
@@ -64,9 +64,11 @@ def main(
 
         facts["url"] = fetch_imagenet(backbone, folder / "weights.pth")
     elif weights != "none":
-        from cxr14.models.pretrained import copy_own
+        from cxr14.models.pretrained import copy_project_weights
 
-        facts["sha256"] = copy_own(project_root() / weights, folder / "weights.safetensors")
+        facts["sha256"] = copy_project_weights(
+            project_root() / weights, folder / "weights.safetensors"
+        )
     write_json(folder / "source.json", facts)
     typer.echo(f"{backbone}: starting weights {weights}")
 

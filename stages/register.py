@@ -1,10 +1,10 @@
-"""Bring MLflow in line with the artifacts: runs, registered model, champion.
+"""Synchronize MLflow with the artifacts: runs, registered model, champion.
 
     python -m stages.register                  (also: make register)
     python -m stages.register --best-effort    (as `dvc repro` runs it)
 
-With --best-effort a store that cannot be used is a warning, registered.json is an empty list, and
-the stage ends well: MLflow is only a view of the artifacts.
+With --best-effort an unusable store is a warning, registered.json is an empty list, and the stage
+succeeds: MLflow is only a view of the artifacts.
 
 Reads models/B, plots/train/B.csv, metrics/evaluate/B.json, metrics/localize/B.json,
 plots/evaluate/B, plots/localize/B, evaluation/B/decision.json, predictions/B.parquet,
@@ -21,50 +21,49 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from cxr14.files import write_json
-from cxr14.params import train
+from cxr14.config.blocks import read_train
+from cxr14.console import PHANTOM_NOTE
+from cxr14.io import write_json
 from cxr14.tracking.artifacts import find_trained
-from cxr14.tracking.best_effort import BestEffort, register_or_warn
-from cxr14.tracking.registry import MODEL, Registered, register
-from cxr14.wording import PHANTOM_NOTE
+from cxr14.tracking.registry import MODEL, BestEffort, Registered, register, register_or_warn
 from stages import run
 
 OUT = Path("registry/registered.json")
 
 
 def main(best_effort: BestEffort = False) -> None:
-    """Register, show, and write what is registered."""
-    trained = find_trained(train.read().backbones)
+    """Register the trained models, print a table, and write registered.json."""
+    trained = find_trained(read_train().backbones)
     if best_effort:
         registered = register_or_warn(trained, MODEL, "make register")
     else:
         registered = register(trained)
     if registered:
         Console().print(table(registered))
-    write_json(OUT, [entry(one) for one in registered if one.version is not None])
+    write_json(OUT, [entry(model) for model in registered if model.version is not None])
 
 
-def entry(one: Registered) -> dict[str, str | bool]:
-    """Return what registered.json says of a model; no version or clock, so it is reproducible."""
+def entry(model: Registered) -> dict[str, str | bool]:
+    """Return the entry of a model in registered.json, without version or time stamp."""
     return {
-        "backbone": one.trained.backbone,
-        "champion": one.champion,
-        "identity": one.trained.identity,
-        "weights_sha256": one.trained.model["weights_sha256"],
+        "backbone": model.trained.backbone,
+        "champion": model.champion,
+        "identity": model.trained.identity,
+        "weights_sha256": model.trained.model["weights_sha256"],
     }
 
 
 def table(registered: list[Registered]) -> Table:
     """Lay out the registered models, one per row."""
-    phantom = any(one.trained.model["phantom"] for one in registered)
+    phantom = any(model.trained.model["phantom"] for model in registered)
     caption = PHANTOM_NOTE if phantom else None
-    shown = Table("backbone", "version", "val AUROC", "run", title="MLflow", caption=caption)
-    for one in registered:
-        version = one.version or "not evaluated"
-        mark = " champion" if one.champion else ""
-        score = f"{one.trained.score:.4f}"
-        shown.add_row(one.trained.backbone, version + mark, score, one.run_id)
-    return shown
+    laid_out = Table("backbone", "version", "val AUROC", "run", title="MLflow", caption=caption)
+    for model in registered:
+        version = model.version or "not evaluated"
+        mark = " champion" if model.champion else ""
+        score = f"{model.trained.score:.4f}"
+        laid_out.add_row(model.trained.backbone, version + mark, score, model.run_id)
+    return laid_out
 
 
 if __name__ == "__main__":

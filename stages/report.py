@@ -1,9 +1,9 @@
-"""Gather every backbone's scores: a summary in git, a table on the terminal, a page.
+"""Summarize the scores of all backbones: metrics in git, terminal tables, an HTML report.
 
 Reads metrics/baseline.json, metrics/evaluate, metrics/localize, metrics/compare, plots/compare,
 plots/eda, plots/localize, data/records/source.json, params.yaml (train.backbones).
 Writes metrics/summary.json, report/index.html. On real pixels ours stand beside published figures,
-each with its split; on phantoms there are none.
+each with its split.
 """
 
 from pathlib import Path
@@ -12,12 +12,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from cxr14.files import write_metrics, write_text
-from cxr14.params import train
+from cxr14.config.blocks import read_train
+from cxr14.io import write_metrics, write_text
 from cxr14.report.page import render
-from cxr14.report.results import read_results
-from cxr14.report.summary import caution, summarise
-from cxr14.report.terminal import published_table, table
+from cxr14.report.summary import caution, read_results, summarise
+from cxr14.report.summary_tables import published_table, table
 from stages import run
 
 NEXT = """Where to look next:
@@ -30,16 +29,16 @@ NEXT = """Where to look next:
 def main(
     show: Annotated[bool, typer.Option("--show", help="Only print the tables.")] = False,
 ) -> None:
-    """Write summary and page, print the tables."""
-    results = read_results(Path(), train.read().backbones)
+    """Write the summary and the report, and print the tables."""
+    results = read_results(Path(), read_train().backbones)
     note = caution(results.source)
     if not show:
         write_metrics("metrics/summary.json", summarise(results))
         write_text("report/index.html", render(results, note, Path("plots")))
     console = Console()
-    for shown in (table(results, note), published_table(results)):
-        if shown is not None:
-            console.print(shown)
+    for summary in (table(results, note), published_table(results)):
+        if summary is not None:
+            console.print(summary)
     typer.echo(NEXT)
 
 

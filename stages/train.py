@@ -1,12 +1,11 @@
 """Train one backbone, and keep the epoch with the best macro AUROC on validation.
 
-Train and validation lie on the device as uint8 images, or are streamed to it if they do not fit,
-and are augmented there. The run is recorded in
-MLflow while it goes; the files below are what counts. Killed, it goes on from its last checkpoint
-when the same command runs again, and ends with the same weights.
+Train and validation images are held on the device as uint8, or streamed to it if they do not fit,
+and augmented there. The run is logged to MLflow. An interrupted run resumes from its last
+checkpoint with the same command, and ends with the same weights.
 
 Reads:  data/cache, data/records, data/split, data/pretrained/BACKBONE, params.yaml (model, loss,
-train, data.findings), .scratch/train (a checkpoint, if there is one of this very run)
+train, data.findings), .scratch/train (a checkpoint, if there is one of this run)
 
 Writes: models/BACKBONE (weights.safetensors, model.json), plots/train/BACKBONE.csv,
 metrics/train/BACKBONE.json
@@ -15,7 +14,7 @@ metrics/train/BACKBONE.json
 from functools import partial
 from pathlib import Path
 
-from cxr14.params import findings, loss, model, train
+from cxr14.config.blocks import read_findings, read_loss, read_model, read_train
 from stages import CHECKPOINT_SECONDS, Backbone, CheckpointSeconds, check_all_params, run
 
 
@@ -25,15 +24,15 @@ def main(
 ) -> None:
     """Train, save, report."""
     check_all_params()
-    params = train.read()
+    params = read_train()
     recipe = params.for_backbone(backbone)
-    model_params, loss_params = model.read(), loss.read()
-    from cxr14.tracking.runs import start_run  # torch and MLflow, after the cheap checks
-    from cxr14.training.command import carry_out
-    from cxr14.training.job import Job, run_job
+    model_params, loss_params = read_model(), read_loss()
+    from cxr14.tracking.runs import start_run  # slow imports, after the checks
+    from cxr14.training.distributed import run_training
+    from cxr14.training.train import Job, run_job
 
     folder = Path("models") / backbone
-    job = Job(backbone, folder, name=backbone, title=backbone, classes=findings.read())
+    job = Job(backbone, folder, name=backbone, title=backbone, classes=read_findings())
     blocks = {
         "model": model_params.model_dump(),
         "loss": loss_params.model_dump(),
@@ -42,7 +41,7 @@ def main(
     start = partial(start_run, "stages/train.py")
     work = partial(run_job, job, blocks, start, checkpoint_seconds)
     arguments = [f"--backbone={backbone}", f"--checkpoint-seconds={checkpoint_seconds}"]
-    carry_out(backbone, recipe.processes, "stages.train", arguments, work)
+    run_training(backbone, recipe.processes, "stages.train", arguments, work)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cxr14.report import plots_template
+from cxr14.figures import plots_template
 
 ROOT = Path(__file__).resolve().parents[1]
 

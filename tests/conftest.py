@@ -1,10 +1,16 @@
 """Fixtures that several rooms share."""
 
+import gzip
 import os
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from hypothesis import settings
+
+from cxr14.datasets.image_table import read_boxes, read_images
+from cxr14.datasets.raw import BOX_TABLE, IMAGE_TABLE
+from cxr14.io import packaged_file
 
 settings.register_profile("busy machine", deadline=None)
 settings.load_profile("busy machine")
@@ -35,3 +41,19 @@ def nih() -> Path:
     if not (folder / "train_val_list.txt").exists():
         pytest.skip(f"no real ChestX-ray14 files in {folder} (set CXR14_NIH)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def table_files(tmp_path_factory) -> tuple[Path, Path]:
+    """The packaged table of images and list of boxes, unpacked."""
+    folder = tmp_path_factory.mktemp("tables")
+    for name in (IMAGE_TABLE, BOX_TABLE):
+        packed = packaged_file("torchxrayvision", f"torchxrayvision/data/{name}.gz")
+        (folder / name).write_bytes(gzip.decompress(packed.read_bytes()))
+    return folder / IMAGE_TABLE, folder / BOX_TABLE
+
+
+@pytest.fixture(scope="session")
+def tables(table_files) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """All 112,120 records and all 984 boxes. Do not change them: they are shared."""
+    return read_images(table_files[0]), read_boxes(table_files[1])

@@ -5,6 +5,21 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
+NO_EFFECT = (
+    "src/cxr14/config/",  # values reach a stage through its params, which DVC tracks
+    "src/cxr14/console.py",
+    "src/cxr14/errors.py",
+    "src/cxr14/report/summary_tables.py",  # terminal tables
+    "src/cxr14/report/terminal.py",
+    "src/cxr14/tracking/",  # a view of the artifacts
+    "stages/__init__.py",  # how a stage is started, and how its errors are reported
+)
+"""Code that can change no output: it is in no stage's deps but of those that it is all about."""
+
+
+def has_no_effect(path: Path) -> bool:
+    return path.name == "__init__.py" or path.as_posix().startswith(NO_EFFECT)
+
 
 def file_of(module: str, root: Path) -> Path | None:
     """The file of one of our modules, relative to the root; None if it is somebody else's."""
@@ -16,8 +31,11 @@ def file_of(module: str, root: Path) -> Path | None:
     return None
 
 
-def imported_modules(path: Path) -> set[str]:
-    """Every module that a file may import at run time, inside functions too."""
+def imported_names(path: Path) -> set[str]:
+    """Every module, and every name of a module, that a file may import at run time.
+
+    Imports inside functions count; those for type checkers alone do not.
+    """
     found: set[str] = set()
     tree = ast.parse(path.read_text())
     typing_only = {
@@ -38,52 +56,39 @@ def imported_modules(path: Path) -> set[str]:
     return found
 
 
+def imported_files(path: Path, root: Path = ROOT) -> set[Path]:
+    """Our own files that a file imports, and the packages that they lie in."""
+    parts = (name.split(".") for name in imported_names(root / path))
+    modules = {".".join(words[:end]) for words in parts for end in range(1, len(words) + 1)}
+    return {file for module in modules if (file := file_of(module, root))}
+
+
 def needed_files(start: Path, root: Path = ROOT) -> set[str]:
-    """The file itself, all of ours that it imports, and the packages that they lie in."""
+    """The file itself, and all of ours that it imports, one through another."""
+    return {path.as_posix() for path in _reach(start, root, set())}
+
+
+def effective_files(start: Path, root: Path = ROOT) -> set[str]:
+    """The same, without code that can change no output, and what only that imports."""
+    found = _reach(start, root, {path for path in _all(root) if has_no_effect(path)})
+    return {path.as_posix() for path in found if not has_no_effect(path)}
+
+
+def _all(root: Path) -> set[Path]:
+    return {p.relative_to(root) for top in ("src", "stages") for p in (root / top).rglob("*.py")}
+
+
+def _reach(start: Path, root: Path, ends: set[Path]) -> set[Path]:
     seen: set[Path] = set()
     todo = [start]
     while todo:
         path = todo.pop()
-        if path in seen:
-            continue
-        seen.add(path)
-        for module in imported_modules(root / path) | {".".join(_module_of(path))}:
-            parts = module.split(".")
-            for end in range(1, len(parts) + 1):
-                file = file_of(".".join(parts[:end]), root)
-                if file is not None:
-                    todo.append(file)
-    return {path.as_posix() for path in seen}
+        if path not in seen:
+            seen.add(path)
+            todo += imported_files(path, root) if path == start or path not in ends else ()
+    return seen
 
 
-def _module_of(path: Path) -> tuple[str, ...]:
-    parts = path.with_suffix("").parts
-    return parts[1:] if parts[0] == "src" else parts
-
-
-def modules_of(room: Path, root: Path = ROOT) -> set[str]:
-    """Every module in a folder and the folders in it."""
-    return {path.relative_to(root).as_posix() for path in (root / room).rglob("*.py")}
-
-
-def folded(files: set[str], root: Path = ROOT) -> list[str]:
-    """The same files, but a room that is needed to its last module by its folder's name."""
-    rooms = {parent for file in files for parent in Path(file).parents if len(parent.parts) > 2}
-    whole = {room for room in rooms if modules_of(room, root) <= files}
-    outer = {room for room in whole if not whole & set(room.parents)}
-    inside = set().union(*(modules_of(room, root) for room in outer))
-    return sorted({*(files - inside), *(room.as_posix() for room in outer)})
-
-
-def unfolded(deps: list[str], root: Path = ROOT) -> set[str]:
-    """The modules that deps name, one by one or by their folder."""
-    return set().union(
-        *(modules_of(Path(dep), root) if (root / dep).is_dir() else {dep} for dep in deps)
-    )
-
-
-if __name__ == "__main__":  # python tests/imports.py stages/train.py: the deps to list in dvc.yaml
-    import sys
-
-    for name in folded(needed_files(Path(sys.argv[1]))):
-        print(f"    - {name}")
+def covers(dep: str, file: str) -> bool:
+    """Tell whether a dep is this file, or a folder that holds it."""
+    return file == dep or file.startswith(f"{dep}/")

@@ -1,14 +1,14 @@
-"""The commands that README.md shows, read from its own text."""
+"""The commands that docs/howto/experiments.md shows, read from its own text."""
 
 import re
 from pathlib import Path
 
-README = Path(__file__).resolve().parents[1] / "README.md"
+PAGE = Path(__file__).resolve().parents[1] / "docs/howto/experiments.md"
 
 
 def ways_of_use() -> dict[str, list[str]]:
     """The commands below each heading of the section "Ways to use it", comments left out."""
-    section = README.read_text().split("\n## Ways to use it\n")[1].split("\n## ")[0]
+    section = PAGE.read_text().split("\n## Ways to use it\n")[1].split("\n## ")[0]
     found: dict[str, list[str]] = {}
     for part in section.split("\n### ")[1:]:
         title, _, body = part.partition("\n")
@@ -19,5 +19,5 @@ def ways_of_use() -> dict[str, list[str]]:
 
 def python_snippet(title: str) -> str:
     """The Python code below a heading."""
-    body = README.read_text().split(f"\n### {title}\n")[1].split("\n### ")[0]
+    body = PAGE.read_text().split(f"\n### {title}\n")[1].split("\n### ")[0]
     return body.split("```python\n")[1].split("```")[0]

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import typer
 
+from cxr14.config.blocks import read_train
 from cxr14.errors import QUOTED, UserError, explain, mount_point, quote
-from cxr14.params.train import read
-from cxr14.ranking import macro_auroc
+from cxr14.metrics.auroc import macro_auroc
 from stages import run
 from tests.conftest import ROOT
 
@@ -26,7 +26,7 @@ def error_of(call) -> BaseException:
 
 def test_wrong_params_are_a_user_error(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    error = error_of(read)
+    error = error_of(read_train)
     assert isinstance(error, UserError)
     assert explain(error) == str(error)
 
@@ -103,7 +103,7 @@ def test_a_stage_ends_with_one_sentence_for_an_error_of_the_user(monkeypatch, tm
     monkeypatch.chdir(tmp_path)
 
     def stage() -> None:
-        typer.echo(read())
+        typer.echo(read_train())
 
     with pytest.raises(SystemExit) as caught:
         run(stage, None)

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from cxr14.findings import CLASSES
+from cxr14.labels import CLASSES
 from tests.clones import clone_into, commit, environment, run, shell
 from tests.readme import python_snippet, ways_of_use
 from tests.tracking.servers import free_port, patiently, running

@@ -11,14 +11,13 @@ import torch
 import yaml
 from safetensors.torch import save
 
-from cxr14.data.cache import open_cache
-from cxr14.data.raw import read_facts, read_manifest
-from cxr14.data.stored import read_boxes, read_records, read_source, read_split
-from cxr14.errors import UserError
-from cxr14.files import read_csv, read_json, read_npy, read_parquet, write_json, write_parquet
-from cxr14.findings import LABEL_COLUMNS
-from cxr14.graph import made_by
-from cxr14.models.fitting import read_safetensors
+from cxr14.datasets.raw import read_facts, read_manifest
+from cxr14.datasets.records import read_boxes, read_records, read_source, read_split
+from cxr14.errors import UserError, producing_stage
+from cxr14.io import read_csv, read_json, read_npy, read_parquet, write_json, write_parquet
+from cxr14.labels import LABEL_COLUMNS
+from cxr14.models.pretrained import read_safetensors
+from cxr14.preprocessing.cache import open_cache
 from tests.conftest import ROOT
 
 TABLE = pd.DataFrame({"image": ["a", "b", "c"], "row": [0, 1, 2], "x": [0.5, None, 1]})
@@ -148,9 +147,9 @@ def test_every_output_of_the_graph_names_the_stage_that_makes_it(
         for out in outs:
             path = out.replace("${item.backbone}", "vgg16_bn")
             file = path if Path(path).suffix else f"{path}/file.csv"
-            assert made_by(file) == (f"{name}@vgg16_bn" if "item" in out else name), out
-    assert made_by("chexnext/models/students/alexnet-0/model.json") == "chexnext/dvc.yaml"
-    assert made_by("/elsewhere/model.json") is None
+            assert producing_stage(file) == (f"{name}@vgg16_bn" if "item" in out else name), out
+    assert producing_stage("chexnext/models/students/alexnet-0/model.json") == "chexnext/dvc.yaml"
+    assert producing_stage("/elsewhere/model.json") is None
 
 
 def good_tables() -> None:

@@ -7,14 +7,7 @@ import pytest
 import torch
 
 from cxr14.errors import UserError
-from cxr14.files import (
-    replacing,
-    write_bytes,
-    write_csv,
-    write_json,
-    write_npy,
-    write_parquet,
-)
+from cxr14.io import replacing, write_bytes, write_csv, write_json, write_npy, write_parquet
 from tests.disks import fill, make_read_only, small_disk
 
 NOISE = np.random.default_rng(0).random((400, 400))

@@ -22,7 +22,7 @@ class UserError(ValueError):
 
 
 class MissingFileError(UserError):
-    """A file of our own is not there: a stage has not run, or this is not the repository."""
+    """A pipeline file is missing: a stage has not run, or this is not the repository."""
 
 
 def quote(value: object) -> str:
@@ -37,7 +37,7 @@ def quote(value: object) -> str:
 
 
 def explain(error: BaseException) -> str | None:
-    """Return what to tell the user about an error, or None if it is a bug.
+    """Return the message for a UserError or OSError; None if the error is a bug.
 
     An OSError (a file that is missing, locked or read-only, a full disk) comes from the machine
     and never from a wrong program state, so it counts as the user's.
@@ -52,14 +52,14 @@ def explain(error: BaseException) -> str | None:
 def printable(text: str) -> str:
     """Escape control characters, which could move a terminal's cursor, and cut very long words.
 
-    Newlines stay. A word is a text without spaces, such as a path; it may be a user's.
+    Newlines stay. A word is a text without spaces, such as a path.
     """
     text = LONG_WORD.sub(lambda word: f"{word[0][:QUOTED]}… ({len(word[0])} characters)", text)
     return "".join(one if one == "\n" or one.isprintable() else repr(one)[1:-1] for one in text)
 
 
 def _system_error(error: OSError) -> str:
-    if error.errno is None:  # a sentence of ours or of a library
+    if error.errno is None:  # raised with a message only
         return str(error)
     reason = error.strerror or os.strerror(error.errno)
     files = [str(name) for name in (error.filename, error.filename2) if name is not None]
@@ -70,7 +70,7 @@ def _system_error(error: OSError) -> str:
 
 
 def full_disk(path: str | Path) -> str:
-    """Say which file system has no space left for a path, and what to do."""
+    """Return the message for a full file system, with the fix."""
     return (
         f"the file system {mount_point(path)} is full; free some space, then run the same "
         f"command again"
@@ -79,9 +79,59 @@ def full_disk(path: str | Path) -> str:
 
 def mount_point(path: str | Path) -> Path:
     """Return the mount point of the file system that holds a path, or would hold it."""
-    place = Path(path).absolute()
-    while not place.exists() or not place.is_mount():
-        if place == place.parent:
+    mount = Path(path).absolute()
+    while not mount.exists() or not mount.is_mount():
+        if mount == mount.parent:
             break
-        place = place.parent
-    return place
+        mount = mount.parent
+    return mount
+
+
+# The stage that writes a file, for errors that name the command to restore it.
+
+
+STAGE_PATTERNS = (
+    (r"data/params_checked\.txt", "check-params"),
+    (r"data/outputs_checked\.json", "check-outputs"),
+    (r"data/raw/(?:tables|archives)/.+", "download"),
+    (
+        r"data/(?:records|split)/.+|data/table_issues\.csv|metrics/patient_split\.json",
+        "patient-split",
+    ),
+    (r"data/cache/.+|data/issues\.csv|metrics/preprocess\.json", "preprocess"),
+    (r"data/pretrained/(?P<b>\w+)/.+", "pretrained@{b}"),
+    (r"models/(?P<b>\w+)/.+|(?:metrics|plots)/train/(?P<c>\w+)\..+", "train@{b}"),
+    (r"(?:predictions|evaluation)/(?P<b>\w+)[./].+", "evaluate@{b}"),
+    (r"(?:metrics|plots)/evaluate/(?P<b>\w+)[./].+", "evaluate@{b}"),
+    (r"(?:localization|(?:metrics|plots)/localize)/(?P<b>\w+)[./].+", "localize-iobb@{b}"),
+    (r"(?:metrics|plots)/compare/.+", "compare"),
+    (r"(?:metrics/|plots/)eda[./].+", "eda"),
+    (r"(?:metrics|plots)/baseline[./].+", "baseline"),
+    (r"metrics/summary\.json|report/.+", "report"),
+    (r"chexnext/.+", "chexnext/dvc.yaml"),
+)
+"""Patterns of paths in the repository, and the targets of `dvc repro` that write them."""
+
+
+def producing_stage(path: str | Path) -> str | None:
+    """Return the target of `dvc repro` that writes a file; None if no stage does.
+
+    >>> made_by("models/alexnet/model.json")
+    'train@alexnet'
+    """
+    try:
+        inside = Path(path).absolute().relative_to(Path.cwd()).as_posix()
+    except ValueError:
+        return None
+    for pattern, target in STAGE_PATTERNS:
+        if match := re.fullmatch(pattern, inside):
+            return target.format(b=next(filter(None, match.groups()), ""))
+    return None
+
+
+def remedy(path: str | Path) -> str:
+    """Return how to restore a file, after a semicolon; empty if no stage writes it."""
+    if ".scratch" in Path(path).parts:
+        return "; remove it, and its work is done again"
+    target = producing_stage(path)
+    return f"; restore it with `dvc repro {target}`" if target else ""

@@ -1,6 +1,6 @@
 """Cut the patients of train into folds; the members of a fold are trained without it.
 
-With `members.folds: 1`, the paper's plain form, the one split is that of the first pipeline.
+With `members.folds: 1`, as in the paper, the split is that of the first pipeline.
 
     python -m stages.chexnext.folds
 
@@ -12,11 +12,11 @@ import pandas as pd
 import typer
 
 from cxr14.chexnext.folds import NO_FOLD, cut_folds, split_without
-from cxr14.chexnext.places import LABELS, split_of_fold
-from cxr14.data.split import unscorable
-from cxr14.data.stored import read_records, read_split
-from cxr14.files import write_parquet
-from cxr14.params.chexnext.networks import read_members
+from cxr14.chexnext.paths import LABELS, split_of_fold
+from cxr14.config.chexnext import read_members
+from cxr14.datasets.records import read_records, read_split
+from cxr14.datasets.split import unscorable
+from cxr14.io import write_parquet
 from stages import run
 
 
@@ -31,14 +31,14 @@ def main() -> None:
         return
     folds = cut_folds(images, split["split"].to_numpy(str), params.folds, params.folds_seed)
     for fold in range(params.folds):
-        own = split_without(split, folds, fold)
-        write_parquet(split_of_fold(fold), own)
-        if problem := unscorable(images, own["split"]):
+        fold_split = split_without(split, folds, fold)
+        write_parquet(split_of_fold(fold), fold_split)
+        if problem := unscorable(images, fold_split["split"]):
             typer.secho(f"warning: without fold {fold} {problem}", fg="yellow", err=True)
     visible = images["has_pixels"].to_numpy() & (folds != NO_FOLD)
     sizes = pd.Series(folds[visible]).value_counts().sort_index()
-    told = ", ".join(f"{fold}: {count}" for fold, count in sizes.items())
-    typer.echo(f"images of train with pixels by fold, {told}; no patient is in two")
+    summary = ", ".join(f"{fold}: {count}" for fold, count in sizes.items())
+    typer.echo(f"images of train with pixels by fold, {summary}; no patient is in two")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Localise by the students' heatmaps, and by their average, which is the ensemble's.
+"""Localize findings by the students' heatmaps, and by their average (the ensemble).
 
     python -m stages.chexnext.localize
 
@@ -9,37 +9,41 @@ chexnext/metrics/localize/chexnext, chexnext/plots/localize/chexnext; the same f
 chexnext/singles.
 """
 
-from cxr14.chexnext.maps import averaged
-from cxr14.chexnext.places import ENSEMBLE, ROOT, SINGLES, STUDENTS, places
-from cxr14.chexnext.terminal import show
-from cxr14.evaluation.stored import read_predictions
-from cxr14.localization.scoring import Limits
-from cxr14.localization.sequence import maps_of_model, read_inputs, write_localization
-from cxr14.params import localize
-from cxr14.params.chexnext.networks import read_students
+from cxr14.chexnext.ensemble import average_maps
+from cxr14.chexnext.paths import ENSEMBLE, ROOT, SINGLES, STUDENTS, network_paths
+from cxr14.config.blocks import read_localize
+from cxr14.config.chexnext import read_students
+from cxr14.evaluation.predictions import read_predictions
+from cxr14.localization.boxes import Limits
+from cxr14.localization.evaluate import maps_of_model, read_inputs, write_localization
+from cxr14.report.summary_tables import print_tables
 from stages import run
+from stages.localize_iobb import present
 
 
 def main() -> None:
     """Run the stage."""
-    students, params, inputs = read_students(), localize.read(), read_inputs()
+    students, params, inputs = read_students(), read_localize(), read_inputs()
     limits = Limits(params.t_iobb, params.t_iou, params.heat_thresholds)
-    several = []
-    for own in places(STUDENTS, students.backbones, students.seeds):
-        predictions = read_predictions(SINGLES / f"predictions/{own.title}.parquet")
+    student_maps = []
+    for network in network_paths(STUDENTS, students.backbones, students.seeds):
+        predictions = read_predictions(SINGLES / f"predictions/{network.title}.parquet")
         maps = maps_of_model(
-            own.model,
-            own.backbone,
+            network.model,
+            network.backbone,
             inputs,
             predictions,
             method=params.method,
             scaling=params.scaling,
             batch_size=params.batch_size,
         )
-        write_localization(SINGLES, own.title, inputs, predictions, maps, limits)
-        several.append(maps)
+        scores = write_localization(SINGLES, network.title, maps, limits, inputs.phantom)
+        present(SINGLES, network.title, inputs, predictions, maps, scores, limits)
+        student_maps.append(maps)
     predictions = read_predictions(ROOT / f"predictions/{ENSEMBLE}.parquet")
-    show(*write_localization(ROOT, ENSEMBLE, inputs, predictions, averaged(several), limits))
+    maps = average_maps(student_maps)
+    scores = write_localization(ROOT, ENSEMBLE, maps, limits, inputs.phantom)
+    print_tables(*present(ROOT, ENSEMBLE, inputs, predictions, maps, scores, limits))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A network's answers for every image of the cache: what is selected, relabelled and averaged by.
+"""Predict the logits of one network for every image of the cache.
 
     python -m stages.chexnext.predict --group members --backbone alexnet --seed 0
 
@@ -11,13 +11,13 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from cxr14.chexnext.places import Group, Place
-from cxr14.data.cache import open_cache
+from cxr14.chexnext.paths import Group, NetworkPaths
+from cxr14.config.blocks import read_evaluate
 from cxr14.errors import UserError
 from cxr14.evaluation.predict import predict_logits
-from cxr14.files import write_npy
-from cxr14.models.store import load_model
-from cxr14.params import evaluate
+from cxr14.io import write_npy
+from cxr14.models.serialization import load_model
+from cxr14.preprocessing.cache import open_cache
 from stages import Backbone, run
 
 
@@ -27,15 +27,15 @@ def main(
     seed: Annotated[int, typer.Option()],
 ) -> None:
     """Run the stage."""
-    place = Place(group, backbone, seed)
+    paths = NetworkPaths(group, backbone, seed)
     images, _ = open_cache("data/cache")
-    network, model = load_model(place.model)
-    size, batch_size = model["input_size"], evaluate.read().batch_size
+    network, model = load_model(paths.model)
+    size, batch_size = model["input_size"], read_evaluate().batch_size
     logits = predict_logits(network, images, np.arange(len(images)), size, batch_size)
     broken = np.flatnonzero(~np.isfinite(logits).all(axis=1))
     if len(broken):
-        raise UserError(f"{place.title} answers {len(broken)} images with NaN; train it again")
-    write_npy(place.logits, logits)
+        raise UserError(f"{paths.title} answers {len(broken)} images with NaN; train it again")
+    write_npy(paths.logits, logits)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Relabel train and val by the average of the selected members; test stays as it is, asserted.
+"""Relabel train and val by the average of the selected members; test is unchanged (checked).
 
-Each finding is binarised at the threshold of highest F1 on validation. An image of train is judged
-by the members that did not train on it (in the plain form by all). Students learn the new labels of
-train; the new labels of val are written beside them, but nothing is chosen by those.
+Each finding is binarised at the threshold of highest F1 on validation. An image of train is
+relabelled by the members that were not trained on it (without folds by all). Students learn the new
+labels of train; the new labels of val are written, but not used for any choice.
 
     python -m stages.chexnext.relabel
 
@@ -19,33 +19,37 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from cxr14.chexnext import report
 from cxr14.chexnext.agreement import agreement_table
-from cxr14.chexnext.flips import flips_table
+from cxr14.chexnext.ensemble import read_chosen
 from cxr14.chexnext.folds import check_trained_by, check_unseen, folds_of
-from cxr14.chexnext.judgement import Judgement, judge
-from cxr14.chexnext.places import (
+from cxr14.chexnext.paths import (
     LABELS,
     MEMBERS,
     RELABELLED,
     ROOT,
-    places,
+    CachedImages,
+    align_to_cache,
+    network_paths,
+    read_logits,
     split_of_fold,
 )
-from cxr14.chexnext.relabelling import check_only_train_val, rewrite
-from cxr14.chexnext.seen import Seen, read_logits, see
-from cxr14.chexnext.selection import read_chosen
-from cxr14.chexnext.sheet import draw_flips
-from cxr14.chexnext.terminal import flips_overview, show
-from cxr14.comparison.adjudicated import MAPPING, read_adjudicated
-from cxr14.data.cache import open_cache
-from cxr14.data.labels import label_matrix
-from cxr14.data.stored import read_records, read_source, read_split
-from cxr14.files import write_csv, write_metrics, write_npy, write_parquet
-from cxr14.findings import without_no_finding
-from cxr14.models.description import read_description
-from cxr14.params.chexnext.networks import read_members
-from cxr14.params.chexnext.relabel import read_relabel
+from cxr14.chexnext.relabel import (
+    Relabelling,
+    check_only_train_val,
+    label_changes_table,
+    relabel,
+    rewrite,
+)
+from cxr14.config.chexnext import read_members, read_relabel
+from cxr14.datasets.records import read_records, read_source, read_split
+from cxr14.evaluation.adjudicated import MAPPING, read_adjudicated
+from cxr14.figures import label_changes
+from cxr14.figures.label_changes import draw_label_changes
+from cxr14.io import write_csv, write_metrics, write_npy, write_parquet
+from cxr14.labels import label_matrix, without_no_finding
+from cxr14.models.serialization import read_description
+from cxr14.preprocessing.cache import open_cache
+from cxr14.report.summary_tables import label_changes_summary, print_tables
 from stages import run
 
 
@@ -53,64 +57,78 @@ def main() -> None:
     """Run the stage."""
     params, mode = read_members(), read_relabel().mode
     selected = read_chosen()
-    members = [m for m in places(MEMBERS, params.backbones, params.seeds) if m.name in selected]
-    fold_of = {own.name: params.fold_of(own.seed) for own in members}
+    members = [
+        m for m in network_paths(MEMBERS, params.backbones, params.seeds) if m.name in selected
+    ]
+    fold_of = {network.name: params.fold_of(network.seed) for network in members}
     classes = read_description(members[0].model / "model.json")["classes"]
     records, split = read_records(LABELS), read_split()
-    seen = see("data/cache", records, split)
-    folds = folds_of(seen.images["image"], seen.within("train"), params.folds)
-    for own in members if params.folds > 1 else ():
-        by = split_of_fold(fold_of[own.name])
-        check_trained_by(by, read_description(own.model / "model.json"), own.title)
-        mine = seen.images["image"][folds == fold_of[own.name]]
-        check_unseen(mine, read_split(by), own.title)
+    cached = align_to_cache("data/cache", records, split)
+    folds = folds_of(cached.images["image"], cached.within("train"), params.folds)
+    for network in members if params.folds > 1 else ():
+        split_path = split_of_fold(fold_of[network.name])
+        check_trained_by(split_path, read_description(network.model / "model.json"), network.title)
+        held_out_images = cached.images["image"][folds == fold_of[network.name]]
+        check_unseen(held_out_images, read_split(split_path), network.title)
 
-    answers = {own.name: read_logits(own.logits, len(seen.rows), classes) for own in members}
-    labels, val = label_matrix(seen.images, classes), seen.within("val")
-    judged = judge(answers, fold_of, params.folds, folds, val, labels, classes)
-    inside, train = seen.within("train", "val"), seen.within("train")
+    logits = {
+        network.name: read_logits(network.logits, len(cached.rows), classes) for network in members
+    }
+    labels, val = label_matrix(cached.images, classes), cached.within("val")
+    relabelling = relabel(logits, fold_of, params.folds, folds, val, labels, classes)
+    inside, train = cached.within("train", "val"), cached.within("train")
     new, students = (
-        rewrite(records, seen.rows[own], judged.present[own], classes, mode)
-        for own in (inside, train)
+        rewrite(records, cached.rows[network], relabelling.present[network], classes, mode)
+        for network in (inside, train)
     )
     for table in (new, students):
         check_only_train_val(records, table, split["split"].to_numpy(str))
     write_parquet(RELABELLED / "labels.parquet", new)
     write_parquet(RELABELLED / "students.parquet", students)
-    write_npy(RELABELLED / "probabilities.npy", judged.probabilities.astype(np.float32))
-    write_report(seen, new.iloc[seen.rows].reset_index(drop=True), judged, classes, mode)
+    write_npy(RELABELLED / "probabilities.npy", relabelling.probabilities.astype(np.float32))
+    write_report(cached, new.iloc[cached.rows].reset_index(drop=True), relabelling, classes, mode)
 
 
 def write_report(
-    seen: Seen, after: pd.DataFrame, judged: Judgement, classes: Sequence[str], mode: str
+    cached: CachedImages,
+    after: pd.DataFrame,
+    relabelling: Relabelling,
+    classes: Sequence[str],
+    mode: str,
 ) -> None:
-    """Write and show what relabelling did.
+    """Write and print the results of relabelling.
 
     Args:
-        seen: the images of the cache, with their labels before.
-        after: their records after it.
-        judged: what the members said of them.
-        classes: what the members predict.
+        cached: the images of the cache, with the old labels.
+        after: their records with the new labels.
+        relabelling: the mean probabilities and new labels.
+        classes: the classes of the members.
         mode: replace or union.
     """
-    phantom, train = bool(read_source()["phantom"]), seen.within("train")
-    true = read_records().iloc[seen.rows] if phantom else None
+    phantom, train = bool(read_source()["phantom"]), cached.within("train")
+    true_records = read_records().iloc[cached.rows] if phantom else None
     findings = without_no_finding(classes)
-    tables = (seen.images, after, *([] if true is None else [true]))
+    tables = (cached.images, after, *([] if true_records is None else [true_records]))
     old, now, *truth = (table[findings].to_numpy() > 0 for table in tables)
-    flips = flips_table(old, now, truth[0] if truth else None, seen.parts, findings)
-    adjudicated = read_adjudicated(part="val")
-    agreed = agreement_table(seen.images, after, seen.parts, adjudicated, MAPPING, phantom)
-    written = {"flips": flips, "thresholds": report.thresholds_table(judged), "adjudicated": agreed}
+    changes = label_changes_table(old, now, truth[0] if truth else None, cached.splits, findings)
+    adjudicated = read_adjudicated(split="val")
+    agreement = agreement_table(cached.images, after, cached.splits, adjudicated, MAPPING, phantom)
+    report_tables = {
+        "flips": changes,
+        "thresholds": label_changes.thresholds_table(relabelling),
+        "adjudicated": agreement,
+    }
     metrics = ROOT / "metrics"
-    for name, table in written.items():
+    for name, table in report_tables.items():
         write_csv(metrics / f"relabel/{name}.csv", table.assign(phantom=int(phantom)))
-    numbers = report.headline(flips, seen.images[train], after[train])
+    numbers = label_changes.headline(changes, cached.images[train], after[train])
     write_metrics(metrics / "relabel.json", numbers | {"phantom": int(phantom)})
     images, _ = open_cache("data/cache")
-    sheet = report.confident_flips(seen.images, after, true, judged, images, classes)
-    draw_flips(ROOT / "plots/relabel.png", sheet, phantom)
-    show(flips_overview(flips, "train", mode, phantom))
+    sheet = label_changes.confident_label_changes(
+        cached.images, after, true_records, relabelling, images, classes
+    )
+    draw_label_changes(ROOT / "plots/relabel.png", sheet, phantom)
+    print_tables(label_changes_summary(changes, "train", mode, phantom))
 
 
 if __name__ == "__main__":

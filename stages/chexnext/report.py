@@ -1,4 +1,4 @@
-"""Gather the scores: single networks, the members' average and the ensemble, in one table.
+"""Summarize the scores of single networks, the members' average and the ensemble in a table.
 
     python -m stages.chexnext.report
 
@@ -9,14 +9,12 @@ Writes chexnext/metrics/summary.json.
 
 from typing import Any
 
-from cxr14.chexnext.places import ENSEMBLE, MEMBERS, ROOT, SINGLES, STUDENTS, places
-from cxr14.chexnext.terminal import show
-from cxr14.data.stored import read_source
-from cxr14.files import read_numbers, write_metrics
-from cxr14.params.chexnext.networks import NetworksParams, read_members, read_students
-from cxr14.report.results import Results
-from cxr14.report.summary import LOCALIZED, caution, summarise
-from cxr14.report.terminal import table
+from cxr14.chexnext.paths import ENSEMBLE, MEMBERS, ROOT, SINGLES, STUDENTS, network_paths
+from cxr14.config.chexnext import NetworksParams, read_members, read_students
+from cxr14.datasets.records import read_source
+from cxr14.io import read_numbers, write_metrics
+from cxr14.report.summary import LOCALIZE_METRICS, Results, caution, summarise
+from cxr14.report.summary_tables import print_tables, table
 from stages import run
 
 
@@ -25,7 +23,7 @@ def main() -> None:
     members, students = read_members(), read_students()
     scored = [MEMBERS, *titles(MEMBERS, members)]
     localised = [ENSEMBLE, *titles(STUDENTS, students)]
-    nothing = dict.fromkeys(LOCALIZED)  # members are not localised
+    nothing = dict.fromkeys(LOCALIZE_METRICS)  # members are not localised
     results = Results(
         source=read_source("official_split"),
         baseline=read_numbers("metrics/baseline.json", "test"),
@@ -35,12 +33,12 @@ def main() -> None:
         curves={},
     )
     write_metrics(ROOT / "metrics/summary.json", summarise(results))
-    show(table(results, caution(results.source)))
+    print_tables(table(results, caution(results.source)))
 
 
 def titles(group: str, networks: NetworksParams) -> list[str]:
     """Name a group's networks as tables do."""
-    return [own.title for own in places(group, networks.backbones, networks.seeds)]
+    return [network.title for network in network_paths(group, networks.backbones, networks.seeds)]
 
 
 def read(name: str, stage: str) -> dict[str, Any]:

@@ -1,9 +1,8 @@
-"""Train one network of the second pipeline: a member on the labels as they are, or a student.
+"""Train one network of the second pipeline: a member on the given labels, or a student.
 
-Members see train, with `members.folds` above 1 without the fold that they leave out. Students see
-the new labels of train; their best epoch is chosen by the old labels of val, as everything else is.
-Killed, a training goes on from its last checkpoint with the same command, and ends with the same
-weights.
+Members learn train, with `members.folds` above 1 without one fold. Students learn the new labels of
+train; their best epoch is chosen by the old labels of val. An interrupted training resumes from its
+last checkpoint with the same command, and ends with the same weights.
 
     python -m stages.chexnext.train --group members --backbone alexnet --seed 0
 
@@ -19,15 +18,14 @@ from typing import Annotated
 
 import typer
 
-from cxr14.chexnext.places import LABELS, RELABELLED, ROOT, Group, Place, split_of_fold
-from cxr14.params import findings, model
-from cxr14.params.chexnext.networks import read_members
-from cxr14.params.chexnext.recipe import read_loss, read_recipe
+from cxr14.chexnext.paths import LABELS, RELABELLED, ROOT, Group, NetworkPaths, split_of_fold
+from cxr14.config.blocks import read_findings, read_model
+from cxr14.config.chexnext import read_chexnext_loss, read_members, read_recipe
 from stages import CHECKPOINT_SECONDS, Backbone, CheckpointSeconds, check_all_params, run
 
 
 def tables_of(group: Group, seed: int) -> tuple[Path, Path]:
-    """Return the labels and the split that a network learns by."""
+    """Return the labels and the split that a network is trained with."""
     if group is Group.MEMBERS:
         return LABELS, split_of_fold(read_members().fold_of(seed))
     return RELABELLED / "students.parquet", Path("data/split/split.parquet")
@@ -41,32 +39,36 @@ def main(
 ) -> None:
     """Train, save, report."""
     check_all_params(chexnext=True)
-    recipe, loss, place = read_recipe(backbone, seed), read_loss(), Place(group, backbone, seed)
+    recipe, loss, paths = (
+        read_recipe(backbone, seed),
+        read_chexnext_loss(),
+        NetworkPaths(group, backbone, seed),
+    )
     labels, split = tables_of(group, seed)
-    from cxr14.tracking.runs import start_run  # torch and MLflow, after the cheap checks
-    from cxr14.training.command import carry_out
+    from cxr14.tracking.runs import start_run  # slow imports, after the checks
+    from cxr14.training.distributed import run_training
     from cxr14.training.inputs import Tables
-    from cxr14.training.job import Job, run_job
+    from cxr14.training.train import Job, run_job
 
     job = Job(
         backbone,
-        place.model,
-        name=f"{group}/{place.name}",
-        title=place.title,
-        classes=findings.read(),
+        paths.model,
+        name=f"{group}/{paths.name}",
+        title=paths.title,
+        classes=read_findings(),
         tables=Tables(labels, split),
         results=ROOT,
     )
     blocks = {
-        "model": model.read().model_dump(),
+        "model": read_model().model_dump(),
         "loss": loss.model_dump(),
         "train": recipe.model_dump(exclude={"backbones", "overrides"}),
     }
     start = partial(start_run, "stages/chexnext/train.py")
     work = partial(run_job, job, blocks, start, checkpoint_seconds)
-    own = [f"--group={group}", f"--backbone={backbone}", f"--seed={seed}"]
-    own.append(f"--checkpoint-seconds={checkpoint_seconds}")
-    carry_out(place.title, recipe.processes, "stages.chexnext.train", own, work)
+    arguments = [f"--group={group}", f"--backbone={backbone}", f"--seed={seed}"]
+    arguments.append(f"--checkpoint-seconds={checkpoint_seconds}")
+    run_training(paths.title, recipe.processes, "stages.chexnext.train", arguments, work)
 
 
 if __name__ == "__main__":

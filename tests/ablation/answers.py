@@ -3,8 +3,8 @@
 import numpy as np
 from scipy.special import expit
 
-from ablation.collect import Answers, Truth
-from cxr14.findings import FINDINGS
+from ablation.collect import GroundTruth, Predictions
+from cxr14.labels import FINDINGS
 
 IMAGES = 120
 
@@ -14,7 +14,7 @@ def truth(seed=0):
     rng = np.random.default_rng(seed)
     labels = (rng.random((IMAGES, 15)) < 0.3).astype(np.float32)
     rare = dict.fromkeys(FINDINGS[-5:], 0.01)
-    return Truth(labels, rng.integers(0, 40, IMAGES), rare, phantom=True)
+    return GroundTruth(labels, rng.integers(0, 40, IMAGES), rare, phantom=True)
 
 
 def network(labels, noise, seed):
@@ -23,4 +23,4 @@ def network(labels, noise, seed):
     logits = np.round(2 * labels - 1 + noise * rng.normal(size=labels.shape), 1)
     logits = logits.astype(np.float32)
     names = np.array([f"{row:08d}.png" for row in range(len(labels))])
-    return Answers(names, logits, expit(logits), np.full(15, 0.5))
+    return Predictions(names, logits, expit(logits), np.full(15, 0.5))

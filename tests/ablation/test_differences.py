@@ -13,9 +13,9 @@ from ablation.differences import (
     resampled_means,
     weighted_f1s,
 )
-from cxr14.evaluation.bootstrap import patient_weights
-from cxr14.evaluation.scorecard import measure
-from cxr14.findings import CLASSES, FINDINGS
+from cxr14.evaluation.evaluate import measure
+from cxr14.labels import CLASSES, FINDINGS
+from cxr14.metrics.bootstrap import patient_weights
 from tests.ablation.answers import network, truth
 
 TRUTH = truth()

@@ -5,15 +5,15 @@ from pathlib import Path
 import pytest
 
 from ablation.plan import ARMS, REFERENCE, plan
-from cxr14.params import train
-from cxr14.params._read import read_block
+from cxr14.config.blocks import TrainParams
+from cxr14.config.reader import read_block
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
 def params():
-    return read_block("train", train.TrainParams, ROOT / "params.yaml")
+    return read_block("train", TrainParams, ROOT / "params.yaml")
 
 
 def test_every_arm_has_every_seed_once_and_nothing_is_trained_twice(params):

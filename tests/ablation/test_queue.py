@@ -30,7 +30,7 @@ MAKE = """
 import json, sys
 from pathlib import Path
 import numpy as np, pandas as pd, yaml
-from cxr14.findings import CLASSES, LABEL_COLUMNS
+from cxr14.labels import CLASSES, LABEL_COLUMNS
 names = [f"{n}.png" for n in range(9)]
 def save(path, table):
     Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -112,7 +112,7 @@ def test_progress_names_what_runs_and_ends_with_all(worked_off):
 def test_a_failure_is_named_with_its_last_words(project, worked_off):
     repo, commit, _, failed, _ = worked_off
     assert failed == [BAD.name]
-    assert "seed 2 is not to my taste" in queue.complaint(project, repo, commit, BAD.name)
+    assert "seed 2 is not to my taste" in queue.last_output(project, repo, commit, BAD.name)
 
 
 def test_results_are_read_from_the_cache_and_the_work_tree_stays_as_it_was(project, worked_off):

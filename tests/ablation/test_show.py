@@ -12,8 +12,8 @@ from ablation.collect import rarest
 from ablation.outcome import outcome
 from ablation.picture import forest
 from ablation.plan import ARMS, REFERENCE, Arm, Experiment
-from cxr14.explore.drawing import export
-from cxr14.findings import FINDINGS
+from cxr14.figures.style import export
+from cxr14.labels import FINDINGS
 from tests.ablation.answers import network, truth
 
 TRUTH = truth()

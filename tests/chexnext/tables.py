@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from cxr14.chexnext.noise import with_no_finding
-from cxr14.findings import FINDINGS, NO_FINDING_COLUMN
+from cxr14.chexnext.label_noise import with_no_finding
+from cxr14.labels import FINDINGS, NO_FINDING_COLUMN
 
 
 def records(count: int = 200, share: float = 0.2, seed: int = 1, patients: int | None = None):

@@ -8,17 +8,12 @@ import pytest
 import yaml
 from sklearn.metrics import cohen_kappa_score
 
-from cxr14.chexnext.agreement import (
-    NO_COUNTERPART,
-    NONE_HERE,
-    agreement,
-    agreement_table,
-)
-from cxr14.comparison.adjudicated import FILE, MAPPING, PACKAGE, read_adjudicated
-from cxr14.comparison.measures import FIXED
-from cxr14.comparison.resampling import draw
-from cxr14.data.packaged import packaged_file
-from cxr14.wording import PHANTOM_NOTE
+from cxr14.chexnext.agreement import NO_COUNTERPART, NONE_HERE, agreement, agreement_table
+from cxr14.console import PHANTOM_NOTE
+from cxr14.evaluation.adjudicated import FILE, MAPPING, PACKAGE, read_adjudicated
+from cxr14.evaluation.measures import FIXED
+from cxr14.io import packaged_file
+from cxr14.metrics.bootstrap import draw_replicates
 from tests.chexnext.tables import parts, records
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,7 +32,7 @@ def table(after=None, phantom=False, truth=TRUTH):
 
 def of_all(true, called):
     """The measures of some images, each of a patient of its own, without resamples."""
-    drawn = draw(np.arange(len(true)), np.random.default_rng(0), 0)
+    drawn = draw_replicates(np.arange(len(true)), np.random.default_rng(0), 0)
     return {name: values[0] for name, values in agreement(true, called, drawn).items()}
 
 
@@ -53,7 +48,7 @@ def test_agreement_is_that_of_scikit_learn_and_of_counting() -> None:
 def test_a_resample_counts_all_images_of_a_patient_as_often_as_it_draws_the_patient() -> None:
     patients = np.array([3, 3, 3, 5, 5, 7, 8, 8, 9, 9])
     true, called = np.random.default_rng(2).random((2, 10)) < 0.5
-    drawn = draw(patients, np.random.default_rng(0), 50)
+    drawn = draw_replicates(patients, np.random.default_rng(0), 50)
     own = agreement(true, called, drawn)
     for place in range(51):
         often = drawn.counts[drawn.owner, place].astype(int)
@@ -120,7 +115,7 @@ def test_what_cannot_be_told_has_its_reason() -> None:
 
 
 def test_the_rates_that_phantoms_get_are_those_of_mined_labels_on_all_adjudicated_images() -> None:
-    val, test = read_adjudicated(part="val"), read_adjudicated()
+    val, test = read_adjudicated(split="val"), read_adjudicated()
     assert (len(val), len(test)) == (2414, 1962)
     truth = pd.concat([val, test])
     text = pd.read_csv(packaged_file(PACKAGE, FILE)).set_index("Image Index")["Finding Labels"]

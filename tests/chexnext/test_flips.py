@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from cxr14.chexnext.flips import ALL, UNKNOWN, count, flips_table, most_confident, repaired
+from cxr14.chexnext.relabel import (
+    ALL,
+    UNKNOWN,
+    count,
+    label_changes_table,
+    most_confident,
+    repaired,
+)
 
 OLD = np.array([1, 1, 1, 0, 0, 0, 0, 0], bool)
 NEW = np.array([1, 0, 0, 1, 1, 1, 0, 0], bool)
@@ -43,7 +50,7 @@ def test_without_the_truth_nothing_is_claimed_and_the_reason_is_told() -> None:
 def test_the_table_has_a_row_for_each_part_and_finding_and_their_sum() -> None:
     before, after, true = (np.stack([own, own], axis=1) for own in (OLD, NEW, TRUE))
     parts = np.array(["train"] * 4 + ["val"] * 3 + ["test"])
-    table = flips_table(before, after, true, parts, ["Mass", "Nodule"])
+    table = label_changes_table(before, after, true, parts, ["Mass", "Nodule"])
     assert list(table["finding"]) == ["Mass", "Nodule", ALL] * 2
     assert list(table["labels"]) == [4, 4, 8, 3, 3, 6]  # test is in no row
     total = table[table["finding"] == ALL]

@@ -11,11 +11,11 @@ from cxr14.chexnext.folds import (
     check_unseen,
     cut_folds,
     folds_of,
-    judges,
+    relabelling_members,
     split_without,
 )
-from cxr14.files import sha256, write_parquet
-from cxr14.findings import FINDINGS
+from cxr14.io import sha256, write_parquet
+from cxr14.labels import FINDINGS
 from tests.chexnext.tables import parts, records
 
 SPLIT = records()[["image", "patient"]].assign(split=parts())
@@ -47,13 +47,13 @@ def test_a_split_without_a_fold_has_its_images_in_no_part_that_training_reads() 
 
 def test_a_fold_is_relabelled_by_those_that_left_it_out_and_val_by_all() -> None:
     fold_of = {"a": 0, "b": 1, "c": 0}
-    assert judges(list(fold_of), fold_of, 0, 2) == ["a", "c"]
-    assert judges(list(fold_of), fold_of, 1, 2) == ["b"]
-    assert judges(list(fold_of), fold_of, NO_FOLD, 2) == ["a", "b", "c"]
+    assert relabelling_members(list(fold_of), fold_of, 0, 2) == ["a", "c"]
+    assert relabelling_members(list(fold_of), fold_of, 1, 2) == ["b"]
+    assert relabelling_members(list(fold_of), fold_of, NO_FOLD, 2) == ["a", "b", "c"]
 
 
 def test_in_the_plain_form_all_relabel_all() -> None:
-    assert judges(["a", "b"], {"a": 0, "b": 0}, 0, 1) == ["a", "b"]
+    assert relabelling_members(["a", "b"], {"a": 0, "b": 0}, 0, 1) == ["a", "b"]
     names, train = pd.Series(["a", "b"]), np.array([True, False])
     assert folds_of(names, train, 1).tolist() == [0, NO_FOLD]
 

@@ -5,7 +5,7 @@ import pytest
 from scipy.special import expit, logit
 
 from cxr14.chexnext.folds import NO_FOLD
-from cxr14.chexnext.judgement import judge
+from cxr14.chexnext.relabel import relabel
 
 CLASSES = ["Mass", "No Finding"]
 FOLDS = np.array([0, 0, 1, 1, NO_FOLD, NO_FOLD, NO_FOLD])
@@ -24,7 +24,7 @@ B = answers([0.1, 0.1, 0.2, 0.7, 0.6, 0.1, 0.9])  # leaves out fold 1
 
 def judged(count=2, fold_of=None, folds=FOLDS):
     own = {"a": 0, "b": 1} if fold_of is None else fold_of
-    return judge({"a": A, "b": B}, own, count, folds, VAL, LABELS, CLASSES)
+    return relabel({"a": A, "b": B}, own, count, folds, VAL, LABELS, CLASSES)
 
 
 def test_each_fold_is_answered_by_its_judges_at_their_own_threshold() -> None:

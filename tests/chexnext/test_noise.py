@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxr14.chexnext.noise import add_noise, count_noise
-from cxr14.files import write_json, write_parquet
-from cxr14.findings import FINDINGS, NO_FINDING_COLUMN
+from cxr14.chexnext.label_noise import add_noise, count_noise
+from cxr14.io import write_json, write_parquet
+from cxr14.labels import FINDINGS, NO_FINDING_COLUMN
 from stages.chexnext import noisy_labels
 from tests.chexnext.tables import parts, records
 

@@ -5,12 +5,17 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cxr14.findings import FINDINGS
-from cxr14.params._read import ParamsError
-from cxr14.params.chexnext import noise
-from cxr14.params.chexnext.networks import read_members, read_students
-from cxr14.params.chexnext.recipe import read_loss, read_recipe
-from cxr14.params.chexnext.relabel import read_relabel, read_select
+from cxr14.config.chexnext import (
+    read_chexnext_loss,
+    read_members,
+    read_noise,
+    read_recipe,
+    read_relabel,
+    read_select,
+    read_students,
+)
+from cxr14.config.reader import ParamsError
+from cxr14.labels import FINDINGS
 
 SHIPPED = Path(__file__).resolve().parents[2] / "chexnext" / "params.yaml"
 
@@ -34,9 +39,9 @@ def test_the_shipped_file_is_right(params) -> None:
     assert set(yaml.safe_load(SHIPPED.read_text())) == {
         "noise", "loss", "train", "members", "select", "relabel", "students",
     }  # fmt: skip
-    assert all(0 < noise.read().of(name).missed < 1 for name in FINDINGS)
+    assert all(0 < read_noise().of(name).missed < 1 for name in FINDINGS)
     assert read_members().folds == 1  # the paper's plain form
-    read_students(), read_loss(), read_select(), read_relabel()
+    read_students(), read_chexnext_loss(), read_select(), read_relabel()
 
 
 def test_a_recipe_has_the_seed_of_its_network_and_the_overrides_of_its_backbone(params) -> None:
@@ -62,7 +67,7 @@ def test_a_recipe_has_the_seed_of_its_network_and_the_overrides_of_its_backbone(
 )
 def test_what_cannot_work_is_refused_by_its_key(params, block, changes, told) -> None:
     params(block, **changes)
-    read = (noise.read, read_members, read_relabel, lambda: read_recipe("alexnet", 1))
+    read = (read_noise, read_members, read_relabel, lambda: read_recipe("alexnet", 1))
     with pytest.raises(ParamsError) as raised:
         [own() for own in read]
     assert told in str(raised.value)
@@ -71,8 +76,8 @@ def test_what_cannot_work_is_refused_by_its_key(params, block, changes, told) ->
 
 def test_a_scale_of_half_halves_every_rate(params) -> None:
     params("noise", scale=1.0)
-    whole = noise.read().of("Pneumothorax")
+    whole = read_noise().of("Pneumothorax")
     params("noise", scale=0.5)
-    half = noise.read().of("Pneumothorax")
+    half = read_noise().of("Pneumothorax")
     assert (half.missed, half.wrong) == (whole.missed / 2, whole.wrong / 2)
-    assert noise.read().of("Hernia") == noise.read().of("Fibrosis")  # both by `others`
+    assert read_noise().of("Hernia") == read_noise().of("Fibrosis")  # both by `others`

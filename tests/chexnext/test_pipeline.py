@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from cxr14.files import read_json
+from cxr14.io import read_json
 from tests.clones import clone_into, commit, run
 
 LABELS, NEW = "chexnext/data/labels.parquet", "chexnext/data/relabelled/labels.parquet"

@@ -5,11 +5,10 @@ import pandas as pd
 import pytest
 
 from cxr14.chexnext.folds import NO_FOLD
-from cxr14.chexnext.judgement import judge
-from cxr14.chexnext.seen import see
-from cxr14.data.labels import label_matrix
-from cxr14.files import read_json, write_json, write_npy, write_parquet
-from cxr14.findings import CLASSES
+from cxr14.chexnext.paths import align_to_cache
+from cxr14.chexnext.relabel import relabel
+from cxr14.io import read_json, write_json, write_npy, write_parquet
+from cxr14.labels import CLASSES, label_matrix
 from stages.chexnext.relabel import write_report
 from tests.chexnext.tables import parts, records
 
@@ -26,12 +25,12 @@ def reported(tmp_path, monkeypatch):
     write_parquet("data/records/images.parquet", table)
     write_npy("data/cache/images.npy", np.zeros((COUNT, 8, 8), np.uint8))
     write_parquet("data/cache/index.parquet", table[["image"]].assign(row=np.arange(COUNT)))
-    seen = see("data/cache", table, split)
+    seen = align_to_cache("data/cache", table, split)
     logits = np.random.default_rng(0).normal(size=(COUNT, len(CLASSES))).astype(np.float32)
     logits[:100, CLASSES.index("Mass")] = 40
     labels = label_matrix(seen.images, CLASSES)
     folds = np.where(seen.within("train"), 0, NO_FOLD)
-    judged = judge({"a": logits}, {"a": 0}, 1, folds, seen.within("val"), labels, CLASSES)
+    judged = relabel({"a": logits}, {"a": 0}, 1, folds, seen.within("val"), labels, CLASSES)
     after = table.copy()
     after.loc[:99, "Mass"] = np.uint8(1)
     write_report(seen, after, judged, CLASSES, "union")

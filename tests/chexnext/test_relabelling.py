@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxr14.chexnext.relabelling import called, check_only_train_val, rewrite, thresholds_of
-from cxr14.findings import CLASSES, FINDINGS, NO_FINDING_COLUMN
+from cxr14.chexnext.relabel import called, check_only_train_val, rewrite, thresholds_of
+from cxr14.labels import CLASSES, FINDINGS, NO_FINDING_COLUMN
 from tests.chexnext.tables import parts, records
 
 ROWS = np.arange(150)  # train and val

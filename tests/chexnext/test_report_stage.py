@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from cxr14.errors import UserError
-from cxr14.files import read_json, write_json
-from cxr14.report.summary import EVALUATED, LOCALIZED
+from cxr14.io import read_json, write_json
+from cxr14.report.summary import EVALUATE_METRICS, LOCALIZE_METRICS
 from stages.chexnext import report
 
 PARAMS = Path(__file__).resolve().parents[2] / "chexnext/params.yaml"
@@ -23,7 +23,7 @@ def scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("chexnext").mkdir()
     shutil.copy(PARAMS, "chexnext")
     write_json("data/records/source.json", {"phantom": True, "official_split": False})
-    numbers = dict.fromkeys(EVALUATED, 0.7) | {"images": 236, "patients": 142}
+    numbers = dict.fromkeys(EVALUATE_METRICS, 0.7) | {"images": 236, "patients": 142}
     write_json("metrics/baseline.json", {"test": numbers})
     for name in ("members", "chexnext", *MEMBERS, *STUDENTS):
         root = "chexnext" if name in ("members", "chexnext") else "chexnext/singles"
@@ -31,7 +31,7 @@ def scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         write_json(f"{root}/metrics/evaluate/{name}.json", own)
     for name in ("chexnext", *STUDENTS):
         root = "chexnext" if name == "chexnext" else "chexnext/singles"
-        own = dict.fromkeys(LOCALIZED, 0.4) | {"boxed_images": 73}
+        own = dict.fromkeys(LOCALIZE_METRICS, 0.4) | {"boxed_images": 73}
         write_json(f"{root}/metrics/localize/{name}.json", own)
 
 
@@ -43,7 +43,7 @@ def test_what_is_not_localised_has_no_boxed_images_either(
     summary = read_json("chexnext/metrics/summary.json")
     for name in ("members", *MEMBERS):
         own = {key: value for key, value in summary[name].items() if key.startswith("boxes_")}
-        assert len(own) == len(LOCALIZED)
+        assert len(own) == len(LOCALIZE_METRICS)
         assert set(own.values()) == {None}
     assert summary["student-alexnet-0"]["boxes_boxed_images"] == 73
     assert "73 boxed images" in " ".join(capsys.readouterr().out.split())

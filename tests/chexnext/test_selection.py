@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cxr14.chexnext.selection import best_f1, choose, score_by
+from cxr14.chexnext.ensemble import best_f1, choose, score_by
 
 ONE_FOLD = [0, 0, 0]
 

@@ -1,6 +1,6 @@
 """What several tests of the scores take from a study and its tables."""
 
-from cxr14.findings import CLASSES
+from cxr14.labels import CLASSES
 
 EDEMA, HERNIA, MASS, FIBROSIS = (
     CLASSES.index(name) for name in ("Edema", "Hernia", "Mass", "Fibrosis")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from cxr14.evaluation.scorecard import score
+from cxr14.evaluation.evaluate import score
 from tests.evaluation.answers import FIBROSIS, HERNIA, MASS
 
 

@@ -5,9 +5,9 @@ import pytest
 from scipy.special import expit
 from sklearn.metrics import average_precision_score, brier_score_loss, f1_score, roc_auc_score
 
-from cxr14.evaluation.bootstrap import patient_weights
-from cxr14.evaluation.scorecard import measure
-from cxr14.findings import FINDINGS
+from cxr14.evaluation.evaluate import measure
+from cxr14.labels import FINDINGS
+from cxr14.metrics.bootstrap import patient_weights
 from tests.evaluation.answers import EDEMA, part, rows
 
 

@@ -13,8 +13,8 @@ from cxr14.evaluation.predict import (
     prediction_table,
     probability_columns,
 )
-from cxr14.findings import CLASSES
-from cxr14.models.inputs import prepare
+from cxr14.labels import CLASSES
+from cxr14.models.inference import prepare
 
 INDEX = pd.DataFrame({"row": [0, 1, 2, 3], "image": ["d.png", "b.png", "c.png", "a.png"]})
 SPLIT = pd.DataFrame(

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from cxr14.evaluation.by_finding import COLUMNS
-from cxr14.evaluation.scorecard import measure, score
-from cxr14.findings import CLASSES
+from cxr14.evaluation.evaluate import measure, score
+from cxr14.evaluation.tables import FINDING_COLUMNS
+from cxr14.labels import CLASSES
 from tests.evaluation.answers import EDEMA, few, part, rows
 
 
@@ -31,7 +31,7 @@ def test_each_part_answers_only_for_what_it_holds(scored):
 
 def test_the_table_has_every_class_in_order_and_a_reason_for_what_is_null(scored):
     table = scored[1].findings
-    assert list(table) == COLUMNS
+    assert list(table) == FINDING_COLUMNS
     assert table["finding"].tolist() == list(CLASSES)
     reasons = table.set_index("finding")["reason"].dropna().to_dict()
     assert reasons == {

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 from rich.console import Console
 
-from cxr14.evaluation.scorecard import measure, score
-from cxr14.evaluation.terminal import TABLE_WIDTH, findings_table
-from cxr14.wording import PHANTOM_NOTE, shown
+from cxr14.console import PHANTOM_NOTE, format_number
+from cxr14.evaluation.evaluate import measure, score
+from cxr14.report.terminal import TABLE_WIDTH, findings_table
 from tests.evaluation.answers import EDEMA, few, part, rows
 
 
@@ -24,7 +24,7 @@ def test_the_printed_table_shows_intervals_dashes_reasons_and_phantom(scored):
     assert "Mass: validation holds no positives" in " ".join(text.split())
     lines = {line.split()[0]: line for line in text.splitlines() if line.split()}
     row = rows(scored[1].findings)["Edema"]
-    own = f"{shown(row['auroc'])} ({shown(row['auroc_low'])}–{shown(row['auroc_high'])})"
+    own = f"{format_number(row['auroc'])} ({format_number(row['auroc_low'])}–{format_number(row['auroc_high'])})"
     assert own in lines["Edema"]
     assert lines["Hernia"].split()[1:4] == ["0", "–", ".000"]
     assert "…" not in text  # it fits its width
@@ -52,7 +52,13 @@ def test_the_printed_table_of_fewer_classes_lists_them_alone(study):
 
 
 def test_numbers_lose_only_a_leading_nought():
-    assert [shown(0.5), shown(10.05, 2), shown(1.0, 1), shown(0.0), shown(None)] == [
+    assert [
+        format_number(0.5),
+        format_number(10.05, 2),
+        format_number(1.0, 1),
+        format_number(0.0),
+        format_number(None),
+    ] == [
         ".500",
         "10.05",
         "1.0",

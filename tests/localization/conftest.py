@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from cxr14.findings import CLASSES
-from cxr14.localization.cases import gather
+from cxr14.labels import CLASSES
+from cxr14.localization.scores import gather
 
 
 class TinyNetwork(nn.Module):

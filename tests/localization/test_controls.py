@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxr14.localization.cases import halves
+from cxr14.localization.boxes import PAIR
 from cxr14.localization.controls import (
     centre_gaussian,
     control_grids,
@@ -15,7 +15,7 @@ from cxr14.localization.controls import (
     mean_boxes,
     random_maps,
 )
-from cxr14.localization.scoring import PAIR
+from cxr14.localization.scores import halves
 
 
 def test_cells_are_covered_by_the_share_of_their_area():
@@ -106,8 +106,8 @@ def test_a_fixed_scale_leaves_the_controls_as_strong_as_they_are(cases):
     By a fixed scale it reached neither 60 nor 180 of 255, so any network was ahead of it: on NIH's
     boxes it hit .48 instead of .69.
     """
-    few = cases.drawn.assign(width=2.0, height=2.0)  # scattered: no cell is often covered
-    own, fixed = replace(cases, drawn=few), replace(cases, drawn=few, scaling="fixed")
+    few = cases.ground_truth.assign(width=2.0, height=2.0)  # scattered: no cell is often covered
+    own, fixed = replace(cases, ground_truth=few), replace(cases, ground_truth=few, scaling="fixed")
     made = control_grids(own, (7, 7), np.random.default_rng(1))
     for maps in made.values():
         found = [each.overlaps(maps, [180]).groupby(PAIR).size() for each in (own, fixed)]

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxr14.localization.crossfit import GRID, crossfit
+from cxr14.localization.heat_scale import GRID, crossfit
 
 LIMITS = [("iobb", 0.1)]
 
@@ -34,7 +34,7 @@ def test_each_half_is_scored_at_the_choice_of_the_other(cases):
     )
     assert fitted.chosen == [(90, 210)]
     assert fitted.hits.max() == 0  # chosen and scored on the same half it would be 1
-    assert fitted.wrong.tolist() == [[1]] * len(cases.pairs)
+    assert fitted.false_boxes.tolist() == [[1]] * len(cases.pairs)
 
 
 def test_what_is_scored_has_no_say_in_its_own_threshold(cases):

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxr14.findings import CLASSES
+from cxr14.labels import CLASSES
 from cxr14.localization.detect import (
     boxed_pairs,
     check_tested,

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxr14.evaluation.bootstrap import patient_weights
-from cxr14.localization.means import means_by_finding, plain_means
+from cxr14.localization.scores import means_by_finding, plain_means
+from cxr14.metrics.bootstrap import patient_weights
 
 FINDINGS = ["Mass", "Nodule", "Effusion"]
 OF_PAIR = np.array(["Mass", "Mass", "Nodule", "Mass", "Nodule"])

@@ -6,13 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from cxr14.localization.methods.cam import cam
-from cxr14.localization.methods.grad_cam import grad_cam
-from cxr14.localization.methods.grad_cam_pp import grad_cam_pp
-from cxr14.localization.methods.layer_cam import layer_cam
-from cxr14.localization.methods.slopes import slopes
-from cxr14.localization.saliency import METHODS
-from cxr14.models.head import POOLINGS, Head
+from cxr14.localization.cam import METHODS, cam, grad_cam, grad_cam_pp, layer_cam, slopes
+from cxr14.models.network import POOLINGS, Head
 
 MAPS = torch.rand(3, 4, 5, 6, generator=torch.Generator().manual_seed(1))
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cxr14.localization.detect import heat_of
-from cxr14.localization.pointing import energy, pointing, pointing_and_energy
+from cxr14.localization.tables import energy, pointing, pointing_and_energy
 
 HEAT = np.array([[0, 50, 0], [0, 100, 100], [0, 0, 0]], np.float32)
 
@@ -53,7 +53,9 @@ def test_the_border_cells_of_a_grid_are_patches_of_equal_pixels():
 
 def test_a_peak_above_the_top_of_a_fixed_scale_stays_the_hottest_pixel(cases):
     """Heat was cut at the top, so a field a little above it was as hot as a peak of three tops."""
-    own = replace(cases, drawn=cases.drawn.assign(x=12.0, y=12.0, width=4.0, height=4.0))
+    own = replace(
+        cases, ground_truth=cases.ground_truth.assign(x=12.0, y=12.0, width=4.0, height=4.0)
+    )
     grids = np.full((len(cases.pairs), 8, 8), 1.1, np.float16)
     grids[:, 3, 3] = 3
     grids[:, 0, 0] = 0
@@ -65,7 +67,7 @@ def test_a_peak_above_the_top_of_a_fixed_scale_stays_the_hottest_pixel(cases):
 
 def test_each_pair_is_scored_by_its_own_map_and_boxes(cases):
     grids = np.zeros((len(cases.pairs), 32, 32), np.float16)
-    for grid, box in zip(grids, cases.drawn.itertuples(), strict=True):
+    for grid, box in zip(grids, cases.ground_truth.itertuples(), strict=True):
         grid[int(box.y), int(box.x)] = 1  # the left upper corner of its own box
     scores = pointing_and_energy(cases, grids)
     assert scores == pytest.approx(1)

@@ -9,15 +9,15 @@ import torch
 from scipy import stats
 from torch import nn
 
-from cxr14.localization.detect import grids_of_pairs
-from cxr14.localization.randomisation import (
-    MOST_IMAGES,
+from cxr14.localization.controls import (
+    MAX_IMAGES,
     SIMILAR,
-    randomised_similarity,
     rank_correlations,
     sample,
+    sanity_check_similarity,
 )
-from cxr14.localization.tables import randomisation_table
+from cxr14.localization.detect import grids_of_pairs
+from cxr14.localization.tables import sanity_check_table
 from cxr14.models.network import Network, build_network
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (16, 64, 64), dtype=np.uint8)
@@ -57,7 +57,7 @@ def test_a_flat_map_has_no_similarity():
 def test_the_sample_is_all_pairs_of_at_most_so_many_images_spread_evenly():
     pairs = pd.DataFrame({"row": np.arange(300) // 2})
     rows = pairs["row"].to_numpy()[sample(pairs)]
-    assert len(rows) == 2 * MOST_IMAGES
+    assert len(rows) == 2 * MAX_IMAGES
     assert (rows.min(), rows.max()) == (0, 149)
     assert np.diff(np.unique(rows)).max() <= 7
     assert sample(pairs.iloc[:5]).tolist() == [0, 1, 2, 3, 4]
@@ -67,8 +67,8 @@ def test_the_sample_is_all_pairs_of_at_most_so_many_images_spread_evenly():
 def test_a_network_that_ignores_its_weights_is_flagged(cases):
     trained, build = network_of(Brightness)
     grids = grids_of_pairs(trained, IMAGES, cases.pairs, "gradcam", 8)
-    similarity = randomised_similarity(trained, build, IMAGES, cases.pairs, grids, "gradcam", 8)
-    table = randomisation_table(cases, similarity)
+    similarity = sanity_check_similarity(trained, build, IMAGES, cases.pairs, grids, "gradcam", 8)
+    table = sanity_check_table(cases, similarity)
     assert table["anew"].tolist() == ["head", "network"]
     assert (table["similarity"] > 0.99).all()
     assert table["unchanged"].tolist() == [1, 1]
@@ -78,8 +78,8 @@ def test_a_network_that_ignores_its_weights_is_flagged(cases):
 def test_a_network_that_uses_its_weights_is_not(cases):
     trained, build = network_of(Network)
     grids = grids_of_pairs(trained, IMAGES, cases.pairs, "cam", 8)
-    similarity = randomised_similarity(trained, build, IMAGES, cases.pairs, grids, "cam", 8)
-    table = randomisation_table(cases, similarity)
+    similarity = sanity_check_similarity(trained, build, IMAGES, cases.pairs, grids, "cam", 8)
+    table = sanity_check_table(cases, similarity)
     assert (table["similarity"].abs() < SIMILAR).all()
     assert table["unchanged"].tolist() == [0, 0]
 
@@ -87,7 +87,7 @@ def test_a_network_that_uses_its_weights_is_not(cases):
 def test_a_network_built_with_the_same_seed_is_wholly_similar(cases):
     trained, build = network_of(Network)
     grids = grids_of_pairs(trained, IMAGES, cases.pairs, "cam", 8)
-    similarity = randomised_similarity(
+    similarity = sanity_check_similarity(
         trained, lambda: build(1), IMAGES, cases.pairs, grids, "cam", 8
     )
     assert similarity.to_numpy() == pytest.approx(1)
@@ -95,10 +95,10 @@ def test_a_network_built_with_the_same_seed_is_wholly_similar(cases):
 
 def test_flat_pairs_are_left_out_and_counted(cases):
     similarity = pd.DataFrame({"head": [0.2, np.nan, 0.4]}, index=[0, 3, 5])
-    row = randomisation_table(cases, similarity).iloc[0]
+    row = sanity_check_table(cases, similarity).iloc[0]
     assert (row["n"], row["flat"], row["reason"]) == (2, 1, "")
     assert row["similarity"] == pytest.approx(0.3)
-    nothing = randomisation_table(cases, similarity.assign(head=np.nan)).iloc[0]
+    nothing = sanity_check_table(cases, similarity.assign(head=np.nan)).iloc[0]
     assert (nothing["n"], nothing["flat"], nothing["unchanged"]) == (0, 3, 0)
     assert nothing["reason"] == "no pair of maps to compare"
 
@@ -108,7 +108,7 @@ def test_the_trained_network_is_left_as_it_was(cases):
     before = {name: value.clone() for name, value in trained.state_dict().items()}
     grids = grids_of_pairs(trained, IMAGES, cases.pairs, "cam", 8)
     build = network_of(Network)[1]
-    randomised_similarity(trained, build, IMAGES, cases.pairs, grids, "cam", 8)
+    sanity_check_similarity(trained, build, IMAGES, cases.pairs, grids, "cam", 8)
     assert all(torch.equal(before[name], value) for name, value in trained.state_dict().items())
     assert not trained.training
 
@@ -118,9 +118,7 @@ def test_without_a_boxed_image_there_is_nothing_to_compare(cases):
     trained, build = network_of(Network)
     none = cases.pairs.iloc[:0]
     grids = grids_of_pairs(trained, IMAGES, none, "gradcam", 8)
-    similarity = randomised_similarity(trained, build, IMAGES, none, grids, "gradcam", 8)
-    table = randomisation_table(
-        replace(cases, pairs=none, weights=cases.weights[:, :0]), similarity
-    )
+    similarity = sanity_check_similarity(trained, build, IMAGES, none, grids, "gradcam", 8)
+    table = sanity_check_table(replace(cases, pairs=none, weights=cases.weights[:, :0]), similarity)
     assert table["anew"].tolist() == ["head", "network"]
     assert set(table["reason"]) == {"no pair of maps to compare"}

@@ -6,18 +6,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxr14.data.packaged import packaged_file
-from cxr14.data.preprocessing.shrink import shrink
-from cxr14.data.tables.boxes import read_box_table
-from cxr14.findings import CLASSES
-from cxr14.localization.cases import gather
+from cxr14.datasets.boxes import read_box_table
+from cxr14.figures.overlays import draw_sheets
+from cxr14.io import packaged_file
+from cxr14.labels import CLASSES
+from cxr14.localization.boxes import Limits
+from cxr14.localization.controls import make_maps
 from cxr14.localization.detect import boxed_pairs
-from cxr14.localization.maps import make_maps
-from cxr14.localization.scorecard import score
-from cxr14.localization.scoring import Limits
-from cxr14.localization.sheets import draw_sheets
-from cxr14.localization.terminal import printed
+from cxr14.localization.scores import gather
+from cxr14.localization.tables import score
 from cxr14.models.network import build_network
+from cxr14.preprocessing.decode import shrink
+from cxr14.report.terminal import localization_tables
 
 SIZE = 224
 CONTROLS = {"random", "centre_gaussian", "mean_box"}
@@ -76,4 +76,4 @@ def test_the_boxed_real_images_go_the_whole_way(real, tmp_path):
     title = "alexnet, untrained"
     draw_sheets(tmp_path, title, maps, scores.overlaps, heat_thresholds=[60, 180], **seen)
     assert len(list(tmp_path.glob("*.png"))) == pairs["finding"].nunique()
-    assert all(printed("alexnet, untrained, 29 boxed images", scores.tables, False))
+    assert all(localization_tables("alexnet, untrained, 29 boxed images", scores.tables, False))

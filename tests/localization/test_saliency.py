@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from cxr14.localization.saliency import METHODS, heat_grids, upsampled
-from cxr14.models.inference import answering
-from cxr14.models.inputs import prepare
+from cxr14.localization.cam import METHODS, heat_grids, upsampled
+from cxr14.models.inference import deterministic_inference, prepare
 from cxr14.models.network import build_network
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 32, 32), dtype=np.uint8)
@@ -23,7 +22,7 @@ def by_hooks(network, images, position):
     """Grad-CAM as most implement it: hooks, and a backward pass through the whole network."""
     kept = []
     hook = network.head.transition.register_forward_hook(lambda *args: kept.append(args[2]))
-    with answering(network):
+    with deterministic_inference(network):
         logits = network(prepared(network, images))
         hook.remove()
         (slope,) = torch.autograd.grad(logits[:, position].sum(), kept[0])

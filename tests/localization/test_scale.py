@@ -4,15 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxr14.findings import CLASSES, FINDINGS
-from cxr14.localization import scale as scale_module
-from cxr14.localization.saliency import heat_grids
-from cxr14.localization.scale import (
+from cxr14.labels import CLASSES, FINDINGS
+from cxr14.localization import heat_scale as scale_module
+from cxr14.localization.cam import heat_grids
+from cxr14.localization.heat_scale import (
     NO_HEAT,
     NOT_LABELLED,
     OWN_RANGE,
     heat_scale,
-    tops_of,
+    scale_by_finding,
     validation_images,
 )
 
@@ -55,7 +55,7 @@ def test_the_top_is_the_median_of_the_hottest_pixels_of_labelled_validation_imag
         ]
     )
     assert table["reason"].isna().all()
-    assert tops_of(table) == dict(zip(["Effusion", "Mass"], table["top"], strict=True))
+    assert scale_by_finding(table) == dict(zip(["Effusion", "Mass"], table["top"], strict=True))
 
 
 def test_a_finding_that_no_validation_image_has_takes_the_median_of_the_others(tiny, validation):
@@ -83,7 +83,7 @@ def test_per_map_asks_no_image_and_says_so_in_the_same_columns(tiny, validation)
     own = heat_scale("per_map", network, IMAGES, validation, ["Mass"], "cam", 2)
     assert network.passes == 0
     assert own["reason"].tolist() == [OWN_RANGE]
-    assert tops_of(own) is None
+    assert scale_by_finding(own) is None
     network.prediction.weight.data.abs_()
     fixed = heat_scale("fixed", network, IMAGES, validation, ["Mass"], "cam", 2)
     assert list(own.columns) == list(fixed.columns)
@@ -95,7 +95,7 @@ def test_no_findings_give_an_empty_scale(tiny, validation):
 
 
 def test_of_many_images_some_are_asked_evenly(tiny, validation, monkeypatch):
-    monkeypatch.setattr(scale_module, "IMAGES", 2)
+    monkeypatch.setattr(scale_module, "MAX_IMAGES", 2)
     network = tiny()
     network.prediction.weight.data.abs_()
     table = heat_scale("fixed", network, IMAGES, validation, ["Mass"], "cam", 2)

@@ -6,14 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxr14.data.packaged import packaged_file
-from cxr14.data.tables.boxes import read_box_table
-from cxr14.findings import BOXED
-from cxr14.localization.cases import gather
-from cxr14.localization.controls import cached_boxes, control_grids
-from cxr14.localization.maps import Maps
-from cxr14.localization.scorecard import score
-from cxr14.localization.scoring import POOLED, Limits, Rule, hits_and_false_boxes
+from cxr14.datasets.boxes import read_box_table
+from cxr14.io import packaged_file
+from cxr14.labels import BOXED
+from cxr14.localization.boxes import POOLED, Limits, Rule, hits_and_false_boxes
+from cxr14.localization.controls import Maps, cached_boxes, control_grids
+from cxr14.localization.scores import gather
+from cxr14.localization.tables import score
 
 SIMILARITY = pd.DataFrame({"head": [0.1], "network": [0.2]})
 BOX_FILE = "torchxrayvision/data/BBox_List_2017.csv.gz"
@@ -28,7 +27,7 @@ def masks(cases):
     whatever its size. Rounded outwards a Nodule of 15 px would give (15 / 17)² = .78.
     """
     heat = np.zeros((len(cases.pairs), cases.size, cases.size), np.float16)
-    for mask, boxes in zip(heat, cached_boxes(cases.pairs, cases.drawn), strict=True):
+    for mask, boxes in zip(heat, cached_boxes(cases.pairs, cases.ground_truth), strict=True):
         for x, y, width, height in boxes:
             rows = slice(int(np.ceil(y)), int(np.floor(y + height)))
             mask[rows, int(np.ceil(x)) : int(np.floor(x + width))] = 1

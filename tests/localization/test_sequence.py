@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxr14.files import read_json, write_json, write_npy, write_parquet
-from cxr14.findings import LABEL_COLUMNS
-from cxr14.localization import sequence
-from cxr14.localization.scoring import Limits
-from cxr14.localization.sequence import maps_of_model, read_inputs, write_localization
+from cxr14.io import read_json, write_json, write_npy, write_parquet
+from cxr14.labels import LABEL_COLUMNS
+from cxr14.localization import evaluate
+from cxr14.localization.boxes import Limits
+from cxr14.localization.evaluate import maps_of_model, read_inputs, write_localization
 from cxr14.models.network import build_network
+from stages.localize_iobb import present
 
 COUNT, SIDE = 12, 96
 NAMES = [f"{number:02d}.png" for number in range(COUNT)]
@@ -40,7 +41,7 @@ def project(tmp_path, monkeypatch):
     write_parquet("data/records/boxes.parquet", pd.DataFrame({"image": NAMES[4:]}).assign(**box))
     write_json("data/records/source.json", {"source": "phantom", "phantom": True})
     network = build_network("alexnet", *list(HEAD.values())[:3], seed=1).eval()
-    monkeypatch.setattr(sequence, "load_model", lambda folder: (network, {"head": HEAD}))
+    monkeypatch.setattr(evaluate, "load_model", lambda folder: (network, {"head": HEAD}))
 
 
 def maps(predictions=PREDICTIONS):
@@ -51,13 +52,15 @@ def maps(predictions=PREDICTIONS):
 
 def test_boxes_heatmaps_metrics_and_sheets_are_written_below_the_given_folder(project):
     limits = Limits([0.1], [0.1], [60, 180])
-    told = write_localization(Path("own"), "alexnet", read_inputs(), PREDICTIONS, maps(), limits)
+    inputs, heatmaps, root = read_inputs(), maps(), Path("own")
+    scores = write_localization(root, "alexnet", heatmaps, limits, phantom=True)
+    tables = present(root, "alexnet", inputs, PREDICTIONS, heatmaps, scores, limits)
     assert read_json("own/metrics/localize/alexnet.json")["boxed_images"] == 8
     found = pd.read_parquet("own/localization/alexnet/detections.parquet")
     assert set(found["image"]) == set(NAMES[4:])
     assert Path("own/localization/alexnet/heatmaps.npz").exists()
     assert Path("own/plots/localize/alexnet/Mass.png").exists()
-    assert "8 boxed images" in told[0].title
+    assert "8 boxed images" in tables[0].title
 
 
 def test_boxed_images_that_the_network_was_chosen_on_are_refused(project):

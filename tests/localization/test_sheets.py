@@ -5,10 +5,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from cxr14.localization.cases import gather
-from cxr14.localization.maps import Maps
-from cxr14.localization.overlay import DETECTED, DRAWN, best_and_worst
-from cxr14.localization.sheets import draw_sheets
+from cxr14.figures.overlays import DETECTED, GROUND_TRUTH, best_and_worst, draw_sheets
+from cxr14.localization.controls import Maps
+from cxr14.localization.scores import gather
 
 
 @pytest.fixture
@@ -49,7 +48,7 @@ def test_phantom_sheets_say_so(tmp_path, found):
 def test_the_drawn_box_is_visible_in_its_colour(tmp_path, found):
     draw(tmp_path, found, phantom=True)
     pixels = np.asarray(Image.open(tmp_path / "Mass.png").convert("RGB")).astype(int)
-    colour = [int(DRAWN[place : place + 2], 16) for place in (1, 3, 5)]
+    colour = [int(GROUND_TRUTH[place : place + 2], 16) for place in (1, 3, 5)]
     assert (np.abs(pixels - colour).max(axis=2) < 20).sum() > 100
 
 

@@ -7,12 +7,11 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from cxr14.localization.controls import control_grids
-from cxr14.localization.maps import Maps
-from cxr14.localization.scorecard import score
-from cxr14.localization.scoring import Limits
-from cxr14.localization.terminal import accuracy_table, printed
-from cxr14.wording import PHANTOM_NOTE
+from cxr14.console import PHANTOM_NOTE
+from cxr14.localization.boxes import Limits
+from cxr14.localization.controls import Maps, control_grids
+from cxr14.localization.tables import score
+from cxr14.report.terminal import accuracy_table, localization_tables
 
 
 def tables_of(cases, similarity=0.2, **empty):
@@ -44,7 +43,9 @@ def test_accuracy_states_n_what_was_not_trained_and_phantom(cases):
 
 
 def test_the_method_stands_beside_the_controls_within_eighty_columns(cases):
-    text = text_of(*printed("alexnet, gradcam, 16 boxed images", tables_of(cases), True))
+    text = text_of(
+        *localization_tables("alexnet, gradcam, 16 boxed images", tables_of(cases), True)
+    )
     for name in ("gradcam", "random", "centre_gaussian", "mean_box"):
         line = next(line for line in text.splitlines() if line.split()[:1] == [name])
         assert len(line.split()) == 5  # name, IoBB .1, IoU .1 (.5 was not asked), pointing, energy
@@ -53,9 +54,9 @@ def test_the_method_stands_beside_the_controls_within_eighty_columns(cases):
 
 
 def test_maps_without_heat_are_counted_by_finding(cases):
-    *_, controls = printed("alexnet", tables_of(cases), False)
+    *_, controls = localization_tables("alexnet", tables_of(cases), False)
     assert "no heat in 0 of 20 maps all weights" in " ".join(text_of(controls).split())
-    *_, controls = printed("alexnet", tables_of(cases, Mass=2, Nodule=1), False)
+    *_, controls = localization_tables("alexnet", tables_of(cases, Mass=2, Nodule=1), False)
     assert "no heat in 3 of 20 maps: Mass 2, Nodule 1" in text_of(controls)
 
 
@@ -71,10 +72,10 @@ def test_maps_without_heat_are_counted_by_finding(cases):
             0.8,
             "similarity 0.80, absolute 0.80, over 1 maps: these maps do not depend on what was learnt",
         ),
-        (np.nan, "all weights anew: no pair of maps to compare"),
+        (np.nan, "all weights random: no pair of maps to compare"),
     ],
 )
 def test_maps_that_stay_without_what_was_learnt_are_flagged(cases, similarity, said):
-    *_, controls = printed("alexnet", tables_of(cases, similarity), False)
+    *_, controls = localization_tables("alexnet", tables_of(cases, similarity), False)
     assert said in " ".join(text_of(controls, width=200).split())
     assert ("red" in str(controls.caption)) == (abs(similarity) > 0.5)

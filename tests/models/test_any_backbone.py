@@ -6,9 +6,15 @@ import torchvision
 from torchvision.models import get_model_weights, list_models
 
 from cxr14.models import backbones
-from cxr14.models.backbones import STUDIED, HalfRange, build_features, check_backbone, check_takes
-from cxr14.models.dry_run import map_shape
-from cxr14.models.inputs import normalise
+from cxr14.models.backbones import (
+    STUDIED,
+    HalfRange,
+    build_features,
+    check_backbone,
+    check_input_size,
+    map_shape,
+)
+from cxr14.models.inference import normalise
 from cxr14.models.network import build_network
 
 NAMES = list_models(module=torchvision.models)
@@ -101,11 +107,11 @@ def test_a_dry_run_leaves_mode_weights_and_random_state_alone():
 @pytest.mark.parametrize(("name", "small", "enough"), [("alexnet", 32, 64), ("vit_b_16", 15, 16)])
 def test_images_of_which_nothing_would_be_left_are_refused(name, small, enough, undrawn):
     features, _ = build_features(name)
-    check_takes(features, name, enough)
+    check_input_size(features, name, enough)
     with pytest.raises(
         ValueError, match=rf"^train\.input_size: {small} px is too small for {name}"
     ):
-        check_takes(features, name, small)
+        check_input_size(features, name, small)
 
 
 def test_an_unknown_backbone_is_refused_with_what_is_near_it():

@@ -5,7 +5,7 @@ import torch
 import torchvision
 
 from cxr14.models.backbones import STUDIED, HalfRange, build_classifier
-from cxr14.models.inputs import prepare
+from cxr14.models.inference import prepare
 from cxr14.models.network import build_network
 
 CHANNELS = {

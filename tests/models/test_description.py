@@ -2,9 +2,9 @@
 
 import pytest
 
-from cxr14.files import write_json, write_text
-from cxr14.findings import CLASSES
-from cxr14.models.description import normalisation, read_description
+from cxr14.io import write_json, write_text
+from cxr14.labels import CLASSES
+from cxr14.models.serialization import normalisation, read_description
 
 HEAD = {"transition_channels": 8, "pooling": "lse", "lse_r": 5, "output_stride": 16}
 WHOLE = {

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cxr14.models.inference import answering
+from cxr14.models.inference import deterministic_inference
 from cxr14.models.network import build_network
 
 
@@ -13,7 +13,7 @@ def network():
 
 
 def test_a_network_answers_where_its_images_have_to_be(network):
-    with answering(network) as device:
+    with deterministic_inference(network) as device:
         assert {p.device.type for p in network.parameters()} == {device}
     assert device == ("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -23,7 +23,7 @@ def test_products_are_exact_in_the_block_and_as_they_were_after_it(network, fail
     flags = torch.backends.cudnn
     with flags.flags(enabled=True, deterministic=False, allow_tf32=True):
         try:
-            with answering(network):
+            with deterministic_inference(network):
                 assert (flags.deterministic, flags.allow_tf32) == (True, False)
                 if fails:
                     raise ZeroDivisionError

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cxr14.models.inputs import MEAN, STD, normalise, prepare, resize
+from cxr14.models.inference import MEAN, STD, normalise, prepare, resize
 
 IMAGES = torch.randint(0, 256, (2, 32, 32), generator=torch.Generator().manual_seed(1)).byte()
 

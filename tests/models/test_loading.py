@@ -10,7 +10,7 @@ from torchvision.models import get_model
 from cxr14.errors import UserError
 from cxr14.models.backbones import build_classifier
 from cxr14.models.network import build_network
-from cxr14.models.pretrained import copy_own, load_imagenet, load_own
+from cxr14.models.pretrained import copy_project_weights, load_imagenet, load_project_weights
 
 
 def build(backbone, **more):
@@ -85,7 +85,7 @@ def test_a_file_with_a_tensor_too_many_is_refused(tmp_path):
     with pytest.raises(
         ValueError, match=r"does not fit googlenet: more of shape \(2,\) is not expe"
     ):
-        load_own(network, tmp_path / "a.safetensors", "mine.safetensors")
+        load_project_weights(network, tmp_path / "a.safetensors", "mine.safetensors")
 
 
 class Command:
@@ -112,11 +112,13 @@ def test_own_weights_are_copied_and_loaded_with_the_head(tmp_path):
     with torch.no_grad():
         source.head.prediction.bias.add_(1)
     save_file(source.state_dict(), tmp_path / "mine.safetensors")
-    found = copy_own(tmp_path / "mine.safetensors", tmp_path / "out" / "weights.safetensors")
+    found = copy_project_weights(
+        tmp_path / "mine.safetensors", tmp_path / "out" / "weights.safetensors"
+    )
     content = (tmp_path / "mine.safetensors").read_bytes()
     assert found == hashlib.sha256(content).hexdigest()
     network = build("googlenet")
-    load_own(network, tmp_path / "out" / "weights.safetensors", "mine.safetensors")
+    load_project_weights(network, tmp_path / "out" / "weights.safetensors", "mine.safetensors")
     loaded = network.state_dict()
     assert all(torch.equal(loaded[name], value) for name, value in source.state_dict().items())
 
@@ -127,21 +129,21 @@ def test_own_weights_that_are_no_safetensors_file_are_refused(tmp_path, name):
     with pytest.raises(
         ValueError, match=r"model\.weights: .* allowed: none, imagenet, or the path"
     ):
-        copy_own(tmp_path / name, tmp_path / "weights.safetensors")
+        copy_project_weights(tmp_path / name, tmp_path / "weights.safetensors")
 
 
 def test_own_weights_of_another_network_name_the_first_tensor_that_is_missing(tmp_path):
     save_file({"a": torch.zeros(1)}, tmp_path / "a.safetensors")
     sentence = r"model\.weights: mine\.safetensors does not fit googlenet: features\.1\.conv1\.conv\.weight is missing"
     with pytest.raises(ValueError, match=sentence):
-        load_own(build("googlenet"), tmp_path / "a.safetensors", "mine.safetensors")
+        load_project_weights(build("googlenet"), tmp_path / "a.safetensors", "mine.safetensors")
 
 
 def test_own_weights_that_break_off_are_refused(tmp_path):
     """It used to end in a traceback."""
     (tmp_path / "a.safetensors").write_bytes(b"\x10\x00")
     with pytest.raises(UserError, match=r"a\.safetensors is no safetensors file"):
-        load_own(build("googlenet"), tmp_path / "a.safetensors", "mine.safetensors")
+        load_project_weights(build("googlenet"), tmp_path / "a.safetensors", "mine.safetensors")
 
 
 @pytest.mark.parametrize(
@@ -158,4 +160,4 @@ def test_own_weights_that_are_no_finite_floats_are_refused(tmp_path, change, sen
     name = "head.prediction.weight"
     save_file(tensors | {name: change(tensors[name])}, tmp_path / "a.safetensors")
     with pytest.raises(UserError, match=f"^model.weights: mine.safetensors: {name} {sentence}"):
-        load_own(network, tmp_path / "a.safetensors", "mine.safetensors")
+        load_project_weights(network, tmp_path / "a.safetensors", "mine.safetensors")

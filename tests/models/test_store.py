@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from cxr14.errors import UserError
-from cxr14.files import read_json, sha256, write_json
-from cxr14.findings import CLASSES
+from cxr14.io import read_json, sha256, write_json
+from cxr14.labels import CLASSES
 from cxr14.models.network import build_network
-from cxr14.models.store import DESCRIPTION, WEIGHTS, load_model, save_model
+from cxr14.models.serialization import DESCRIPTION, WEIGHTS, load_model, save_model
 
 HEAD = {"transition_channels": 8, "pooling": "lse", "lse_r": 5.0, "output_stride": 16}
 FACTS = {"backbone": "googlenet", "input_size": 64, "head": HEAD, "phantom": True}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cxr14.report.results import Results, read_results
+from cxr14.report.summary import Results, read_results
 from tests.report.written import AREAS, OFFICIAL, OWN, PHANTOM, write_results
 
 

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from cxr14.findings import CLASSES
-from cxr14.report import against, beside, boxes
-from cxr14.report.beside import auroc_header, auroc_rows, comparable, heading
+from cxr14.labels import CLASSES
+from cxr14.report import localization, published, sections
 from cxr14.report.page import render
 from cxr14.report.published import (
     CHESTXRAY8_NETWORKS,
@@ -17,10 +16,13 @@ from cxr14.report.published import (
     IOU,
     BoxTable,
     Column,
+    auroc_header,
+    auroc_rows,
+    comparable,
+    heading,
 )
-from cxr14.report.results import read_results
-from cxr14.report.summary import caution, summarise
-from cxr14.report.terminal import published_table, table
+from cxr14.report.summary import caution, read_results, summarise
+from cxr14.report.summary_tables import published_table, table
 from tests.report.written import AREAS, OFFICIAL, write_results
 
 NAMES = {one.name for one in (*CLASSIFICATION, *IOBB, *IOU)} | {"W-CEL"}
@@ -40,12 +42,12 @@ def marked(one):
 @pytest.fixture
 def marks(monkeypatch):
     columns = tuple(map(marked, CLASSIFICATION))
-    monkeypatch.setattr(beside, "CLASSIFICATION", columns)
-    monkeypatch.setattr(against, "CLASSIFICATION", columns)
+    monkeypatch.setattr(published, "CLASSIFICATION", columns)
+    monkeypatch.setattr(sections, "CLASSIFICATION", columns)
     networks = tuple(map(marked, CHESTXRAY8_NETWORKS))
-    monkeypatch.setattr(against, "CHESTXRAY8_NETWORKS", networks)
+    monkeypatch.setattr(sections, "CHESTXRAY8_NETWORKS", networks)
     tables = {"iobb": tuple(map(marked, IOBB)), "iou": tuple(map(marked, IOU))}
-    monkeypatch.setattr(boxes, "PUBLISHED", tables)
+    monkeypatch.setattr(localization, "PUBLISHED", tables)
 
 
 def everything(root: Path) -> str:
@@ -103,7 +105,7 @@ def test_boxes_of_another_split_are_marked_in_their_row(official, own_split):
         (official, "<br><small>official split"),
         (own_split, "<small>OTHER SPLIT"),
     ):
-        page = boxes.wang_table(results, "iobb", ("accuracy", "afp"))
+        page = localization.wang_table(results, "iobb", ("accuracy", "afp"))
         assert f"Wang, ChestX-ray14{'<br>' if wangs.startswith('<small') else ''}{wangs}" in page
         assert page.count("OTHER SPLIT: random split</small>") == 5 * 2
         assert "not the same measure" in page  # the caveat on Wang's AFP
@@ -132,11 +134,11 @@ def test_a_finding_that_was_not_trained_is_called_so_beside_the_published(tmp_pa
 
 
 def test_a_sample_of_the_official_test_part_says_that_it_is_one(official, own_split):
-    assert "236 images of the official test part" in beside.part_of_official(official)
-    assert beside.part_of_official(own_split) == ""
+    assert "236 images of the official test part" in published.subset_note(official)
+    assert published.subset_note(own_split) == ""
     for own in official.evaluate.values():
         own["images"] = 25_596
-    assert beside.part_of_official(official) == ""
+    assert published.subset_note(official) == ""
 
 
 def test_the_terminal_shows_them_too_whole_on_eighty_columns_and_none_on_phantoms(

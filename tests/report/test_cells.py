@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from cxr14.report.cells import count, difference, interval, one, scored
-from cxr14.wording import shown
+from cxr14.console import format_number
+from cxr14.report.html import count, difference, first_row, interval, scored
 
 
 @pytest.mark.parametrize(
@@ -12,7 +12,7 @@ from cxr14.wording import shown
     [(0.8125, ".812"), (1.0, "1.000"), (0.0, ".000"), (-0.5, "-0.500"), (None, "–")],
 )
 def test_scores_are_printed_as_in_the_literature(value, text):
-    assert shown(value) == text
+    assert format_number(value) == text
 
 
 def test_an_interval_stands_behind_its_score():
@@ -22,7 +22,7 @@ def test_an_interval_stands_behind_its_score():
 
 
 def test_an_empty_cell_of_a_table_is_a_dash():
-    row = one(pd.DataFrame({"auroc": [None, 0.5], "name": ["a", "b"]}), {"name": "a"})
+    row = first_row(pd.DataFrame({"auroc": [None, 0.5], "name": ["a", "b"]}), {"name": "a"})
     assert scored(row, "auroc") == "–"
     assert scored({}, "auroc") == "–"
     assert count(float("nan")) == "–"
@@ -30,7 +30,7 @@ def test_an_empty_cell_of_a_table_is_a_dash():
 
 
 def test_a_row_that_is_not_there_is_empty():
-    assert one(pd.DataFrame({"name": ["a"]}), {"name": "b"}) == {}
+    assert first_row(pd.DataFrame({"name": ["a"]}), {"name": "b"}) == {}
 
 
 @pytest.mark.parametrize(

@@ -10,14 +10,14 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from cxr14.findings import CLASSES, FINDINGS
-from cxr14.report import markup
-from cxr14.report.classification import difference_section, finding_section
-from cxr14.report.fairness import largest, largest_table, with_interval
+from cxr14.console import PHANTOM_NOTE
+from cxr14.labels import CLASSES, FINDINGS
+from cxr14.report import html
+from cxr14.report.fairness import gaps_with_interval, largest, largest_table
 from cxr14.report.localization import box_section, similarity
 from cxr14.report.page import render
-from cxr14.report.results import read_results
-from cxr14.wording import PHANTOM_NOTE
+from cxr14.report.sections import difference_section, finding_section
+from cxr14.report.summary import read_results
 from tests.report.written import AREAS, PHANTOM, write_results
 
 OUTSIDE = re.compile(r"""(?:https?:)?//[\w.]|url\(|@import|\b(?:src|href)\s*=\s*["'](?!data:|#)""")
@@ -128,13 +128,13 @@ def test_every_table_is_near_its_n(page):
 
 
 def test_text_is_escaped_in_cells_captions_and_names(tmp_path):
-    table = markup.table(("<i>", "a"), [("<script>alert(1)</script>", "R&D\n<b>")], "<u>")
+    table = html.table(("<i>", "a"), [("<script>alert(1)</script>", "R&D\n<b>")], "<u>")
     reader = read(table)
     assert {"script", "i", "b", "u"}.isdisjoint(reader.tags)
     assert "<script>alert(1)</script>" in reader.text
     path = tmp_path / 'Mass_&_"Nodule".png'
     Image.new("L", (4, 4)).save(path)
-    assert 'alt="Mass &amp; &quot;Nodule&quot;"' in markup.picture(path)
+    assert 'alt="Mass &amp; &quot;Nodule&quot;"' in html.picture(path)
 
 
 def test_a_large_picture_is_put_in_smaller_and_still_is_the_picture(tmp_path):
@@ -142,7 +142,7 @@ def test_a_large_picture_is_put_in_smaller_and_still_is_the_picture(tmp_path):
     smooth = ndimage.gaussian_filter(noise.astype(float), 1.5)
     path = tmp_path / "Mass.png"
     Image.fromarray(smooth.astype(np.uint8)).save(path, compress_level=0)
-    held = re.search(r"data:image/webp;base64,([\w+/=]+)", markup.picture(path))
+    held = re.search(r"data:image/webp;base64,([\w+/=]+)", html.picture(path))
     content = base64.b64decode(held[1])
     assert len(content) < path.stat().st_size / 4
     shown = np.asarray(Image.open(BytesIO(content)).convert("L"), float)
@@ -150,8 +150,8 @@ def test_a_large_picture_is_put_in_smaller_and_still_is_the_picture(tmp_path):
 
 
 def test_what_follows_a_line_break_is_set_small_below():
-    assert markup.cell(".810\n.790–.830") == ".810<br><small>.790–.830</small>"
-    assert markup.cell("–") == "–"
+    assert html.cell(".810\n.790–.830") == ".810<br><small>.790–.830</small>"
+    assert html.cell("–") == "–"
 
 
 def test_a_finding_without_a_score_is_a_dash_with_its_reason(page):
@@ -190,7 +190,7 @@ def test_a_method_that_does_not_change_with_the_weights_is_flagged(phantoms):
 
 def test_gaps_are_ordered_by_what_remains_of_them_at_the_end_nearest_zero(phantoms):
     """Mass differs by .010 ± .02, which may be chance; the group of three images has no AUROC."""
-    ordered = largest(with_interval(phantoms.of("gaps")))
+    ordered = largest(gaps_with_interval(phantoms.of("gaps")))
     found = [(gap.row["group"], gap.measure, gap.value) for gap in ordered]
     assert found == [("F × 60–79", "auroc", 0.155), ("F", "auroc", -0.05)]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cxr14.findings import BOXED, CHESTXRAY8, FINDINGS
+from cxr14.labels import BOXED, CHESTXRAY8, FINDINGS
 from cxr14.report.published import (
     CHESTXRAY8_NETWORKS,
     CLASSIFICATION,

@@ -3,9 +3,8 @@
 import pytest
 from rich.console import Console
 
-from cxr14.report.results import read_results
-from cxr14.report.summary import caution, summarise
-from cxr14.report.terminal import HEADER, LEGEND, legend, rows, table
+from cxr14.report.summary import caution, read_results, summarise
+from cxr14.report.summary_tables import HEADER, LEGEND, legend, rows, table
 from tests.report.written import OFFICIAL, OWN, PHANTOM, write_results
 
 FEW = 15  # keys of a backbone in `dvc metrics diff`

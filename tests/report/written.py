@@ -6,8 +6,8 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
-from cxr14.files import write_csv, write_json, write_metrics
-from cxr14.findings import BOXED, CLASSES
+from cxr14.io import write_csv, write_json, write_metrics
+from cxr14.labels import BOXED, CLASSES
 from cxr14.report.page import EDA
 
 PHANTOM = {"source": "phantom", "phantom": True, "official_split": False}

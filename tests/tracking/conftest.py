@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxr14.files import write_csv, write_json, write_metrics, write_npy, write_parquet
-from cxr14.findings import CLASSES
+from cxr14.io import write_csv, write_json, write_metrics, write_npy, write_parquet
+from cxr14.labels import CLASSES
 
 SIDE = 40
 IMAGES = 12
@@ -25,7 +25,7 @@ def train_fake(root: Path, backbone: str, score: float, seed: int) -> None:
     import torch
 
     from cxr14.models.network import build_network
-    from cxr14.models.store import load_model, save_model
+    from cxr14.models.serialization import load_model, save_model
 
     head = {"transition_channels": 8, "pooling": "avg", "lse_r": 10.0, "output_stride": 32}
     network = build_network(backbone, **head, seed=seed)
@@ -95,7 +95,7 @@ def predict_fake(root: Path, backbone: str, network) -> None:
     import torch
 
     from cxr14.evaluation.predict import prediction_table
-    from cxr14.models.inputs import prepare
+    from cxr14.models.inference import prepare
 
     images = np.load(root / "data/cache/images.npy")
     with torch.inference_mode():

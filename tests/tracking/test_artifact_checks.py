@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from cxr14.errors import UserError
-from cxr14.files import write_json, write_parquet
+from cxr14.io import write_json, write_parquet
 from cxr14.tracking.artifacts import find_trained
 from cxr14.tracking.registry import register
 

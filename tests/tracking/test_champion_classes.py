@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from cxr14.files import read_json, write_json
+from cxr14.io import read_json, write_json
 from cxr14.models.network import build_network
-from cxr14.models.store import save_model
+from cxr14.models.serialization import save_model
 from cxr14.tracking.artifacts import find_trained
 from cxr14.tracking.registry import DATA, register
 from tests.tracking.conftest import predict_fake

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxr14.files import read_json, write_json, write_metrics, write_parquet, write_text
-from cxr14.findings import CLASSES
-from cxr14.tracking.answers import spread_columns
-from cxr14.tracking.ensembles import MODEL, find_ensemble
+from cxr14.io import read_json, write_json, write_metrics, write_parquet, write_text
+from cxr14.labels import CLASSES
+from cxr14.tracking import spread_columns
+from cxr14.tracking.artifacts import MODEL, find_ensemble
 from cxr14.tracking.registry import register
 
 PROBABILITIES = [f"probability {name}" for name in CLASSES]

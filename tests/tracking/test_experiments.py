@@ -9,10 +9,8 @@ from pathlib import Path
 import pytest
 
 from cxr14.tracking.artifacts import find_trained
-from cxr14.tracking.experiments import KIND
-from cxr14.tracking.origin import find_origin
 from cxr14.tracking.registry import register
-from cxr14.tracking.runs import find_runs, start_run
+from cxr14.tracking.runs import KIND, find_origin, find_runs, start_run
 from cxr14.tracking.store import connect
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from cxr14.files import read_json, write_json, write_npy, write_parquet
-from cxr14.findings import FINDINGS, LABEL_COLUMNS
+from cxr14.io import read_json, write_json, write_npy, write_parquet
+from cxr14.labels import FINDINGS, LABEL_COLUMNS
 from cxr14.report.page import EDA
 from stages import baseline, compare, evaluate, localize_iobb, register, report, train
 from tests.conftest import ROOT

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cxr14.tracking import machine
+from cxr14.tracking import runs
 from cxr14.tracking.runs import TrainingRun, start_run
 from cxr14.tracking.store import connect
 
@@ -75,7 +75,7 @@ def test_a_last_sample_that_hangs_does_not_hold_the_training_up(
     asleep = threading.Event()
     monkeypatch.setattr(SystemMetricsMonitor, "finish", lambda self: asleep.wait(60))
     monkeypatch.setattr(SystemMetricsMonitor, "start", lambda self: None)
-    monkeypatch.setattr(machine, "PATIENCE", 0.2)
+    monkeypatch.setattr(runs, "PATIENCE", 0.2)
     run = begin()
     before = time.monotonic()
     run.finish({})

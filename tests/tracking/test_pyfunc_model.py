@@ -18,13 +18,13 @@ import pytest
 import yaml
 from PIL import Image
 
-from cxr14.data.archives.folder import list_images
-from cxr14.data.cache import open_cache
-from cxr14.data.preprocessing.engines import run_local
-from cxr14.data.preprocessing.fill import fill_cache
-from cxr14.findings import CLASSES, FINDINGS
-from tests.data.pictures import encode, noise, write_loose
-from tests.imports import imported_modules, needed_files
+from cxr14.datasets.manifest import list_images
+from cxr14.labels import CLASSES, FINDINGS
+from cxr14.preprocessing.cache import open_cache
+from cxr14.preprocessing.fill import fill_cache
+from cxr14.preprocessing.shards import run_local
+from tests.datasets.pictures import encode, noise, write_loose
+from tests.imports import imported_names, needed_files
 
 ROOT = Path(__file__).resolve().parents[2]
 PICTURES = {
@@ -196,10 +196,10 @@ def test_the_stored_model_tells_signature_example_and_exact_requirements(model) 
 
 
 def test_the_requirements_are_what_the_code_of_the_model_imports() -> None:
-    from cxr14.tracking.packaging import REQUIRED
+    from cxr14.tracking.registry import REQUIRED
 
     files = needed_files(Path("src/cxr14/tracking/pyfunc_model.py"))
-    names = {module.split(".")[0] for file in files for module in imported_modules(ROOT / file)}
+    names = {module.split(".")[0] for file in files for module in imported_names(ROOT / file)}
     packages = importlib.metadata.packages_distributions()
     foreign = names - {"cxr14", *sys.stdlib_module_names}
     imported = {package.lower().replace("_", "-") for name in foreign for package in packages[name]}

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from cxr14.files import read_json, write_json, write_parquet
+from cxr14.io import read_json, write_json, write_parquet
 from cxr14.tracking.artifacts import find_trained
 from cxr14.tracking.registry import CHAMPION, MODEL, Registered, register
 from cxr14.tracking.runs import start_run

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from cxr14.findings import CLASSES
-from tests.data.pictures import encode, noise
+from cxr14.labels import CLASSES
+from tests.datasets.pictures import encode, noise
 from tests.tracking.servers import ask, clean_environment, free_port, patiently, running
 
 PICTURE = base64.b64encode(encode(noise(1, 50, 60))).decode()

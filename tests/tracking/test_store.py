@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cxr14.tracking.preflight import StoreError
-from cxr14.tracking.store import artifact_location, connect, tracking_uri
+from cxr14.tracking.store import StoreError, artifact_location, connect, tracking_uri
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 

@@ -13,13 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from cxr14.files import read_json
+from cxr14.io import read_json
 from cxr14.tracking import ui
 from cxr14.tracking.artifacts import find_trained
-from cxr14.tracking.preflight import LOCK_SECONDS, StoreError
 from cxr14.tracking.registry import register
 from cxr14.tracking.runs import start_run
-from cxr14.tracking.store import connect
+from cxr14.tracking.store import SQLITE_SECONDS, StoreError, connect
 from stages import register as stage
 from stages import run
 from tests.conftest import ROOT
@@ -105,7 +104,7 @@ def test_a_locked_store_is_waited_for_only_seconds(locked: Path) -> None:
     began = time.monotonic()
     with pytest.raises(StoreError, match=r"database is locked; another process holds .*mlflow\.db"):
         connect()
-    assert LOCK_SECONDS - 1 < time.monotonic() - began < 3 * LOCK_SECONDS
+    assert SQLITE_SECONDS - 1 < time.monotonic() - began < 3 * SQLITE_SECONDS
 
 
 def test_a_read_only_store_is_named_although_it_can_be_read(
@@ -155,7 +154,7 @@ def test_an_address_without_a_store_is_one_sentence_without_its_password(
 def test_a_server_that_does_not_answer_is_given_up_in_seconds(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cxr14.tracking.preflight.ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr("cxr14.tracking.store.ANSWER_SECONDS", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as mute:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{mute.getsockname()[1]}")
         with pytest.raises(StoreError, match="does not answer within seconds"):

@@ -32,12 +32,12 @@ def harm(kind: str) -> None:
 
 
 if __name__ == "__main__":
-    import cxr14.training.launcher
-    import cxr14.training.watch
+    import cxr14.training.distributed
+    import cxr14.training.engine
 
-    cxr14.training.watch.EVERY = 2
-    launch, arguments = cxr14.training.launcher.launch, sys.argv[1:]
-    cxr14.training.launcher.launch = lambda count, *_: launch(
+    cxr14.training.engine.METER_STEPS = 2
+    launch, arguments = cxr14.training.distributed.launch, sys.argv[1:]
+    cxr14.training.distributed.launch = lambda count, *_: launch(
         count, "tests.training.failing", *arguments
     )
     run_stage(lambda: harm(arguments[0]), STEPS)

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from cxr14.files import write_json, write_npy, write_parquet
-from cxr14.findings import LABEL_COLUMNS
+from cxr14.io import write_json, write_npy, write_parquet
+from cxr14.labels import LABEL_COLUMNS
 
 ROOT = Path(__file__).resolve().parents[2]
 SIDE, IMAGES = 64, 48
@@ -53,22 +53,22 @@ def main(number: int, steps: int) -> None:
 
 def run_stage(happening, steps: int) -> None:
     """Run the stage; after so many steps of this process something happens (0: never)."""
-    from cxr14.training.screen import Screen
-    from cxr14.training.tracker import Nobody
+    from cxr14.console import TrainingProgress
+    from cxr14.training.train import NoTracker
     from stages import run, train
 
     import cxr14.tracking.runs  # isort: skip
 
-    cxr14.tracking.runs.start_run = lambda *args, **facts: Nobody()  # MLflow takes seconds
-    own_step, done = Screen.step, []
+    cxr14.tracking.runs.start_run = lambda *args, **facts: NoTracker()  # MLflow takes seconds
+    own_step, done = TrainingProgress.step, []
 
-    def step(screen: Screen) -> None:
+    def step(screen: TrainingProgress) -> None:
         own_step(screen)
         done.append(1)
         if len(done) == steps:
             happening()
 
-    Screen.step = step
+    TrainingProgress.step = step
     sys.argv = ["train", "--backbone=alexnet", "--checkpoint-seconds=0"]
     run(train.main, None)
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cxr14.training.augment import DRAWS, Augment, augment, decide
+from cxr14.training.augment import DRAWS, Augment, augment, transform_parameters
 
 STRONG = Augment(flip=0.5, rotation=30, scale=0.3, shift=0.2, brightness=0.5)
 GREY = torch.rand(6, 1, 16, 16, generator=torch.Generator().manual_seed(1))
@@ -11,7 +11,9 @@ GREY = torch.rand(6, 1, 16, 16, generator=torch.Generator().manual_seed(1))
 
 def change(limits, seed=1, grey=GREY):
     generator = torch.Generator().manual_seed(seed)
-    return augment(grey, decide(torch.rand(len(grey), DRAWS, generator=generator), limits))
+    return augment(
+        grey, transform_parameters(torch.rand(len(grey), DRAWS, generator=generator), limits)
+    )
 
 
 def test_limits_of_zero_change_nothing():
@@ -51,8 +53,8 @@ def test_images_of_a_batch_are_changed_apart():
 
 def test_an_image_is_changed_by_its_own_draws_whatever_else_is_in_the_batch():
     draws = torch.rand(6, DRAWS, generator=torch.Generator().manual_seed(1))
-    alone = augment(GREY[3:4], decide(draws[3:4], STRONG))
-    assert torch.allclose(augment(GREY, decide(draws, STRONG))[3:4], alone, atol=1e-6)
+    alone = augment(GREY[3:4], transform_parameters(draws[3:4], STRONG))
+    assert torch.allclose(augment(GREY, transform_parameters(draws, STRONG))[3:4], alone, atol=1e-6)
 
 
 def test_the_original_is_left_as_it_is():

@@ -6,19 +6,19 @@ import pytest
 import torch
 
 from cxr14.training.augment import DRAWS
-from cxr14.training.chance import derived_seed, draw_epoch, seed_network, step_seeds
+from cxr14.training.seeding import derived_seed, epoch_randomness, seed_network, step_seeds
 
 
 def test_an_order_is_a_permutation_and_another_one_in_every_epoch():
-    orders = [draw_epoch(14, epoch, 19, "cpu").order for epoch in range(3)]
+    orders = [epoch_randomness(14, epoch, 19, "cpu").order for epoch in range(3)]
     assert all(sorted(order.tolist()) == list(range(19)) for order in orders)
     assert len({tuple(order.tolist()) for order in orders}) == 3
 
 
 def test_the_same_seed_and_epoch_give_the_same_draws_whatever_was_drawn_before():
-    first = draw_epoch(14, 5, 19, "cpu")
+    first = epoch_randomness(14, 5, 19, "cpu")
     torch.rand(7)
-    again = draw_epoch(14, 5, 19, "cpu")
+    again = epoch_randomness(14, 5, 19, "cpu")
     assert torch.equal(first.draws, again.draws)
     assert torch.equal(first.order, again.order)
     assert first.draws.shape == (19, DRAWS)

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from cxr14.training.checkpoint import Checkpoint
-from cxr14.training.interruption import InterruptedTrainingError, StopRequest
-from cxr14.training.watch import NotFiniteError
+from cxr14.training.distributed import InterruptedTrainingError, StopRequest
+from cxr14.training.engine import NotFiniteError
 from tests.disks import fill, small_disk
 from tests.training.tiny import CHANGES, RECIPE, fit, make_loop, make_session, part, tiny
 
@@ -56,7 +56,7 @@ def same(first, second) -> bool:
 def test_killed_at_random_steps_it_ends_with_the_same_weights_bit_for_bit(
     name, every, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("cxr14.training.watch.EVERY", every)
+    monkeypatch.setattr("cxr14.training.engine.METER_STEPS", every)
     whole, _ = run(tmp_path / "whole", RECIPES[name])
     path, dice = tmp_path / "killed", random.Random(name)
     for _ in range(4):  # eight epochs of six steps
@@ -68,7 +68,7 @@ def test_killed_at_random_steps_it_ends_with_the_same_weights_bit_for_bit(
 
 
 def test_a_killed_training_goes_on_and_does_not_start_anew(tmp_path, monkeypatch):
-    monkeypatch.setattr("cxr14.training.watch.EVERY", 1)
+    monkeypatch.setattr("cxr14.training.engine.METER_STEPS", 1)
     with pytest.raises(Killed):
         run(tmp_path, on_step=killed_at(15, []))
     after: list[int] = []
@@ -80,7 +80,7 @@ def test_a_killed_training_goes_on_and_does_not_start_anew(tmp_path, monkeypatch
 
 def test_a_checkpoint_of_another_run_is_not_used_nor_lost_and_said_so(tmp_path, monkeypatch):
     """One accidental run with other params used to write over the hours of the first."""
-    monkeypatch.setattr("cxr14.training.watch.EVERY", 1)
+    monkeypatch.setattr("cxr14.training.engine.METER_STEPS", 1)
     whole, told = run(tmp_path / "whole")
     assert told is None
     folder = tmp_path / "both"
@@ -141,7 +141,7 @@ def test_a_checkpoint_that_cannot_be_reached_stops_the_training(reason, tmp_path
 
 def test_an_infinite_loss_never_gets_into_a_checkpoint(tmp_path, monkeypatch):
     """The weights of its step are spoilt, and a training that went on from them would be."""
-    monkeypatch.setattr("cxr14.training.watch.EVERY", 4)
+    monkeypatch.setattr("cxr14.training.engine.METER_STEPS", 4)
     recipe = replace(RECIPE, optimizer="sgd", learning_rate=1e38)
     with pytest.raises(NotFiniteError):
         run(tmp_path, recipe)
@@ -154,7 +154,7 @@ def test_a_request_to_stop_leaves_a_checkpoint_at_once_and_the_rest_follows(tmp_
 
     def on_step():
         steps.append(1)
-        stop.made = len(steps) == 20
+        stop.requested = len(steps) == 20
 
     path = tmp_path / "c-run.pt"
     with pytest.raises(InterruptedTrainingError, match=rf"^interrupted in epoch 4; .*from {path}$"):
@@ -172,7 +172,7 @@ def test_a_wish_to_stop_between_epochs_is_heard_and_told_as_such(epoch, tmp_path
 
     def on_epoch(row):
         rows.append(row)
-        stop.made = len(rows) == epoch
+        stop.requested = len(rows) == epoch
 
     with pytest.raises(InterruptedTrainingError, match=rf"^interrupted after epoch {epoch}; "):
         run(tmp_path, stop=stop, on_epoch=on_epoch)
@@ -195,7 +195,7 @@ def test_without_a_checkpoint_training_is_the_same(tmp_path):
 def test_a_checkpoint_that_finds_the_disk_full_is_a_warning_and_training_goes_on(
     tmp_path, capsys, monkeypatch
 ):
-    monkeypatch.setattr("cxr14.training.watch.EVERY", 1)
+    monkeypatch.setattr("cxr14.training.engine.METER_STEPS", 1)
     whole, _ = run(tmp_path / "whole")
     with small_disk(tmp_path / "disk", "256k") as disk:
         with pytest.raises(Killed):
@@ -227,7 +227,7 @@ def test_without_any_place_for_a_checkpoint_training_goes_on(tmp_path, capsys):
 def test_an_interruption_whose_state_cannot_be_saved_says_where_the_training_starts(tmp_path):
     (tmp_path / "file").write_text("in place of the folder")
     stop = StopRequest()
-    stop.made = True
+    stop.requested = True
     with pytest.raises(InterruptedTrainingError, match="the same command starts again"):
         run_without_resuming(tmp_path / "file", stop=stop)
 

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cxr14.training.ending import is_lost
-from cxr14.training.launcher import LOST, explain
+from cxr14.training.distributed import PEER_LOST, explain_exit_codes, is_peer_lost
 from tests.training.project import ROOT, write_project
 
 SOON = 15
@@ -83,19 +82,19 @@ def test_no_process_trains_on_when_the_launcher_itself_is_killed():
     ("codes", "words"),
     [
         ({0: 1, 1: -signal.SIGTERM}, None),  # the first has told it
-        ({0: LOST, 1: 1}, None),
+        ({0: PEER_LOST, 1: 1}, None),
         ({0: -signal.SIGTERM, 1: -signal.SIGKILL}, "process 1 was ended by SIGKILL"),
-        ({0: LOST, 1: -signal.SIGTERM}, "process 1 was ended by SIGTERM"),
-        ({0: LOST, 1: LOST}, "the processes of the training lost one another"),
+        ({0: PEER_LOST, 1: -signal.SIGTERM}, "process 1 was ended by SIGTERM"),
+        ({0: PEER_LOST, 1: PEER_LOST}, "the processes of the training lost one another"),
     ],
 )
 def test_what_no_process_could_say_the_launcher_says(codes, words):
-    told = explain(codes)
+    told = explain_exit_codes(codes)
     assert told == words or (words and told.startswith(words))
 
 
 def test_only_what_says_that_another_process_is_gone_is_passed_over():
-    assert is_lost(torch.distributed.DistBackendError("NCCL communicator was aborted"))
-    assert is_lost(RuntimeError("[gloo/transport/tcp/pair.cc:547] Connection closed by peer"))
-    assert not is_lost(RuntimeError("shapes do not fit"))
-    assert not is_lost(ValueError("gloo"))
+    assert is_peer_lost(torch.distributed.DistBackendError("NCCL communicator was aborted"))
+    assert is_peer_lost(RuntimeError("[gloo/transport/tcp/pair.cc:547] Connection closed by peer"))
+    assert not is_peer_lost(RuntimeError("shapes do not fit"))
+    assert not is_peer_lost(ValueError("gloo"))

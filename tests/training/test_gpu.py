@@ -7,16 +7,13 @@ import pytest
 import torch
 
 from cxr14.models.backbones import STUDIED
+from cxr14.models.inference import resolve_compute
 from cxr14.models.network import build_network
 from cxr14.training.checkpoint import Checkpoint
-from cxr14.training.device import choose
-from cxr14.training.interruption import InterruptedTrainingError, StopRequest
-from cxr14.training.loop import Loop
+from cxr14.training.dataset import load_split
+from cxr14.training.distributed import InterruptedTrainingError, Processes, StopRequest
+from cxr14.training.engine import METER_STEPS, Loop, Session
 from cxr14.training.losses import make_loss
-from cxr14.training.parts import load_part
-from cxr14.training.processes import Processes
-from cxr14.training.session import Session
-from cxr14.training.watch import EVERY
 from tests.training.tiny import CHANGES, RECIPE
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -31,8 +28,8 @@ def prepared(backbone, precision="auto", recipe=PLAN, **rest) -> tuple[Loop, Ses
     rng = np.random.default_rng(1)
     images = rng.integers(0, 256, (COUNT, SIZE, SIZE), dtype=np.uint8)
     labels = np.float32(rng.random((COUNT, 15)) < 0.5)
-    own = load_part(images, np.arange(COUNT), labels, SIZE, "cuda")
-    compute = choose("cuda", precision, backbone)
+    own = load_split(images, np.arange(COUNT), labels, SIZE, "cuda")
+    compute = resolve_compute("cuda", precision, backbone)
     session = Session(build_network(backbone, 32, "lse", 10.0, seed=1), recipe, compute, 12)
     loss = make_loss("cross_entropy", "batch", own.labels)
     told = {"checkpoint": None, "stop": StopRequest(), "on_step": lambda: None} | rest
@@ -62,7 +59,7 @@ def test_no_step_waits_for_the_gpu(backbone):
     loop, session = prepared(backbone, recipe=replace(PLAN, ema=0.9))
     loop._run_steps(session, session.network)  # what is set up on first use may wait
     session.progress.step, session.progress.losses = 0, []
-    assert COUNT // BATCH < EVERY  # the look comes after the last step only
+    assert COUNT // BATCH < METER_STEPS  # the look comes after the last step only
     steps = []
 
     def on_step():
@@ -82,7 +79,7 @@ def test_an_interrupted_training_ends_with_the_same_weights(tmp_path):
 
     def on_step():
         steps.append(1)
-        stop.made = len(steps) == 3
+        stop.requested = len(steps) == 3
 
     checkpoint = Checkpoint(tmp_path, "alexnet", "run", 60.0)
     loop, session = prepared("alexnet", checkpoint=checkpoint, stop=stop, on_step=on_step)

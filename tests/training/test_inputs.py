@@ -5,12 +5,12 @@ import pandas as pd
 import pytest
 import torch
 
-from cxr14.data.cache import ARRAY, INDEX
-from cxr14.files import write_json, write_npy, write_parquet
-from cxr14.findings import CLASSES, LABEL_COLUMNS, NO_FINDING
-from cxr14.models.inputs import prepare
+from cxr14.io import write_json, write_npy, write_parquet
+from cxr14.labels import CLASSES, LABEL_COLUMNS, NO_FINDING
+from cxr14.models.inference import prepare
 from cxr14.models.network import build_network
-from cxr14.models.store import WEIGHTS, save_model
+from cxr14.models.serialization import WEIGHTS, save_model
+from cxr14.preprocessing.cache import ARRAY, INDEX
 from cxr14.training.inputs import (
     CACHE,
     PRETRAINED,
@@ -21,8 +21,8 @@ from cxr14.training.inputs import (
     check_scorable,
     check_trainable,
     hash_inputs,
+    initial_network,
     read_data,
-    starting_network,
     warn_of_untrainable,
 )
 
@@ -169,16 +169,16 @@ SEEN = np.random.default_rng(3).integers(0, 255, (64, 64, 64), dtype=np.uint8)
 
 
 def test_training_starts_from_the_seed_where_no_weights_are_wanted():
-    start = starting_network("googlenet", HEAD, SEEN, {"seed": 7, "input_size": 32})
+    start = initial_network("googlenet", HEAD, SEEN, {"seed": 7, "input_size": 32})
     assert same(start, build_network("googlenet", **HEAD, seed=7))
 
 
 def test_a_network_without_normalisation_starts_balanced_on_its_train_part():
     (PRETRAINED / "alexnet").mkdir(parents=True)
     write_json(PRETRAINED / "alexnet" / "source.json", {"weights": "none"})
-    start = starting_network("alexnet", HEAD, SEEN, {"seed": 7, "input_size": 64})
+    start = initial_network("alexnet", HEAD, SEEN, {"seed": 7, "input_size": 64})
     assert not same(start, build_network("alexnet", **HEAD, seed=7))
-    assert same(start, starting_network("alexnet", HEAD, SEEN, {"seed": 7, "input_size": 64}))
+    assert same(start, initial_network("alexnet", HEAD, SEEN, {"seed": 7, "input_size": 64}))
     with torch.no_grad():
         first = start.features[0](prepare(torch.from_numpy(SEEN), 64))
     assert first.mean().abs() < 0.1
@@ -191,7 +191,7 @@ def test_training_starts_from_own_weights_where_they_are_wanted(tmp_path):
     folder = PRETRAINED / "googlenet"
     (tmp_path / "models" / "googlenet" / WEIGHTS).rename(folder / WEIGHTS)
     write_json(folder / "source.json", {"weights": "models/mine.safetensors"})
-    assert same(starting_network("googlenet", HEAD, SEEN, {"seed": 7, "input_size": 32}), own)
+    assert same(initial_network("googlenet", HEAD, SEEN, {"seed": 7, "input_size": 32}), own)
 
 
 def test_the_hash_of_every_input_changes_with_it():

@@ -8,10 +8,11 @@ import yaml
 
 import stages.train
 from cxr14.errors import UserError
-from cxr14.files import read_json, write_parquet
-from cxr14.findings import LABEL_COLUMNS
-from cxr14.training import job
-from cxr14.training.processes import Processes
+from cxr14.io import read_json, write_parquet
+from cxr14.labels import LABEL_COLUMNS
+from cxr14.training import train as training_runs
+from cxr14.training.distributed import Processes
+from cxr14.training.train import Job, run_job
 from tests.training.project import IMAGES, write_project
 
 
@@ -41,8 +42,8 @@ def train(tracker, **more):
     params = yaml.safe_load(Path("params.yaml").read_text())
     recipe = {k: v for k, v in params["train"].items() if k not in ("backbones", "overrides")}
     blocks = {"model": params["model"], "loss": params["loss"], "train": recipe}
-    own = job.Job("alexnet", Path("models/alexnet"), "alexnet", "AlexNet")
-    return job.run_job(own, blocks, lambda *_, **__: tracker, **{"seconds": 60} | more)
+    own = Job("alexnet", Path("models/alexnet"), "alexnet", "AlexNet")
+    return run_job(own, blocks, lambda *_, **__: tracker, **{"seconds": 60} | more)
 
 
 def checkpoints():
@@ -66,7 +67,7 @@ def test_a_model_that_cannot_be_written_is_a_failed_run_and_its_checkpoint_stays
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(job, "save_model", full)
+    monkeypatch.setattr(training_runs, "save_model", full)
     follower = Follower()
     with pytest.raises(OSError, match="No space left"):
         train(follower, seconds=0)
@@ -77,7 +78,7 @@ def test_a_model_that_cannot_be_written_is_a_failed_run_and_its_checkpoint_stays
 def test_the_checkpoint_lies_in_the_original_repository_also_under_temp(monkeypatch, tmp_path):
     """It lay in the temporary workspace, which the next `dvc exp run --temp` does not see."""
     monkeypatch.setenv("DVC_ROOT", str(tmp_path / "original"))
-    monkeypatch.setattr(job, "save_model", lambda *_: 1 / 0)
+    monkeypatch.setattr(training_runs, "save_model", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         train(None, seconds=0)
     assert checkpoints() == []
@@ -100,7 +101,7 @@ def test_a_checkpoint_stays_until_the_tracker_knows_of_the_end():
 
 def test_processes_that_do_not_see_the_same_checkpoint_are_refused(monkeypatch):
     """As on hosts that share no files: they would wait for steps that never come."""
-    monkeypatch.setattr(Processes, "agree", lambda *_: False)
+    monkeypatch.setattr(Processes, "all_equal", lambda *_: False)
     message = r"^alexnet: the processes do not see the same checkpoint \S+/\.scratch/train/alexnet-[0-9a-f]{16}\.pt;"
     with pytest.raises(ValueError, match=message):
         train(None)

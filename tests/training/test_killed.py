@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxr14.files import read_json, sha256, write_parquet
+from cxr14.io import read_json, sha256, write_parquet
 from tests.training.project import ROOT, write_project
 
 MODEL = "models/alexnet/weights.safetensors"

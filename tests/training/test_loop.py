@@ -6,10 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from cxr14.training.parts import Part, steps_per_epoch
-from cxr14.training.processes import Processes
-from cxr14.training.validation import validate
-from cxr14.training.watch import NotFiniteError
+from cxr14.training.dataset import SplitData, steps_per_epoch
+from cxr14.training.distributed import Processes
+from cxr14.training.engine import NotFiniteError, validate
 from tests.training.tiny import CHANGES, CPU, RECIPE, Tiny, fit, make_loop, make_session, part, tiny
 
 
@@ -46,7 +45,7 @@ def test_training_leaves_the_random_state_of_its_caller_alone():
 def test_the_best_epoch_is_kept_and_not_the_last():
     """On validation the labels are turned round: the more is learned, the worse the score."""
     own = part()
-    turned = Part(own.images, 1 - own.labels)
+    turned = SplitData(own.images, 1 - own.labels)
     network = tiny()
     trained = fit(network, val=turned)
     scores = [row["validation_macro_auroc"] for row in trained.history]
@@ -93,7 +92,7 @@ def test_a_plateau_goes_by_the_validation_loss():
     """On turned labels the validation loss is never as low again: a tenth after two epochs without a gain."""
     own = part()
     recipe = replace(RECIPE, schedule="plateau", warmup_fraction=0.0)
-    trained = fit(tiny(), recipe, val=Part(own.images, 1 - own.labels))
+    trained = fit(tiny(), recipe, val=SplitData(own.images, 1 - own.labels))
     rates = [row["learning_rate"] for row in trained.history]
     losses = [row["validation_loss"] for row in trained.history]
     assert losses[0] == min(losses)
@@ -116,7 +115,7 @@ def test_a_loss_that_is_not_finite_stops_with_its_step():
     recipe = replace(RECIPE, optimizer="sgd", learning_rate=1e38)
     with pytest.raises(NotFiniteError, match=r"^the loss is (nan|inf) in step 2$") as caught:
         fit(tiny(), recipe)
-    assert len(caught.value.places) == 8
+    assert len(caught.value.indices) == 8
 
 
 class Spoilt(Tiny):
@@ -136,4 +135,4 @@ def test_scores_that_are_no_numbers_stop_with_one_sentence():
 def test_a_validation_part_that_cannot_be_scored_is_refused():
     own = part()
     with pytest.raises(ValueError, match="no finding has both positives and negatives in the val"):
-        fit(tiny(), val=Part(own.images, torch.ones_like(own.labels)))
+        fit(tiny(), val=SplitData(own.images, torch.ones_like(own.labels)))

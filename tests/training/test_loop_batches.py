@@ -9,17 +9,14 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from cxr14.data.batches import Resident, Streamed
 from cxr14.models.backbones import STUDIED
-from cxr14.models.inputs import normalise
+from cxr14.models.inference import Compute, normalise
 from cxr14.models.network import build_network
-from cxr14.training.augment import augment, decide
-from cxr14.training.chance import draw_epoch, step_seeds
-from cxr14.training.device import Compute
+from cxr14.training.augment import augment, transform_parameters
+from cxr14.training.dataset import Resident, Streamed, load_split, shrink
+from cxr14.training.engine import LossMeter, Session
 from cxr14.training.losses import TERMS, make_loss
-from cxr14.training.parts import load_part, shrink
-from cxr14.training.session import Session
-from cxr14.training.watch import LossWatch
+from cxr14.training.seeding import epoch_randomness, step_seeds
 from tests.training.tiny import CHANGES, RECIPE, fit, make_loop, part, tiny
 
 
@@ -31,8 +28,8 @@ def plain_states(images, labels, recipe, size) -> list[dict]:
     loss = make_loss("cross_entropy", "batch", labels)
     small, states = shrink(images, size), []
     for epoch in range(recipe.epochs):
-        chance = draw_epoch(recipe.seed, epoch, len(images), "cpu")
-        changes = decide(chance.draws, recipe.augment)
+        chance = epoch_randomness(recipe.seed, epoch, len(images), "cpu")
+        changes = transform_parameters(chance.draws, recipe.augment)
         seeds = step_seeds(recipe.seed, epoch, 0, len(images) // recipe.batch_size)
         for step, seed in enumerate(seeds):
             rows = chance.order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
@@ -49,13 +46,13 @@ def plain_states(images, labels, recipe, size) -> list[dict]:
 @pytest.mark.parametrize("kind", [Resident, Streamed])
 def test_weights_are_those_of_a_plain_loop_bit_for_bit(kind, monkeypatch):
     if kind is Streamed:
-        monkeypatch.setattr("cxr14.data.batches.free_bytes", lambda device: 0)
+        monkeypatch.setattr("cxr14.training.dataset.free_bytes", lambda device: 0)
     plan = {"optimizer": "sgd", "schedule": "constant", "warmup_fraction": 0.0}
     recipe = replace(RECIPE, **plan, batch_size=6, epochs=3, augment=CHANGES)
     images = np.random.default_rng(1).integers(0, 256, (33, 16, 16), dtype=np.uint8)
     rows = np.random.default_rng(2).permutation(33)[:22]
     labels = np.float32(np.random.default_rng(3).random((22, 15)) < 0.5)
-    own = load_part(images, rows, labels, 8, "cpu")
+    own = load_split(images, rows, labels, 8, "cpu")
     assert isinstance(own.images, kind)
     trained = fit(tiny(), recipe, train=own, val=part(), weighting="batch")
     states = plain_states(torch.from_numpy(images[rows]), own.labels, recipe, 8)
@@ -71,15 +68,15 @@ class Gone(np.ndarray):
 
 
 def test_a_file_that_cannot_be_read_stops_training_with_its_message(monkeypatch):
-    monkeypatch.setattr("cxr14.data.batches.free_bytes", lambda device: 0)
+    monkeypatch.setattr("cxr14.training.dataset.free_bytes", lambda device: 0)
     broken = np.zeros((16, 8, 8), np.uint8).view(Gone)
-    own = load_part(broken, np.arange(16), part().labels.numpy(), 8, "cpu")
+    own = load_split(broken, np.arange(16), part().labels.numpy(), 8, "cpu")
     with pytest.raises(OSError, match=r"Input/output error: 'images\.npy'"):
         fit(tiny(), train=own, val=part())
 
 
 def test_no_thread_reads_on_when_a_step_fails(monkeypatch):
-    monkeypatch.setattr("cxr14.data.batches.free_bytes", lambda device: 0)
+    monkeypatch.setattr("cxr14.training.dataset.free_bytes", lambda device: 0)
 
     def fail():
         raise KeyboardInterrupt
@@ -126,7 +123,7 @@ class OnMeta(Compute):
 
 def waits_of_an_epoch(count, monkeypatch, ema=0.0, network=tiny, side=8, **loss):
     """What one epoch of count/8 steps waits for."""
-    monkeypatch.setattr(LossWatch, "look", lambda self: self._batches.clear() or [0.5])
+    monkeypatch.setattr(LossMeter, "flush", lambda self: self._batches.clear() or [0.5])
     compute = OnMeta("meta", "fp32", channels_last=False)
     recipe = replace(RECIPE, augment=CHANGES, ema=ema)
     own = part(count=count)
@@ -137,7 +134,7 @@ def waits_of_an_epoch(count, monkeypatch, ema=0.0, network=tiny, side=8, **loss)
     if loss:
         loop.loss = make_loss(**loss, train_labels=own.labels)
     monkeypatch.setattr(  # torch has no fused ones for meta
-        "cxr14.training.session.make_optimizer",
+        "cxr14.training.engine.make_optimizer",
         lambda network, recipe: torch.optim.SGD(network.parameters(), lr=0.1),
     )
     session = Session(network(), recipe, compute, 100)

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxr14.training.optimizer import learning_rate_factor, make_optimizer, make_scheduler
+from cxr14.training.optim import learning_rate_factor, make_optimizer, make_scheduler
 from tests.training.tiny import RECIPE, tiny
 
 KINDS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "sgd": torch.optim.SGD}

@@ -3,13 +3,13 @@
 import numpy as np
 import torch
 
-from cxr14.training.parts import Part, load_part, shrink, steps_per_epoch
+from cxr14.training.dataset import SplitData, load_split, shrink, steps_per_epoch
 
 
-def loaded(images: np.ndarray, size: int) -> Part:
+def loaded(images: np.ndarray, size: int) -> SplitData:
     labels = np.eye(len(images), 15, dtype=np.float32)
     labels.flags.writeable = False  # as pandas gives them; torch used to warn
-    return load_part(images, np.arange(len(images)), labels, size, "cpu")
+    return load_split(images, np.arange(len(images)), labels, size, "cpu")
 
 
 def test_images_beyond_the_last_whole_batch_make_no_step():

@@ -1,4 +1,4 @@
-"""The recipes of docs/training.md are commands that work."""
+"""The recipes of docs/howto/recipes.md are commands that work."""
 
 import shlex
 import shutil
@@ -9,19 +9,18 @@ import numpy as np
 import pytest
 from dvc.utils.hydra import apply_overrides
 
-from cxr14.findings import CHESTXRAY8, CLASSES
-from cxr14.params import data, evaluate, findings, localize, loss, model, preprocess, split, train
+from cxr14.config.blocks import read_findings, read_loss, read_model, read_split, read_train
+from cxr14.config.check import BLOCKS
+from cxr14.labels import CHESTXRAY8, CLASSES
 from cxr14.training.losses import make_loss
-from cxr14.training.recipe import Recipe
+from cxr14.training.optim import Recipe
 from tests.conftest import ROOT
 from tests.training.tiny import fit, part, tiny
-
-BLOCKS = (data, split, preprocess, model, loss, train, evaluate, localize)
 
 
 def commands() -> dict[str, list[str]]:
     """The `-S` values of every `dvc exp run` of the page, by the name of the experiment."""
-    text = (ROOT / "docs/training.md").read_text().replace("\\\n", " ")
+    text = (ROOT / "docs/howto/recipes.md").read_text().replace("\\\n", " ")
     found = {}
     for line in text.splitlines():
         if line.startswith("    dvc exp run --temp -n "):
@@ -39,8 +38,8 @@ def params(request, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copy(ROOT / "params.yaml", "params.yaml")
     apply_overrides("params.yaml", COMMANDS[request.param])
-    for block in BLOCKS:
-        block.read()
+    for read in BLOCKS.values():
+        read()
     return request.param
 
 
@@ -52,7 +51,7 @@ def test_every_recipe_of_the_page_is_found():
 @pytest.mark.parametrize("params", COMMANDS, indirect=True)
 def test_a_recipe_is_accepted_and_takes_steps(params):
     """At the size of a toy; the numbers that make it the recipe are its own."""
-    own = train.read()
+    own = read_train()
     assert set(own.overrides) >= set(own.backbones)
     for backbone in own.backbones:
         values = own.for_backbone(backbone).model_dump()
@@ -60,17 +59,17 @@ def test_a_recipe_is_accepted_and_takes_steps(params):
         recipe = replace(Recipe.of(values), input_size=8, batch_size=8, epochs=2)
         trained = fit(tiny(), recipe)
         assert len(trained.history) == 2
-    objective = make_loss(**loss.read().model_dump(), train_labels=part().labels)
+    objective = make_loss(**read_loss().model_dump(), train_labels=part().labels)
     assert np.isfinite(float(objective(part().labels * 4 - 2, part().labels)))
 
 
 @pytest.mark.parametrize("params", ["wang2017"], indirect=True)
 def test_wangs_is_sgd_with_eighty_images_on_eight_findings(params):
-    recipe = train.read().for_backbone("resnet50")
+    recipe = read_train().for_backbone("resnet50")
     assert (recipe.optimizer, recipe.batch_size) == ("sgd", 80)
-    assert findings.read() == CHESTXRAY8
-    assert (model.read().pooling, model.read().lse_r) == ("lse", 10)
-    shares = split.read()
+    assert read_findings() == CHESTXRAY8
+    assert (read_model().pooling, read_model().lse_r) == ("lse", 10)
+    shares = read_split()
     kept = 1 - shares.test_fraction
     assert shares.official is False
     assert kept * shares.val_fraction == pytest.approx(0.1)
@@ -79,8 +78,8 @@ def test_wangs_is_sgd_with_eighty_images_on_eight_findings(params):
 
 @pytest.mark.parametrize("params", ["chexnet"], indirect=True)
 def test_chexnets_is_adam_on_a_plateau_without_weights(params):
-    recipe = train.read().for_backbone("densenet121")
+    recipe = read_train().for_backbone("densenet121")
     found = (recipe.optimizer, recipe.learning_rate, recipe.schedule, recipe.batch_size)
     assert found == ("adam", 0.001, "plateau", 16)
-    assert loss.read().weighting == "none"
-    assert findings.read() == CLASSES
+    assert read_loss().weighting == "none"
+    assert read_findings() == CLASSES

@@ -7,10 +7,9 @@ import sys
 import pytest
 import torch
 
-from cxr14.files import read_json
-from cxr14.training.launcher import is_launched
-from cxr14.training.processes import Processes, joined, take_gpu
-from cxr14.training.validation import validate
+from cxr14.io import read_json
+from cxr14.training.distributed import Processes, is_launched, process_group, take_gpu
+from cxr14.training.engine import validate
 from tests.training.project import ROOT
 from tests.training.tiny import CPU, make_loop, tiny
 from tests.training.together import VAL, train
@@ -81,13 +80,13 @@ def test_processes_agree_on_a_number_if_the_greatest_is_the_least(others, same, 
         values.copy_(torch.stack([values, *(torch.tensor([n, -n]) for n in others)]).amax(0))
 
     monkeypatch.setattr(torch.distributed, "all_reduce", all_reduce)
-    assert Processes(0, 3).agree(7, "cpu") == same
-    assert Processes().agree(7, "cpu")
+    assert Processes(0, 3).all_equal(7, "cpu") == same
+    assert Processes().all_equal(7, "cpu")
 
 
 def test_a_batch_is_shared_without_gaps_or_overlaps():
     order = torch.randperm(24, generator=torch.Generator().manual_seed(1))
-    shares = [Processes(rank, 4).share(order, 8).view(3, 2) for rank in range(4)]
+    shares = [Processes(rank, 4).shard(order, 8).view(3, 2) for rank in range(4)]
     assert torch.equal(torch.cat(shares, dim=1), order.view(3, 8))
 
 
@@ -96,14 +95,14 @@ def test_alone_everything_is_as_it_is():
     assert alone.sum(values) is alone.mean(values) is values
     assert alone.any(True, "cpu")
     assert not alone.any(False, "cpu")
-    assert torch.equal(alone.share(torch.arange(6), 3), torch.arange(6))
+    assert torch.equal(alone.shard(torch.arange(6), 3), torch.arange(6))
 
 
 def test_another_number_of_processes_than_in_params_is_refused(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     with (
         pytest.raises(ValueError, match=r"^train\.processes is 2, but the launcher started 1; ma"),
-        joined(2, "cpu"),
+        process_group(2, "cpu"),
     ):
         pass
     assert not is_launched()
@@ -111,10 +110,10 @@ def test_another_number_of_processes_than_in_params_is_refused(monkeypatch):
 
 def test_batch_statistics_are_synchronised_on_gpus_alone(monkeypatch):
     network = torch.nn.Sequential(torch.nn.BatchNorm2d(2), torch.nn.ReLU())
-    Processes(0, 1).share_statistics(network, "cuda")
-    Processes(0, 2).share_statistics(network, "cpu")
+    Processes(0, 1).synchronize_batchnorm(network, "cuda")
+    Processes(0, 2).synchronize_batchnorm(network, "cpu")
     assert type(network[0]) is torch.nn.BatchNorm2d
     names = list(network.state_dict())
-    Processes(0, 2).share_statistics(network, "cuda")
+    Processes(0, 2).synchronize_batchnorm(network, "cuda")
     assert type(network[0]) is torch.nn.SyncBatchNorm
     assert list(network.state_dict()) == names

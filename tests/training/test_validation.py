@@ -5,17 +5,17 @@ import pytest
 import torch
 from torch import nn
 
+from cxr14.training.dataset import SplitData, load_split
+from cxr14.training.distributed import Processes
+from cxr14.training.engine import predict, validate
 from cxr14.training.losses import make_loss
-from cxr14.training.parts import Part, load_part
-from cxr14.training.processes import Processes
-from cxr14.training.validation import predict, validate
 from tests.training.tiny import CPU, part, tiny
 
 
 def large_part():
     images = np.random.default_rng(1).integers(0, 256, (50, 16, 16), dtype=np.uint8)
     labels = np.float32(np.random.default_rng(2).random((50, 15)) < 0.5)
-    return load_part(images, np.arange(50), labels, 16, "cpu")
+    return load_split(images, np.arange(50), labels, 16, "cpu")
 
 
 def test_images_of_the_cache_size_and_any_batch_give_the_same_score():
@@ -56,7 +56,9 @@ def test_the_labels_of_no_finding_choose_no_epoch():
     network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 3))
     loss = make_loss("cross_entropy", "none", labels)
     scores = {
-        validate(network, Part(own.images, y, classes), loss, 8, 8, CPU, Processes()).macro_auroc
+        validate(
+            network, SplitData(own.images, y, classes), loss, 8, 8, CPU, Processes()
+        ).macro_auroc
         for y in (labels, turned)
     }
     assert len(scores) == 1

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from cxr14.training.watch import EVERY, LossWatch, NotFiniteError
+from cxr14.training.engine import METER_STEPS, LossMeter, NotFiniteError
 
 
 def watch(step=0):
-    return LossWatch("cpu", step, lambda losses: losses)
+    return LossMeter("cpu", step, lambda losses: losses)
 
 
 def fill(own, losses):
@@ -18,17 +18,17 @@ def fill(own, losses):
 def test_losses_come_back_once_and_in_order():
     own = watch()
     fill(own, [0.5, 0.25])
-    assert own.look() == [0.5, 0.25]
-    assert own.look() == []
+    assert own.flush() == [0.5, 0.25]
+    assert own.flush() == []
 
 
 def test_it_is_full_after_so_many_steps():
     own = watch()
-    fill(own, [1.0] * (EVERY - 1))
+    fill(own, [1.0] * (METER_STEPS - 1))
     assert not own.full
     fill(own, [1.0])
     assert own.full
-    assert own.look() == [1.0] * EVERY
+    assert own.flush() == [1.0] * METER_STEPS
     assert not own.full
 
 
@@ -37,5 +37,5 @@ def test_the_first_loss_that_is_not_finite_is_named_with_its_step_and_images(los
     own = watch(step=100)
     fill(own, [0.5, 0.5, loss, float("nan")])
     with pytest.raises(NotFiniteError, match=r"the loss is -?(nan|inf) in step 103") as caught:
-        own.look()
-    assert caught.value.places.tolist() == [4, 5]
+        own.flush()
+    assert caught.value.indices.tolist() == [4, 5]

@@ -4,15 +4,13 @@ import numpy as np
 import torch
 from torch import nn
 
+from cxr14.models.inference import Compute
 from cxr14.training.augment import Augment
-from cxr14.training.device import Compute
-from cxr14.training.interruption import StopRequest
-from cxr14.training.loop import Loop
+from cxr14.training.dataset import SplitData, load_split, steps_per_epoch
+from cxr14.training.distributed import Processes, StopRequest
+from cxr14.training.engine import Loop, Session
 from cxr14.training.losses import make_loss
-from cxr14.training.parts import Part, load_part, steps_per_epoch
-from cxr14.training.processes import Processes
-from cxr14.training.recipe import Recipe
-from cxr14.training.session import Session
+from cxr14.training.optim import Recipe
 
 CPU = Compute("cpu", "fp32", channels_last=False)
 RECIPE = Recipe(
@@ -53,11 +51,11 @@ def tiny() -> Tiny:
         return Tiny()
 
 
-def part(seed: int = 1, count: int = 16) -> Part:
+def part(seed: int = 1, count: int = 16) -> SplitData:
     rng = np.random.default_rng(seed)
     images = rng.integers(0, 256, (count, 8, 8), dtype=np.uint8)
     labels = np.float32(rng.random((count, 15)) < 0.5)
-    return load_part(images, np.arange(count), labels, 8, "cpu")
+    return load_split(images, np.arange(count), labels, 8, "cpu")
 
 
 def make_session(network, recipe=RECIPE, count: int = 16) -> Session:
@@ -85,4 +83,4 @@ def make_loop(
 def fit(network, recipe=RECIPE, **changes):
     """Train from the start; return the progress."""
     loop = make_loop(recipe, **changes)
-    return loop.run(make_session(network, recipe, len(loop.train_part.labels)))
+    return loop.run(make_session(network, recipe, len(loop.train_split.labels)))

@@ -14,9 +14,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from cxr14.files import write_json
+from cxr14.io import write_json
 from cxr14.training.checkpoint import Checkpoint
-from cxr14.training.processes import Processes, joined
+from cxr14.training.distributed import Processes, process_group
 from tests.training.tiny import CHANGES, RECIPE, make_loop, make_session, part, tiny
 
 PLAN = replace(RECIPE, augment=CHANGES, ema=0.9, schedule="plateau", warmup_fraction=0.0)
@@ -60,15 +60,15 @@ def main(folder: Path, victim: int, steps: int, kind: str = "frozen") -> None:
         if processes.rank == victim and len(done) == steps:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    with joined(2, "cpu") as processes:
+    with process_group(2, "cpu") as processes:
         trained = train(processes, folder, on_step, kind)
-        if processes.first:
+        if processes.is_main:
             torch.save(trained.best_state, folder / "weights.pt")
             write_json(folder / "history.json", trained.history)
 
 
 if __name__ == "__main__":
-    import cxr14.training.watch
+    import cxr14.training.engine
 
-    cxr14.training.watch.EVERY = 2
+    cxr14.training.engine.METER_STEPS = 2
     main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), *sys.argv[4:])

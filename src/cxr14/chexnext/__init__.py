@@ -1,1 +1,1 @@
-"""CheXNeXt (Rajpurkar et al. 2018): relabel by an ensemble, train anew, average."""
+"""CheXNeXt (Rajpurkar et al. 2018): relabel with an ensemble, retrain, average."""

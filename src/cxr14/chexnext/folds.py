@@ -1,4 +1,4 @@
-"""Folds of the patients of train, so that no network relabels an image that it trained on."""
+"""Folds of the patients of train, for cross-fitted relabelling."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -8,29 +8,29 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cxr14.chexnext.places import split_of_fold
-from cxr14.data.split import choose_patients
-from cxr14.data.stored import LEFT_OUT, read_split
+from cxr14.chexnext.paths import split_of_fold
+from cxr14.datasets.records import LEFT_OUT, read_split
+from cxr14.datasets.split import choose_patients
 from cxr14.errors import UserError
-from cxr14.files import sha256
+from cxr14.io import sha256
 
 NO_FOLD = -1
 Folds = npt.NDArray[np.int64]
 
 
-def cut_folds(images: pd.DataFrame, parts: npt.NDArray[Any], count: int, seed: int) -> Folds:
+def cut_folds(images: pd.DataFrame, splits: npt.NDArray[Any], count: int, seed: int) -> Folds:
     """Cut train into folds by patient, each with about the same share of every finding.
 
     Args:
         images: patient, labels and has_pixels (N rows).
-        parts: (N,) train, val or test.
+        splits: (N,) train, val or test.
         count: how many folds.
         seed: of the cut.
 
     Returns:
         int64 (N,): the fold of each train image, NO_FOLD for the others.
     """
-    folds = np.where(parts == "train", count - 1, NO_FOLD)
+    folds = np.where(splits == "train", count - 1, NO_FOLD)
     for fold in range(count - 1):
         rest = images[folds == count - 1]
         chosen = choose_patients(rest, 1 / (count - fold), (), seed + fold)
@@ -44,13 +44,15 @@ def split_without(split: pd.DataFrame, folds: Folds, fold: int) -> pd.DataFrame:
     return split.assign(split=split["split"].where(~left_out, LEFT_OUT))
 
 
-def judges(chosen: Sequence[str], fold_of: Mapping[str, int], fold: int, count: int) -> list[str]:
-    """Name the networks that relabel a fold: those that left it out; of the plain form all.
+def relabelling_members(
+    chosen: Sequence[str], fold_of: Mapping[str, int], fold: int, count: int
+) -> list[str]:
+    """Name the members that relabel a fold: those that left it out, all without folds.
 
     Args:
         chosen: names of the selected networks.
         fold_of: the fold that each leaves out.
-        fold: the fold to relabel; NO_FOLD stands for val, which all relabel.
+        fold: the fold to relabel; NO_FOLD is val, which all members relabel.
         count: how many folds there are; 1 is the plain form.
     """
     everyone = count == 1 or fold == NO_FOLD
@@ -58,7 +60,7 @@ def judges(chosen: Sequence[str], fold_of: Mapping[str, int], fold: int, count: 
 
 
 def folds_of(names: "pd.Series[str]", train: npt.NDArray[np.bool_], count: int) -> Folds:
-    """Read the fold of each of N images from the splits; of train in the plain form it is 0.
+    """Read the fold of each of N images from the splits; 0 for train images without folds.
 
     Args:
         names: of the images (N,).
@@ -73,7 +75,7 @@ def folds_of(names: "pd.Series[str]", train: npt.NDArray[np.bool_], count: int) 
 
 
 def check_unseen(names: Iterable[str], split: pd.DataFrame, network: str) -> None:
-    """Make sure that a network relabels nothing that it trained on.
+    """Check that a network relabels no image that it was trained on.
 
     Args:
         names: of the images that it relabels.
@@ -81,18 +83,19 @@ def check_unseen(names: Iterable[str], split: pd.DataFrame, network: str) -> Non
         network: its name.
 
     Raises:
-        UserError: an image was in its train part.
+        UserError: an image was in its train split.
     """
-    seen = sorted(set(names) & set(split.loc[split["split"] == "train", "image"]))
-    if seen:
+    leaked = sorted(set(names) & set(split.loc[split["split"] == "train", "image"]))
+    if leaked:
         raise UserError(
-            f"{network} would relabel {len(seen)} image(s) that it trained on, first {seen[0]}; "
+            f"{network} would relabel {len(leaked)} image(s) that it trained on, "
+            f"first {leaked[0]}; "
             f"run `dvc repro chexnext/dvc.yaml`, or set members.folds to 1 for the plain form"
         )
 
 
 def check_trained_by(split: Path, model: Mapping[str, Any], network: str) -> None:
-    """Make sure that a split is the very file by which a network was trained.
+    """Check that a network was trained with a split file.
 
     Args:
         split: the file.

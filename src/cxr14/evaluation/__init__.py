@@ -1,1 +1,1 @@
-"""Scores of a trained model: predictions, thresholds, AUROC."""
+"""Predictions, scores on validation and test, comparisons of networks."""

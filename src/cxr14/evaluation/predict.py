@@ -1,7 +1,6 @@
-"""A network's answers for held-out images, and the table that keeps them.
+"""Predictions of a network for held-out images.
 
-torch is imported inside the one function that needs it: whoever only reads the table of
-predictions does not wait for it.
+torch is imported inside :func:`predict_logits`, so that reading predictions stays fast.
 """
 
 from collections.abc import Sequence
@@ -14,10 +13,11 @@ from rich.progress import track
 from scipy.special import expit
 
 from cxr14.errors import UserError
-from cxr14.findings import CLASSES
+from cxr14.labels import CLASSES
 
 if TYPE_CHECKING:
     from cxr14.models.network import Network
+
 
 HELD_OUT = ("val", "test")
 
@@ -43,7 +43,7 @@ def held_out(index: pd.DataFrame, split: pd.DataFrame) -> pd.DataFrame:
         Columns row (of the cache), image, split; sorted by image.
 
     Raises:
-        UserError: the cache holds an image that the split does not place.
+        UserError: the cache holds an image that is not in the split.
     """
     table = index[["row", "image"]].merge(split[["image", "split"]], on="image", how="left")
     stray = table.loc[table["split"].isna(), "image"]
@@ -76,18 +76,17 @@ def predict_logits(
     """
     import torch
 
-    from cxr14.data.batches import Streamed
-    from cxr14.models.inference import answering
-    from cxr14.models.inputs import prepare
+    from cxr14.models.inference import deterministic_inference, prepare
+    from cxr14.training.dataset import Streamed
 
     logits = np.empty((len(rows), len(network.classes)), np.float32)
     starts = range(0, len(rows), batch_size)
-    with answering(network) as device, torch.inference_mode():
+    with deterministic_inference(network) as device, torch.inference_mode():
         batches = Streamed(images, rows, device).batches(torch.arange(len(rows)), batch_size)
         progress = track(starts, f"predict {len(rows)} images")
         for start, batch in zip(progress, batches, strict=True):
-            answer = network(prepare(batch, input_size))
-            logits[start : start + batch_size] = answer.float().cpu().numpy()
+            output = network(prepare(batch, input_size))
+            logits[start : start + batch_size] = output.float().cpu().numpy()
     return logits
 
 

@@ -1,1 +1,1 @@
-"""From heatmap to boxes to IoBB."""
+"""From heatmaps to boxes, IoBB and IoU."""

@@ -1,10 +1,53 @@
-"""From a heatmap to boxes in the pixels of the shipped image (NumPy and SciPy only)."""
+"""Boxes: overlap, detection in heatmaps, coordinates, hits and false positives.
+
+A box is x, y, width, height in continuous pixels: it covers x to x + width.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from scipy import ndimage
 
-from cxr14.localization.overlap import Boxes
+BOX = ["x", "y", "width", "height"]  # the columns of a box in tables
+Boxes = npt.NDArray[np.float64]  # (…, 4): x, y, width, height
+
+
+def intersection(first: Boxes, second: Boxes) -> npt.NDArray[np.float64]:
+    """Area shared by each of first (N, 4) with each of second (M, 4): (N, M), square pixels."""
+    low = np.maximum(first[:, None, :2], second[None, :, :2])  # (N, M, 2)
+    high = np.minimum(
+        first[:, None, :2] + first[:, None, 2:], second[None, :, :2] + second[None, :, 2:]
+    )
+    return np.asarray(np.clip(high - low, 0.0, None).prod(axis=-1))
+
+
+def area(boxes: Boxes) -> npt.NDArray[np.float64]:
+    """Area of each of (N, 4): (N,), square pixels."""
+    return np.asarray(boxes[:, 2] * boxes[:, 3])
+
+
+def iobb(detected: Boxes, ground_truth: Boxes) -> npt.NDArray[np.float64]:
+    """Intersection over the **detected** box (Wang et al. 2017, section 4.2).
+
+    Args:
+        detected: (N, 4), each with an area.
+        ground_truth: (M, 4).
+
+    Returns:
+        (N, M) in [0, 1]: 1 where the detected box lies inside the ground-truth box.
+    """
+    return np.minimum(intersection(detected, ground_truth) / area(detected)[:, None], 1.0)
+
+
+def iou(detected: Boxes, ground_truth: Boxes) -> npt.NDArray[np.float64]:
+    """Intersection over union of (N, 4) and (M, 4), each with an area: (N, M) in [0, 1]."""
+    shared = intersection(detected, ground_truth)
+    united = area(detected)[:, None] + area(ground_truth)[None, :] - shared
+    return np.minimum(shared / united, 1.0)
+
 
 TOUCHING = np.ones((3, 3), np.int8)  # 8-connected: a diagonal neighbour belongs to the region
 Heat = npt.NDArray[np.float32]
@@ -33,13 +76,15 @@ def hot_boxes(heat: Heat, threshold: float) -> tuple[Boxes, npt.NDArray[np.float
         bottom, and the highest heat inside each region (K,), 0–255.
     """
     regions, count = ndimage.label(heat > threshold, structure=TOUCHING)
-    found = ndimage.find_objects(regions, count)
+    slices = ndimage.find_objects(regions, count)
     boxes = [
         (across.start, down.start, across.stop - across.start, down.stop - down.start)
-        for down, across in found
+        for down, across in slices
     ]
     # ndimage.maximum would sort all pixels of the map.
-    scores = [heat[place][regions[place] == number].max() for number, place in enumerate(found, 1)]
+    scores = [
+        heat[region][regions[region] == number].max() for number, region in enumerate(slices, 1)
+    ]
     return np.asarray(boxes, np.float64).reshape(-1, 4), np.asarray(scores, np.float64)
 
 
@@ -47,7 +92,7 @@ def to_source(boxes: Boxes, scale: float, offset_x: float, offset_y: float) -> B
     """Map boxes (K, 4) of the cached image to pixels of the shipped image.
 
     The inverse of ``x_cache = x_source × scale + offset``. Not clipped: a region in the padding
-    of a non-square image lies outside that image and counts as the miss it is.
+    of a non-square image lies outside that image and counts as a miss.
     """
     return (boxes - [offset_x, offset_y, 0, 0]) / scale
 
@@ -55,3 +100,91 @@ def to_source(boxes: Boxes, scale: float, offset_x: float, offset_y: float) -> B
 def to_cache(boxes: Boxes, scale: float, offset_x: float, offset_y: float) -> Boxes:
     """Map boxes (K, 4) of the shipped image to pixels of the cached image."""
     return boxes * scale + [offset_x, offset_y, 0, 0]
+
+
+# Hits and false positives of detected boxes.
+#
+# The unit is a pair of image and finding with at least one ground-truth box. The 984 boxes of NIH
+# make 984 pairs (on 880 images). If a pair has several boxes, a detected box overlaps the pair by
+# its **best** value over them. A pair is a hit at T
+# if any of its detected boxes overlaps by more than T, and counts once however many boxes hit.
+# A detected box that overlaps by T or less is a false positive; AFP divides their number by the
+# finding's boxed images. `pooled` takes the boxes of all heat thresholds together.
+
+
+PAIR = ["image", "finding"]
+POOLED = "pooled"
+MEAN = "mean"
+"""The last row of every table: the mean over the findings that have boxed images."""
+
+
+class Rule(NamedTuple):
+    """Criterion of a hit: overlap measure, its limit, and heat threshold."""
+
+    measure: str  # iobb or iou
+    limit: float  # T in [0, 1): a hit overlaps by more
+    heat: int | str  # the heat threshold of the boxes, or POOLED for those of all thresholds
+
+
+class Limits(NamedTuple):
+    """Overlap limits and heat thresholds of the tables."""
+
+    t_iobb: Sequence[float]
+    t_iou: Sequence[float]
+    heat_thresholds: Sequence[int]  # of 255
+
+
+def rules(limits: Limits) -> list[Rule]:
+    """List the rules of the tables: each measure at each T, each heat threshold, then pooled."""
+    cutoffs = [("iobb", t) for t in sorted(limits.t_iobb)]
+    cutoffs += [("iou", t) for t in sorted(limits.t_iou)]
+    heats: list[int | str] = [*sorted(limits.heat_thresholds), POOLED]
+    return [Rule(measure, limit, heat) for measure, limit in cutoffs for heat in heats]
+
+
+def with_overlaps(detections: pd.DataFrame, ground_truth: pd.DataFrame) -> pd.DataFrame:
+    """Add the best IoBB and the best IoU of each detected box over its pair's ground-truth boxes.
+
+    Args:
+        detections: image, finding, x, y, width, height, … (D rows).
+        ground_truth: image, finding, x, y, width, height, in the same pixels.
+
+    Returns:
+        The detections, in their order, with float columns ``iobb`` and ``iou``.
+    """
+    indices_by_pair = ground_truth.groupby(PAIR).indices
+    boxes, true_boxes = (table[BOX].to_numpy(np.float64) for table in (detections, ground_truth))
+    best = np.zeros((len(detections), 2))
+    for pair, indices in detections.groupby(PAIR).indices.items():
+        detected, truth = boxes[indices], true_boxes[indices_by_pair[pair]]
+        best[indices, 0] = iobb(detected, truth).max(axis=1)
+        best[indices, 1] = iou(detected, truth).max(axis=1)
+    return detections.assign(iobb=best[:, 0], iou=best[:, 1])
+
+
+def hits_and_false_boxes(
+    pairs: pd.DataFrame, overlaps: pd.DataFrame, criteria: Sequence[Rule]
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
+    """Score every pair by every rule.
+
+    Args:
+        pairs: image, finding (P rows).
+        overlaps: detections of these pairs with their overlaps, see :func:`with_overlaps`.
+        criteria: K rules.
+
+    Returns:
+        Whether the pair is hit (P, K), and the number of its boxes that are no hit (P, K).
+    """
+    pair_index = pd.MultiIndex.from_frame(pairs[PAIR]).get_indexer(
+        pd.MultiIndex.from_frame(overlaps[PAIR])
+    )
+    values = {name: overlaps[name].to_numpy(np.float64) for name in ("iobb", "iou")}
+    heat_of_box = overlaps["heat_threshold"].to_numpy()
+    hits = np.zeros((len(pairs), len(criteria)), np.int64)
+    false_boxes = np.zeros_like(hits)
+    for column, (measure, limit, heat) in enumerate(criteria):
+        chosen = np.full(len(overlaps), True) if heat == POOLED else heat_of_box == heat
+        beyond = values[measure] > limit
+        hits[:, column] = np.bincount(pair_index[chosen & beyond], minlength=len(pairs))
+        false_boxes[:, column] = np.bincount(pair_index[chosen & ~beyond], minlength=len(pairs))
+    return hits > 0, false_boxes

@@ -1,6 +1,6 @@
-"""Boxed findings and what a network's heatmaps find of them.
+"""Detected boxes of image-finding pairs.
 
-The unit is the pair of an image and a finding for which at least one box was drawn.
+A pair is an image and a finding with at least one ground-truth box.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,25 +11,25 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cxr14.data.raw import SHIPPED
+from cxr14.datasets.raw import SHIPPED
 from cxr14.errors import UserError
-from cxr14.files import replacing
-from cxr14.findings import BOXED, FINDINGS
-from cxr14.localization.boxes import hot_boxes, scaled_to_255, to_source
-from cxr14.localization.overlap import BOX
-from cxr14.localization.saliency import heat_grids, upsampled
+from cxr14.io import replacing
+from cxr14.labels import BOXED, FINDINGS
+from cxr14.localization.boxes import BOX, hot_boxes, scaled_to_255, to_source
+from cxr14.localization.cam import heat_grids, upsampled
 
 if TYPE_CHECKING:
     from cxr14.models.network import Network
 
-PLACE = ["scale", "offset_x", "offset_y"]
-FOUND = ["image", "finding", "heat_threshold", *BOX, "score", "scaling"]
+
+CACHE_TRANSFORM = ["scale", "offset_x", "offset_y"]
+DETECTION_COLUMNS = ["image", "finding", "heat_threshold", *BOX, "score", "scaling"]
 Grids = npt.NDArray[np.float16]
 """(P, h, w), not negative; 1 is the map's own maximum (per_map) or the top of its scale (fixed)."""
 
 
 def boxed_pairs(boxes: pd.DataFrame, index: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
-    """List the pairs of image and finding that have a drawn box and pixels.
+    """List the pairs of image and finding that have a ground-truth box and pixels.
 
     Args:
         boxes: data/records/boxes.parquet.
@@ -38,33 +38,33 @@ def boxed_pairs(boxes: pd.DataFrame, index: pd.DataFrame, images: pd.DataFrame) 
 
     Returns:
         image, finding, patient, row, scale, offset_x, offset_y; one row a pair, sorted. A point of
-        the 1024×1024 image that boxes are drawn on lies in the cache at ``x * scale + offset_x``,
+        the 1024×1024 image of the ground-truth boxes is in the cache at ``x * scale + offset_x``,
         also where the file that was read is a smaller copy of it: its longer side is 1024 then.
     """
     pairs = boxes[["image", "finding"]].drop_duplicates().sort_values(["image", "finding"])
     pairs = pairs.merge(images[["image", "patient"]], on="image", validate="many_to_one")
-    columns = ["image", "row", *PLACE, "source_width", "source_height"]
+    columns = ["image", "row", *CACHE_TRANSFORM, "source_width", "source_height"]
     pairs = pairs.merge(index[columns], on="image", validate="many_to_one")
     longer = np.maximum(pairs.pop("source_width"), pairs.pop("source_height"))
     return pairs.assign(scale=pairs["scale"] * longer / SHIPPED)
 
 
 def check_tested(pairs: pd.DataFrame, predictions: pd.DataFrame) -> None:
-    """Refuse boxed images that the network may have been trained or chosen on.
+    """Check that all boxed images are in test.
 
     Args:
         pairs: as :func:`boxed_pairs` lists them.
-        predictions: predictions/B.parquet, which says what is test.
+        predictions: predictions/B.parquet, with the split of each image.
 
     Raises:
         UserError: an image is not in test.
     """
     tested = predictions.loc[predictions["split"] == "test", "image"]
-    others = pairs.loc[~pairs["image"].isin(tested), "image"].unique()
-    if len(others):
+    untested = pairs.loc[~pairs["image"].isin(tested), "image"].unique()
+    if len(untested):
         raise UserError(
-            f"{len(others)} boxed image(s) are not in test, first {others[0]}, and boxes are for "
-            "testing only; set split.official: false, and patients with boxes go to test"
+            f"{len(untested)} boxed image(s) are not in test, first {untested[0]}, and boxes are "
+            "for testing only; set split.official: false, and patients with boxes go to test"
         )
 
 
@@ -79,37 +79,36 @@ def grids_of_pairs(
     pairs: pd.DataFrame,
     method: str,
     batch_size: int,
-    tops: Mapping[str, float] | None = None,
+    heat_scale: Mapping[str, float] | None = None,
 ) -> Grids:
     """Compute the heatmap of each pair on the network's grid, one forward pass an image.
 
-    Boxes are drawn from these values, rounded as heatmaps.npz keeps them, so that they can be
-    redrawn from the file.
+    Values are rounded as in heatmaps.npz, so that the boxes can be reproduced from the file.
 
     Args:
         network: in eval mode.
         images: (N, S, S) uint8, the cache.
         pairs: P rows, as :func:`boxed_pairs` lists them, of findings among its classes.
-        method: one of saliency.METHODS.
+        method: one of cam.METHODS.
         batch_size: images per forward pass.
-        tops: the heat that becomes 1, by finding, for scaling = fixed (see
-            :func:`cxr14.localization.scale.validation_tops`); None: each map by its own minimum
-            and maximum.
+        heat_scale: the heat that becomes 1, by finding, for scaling = fixed (see
+            :func:`cxr14.localization.heat_scale.scale_by_finding`); None: each map by its own
+            minimum and maximum.
 
     Returns:
         (P, h, w) float16; with ``tops`` a hotter map exceeds 1, and negative heat is 0.
     """
-    rows, place = np.unique(pairs["row"].to_numpy(np.int64), return_inverse=True)
+    rows, image_index = np.unique(pairs["row"].to_numpy(np.int64), return_inverse=True)
     findings = [name for name in listed_findings(pairs) if name in network.classes]
     classes = [network.classes.index(name) for name in findings]
     grids = heat_grids(network, images, rows, classes, method, batch_size)  # (images, C, h, w)
     column = pairs["finding"].map(findings.index).to_numpy(np.int64)
-    own = grids[place, column]
-    if tops is None:
-        return (scaled_to_255(own) / 255).astype(np.float16)
-    top = pairs["finding"].map(tops).to_numpy(np.float32)[:, None, None]
-    # float16 ends at 65504; so much over the top nothing depends on it.
-    return np.asarray(np.clip(own / top, 0, 60_000), np.float16)
+    pair_grids = grids[image_index, column]
+    if heat_scale is None:
+        return (scaled_to_255(pair_grids) / 255).astype(np.float16)
+    top = pairs["finding"].map(heat_scale).to_numpy(np.float32)[:, None, None]
+    # float16 ends at 65504.
+    return np.asarray(np.clip(pair_grids / top, 0, 60_000), np.float16)
 
 
 def write_heatmaps(path: str | Path, pairs: pd.DataFrame, grids: Grids) -> None:
@@ -129,7 +128,7 @@ def heat_of(
 def uncut_heat(
     grid: npt.NDArray[np.float16], size: int, scaling: str = "per_map"
 ) -> npt.NDArray[np.float32]:
-    """Do as :func:`heat_of`, but leave pixels above the top of a fixed scale above 255."""
+    """Return :func:`heat_of` without the limit of 255 (a fixed scale can exceed it)."""
     heat = upsampled(grid[None].astype(np.float32), size)[0]
     return heat * 255 if scaling == "fixed" else scaled_to_255(heat)
 
@@ -141,7 +140,7 @@ def detect(
     heat_thresholds: Sequence[int],
     scaling: str = "per_map",
 ) -> pd.DataFrame:
-    """Draw the boxes of every pair at every heat threshold.
+    """Detect the boxes of every pair at every heat threshold.
 
     Args:
         pairs: P rows, as :func:`boxed_pairs` lists them.
@@ -152,23 +151,22 @@ def detect(
 
     Returns:
         image, finding, heat_threshold, x, y, width, height (pixels of the shipped image),
-        score, the highest heat inside the region (0–255), and scaling, on which all of them
-        depend.
+        score (the highest heat inside the region, 0–255) and scaling.
     """
-    places = pairs[PLACE].to_numpy(np.float64)
+    transforms = pairs[CACHE_TRANSFORM].to_numpy(np.float64)
     boxes, scores = [np.zeros((0, 4))], [np.zeros(0)]
     counts = []
-    for grid, place in zip(grids, places, strict=True):
+    for grid, transform in zip(grids, transforms, strict=True):
         heat = heat_of(grid, size, scaling)
         for threshold in heat_thresholds:
-            own, hottest = hot_boxes(heat, threshold)
-            boxes.append(to_source(own, *place))
+            detected, hottest = hot_boxes(heat, threshold)
+            boxes.append(to_source(detected, *transform))
             scores.append(hottest)
-            counts.append(len(own))
-    # A table once, not one a map: on the real set there are thousands of maps.
-    asked = pairs[["image", "finding"]].merge(
+            counts.append(len(detected))
+    # One table for all maps is faster than one per map.
+    keys = pairs[["image", "finding"]].merge(
         pd.DataFrame({"heat_threshold": np.asarray(heat_thresholds, np.int64)}), how="cross"
     )
-    found = asked.loc[np.repeat(np.arange(len(asked)), counts)].reset_index(drop=True)
-    found[BOX] = np.concatenate(boxes)
-    return found.assign(score=np.concatenate(scores), scaling=scaling)[FOUND]
+    detections = keys.loc[np.repeat(np.arange(len(keys)), counts)].reset_index(drop=True)
+    detections[BOX] = np.concatenate(boxes)
+    return detections.assign(score=np.concatenate(scores), scaling=scaling)[DETECTION_COLUMNS]

@@ -1,1 +1,1 @@
-"""Baseline, backbones and the head put on them."""
+"""Backbones and the head on them, weights from and to files."""

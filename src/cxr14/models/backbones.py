@@ -10,14 +10,20 @@ for images of any size. Studied are five; their maps at 224 px, by `model.output
     resnet50          2048  7×7  14×14
     densenet121       1024  7×7  14×14
 
-The channels of the others come from a dry run. A vision transformer gives a pixel per patch.
+The channels of the others come from shape inference. A vision transformer gives a pixel per patch.
 """
 
+import math
 from difflib import get_close_matches
+from functools import partial
+from math import isqrt
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
+from torch.func import functional_call
 from torchvision.models import (
     VisionTransformer,
     get_model,
@@ -27,11 +33,160 @@ from torchvision.models import (
 )
 
 from cxr14.errors import UserError, quote
-from cxr14.models.dilation import SIZE, refine
-from cxr14.models.dry_run import map_shape
-from cxr14.models.inputs import MEAN, STD
-from cxr14.models.tokens import TokenMaps
-from cxr14.names import STUDIED as STUDIED
+from cxr14.labels import STUDIED as STUDIED
+from cxr14.models.inference import MEAN, STD
+
+# Shape inference by a run on torch's meta device.
+
+
+def map_shape(features: nn.Module, size: int) -> tuple[int, int, int]:
+    """Return the shape of the maps of one image; neither weights nor random state are touched.
+
+    Args:
+        features: images float (B, 3, s, s) to maps (B, C, h, w).
+        size: pixels per side, s.
+
+    Returns:
+        C, h, w.
+
+    Raises:
+        RuntimeError: the network cannot take images of this size, or gives no such maps.
+    """
+    state = {**dict(features.named_parameters()), **dict(features.named_buffers())}
+    weightless = {name: tensor.to("meta") for name, tensor in state.items()}
+    image = torch.empty(1, 3, size, size, device="meta")
+    was_training = features.training
+    try:
+        with torch.no_grad():
+            maps = functional_call(features.eval(), weightless, image)
+    finally:
+        features.train(was_training)
+    if maps.ndim != 4 or 0 in maps.shape:
+        raise RuntimeError(f"maps of shape {tuple(maps.shape)}")
+    _, channels, height, width = maps.shape
+    return channels, height, width
+
+
+# A vision transformer as a source of maps, for images of any size.
+
+
+class TokenMaps(nn.Module):
+    """Torchvision's VisionTransformer without its head: each patch's token is a pixel of the maps.
+
+    The class token takes part in attention and is dropped at the end. The position embeddings of
+    the size that the network was made for are interpolated to that of the images, as torchvision
+    does it (``interpolate_embeddings``: bicubic, corners aligned); at their own size the tokens
+    are torchvision's.
+    """
+
+    def __init__(self, transformer: VisionTransformer) -> None:
+        super().__init__()
+        self.conv_proj: nn.Module = transformer.conv_proj
+        self.class_token: nn.Parameter = transformer.class_token
+        self.encoder: Any = transformer.encoder
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Turn images (B, 3, s, s) into maps (B, C, s // p, s // p), p pixels being a patch."""
+        patches = self.conv_proj(images)
+        batch, _, height, width = patches.shape
+        class_token = self.class_token.expand(batch, -1, -1)
+        tokens = torch.cat(
+            [class_token, patches.flatten(2).transpose(1, 2)], dim=1
+        )  # (B, 1 + h·w, C)
+        encoder = self.encoder
+        embedded = encoder.dropout(tokens + self._positions(height, width))
+        outputs: Tensor = encoder.ln(encoder.layers(embedded))
+        return outputs[:, 1:].transpose(1, 2).reshape(batch, -1, height, width)
+
+    def _positions(self, height: int, width: int) -> Tensor:
+        """Return the embedding of the class token and of every patch, (1, 1 + h·w, C)."""
+        positions: Tensor = self.encoder.pos_embedding
+        side = isqrt(positions.shape[1] - 1)
+        if (height, width) == (side, side):
+            return positions
+        grid = positions[:, 1:].transpose(1, 2).reshape(1, -1, side, side)
+        grid = F.interpolate(grid, (height, width), mode="bicubic", align_corners=True)
+        return torch.cat([positions[:, :1], grid.flatten(2).transpose(1, 2)], dim=1)
+
+
+# A grid twice as fine from the same weights: the last stride becomes dilation.
+#
+# The algorithme à trous (Holschneider et al. 1989; Chen et al. 2018, "DeepLab", arXiv 1606.00915,
+# section 3.1): the layers that halve the grid for the last time step by one pixel, and whatever
+# follows them looks at every other pixel. The maps at even rows and columns stay what they were,
+# and those between are new. (Not quite so in networks that average over the whole grid on the way,
+# as squeeze-and-excitation does.) For ResNet it is torchvision's ``replace_stride_with_dilation``.
+
+
+WINDOWED = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
+SIZE = 224
+
+
+def refine(features: nn.Module) -> None:
+    """Double the grid of a network's maps, in place, unless it has 16 pixels to one already.
+
+    Weights and their names stay.
+
+    Raises:
+        RuntimeError: dilating convolutions and poolings does not do it for this network.
+    """
+    grids, final = _grids(features)
+    stride = SIZE // (map_shape(features, 2 * SIZE)[1] - final)
+    if stride <= 16:
+        return
+    for name, (before, after) in grids.items():
+        if before > after == final:
+            _stop_striding(features, name)
+        elif before == final:
+            _dilate(features, name)
+    if map_shape(features, SIZE)[1] != 2 * final:
+        raise RuntimeError("its grid is not doubled by dilation")
+
+
+def _grids(features: nn.Module) -> tuple[dict[str, tuple[int, int]], int]:
+    """Return the widths of each windowed layer's input and output, and that of the maps."""
+    grids: dict[str, tuple[int, int]] = {}
+
+    def note(name: str, _: nn.Module, inputs: tuple[Tensor], maps: Tensor) -> None:
+        grids[name] = inputs[0].shape[-1], maps.shape[-1]
+
+    layers = [item for item in features.named_modules() if isinstance(item[1], WINDOWED)]
+    handles = [layer.register_forward_hook(partial(note, name)) for name, layer in layers]
+    try:
+        return grids, map_shape(features, SIZE)[2]
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _stop_striding(features: nn.Module, name: str) -> None:
+    layer: Any = features.get_submodule(name)
+    if isinstance(layer, nn.Conv2d):
+        layer.stride = (1, 1)
+        return
+    # A pooling without a border leaves out the last row: it gets one, and the first is cut off
+    # again, so that each window begins where it began.
+    layer.stride, layer.padding, layer.count_include_pad = 1, 1, False
+    _replace(features, name, layer, nn.ZeroPad2d((-1, 0, -1, 0)))
+
+
+def _dilate(features: nn.Module, name: str) -> None:
+    layer: Any = features.get_submodule(name)
+    if isinstance(layer, nn.AvgPool2d):
+        raise RuntimeError("torch has no dilated average")
+    if isinstance(layer, nn.MaxPool2d):  # it pads by half of its kernel at most, hence a layer
+        side: Any = layer.padding
+        layer.dilation, layer.padding = 2, 0
+        _replace(features, name, nn.ConstantPad2d(2 * side, -math.inf), layer)
+    elif max(layer.kernel_size) > 1:
+        layer.dilation = tuple(2 * step for step in layer.dilation)
+        layer.padding = tuple(2 * side for side in layer.padding)
+
+
+def _replace(features: nn.Module, name: str, *layers: nn.Module) -> None:
+    parent, _, child = name.rpartition(".")
+    setattr(features.get_submodule(parent), child, nn.Sequential(*layers))
+
 
 AFTER_THE_MAPS = ("avgpool", "classifier", "fc")
 """Torchvision's names of what follows the maps; the first of them ends the convolutional part."""
@@ -152,7 +307,7 @@ def build_features(name: str, output_stride: int = 32) -> tuple[nn.Module, int]:
     return features, channels
 
 
-def check_takes(features: nn.Module, name: str, size: int) -> None:
+def check_input_size(features: nn.Module, name: str, size: int) -> None:
     """Refuse images, of `size` pixels per side, of which nothing would be left in the maps.
 
     Raises:

@@ -1,24 +1,89 @@
-"""Starting weights: torchvision's ImageNet weights, or a file of our own. Never silently random."""
+"""Initial weights: torchvision's ImageNet weights, a safetensors file, or LSUV."""
 
 import re
 import shutil
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 from urllib.error import URLError
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from safetensors.torch import load_file
+from torch import Tensor, nn
 from torch.hub import download_url_to_file, get_dir
+from torch.nn.modules.batchnorm import _NormBase
 from torchvision.models import get_model_weights
 
 from cxr14.errors import UserError
-from cxr14.files import replacing, sha256, unusable
+from cxr14.io import check_file, replacing, sha256, unusable
 from cxr14.models.backbones import build_classifier, check_backbone
-from cxr14.models.fitting import check_numbers, load_fitting, read_safetensors
 from cxr14.models.network import Network
+
+# Loading tensors from a file into a network.
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of a safetensors file, on the CPU.
+
+    Raises:
+        UserError: the file is missing, damaged or truncated.
+    """
+    check_file(path)
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise unusable(path, f"is no safetensors file ({error})") from None
+
+
+def load_fitting(network: nn.Module, tensors: Mapping[str, Tensor], path: Path, name: str) -> None:
+    """Load tensors by name, every one of them and no other.
+
+    Args:
+        network: changed in place; spoilt if an error is raised.
+        tensors: by name, as in `network.state_dict()`.
+        path: where they are from, for the error.
+        name: of the backbone, for the error.
+
+    Raises:
+        UserError: naming the first tensor that does not fit, its shape, and what was expected.
+    """
+    expected = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
+    shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError:
+        reason = _first_difference(expected, shapes)
+        raise UserError(f"{path} does not fit {name}: {reason}") from None
+
+
+def check_numbers(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse tensors that load and cannot be weights: integers in place of floats, infinities.
+
+    Raises:
+        UserError: naming the first such tensor.
+    """
+    for key, wanted in network.state_dict().items():
+        tensor = tensors[key]
+        if tensor.is_floating_point() != wanted.is_floating_point():
+            raise UserError(f"{path}: {key} is {tensor.dtype}, expected {wanted.dtype}")
+        if not tensor.isfinite().all():
+            raise UserError(f"{path}: {key} holds numbers that are not finite")
+
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def _first_difference(expected: Shapes, shapes: Shapes) -> str:
+    for key in (key for key in expected if key in shapes and shapes[key] != expected[key]):
+        return f"{key} has the shape {shapes[key]}, expected {expected[key]}"
+    for key in (key for key in expected if key not in shapes):
+        return f"{key} is missing, expected with the shape {expected[key]}"
+    key = next(key for key in shapes if key not in expected)
+    return f"{key} of shape {shapes[key]} is not expected"
+
 
 Fetch = Callable[[str, str, str], None]
 
@@ -32,7 +97,7 @@ OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.((?:[12])\..
 
 
 def fetch_imagenet(backbone: str, path: Path, fetch: Fetch | None = None) -> str:
-    """Bring torchvision's ImageNet weights of a backbone to `path`; return their URL.
+    """Fetch torchvision's ImageNet weights of a backbone to `path`; return their URL.
 
     The copy in torch's own folder of checkpoints is used if there is one; else it is downloaded.
     The first hex digits of the SHA-256 stand in torchvision's file names, and are checked.
@@ -54,9 +119,9 @@ def fetch_imagenet(backbone: str, path: Path, fetch: Fetch | None = None) -> str
             except (URLError, OSError, RuntimeError) as error:
                 reason = f"{url} ({error})"
                 raise UserError(f"{name} cannot be fetched from {reason}; {hint}") from None
-        found = sha256(temporary)
-        if not found.startswith(prefix):
-            raise UserError(f"{name}: SHA-256 {found[:12]}… does not start with {prefix}; {hint}")
+        digest = sha256(temporary)
+        if not digest.startswith(prefix):
+            raise UserError(f"{name}: SHA-256 {digest[:12]}… does not start with {prefix}; {hint}")
     return url
 
 
@@ -105,7 +170,7 @@ def load_imagenet(network: Network, backbone: str, path: Path) -> None:
     network.features.load_state_dict(features.state_dict())
 
 
-def load_own(network: Network, path: Path, name: str) -> None:
+def load_project_weights(network: Network, path: Path, name: str) -> None:
     """Load a safetensors file that cxr14 wrote for the same backbone and head.
 
     Args:
@@ -121,7 +186,7 @@ def load_own(network: Network, path: Path, name: str) -> None:
     check_numbers(network, tensors, file)
 
 
-def copy_own(source: Path, path: Path) -> str:
+def copy_project_weights(source: Path, path: Path) -> str:
     """Copy a safetensors file to `path`; return its SHA-256.
 
     Raises:
@@ -140,3 +205,49 @@ def copy_own(source: Path, path: Path) -> str:
     with replacing(path) as temporary:
         shutil.copyfile(source, temporary)
     return sha256(path)
+
+
+# A start from random weights for networks that have no normalisation layers of their own.
+#
+# Krähenbühl et al. 2016, "Data-dependent Initializations of Convolutional Neural Networks" (arXiv
+# 1511.06856), section 3.1: weights and bias of each convolution are scaled and shifted so that each
+# of its channels has mean 0 and variance 1 over some images. In a deep network without batch norm
+# all images otherwise look nearly alike to the last layer: VGG-16 took some 250 steps before its
+# loss moved at all.
+
+
+NORMALISING = (_NormBase, nn.LayerNorm, nn.GroupNorm)
+
+
+def has_normalization(network: nn.Module) -> bool:
+    """Whether any layer of a network normalises its maps."""
+    return any(isinstance(module, NORMALISING) for module in network.modules())
+
+
+@torch.no_grad()
+def initialize_lsuv(features: nn.Module, images: Tensor) -> None:
+    """Scale and shift the convolutions of a network, in place, from the first to the last.
+
+    Args:
+        features: convolutional part, freshly initialised; every convolution has a bias.
+        images: normalised, float (B, 3, s, s); some dozens of the train split.
+    """
+
+    def standardize_channels(layer: nn.Conv2d, _: Any, maps: Tensor) -> Tensor:
+        assert layer.bias is not None
+        mean, std = maps.mean(dim=(0, 2, 3)), maps.std(dim=(0, 2, 3))
+        std = torch.where(std > 1e-6, std, 1.0)  # a channel that is dead on them stays as it is
+        layer.weight.div_(std.view(-1, 1, 1, 1))
+        layer.bias.sub_(mean).div_(std)
+        return (maps - mean.view(1, -1, 1, 1)) / std.view(1, -1, 1, 1)
+
+    hook: Callable[..., Any] = standardize_channels
+    convolutions = [layer for layer in features.modules() if isinstance(layer, nn.Conv2d)]
+    handles = [layer.register_forward_hook(hook) for layer in convolutions]
+    was_training = features.training
+    try:
+        features.eval()(images)
+    finally:
+        features.train(was_training)
+        for handle in handles:
+            handle.remove()

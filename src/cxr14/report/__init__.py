@@ -1,1 +1,1 @@
-"""The summary table and a page."""
+"""The summary table and the results page."""

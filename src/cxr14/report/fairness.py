@@ -1,17 +1,16 @@
-"""Section of the page on groups of patients."""
+"""Report section on patient subgroups: macro scores, gaps, largest gaps."""
 
 from typing import Final, NamedTuple
 
 import pandas as pd
 
-from cxr14.comparison.groups import CROSSED
-from cxr14.comparison.names import CALIBRATION, MACRO
-from cxr14.report import markup
-from cxr14.report.cells import Row, count, difference, number, rows_of, scored, spaced, text
-from cxr14.report.classification import noted
-from cxr14.report.markup import Section
-from cxr14.report.results import Results
-from cxr14.wording import shown
+from cxr14.console import format_number
+from cxr14.evaluation.measures import CALIBRATION, MACRO
+from cxr14.evaluation.subgroups import CROSSED
+from cxr14.report import html
+from cxr14.report.html import Row, Section, count, difference, number, rows_of, scored, spaced, text
+from cxr14.report.sections import with_phantom_note
+from cxr14.report.summary import Results
 
 MEASURES: Final = {
     "auroc": "AUROC",
@@ -24,7 +23,10 @@ LARGEST: Final = 12
 
 
 class Gap(NamedTuple):
-    """One measure of one row of gaps.csv, and what remains of it at the end nearest 0."""
+    """One measure of one row of gaps.csv.
+
+    ``sure`` is the end of the interval nearest 0; it is positive if the interval leaves out 0.
+    """
 
     row: Row
     measure: str
@@ -35,20 +37,20 @@ class Gap(NamedTuple):
 
 
 def subgroup_section(results: Results, png: bytes) -> Section:
-    """Show a picture of the groups, their macro scores and gaps, and the largest gaps."""
+    """Return the section: a figure of the groups, their macro scores and gaps, the largest gaps."""
     how = (
         "A model can be right on average and wrong more often for some: groups are compared at the "
         "one threshold that all share. A gap is the group minus the others; one whose interval "
         "holds 0 may be chance, and small groups give wide intervals."
     )
-    caption = noted(results, "Groups of test images by sex, age and view.")
+    caption = with_phantom_note(results, "Groups of test images by sex, age and view.")
     parts = (
-        markup.drawn(png, "subgroups", caption),
-        markup.subtitle(f"Gaps of {results.best}, mean over findings"),
+        html.embedded(png, "subgroups", caption),
+        html.subtitle(f"Gaps of {results.best}, mean over findings"),
         gap_table(results),
-        markup.subtitle(f"Largest gaps of {results.best}"),
+        html.subtitle(f"Largest gaps of {results.best}"),
         largest_table(results),
-        markup.folded("Scores by group", group_table(results)),
+        html.folded("Scores by group", group_table(results)),
     )
     return Section("subgroups", "Groups of patients", how, parts)
 
@@ -71,13 +73,13 @@ def gap_table(results: Results) -> str:
         "where a side is the same in every resample. Predicted − prevalence: mean Platt-scaled "
         "probability minus the share of positives."
     )
-    return markup.table(header, body, noted(results, caption), columns=["", "text"])
+    return html.table(header, body, with_phantom_note(results, caption), columns=["", "text"])
 
 
 def largest_table(results: Results) -> str:
     """Lay out the largest gaps over all groups and findings."""
-    gaps = with_interval(results.of("gaps"))
-    found = largest(gaps)
+    gaps = gaps_with_interval(results.of("gaps"))
+    reliable = largest(gaps)
     header = ("group", "against", "finding", "measure", "gap", *COUNTED)
     body = [
         (
@@ -88,34 +90,34 @@ def largest_table(results: Results) -> str:
             difference(gap.value, gap.low, gap.high),
             *_counted(gap.row),
         )
-        for gap in found[:LARGEST]
+        for gap in reliable[:LARGEST]
     ]
     caption = (
         f"{results.best}: of the {len(gaps)} gaps with an interval in metrics/compare/gaps.csv "
-        f"{len(found)} leave out 0 (where groups do not differ some 5 of 100 do), ordered by what "
-        f"remains at the end nearest 0; at most {LARGEST} are shown."
+        f"{len(reliable)} leave out 0 (where groups do not differ some 5 of 100 do), ordered by "
+        f"what remains at the end nearest 0; at most {LARGEST} are shown."
     )
     columns = ["", "text", "text", "text"]
-    return markup.table(header, body, noted(results, caption), columns=columns)
+    return html.table(header, body, with_phantom_note(results, caption), columns=columns)
 
 
 def largest(gaps: list[Gap]) -> list[Gap]:
-    """Return the gaps whose interval leaves out 0, the surest first.
+    """Return the gaps whose interval leaves out 0, sorted by ``sure``, highest first.
 
-    By size alone the smallest groups would come first.
+    Sorting by size alone would put the smallest groups first.
     """
     return sorted((gap for gap in gaps if gap.sure > 0), key=lambda gap: -gap.sure)
 
 
-def with_interval(gaps: pd.DataFrame) -> list[Gap]:
+def gaps_with_interval(gaps: pd.DataFrame) -> list[Gap]:
     """Return every measure of every row of gaps.csv that has an interval."""
-    found = []
+    intervals = []
     for row in rows_of(gaps):
         for measure in MEASURES:
             value, low, high = _ends(row, measure)
             if value is not None and low is not None and high is not None:
-                found.append(Gap(row, measure, value, low, high, max(low, -high)))
-    return found
+                intervals.append(Gap(row, measure, value, low, high, max(low, -high)))
+    return intervals
 
 
 def group_table(results: Results) -> str:
@@ -129,14 +131,14 @@ def group_table(results: Results) -> str:
             count(row["patients"]),
             *(scored(row, measure) for measure in list(MEASURES)[:-1]),
             difference(*_ends(row, list(MEASURES)[-1])),
-            shown(number(row["ece_platt"])),
+            format_number(number(row["ece_platt"])),
             text(row["reason"]),
         )
         for row in rows_of(rows)
     ]
     caption = f"{results.best}, test part, means over the findings that can be scored in the group."
     columns = [""] * (len(header) - 1) + ["remark"]
-    return markup.table(header, body, noted(results, caption), columns=columns)
+    return html.table(header, body, with_phantom_note(results, caption), columns=columns)
 
 
 def _single(rows: pd.DataFrame) -> pd.DataFrame:
@@ -149,10 +151,10 @@ def _group_name(row: Row) -> str:
 
 
 def _counted(row: Row) -> tuple[str, str]:
-    own, others = (
+    group, others = (
         f"{count(row[f'images{end}'])}\n{count(row[f'patients{end}'])}" for end in ("", "_against")
     )
-    return own, others
+    return group, others
 
 
 def _ends(row: Row, measure: str) -> tuple[float | None, float | None, float | None]:

@@ -1,60 +1,188 @@
-"""Section of the page on boxes: accuracy, pointing, other backbones, checks."""
+"""Report section on localization: accuracy, pointing game, other backbones, sanity checks.
 
-from typing import Final
+The tables follow the layout of Wang et al. 2017: rows are T, columns are findings.
+"""
 
-from cxr14.evaluation.bootstrap import ENDS
-from cxr14.localization.means import MEAN
-from cxr14.report import markup
-from cxr14.report.boxes import (
-    CONTROLS,
-    TEXTS,
-    finding_cells,
-    finding_header,
-    pooled,
-    wang_table,
-)
-from cxr14.report.cells import (
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+import pandas as pd
+
+from cxr14.console import format_count, format_number, signed
+from cxr14.labels import BOXED
+from cxr14.localization.boxes import MEAN, POOLED
+from cxr14.metrics.bootstrap import ENDS
+from cxr14.report import html
+from cxr14.report.html import (
+    Cells,
+    Section,
     count,
     difference,
     distinct,
+    first_row,
     limit_text,
     number,
-    one,
     rows_of,
     scored,
+    spaced,
 )
-from cxr14.report.classification import noted
-from cxr14.report.markup import Section
-from cxr14.report.results import Results
-from cxr14.wording import signed
+from cxr14.report.published import (
+    AFP_CAVEAT,
+    IOBB,
+    IOU,
+    BoxTable,
+    comparable,
+    same_split,
+    split_text,
+)
+from cxr14.report.sections import with_phantom_note
+from cxr14.report.summary import Results
+
+CROSSFITTED = "cross-fitted"
+CONTROLS: Final = {
+    "random": "random map",
+    "centre_gaussian": "centre Gaussian",
+    "mean_box": "mean box",
+}
+PUBLISHED: Final = {"iobb": IOBB, "iou": IOU}
+TEXTS: Final = ("", "text", "text")
+QUANTITIES: Final = {"accuracy": "accuracy", "afp": "AFP"}
+
+
+class Line(NamedTuple):
+    """A row of a localization table, and its CSS class."""
+
+    cells: Cells
+    kind: str
+
+
+def counts(results: Results) -> dict[str, int | None]:
+    """Return the number of boxed images by finding; None if the network lacks the class."""
+    table = results.of("accuracy")
+    known = {name: number(n) for name, n in zip(table["finding"], table["n"], strict=True)}
+    numbers = {name: known.get(name) for name in BOXED}
+    return {name: None if n is None else round(n) for name, n in numbers.items()}
+
+
+def finding_header(results: Results, *first: str) -> Cells:
+    """Return a header with the eight findings, n below each, and their mean."""
+    n_by_finding = counts(results).items()
+    headings = (
+        f"{spaced(name)}\n{format_count(n) if n is None else f'n {n}'}" for name, n in n_by_finding
+    )
+    return (*first, *headings, MEAN)
+
+
+def wang_table(results: Results, measure: str, quantities: tuple[str, ...]) -> str:
+    """Return the table of one measure: by T and quantity ours, controls and published rows."""
+    lines = list(_lines(results, measure, quantities))
+    published = comparable(results.source, PUBLISHED[measure])
+    caption = (
+        f"{results.best}, boxes of all heat thresholds pooled; n: boxed images of the finding; "
+        "small: 95 % intervals, patients resampled. AFP: boxes that are no hit, per boxed image. "
+        "Cross-fitted: the heat threshold chosen on one half of the boxed patients, scored on the "
+        "other. Grey: controls; mean box: where the finding's boxes lie in the other half."
+    )
+    if published:
+        sources = (f"{p.name} ({split_text(results.source, p)}, n {p.pairs})" for p in published)
+        caption += f" Published: {'; '.join(sources)}; means over the findings with boxes here."
+    if published and "afp" in quantities:
+        caption += f" {AFP_CAVEAT}"
+    return html.table(
+        finding_header(results, "T", "", ""),
+        [line.cells for line in lines],
+        with_phantom_note(results, caption),
+        [line.kind for line in lines],
+        TEXTS,
+    )
+
+
+def _lines(results: Results, measure: str, quantities: tuple[str, ...]) -> Iterator[Line]:
+    tables = _tables(results, measure)
+    for limit in distinct(tables[results.best], "limit"):
+        first = limit_text(limit)
+        for quantity in quantities:
+            what = QUANTITIES[quantity]
+            for line in _group(results, measure, quantity, tables, limit):
+                kind = f"begin {line.kind}" if first else line.kind
+                yield Line((first, what, *line.cells), kind.strip())
+                first = what = ""
+
+
+def _tables(results: Results, measure: str) -> dict[str, pd.DataFrame]:
+    """Return the rows of one measure by label: ours, cross-fitted, each control."""
+    tables = {n: results.of(n) for n in ("accuracy", "crossfit", "controls")}
+    tables = {name: rows[rows["measure"] == measure] for name, rows in tables.items()}
+    accuracy, controls = (pooled(tables[name]) for name in ("accuracy", "controls"))
+    return {
+        results.best: accuracy,
+        f"{results.best}, {CROSSFITTED}": tables["crossfit"],
+        **{label: controls[controls["method"] == name] for name, label in CONTROLS.items()},
+    }
+
+
+def pooled(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows over the boxes of all heat thresholds together."""
+    return rows[rows["heat"].astype(str) == POOLED]
+
+
+def _group(
+    results: Results, measure: str, quantity: str, tables: dict[str, pd.DataFrame], limit: float
+) -> Iterator[Line]:
+    """Yield the rows of one T and one quantity."""
+    for name, rows in tables.items():
+        kind = "control" if name in CONTROLS.values() else ""
+        yield Line((name, *finding_cells(rows[rows["limit"] == limit], quantity)), kind)
+    boxed = [index for index, n in enumerate(counts(results).values()) if n]
+    for table in comparable(results.source, PUBLISHED[measure]):
+        values = _published(table, quantity, limit, boxed)
+        if values:
+            kind = "published" if same_split(results.source, table) else "other"
+            yield Line((f"{table.name}\n{split_text(results.source, table)}", *values), kind)
+
+
+def finding_cells(rows: pd.DataFrame, quantity: str) -> Cells:
+    """Return one quantity of the eight findings and their mean; dashes for missing rows."""
+    row_of = {row["finding"]: row for row in rows_of(rows)}
+    return tuple(scored(row_of.get(name, {}), quantity) for name in (*BOXED, MEAN))
+
+
+def _published(table: BoxTable, quantity: str, limit: float, boxed: list[int]) -> Cells:
+    """Return published values, and their mean over the findings with boxes here."""
+    values = (table.accuracy if quantity == "accuracy" else table.afp).get(round(limit, 6))
+    if values is None:
+        return ()
+    mean = sum(values[index] for index in boxed) / len(boxed) if boxed else None
+    return (*map(format_number, values), format_number(mean))
+
 
 MEASURES: Final = {"iobb": "IoBB", "iou": "IoU"}
-OWN = ["backbone", "phantom"]  # columns that the caption tells
+CONSTANT = ["backbone", "phantom"]  # columns with one value, which the caption states
 SIMILARITY = "similarity\nrandom weights"
 
 
 def box_section(results: Results) -> Section:
-    """Accuracy and AFP at every T with controls, pointing, other backbones, checks."""
+    """Return the section on accuracy and AFP at every T, pointing, backbones, sanity checks."""
     how = (
         "A finding is hit at T if any box found on the heatmap overlaps the drawn one by more than "
         "T: IoBB is the intersection over the area of the found box, IoU over the union. A "
         "method that does not beat the controls, which look at no image, has found nothing."
     )
     if not results.localize[results.best]["boxed_images"]:
-        part = markup.paragraph("No image of these has a drawn box: there is nothing to score.")
+        part = html.paragraph("No image of these has a drawn box: there is nothing to score.")
         return Section("boxes", "Boxes", how, (part,))
     parts = [
-        markup.subtitle(f"{results.best}: accuracy and false boxes at T(IoBB)"),
+        html.subtitle(f"{results.best}: accuracy and false boxes at T(IoBB)"),
         wang_table(results, "iobb", ("accuracy", "afp")),
-        markup.subtitle(f"{results.best}: accuracy at T(IoU)"),
+        html.subtitle(f"{results.best}: accuracy at T(IoU)"),
         wang_table(results, "iou", ("accuracy",)),
-        markup.subtitle("Ahead of the controls"),
-        _ahead(results),
-        markup.subtitle("Pointing game and energy"),
+        html.subtitle("Ahead of the controls"),
+        _control_differences(results),
+        html.subtitle("Pointing game and energy"),
         _pointing(results),
-        markup.subtitle("Heat thresholds apart"),
+        html.subtitle("Heat thresholds apart"),
         _heats(results),
-        markup.subtitle("Every backbone"),
+        html.subtitle("Every backbone"),
         _backbones(results),
         *_checks(results),
     ]
@@ -66,30 +194,30 @@ def _pointing(results: Results) -> str:
     body, kinds = [], []
     for quantity in ("pointing", "energy"):
         for method in sorted(distinct(rows, "method"), key=lambda name: name in CONTROLS):
-            own = rows[rows["method"] == method]
+            method_rows = rows[rows["method"] == method]
             who = CONTROLS.get(method, f"{results.best}, {method}")
             first = "" if method in CONTROLS else quantity
-            body.append((first, who, *finding_cells(own, quantity)))
+            body.append((first, who, *finding_cells(method_rows, quantity)))
             kinds.append("control" if method in CONTROLS else "begin")
     caption = (
         "Pointing: share of images whose hottest point lies in the drawn box; energy: share of the "
         "heat inside it. Neither needs a threshold. n: boxed images."
     )
     header = finding_header(results, "measure", "")
-    return markup.table(header, body, noted(results, caption), kinds, TEXTS[1:])
+    return html.table(header, body, with_phantom_note(results, caption), kinds, TEXTS[1:])
 
 
 def _heats(results: Results) -> str:
-    own = results.of("accuracy")
-    own = own[(own["finding"] == MEAN) & (own["measure"] == "iobb")]
-    heats = distinct(own.assign(heat=own["heat"].astype(str)), "heat")
+    accuracy = results.of("accuracy")
+    accuracy = accuracy[(accuracy["finding"] == MEAN) & (accuracy["measure"] == "iobb")]
+    heats = distinct(accuracy.assign(heat=accuracy["heat"].astype(str)), "heat")
     header = (
         "T(IoBB)",
         *(f"{name}\nheat {heat}" for name in ("accuracy", "AFP") for heat in heats),
     )
     body = []
-    for limit in distinct(own, "limit"):
-        rows = own[own["limit"] == limit]
+    for limit in distinct(accuracy, "limit"):
+        rows = accuracy[accuracy["limit"] == limit]
         at = {str(row["heat"]): row for row in rows_of(rows)}
         cells = (scored(at[heat], name) for name in ("accuracy", "afp") for heat in heats)
         body.append((limit_text(limit), *cells))
@@ -98,7 +226,7 @@ def _heats(results: Results) -> str:
         f"{results.localize[results.best]['boxed_images']} boxed images. A heat threshold is of "
         "255; pooled takes the boxes of all of them together."
     )
-    return markup.table(header, body, noted(results, caption))
+    return html.table(header, body, with_phantom_note(results, caption))
 
 
 BACKBONES: Final = {
@@ -111,23 +239,25 @@ BACKBONES: Final = {
 }
 
 
-def _ahead(results: Results) -> str:
-    """Lay out by how much the accuracy exceeds that of each control."""
+def _control_differences(results: Results) -> str:
+    """Return the table of differences in accuracy from each control."""
     rows = pooled(results.of("controls"))
     rows = rows[rows["finding"] == MEAN]
     keys = list(dict.fromkeys(zip(rows["measure"], rows["limit"], strict=True)))
     body = []
     for measure, limit in keys:
         at = rows[(rows["measure"] == measure) & (rows["limit"] == limit)]
-        found = [one(at, {"method": name}) for name in CONTROLS]
-        cells = (difference(*(number(row.get(f"ahead{end}")) for end in ENDS)) for row in found)
+        control_rows = [first_row(at, {"method": name}) for name in CONTROLS]
+        cells = (
+            difference(*(number(row.get(f"ahead{end}")) for end in ENDS)) for row in control_rows
+        )
         body.append((f"{MEASURES[measure]} > {limit_text(limit)}", *cells))
     caption = (
         f"{results.best}, accuracy minus that of the control, mean over findings, "
         f"{results.localize[results.best]['boxed_images']} boxed images; paired on the same "
         "resampled patients. * marks a 95 % interval that leaves out 0."
     )
-    return markup.table(("hit at", *CONTROLS.values()), body, noted(results, caption))
+    return html.table(("hit at", *CONTROLS.values()), body, with_phantom_note(results, caption))
 
 
 def _backbones(results: Results) -> str:
@@ -135,33 +265,33 @@ def _backbones(results: Results) -> str:
     body = [
         (
             name,
-            str(own["boxed_images"]),
-            str(own["boxed_images_without_pixels"]),
-            *(scored(own, measure) for measure in BACKBONES),
+            str(numbers["boxed_images"]),
+            str(numbers["boxed_images_without_pixels"]),
+            *(scored(numbers, measure) for measure in BACKBONES),
             similarity(results, name),
         )
-        for name, own in results.localize.items()
+        for name, numbers in results.localize.items()
     ]
-    own = results.localize[results.best]
+    numbers = results.localize[results.best]
     caption = (
-        f"Means over {own['findings_scored']} findings, {own['boxed_pairs']} pairs of image and "
-        "finding. Similarity: rank correlation of the heatmaps with those of the same network with "
-        "random weights (Adebayo et al. 2018); a method whose maps stay alike shows the image, not "
-        "what was learnt, and is flagged."
+        f"Means over {numbers['findings_scored']} findings, {numbers['boxed_pairs']} pairs of "
+        "image and finding. Similarity: rank correlation of the heatmaps with those of the same "
+        "network with random weights (Adebayo et al. 2018); a method whose maps stay alike shows "
+        "the image, not what was learnt, and is flagged."
     )
-    return markup.table(header, body, noted(results, caption))
+    return html.table(header, body, with_phantom_note(results, caption))
 
 
 def similarity(results: Results, backbone: str) -> str:
-    """Return how alike the heatmaps stay when all weights are made anew; flagged if too much."""
+    """Return the similarity of the heatmaps to those of random weights, flagged if too high."""
     row = rows_of(results.of("randomisation", backbone))[-1]
     flag = "FLAGGED, unchanged" if row["unchanged"] else f"n {count(row['n'])}"
     return f"{signed(number(row['similarity']))}\n{flag}"
 
 
 def _checks(results: Results) -> list[str]:
-    """Return the details of the cross-fit and of the randomisation, folded away."""
-    caption = noted(results, f"{results.best}, as in metrics/localize/{results.best}.")
+    """Return the cross-fit and sanity-check tables as collapsed blocks."""
+    caption = with_phantom_note(results, f"{results.best}, as in metrics/localize/{results.best}.")
     crossfit = results.of("crossfit")
     chosen = crossfit[crossfit["finding"] == MEAN]
     tables = {
@@ -169,6 +299,6 @@ def _checks(results: Results) -> list[str]:
         "Randomised weights": results.of("randomisation"),
     }
     return [
-        markup.folded(title, markup.frame(rows.drop(columns=OWN, errors="ignore"), caption))
+        html.folded(title, html.frame(rows.drop(columns=CONSTANT, errors="ignore"), caption))
         for title, rows in tables.items()
     ]

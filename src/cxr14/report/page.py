@@ -1,24 +1,28 @@
-"""One page that holds everything: tables as HTML, pictures inside it, no outside reference."""
+"""The self-contained HTML report: tables and embedded figures, no external reference.
+
+As a program it writes the template for ``dvc plots``: DVC's own template loads Vega from a content
+delivery network, this one contains it. .dvc/config names the file (plots.html_template).
+"""
 
 from pathlib import Path
 
-from cxr14.report import markup
-from cxr14.report.adjudicated import adjudicated_section
-from cxr14.report.against import published_section
-from cxr14.report.beside import own_kind
-from cxr14.report.classification import (
+from cxr14.console import PHANTOM_NOTE
+from cxr14.report import html
+from cxr14.report.fairness import subgroup_section
+from cxr14.report.html import Section
+from cxr14.report.localization import box_section
+from cxr14.report.published import split_name
+from cxr14.report.sections import (
+    adjudicated_section,
+    curve_section,
     difference_section,
     finding_section,
     headline_section,
-    noted,
+    published_section,
+    with_phantom_note,
 )
-from cxr14.report.curves import curve_section
-from cxr14.report.fairness import subgroup_section
-from cxr14.report.localization import box_section
-from cxr14.report.markup import Section
-from cxr14.report.results import Results
-from cxr14.report.terminal import sample
-from cxr14.wording import PHANTOM_NOTE
+from cxr14.report.summary import Results
+from cxr14.report.summary_tables import sample
 
 TITLE = "ChestX-ray14: results"
 EDA = (
@@ -29,15 +33,15 @@ EDA = (
 
 
 def render(results: Results, caution: str, plots: Path) -> str:
-    """Return the page.
+    """Return the report as HTML.
 
     Args:
         results: of all stages.
-        caution: what has to be said above the tables.
-        plots: folder of the pictures, with compare/subgroups.png, eda/*.png and localize/B/*.png.
+        caution: the sentence above the tables.
+        plots: folder of figures, with compare/subgroups.png, eda/*.png and localize/B/*.png.
 
     Raises:
-        FileNotFoundError: a figure was not drawn.
+        FileNotFoundError: a figure is missing.
     """
     groups = (plots / "compare" / "subgroups.png").read_bytes()
     sections = (
@@ -53,26 +57,28 @@ def render(results: Results, caution: str, plots: Path) -> str:
         record_section(results, [plots / "eda" / f"{name}.png" for name in EDA]),
     )
     facts = (
-        f"{sample(results)}; {own_kind(results)}. Backbones: {', '.join(results.backbones)}; "
+        f"{sample(results)}; {split_name(results)}. Backbones: {', '.join(results.backbones)}; "
         f"chosen by validation: {results.best}."
     )
-    return markup.page(TITLE, caution, facts, [one for one in sections if one is not None])
+    return html.page(
+        TITLE, caution, facts, [section for section in sections if section is not None]
+    )
 
 
 def sheet_section(results: Results, paths: list[Path]) -> Section:
-    """Contact sheets of the chosen backbone: where its heatmaps hit best and worst."""
+    """Return the section of contact sheets of the chosen backbone."""
     how = (
         "Each sheet shows the images of one finding that were hit best and worst, chosen by "
         "IoBB and not by eye. Red is heat; the solid box was drawn by a radiologist, the dashed "
         "ones were found at each heat threshold."
     )
-    named = noted(results, f"{results.best}; n stands in each title.")
-    parts = [markup.picture(path, named) for path in paths]
-    return Section("sheets", "Found boxes", how, tuple(parts or [markup.paragraph("None.")]))
+    caption = with_phantom_note(results, f"{results.best}; n stands in each title.")
+    parts = [html.picture(path, caption) for path in paths]
+    return Section("sheets", "Found boxes", how, tuple(parts or [html.paragraph("None.")]))
 
 
 def record_section(results: Results, paths: list[Path]) -> Section:
-    """Figures of the records."""
+    """Return the section of figures on the records."""
     how = (
         "These figures are of the records: labels, sexes, ages. Where a figure says train-val, the "
         "test part is not in it."
@@ -80,5 +86,5 @@ def record_section(results: Results, paths: list[Path]) -> Section:
     caption = "Records as the source ships them; n stands in the figure."
     if results.phantom:
         caption += f" Radiographs, where shown, are simulated: {PHANTOM_NOTE}."
-    parts = [markup.picture(path, caption) for path in paths]
+    parts = [html.picture(path, caption) for path in paths]
     return Section("records", "The records", how, tuple(parts))

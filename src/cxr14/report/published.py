@@ -1,21 +1,25 @@
-"""Published figures, each with its source, its split and how many images it is over.
+"""Published results, each with its source, split and number of images.
 
-Only :mod:`cxr14.report.beside` reads them, and it gives none of them to phantoms.
+:func:`comparable` is the only access for tables: none on phantoms, columns of our split first.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final, TypeVar
 
+from cxr14.console import NOT_TRAINED, format_number
 from cxr14.errors import UserError
-from cxr14.findings import BOXED, CHESTXRAY8, FINDINGS
+from cxr14.labels import BOXED, CHESTXRAY8, FINDINGS
+from cxr14.report.html import count, number, rows_of, scored, spaced
+from cxr14.report.summary import Results
 
 OFFICIAL, RANDOM, EXPERT = "official", "random", "expert"
 SPLITS: Final = MappingProxyType(
     {OFFICIAL: "official split", RANDOM: "random split", EXPERT: "read by experts"}
 )
-"""What a column was measured on, in words. A random split is easier than the official one: a public
-model scores .838 on its random test part, .818 on those of its images that are in the official one.
+"""Names of the splits. A random split is easier than the official one: a public model scores .838
+on its random test split, and .818 on the images of it that are in the official test split.
 """
 OFFICIAL_TEST_IMAGES: Final = 25_596
 
@@ -24,7 +28,7 @@ WANG: Final = "Wang et al. 2017, ChestX-ray8, arXiv 1705.02315v5"
 
 @dataclass(frozen=True)
 class Column:
-    """AUROC by finding of one published network; ``images`` of its test part, where known."""
+    """AUROC by finding of one published network; ``images`` of its test split, None if unknown."""
 
     name: str
     source: str
@@ -35,7 +39,7 @@ class Column:
 
 @dataclass(frozen=True)
 class BoxTable:
-    """Published localisation by T, in the order of BOXED; no AFP where none was printed."""
+    """Published localization by T, in the order of BOXED; ``afp`` is empty if not reported."""
 
     name: str
     source: str
@@ -121,7 +125,7 @@ CHESTXRAY8_NETWORKS: Final = (
 """Wang's networks on the eight findings of ChestX-ray8, random 70/10/20 split."""
 
 BOXED_PAIRS: Final = 984
-"""Drawn boxes of NIH, on 880 images."""
+"""Ground-truth boxes of NIH, on 880 images."""
 
 IOBB: Final = (
     BoxTable(
@@ -190,3 +194,96 @@ AFP_CAVEAT: Final = (
     "in places, which cannot happen under our definition (boxes that are no hit, over the boxed "
     "images of the finding); the two are not the same measure."
 )
+
+
+OURS: Final = "ours"
+
+Published = TypeVar("Published", Column, BoxTable)
+
+
+def comparable(source: Mapping[str, Any], published: Sequence[Published]) -> list[Published]:
+    """Return the published results to compare with: none on phantoms, else the same split first."""
+    if source["phantom"]:
+        return []
+    return sorted(published, key=lambda table: not same_split(source, table))
+
+
+def same_split(source: Mapping[str, Any], published: Column | BoxTable) -> bool:
+    """Whether a published result is on our split; only the official lists are shared."""
+    return bool(source["official_split"]) and published.split == OFFICIAL
+
+
+def split_text(source: Mapping[str, Any], published: Column | BoxTable) -> str:
+    """Return the split of a published result, marked if it is not ours."""
+    images = published.images if isinstance(published, Column) else None
+    known = f", {images:,} images" if images else ""
+    mark = "" if same_split(source, published) else "OTHER SPLIT: "
+    return f"{mark}{SPLITS[published.split]}{known}"
+
+
+def heading(source: Mapping[str, Any], published: Column | BoxTable) -> str:
+    """Return the header of a published column: name, line break, split."""
+    return f"{published.name}\n{split_text(source, published)}"
+
+
+def split_name(results: Results) -> str:
+    """Return the name of our split."""
+    return SPLITS[OFFICIAL] if results.source["official_split"] else "our own split by patient"
+
+
+def split_summary(results: Results) -> str:
+    """Return the name of our split and the number of test images."""
+    return f"{split_name(results)}, {results.evaluate[results.best]['images']:,} images"
+
+
+def subset_note(results: Results) -> str:
+    """Return a note if our test images are a subset of the official test split, else ''."""
+    images = results.evaluate[results.best]["images"]
+    if not results.source["official_split"] or images == OFFICIAL_TEST_IMAGES:
+        return ""
+    return (
+        f"Ours are over {images:,} images of the official test part, the published columns of the "
+        f"official split over all {OFFICIAL_TEST_IMAGES:,}."
+    )
+
+
+def auroc_header(results: Results) -> tuple[str, ...]:
+    """Return the header of :func:`auroc_rows`."""
+    columns = comparable(results.source, CLASSIFICATION)
+    heading_of_ours = f"{results.best} ({OURS})\n{split_summary(results)}"
+    return (
+        "finding",
+        "positives",
+        heading_of_ours,
+        *(heading(results.source, column) for column in columns),
+    )
+
+
+def auroc_rows(results: Results, between: str = "\n") -> list[tuple[str, ...]]:
+    """Return rows of AUROC by finding, ours and published; the last row holds the means.
+
+    Published means are over the findings that ours could score.
+    """
+    columns = comparable(results.source, CLASSIFICATION)
+    row_of = {row["finding"]: row for row in rows_of(results.of("findings"))}
+    rows = [
+        (
+            spaced(name),
+            count(row_of[name]["positives"]) if name in row_of else "–",
+            scored(row_of[name], "auroc", between) if name in row_of else NOT_TRAINED,
+            *(format_number(column.auroc[name]) for column in columns),
+        )
+        for name in FINDINGS
+    ]
+    scored_findings = [
+        name for name in FINDINGS if name in row_of and number(row_of[name]["auroc"]) is not None
+    ]
+    mean = scored(results.evaluate[results.best], "macro_auroc", between)
+    means = (format_number(mean_over(column, scored_findings)) for column in columns)
+    return [*rows, (f"mean of {len(scored_findings)}", "", mean, *means)]
+
+
+def mean_over(column: Column, findings: Sequence[str]) -> float | None:
+    """Return the mean of a published column over findings; None without findings."""
+    values = [column.auroc[name] for name in findings]
+    return sum(values) / len(values) if values else None

@@ -1,11 +1,130 @@
-"""The summary: a few numbers per backbone, from the metrics of the other stages."""
+"""Inputs of the report, read from the files of other stages, and the summary of metrics."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
-from cxr14.report.results import Results
-from cxr14.wording import PHANTOM_NOTE
+import pandas as pd
 
-EVALUATED: Final = (
+from cxr14.console import PHANTOM_NOTE
+from cxr14.datasets.records import read_source
+from cxr14.io import read_csv, read_numbers
+
+EVALUATE_TABLES: Final = ("findings",)
+LOCALIZE_TABLES: Final = ("accuracy", "controls", "pointing", "crossfit", "randomisation")
+COMPARED: Final = ("differences", "subgroups", "gaps", "adjudicated")
+CURVES: Final = ("roc", "pr", "reliability")
+
+HEADLINE: Final = {
+    "evaluate": ("validation_macro_auroc", "images", "macro_auroc"),
+    "localize": ("boxed_images", "mean_accuracy_iobb_t10"),
+}
+"""Required keys of metrics/STAGE/B.json."""
+
+COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
+    "findings": ("finding", "positives", "auroc", "average_precision", "f1", "threshold"),
+    "accuracy": ("measure", "limit", "heat", "finding", "n", "accuracy", "afp"),
+    "controls": ("method", "measure", "limit", "heat", "finding", "accuracy", "ahead"),
+    "pointing": ("method", "finding", "n", "pointing", "energy"),
+    "crossfit": ("measure", "limit", "finding", "n", "accuracy"),
+    "randomisation": ("anew", "n", "similarity"),
+    "differences": ("first", "second", "measure", "difference", "low", "high"),
+    "subgroups": ("backbone", "attribute", "group", "finding", "auroc"),
+    "gaps": ("backbone", "attribute", "group", "against", "finding", "auroc"),
+    "adjudicated": ("backbone", "label", "auroc_adjudicated", "auroc_mined", "difference"),
+    "roc": ("backbone", "finding"),
+    "pr": ("backbone", "finding"),
+    "reliability": ("backbone", "finding"),
+}
+"""Required columns by table."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """Headline metrics by backbone, and the tables of all backbones."""
+
+    source: dict[str, Any]  # data/records/source.json
+    baseline: dict[str, Any]  # metrics/baseline.json
+    evaluate: dict[str, dict[str, Any]]  # metrics/evaluate/B.json by backbone
+    localize: dict[str, dict[str, Any]]  # metrics/localize/B.json by backbone
+    tables: dict[str, pd.DataFrame]  # by name of the file; column `backbone`, or `first`, `second`
+    curves: dict[str, pd.DataFrame]  # plots/compare, by name of the file
+
+    @property
+    def backbones(self) -> list[str]:
+        """Names of the backbones, in the order of params.yaml."""
+        return list(self.evaluate)
+
+    @property
+    def phantom(self) -> bool:
+        """Whether the pixels are simulated."""
+        return bool(self.source["phantom"])
+
+    @property
+    def best(self) -> str:
+        """Name of the backbone with the highest macro AUROC on validation."""
+        return max(self.evaluate, key=lambda name: self.evaluate[name]["validation_macro_auroc"])
+
+    def of(self, table: str, backbone: str | None = None) -> pd.DataFrame:
+        """Return a table's rows of one backbone, by default the best."""
+        rows = self.tables[table]
+        return rows[rows["backbone"] == (backbone or self.best)]
+
+
+def read_results(root: Path, backbones: list[str]) -> Results:
+    """Read metrics, tables and curves of the backbones.
+
+    Args:
+        root: of the project.
+        backbones: names, in the order of the report.
+
+    Raises:
+        FileNotFoundError: files are missing; names all of them.
+        UserError: a file is damaged.
+    """
+    metrics, plots = root / "metrics", root / "plots" / "compare"
+    jsons = {s: {b: metrics / s / f"{b}.json" for b in backbones} for s in ("evaluate", "localize")}
+    details = {
+        (name, b): metrics / stage / b / f"{name}.csv"
+        for stage, names in (("evaluate", EVALUATE_TABLES), ("localize", LOCALIZE_TABLES))
+        for name in names
+        for b in backbones
+    }
+    shared = {name: metrics / "compare" / f"{name}.csv" for name in COMPARED}
+    curves = {name: plots / f"{name}.csv" for name in CURVES}
+    single = root / "data/records/source.json", metrics / "baseline.json"
+    by_backbone = [path for paths in jsons.values() for path in paths.values()]
+    _check([*single, *by_backbone, *details.values(), *shared.values(), *curves.values()])
+    tables = {
+        name: pd.concat([_table(details[name, b], name).assign(backbone=b) for b in backbones])
+        for name in (*EVALUATE_TABLES, *LOCALIZE_TABLES)
+    }
+    return Results(
+        source=read_source("official_split", path=single[0]),
+        baseline=read_numbers(single[1], "test"),
+        evaluate=_read_all(jsons, "evaluate"),
+        localize=_read_all(jsons, "localize"),
+        tables=tables | {name: _table(path, name) for name, path in shared.items()},
+        curves={name: _table(path, name) for name, path in curves.items()},
+    )
+
+
+def _read_all(paths: Mapping[str, Mapping[str, Path]], stage: str) -> dict[str, Any]:
+    return {name: read_numbers(path, *HEADLINE[stage]) for name, path in paths[stage].items()}
+
+
+def _table(path: Path, name: str) -> pd.DataFrame:
+    return read_csv(path, {column: "any" for column in COLUMNS[name]})
+
+
+def _check(paths: list[Path]) -> None:
+    missing = [str(path) for path in paths if not path.exists()]
+    if missing:
+        raise FileNotFoundError(f"no {', '.join(missing)}; make them with `dvc repro`")
+
+
+EVALUATE_METRICS: Final = (
     "macro_auroc",
     "macro_auroc_low",
     "macro_auroc_high",
@@ -14,7 +133,7 @@ EVALUATED: Final = (
     "no_finding_auroc",
     "findings_scored",
 )
-LOCALIZED: Final = (
+LOCALIZE_METRICS: Final = (
     "mean_accuracy_iobb_t10",
     "mean_accuracy_iobb_t10_low",
     "mean_accuracy_iobb_t10_high",
@@ -22,24 +141,21 @@ LOCALIZED: Final = (
     "mean_pointing",
     "boxed_images",
 )
-"""Of both: the other intervals stand in metrics/evaluate and metrics/localize, so that what
-`dvc metrics diff` lists of a backbone fits a screen."""
+"""Metrics of the summary. The other intervals are in metrics/evaluate and metrics/localize, so that
+`dvc metrics diff` of a backbone fits a terminal."""
 
 
 def summarise(results: Results) -> dict[str, Any]:
-    """Return metrics/summary.json: numbers only, one group per backbone and one for the baseline.
-
-    The floor of the baseline is its ``test``; the groups are in the order of the backbones.
-    """
+    """Return metrics/summary.json: numbers by backbone, and those of the baseline on test."""
     groups = {
         name: {
-            **{f"test_{key}": results.evaluate[name][key] for key in EVALUATED},
+            **{f"test_{key}": results.evaluate[name][key] for key in EVALUATE_METRICS},
             "validation_macro_auroc": results.evaluate[name]["validation_macro_auroc"],
-            **{f"boxes_{key}": results.localize[name][key] for key in LOCALIZED},
+            **{f"boxes_{key}": results.localize[name][key] for key in LOCALIZE_METRICS},
         }
         for name in results.backbones
     }
-    floor = {f"test_{key}": results.baseline["test"].get(key) for key in EVALUATED}
+    floor = {f"test_{key}": results.baseline["test"].get(key) for key in EVALUATE_METRICS}
     return {
         **groups,
         "baseline": {key: value for key, value in floor.items() if value is not None},
@@ -49,7 +165,7 @@ def summarise(results: Results) -> dict[str, Any]:
 
 
 def caution(source: dict[str, Any]) -> str:
-    """Return the sentence that has to stand above every table of this source."""
+    """Return the sentence that precedes every table of this source."""
     if source["phantom"]:
         return f"{PHANTOM_NOTE[0].upper()}{PHANTOM_NOTE[1:]}."
     split = "the official split" if source["official_split"] else "a split of our own, by patient"

@@ -1,8 +1,8 @@
-"""What the pipeline left of each trained backbone, read from its files."""
+"""Trained backbones and ensembles, read from the artifacts of the pipelines."""
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,16 +10,105 @@ from typing import Any
 import pandas as pd
 from pydantic import Field
 
-from cxr14.data.cache import open_cache
-from cxr14.data.stored import read_split
+from cxr14.datasets.records import read_split
 from cxr14.errors import UserError
 from cxr14.evaluation.predict import held_out
-from cxr14.evaluation.stored import read_decision, read_predictions
-from cxr14.files import read_csv, read_numbers, sha256
-from cxr14.models.description import ModelDescription, read_described
-from cxr14.models.store import DESCRIPTION, check_weights
-from cxr14.tracking.details import COLUMNS, detailed
+from cxr14.evaluation.predictions import read_decision, read_predictions
+from cxr14.io import Kind, read_csv, read_numbers, sha256, unusable
+from cxr14.localization.boxes import MEAN, POOLED
+from cxr14.models.serialization import DESCRIPTION, ModelDescription, check_weights, read_described
+from cxr14.preprocessing.cache import open_cache
 from cxr14.tracking.runs import flatten
+
+# Names of the MLflow metrics that come from the tables of metrics.
+
+PER_FINDING = (
+    "auroc",
+    "average_precision",
+    "f1",
+    "precision",
+    "recall",
+    "specificity",
+    "threshold",
+    "brier",
+    "ece",
+    "positives",
+)
+"""Columns of metrics/evaluate/B/findings.csv that become MLflow metrics."""
+
+PER_BOXED = {"accuracy": "accuracy_iobb_t10", "pointing": "pointing", "energy": "energy"}
+"""Columns of metrics/localize/B that become MLflow metrics by finding; accuracy at T(IoBB) .1."""
+
+
+def detail_metrics(tables: Mapping[str, pd.DataFrame]) -> dict[str, float]:
+    """Return the MLflow metrics of the tables in metrics/evaluate/B and metrics/localize/B.
+
+    Args:
+        tables: by the name of the file; only those in READERS are used.
+
+    Returns:
+        About 200 numbers by name, NaN where a cell is empty.
+    """
+    known: dict[str, float] = {}
+    for name, numbers in READERS.items():
+        known |= numbers(tables[name]) if name in tables else {}
+    return known
+
+
+def _of_findings(table: pd.DataFrame) -> dict[str, float]:
+    """Name the scores of each finding ``auroc/Mass``."""
+    return _by_finding(table, {name: name for name in PER_FINDING})
+
+
+def _of_boxes(table: pd.DataFrame) -> dict[str, float]:
+    """Name the mean at each T ``localize/iobb/mean_accuracy/t10``, a finding's at T(IoBB) .1."""
+    pooled = table[table["heat"].astype(str) == POOLED]
+    means = pooled[pooled["finding"] == MEAN]
+    at_t10 = pooled[(pooled["measure"] == "iobb") & (pooled["limit"] == 0.1)]
+    named = {
+        f"localize/{measure}/mean_{name}/t{round(100 * limit):02d}": value
+        for name in ("accuracy", "afp")
+        for measure, limit, value in zip(means["measure"], means["limit"], means[name], strict=True)
+    }
+    return named | _by_finding(at_t10[at_t10["finding"] != MEAN], PER_BOXED)
+
+
+def _of_pointing(table: pd.DataFrame) -> dict[str, float]:
+    """Name the scores of the method, the first in the table, ``pointing/Mass``."""
+    method_rows = table[(table["method"] == table["method"].iloc[0]) & (table["finding"] != MEAN)]
+    return _by_finding(method_rows, PER_BOXED)
+
+
+def _by_finding(table: pd.DataFrame, names: Mapping[str, str]) -> dict[str, float]:
+    return {
+        f"{name}/{finding}": float(value)
+        for column, name in names.items()
+        if column in table
+        for finding, value in zip(table["finding"], table[column], strict=True)
+    }
+
+
+COLUMNS: Mapping[str, Mapping[str, Kind]] = {
+    "findings": {"finding": "text"},
+    "accuracy": {
+        "measure": "text",
+        "limit": "number",
+        "heat": "any",
+        "finding": "text",
+        "accuracy": "number",
+        "afp": "number",
+    },
+    "pointing": {"method": "text", "finding": "text"},
+}
+"""Required columns by table."""
+
+READERS: dict[str, Callable[[pd.DataFrame], dict[str, float]]] = {
+    "findings": _of_findings,
+    "accuracy": _of_boxes,
+    "pointing": _of_pointing,
+}
+"""Functions from a table to its metrics, by the name of the table."""
+
 
 MEASURES = ("evaluate", "localize")
 """Stages whose metrics and plots belong to a trained model."""
@@ -51,17 +140,17 @@ class Trained:
 
     @property
     def folders(self) -> list[Path]:
-        """The networks that answer together: one, or an ensemble's."""
+        """Folders of the networks: one, or those of an ensemble."""
         return [self.folder]
 
     @property
     def stage(self) -> str:
-        """What DVC calls the stage that trained it."""
+        """Name of the DVC stage that trained it."""
         return f"train@{self.backbone}"
 
     @property
     def script(self) -> str:
-        """The source of that stage."""
+        """Source file of that stage."""
         return "stages/train.py"
 
     @property
@@ -81,7 +170,7 @@ class Trained:
 
     @property
     def split(self) -> Path:
-        """Says which images the predictions must hold."""
+        """Split table, which defines the images of the predictions."""
         return self.root / "data" / "split" / "split.parquet"
 
     @property
@@ -96,22 +185,22 @@ class Trained:
 
     @property
     def scored_on(self) -> dict[str, str]:
-        """SHA-256 of the files that decide what the score is of, by name.
+        """SHA-256 of the files that define the evaluation data, by name.
 
-        Images, records and split, which it was trained on as well.
+        Images, records and split; the model was trained on them as well.
         """
         inputs = self.model["inputs"].items()
         return {name: digest for name, digest in inputs if "pretrained" not in name}
 
     @property
     def evaluated(self) -> bool:
-        """Whether evaluate has run: only then is the model complete enough for the registry."""
+        """Whether evaluate has run; the registry takes evaluated models only."""
         return self.decision.exists() and self.predictions.exists()
 
     def hashes(self) -> dict[str, str]:
         """Return the SHA-256 of weights and data, and of the decision if there is one.
 
-        The data are what the score is of, classes included: equal data, comparable scores.
+        Scores are comparable if the hash of the data, which includes the classes, is equal.
         """
         data = self.scored_on | {"classes": self.model["classes"]}
         text = json.dumps(data, sort_keys=True)
@@ -128,40 +217,39 @@ class Trained:
         return [{str(name): float(value) for name, value in row.items()} for row in rows]
 
     def metrics(self) -> dict[str, float]:
-        """Return the numbers of train, evaluate and localize; what cannot be scored is left out.
+        """Return the metrics of train, evaluate and localize without nulls.
 
         MLflow groups charts by all but the last part of a name and cuts long titles, hence
-        ``evaluate/macro_auroc``, ``auroc/Mass``, ``localize/iobb/mean_accuracy/t10``. Details
-        stay in the files.
+        ``evaluate/macro_auroc``, ``auroc/Mass``, ``localize/iobb/mean_accuracy/t10``.
         """
         best = {"best_epoch": "best_epoch", "best_validation_macro_auroc": "validation_macro_auroc"}
         known: dict[str, Any] = {name: self.model.get(key) for name, key in best.items()}
         for stage in MEASURES:
             path = self.root / "metrics" / stage / f"{self.backbone}.json"
             known |= flatten({stage: read_numbers(path)}, "/") if path.exists() else {}
-        tables = {p.stem: p for _, p in self.measured() if p.suffix == ".csv"}
-        known |= detailed(
+        tables = {p.stem: p for _, p in self.metric_files() if p.suffix == ".csv"}
+        known |= detail_metrics(
             {name: read_csv(path, COLUMNS.get(name, {})) for name, path in tables.items()}
         )
         return {n: v for n, v in known.items() if isinstance(v, int | float) and not pd.isna(v)}
 
-    def measured(self) -> list[tuple[str, Path]]:
-        """Return (stage, file) for each file of metrics that exists: the JSON, the tables."""
-        found = []
+    def metric_files(self) -> list[tuple[str, Path]]:
+        """Return (stage, file) for each existing JSON and CSV file of metrics."""
+        files = []
         for stage in MEASURES:
             folder = self.root / "metrics" / stage
             tables = sorted((folder / self.backbone).glob("*.csv"))
-            files = [folder / f"{self.backbone}.json", *tables]
-            found += [(stage, path) for path in files if path.exists()]
-        return found
+            paths = [folder / f"{self.backbone}.json", *tables]
+            files += [(stage, path) for path in paths if path.exists()]
+        return files
 
     def plots(self) -> list[tuple[str, Path]]:
-        """Return (stage, folder) for each folder of plots that exists."""
+        """Return (stage, folder) for each existing folder of plots."""
         folders = [(stage, self.root / "plots" / stage / self.backbone) for stage in MEASURES]
         return [(stage, folder) for stage, folder in folders if folder.is_dir()]
 
     def check(self) -> None:
-        """Check all that MLflow gets, before it gets any of it.
+        """Check all artifacts before anything is written to MLflow.
 
         Raises:
             UserError: a file is damaged, the weights are not those that model.json names, or the
@@ -209,3 +297,127 @@ def find_trained(backbones: Iterable[str], root: str | Path = ".") -> list[Train
             "run `dvc repro` first"
         )
     return trained
+
+
+# The ensemble of the CheXNeXt pipeline.
+
+MODEL = "cxr14-chexnext"
+"""Name of the registered model of the ensemble."""
+
+SHARED = ("data/cache/", "data/split/")
+"""Prefixes of inputs that define the evaluation data."""
+
+
+@dataclass(frozen=True)
+class TrainedEnsemble(Trained):
+    """An ensemble of networks; ``model`` is their combined description.
+
+    Attributes:
+        networks: of the ensemble.
+        labels: path of the table for evaluation; the networks learnt other labels.
+    """
+
+    networks: tuple[Trained, ...]
+    labels: Path
+
+    @property
+    def folders(self) -> list[Path]:
+        """The folders of its networks."""
+        return [network.folder for network in self.networks]
+
+    @property
+    def stage(self) -> str:
+        """Name of the DVC stage that evaluated it; its networks have stages of their own."""
+        return "chexnext/dvc.yaml:evaluate"
+
+    @property
+    def script(self) -> str:
+        """Source file of that stage."""
+        return "stages/chexnext/evaluate.py"
+
+    @property
+    def scored_on(self) -> dict[str, str]:
+        """SHA-256 of images, split and evaluation labels, by name.
+
+        The labels that the networks learnt are excluded: they do not change the validation split.
+        """
+        inputs = self.model["inputs"].items()
+        shared = {name: digest for name, digest in inputs if name.startswith(SHARED)}
+        return shared | {self.labels.as_posix(): sha256(self.labels)}
+
+    @property
+    def cache(self) -> Path:
+        """Image cache, shared by both pipelines."""
+        return Path("data/cache")
+
+    @property
+    def split(self) -> Path:
+        """Split table, shared by both pipelines."""
+        return Path("data/split/split.parquet")
+
+    def check_weights(self) -> None:
+        """Raise UserError unless all weights are those that their model.json names."""
+        for network in self.networks:
+            network.check_weights()
+
+
+@dataclass(frozen=True)
+class InFolder(Trained):
+    """A network in any folder."""
+
+    where: Path
+
+    @property
+    def folder(self) -> Path:
+        """The folder of weights.safetensors and model.json."""
+        return self.where
+
+
+def find_ensemble(name: str, root: Path, folders: Sequence[Path], labels: Path) -> TrainedEnsemble:
+    """Read an ensemble and its validation score.
+
+    Args:
+        name: of its files below `root`: predictions, evaluation, metrics, plots.
+        root: of the second pipeline.
+        folders: of its networks.
+        labels: path of the table for evaluation.
+
+    Raises:
+        UserError: a file is missing or damaged, or the networks predict different classes.
+    """
+    networks = [InFolder(p.name, root, read_trained(p), p) for p in folders]
+    path = root / "metrics" / "evaluate" / f"{name}.json"
+    scores = read_numbers(path, "validation_macro_auroc")
+    if not isinstance(scores["validation_macro_auroc"], int | float):
+        raise unusable(path, "is damaged: validation_macro_auroc is no number")
+    check_same_classes(networks)
+    model = combined_description([network.model for network in networks], [p.name for p in folders])
+    model["validation_macro_auroc"] = scores["validation_macro_auroc"]
+    return TrainedEnsemble(name, root, model, tuple(networks), labels)
+
+
+def check_same_classes(networks: Sequence[Trained]) -> None:
+    """Raise UserError unless all networks predict the same classes."""
+    first = networks[0]
+    for network in networks[1:]:
+        if network.model["classes"] != first.model["classes"]:
+            raise unusable(
+                network.folder / "model.json", f"is of other classes than {first.folder}'s"
+            )
+
+
+def combined_description(models: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[str, Any]:
+    """Return the description of an ensemble from the model.json of its networks.
+
+    Identity and weights hash are SHA-256 of the concatenated values of the networks.
+    """
+    first = models[0]
+    together = {
+        key: hashlib.sha256("".join(model[key] for model in models).encode()).hexdigest()
+        for key in ("run_identity", "weights_sha256")
+    }
+    inputs = {name: digest for model in models for name, digest in model["inputs"].items()}
+    shared = {key: first[key] for key in ("classes", "source", "phantom")}
+    params = {**first["params"], "networks": ", ".join(names)}
+    params["train"] = {k: v for k, v in first["params"]["train"].items() if k != "seed"}
+    return shared | together | {"inputs": inputs, "params": params}

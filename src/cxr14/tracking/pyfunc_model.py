@@ -1,4 +1,4 @@
-"""The registered model: radiographs in, named probabilities out.
+"""The registered model: a pyfunc from radiographs to probabilities by class.
 
 MLflow runs this file when it loads the model (models from code). The package travels with
 the model, the weights are plain safetensors, and nothing is pickled.
@@ -13,28 +13,28 @@ import pandas as pd
 import torch
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
-from cxr14.files import read_json
-from cxr14.models.inputs import prepare
-from cxr14.models.store import load_model
-from cxr14.tracking.answers import MODEL, REMARKS, spread_columns
+from cxr14.io import read_json
+from cxr14.models.inference import prepare
+from cxr14.models.serialization import load_model
+from cxr14.tracking import MODEL_ARTIFACT, REMARKS, spread_columns
 from cxr14.tracking.serving_input import images_of
 
-BATCH = 64  # images per forward pass; bounds the memory, never changes the result
+BATCH = 64  # images per forward pass; limits the memory, does not change the result
 
 
 class Radiographs(PythonModel):
     """A trained backbone with its head, or an ensemble of them, on the CPU, in fp32."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Rebuild the networks from the artifacts of the model."""
+        """Load the networks and thresholds from the artifacts of the model."""
         named = sorted(context.artifacts.items())
-        self.members = [load_model(path) for name, path in named if name.startswith(MODEL)]
+        self.members = [load_model(path) for name, path in named if name.startswith(MODEL_ARTIFACT)]
         self.classes: list[str] = self.members[0][1]["classes"]
         self.thresholds = read_json(context.artifacts["decision"])["thresholds"]
         self.cached_size = int(context.model_config["cached_size"])
 
-    # MLflow reads the hint: only for a bare np.ndarray it leaves all to the signature, which
-    # names the array, so that what comes is {"image": array}.
+    # MLflow reads the type hint: np.ndarray makes it apply the signature alone, which names the
+    # array, so that the input is {"image": array}.
     def predict(
         self,
         context: PythonModelContext,
@@ -49,14 +49,14 @@ class Radiographs(PythonModel):
             params: ``{"decide": True}`` adds the column ``above_threshold``.
 
         Returns:
-            float32 (B, classes): a probability per class of model.json, uncalibrated; of an
-            ensemble the mean over its networks, and behind them, as `spread <class>`, their
-            standard deviation (divided by their number): 0 where all say the same, at most .5.
-            Then `remarks`: per image a list of what is odd about it, see
-            :data:`cxr14.data.preprocessing.remarks.REMARKS`; an image with remarks such as
-            inverted or faint gets probabilities all the same, and they are not to be trusted.
+            float32 (B, classes): a probability per class of model.json, uncalibrated. An
+            ensemble returns the mean over its networks, and in `spread <class>` their standard
+            deviation (0 to .5, without Bessel's correction).
+            `remarks`: per image a list of names in
+            :data:`cxr14.preprocessing.decode.REMARKS`. Images with a remark such as inverted or
+            faint are scored, but their probabilities are unreliable.
             With `decide` also a list, per image, of the classes at or above their threshold,
-            which was chosen on validation; a class without a threshold is never in it.
+            which was chosen on validation. Classes without a threshold are never in it.
 
         Raises:
             InputError: the input is not as described, in one sentence.
@@ -65,11 +65,11 @@ class Radiographs(PythonModel):
         starts = range(0, len(images), BATCH)
         scored = [self._score(images[start : start + BATCH]) for start in starts]
         nothing = np.empty((len(self.members), 0, len(self.classes)), np.float32)
-        each = np.concatenate([nothing, *scored], axis=1)  # (members, B, classes)
-        table = pd.DataFrame(each.mean(axis=0), columns=self.classes)
+        probabilities = np.concatenate([nothing, *scored], axis=1)  # (members, B, classes)
+        table = pd.DataFrame(probabilities.mean(axis=0), columns=self.classes)
         decided = [self._decide(row) for row in table.to_numpy()]
         if len(self.members) > 1:
-            table[spread_columns(self.classes)] = each.std(axis=0)
+            table[spread_columns(self.classes)] = probabilities.std(axis=0)
         table[REMARKS] = pd.Series(remarks, dtype=object)
         if (params or {}).get("decide"):
             table["above_threshold"] = decided
@@ -79,8 +79,8 @@ class Radiographs(PythonModel):
     def _score(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         batch = torch.from_numpy(np.array(images))  # a copy: the input may be read only
         scored = [
-            network(prepare(batch, about["input_size"])).sigmoid().numpy()
-            for network, about in self.members
+            network(prepare(batch, description["input_size"])).sigmoid().numpy()
+            for network, description in self.members
         ]
         return np.stack(scored)
 

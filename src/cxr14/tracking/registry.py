@@ -1,23 +1,228 @@
 """The registered model ``cxr14``: a version per trained backbone, and the alias ``champion``.
 
-An ensemble has a registered model of its own: its validation score is of other labels on phantoms.
+An ensemble has its own registered model: on phantoms its validation labels differ.
 """
 
+import base64
+import importlib.metadata
+import io
+import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
-from cxr14.tracking.agreement import check_agreement
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import typer
+
+import cxr14
+from cxr14.console import PHANTOM_NOTE
+from cxr14.errors import UserError, explain
+from cxr14.evaluation.predictions import read_predictions
+from cxr14.preprocessing.cache import open_cache, rows_of
+from cxr14.tracking import MODEL_ARTIFACT, REMARKS, spread_columns
 from cxr14.tracking.artifacts import Trained
-from cxr14.tracking.packaging import log_model
-from cxr14.tracking.reconcile import reconcile_run
-from cxr14.tracking.runs import GIT_COMMIT, IDENTITY
-from cxr14.tracking.store import connect, lock, store_errors
-from cxr14.wording import PHANTOM_NOTE
+from cxr14.tracking.runs import (
+    GIT_COMMIT,
+    IDENTITY,
+    NAME,
+    create_run,
+    describe,
+    dvc_tags,
+    find_origin,
+    find_runs,
+    log_metrics,
+    nest,
+)
+from cxr14.tracking.store import StoreError, check_location, connect, lock, store_errors
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
+
+
+REBUILT = "cxr14.rebuilt"
+
+
+def sync_run(client: "MlflowClient", experiment: str, trained: Trained) -> str:
+    """Find or rebuild the run of a trained model, and complete it.
+
+    Returns:
+        The id of its finished run with all epochs, metrics and plots.
+    """
+    run_id = _only_run(client, experiment, trained) or _rebuild(client, experiment, trained)
+    check_location(client.get_run(run_id).info.artifact_uri)
+    _complete_history(client, run_id, trained)
+    known = client.get_run(run_id).data.metrics
+    new = {name: value for name, value in trained.metrics().items() if known.get(name) != value}
+    log_metrics(client, run_id, new)
+    _tag(client, run_id, trained.hashes())
+    for stage, path in trained.metric_files():
+        client.log_artifact(run_id, str(path), f"metrics/{stage}")
+    for stage, folder in trained.plots():
+        client.log_artifacts(run_id, str(folder), f"plots/{stage}")
+    if client.get_run(run_id).info.status != "FINISHED":
+        client.set_terminated(run_id, "FINISHED")
+    return run_id
+
+
+def _only_run(client: "MlflowClient", experiment: str, trained: Trained) -> str | None:
+    """Return the run of this identity, preferably a finished one; delete duplicates."""
+    runs = find_runs(client, experiment, trained.identity)
+    runs.sort(key=lambda run: run.info.status != "FINISHED")
+    for double in runs[1:]:
+        client.delete_run(double.info.run_id)
+    return str(runs[0].info.run_id) if runs else None
+
+
+def _tag(client: "MlflowClient", run_id: str, tags: dict[str, str]) -> None:
+    from mlflow.entities import RunTag
+
+    client.log_batch(run_id, tags=[RunTag(name, value) for name, value in tags.items()])
+
+
+def _rebuild(client: "MlflowClient", experiment: str, trained: Trained) -> str:
+    model = trained.model
+    description = trained.backbone, model["source"], model["phantom"]
+    tags = describe(trained.script, *description) | dvc_tags()
+    if NAME not in tags:
+        tags |= find_origin(trained.backbone)
+    tags |= nest(client, experiment, tags)
+    tags |= {"DVC_STAGE": trained.stage, REBUILT: "true"}
+    return create_run(client, experiment, trained.identity, trained.backbone, model["params"], tags)
+
+
+def _complete_history(client: "MlflowClient", run_id: str, trained: Trained) -> None:
+    """Log the epochs that are missing in the run."""
+    logged = {metric.step for metric in client.get_metric_history(run_id, "loss")}
+    for row in trained.history():
+        step = int(row.pop("epoch"))
+        if step not in logged:
+            log_metrics(client, run_id, row, step)
+
+
+IMAGES = 8
+TOLERANCE = 1e-4
+
+
+class Predictor(Protocol):
+    """A model that scores images, such as a loaded pyfunc."""
+
+    def predict(self, data: npt.NDArray[np.uint8]) -> pd.DataFrame:
+        """Score uint8 (B, S, S); columns as in model.json."""
+
+
+def check_agreement(model: Predictor, trained: Trained) -> None:
+    """Compare the model's probabilities with the pipeline's, on a few images of the cache.
+
+    Raises:
+        UserError: they differ by more than 1e-4 anywhere, or there is nothing to compare.
+    """
+    images, index = open_cache(trained.cache)
+    expected = read_predictions(trained.predictions, trained.model["classes"])
+    if expected.empty:
+        raise UserError(f"{trained.predictions} is empty: {trained.backbone} cannot be checked")
+    chosen = np.unique(np.linspace(0, len(expected) - 1, IMAGES).round().astype(int))
+    few = expected.iloc[chosen]
+    scored = model.predict(np.asarray(images[rows_of(index, few.image)]))
+    classes = trained.model["classes"]
+    columns = [f"probability {name}" for name in classes]
+    difference = np.abs(scored[classes].to_numpy() - few[columns].to_numpy())
+    if not difference.max() <= TOLERANCE:  # also true for NaN
+        row, column = np.unravel_index(
+            np.argmax(np.nan_to_num(difference, nan=2)), difference.shape
+        )
+        raise UserError(
+            f"{trained.backbone} as loaded back from the registry differs from "
+            f"{trained.predictions} by {difference[row, column]:.2g} (allowed {TOLERANCE}) in "
+            f"{classes[column]} of {few.image.iloc[row]}; champion stays as it was. Recompute with "
+            f"`dvc repro evaluate@{trained.backbone}`"
+        )
+
+
+REQUIRED = (
+    "isal",
+    "kornia-rs",
+    "mlflow",
+    "numpy",
+    "pandas",
+    "pillow",
+    "pyarrow",
+    "pydantic",
+    "safetensors",
+    "torch",
+    "torchvision",
+)
+"""Requirements of the registered model; MLflow would infer them by loading it."""
+
+
+def log_model(
+    client: "MlflowClient", experiment: str, trained: Trained, run_id: str, tags: dict[str, str]
+) -> str:
+    """Log code, weights and decision as a model of the run; return the id of the model."""
+    import mlflow
+    from mlflow.entities import LoggedModelOutput
+
+    model = mlflow.initialize_logged_model(
+        trained.backbone, source_run_id=run_id, experiment_id=experiment, tags=tags
+    )
+    images, _ = open_cache(trained.cache)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Operation with range")  # by MLflow with pandas 3
+        mlflow.pyfunc.log_model(
+            model_id=model.model_id,
+            name=trained.backbone,
+            python_model=str(Path(__file__).with_name("pyfunc_model.py")),
+            artifacts=network_artifacts(trained.folders) | {"decision": str(trained.decision)},
+            model_config={"cached_size": images.shape[1]},
+            code_paths=[str(Path(cxr14.__file__).parent)],
+            pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in REQUIRED],
+            signature=signature(trained.model["classes"], len(trained.folders) > 1),
+            input_example=example(),
+        )
+    client.log_outputs(run_id, models=[LoggedModelOutput(model.model_id, step=0)])
+    return str(model.model_id)
+
+
+def network_artifacts(folders: list[Path]) -> dict[str, str]:
+    """Return the folders by artifact name: ``model``, or ``model 00`` … of an ensemble."""
+    if len(folders) == 1:
+        return {MODEL_ARTIFACT: str(folders[0])}
+    return {f"{MODEL_ARTIFACT} {index:02d}": str(folder) for index, folder in enumerate(folders)}
+
+
+def signature(classes: list[str], ensemble: bool = False) -> Any:
+    """Return the signature: images in; per image a float by class and remarks out.
+
+    An ensemble also returns the standard deviation over its networks by class.
+
+    Only an input of type `object` with one free dimension passes MLflow's checks both as base64
+    texts (B,) and as uint8 (B, S, S); the model checks it.
+    """
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
+    from mlflow.types.schema import Array
+
+    images = Schema([TensorSpec(np.dtype(object), (-1,), "image")])
+    columns = [*classes, *(spread_columns(classes) if ensemble else [])]
+    remarks = ColSpec(Array(DataType.string), REMARKS)
+    scores = Schema([*(ColSpec("float", name) for name in columns), remarks])
+    decide = ParamSchema([ParamSpec("decide", DataType.boolean, False)])
+    return ModelSignature(images, scores, decide)
+
+
+def example() -> Any:
+    """Return an input example with a synthetic image, so that no patient data is published."""
+    import pandas as pd
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.linear_gradient("L").resize((64, 64)).save(buffer, "PNG")
+    return pd.DataFrame({"image": [base64.b64encode(buffer.getvalue()).decode()]})
+
 
 MODEL = "cxr14"
 CHAMPION = "champion"
@@ -27,7 +232,7 @@ ABOUT = "A probability for each finding, and for No Finding, of grey chest radio
 
 @dataclass(frozen=True)
 class Registered:
-    """A trained backbone as MLflow holds it; ``version`` is None until it is evaluated."""
+    """A trained backbone in MLflow; ``version`` is None until it is evaluated."""
 
     trained: Trained
     run_id: str
@@ -36,12 +241,12 @@ class Registered:
 
 
 def register(trained: Sequence[Trained], model: str = MODEL) -> list[Registered]:
-    """Complete the runs, register what is new, and put ``champion`` on the best.
+    """Complete the runs, register new versions, and set ``champion`` to the best.
 
     Idempotent: a second call adds nothing, and a deleted store is restored.
 
     Args:
-        trained: what is there.
+        trained: backbones or ensembles.
         model: name of the registered model.
 
     Raises:
@@ -49,20 +254,20 @@ def register(trained: Sequence[Trained], model: str = MODEL) -> list[Registered]
         UserError: an artifact is damaged or of other data, or the model that would become
             champion does not reproduce its predictions; the alias then stays where it was.
     """
-    for one in trained:
-        one.check()
+    for network in trained:
+        network.check()
     client, experiment = connect()
     with lock(), store_errors():
-        runs = [reconcile_run(client, experiment, one) for one in trained]
+        runs = [sync_run(client, experiment, network) for network in trained]
         versions = [
-            _version(client, experiment, model, one, run_id) if one.evaluated else None
-            for one, run_id in zip(trained, runs, strict=True)
+            _version(client, experiment, model, network, run_id) if network.evaluated else None
+            for network, run_id in zip(trained, runs, strict=True)
         ]
         current = [(t, v) for t, v in zip(trained, versions, strict=True) if v is not None]
-        champion = _crown(client, model, current) if current else None
+        champion = _set_champion(client, model, current) if current else None
     return [
-        Registered(one, run_id, version, champion is not None and version == champion)
-        for one, run_id, version in zip(trained, runs, versions, strict=True)
+        Registered(network, run_id, version, champion is not None and version == champion)
+        for network, run_id, version in zip(trained, runs, versions, strict=True)
     ]
 
 
@@ -87,7 +292,7 @@ def _create_registered_model(client: "MlflowClient", model: str) -> None:
 
 
 def _has_files(version: "ModelVersion") -> bool:
-    """Whether the model is still there; the records may outlive a deleted folder."""
+    """Whether the files of the model exist; the records may outlive a deleted folder."""
     import mlflow
 
     return bool(mlflow.artifacts.list_artifacts(f"models:/{version.name}/{version.version}"))
@@ -111,28 +316,27 @@ def _add_version(
         "experiment": run.get("DVC_EXP_NAME", "workspace"),
     }
     model_id = log_model(client, experiment, trained, run_id, tags)
-    about = f"{trained.backbone}. {PHANTOM_NOTE if trained.model['phantom'] else ''}".strip()
+    description = f"{trained.backbone}. {PHANTOM_NOTE if trained.model['phantom'] else ''}".strip()
     version = client.create_model_version(
-        model, f"models:/{model_id}", run_id, tags=tags, description=about, model_id=model_id
+        model, f"models:/{model_id}", run_id, tags=tags, description=description, model_id=model_id
     )
     return str(version.version)
 
 
-def _crown(client: "MlflowClient", model: str, current: list[tuple[Trained, str]]) -> str:
-    """Put the alias on the best validated version, once that version has proved itself.
+def _set_champion(client: "MlflowClient", model: str, current: list[tuple[Trained, str]]) -> str:
+    """Set the alias to the version with the highest validation score, if it reproduces its output.
 
-    A better one that is champion already, from another experiment on the same data, stays while it
-    can be loaded; scores on other data or of other classes cannot be compared, so a champion of
-    those makes way. If the trained models themselves differ in classes, those with the most are
-    compared.
+    A champion with a higher score on the same data stays as long as its files exist. A champion on
+    other data or of other classes is replaced, because the scores are not comparable. If the
+    trained models differ in classes, those with the most classes are compared.
     """
     import mlflow
 
-    def place(pair: tuple[Trained, str]) -> tuple[int, list[str], float, str]:
+    def sort_key(pair: tuple[Trained, str]) -> tuple[int, list[str], float, str]:
         classes = pair[0].model["classes"]
         return len(classes), classes, pair[0].score, pair[0].backbone
 
-    trained, version = max(current, key=place)
+    trained, version = max(current, key=sort_key)
     alias = client.get_registered_model(model).aliases.get(CHAMPION)
     if alias is not None:
         holder = client.get_model_version(model, str(alias))
@@ -143,3 +347,31 @@ def _crown(client: "MlflowClient", model: str, current: list[tuple[Trained, str]
         check_agreement(mlflow.pyfunc.load_model(f"models:/{model}/{version}"), trained)
         client.set_registered_model_alias(model, CHAMPION, version)
     return version
+
+
+BestEffort = Annotated[
+    bool, typer.Option("--best-effort", help="Only warn if MLflow's store cannot be used.")
+]
+
+
+def register_or_warn(trained: Sequence[Trained], model: str, command: str) -> list[Registered]:
+    """Register; if the store cannot be used, print a warning and return an empty list.
+
+    Args:
+        trained: backbones or ensembles.
+        model: name of the registered model.
+        command: shell command that registers later, for the warning.
+
+    Raises:
+        UserError: an artifact is wrong, or a model does not reproduce its predictions.
+    """
+    try:
+        return register(trained, model)
+    except StoreError as error:
+        print(
+            f"warning: nothing is registered: {explain(error)}; all artifacts are complete, and "
+            f"`{command}` registers them once the store can be used (`dvc repro` does not do it "
+            f"again)",
+            file=sys.stderr,
+        )
+        return []

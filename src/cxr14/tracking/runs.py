@@ -1,24 +1,141 @@
-"""One MLflow run per trained model, written while the training goes.
+"""MLflow runs of trainings: params, metrics by epoch, tags, system metrics.
 
-A run is known by its identity, a hash of everything that determines the training. The same
-training is recorded once: a finished run is left as it is, a killed one is replaced.
+A run is identified by a hash of everything that determines the training. Each training is recorded
+once: a finished run is kept, a killed one is replaced. Runs of a ``dvc exp`` have a parent run;
+runs of a plain ``dvc repro`` have none.
 """
 
 import math
 import os
+import re
+import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from cxr14.tracking.experiments import BASELINE, NAME, nest
-from cxr14.tracking.machine import watch_machine
-from cxr14.tracking.origin import git_lines
 from cxr14.tracking.store import connect, first_line, lock, store_errors
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
+
+
+NAME, BASELINE = "DVC_EXP_NAME", "DVC_EXP_BASELINE_REV"
+KIND = "cxr14.kind"
+PARENT = "dvc exp"
+
+
+def nest(client: "MlflowClient", experiment: str, tags: Mapping[str, str]) -> dict[str, str]:
+    """Return the tag of the parent run of an experiment; create the parent if it is missing.
+
+    Call it under the store's lock, so that concurrent trainings share one parent.
+
+    Args:
+        client: of the store.
+        experiment: id of MLflow's experiment.
+        tags: of the run; without DVC_EXP_NAME the result is empty.
+    """
+    if NAME not in tags:
+        return {}
+    dvc_exp = {name: tags[name] for name in (NAME, BASELINE) if name in tags}
+    for run in client.search_runs([experiment], f"tags.`{KIND}` = '{PARENT}'"):
+        known = run.data.tags
+        if {name: known[name] for name in (NAME, BASELINE) if name in known} == dvc_exp:
+            return {"mlflow.parentRunId": run.info.run_id}
+    parent = client.create_run(experiment, tags={KIND: PARENT, **dvc_exp}, run_name=tags[NAME])
+    # The parent has no work, so its status is set to finished at once.
+    client.set_terminated(parent.info.run_id, "FINISHED")
+    return {"mlflow.parentRunId": parent.info.run_id}
+
+
+INTERVAL = 5  # seconds between samples of system metrics
+PATIENCE = 5  # seconds to wait for the last sample at the end of a training
+
+
+def monitor_system(run_id: str) -> Callable[[], None]:
+    """Start MLflow's monitor of ``system/…`` metrics (CPU, memory, disk, network, GPU) in a run.
+
+    MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING=false turns it off, and
+    MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL (seconds) changes the interval. The monitor is a
+    daemon thread that handles its errors: it neither stops nor outlives the training.
+
+    Returns:
+        A function that stops the monitor; a second call does nothing.
+    """
+    from mlflow.environment_variables import MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+    switch: Any = MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING  # the store turns it on
+    if not switch.get():
+        return _nothing
+    try:
+        monitor_class: Any = SystemMetricsMonitor  # without types
+        monitor = monitor_class(run_id, sampling_interval=INTERVAL)
+    except Exception as error:  # of a driver or a sensor; the run goes on without
+        print(f"warning: no system metrics ({type(error).__name__}: {error})", file=sys.stderr)
+        return _nothing
+    monitor.start()
+
+    def stop() -> None:
+        ending = Thread(target=monitor.finish, daemon=True)  # it may wait for a server
+        ending.start()
+        ending.join(PATIENCE)
+
+    return stop
+
+
+def _nothing() -> None:
+    """Do nothing, as there is no monitor."""
+
+
+_REF = re.compile(r"refs/exps/([0-9a-f]{2})/([0-9a-f]{38})/(.+)")
+"""Git ref of a DVC experiment: baseline commit (in two parts) and name."""
+
+
+def find_origin(backbone: str) -> dict[str, str]:
+    """Find the DVC experiment that trained the model in the work tree.
+
+    Its dvc.lock contains the hash of the model, and that of its baseline does not. The oldest match
+    is returned.
+
+    Returns:
+        DVC_EXP_NAME and DVC_EXP_BASELINE_REV, as DVC sets them; empty without a match.
+    """
+    here = Path("dvc.lock")
+    model = _model_in(here.read_text(), backbone) if here.exists() else None
+    if model is None:
+        return {}
+    for ref in git_lines("for-each-ref", "--sort=creatordate", "--format=%(refname)", "refs/exps"):
+        parts = _REF.fullmatch(ref)
+        if parts is None:  # another ref of DVC
+            continue
+        baseline = parts[1] + parts[2]
+        if _locked(ref, backbone) == model != _locked(baseline, backbone):
+            return {NAME: parts[3], BASELINE: baseline}
+    return {}
+
+
+def _locked(commit: str, backbone: str) -> str | None:
+    return _model_in("\n".join(git_lines("show", f"{commit}:./dvc.lock")), backbone)
+
+
+def _model_in(lock: str, backbone: str) -> str | None:
+    """Return the hash of models/<backbone> in the text of a dvc.lock; None if missing."""
+    match = re.search(rf"path: models/{re.escape(backbone)}\n\s+hash: md5\n\s+md5: (\S+)", lock)
+    return match[1] if match else None
+
+
+def git_lines(*arguments: str) -> list[str]:
+    """Return the output lines of git; an empty list if it fails, as outside of a repository."""
+    if shutil.which("git") is None:
+        return []
+    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    return done.stdout.splitlines() if done.returncode == 0 else []
+
 
 IDENTITY = "cxr14.identity"
 GIT_COMMIT = "mlflow.source.git.commit"
@@ -26,13 +143,13 @@ DVC_VARIABLES = (NAME, BASELINE, "DVC_STAGE")
 
 
 class TrainingRun:
-    """A run to which a training reports; tracking that breaks never stops the training."""
+    """Run of a training; errors of tracking never stop the training."""
 
     def __init__(self, client: "MlflowClient", run_id: str, recording: bool) -> None:
         self.run_id = run_id
         self._client = client
         self._recording = recording  # False: the run was finished before, or tracking broke
-        self._stop_watching = watch_machine(run_id) if recording else None
+        self._stop_monitor = monitor_system(run_id) if recording else None
 
     def log_epoch(self, row: Mapping[str, float]) -> None:
         """Record one epoch: ``epoch`` (the step) and any other numbers."""
@@ -41,7 +158,7 @@ class TrainingRun:
         self._attempt(lambda: log_metrics(self._client, self.run_id, values, step))
 
     def finish(self, metrics: Mapping[str, float]) -> None:
-        """Record the final numbers (not under a name of log_epoch); mark the run as finished."""
+        """Record the final metrics (names differ from log_epoch's); mark the run as finished."""
         self._attempt(lambda: log_metrics(self._client, self.run_id, metrics))
         self._end("FINISHED")
 
@@ -50,8 +167,8 @@ class TrainingRun:
         self._end("FAILED")
 
     def _end(self, status: str) -> None:
-        if self._stop_watching is not None:
-            self._stop_watching()
+        if self._stop_monitor is not None:
+            self._stop_monitor()
         self._attempt(lambda: self._client.set_terminated(self.run_id, status))
         self._recording = False
 
@@ -60,7 +177,7 @@ class TrainingRun:
             return
         try:
             action()
-        except Exception as error:  # whatever breaks in tracking, hours of training go on
+        except Exception as error:  # of any kind: the training goes on
             self._recording = False
             print(
                 f"warning: MLflow tracking stopped ({first_line(error)}); training goes on, and "
@@ -78,21 +195,21 @@ def start_run(
     source: str,
     phantom: bool,
 ) -> TrainingRun | None:
-    """Begin the run of a training, or return the finished run of the same identity.
+    """Start the run of a training, or return the finished run of the same identity.
 
-    Where that fails (a server that is away, a database that is locked) training goes on without
-    one, as it does when tracking breaks later: `make register` records it from its artifacts.
+    If that fails (server unreachable, database locked), training goes on without a run, and
+    `make register` records it from its artifacts.
 
     Args:
         script: the stage that trains, such as stages/train.py.
         identity: hash of the training's inputs, params and code.
-        backbone: what is trained, by the name it has in tables.
+        backbone: name of the trained network in tables.
         params: nested mapping, recorded as ``train.learning_rate`` and so on.
         source: data source (phantom, folder, nih).
         phantom: whether the images are simulated.
 
     Returns:
-        The run, or None after a warning that says why there is none.
+        The run; None after a warning if it cannot be created.
     """
     try:
         tags = describe(script, backbone, source, phantom)
@@ -124,7 +241,7 @@ def _begin(
 
 
 def find_runs(client: "MlflowClient", experiment: str, identity: str) -> list["Run"]:
-    """Return the runs of an identity, whatever their state, the oldest first."""
+    """Return the runs of an identity in any state, oldest first."""
     where = f"tags.`{IDENTITY}` = '{identity}'"
     return list(client.search_runs([experiment], where, order_by=["attributes.start_time ASC"]))
 
@@ -150,7 +267,7 @@ def create_run(
 def log_metrics(
     client: "MlflowClient", run_id: str, values: Mapping[str, Any], step: int = 0
 ) -> None:
-    """Record numbers in one call; None and NaN (what cannot be scored) are left out."""
+    """Record metrics in one call, without None and NaN."""
     from mlflow.entities import Metric
 
     now = int(time.time() * 1000)
@@ -177,7 +294,7 @@ def flatten(nested: Mapping[str, Any], separator: str, prefix: str = "") -> dict
 
 
 def describe(script: str, backbone: str, source: str, phantom: bool) -> dict[str, str]:
-    """Return the tags that say what was trained by which script, on what, at which commit.
+    """Return the tags of a training: backbone, source, phantom, script, git commit.
 
     Under ``dvc exp`` the commit is that of the experiment's baseline.
     """
@@ -188,5 +305,5 @@ def describe(script: str, backbone: str, source: str, phantom: bool) -> dict[str
 
 
 def dvc_tags() -> dict[str, str]:
-    """Return what DVC tells a stage about its experiment, as far as it is set."""
+    """Return the environment variables that DVC sets for a stage, as tags."""
     return {name: os.environ[name] for name in DVC_VARIABLES if os.environ.get(name)}

@@ -1,4 +1,4 @@
-"""What may be given to the registered model: arrays, or pictures as text for JSON requests."""
+"""Input of the registered model: arrays, or base64 text of image files for JSON requests."""
 
 import base64
 import binascii
@@ -10,18 +10,18 @@ import numpy.typing as npt
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import BAD_REQUEST
 
-from cxr14.data.preprocessing.photometry import remarks_on
-from cxr14.data.preprocessing.shrink import LEAST_SIDE, Shrunk, shrink
 from cxr14.errors import UserError
+from cxr14.preprocessing.decode import LEAST_SIDE, Shrunk, shrink
+from cxr14.preprocessing.photometry import remarks_on
 
 COLUMN = "image"
 
 
 class InputError(MlflowException, UserError):
-    """Input that cannot be scored: one sentence, and HTTP status 400 where the model is served.
+    """Invalid input: a message in one sentence, and HTTP status 400 when served.
 
-    MLflow's server would write the whole request, every picture in it, in front of the sentence
-    and into its log; hence the message that does not change.
+    The message is read-only: MLflow's server would prepend the whole request with all images to it,
+    and write that to its log.
     """
 
     def __init__(self, sentence: str) -> None:
@@ -29,30 +29,30 @@ class InputError(MlflowException, UserError):
 
     @property
     def message(self) -> str:
-        """The sentence."""
+        """The message."""
         return str(self.args[0])
 
     @message.setter
     def message(self, longer: str) -> None:
-        """Leave the sentence as it is."""
+        """Ignore the new message."""
 
 
 def images_of(given: Any, cached_size: int) -> tuple[npt.NDArray[np.uint8], list[list[str]]]:
-    """Return the images that MLflow hands over, and the remarks on each.
+    """Return images as an array, and the remarks on each.
 
     Args:
-        given: ``{"image": array}``, as the signature asks: uint8 (B, S, S), grey as in
+        given: ``{"image": array}``, as in the signature: uint8 (B, S, S), grey as in
             data/cache, any S of at least 32; or base64 text (B,) of PNG or JPEG files, which are
             decoded, padded and shrunk as `preprocess` does it.
         cached_size: pixels per side to which files are shrunk.
 
     Returns:
         images: uint8 (B, S, S).
-        remarks: names in cxr14.data.preprocessing.remarks.REMARKS, the same as `preprocess` gives
-            the file; of an array only "inverted" and "faint" can be said.
+        remarks: names in cxr14.preprocessing.decode.REMARKS, the same as `preprocess` gives
+            the file; for an array only "inverted" and "faint".
 
     Raises:
-        InputError: it is neither, or one of the pictures cannot be read; it names the first.
+        InputError: it is neither, or an image cannot be decoded; names the first.
     """
     array = np.asarray(given[COLUMN])
     if array.dtype == np.uint8 and array.ndim == 3:
@@ -68,12 +68,12 @@ def images_of(given: Any, cached_size: int) -> tuple[npt.NDArray[np.uint8], list
             "or in Python a uint8 array (B, S, S)"
         )
     shrunk = [shrink_text(text, cached_size, f"image {row}") for row, text in enumerate(array)]
-    images = [own.pixels for own in shrunk] or np.empty((0, cached_size, cached_size))
-    return np.asarray(images, np.uint8), [list(own.remarks) for own in shrunk]
+    images = [decoded.pixels for decoded in shrunk] or np.empty((0, cached_size, cached_size))
+    return np.asarray(images, np.uint8), [list(decoded.remarks) for decoded in shrunk]
 
 
 def shrink_text(text: Any, size: int, name: str) -> Shrunk:
-    """Decode one picture given as base64; `name` is for the error."""
+    """Decode and shrink one base64 image; `name` is for the error."""
     if not isinstance(text, str):
         missing = text is None or (isinstance(text, float) and math.isnan(text))  # null in JSON
         given = "missing" if missing else f"of type {type(text).__name__}"

@@ -1,6 +1,6 @@
-"""Where MLflow keeps its records, and how a process connects to them.
+"""Location of the MLflow store, checks of it, and the connection to it.
 
-By default that is ``mlflow.db`` and ``mlruns/`` in the original repository, both by absolute
+By default it is ``mlflow.db`` and ``mlruns/`` in the original repository, both by absolute
 path: a path relative to the working directory would vanish with the temporary workspace of
 ``dvc exp run --temp``. MLFLOW_TRACKING_URI, where it is set, is used instead.
 """
@@ -8,10 +8,12 @@ path: a path relative to the working directory would vanish with the temporary w
 import logging
 import os
 import re
+import shlex
+import socket
 import sqlite3
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -19,44 +21,178 @@ from urllib.request import url2pathname
 
 from filelock import FileLock, Timeout
 
-from cxr14.errors import UserError, explain, quote
-from cxr14.files import project_root
-from cxr14.tracking.preflight import StoreError, check_store, set_aside, sqlite_file
+from cxr14.errors import UserError, explain, full_disk, quote
+from cxr14.io import project_root
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from sqlalchemy.engine import URL
+
+
+# Checks of a store before MLflow opens it. MLflow retries for minutes on a store that is locked,
+# damaged or unreachable, and prints a traceback for each attempt.
+
+SQLITE_SECONDS = 10.0
+"""Timeout of the lock on a SQLite store."""
+
+CONNECT_SECONDS = 5.0
+"""Timeout of a connection to a server."""
+
+ANSWER_SECONDS = 10.0
+"""Timeout of the health check of an MLflow server."""
+
+PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+"""Default ports of database servers."""
+
+
+class StoreError(UserError):
+    """MLflow's store cannot be used. The store is only a view: no artifact is affected."""
+
+
+def check_store(uri: str) -> None:
+    """Raise StoreError within seconds if a store is known to be unusable."""
+    if uri.startswith(("http:", "https:")):
+        _check_server(uri)
+    elif (file := sqlite_file(uri)) is not None:
+        _check_sqlite(file, _lock_seconds(uri))
+    elif (url := _database_url(uri)) is not None:
+        _check_database_server(url)
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """Return the absolute path of a SQLite store's file; None for any other store."""
+    url = _database_url(uri)
+    if url is None or url.get_backend_name() != "sqlite":
+        return None
+    name = url.database
+    return None if not name or name.startswith((":memory:", "file:")) else Path(name).absolute()
+
+
+def _database_url(uri: str) -> "URL | None":
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    if "://" not in uri:
+        return None  # a folder
+    try:
+        return make_url(uri)
+    except (ArgumentError, ValueError):
+        if uri.startswith("sqlite") or uri.partition("+")[0].partition(":")[0] in PORTS:
+            raise StoreError(
+                "it is no database URI (example: sqlite:////home/me/mlflow.db)"
+            ) from None
+        return None
+
+
+def _lock_seconds(uri: str) -> float:
+    url = _database_url(uri)
+    chosen = url.query.get("timeout") if url is not None else None
+    try:
+        return min(float(str(chosen)), SQLITE_SECONDS) if chosen else SQLITE_SECONDS
+    except ValueError:
+        raise StoreError(f"timeout={chosen} in its URI is no number of seconds") from None
+
+
+def _check_sqlite(file: Path, seconds: float) -> None:
+    """Read every page, and begin a write that is rolled back; a missing file is created empty."""
+    if file.exists() and not file.is_file():
+        raise StoreError(f"{file} is no regular file; move it away")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with closing(sqlite3.connect(file, timeout=seconds, isolation_level=None)) as database:
+            # Rewriting the header creates the journal, as a real write does.
+            version = database.execute("pragma user_version").fetchone()[0]
+            database.execute("begin immediate")
+            database.execute(f"pragma user_version = {int(version)}")
+            database.execute("rollback")
+            (check,) = database.execute("pragma quick_check(1)").fetchone()
+    except (sqlite3.Error, OSError) as error:
+        raise StoreError(_sqlite_problem(file, str(error))) from None
+    if check != "ok":
+        raise StoreError(_sqlite_problem(file, f"malformed: {check}"))
+
+
+def _sqlite_problem(file: Path, reason: str) -> str:
+    """Return the error of a SQLite file with its fix."""
+    text = " ".join(reason.split())
+    if "locked" in text:
+        return f"{text}; another process holds {file}: end it, or wait for it"
+    if "disk is full" in text:
+        return f"{text}: {full_disk(file)}"
+    if "not a database" in text or "malformed" in text:
+        return f"{text}; {set_aside(file)}"
+    return f"{text}; check that {file} and its folder can be written"
+
+
+def set_aside(file: Path) -> str:
+    """Return the advice to rename a store and rebuild it from the artifacts."""
+    aside = file.with_name(f"{file.name}.old")
+    command = shlex.join(["mv", str(file), str(aside)])
+    return f"set it aside (`{command}`), and `make register` makes it again"
+
+
+def _check_database_server(url: "URL") -> None:
+    default = PORTS.get(url.get_backend_name())
+    if default is None or url.host is None:  # a Unix socket responds at once
+        return
+    port = url.port or default
+    try:
+        socket.create_connection((url.host, port), timeout=CONNECT_SECONDS).close()
+    except (OSError, OverflowError, UnicodeError) as error:
+        raise StoreError(f"no server accepts connections at {url.host}:{port} ({error})") from None
+
+
+def _check_server(uri: str) -> None:
+    """Check that an MLflow server is up; any HTTP response counts, even an error."""
+    import requests
+
+    try:
+        parts = urlsplit(uri)
+        host = f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
+        address = uri.rstrip("/") + "/health"
+        verify = os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() not in ("true", "1")
+        requests.get(address, timeout=(CONNECT_SECONDS, ANSWER_SECONDS), verify=verify).close()
+    except requests.exceptions.SSLError:
+        return  # MLflow has more settings for certificates and reports errors itself
+    except requests.Timeout:
+        raise StoreError(f"the server {host} does not answer within seconds") from None
+    except (requests.ConnectionError, requests.exceptions.ProxyError):
+        raise StoreError(f"no server accepts connections at {host}") from None
+    except (requests.RequestException, ValueError):
+        raise StoreError("it is no address of a server (example: http://127.0.0.1:5000)") from None
+
 
 EXPERIMENT = "cxr14"
 ENVIRONMENT = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",  # its only outside look-up
+    "MLFLOW_DISABLE_TELEMETRY": "true",  # its only external request
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # halves the UI's start, memory to a fifth
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",  # a server that is away is reported in seconds
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",  # and one that hangs in two minutes instead of eight
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",  # an unreachable server is reported in seconds
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",  # a server that hangs, in two minutes instead of eight
     "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING": "true",
     "GIT_PYTHON_REFRESH": "quiet",
 }
-"""Set before mlflow is imported, unless the caller has set them already."""
+"""Defaults of environment variables, set before mlflow is imported."""
 
 NOISY = {
     "alembic": logging.ERROR,  # migrations
     "mlflow.utils.environment": logging.ERROR,  # no pip beside uv
-    "mlflow.store.db.utils": logging.CRITICAL,  # tracebacks of what is raised, and told, anyway
+    "mlflow.store.db.utils": logging.CRITICAL,  # tracebacks of errors that are raised as well
 }
-"""From which level on MLflow's parts are heard."""
+"""Logging levels of modules of MLflow."""
 
 ATTEMPTS = 3
-"""How often MLflow tries to open a database; by default ten times, in 100 seconds."""
+"""Attempts of MLflow to open a database; its default is ten, in 100 seconds."""
 
 QUIET_SECONDS, LOCK_SECONDS = 10, 600
-"""When a wait for this repository's other processes is reported, and when it ends."""
+"""Seconds of waiting for the lock until a message, and until an error."""
 
 
 def tracking_uri() -> str:
     """Return MLFLOW_TRACKING_URI, or the SQLite store of the original repository.
 
-    Raises StoreError where MLflow cannot address that store.
+    Raises StoreError if MLflow cannot address that store.
     """
     given = os.environ.get("MLFLOW_TRACKING_URI")
     if given:
@@ -70,18 +206,18 @@ def tracking_uri() -> str:
     return f"sqlite:///{path}"
 
 
-def shown(text: str) -> str:
-    """Return a text for people, without the passwords of the addresses in it."""
+def hide_passwords(text: str) -> str:
+    """Return a text with the passwords in its URLs replaced by ***."""
     return re.sub(r"(://[^/@:\s]*):[^/@\s]*@", r"\1:***@", text)
 
 
 def first_line(error: Exception) -> str:
-    """Return what an error says, for people, in a line."""
-    return shown(str(error).strip().partition("\n")[0]) or type(error).__name__
+    """Return the first line of an error's message, without passwords."""
+    return hide_passwords(str(error).strip().partition("\n")[0]) or type(error).__name__
 
 
 def artifact_location(uri: str) -> str | None:
-    """Return the absolute artifact folder beside a database; None leaves the choice to a server."""
+    """Return the URI of the artifact folder for a database; None for a server."""
     served = uri.startswith(("http:", "https:"))
     return None if served else (project_root() / "mlruns").as_uri()
 
@@ -113,9 +249,9 @@ def lock() -> Iterator[None]:
 
 @contextmanager
 def store_errors() -> Iterator[None]:
-    """Convert what MLflow, its database or its folder of artifacts raises into StoreError.
+    """Convert errors of MLflow, its database or its artifact folder to StoreError.
 
-    Every OSError counts: read the artifacts of the pipeline before.
+    This includes every OSError: read the artifacts of the pipeline before.
     """
     import alembic.util
     import mlflow
@@ -134,7 +270,7 @@ def store_errors() -> Iterator[None]:
         raise _unusable(_schema_problem(text) if schema else _advised(text)) from error
     except (sqlalchemy.exc.SQLAlchemyError, sqlite3.Error) as error:
         raise _unusable(_advised(first_line(error))) from error
-    except requests.RequestException as error:  # before OSError, of which it is one
+    except requests.RequestException as error:  # a subclass of OSError
         raise _unusable(first_line(error)) from error
     except ModuleNotFoundError as error:  # a database's driver
         raise _unusable(f"{error}; install it (for PostgreSQL: psycopg)") from error
@@ -143,44 +279,46 @@ def store_errors() -> Iterator[None]:
 
 
 def _unusable(reason: str) -> StoreError:
-    return StoreError(f"MLflow's store {shown(tracking_uri())} cannot be used: {shown(reason)}")
+    return StoreError(
+        f"MLflow's store {hide_passwords(tracking_uri())} cannot be used: {hide_passwords(reason)}"
+    )
 
 
 def _schema_problem(text: str) -> str:
     from mlflow.version import VERSION
 
     known = re.search(r"version '?(\w+)|identified by '(\w+)'", text)
-    found = f" ({known[1] or known[2]})" if known else ""
+    revision = f" ({known[1] or known[2]})" if known else ""
     uri, file = tracking_uri(), sqlite_file(tracking_uri())
-    remedy = f"; or {set_aside(file)}" if file is not None and is_own(uri) else ""
+    remedy = f"; or {set_aside(file)}" if file is not None and is_default_store(uri) else ""
     return (
-        f"its database schema{found} is of another MLflow than the installed {VERSION}; if it is "
-        f"older, `mlflow db upgrade {uri}` upgrades it{remedy}"
+        f"its database schema{revision} is of another MLflow than the installed {VERSION}; if it "
+        f"is older, `mlflow db upgrade {uri}` upgrades it{remedy}"
     )
 
 
 def _advised(text: str) -> str:
-    """Add what to do to an error of the database, where it is known."""
+    """Append the fix to an error of the database, if it is known."""
     file = sqlite_file(tracking_uri())
     if file is not None and ("malformed" in text or "not a database" in text):
         return f"{text}; {set_aside(file)}"
     return text
 
 
-def is_own(uri: str) -> bool:
-    """Whether a store is this repository's own SQLite file, however its URI is written."""
+def is_default_store(uri: str) -> bool:
+    """Whether a URI refers to the SQLite file of this repository."""
     file = sqlite_file(uri)
     return file is not None and file.resolve() == (project_root() / "mlflow.db").resolve()
 
 
 def check_location(location: str) -> None:
-    """Refuse to write into the artifact folder of another place.
+    """Raise StoreError if artifacts would be written to the folder of another repository.
 
-    A store keeps the absolute path of its artifacts. After a repository was moved or copied, that
-    is the old place: of a copy it is the original's folder.
+    A store keeps the absolute path of its artifacts, which is wrong after the repository was moved
+    or copied.
 
     Args:
-        location: where the artifacts of the experiment, or of a run, are.
+        location: URI of the artifacts of the experiment or of a run.
 
     Raises:
         StoreError: the store is this repository's own, and the location is not in its mlruns/; or
@@ -191,20 +329,20 @@ def check_location(location: str) -> None:
     if parts.scheme not in ("", "file") or uri.startswith(("http:", "https:")):
         return
     folder, artifacts = Path(url2pathname(parts.path)), project_root() / "mlruns"
-    if file is not None and is_own(uri):
+    if file is not None and is_default_store(uri):
         if not folder.resolve().is_relative_to(artifacts.resolve()):
             raise _unusable(
                 f"its artifacts belong in {folder}, and this repository is {project_root()}, so "
                 f"it was moved or copied; {set_aside(file)} from the artifacts at hand"
             )
-    elif not any(place.exists() for place in (folder, *folder.parents[:3])):
+    elif not any(candidate.exists() for candidate in (folder, *folder.parents[:3])):
         raise _unusable(f"its artifacts belong in {folder}, which does not exist; make that folder")
 
 
 def connect() -> tuple["MlflowClient", str]:
-    """Open the store, creating tables and experiment where they are missing.
+    """Open the store, creating tables and experiment if they are missing.
 
-    One process at a time: two that open an empty store together would both create its tables.
+    A lock prevents two processes from creating the tables at the same time.
 
     Returns:
         A client and the id of the experiment ``cxr14``.
@@ -236,10 +374,10 @@ def connect() -> tuple["MlflowClient", str]:
 
 
 def _experiment(client: "MlflowClient", location: str | None) -> str:
-    found = client.get_experiment_by_name(EXPERIMENT)
-    if found is None:
-        tags = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens on our runs
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    if experiment is None:
+        tags = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens on the runs
         return client.create_experiment(EXPERIMENT, artifact_location=location, tags=tags)
-    if found.lifecycle_stage != "active":
-        client.restore_experiment(found.experiment_id)
-    return str(found.experiment_id)
+    if experiment.lifecycle_stage != "active":
+        client.restore_experiment(experiment.experiment_id)
+    return str(experiment.experiment_id)

@@ -1,4 +1,4 @@
-"""MLflow's UI on this repository's store: ``python -m cxr14.tracking.ui [--port 5000]``.
+"""MLflow's UI for the store of this repository: ``python -m cxr14.tracking.ui [--port 5000]``.
 
 One worker and no job runner: it starts in 20 seconds instead of a minute, in half a gigabyte.
 Ctrl-C or a termination signal ends the server with all its children, which MLflow leaves behind.
@@ -12,11 +12,17 @@ import sys
 from types import FrameType
 
 from cxr14.errors import explain
-from cxr14.tracking.preflight import StoreError
-from cxr14.tracking.store import ENVIRONMENT, artifact_location, connect, shown, tracking_uri
+from cxr14.tracking.store import (
+    ENVIRONMENT,
+    StoreError,
+    artifact_location,
+    connect,
+    hide_passwords,
+    tracking_uri,
+)
 
-OUR_SIDE = "#/experiments?workflowType=machine_learning"  # by default the UI shows GenAI's side
-PATIENCE = 5  # seconds between asking the server to end and ending it
+START_PAGE = "#/experiments?workflowType=machine_learning"  # the default is the page for GenAI
+PATIENCE = 5  # seconds between SIGTERM and SIGKILL
 
 
 def command(host: str, port: int) -> list[str]:
@@ -30,16 +36,16 @@ def command(host: str, port: int) -> list[str]:
 
 
 def serve(host: str, port: int) -> int:
-    """Run the server until it ends or this process is told to; return its exit code.
+    """Run the server until it ends or a stop is requested; return its exit code.
 
-    The server leads a process group of its own, so that its children end with it.
+    The server has its own process group, so that its children end with it.
 
     Raises:
-        SystemExit: the store cannot be used, or a server has its own page.
+        SystemExit: the store cannot be used, or is a server with its own UI.
     """
     if tracking_uri().startswith(("http:", "https:")):
         raise SystemExit(
-            f"MLFLOW_TRACKING_URI names a server: open {shown(tracking_uri())} instead"
+            f"MLFLOW_TRACKING_URI names a server: open {hide_passwords(tracking_uri())} instead"
         )
     try:
         connect()  # under the lock, so that a training that starts now does not race
@@ -48,7 +54,7 @@ def serve(host: str, port: int) -> int:
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, _leave)
     environment = {"PYTHONWARNINGS": "ignore"} | ENVIRONMENT | os.environ
-    page = f"http://{host}:{port}/{OUR_SIDE}"
+    page = f"http://{host}:{port}/{START_PAGE}"
     print(f"MLflow, in about 20 seconds: {page} (Ctrl-C ends it)", flush=True)
     server = subprocess.Popen(command(host, port), env=environment, start_new_session=True)
     try:
@@ -64,7 +70,7 @@ def _leave(number: int, frame: FrameType | None) -> None:
 
 
 def _end_group(server: "subprocess.Popen[bytes]") -> None:
-    """End every process of the server's group, politely, then not; a second Ctrl-C waits."""
+    """End all processes of the server's group by SIGTERM, then SIGKILL; ignore further signals."""
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, signal.SIG_IGN)
     for name in (signal.SIGTERM, signal.SIGKILL):

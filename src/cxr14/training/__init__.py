@@ -1,1 +1,1 @@
-"""Losses and the training loop; knows neither DVC nor MLflow."""
+"""Losses and the training loop; independent of DVC and MLflow."""

@@ -30,7 +30,7 @@ class Augment:
     brightness: float = 0.0
 
 
-def decide(draws: Tensor, limits: Augment) -> Tensor:
+def transform_parameters(draws: Tensor, limits: Augment) -> Tensor:
     """Turn chance into changes.
 
     Args:
@@ -56,7 +56,7 @@ def augment(grey: Tensor, changes: Tensor) -> Tensor:
 
     Args:
         grey: float (B, 1, s, s), 0..1.
-        changes: float (B, 7) of :func:`decide`, on the same device.
+        changes: float (B, 7) of :func:`transform_parameters`, on the same device.
 
     Returns:
         float (B, 1, s, s), 0..1.

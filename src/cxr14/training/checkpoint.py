@@ -1,10 +1,12 @@
-"""Checkpoints: where a training that was killed goes on.
+"""Checkpoints, from which an interrupted training resumes.
 
 One file per run in .scratch of the original repository, outside of what DVC deletes before a rerun
 and of the workspaces that experiments come and go with. Its name bears the run's identity (inputs,
 params, code and how it computes), so that of another run is never mixed in, nor overwritten.
 """
 
+import hashlib
+import json
 import sys
 import time
 from contextlib import suppress
@@ -15,8 +17,8 @@ from typing import Any
 import torch
 
 from cxr14.errors import UserError, explain
-from cxr14.files import replacing
-from cxr14.training.session import Session
+from cxr14.io import replacing
+from cxr14.training.engine import Session
 
 
 class Checkpoint:
@@ -68,7 +70,7 @@ class Checkpoint:
         return True
 
     def resume(self, session: Session) -> str | None:
-        """Bring a session to where its run was interrupted.
+        """Restore the session of an interrupted run.
 
         Returns:
             A sentence for the user, or None if there is no checkpoint.
@@ -76,7 +78,7 @@ class Checkpoint:
         try:
             content = BytesIO(self.path.read_bytes())
         except FileNotFoundError:  # a share that is away is another error, and stops the training
-            return self._others_told()
+            return self._unused_checkpoints()
         try:
             # The file is our own, but nothing in it needs to run code to be read. First to the
             # CPU: a GPU may have no room for it beside what is there already.
@@ -90,7 +92,7 @@ class Checkpoint:
         done = session.progress
         return f"goes on from {self.path}: {done.epoch} epochs and {done.step} steps were done"
 
-    def _others_told(self) -> str | None:
+    def _unused_checkpoints(self) -> str | None:
         others = sorted(path.name for path in self.path.parent.glob(f"{self._name}-*.pt"))
         if not others:
             return None
@@ -102,3 +104,36 @@ class Checkpoint:
     def clear(self) -> None:
         """Remove the file, once the model is on disk."""
         self.path.unlink(missing_ok=True)
+
+
+# What a training run is: the hash of its inputs, params and code, and of how it computes.
+
+
+NOT_RESULTS = ("cxr14.tracking", "cxr14.report", "cxr14.console", "cxr14.errors")
+"""Modules that watch or show a run and cannot change its result."""
+
+
+def code_hash() -> str:
+    """Hash the source of every cxr14 module imported so far, in the order of their names."""
+    digest = hashlib.sha256()
+    for name, module in sorted(sys.modules.items()):
+        ours = name == "cxr14" or name.startswith("cxr14.")
+        if ours and not name.startswith(NOT_RESULTS) and module.__file__:
+            digest.update(name.encode() + b"\0" + Path(module.__file__).read_bytes())
+    return digest.hexdigest()
+
+
+def run_identity(
+    inputs: dict[str, str], params: dict[str, Any], code: str, computed: dict[str, Any]
+) -> str:
+    """Return the identity of a run: if all four are equal, so are its 64 hex digits.
+
+    Args:
+        inputs: SHA-256 by file.
+        params: as written; `auto` in them says nothing yet.
+        code: hash of ours.
+        computed: device, precision, layout and the version of torch, which `params` leave to the
+            machine.
+    """
+    facts = {"inputs": inputs, "params": params, "code": code, "computed": computed}
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""What a training run reads: images, labels, starting weights; and the checks before it starts."""
+"""Inputs of a training run: images, labels, initial weights; and checks before it starts."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -10,18 +10,21 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from cxr14.data.cache import ARRAY, INDEX, open_cache, rows_of
-from cxr14.data.labels import MORE_POSITIVES, label_matrix
-from cxr14.data.stored import read_records, read_split
+from cxr14.config.blocks import unequal_shares
+from cxr14.datasets.records import read_records, read_split
 from cxr14.errors import UserError
-from cxr14.files import read_json, sha256
-from cxr14.findings import CLASSES, without_no_finding
-from cxr14.models.backbones import check_takes
-from cxr14.models.inputs import prepare
+from cxr14.io import read_json, sha256
+from cxr14.labels import CLASSES, MORE_POSITIVES, label_matrix, without_no_finding
+from cxr14.models.backbones import check_input_size
+from cxr14.models.inference import prepare
 from cxr14.models.network import Network, build_network
-from cxr14.models.pretrained import load_imagenet, load_own
-from cxr14.models.start import balance, normalises
-from cxr14.params.train import unequal_shares
+from cxr14.models.pretrained import (
+    has_normalization,
+    initialize_lsuv,
+    load_imagenet,
+    load_project_weights,
+)
+from cxr14.preprocessing.cache import ARRAY, INDEX, open_cache, rows_of
 
 CACHE, RECORDS, SPLIT = Path("data/cache"), Path("data/records"), Path("data/split")
 PRETRAINED = Path("data/pretrained")
@@ -30,13 +33,13 @@ START_IMAGES = 64
 
 @dataclass(frozen=True)
 class Tables:
-    """Who is labelled how, and who is in which part: two tables that list the same images."""
+    """Paths of the label table and the split table, which list the same images."""
 
     labels: Path = RECORDS / "images.parquet"
     split: Path = SPLIT / "split.parquet"
 
 
-MINED = Tables()
+DEFAULT_TABLES = Tables()
 """The labels of the records, and the split: what the stage `train` sees."""
 
 Images = npt.NDArray[np.uint8]
@@ -67,7 +70,7 @@ class Data:
     classes: Sequence[str]
 
 
-def read_data(classes: Sequence[str] = CLASSES, tables: Tables = MINED) -> Data:
+def read_data(classes: Sequence[str] = CLASSES, tables: Tables = DEFAULT_TABLES) -> Data:
     """List train and val; no image is read yet, and the test part never is.
 
     Seen are the images in the cache's index; one without pixels, or skipped there, is not.
@@ -91,11 +94,11 @@ def read_data(classes: Sequence[str] = CLASSES, tables: Tables = MINED) -> Data:
     visible = records[records.image.isin(index.image)]
     parts: list[tuple[list[str], Rows, Labels]] = []
     for part in ("train", "val"):
-        own = visible[visible.split == part]
-        if own.empty:
+        rows = visible[visible.split == part]
+        if rows.empty:
             raise UserError(f"no image of the {part} part is in {CACHE} (metrics/preprocess.json)")
-        labels = label_matrix(own, classes)
-        parts.append((own.image.tolist(), rows_of(index, own.image), labels))
+        labels = label_matrix(rows, classes)
+        parts.append((rows.image.tolist(), rows_of(index, rows.image), labels))
     (train_images, train_rows, train_labels), (_, val_rows, val_labels) = parts
     return Data(images, train_images, train_rows, train_labels, val_rows, val_labels, classes)
 
@@ -167,13 +170,13 @@ def warn_of_untrainable(findings: Sequence[str]) -> None:
         )
 
 
-def some_train_images(data: Data) -> Images:
+def initialization_images(data: Data) -> Images:
     """Return a few images spread over the train part, uint8 (START_IMAGES, S, S)."""
-    places = np.linspace(0, len(data.train_rows) - 1, START_IMAGES).astype(np.int64)
-    return np.asarray(data.images[data.train_rows[places]])
+    indices = np.linspace(0, len(data.train_rows) - 1, START_IMAGES).astype(np.int64)
+    return np.asarray(data.images[data.train_rows[indices]])
 
 
-def starting_network(
+def initial_network(
     backbone: str,
     head: dict[str, Any],
     images: Images,
@@ -186,25 +189,25 @@ def starting_network(
         backbone: name of the backbone.
         head: transition_channels, pooling, lse_r, output_stride.
         images: uint8 (B, S, S), of the train part; they balance the random weights of a network
-            without normalisation layers (see cxr14.models.start).
+            without normalisation layers (see cxr14.models.pretrained).
         recipe: the block `train` of the backbone: `seed` of the random weights, and `input_size`.
         classes: what it predicts.
     """
     size = recipe["input_size"]
     network = build_network(backbone, **head, seed=recipe["seed"], classes=classes)
-    check_takes(network.features, backbone, size)
+    check_input_size(network.features, backbone, size)
     folder = PRETRAINED / backbone
     weights = read_json(folder / "source.json", "weights")["weights"]
     if weights == "imagenet":
         load_imagenet(network, backbone, folder / "weights.pth")
     elif weights != "none":
-        load_own(network, folder / "weights.safetensors", weights)
-    elif not normalises(network.features):
-        balance(network.features, prepare(torch.from_numpy(images), size))
+        load_project_weights(network, folder / "weights.safetensors", weights)
+    elif not has_normalization(network.features):
+        initialize_lsuv(network.features, prepare(torch.from_numpy(images), size))
     return network
 
 
-def hash_inputs(backbone: str, tables: Tables = MINED) -> dict[str, str]:
+def hash_inputs(backbone: str, tables: Tables = DEFAULT_TABLES) -> dict[str, str]:
     """Return the SHA-256 of every file that the result depends on."""
     paths = [
         CACHE / ARRAY,

@@ -96,9 +96,9 @@ def smoothed(terms: Terms, smoothing: float) -> Terms:
     """
     if not smoothing:
         return terms
-    own, other = 1 - smoothing / 2, smoothing / 2
+    same, opposite = 1 - smoothing / 2, smoothing / 2
     positive, negative = terms
-    return own * positive + other * negative, own * negative + other * positive
+    return same * positive + opposite * negative, same * negative + opposite * positive
 
 
 def alone(counts: Tensor) -> Tensor:

@@ -1,0 +1,214 @@
+"""Ensembles: mean probabilities, selection of members on validation, averaged heatmaps.
+
+Selection maximizes the mean over the findings of AUROC (or of the highest F1) of the average
+probability on validation. Every fold of train must be left out by a selected member. With few
+members every subset is scored; ties go to the smaller subset, then to the one listed first. With
+more members, the search is greedy: it adds the best member until all folds are covered and the
+score no longer increases.
+"""
+
+from collections.abc import Callable, Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.special import expit, log_expit, logsumexp
+
+from cxr14.chexnext.paths import SELECTION
+from cxr14.errors import UserError, quote
+from cxr14.io import read_json, unusable
+from cxr14.labels import NO_FINDING
+from cxr14.metrics.auroc import Array, macro_auroc, mean_over_scored, scorable
+from cxr14.metrics.calibration import f1_by_threshold
+
+if TYPE_CHECKING:
+    from cxr14.localization.controls import Maps
+    from cxr14.localization.detect import Grids
+
+# Mean and standard deviation of the probabilities of several networks.
+
+
+Logits = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.float64]
+
+
+def mean_probability(logits: Sequence[Logits]) -> Floats:
+    """Mean probability of K networks: K arrays (N, C) of logits to float64 (N, C)."""
+    mean: Floats = np.mean([expit(member.astype(np.float64)) for member in logits], axis=0)
+    return mean
+
+
+def logit_of_mean(logits: Sequence[Logits]) -> Logits:
+    """Logit of the mean probability of K networks, float32 (N, C).
+
+    log(p / (1 − p)) by sums of logarithms, so that no probability is rounded to 0 or 1. Platt
+    scaling of an ensemble is fitted on it as on the logits of a single network.
+    """
+    stacked = np.stack(logits).astype(np.float64)  # (K, N, C)
+    odds = logsumexp(log_expit(stacked), axis=0) - logsumexp(log_expit(-stacked), axis=0)
+    return np.asarray(odds, np.float32)
+
+
+def spread(logits: Sequence[Logits]) -> npt.NDArray[np.float32]:
+    """Return the standard deviation (by K) of K networks' probabilities, float32 (N, C).
+
+    The disagreement of a deep ensemble (Lakshminarayanan et al. 2017): 0 where all agree,
+    at most 0.5.
+    """
+    return np.asarray(
+        np.std([expit(member.astype(np.float64)) for member in logits], axis=0), np.float32
+    )
+
+
+Subset = tuple[int, ...]
+Score = Callable[[Subset], float]
+
+
+def score_by(
+    measure: str, labels: Array, probabilities: npt.NDArray[np.float64], classes: Sequence[str]
+) -> Score:
+    """Return the function that scores a subset of M members on N validation images.
+
+    Args:
+        measure: auroc or f1.
+        labels: (N, C) of 0 and 1.
+        probabilities: (M, N, C).
+        classes: C names; No Finding stays out of the mean.
+
+    Raises:
+        UserError: no finding can be scored.
+    """
+
+    def score(subset: Subset) -> float:
+        mean: Floats = probabilities[list(subset)].mean(axis=0)
+        value = macro_auroc(labels, mean, classes)[0] if measure == "auroc" else _f1(mean)
+        if value is None:
+            raise UserError("validation has no finding with both positives and negatives")
+        return value
+
+    def _f1(mean: Floats) -> float | None:
+        columns = zip(classes, labels.T, mean.T, strict=True)
+        return mean_over_scored([best_f1(y, p) for name, y, p in columns if name != NO_FINDING])[0]
+
+    return score
+
+
+def best_f1(labels: Array, probabilities: Array) -> float | None:
+    """Highest F1 of one finding over all thresholds; None without positives or negatives."""
+    if not scorable(labels):
+        return None
+    _, f1 = f1_by_threshold(labels, probabilities)
+    return float(f1.max())
+
+
+def choose(
+    score: Score, fold_of: Sequence[int], exhaustive_up_to: int
+) -> tuple[Subset, float, int, str]:
+    """Choose the best subset of the members.
+
+    Args:
+        score: of a subset, higher is better.
+        fold_of: the fold that each member leaves out; all of them must stay covered.
+        exhaustive_up_to: number of members up to which every subset is tried.
+
+    Returns:
+        The indices of the chosen members, their score, the number of subsets scored, and the
+        search: `exhaustive` or `greedy`.
+    """
+    if len(fold_of) <= exhaustive_up_to:
+        tried = [subset for subset in _subsets(len(fold_of)) if _covers(subset, fold_of)]
+        scores = [score(subset) for subset in tried]
+        best = int(np.argmax(scores))  # the first of equals; smaller subsets stand first
+        return tried[best], scores[best], len(tried), "exhaustive"
+    return (*_grow(score, fold_of), "greedy")
+
+
+def _subsets(count: int) -> list[Subset]:
+    return [subset for size in range(1, count + 1) for subset in combinations(range(count), size)]
+
+
+def _covers(subset: Subset, fold_of: Sequence[int]) -> bool:
+    return {fold_of[index] for index in subset} == set(fold_of)
+
+
+def _grow(score: Score, fold_of: Sequence[int]) -> tuple[Subset, float, int]:
+    """Add one member at a time, first those that cover another fold."""
+    chosen: Subset = ()
+    best, tried = -np.inf, 0
+    while len(chosen) < len(fold_of):
+        covered = {fold_of[index] for index in chosen}
+        complete = covered == set(fold_of)
+        free = [n for n in range(len(fold_of)) if n not in chosen]
+        free = free if complete else [n for n in free if fold_of[n] not in covered]
+        options = [tuple(sorted((*chosen, n))) for n in free]
+        scores = [score(option) for option in options]
+        tried += len(options)
+        top = int(np.argmax(scores))
+        if complete and scores[top] <= best:
+            break
+        chosen, best = options[top], scores[top]
+    return chosen, float(best), tried
+
+
+def read_chosen(path: Path = SELECTION) -> list[str]:
+    """Read the names of the chosen members.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    members = read_json(path, "members")["members"]
+    if not isinstance(members, dict) or not all(
+        isinstance(entry, dict) and isinstance(entry.get("chosen"), bool)
+        for entry in members.values()
+    ):
+        raise unusable(path, f"is damaged: members are {quote(members)}")
+    return [name for name, entry in members.items() if entry["chosen"]]
+
+
+# Averaged heatmaps.
+
+
+AVERAGED_SCALE = "the average of maps, each by the top of its own network"
+
+
+def average_maps(members: Sequence["Maps"]) -> "Maps":
+    """Average the heatmaps of K networks for the same pairs.
+
+    The controls are those of the finest grid. Similarities under new weights keep a row for each
+    network and pair, as opposite signs would cancel in an average.
+
+    Args:
+        members: by one method, of networks with the same classes; resamples from equal
+            generators.
+    """
+    finest = max(members, key=lambda maps: maps.network_grids.shape[-1])
+    mean = mean_grids([maps.network_grids for maps in members])
+    scale, fixed = finest.scale, (finest.scale["scaling"] == "fixed").any()
+    if fixed:
+        scale = scale.assign(top=np.nan, reason=AVERAGED_SCALE)
+    similarity = pd.concat([maps.similarity for maps in members])
+    grids = finest.grids | {finest.method: mean}
+    return finest._replace(grids=grids, scale=scale, similarity=similarity)
+
+
+def mean_grids(grids: Sequence["Grids"]) -> "Grids":
+    """Average grids; where they differ in size all are upsampled to the finest first.
+
+    (At 224 px AlexNet's are 6 × 6, those of others 7 × 7.) Each network has the same weight: a map
+    is 0–1 by its own range, or 1 at the scale of its network (localize.scaling).
+
+    Args:
+        grids: K arrays (P, h, w), h = w, of the same P pairs in the same order.
+
+    Returns:
+        (P, H, W) float16 of the finest size.
+    """
+    from cxr14.localization.cam import upsampled  # torch
+
+    size = max(grid.shape[-1] for grid in grids)
+    widened = [grid.astype(np.float32) for grid in grids]
+    same = [grid if grid.shape[-1] == size else upsampled(grid, size) for grid in widened]
+    return np.asarray(np.mean(same, axis=0), np.float16)

@@ -1,0 +1,303 @@
+"""Blocks of params.yaml: keys, types and ranges."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
+
+from cxr14.config.reader import (
+    Backbones,
+    BatchSize,
+    Block,
+    ParamsError,
+    Seed,
+    Text,
+    check_block,
+    read_block,
+)
+from cxr14.errors import UserError, quote
+from cxr14.labels import CLASSES, canonical, without_no_finding
+
+# The key `data.findings`: the classes that networks are trained on.
+
+
+def classes_of(value: Any) -> tuple[str, ...]:
+    """Return the classes of the key `data.findings`, in the order of CLASSES.
+
+    Args:
+        value: `all` (the fourteen findings and No Finding), or a list of them, in any order and
+            known spelling.
+
+    Raises:
+        UserError: a name is unknown or stands twice, or no finding is named.
+    """
+    if value == "all":
+        return CLASSES
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise UserError(f"allowed: all, or a list of {', '.join(CLASSES)}")
+    named = [canonical(name) for name in value]
+    twice = sorted({name for name in named if named.count(name) > 1})
+    if twice:
+        raise UserError(f"{', '.join(twice)} stands twice; name each class once")
+    if not without_no_finding(named):
+        raise UserError("no finding is named; name at least one, or write all")
+    return tuple(name for name in CLASSES if name in named)
+
+
+def _check_findings(value: Any) -> Any:
+    classes_of(value)
+    return value
+
+
+Findings = Annotated[Any, AfterValidator(_check_findings)]
+"""The value of the key, validated and unchanged."""
+
+
+class FindingsParams(Block):
+    """The key `findings` of the block `data`; other keys are ignored."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    findings: Findings
+
+
+def read_findings() -> tuple[str, ...]:
+    """Read `data.findings` of params.yaml as classes in the order of CLASSES."""
+    return classes_of(read_block("data", FindingsParams).findings)
+
+
+class PhantomParams(Block):
+    """How many phantoms to draw, at most one for each row of NIH's table, and how."""
+
+    images: int = Field(gt=0, le=112_120)
+    contrast: float = Field(ge=0, le=100)
+    seed: Seed
+
+
+class DataParams(Block):
+    """Source of the images; `folder`, and `mirror` and `connections`, serve one source each.
+
+    `findings` is checked here and read by training, `boxes` is the unit of the box list
+    (cxr14.datasets.boxes) and read by patient-split.
+    """
+
+    source: Literal["phantom", "folder", "nih"]
+    folder: Text | None
+    mirror: Text | None
+    connections: int = Field(ge=1, le=16)
+    boxes: Literal["auto", "nih", "image", "original", "fraction"]
+    findings: Findings
+    phantom: PhantomParams
+
+
+def read_data() -> DataParams:
+    """Read the block `data` of params.yaml."""
+    return read_block("data", DataParams)
+
+
+# The block `split`: train, val and test.
+
+
+def _check_official(value: Any) -> Any:
+    """Check for auto or a boolean; YAML 1.2 reads `no` as text."""
+    if value == "auto" or isinstance(value, bool):
+        return value
+    raise UserError("allowed: auto, true or false")
+
+
+class SplitParams(Block):
+    """Official lists or a random split, and the fractions of the random splits."""
+
+    official: Annotated[Literal["auto"] | bool, BeforeValidator(_check_official)]
+    test_fraction: float = Field(gt=0, lt=1)
+    val_fraction: float = Field(gt=0, lt=1)
+    seed: Seed
+
+
+def read_split() -> SplitParams:
+    """Read the block `split` of params.yaml."""
+    return read_block("split", SplitParams)
+
+
+# The block `preprocess`: the image cache.
+
+
+class PreprocessParams(Block):
+    """Side of the cached images in pixels, and the handling of unusable images.
+
+    Workers, engine and scheduler never change the bytes of the cache.
+    """
+
+    size: int = Field(ge=32, le=1024)
+    on_error: Literal["fail", "skip"]
+    workers: int = Field(ge=0, le=1024)
+    engine: Literal["local", "dask"]
+    scheduler: Text | None
+
+    @model_validator(mode="after")
+    def _engine_has_its_scheduler(self) -> "PreprocessParams":
+        if (self.engine == "dask") != (self.scheduler is not None):
+            raise UserError("scheduler is the address of engine dask (tcp://…), null for local")
+        return self
+
+
+def read_preprocess() -> PreprocessParams:
+    """Read the block `preprocess` of params.yaml."""
+    return read_block("preprocess", PreprocessParams)
+
+
+# The block `model`: initial weights and head of a backbone.
+
+
+class ModelParams(Block):
+    """`weights`: none, imagenet, or the path of a safetensors file."""
+
+    weights: Text
+    transition_channels: int = Field(gt=0, le=16_384)
+    pooling: Literal["avg", "max", "lse"]
+    lse_r: float = Field(gt=0, le=1e6)
+    output_stride: Literal[32, 16]
+
+
+def read_model() -> ModelParams:
+    """Read the block `model` of params.yaml."""
+    return read_block("model", ModelParams)
+
+
+# The block `loss`.
+
+
+class LossParams(Block):
+    """Loss and weighting; see cxr14.training.losses for formulas and scales."""
+
+    name: Literal["cross_entropy", "hinge", "euclidean", "focal", "asymmetric"]
+    weighting: Literal["batch", "class", "none"]
+    smoothing: float = Field(ge=0, lt=1)
+
+
+def read_loss() -> LossParams:
+    """Read the block `loss` of params.yaml."""
+    return read_block("loss", LossParams)
+
+
+# The block `train`: the recipe, with overrides per backbone.
+
+
+def unequal_shares(batch_size: int, processes: int) -> str | None:
+    """Return why processes cannot share a batch equally, at least two images each; else None."""
+    if batch_size % processes == 0 and (processes == 1 or batch_size >= 2 * processes):
+        return None
+    return (
+        f"train.batch_size is {batch_size}, which {processes} processes (train.processes) cannot "
+        f"share equally, at least two images each; choose a multiple of {processes} from "
+        f"{2 * processes} on"
+    )
+
+
+class AugmentParams(Block):
+    """Random changes of a training image, uniform up to the given amount."""
+
+    flip: float = Field(ge=0, le=1)
+    rotation: float = Field(ge=0, le=180)
+    scale: float = Field(ge=0, lt=1)
+    shift: float = Field(ge=0, lt=1)
+    brightness: float = Field(ge=0, lt=1)
+
+
+class TrainParams(Block):
+    """The recipe for every backbone; `overrides.<backbone>` changes keys for one."""
+
+    backbones: Backbones
+    input_size: int = Field(ge=32, le=1024)
+    epochs: int = Field(gt=0, le=100_000)
+    batch_size: int = Field(gt=1, le=65_536)
+    optimizer: Literal["adamw", "adam", "sgd"]
+    learning_rate: float = Field(gt=0, le=100)
+    backbone_rate: float = Field(gt=0, le=1000)
+    weight_decay: float = Field(ge=0, le=100)
+    schedule: Literal["cosine", "constant", "plateau"]
+    cycles: int = Field(gt=0, le=100_000)
+    warmup_fraction: float = Field(ge=0, lt=1)
+    ema: float = Field(ge=0, lt=1)
+    augment: AugmentParams
+    device: Literal["auto", "cpu", "cuda"]
+    precision: Literal["auto", "fp32", "bf16"]
+    compile: bool
+    processes: int = Field(gt=0, le=256)
+    seed: Seed
+    overrides: dict[str, dict[str, Any] | None]
+
+    @model_validator(mode="after")
+    def plateau_has_no_warmup(self) -> Self:
+        """Check that `plateau`, which works by epochs, has no warm-up, which works by steps."""
+        if self.schedule == "plateau" and self.warmup_fraction:
+            raise UserError("schedule plateau goes with warmup_fraction 0 only")
+        return self
+
+    @model_validator(mode="after")
+    def processes_share_a_batch(self) -> Self:
+        """Check that the processes can share a batch equally."""
+        if problem := unequal_shares(self.batch_size, self.processes):
+            raise UserError(problem)
+        return self
+
+    def for_backbone(self, backbone: str, file: str = "params.yaml") -> "TrainParams":
+        """Return the recipe of one backbone, its overrides applied.
+
+        Args:
+            backbone: one of `backbones`.
+            file: that the block was read from, for errors.
+
+        Raises:
+            ParamsError: the backbone is not in `train.backbones`, or an override is unsuitable.
+        """
+        if backbone not in self.backbones:
+            listed = ", ".join(self.backbones)
+            raise ParamsError(f"backbone {quote(backbone)} is not in train.backbones: {listed}")
+        overrides = self.overrides.get(backbone) or {}
+        where, values = f"train (overrides.{backbone})", self.model_dump()
+        for key in {"backbones", "overrides"} & overrides.keys():
+            raise ParamsError(f"{file}: {where}.{key}: cannot be overridden for a backbone")
+        if isinstance(overrides.get("augment"), dict):
+            overrides = overrides | {"augment": values["augment"] | overrides["augment"]}
+        return check_block(where, TrainParams, values | overrides | {"overrides": {}}, file)
+
+
+def read_train() -> TrainParams:
+    """Read the block `train` of params.yaml."""
+    return read_block("train", TrainParams)
+
+
+# The block `evaluate`.
+
+
+class EvaluateParams(Block):
+    """Batch size of the forward passes (images)."""
+
+    batch_size: BatchSize
+
+
+def read_evaluate() -> EvaluateParams:
+    """Read the block `evaluate` of params.yaml."""
+    return read_block("evaluate", EvaluateParams)
+
+
+# The block `localize`: saliency method and the thresholds of the protocol.
+
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class LocalizeParams(Block):
+    """`heat_thresholds` are of 255, by `scaling`; `t_iobb` and `t_iou` are shares of an area."""
+
+    method: Literal["gradcam", "cam", "gradcam_pp", "layercam"]
+    scaling: Literal["per_map", "fixed"]
+    heat_thresholds: list[Annotated[int, Field(ge=0, le=254)]] = Field(min_length=1, max_length=255)
+    t_iobb: list[Share] = Field(min_length=1, max_length=100)
+    t_iou: list[Share] = Field(min_length=1, max_length=100)
+    batch_size: BatchSize
+
+
+def read_localize() -> LocalizeParams:
+    """Read the block `localize` of params.yaml."""
+    return read_block("localize", LocalizeParams)

@@ -1,0 +1,202 @@
+"""Check all blocks of params.yaml and chexnext/params.yaml, and their consistency.
+
+The check runs first, so that a wrong key of a late stage fails before a download or a training.
+Only the stage `check-params` depends on these modules.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from cxr14.config.blocks import (
+    TrainParams,
+    read_data,
+    read_evaluate,
+    read_localize,
+    read_loss,
+    read_model,
+    read_preprocess,
+    read_split,
+    read_train,
+)
+from cxr14.config.chexnext import FILE as CHEXNEXT
+from cxr14.config.chexnext import (
+    read_chexnext_loss,
+    read_members,
+    read_noise,
+    read_overrides,
+    read_recipe,
+    read_relabel,
+    read_select,
+    read_students,
+)
+from cxr14.config.reader import read_yaml
+from cxr14.errors import UserError, quote
+from cxr14.io import project_root
+from cxr14.labels import STUDIED
+
+FILE = "params.yaml"
+Readers = dict[str, Callable[[], object]]
+
+BLOCKS: Readers = {
+    "data": read_data,
+    "split": read_split,
+    "preprocess": read_preprocess,
+    "model": read_model,
+    "loss": read_loss,
+    "train": read_train,
+    "evaluate": read_evaluate,
+    "localize": read_localize,
+}
+CHEXNEXT_BLOCKS: Readers = {
+    "noise": read_noise,
+    "loss": read_chexnext_loss,
+    "train": read_overrides,
+    "members": read_members,
+    "select": read_select,
+    "relabel": read_relabel,
+    "students": read_students,
+}
+
+
+def check_params() -> None:
+    """Check both files; chexnext/params.yaml only if it is there.
+
+    Raises:
+        UserError: lists all problems within blocks; if there are none, those between blocks.
+    """
+    problems = [*_problems(FILE, BLOCKS)]
+    if Path(CHEXNEXT).exists():
+        problems += _problems(CHEXNEXT, CHEXNEXT_BLOCKS)
+    _fail(problems)
+    problems = [*_pipeline()]
+    if Path(CHEXNEXT).exists():
+        problems += _chexnext()
+    _fail(problems)
+
+
+def check_chexnext() -> None:
+    """Check chexnext/params.yaml against params.yaml.
+
+    Not called by :func:`check_params`, as the first pipeline runs without it.
+
+    Raises:
+        UserError: a member or student has no starting weights, or learns from larger images than
+            the cache holds.
+    """
+    listed = read_train().backbones
+    problems = []
+    for group, networks in (("members", read_members()), ("students", read_students())):
+        for name in networks.backbones:
+            recipe = read_recipe(name, 0)
+            if name not in listed:
+                problems.append(
+                    f"{CHEXNEXT}: {group}.backbones: {name} is not in train.backbones of {FILE} "
+                    f"({', '.join(listed)}), which brings its starting weights"
+                )
+            problems += _size(CHEXNEXT, f"train.input_size of {name}", recipe)
+    _fail(list(dict.fromkeys(problems)))
+
+
+def _fail(problems: list[str]) -> None:
+    if problems:
+        raise UserError("; ".join(problems))
+
+
+def _problems(file: str, readers: Readers) -> Iterator[str]:
+    """Yield the problems within the blocks of a file."""
+    unknown = sorted(set(read_yaml(file)) - set(readers))
+    if unknown:
+        named = ", ".join(map(quote, unknown[:5]))
+        yield f"{file}: unknown block {named}; allowed: {', '.join(readers)}"
+    for read in readers.values():
+        try:
+            read()
+        except UserError as error:
+            yield str(error)
+
+
+def _pipeline() -> Iterator[str]:
+    """Yield the inconsistencies of params.yaml."""
+    params, weights = read_train(), read_model().weights
+    used = params.backbones
+    # Overrides of backbones that are not trained now are checked too.
+    all_recipes = params.model_copy(
+        update={"backbones": list(dict.fromkeys([*used, *params.overrides]))}
+    )
+    yield from _unknown(used, "train.backbones")
+    yield from _unknown([name for name in params.overrides if name not in used], "train.overrides")
+    for name in all_recipes.backbones:
+        try:
+            recipe = all_recipes.for_backbone(name)
+        except UserError as error:
+            yield str(error)
+            continue
+        if name in used:
+            yield from _size(FILE, f"train.input_size of {name}", recipe)
+    yield from _weights(weights, used)
+    if read_localize().method == "cam" and read_model().pooling != "avg":
+        yield (
+            f"{FILE}: localize.method = 'cam' is exact for model.pooling = 'avg' only; set "
+            f"localize.method to gradcam"
+        )
+
+
+def _chexnext() -> Iterator[str]:
+    """Yield the inconsistencies of chexnext/params.yaml."""
+    for group, networks in (("members", read_members()), ("students", read_students())):
+        yield from _unknown(networks.backbones, f"{CHEXNEXT}: {group}.backbones")
+    for name in read_overrides():
+        yield from _unknown([name], f"{CHEXNEXT}: train.overrides")
+        try:
+            read_recipe(name, 0)
+        except UserError as error:
+            yield str(error)
+
+
+def _unknown(names: Iterable[str], key: str) -> Iterator[str]:
+    """Yield an error per name that torchvision lacks; torch is imported only if needed."""
+    for name in names:
+        if name not in STUDIED:
+            from cxr14.models.backbones import check_backbone
+
+            try:
+                check_backbone(name, key)
+            except UserError as error:
+                yield str(error)
+
+
+def _size(file: str, key: str, recipe: TrainParams) -> Iterator[str]:
+    """Yield an error if the input size exceeds that of the cache."""
+    cached = read_preprocess().size
+    if recipe.input_size > cached:
+        yield (
+            f"{file}: {key} is {recipe.input_size}, but preprocess.size is {cached}; raise "
+            f"preprocess.size or lower train.input_size"
+        )
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long, a folder that may not be entered
+        return False
+
+
+def _weights(weights: str, backbones: list[str]) -> Iterator[str]:
+    """Yield errors about initial weights that do not exist."""
+    if weights == "imagenet":
+        unusual = [name for name in backbones if name not in STUDIED]
+        for name in unusual:
+            from cxr14.models.pretrained import published_url
+
+            try:
+                published_url(name)
+            except UserError as error:
+                yield str(error)
+    elif weights != "none":
+        file = project_root() / weights
+        if file.suffix != ".safetensors" or not _is_file(file):
+            yield (
+                f"{FILE}: model.weights = {quote(weights)}: no such .safetensors file; allowed: "
+                f"none, imagenet, or the path of a .safetensors file"
+            )

@@ -1,1 +1,0 @@
-"""From raw bytes to one array: sources, records, split, preprocess, cache."""

@@ -1,1 +1,0 @@
-"""From the bytes of image files to one array: decode, shrink, in shards, by many workers."""

@@ -1,0 +1,1 @@
+"""Image sources, tables, records, split: from raw files to one row per image."""

@@ -1,0 +1,353 @@
+"""The sources of images and tables; each leaves the same files, see cxr14.datasets.raw."""
+
+import gzip
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pandas as pd
+
+from cxr14.datasets.archive_kinds import TABLE_NOT_READ
+from cxr14.datasets.boxes import check_box_table
+from cxr14.datasets.download import check_free_space, fetch_all
+from cxr14.datasets.image_sources import MANIFEST_COLUMNS
+from cxr14.datasets.image_table import read_boxes, read_images, read_list_table
+from cxr14.datasets.issues import issue_table, write_issues
+from cxr14.datasets.manifest import Listing, list_images, list_names, missing_images
+from cxr14.datasets.nih import CATALOGUE, is_archive, read_catalogue
+from cxr14.datasets.outputs import check_user_folder, foreign_error, foreign_in_archives
+from cxr14.datasets.own_tables import FolderTables, UserTable, find_tables
+from cxr14.datasets.raw import (
+    BOX_TABLE,
+    FACTS,
+    IMAGE_TABLE,
+    LISTS,
+    MANIFEST,
+    RAW_FILES,
+    RAW_ISSUES,
+    RENEW,
+    foreign_tables,
+    place_archive,
+    read_manifest,
+)
+from cxr14.datasets.text_files import read_user_file
+from cxr14.errors import UserError
+from cxr14.io import packaged_file, project_root, write_bytes, write_csv, write_json
+from cxr14.phantoms.render import render_archive
+from cxr14.phantoms.sampling import choose_records
+
+PHANTOM_ARCHIVE = "images_001.tar"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the tables of a source come from, and what else is known of it.
+
+    Attributes:
+        facts: source, phantom and base; see FACTS.
+        tables: its own tables and lists, by the standard names.
+        unread: path and reason of each file that looks like a table and was not read.
+        prefix: of the paths of its tables, as the user knows them.
+    """
+
+    facts: dict[str, object]
+    tables: Mapping[str, UserTable] = field(default_factory=dict)
+    unread: list[tuple[str, str]] = field(default_factory=list)
+    prefix: str = ""
+
+    def table_files(self) -> dict[str, str | None]:
+        """Return the user's file of each table and list; None for a packaged table."""
+        files = {name: f"{self.prefix}{table.file}" for name, table in self.tables.items()}
+        return {IMAGE_TABLE: None, BOX_TABLE: None} | files
+
+
+def write_phantoms(
+    tables: Path, archives: Path, count: int, contrast: float, seed: int, workers: int
+) -> dict[str, int]:
+    """Write the packaged tables and draw `count` phantoms into one archive."""
+    _check_targets(tables, archives)
+    source = Source({"source": "phantom", "phantom": True, "base": None})
+    _write_tables(tables, source)
+    _remove_archives(archives, keep=set())
+    records, boxes = read_images(tables / IMAGE_TABLE), read_boxes(tables / BOX_TABLE)
+    chosen = choose_records(records, boxes, count, seed)
+    chosen_boxes = boxes[boxes.image.isin(chosen.image)]
+    temporary = archives / f".{PHANTOM_ARCHIVE}.new"
+    listing = render_archive(chosen, chosen_boxes, temporary, contrast, seed, workers)
+    place_archive(temporary, archives / PHANTOM_ARCHIVE)
+    manifest = listing.assign(container=PHANTOM_ARCHIVE)[list(MANIFEST_COLUMNS)]
+    return _write_listing(tables, Listing(manifest, issue_table("download", [])), source)
+
+
+def write_folder(tables: Path, archives: Path, folder: Path, base: str) -> dict[str, int]:
+    """Describe a user's folder: its tables and lists, else the packaged ones, and a manifest.
+
+    Args:
+        tables: where the tables go.
+        archives: left empty.
+        folder: the user's folder.
+        base: the folder as params.yaml names it.
+    """
+    check_user_folder(folder, project_root())
+    _check_targets(tables, archives)
+    folder_tables = find_tables(folder) if folder.is_dir() else FolderTables({})
+    facts: dict[str, object] = {"source": "folder", "phantom": False, "base": base}
+    source = Source(facts, folder_tables.tables, folder_tables.unread, f"{base.rstrip('/')}/")
+    _write_tables(tables, source)
+    _check_tables(tables, source)  # before the images, which may take minutes
+    _remove_archives(archives, keep=set())
+    listing = list_images(folder)
+    names = names_hash(folder)
+    containers = [name for name in listing.manifest.container.unique() if name]
+    sizes = {name: (folder / name).stat().st_size for name in containers}
+    source.facts.update({"names_sha256": names, "container_bytes": sizes})
+    return _write_listing(tables, without_table_zips(listing, source.tables), source)
+
+
+def write_nih(
+    tables: Path,
+    archives: Path,
+    downloads: Path,
+    mirror: str | None,
+    connections: int,
+    catalogue: Path | None = None,
+) -> dict[str, int]:
+    """Download the set, or what of it is not there yet, and describe it.
+
+    Args:
+        tables: where the tables and lists go.
+        archives: where the archives go, as links to the downloads, so nothing is stored twice.
+        downloads: folder that keeps what was fetched, between runs.
+        mirror: a web address or a folder that holds all files by name; None: NIH's host.
+        connections: files fetched at once.
+        catalogue: JSON list in place of NIH's; its files go to a folder below `downloads`.
+    """
+    files, kept = CATALOGUE, downloads
+    facts: dict[str, object] = {"source": "nih", "phantom": False, "base": None}
+    if catalogue is not None:
+        files, downloads = read_catalogue(catalogue), downloads / catalogue.stem
+        facts |= {"catalogue": catalogue.name}
+    _check_targets(tables, archives, kept)  # includes archives of other catalogues
+    fetch_all(files, downloads, mirror, connections)
+    paths = [downloads / file.name for file in files]
+    user_tables = {
+        path.name: UserTable(path.name, read_user_file(path))
+        for path in paths
+        if not is_archive(path.name)
+    }
+    source = Source(facts, user_tables, prefix=f"{downloads}/")
+    packed = [path for path in paths if is_archive(path.name)]
+    _write_tables(tables, source)
+    _check_tables(tables, source)
+    _remove_archives(archives, keep={path.name for path in packed})
+    _link_archives(packed, archives)
+    return _write_listing(tables, list_images(archives), source)
+
+
+def check_images(
+    tables: Path, base: Path, container_bytes: Mapping[str, int] | None = None
+) -> None:
+    """Check that the images of the manifest exist with unchanged sizes, without reading them.
+
+    DVC does not track a user's folder.
+
+    Args:
+        tables: the folder of the manifest.
+        base: folder of the images and archives.
+        container_bytes: see :func:`missing_images`.
+
+    Raises:
+        UserError: some are gone, or have another size.
+    """
+    manifest = read_manifest(tables)
+    missing = missing_images(manifest, base, container_bytes)
+    if len(missing):
+        raise UserError(
+            f"{len(missing)} of {len(manifest)} images are not what they were, first "
+            f"{missing.reason[0]}; bring them back, or renew the manifest with {RENEW}"
+        )
+
+
+def names_hash(folder: Path) -> str:
+    """Return a hash of the names of all images and archives of a folder."""
+    names = json.dumps(list_names(folder))
+    return hashlib.sha256(names.encode()).hexdigest()
+
+
+def check_names(folder: Path, facts: Mapping[str, object]) -> None:
+    """Check that no image or archive was added to a user's folder, or removed.
+
+    Args:
+        folder: the user's folder.
+        facts: see FACTS; without its names_sha256 nothing is compared.
+
+    Raises:
+        UserError: it names the folder and the command to run.
+    """
+    if facts.get("names_sha256", names_hash(folder)) != names_hash(folder):
+        raise UserError(
+            f"images or archives were added to {folder}, or removed, since it was listed; "
+            f"run {RENEW}"
+        )
+
+
+def without_table_zips(listing: Listing, tables: Mapping[str, UserTable]) -> Listing:
+    """Leave out the issue that a zip from which a table was read holds no image."""
+    used = {table.archive for table in tables.values() if table.archive}
+    issues = listing.issues
+    needless = (issues.issue == "archive without images") & issues.file.isin(used)
+    return replace(listing, issues=issues[~needless].reset_index(drop=True))
+
+
+def check_tables(folder: Path, facts: Mapping[str, Mapping[str, str | None]]) -> None:
+    """Check that the tables and lists of a user's folder are unchanged.
+
+    Args:
+        folder: the user's folder.
+        facts: see FACTS, for its table_files and table_sha256.
+
+    Raises:
+        UserError: one was changed, removed or added; it names the file and the command to run.
+    """
+    before, now = facts["table_sha256"], find_tables(folder).tables
+    changes = [
+        f"{folder / table.file} {'has changed since it was read' if name in before else 'is new'}"
+        for name, table in now.items()
+        if before.get(name) != table.sha256
+    ]
+    gone = [f"{facts['table_files'][name]} is gone" for name in before if name not in now]
+    if changes or gone:
+        raise UserError(f"{'; '.join(changes + gone)}; run {RENEW}")
+
+
+def _check_targets(tables: Path, archives: Path, downloads: Path | None = None) -> None:
+    """Refuse to start where a folder holds files that this stage did not write.
+
+    Args:
+        tables: folder of the tables.
+        archives: folder of the archives.
+        downloads: folder of what was downloaded, to which archives are links.
+
+    Raises:
+        UserError: naming the files, or a folder that is a link; nothing was touched.
+    """
+    for folder in (tables, archives):
+        if folder.is_symlink():
+            raise UserError(f"{folder} is a link, and its files are replaced; remove the link")
+    foreign = [*foreign_tables(tables), *foreign_in_archives(Path.cwd(), archives, downloads)]
+    if foreign:
+        raise foreign_error([str(path) for path in foreign])
+
+
+def _check_lists(source: Source) -> None:
+    present = [name for name in LISTS if name in source.tables]
+    if len(present) == 1:
+        missing = LISTS[1 - LISTS.index(present[0])]
+        raise UserError(
+            f"{source.table_files()[present[0]]} is there but not the other of "
+            f"{' and '.join(LISTS)}; add {missing}, or remove both"
+        )
+
+
+def _write_tables(tables: Path, source: Source) -> None:
+    """Write a source's own tables and lists; a table that it lacks is the packaged one.
+
+    Raises:
+        UserError: the source has one of the official lists and not the other.
+    """
+    _check_lists(source)
+    write_json(tables / FACTS, source.facts)  # first: it marks the folder as ours
+    for name in (*LISTS, *(name for name in RAW_FILES if name != FACTS)):
+        (tables / name).unlink(missing_ok=True)
+    for name in (IMAGE_TABLE, BOX_TABLE):
+        if name not in source.tables:
+            packed = packaged_file("torchxrayvision", f"torchxrayvision/data/{name}.gz")
+            write_bytes(tables / name, gzip.decompress(packed.read_bytes()))
+    for name, table in source.tables.items():
+        write_bytes(tables / name, table.content)
+
+
+def _remove_archives(archives: Path, keep: set[str]) -> None:
+    """Make the folder, and remove the archives of an earlier run; _check_targets refuses others."""
+    archives.mkdir(parents=True, exist_ok=True)
+    for path in archives.iterdir():
+        if path.name not in keep:
+            path.unlink()
+
+
+def _link_archives(packed: list[Path], archives: Path) -> None:
+    """Link the archives into a folder; copy those that cannot be linked."""
+    for path in packed:
+        target, temporary = archives / path.name, archives / f".{path.name}.link"
+        if target.exists() and target.samefile(path):
+            continue
+        temporary.unlink(missing_ok=True)
+        try:
+            os.link(path, temporary)
+            temporary.replace(target)
+        except OSError:  # another file system, or one that has no links
+            check_free_space(archives, path.stat().st_size)
+            shutil.copyfile(path, temporary)
+            place_archive(temporary, target)
+
+
+def _check_tables(tables: Path, source: Source) -> None:
+    """Read the source's own tables and lists, so that a fault in them stops here, not in a stage
+    that reads our copy: `dvc repro` would not notice that the user has corrected the file.
+    """
+    files = source.table_files()
+    for name in source.tables:
+        if name == IMAGE_TABLE:
+            read_images(tables / name, files[name])
+        elif name == BOX_TABLE:
+            check_box_table(tables / name, files[name])
+        elif name in LISTS:
+            read_list_table(tables / name, origin=files[name])
+
+
+def _write_listing(tables: Path, listing: Listing, source: Source) -> dict[str, int]:
+    """Write the manifest of the images that the table has, the issues, and the facts."""
+    files = source.table_files()
+    rows = read_images(tables / IMAGE_TABLE, files[IMAGE_TABLE]).image
+    manifest, file = listing.manifest, files[IMAGE_TABLE]
+    listed = manifest.image.isin(rows.tolist())
+    if not listed.any():
+        raise UserError(
+            f"none of {len(manifest)} images is in {file or IMAGE_TABLE}, first {manifest.image[0]}"
+        )
+    strangers, without = manifest[~listed], rows[~rows.isin(manifest.image.tolist())]
+    counts = {
+        "images": int(listed.sum()),
+        "images_in_no_table": len(strangers),
+        "rows_without_image": len(without),
+        **listing.counts(),
+    }
+    more = issue_table(
+        "download",
+        [
+            *_stranger_issues(strangers, file or f"the packaged {IMAGE_TABLE}"),
+            *(
+                (file, name, "no image", "skipped", "a row without an image")
+                for name in without
+                if file
+            ),
+            *((name, "", TABLE_NOT_READ, "skipped", reason) for name, reason in source.unread),
+        ],
+    )
+    write_csv(tables / MANIFEST, manifest[listed])
+    write_issues(tables / RAW_ISSUES, listing.issues, more)
+    hashes = {name: table.sha256 for name, table in source.tables.items()}
+    table_facts = {"table_files": files, "table_sha256": hashes}
+    write_json(tables / FACTS, source.facts | table_facts | counts)
+    return counts
+
+
+def _stranger_issues(
+    strangers: pd.DataFrame, table: str
+) -> Iterator[tuple[str, str, str, str, str]]:
+    for container, member in zip(strangers.container, strangers.member, strict=True):
+        yield container, member, "in no table", "skipped", f"no row in {table}"

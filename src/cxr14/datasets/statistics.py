@@ -1,0 +1,148 @@
+"""Statistics of the records as tidy tables, for the study's figures 1–7.
+
+The study is the 2018–19 course report on ChestX-ray14 that this project implements. With the
+official lists and the v2020 table its figures for train-val (86,524 images of 28,008 patients)
+come out: 58 % No Finding, 85 % with one label (No Finding counted as one), 56 % of the images of
+men, Atelectasis 40 % women and 60 % men. Two statements about age do not:
+
+* The study names 60 the mode. In the v2020 table the most frequent age of train-val is 52 (2,305
+  images; 60 has 1,836). Bins of ten years do put the peak there: 51–60 is the fullest (20,893
+  images) and ends at 60, though 50–59 holds about as many (20,874). Counts of one year by sex, by
+  patient or of No Finding, and five-year bins, never give 60. The table of 2017, the only one at
+  the time of the study, has other ages (its first image is 58 years there, 57 in v2020), so its
+  mode may differ. Right for the v2020 table: mode 52, fullest ten years 51–60.
+* The study's ages end at 94. The v2020 table has one 95, image 00014456_000, also in train-val.
+"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cxr14.errors import UserError
+from cxr14.labels import CLASSES, LABEL_COLUMNS, NO_FINDING_COLUMN
+
+SEXES = ("F", "M")
+AGE_QUANTILES = {"p5": 0.05, "q1": 0.25, "median": 0.5, "q3": 0.75, "p95": 0.95}
+
+
+def with_split(images: pd.DataFrame, split: pd.DataFrame) -> pd.DataFrame:
+    """Return the records (N rows) with the column `split` of data/split/split.parquet.
+
+    Raises:
+        UserError: an image has no part, or has more than one.
+    """
+    part_of = split.set_index("image")["split"]
+    if not part_of.index.is_unique:
+        name = part_of.index[part_of.index.duplicated()][0]
+        raise UserError(
+            f"the split lists image {name} more than once; run `dvc repro --force patient-split`"
+        )
+    parts = images["image"].map(part_of)
+    if parts.isna().any():
+        name = images["image"][parts.isna()].iloc[0]
+        raise UserError(
+            f"{parts.isna().sum()} images of the records have no part in the split, the first is "
+            f"{name}; run `dvc repro --force patient-split`"
+        )
+    return images.assign(split=parts)
+
+
+def train_val(records: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of train and val, which the study explores; test stays unseen."""
+    return records[records["split"].isin(["train", "val"])].reset_index(drop=True)
+
+
+def label_counts(images: pd.DataFrame) -> "pd.Series[int]":
+    """Count the labels of each image, No Finding being one; (N,) integers, at least 1."""
+    return images[list(LABEL_COLUMNS)].sum(axis="columns").astype(int)
+
+
+def label_distribution(images: pd.DataFrame) -> pd.DataFrame:
+    """Figure 1: finding, images, share of the images; most frequent first, ties in class order."""
+    counts = [int(images[column].sum()) for column in LABEL_COLUMNS]
+    table = pd.DataFrame({"finding": CLASSES, "images": counts})
+    table["share"] = table["images"] / max(len(images), 1)
+    return table.sort_values("images", ascending=False, kind="stable", ignore_index=True)
+
+
+def sex_distribution(images: pd.DataFrame) -> pd.DataFrame:
+    """Figure 2: sex, images, share of the images, patients."""
+    rows = [(sex, images[images["sex"] == sex]) for sex in SEXES]
+    return pd.DataFrame(
+        {
+            "sex": SEXES,
+            "images": [len(rows_of) for _, rows_of in rows],
+            "share": [len(rows_of) / max(len(images), 1) for _, rows_of in rows],
+            "patients": [rows_of["patient"].nunique() for _, rows_of in rows],
+        }
+    )
+
+
+def sex_by_finding(images: pd.DataFrame) -> pd.DataFrame:
+    """Figure 3: finding, sex, images, share (of that finding's images; NaN if it has none).
+
+    Two rows a finding, in class order. Images are counted, not patients.
+    """
+    rows = []
+    for name, column in zip(CLASSES, LABEL_COLUMNS, strict=True):
+        sexes = images.loc[images[column] == 1, "sex"]
+        counts = {sex: int((sexes == sex).sum()) for sex in SEXES}
+        total = sum(counts.values())
+        rows += [(name, sex, n, n / total if total else np.nan) for sex, n in counts.items()]
+    return pd.DataFrame(rows, columns=["finding", "sex", "images", "share"])
+
+
+def age_distribution(images: pd.DataFrame) -> pd.DataFrame:
+    """Figure 4: age (years, every year from 0 to the oldest), images; without missing ages."""
+    counts = np.bincount(images["age"].dropna().to_numpy(np.int64))
+    return pd.DataFrame({"age": np.arange(len(counts)), "images": counts})
+
+
+def age_by_finding(images: pd.DataFrame) -> pd.DataFrame:
+    """Figure 5: finding, images, and age quantiles in years (NaN without ages), class order."""
+    rows = []
+    for name, column in zip(CLASSES, LABEL_COLUMNS, strict=True):
+        ages = images.loc[images[column] == 1, "age"]
+        known = ages.dropna().astype(float)
+        quantiles = {key: known.quantile(q) for key, q in AGE_QUANTILES.items()}
+        rows.append({"finding": name, "images": len(ages), **quantiles})
+    return pd.DataFrame(rows)
+
+
+def fullest_ten_years(images: pd.DataFrame) -> int:
+    """Return the upper end of the fullest bin of ten years, 60 for 51–60 (0 for 0)."""
+    tens = np.ceil(images["age"].dropna() / 10).astype(int) * 10
+    return int(tens.mode().min())
+
+
+def key_figures(records: pd.DataFrame) -> dict[str, Any]:
+    """Return the figures of metrics/eda.json: sizes of the parts, and shares within train-val.
+
+    Args:
+        records: all images with the column `split`, see :func:`with_split`.
+    """
+    studied = train_val(records)
+    atelectasis = sex_by_finding(studied).set_index(["finding", "sex"])["share"]["Atelectasis"]
+    parts = {name: records[records["split"] == name] for name in ("train", "val", "test")}
+    return {
+        "images": len(records),
+        "patients": records["patient"].nunique(),
+        "parts": {
+            name: {"images": len(rows), "patients": rows["patient"].nunique()}
+            for name, rows in parts.items()
+        },
+        "train_val": {
+            "images": len(studied),
+            "patients": studied["patient"].nunique(),
+            "no_finding": studied[NO_FINDING_COLUMN].mean(),
+            "single_label": (label_counts(studied) == 1).mean(),
+            "male": (studied["sex"] == "M").mean(),
+            "age_mode": int(studied["age"].mode().min()),
+            "age_fullest_ten_years": fullest_ten_years(studied),
+            "age_oldest": int(studied["age"].max()),
+            "age_missing": int(studied["age"].isna().sum()),
+            "atelectasis_female": atelectasis["F"],
+            "atelectasis_male": atelectasis["M"],
+        },
+    }

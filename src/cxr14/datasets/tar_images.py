@@ -1,0 +1,251 @@
+"""Images in a tar, plain or compressed, read as a stream from front to back.
+
+Four things that the tarfile module lets pass are caught here: an archive that ends or goes bad
+between two members (it would just seem shorter), data after the archive's end, a header that asks
+for gigabytes of memory, and a stream that inflates without end.
+"""
+
+import os
+import tarfile
+from collections.abc import Container, Iterator
+from pathlib import Path
+from typing import IO, Any, cast
+
+from cxr14.datasets.archive_kinds import (
+    HEAD,
+    IMAGE_BYTES,
+    TABLE_NOT_READ,
+    ArchiveKind,
+    BombError,
+    Fault,
+    Inflated,
+    Report,
+    StreamError,
+    allowance,
+    fault_of_member,
+    fault_of_name,
+    is_image,
+    is_opened,
+    name_fault,
+    size_fault,
+)
+from cxr14.datasets.raw import holds_table, is_sheet, may_be_table, recognize
+from cxr14.errors import UserError
+
+HEADER_BYTES = 16 * 2**10
+"""The longest extended header; usual ones have some hundred bytes."""
+
+DAMAGE: tuple[type[BaseException], ...] = (
+    *(tarfile.TarError, StreamError, EOFError),
+    *(ValueError, ArithmeticError, LookupError, RecursionError),  # tarfile, on a mangled header
+)
+
+
+class _Stream:
+    """What tarfile reads from: goes forward only, in bounded steps, to a bounded length."""
+
+    def __init__(self, file: IO[bytes] | Inflated, limit: int, beyond: Exception) -> None:
+        self._file, self._limit, self._beyond, self._position = file, limit, beyond, 0
+        self._held = b""
+        self.last = b""
+        self.most = HEADER_BYTES
+
+    def read(self, size: int) -> bytes:
+        if not 0 <= size <= self.most:
+            raise tarfile.ReadError(f"a header of {size} bytes")
+        held, self._held = self._held[:size], self._held[size:]
+        self.last = held + self._file.read(size - len(held))
+        self._position += len(self.last)
+        self._check(self._position)
+        return self.last
+
+    def seek(self, position: int) -> int:
+        if position < self._position:
+            raise tarfile.ReadError("a member that lies before its own header")
+        self._check(position)
+        if position > self._position:
+            self._held = self._held[position - self._position :]
+            self._position = position if self._held else self._file.seek(position)
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def skip_zeros(self) -> bytes:
+        """Go on to the first block that is not of zeros and return it, empty at the end."""
+        while block := self.read(HEADER_BYTES):
+            if block.strip(b"\0"):
+                zeros = len(block) - len(block.lstrip(b"\0"))
+                start = zeros - zeros % tarfile.BLOCKSIZE
+                self._held = block[start:]
+                self._position -= len(self._held)
+                return self._held[: tarfile.BLOCKSIZE]
+        return b""
+
+    def _check(self, position: int) -> None:
+        if position > self._limit:
+            raise self._beyond
+
+
+class _Progress:
+    """Tells the report how far the file was read."""
+
+    def __init__(self, file: IO[bytes], report: Report) -> None:
+        self._file, self._report, self._told = file, report, 0
+
+    def advance(self, position: int | None = None) -> None:
+        """Go on to a position of the file, or to where it is."""
+        position = self._file.tell() if position is None else position
+        self._report.advance(position - self._told)
+        self._told = position
+
+
+def tar_images(
+    path: Path, kind: ArchiveKind, container: str, wanted: Container[str] | None, report: Report
+) -> Iterator[tuple[str, bytes]]:
+    """Yield (member, content) of the images in an archive.
+
+    Archives one after the other in the file are all read.
+
+    Args:
+        path: the archive.
+        kind: of it, see cxr14.datasets.archive_kinds.
+        container: its name in the report.
+        wanted: members to yield; None for all, and then all is read, to compare the checksums.
+        report: gets the issues and the progress.
+
+    Raises:
+        UserError: the archive breaks off, is damaged or is a bomb.
+    """
+    members = 0
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            progress = _Progress(file, report)
+            stream, inflated = _open_stream(file, size, kind)
+            for member in _members(stream, container, report):
+                content = _examine(stream, member, container, wanted, report)
+                if content is not None:
+                    yield member.name, content
+                members += 1
+                progress.advance()
+            while wanted is None and stream.read(HEADER_BYTES):
+                pass
+            if inflated and inflated.trailing:
+                detail = f"{inflated.trailing} bytes after the end of the compressed data"
+                report.skip(container, "", ("unread data", detail))
+            progress.advance(size)
+    except BombError as bomb:
+        raise BombError(f"{path}: {bomb}; {members} members were read before") from None
+    except DAMAGE as error:
+        raise UserError(
+            f"{path}: not a whole archive ({error or type(error).__name__}, after {members} "
+            f"members); fetch it again"
+        ) from None
+
+
+def _open_stream(file: IO[bytes], size: int, kind: ArchiveKind) -> tuple[_Stream, Inflated | None]:
+    """Return the bytes of the tar and, if they are compressed, what inflates them."""
+    if kind == "tar":
+        end = tarfile.ReadError("it breaks off within a member")
+        return _Stream(file, size, end), None
+    limit = allowance(size)
+    bomb = BombError(f"inflates to over {limit} bytes, which no archive of images does")
+    inflated = Inflated(file, size, kind.removeprefix("tar."))
+    return _Stream(inflated, limit, bomb), inflated
+
+
+def _members(stream: _Stream, container: str, report: Report) -> Iterator[tarfile.TarInfo]:
+    """Yield the headers of all archives in the stream; what else follows is an issue."""
+    while True:
+        archive: Any = tarfile.open(fileobj=cast(Any, stream), mode="r:")  # noqa: SIM115
+        while (member := archive.next()) is not None:
+            archive.members = []  # or it keeps every header
+            yield member
+        _check_end(stream)
+        block, start = stream.skip_zeros(), stream.tell()
+        if not block:
+            return
+        if not _is_header(block):
+            detail = f"from byte {start} of the tar on, after its end, and no archive"
+            report.skip(container, "", ("unread data", detail))
+            return
+        detail = f"another archive starts at byte {start}; both are read"
+        report.keep(container, "", ("joined archives", detail))
+
+
+def _examine(
+    stream: _Stream,
+    member: tarfile.TarInfo,
+    container: str,
+    wanted: Container[str] | None,
+    report: Report,
+) -> bytes | None:
+    """Return the content of an image that is wanted; report a member that is an issue."""
+    report.add_member(member.name)
+    if not is_image(member.name):
+        fault = _other_fault(stream, member) if wanted is None else None
+    else:
+        fault = _image_fault(member)
+        if not fault and not member.isdir() and (wanted is None or member.name in wanted):
+            return _content(stream, member)
+    if fault:
+        report.skip(container, member.name, fault)
+    return None
+
+
+def _content(stream: _Stream, member: tarfile.TarInfo) -> bytes:
+    stream.most = IMAGE_BYTES
+    stream.seek(member.offset_data)
+    content = stream.read(member.size)
+    stream.most = HEADER_BYTES
+    if len(content) < member.size:
+        raise tarfile.ReadError(f"it breaks off within {member.name}")
+    return content
+
+
+def _image_fault(member: tarfile.TarInfo) -> Fault | None:
+    """Say why an image cannot be used, or None."""
+    if fault := name_fault(member.name):
+        return fault
+    if member.isdir():
+        return None
+    if member.issym() or member.islnk():
+        return "link", "a link, which is never followed"
+    if member.issparse():
+        return "special file", "a sparse file"
+    if not member.isfile():
+        return "special file", f"a device or another special file (type {member.type!r})"
+    return size_fault(member.size)
+
+
+def _other_fault(stream: _Stream, member: tarfile.TarInfo) -> Fault | None:
+    """Say why a member that is no image by its name is an issue, or None."""
+    if not member.isfile() or name_fault(member.name):
+        return None
+    fault = fault_of_name(member.name)
+    if not fault and may_be_table(member.name):
+        stream.seek(member.offset_data)
+        start = stream.read(min(member.size, HEAD))
+        if is_sheet(member.name) or recognize(member.name)[0] or holds_table(start):
+            return TABLE_NOT_READ, "a table in a tar is not read; unpack it beside the tar"
+    if fault or not is_opened(member.name):
+        return fault
+    stream.seek(member.offset_data)
+    return fault_of_member(member.name, stream.read(min(member.size, HEAD)))
+
+
+def _check_end(stream: _Stream) -> None:
+    """Refuse an end that is no block of zeros; tarfile takes a bad header, or nothing, for one."""
+    if len(stream.last) < tarfile.BLOCKSIZE:
+        raise tarfile.ReadError("it breaks off between two members")
+    if any(stream.last):
+        raise tarfile.ReadError(f"a damaged header before byte {stream.tell()}")
+
+
+def _is_header(block: bytes) -> bool:
+    try:
+        tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+    except (tarfile.TarError, ValueError):
+        return False
+    return True

@@ -1,0 +1,391 @@
+"""Readers of a user's text files and zips, with bounds on size, time and memory.
+
+Encodings: UTF-8 (with or without byte-order mark), UTF-16 and UTF-32 with one, UTF-16 without one
+where every second byte is zero; else Windows-1252, the encoding of Excel's CSV files. Delimiters:
+comma, semicolon, tab. Anything else is refused with what was found, and so is a file beyond the
+limits below: what is parsed is bounded in memory.
+"""
+
+import codecs
+import csv
+import gzip
+import os
+import re
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from cxr14.datasets.zip_images import DAMAGE, open_zip, packing_fault, read_content
+from cxr14.errors import UserError, quote
+
+MAX_BYTES = 64 * 2**20
+"""Of a table or list. The largest of NIH's has 8 MB."""
+
+MAX_LINES = 500_000
+"""NIH's table has 112,121."""
+
+MAX_LINE = 100_000
+"""Characters of a line."""
+
+MAX_CELLS = 20_000_000
+
+DELIMITERS = ",;\t"
+
+MARKS = (  # the longer first: UTF-32's mark begins like UTF-16's
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+FORMATS = (
+    (b"\x1f\x8b", "a gzip file"),
+    (b"PK\x03\x04", "a zip archive"),
+    (b"PK\x05\x06", "an empty zip archive"),
+    (b"\xd0\xcf\x11\xe0", "an old Excel or Office file"),
+    (b"%PDF", "a PDF"),
+    (b"\x89PNG", "a PNG image"),
+    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"PAR1", "a parquet file"),
+    (b"BZh", "a bzip2 file"),
+    (b"\xfd7zXZ\x00", "an xz file"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
+    (b"\x28\xb5\x2f\xfd", "a zstd file"),
+    (b"Rar!", "a RAR archive"),
+    (b"SQLite format 3", "an SQLite database"),
+    (b"\x93NUMPY", "a NumPy array"),
+    (b"\x89HDF", "an HDF5 file"),
+)
+ZIPPED = (  # what else is a zip
+    (b"xl/", "an Excel workbook (.xlsx)"),
+    (b"opendocument.spreadsheet", "an OpenDocument spreadsheet (.ods)"),
+    (b"word/", "a Word document"),
+)
+CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+SAVE = "save it as CSV text (comma, semicolon or tab; UTF-8)"
+
+
+@dataclass(frozen=True)
+class Text:
+    """The content of a text file.
+
+    Attributes:
+        lines: without their ends, which may be LF, CRLF or CR.
+        assumed: the encoding, where it is assumed and not known; else ''.
+        ended: whether the last line ends in a line break.
+    """
+
+    lines: list[str]
+    assumed: str
+    ended: bool
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a table or list: N rows that hold at least one cell, and all below the first.
+
+    Attributes:
+        cells: of each row; without spaces at their ends, and [] for a blank line.
+        numbers: of each row in the file, 1 for the first line.
+        delimiter: one of DELIMITERS.
+    """
+
+    cells: list[list[str]]
+    numbers: list[int]
+    delimiter: str
+
+
+def read_lines(path: str | Path, name: str | None = None) -> Text:
+    """Read a text file, or a gzip file of one where its name ends in .gz.
+
+    Args:
+        path: the file.
+        name: how errors call it; None: by its path.
+
+    Raises:
+        UserError: it is too large, or is not text; see :func:`decode`.
+    """
+    name = name or str(path)
+    opened = gzip.open if Path(path).suffix == ".gz" else open
+    try:
+        with opened(path, "rb") as file:
+            return decode(file.read(MAX_BYTES + 1), name)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UserError(f"{name}: the gzip file is damaged ({error})") from None
+
+
+def decode(content: bytes, name: str) -> Text:
+    """Turn the bytes of a text file into lines.
+
+    Raises:
+        UserError: the content is too large, is of another format, or is not text.
+    """
+    if len(content) > MAX_BYTES:
+        raise UserError(f"{name}: more than {MAX_BYTES} bytes; a table or list has at most that")
+    text, assumed = _decoded(content, name)
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if text.count("\n") > MAX_LINES:
+        raise UserError(f"{name}: more than {MAX_LINES} lines; a table or list has at most that")
+    lines = text.split("\n")
+    ended = lines[-1] == ""
+    if ended:
+        lines.pop()
+    for number, line in enumerate(lines, start=1):
+        if len(line) > MAX_LINE:
+            raise UserError(
+                f"{name}, row {number}: {len(line)} characters; a line has at most {MAX_LINE}"
+            )
+    control = CONTROL.search(text)
+    if control:
+        number = text.count("\n", 0, control.start()) + 1
+        raise UserError(
+            f"{name}, row {number}: holds the control character {quote(control[0])}, so it is "
+            f"not a plain text file; {SAVE}"
+        )
+    return Text(lines, assumed, ended)
+
+
+def _decoded(content: bytes, name: str) -> tuple[str, str]:
+    """Return the text, and the encoding if it is only assumed."""
+    known = next((encoding for mark, encoding in MARKS if content.startswith(mark)), None)
+    if known is None:
+        file_format = _format(content)
+        if file_format:
+            raise UserError(f"{name}: this is {file_format}, not a text file; {SAVE}")
+        known = _utf16_without_mark(content)
+    try:
+        return content.decode(known or "utf-8"), ""
+    except UnicodeDecodeError as error:
+        if known:
+            at = f"{error.reason} at byte {error.start}"
+            raise UserError(f"{name}: not the {known} text it claims to be ({at})") from None
+    try:
+        return content.decode("cp1252"), "Windows-1252"
+    except UnicodeDecodeError:
+        return content.decode("latin-1"), "Latin-1"
+
+
+def _format(content: bytes) -> str | None:
+    file_format = next((kind for mark, kind in FORMATS if content.startswith(mark)), None)
+    if file_format == "a zip archive":
+        return next((kind for mark, kind in ZIPPED if mark in content), file_format)
+    if re.match(rb"\s*<(!doctype|html|\?xml)", content[:200], re.IGNORECASE):
+        return "an HTML or XML page (perhaps an error or login page of the download)"
+    return file_format
+
+
+def _utf16_without_mark(content: bytes) -> str | None:
+    """Name the UTF-16 of plain ASCII text: every second byte is zero, and no other byte."""
+    if len(content) < 2 or len(content) % 2 or 0 not in content:
+        return None
+    zeros = content[0::2].count(0), content[1::2].count(0)
+    half = len(content) // 2
+    return {(0, half): "utf-16-le", (half, 0): "utf-16-be"}.get(zeros)
+
+
+def split_rows(text: Text, name: str) -> Rows:
+    """Split the lines of a table or list into cells, at the delimiter of its first row.
+
+    Blank lines above the first row are left out, and so is Excel's line `sep=;`.
+
+    Args:
+        text: the content.
+        name: how errors call the file.
+
+    Raises:
+        UserError: the delimiter is not clear, a quoted cell has no end, or there are too many
+            cells.
+    """
+    start = 0
+    while start < len(text.lines) and not text.lines[start].strip(" \t,;"):
+        start += 1
+    if start == len(text.lines):
+        return Rows([], [], ",")
+    announced = re.fullmatch(r'"?sep=([,;\t])"?', text.lines[start].strip(" "))
+    if announced:
+        start, delimiter = start + 1, announced[1]
+    else:
+        delimiter = _delimiter(text.lines[start], f"{name}, row {start + 1}")
+    lines = text.lines[start:]
+    if sum(line.count(delimiter) for line in lines) > MAX_CELLS:
+        raise UserError(f"{name}: more than {MAX_CELLS} cells; a table has at most that")
+    reader = csv.reader(
+        (line.rstrip(" ") + "\n" for line in lines),
+        delimiter=delimiter, skipinitialspace=True, strict=True,
+    )  # fmt: skip
+    cells: list[list[str]] = []
+    numbers: list[int] = []
+    number = start + 1
+    try:
+        for row in reader:
+            cells.append(list(map(str.strip, row)))
+            numbers.append(number)
+            if start + reader.line_num > number:
+                _check_long(row, len(cells[0]), delimiter, f"{name}, row {number}")
+            number = start + reader.line_num + 1
+    except csv.Error as error:
+        raise UserError(
+            f"{name}, row {number}: {error}; look for a quotation mark without its pair"
+        ) from None
+    return Rows(cells, numbers, delimiter)
+
+
+def _delimiter(line: str, where: str) -> str:
+    """Return the delimiter that a line holds outside of quotes and brackets; a comma for none."""
+    bare = re.sub(r'"[^"]*"|\[[^\]]*\]|\([^)]*\)', "", line)
+    counts = sorted(((bare.count(one), one) for one in DELIMITERS), reverse=True)
+    (most, delimiter), (second, _) = counts[:2]
+    if most and most == second:
+        raise UserError(
+            f"{where}: the delimiter is not clear, as it holds as many of one as of another: "
+            f"{quote(line)}; allowed: comma, semicolon or tab"
+        )
+    return delimiter if most else ","
+
+
+def _check_long(row: list[str], columns: int, delimiter: str, where: str) -> None:
+    """Refuse a quoted cell over several lines that swallows whole rows.
+
+    Raises:
+        UserError: one of its lines has as many delimiters as a row.
+    """
+    for cell in row:
+        if "\n" in cell and max(line.count(delimiter) for line in cell.split("\n")) >= columns - 1:
+            raise UserError(
+                f"{where}: a quoted cell goes on over the next rows: {quote(cell)}; look for a "
+                f"quotation mark without its pair"
+            )
+
+
+# Regular files of a user, read up to a limit; pipes, devices and zip bombs are errors.
+
+
+STEP = 2**20
+"""Bytes read at a time, so that a wrong size costs no memory."""
+
+KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def read_user_file(path: str | Path, limit: int = MAX_BYTES) -> bytes:
+    """Read a user's file whole. A link is followed if it ends at a regular file.
+
+    Args:
+        path: the file.
+        limit: bytes that it may have.
+
+    Raises:
+        UserError: it does not exist, is not a regular file, cannot be read, or is larger.
+    """
+    with _opened(Path(path)) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > limit:
+            raise _too_large(path, size, limit)
+        return _read_at_most(file, limit, path)
+
+
+def read_start(path: str | Path, size: int) -> bytes:
+    """Read the first bytes of a user's file; see :func:`read_user_file` for what is refused."""
+    with _opened(Path(path)) as file:
+        return file.read(size)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    """Open a regular file; anything else is refused before it is opened, which may block."""
+    try:
+        _check_regular(path, path.stat())
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            _check_regular(path, os.fstat(descriptor))
+            yield file
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) and path.is_symlink():
+            raise UserError(f"{path} is a link to a file that does not exist") from None
+        raise UserError(f"{path} cannot be read ({error.strerror or error})") from None
+
+
+def open_user_zip(path: str | Path) -> zipfile.ZipFile:
+    """Open a user's zip.
+
+    Raises:
+        UserError: it is not a regular file, cannot be read, or is no whole zip.
+    """
+    try:
+        _check_regular(path, Path(path).stat())
+        return open_zip(Path(path))
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror or error})") from None
+
+
+def read_member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limit: int = MAX_BYTES) -> bytes:
+    """Read a member of a user's zip, inflated to the size that it claims and never further.
+
+    Raises:
+        UserError: it claims more than `limit` bytes, is damaged, encrypted, of another size, or
+            packed by a method that cannot be inflated in bounded memory.
+    """
+    location = f"{archive.filename}: {entry.filename}"
+    if entry.file_size > limit:
+        raise UserError(f"{location} has {entry.file_size} bytes; allowed: at most {limit}")
+    _check_packing(location, entry)
+    try:
+        return read_content(archive, entry)
+    except DAMAGE as error:
+        raise UserError(f"{location} is damaged ({_reason(error)}); repair the zip") from None
+
+
+def read_member_start(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, size: int) -> bytes:
+    """Read the first bytes of a member of a user's zip.
+
+    Raises:
+        UserError: it is damaged or encrypted, or packed by another method; see read_member.
+    """
+    location = f"{archive.filename}: {entry.filename}"
+    _check_packing(location, entry)
+    try:
+        with archive.open(entry) as file:
+            return file.read(size)
+    except DAMAGE as error:
+        raise UserError(f"{location} is damaged ({_reason(error)})") from None
+
+
+def _check_packing(location: str, entry: zipfile.ZipInfo) -> None:
+    if fault := packing_fault(entry):
+        raise UserError(f"{location}: {fault[1]}")
+
+
+def _check_regular(path: str | Path, facts: os.stat_result) -> None:
+    kind = stat.S_IFMT(facts.st_mode)
+    if kind != stat.S_IFREG:
+        raise UserError(f"{path} is {KINDS.get(kind, 'a special file')}; allowed: a regular file")
+
+
+def _read_at_most(file: IO[bytes], limit: int, path: str | Path) -> bytes:
+    """Read to the end, but refuse a file that goes on beyond the limit, whatever its size says."""
+    parts: list[bytes] = []
+    size = 0
+    while part := file.read(STEP):
+        parts.append(part)
+        size += len(part)
+        if size > limit:
+            raise _too_large(path, size, limit)
+    return b"".join(parts)
+
+
+def _too_large(path: str | Path, size: int, limit: int) -> UserError:
+    return UserError(f"{path} has {size} bytes or more; allowed: at most {limit}")
+
+
+def _reason(error: BaseException) -> str:
+    return str(error) or type(error).__name__

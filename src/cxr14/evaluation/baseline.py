@@ -1,0 +1,128 @@
+"""The naive baseline: always the most frequent class.
+
+Two versions:
+
+* Figure 8 of the study, on train-val: ten classes, exactly one for an image. An image counts for
+  one of the eight findings of ChestX-ray8 only if that is its single label; No Finding stays;
+  everything else (the six later findings, every image with several labels) is "others".
+* the measures of the networks, on test: every finding scored by a constant.
+"""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from rich.table import Table
+from sklearn.dummy import DummyClassifier
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    f1_score,
+    precision_recall_fscore_support,
+    roc_auc_score,
+)
+
+from cxr14.labels import CHESTXRAY8, CLASSES, FINDINGS, NO_FINDING
+
+OTHERS = "others"
+TEN_CLASSES = (*CHESTXRAY8, NO_FINDING, OTHERS)
+"""The classes of Figure 8, in its order."""
+
+SCORES = ("precision", "recall", "f1")
+
+Labels = npt.NDArray[np.float32]  # (N, 15) zeros and ones, in the order of CLASSES
+
+
+def ten_classes(labels: Labels) -> npt.NDArray[np.str_]:
+    """Return the one class of each image, (N,) of TEN_CLASSES, from its labels (N, 15)."""
+    single = labels.sum(axis=1) == 1
+    names = np.array([name if name in TEN_CLASSES else OTHERS for name in CLASSES])
+    return np.where(single, names[labels.argmax(axis=1)], OTHERS)
+
+
+def figure8(labels: Labels) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Predict the most frequent of the ten classes for every image, and score that.
+
+    As in the study, the class is counted and scored on the same images. A precision without
+    predictions is 0.
+
+    Args:
+        labels: (N, 15) of train-val.
+
+    Returns:
+        Ten rows of class, precision, recall, f1, support; and accuracy, macro and weighted
+        averages (each precision, recall, f1) and the supports.
+    """
+    truth = ten_classes(labels)
+    no_inputs = np.zeros((len(truth), 1))
+    guess = DummyClassifier(strategy="most_frequent").fit(no_inputs, truth).predict(no_inputs)
+    score = partial(
+        precision_recall_fscore_support, truth, guess, labels=list(TEN_CLASSES), zero_division=0
+    )
+    table = pd.DataFrame(dict(zip((*SCORES, "support"), score(), strict=True)))
+    table.insert(0, "class", TEN_CLASSES)
+    averages = {
+        kind: dict(zip(SCORES, map(float, score(average=kind)[:3]), strict=True))
+        for kind in ("macro", "weighted")
+    }
+    supports = {name: int(n) for name, n in zip(table["class"], table["support"], strict=True)}
+    return table, {"accuracy": accuracy_score(truth, guess), **averages, "supports": supports}
+
+
+def multi_label_floor(train: Labels, test: Labels) -> dict[str, Any]:
+    """Score constants on test: each finding's prevalence in train, and its majority there.
+
+    A constant ranks nothing, so its AUROC is 0.5 and its average precision the prevalence in
+    test. The majority of a rare finding is "no", whose F1 is 0; always predicting "yes" has
+    F1 = 2p / (1 + p), the floor for thresholds that were chosen for F1.
+
+    Args:
+        train: (N, 15) labels that the constants come from.
+        test: (M, 15) labels to score on.
+
+    Returns:
+        images (M), findings_scored (those with positives and negatives in test), the means over
+        these of auroc, average_precision, f1 and f1_always_yes, each as macro_… (None if no
+        finding can be scored), and prevalence in test by finding (None for M = 0).
+    """
+    rows = [
+        _constant_scores(test[:, column], float(train[:, column].mean(dtype=float)))
+        for column in range(len(FINDINGS))
+        if 0 < test[:, column].sum() < len(test)
+    ]
+    names = ("auroc", "average_precision", "f1", "f1_always_yes")
+    means = pd.DataFrame(rows, columns=names, dtype=float).mean()
+    shares = test.mean(axis=0, dtype=float).tolist() if len(test) else [None] * len(CLASSES)
+    return {
+        "images": len(test),
+        "findings_scored": len(rows),
+        **{f"macro_{name}": float(means[name]) if rows else None for name in names},
+        "prevalence": dict(zip(FINDINGS, shares, strict=False)),
+    }
+
+
+def _constant_scores(truth: npt.NDArray[np.float32], share: float) -> tuple[float, ...]:
+    constant = np.full(len(truth), share)
+    return (
+        roc_auc_score(truth, constant),
+        average_precision_score(truth, constant),
+        f1_score(truth, constant > 0.5, zero_division=0),
+        f1_score(truth, np.ones(len(truth)), zero_division=0),
+    )
+
+
+def terminal_table(table: pd.DataFrame, averages: dict[str, Any]) -> Table:
+    """Return Figure 8, as :func:`figure8` gives it, for printing with rich."""
+    printed = Table("class")
+    for heading in ("precision", "recall", "F1", "images"):
+        printed.add_column(heading, justify="right")
+    for name, precision, recall, f1, support in table.itertuples(index=False):
+        numbers = (f"{number:.4f}" for number in (precision, recall, f1))
+        printed.add_row(name, *numbers, f"{support:,}", end_section=name == OTHERS)
+    for name in ("macro", "weighted"):
+        numbers = (f"{number:.4f}" for number in averages[name].values())
+        printed.add_row(f"{name} average", *numbers, f"{table['support'].sum():,}")
+    printed.add_row("accuracy", "", "", f"{averages['accuracy']:.4f}", "")
+    return printed

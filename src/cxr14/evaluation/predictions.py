@@ -1,0 +1,108 @@
+"""Readers of the predictions and the decision that the evaluate stage writes."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cxr14.errors import quote
+from cxr14.evaluation.predict import HELD_OUT, logit_columns, probability_columns
+from cxr14.io import read_json, read_parquet, unusable
+from cxr14.labels import CLASSES
+
+LOGIT = "logit "
+
+
+def read_predictions(
+    path: str | Path, classes: Sequence[str] | None = None, listed: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """Read predictions/B.parquet.
+
+    Args:
+        path: of the file.
+        classes: that it must hold; None takes those of its columns.
+        listed: the held-out images (image, split) that it must hold, in any order.
+
+    Returns:
+        image, split, a column ``logit <class>`` and ``probability <class>`` for each class.
+
+    Raises:
+        UserError: the file is missing or damaged, or is of other classes or images.
+    """
+    table = read_parquet(path, {"image": "text", "split": "text"}, key="image")
+    names = [str(name).removeprefix(LOGIT) for name in table if str(name).startswith(LOGIT)]
+    expected = list(classes) if classes is not None else [name for name in CLASSES if name in names]
+    if names != expected or not names:
+        raise unusable(path, f"is of the classes {quote(names)}, expected {quote(expected)}")
+    if unexpected := set(table["split"]) - set(HELD_OUT):
+        raise unusable(
+            path, f"is damaged: {quote(min(unexpected))} is none of {', '.join(HELD_OUT)}"
+        )
+    _check_numbers(path, table, names)
+    if listed is not None:
+        _check_images(path, table, listed)
+    return table
+
+
+def _check_numbers(path: str | Path, table: pd.DataFrame, classes: Sequence[str]) -> None:
+    probabilities = probability_columns(classes)
+    for name in (*logit_columns(classes), *probabilities):
+        if name not in table or not pd.api.types.is_float_dtype(table[name]):
+            raise unusable(path, f"is damaged: there is no column {name} of numbers")
+        values = table[name].to_numpy()
+        if not np.isfinite(values).all():
+            raise unusable(path, f"is damaged: a {name} is no finite number")
+        if name in probabilities and ((values < 0) | (values > 1)).any():
+            raise unusable(path, f"is damaged: a {name} is not within 0 and 1")
+
+
+def _check_images(path: str | Path, table: pd.DataFrame, listed: pd.DataFrame) -> None:
+    held, expected = (
+        {(name, split) for name, split in zip(images["image"], images["split"], strict=True)}
+        for images in (table, listed)
+    )
+    if held != expected:
+        first = min(held ^ expected)[0]
+        raise unusable(
+            path,
+            f"holds {len(held)} images and the split {len(expected)} of val and test; the first "
+            f"that differs is {quote(first)}",
+        )
+
+
+def read_decision(path: str | Path, classes: Sequence[str]) -> dict[str, Any]:
+    """Read evaluation/B/decision.json.
+
+    Args:
+        path: of the file.
+        classes: for each of which it must hold a threshold and Platt's scaling, or null.
+
+    Raises:
+        UserError: the file is missing or damaged, or is of other classes.
+    """
+    decision: dict[str, Any] = read_json(path, "thresholds", "platt", "reasons")
+    for key, right in {"thresholds": _is_probability, "platt": _is_scaling}.items():
+        values = decision[key]
+        if not isinstance(values, dict):
+            raise unusable(path, f"is damaged: {key} is {quote(values)}")
+        for name in classes:
+            if name not in values:
+                raise unusable(path, f"holds no {key} for {name}")
+            if values[name] is not None and not right(values[name]):
+                raise unusable(path, f"is damaged: {key} of {name} is {quote(values[name])}")
+    return decision
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
+
+
+def _is_probability(value: Any) -> bool:
+    return _is_number(value) and 0 <= value <= 1
+
+
+def _is_scaling(value: Any) -> bool:
+    return isinstance(value, dict) and all(_is_number(value.get(k)) for k in ("slope", "intercept"))

@@ -1,0 +1,292 @@
+"""Scores by group of patients, and the gap between a group and all other patients.
+
+A gap is the score of the group minus that of the rest, on the same resamples. The difference of the
+largest and the smallest score would be biased: it is positive by construction.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from cxr14.evaluation.measures import (
+    CALIBRATION,
+    ECE,
+    MACRO,
+    MEASURES,
+    Predictions,
+    Scores,
+    calibration_errors,
+    difference,
+    interval_columns,
+    mean_over,
+    null_reason,
+    score_group,
+    without_interval,
+)
+from cxr14.labels import NO_FINDING, label_matrix
+from cxr14.metrics.auroc import Array, Floats
+from cxr14.metrics.bootstrap import ENDS, Replicates, bias_corrected
+
+# Groups of images by sex, age band and view.
+#
+# Age bands are of twenty years, as in Seyyed-Kalantari et al. 2021 ("Underdiagnosis bias of
+# artificial intelligence algorithms applied to chest radiographs in under-served patient
+# populations", Nature Medicine 27:2176–2182). Attributes are crossed in pairs; with three, groups
+# would be too small.
+
+
+BANDS: Final = ((0, 20), (20, 40), (40, 60), (60, 80), (80, None))
+"""First year and the first year after; the last band is open."""
+
+ATTRIBUTES: Final = ("sex", "age", "view")
+ALL: Final = "all"
+CROSSED: Final = " × "
+UNKNOWN: Final = "unknown"
+
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Images with the same value of an attribute.
+
+    Attributes:
+        attribute: ``all``, ``sex``, ``age``, ``view``, or two of these crossed: ``sex × age``.
+        name: its value, ``F``, ``20–39``, ``F × 20–39``.
+        members: (N,).
+        rest: (N,) the other images of which the attribute is known; none for ``unknown``.
+    """
+
+    attribute: str
+    name: str
+    members: Mask
+    rest: Mask
+
+    @property
+    def crossed(self) -> bool:
+        """Whether it is of two attributes at once."""
+        return CROSSED in self.attribute
+
+
+def values_of(records: pd.DataFrame) -> dict[str, "pd.Series[str]"]:
+    """Return the three attributes of N images as text; missing values are ``unknown``."""
+    age = pd.Series(UNKNOWN, records.index)
+    for first, after in BANDS:
+        within = (records["age"] >= first) & (records["age"] < (after or np.inf))
+        age = age.mask(within.fillna(False).astype(bool), band_name(first, after))
+    plain = {name: records[name].fillna(UNKNOWN).replace("", UNKNOWN) for name in ("sex", "view")}
+    return {"sex": plain["sex"].astype(str), "age": age, "view": plain["view"].astype(str)}
+
+
+def band_name(first: int, after: int | None) -> str:
+    """Name an age band as ``20–39``; the open one as ``80+``."""
+    return f"{first}+" if after is None else f"{first}–{after - 1}"
+
+
+def groups_of(records: pd.DataFrame) -> list[Group]:
+    """Form all groups of N images: all images, each attribute, pairs of attributes.
+
+    Values are sorted alphabetically (age: by years). Empty groups are omitted. Images with an
+    unknown value form a group without a rest, and are in no crossed group.
+    """
+    everyone = np.ones(len(records), bool)
+    groups = [Group(ALL, ALL, everyone, ~everyone)]
+    values = values_of(records)
+    for size in (1, 2):
+        for names in combinations(ATTRIBUTES, size):
+            groups += _groups(names, values)
+    return groups
+
+
+def _groups(names: tuple[str, ...], values: dict[str, "pd.Series[str]"]) -> list[Group]:
+    columns = [values[name].to_numpy(str) for name in names]
+    known = np.all([value != UNKNOWN for value in columns], axis=0)
+    cells = set(zip(*(value[known].tolist() for value in columns), strict=True))
+    groups = []
+    for cell in sorted(cells, key=_order):
+        members = np.all(
+            [value == level for value, level in zip(columns, cell, strict=True)], axis=0
+        )
+        groups.append(Group(CROSSED.join(names), CROSSED.join(cell), members, known & ~members))
+    if len(names) == 1 and not known.all():
+        groups.append(Group(names[0], UNKNOWN, ~known, np.zeros_like(known)))
+    return groups
+
+
+def _order(cell: tuple[str, ...]) -> list[tuple[int, str]]:
+    """Bands by their first year, words by the alphabet."""
+    starts = {band_name(*band): band[0] for band in BANDS}
+    return [(starts.get(value, -1), value) for value in cell]
+
+
+REST: Final = "the rest"
+
+COUNTS: Final = ("images", "patients", "patients_with", "patients_without")
+"""Of a group; the patients with positives and with negatives of a class decide what is scored."""
+
+GAP_COLUMNS: Final = [
+    *("backbone", "attribute", "group", "against", "finding"),
+    *(*COUNTS, *(f"{name}_against" for name in COUNTS), "findings"),
+    *(f"{measure}{end}" for measure in MEASURES for end in ENDS),
+    "reason",
+]
+
+Row = dict[str, Any]
+
+
+def subgroup_tables(
+    records: pd.DataFrame, predictions: Mapping[str, Predictions], resamples: Replicates
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Score every network on every group.
+
+    Args:
+        records: of the N test images, in the order of the predictions.
+        predictions: by backbone.
+        resamples: of their patients.
+
+    Returns:
+        The tables of subgroups and of gaps. In both a row per backbone, group, and ``macro`` (mean
+        over the findings that can be scored there), No Finding, and, unless two attributes are
+        crossed, each finding.
+    """
+    groups = groups_of(records)
+    scored: list[Row] = []
+    gaps: list[Row] = []
+    for backbone, network in predictions.items():
+        labels = label_matrix(records, network.classes)
+        for group in groups:
+            key = {"backbone": backbone, "attribute": group.attribute, "group": group.name}
+            members = score_group(network, labels, group.members, resamples)
+            errors = calibration_errors(network, labels, group.members, resamples)
+            scored += [key | row for row in _score_rows(network, members, errors, group.crossed)]
+            reference = reference_group(group, groups)
+            if reference:
+                rest = score_group(network, labels, group.rest, resamples)
+                rows = _gap_rows(network, members, rest, group.crossed)
+                gaps += [key | {"against": reference} | row for row in rows]
+    return pd.DataFrame(scored), pd.DataFrame(gaps, columns=GAP_COLUMNS)
+
+
+def reference_group(group: Group, groups: list[Group]) -> str | None:
+    """Return the name of the reference of a group, or None if there is no gap to report.
+
+    Of two groups only the first has a gap, as the second is its negative.
+    """
+    if not group.rest.any():
+        return None
+    peers = (peer for peer in groups if peer.attribute == group.attribute)
+    names = [peer.name for peer in peers if peer.rest.any()]
+    if len(names) > 2:
+        return REST
+    return names[1] if group.name == names[0] else None
+
+
+def _rows_of(classes: tuple[str, ...], crossed: bool) -> list[tuple[str, list[int]]]:
+    """Name the rows, and the columns of the classes that each is a mean over."""
+    findings = [i for i, name in enumerate(classes) if name != NO_FINDING]
+    single = [(name, [i]) for i, name in enumerate(classes) if name == NO_FINDING or not crossed]
+    return [(MACRO, findings), *single]
+
+
+def _score_rows(
+    predictions: Predictions, scores: Scores, errors: Floats, crossed: bool
+) -> Iterator[Row]:
+    for name, columns in _rows_of(predictions.classes, crossed):
+        rankable = scores.rankable()
+        kept = _row_columns(name, columns, rankable)
+        means = {
+            measure: mean_over(
+                scores.values[measure][:, _measure_columns(measure, name, columns, rankable)]
+            )
+            for measure in MEASURES
+        }
+        ece = mean_over(errors[:, kept])
+        few = null_reason(predictions, scores, columns[0]) if name != MACRO else None
+        left = _exclusion_reason(predictions, columns, kept) if name == MACRO else None
+        yield {
+            "finding": name,
+            **_counts(name, columns, scores),
+            "positives": None if name == MACRO else int(scores.positives[columns[0]]),
+            "findings": len(kept) if name == MACRO else None,
+            **interval_columns(means),
+            **interval_columns({ECE: np.append(ece[:1], bias_corrected(ece))}),
+            "reason": _joined(left, few),
+        }
+
+
+def _gap_rows(
+    predictions: Predictions, group: Scores, rest: Scores, crossed: bool
+) -> Iterator[Row]:
+    for name, columns in _rows_of(predictions.classes, crossed):
+        rankable = group.rankable() & rest.rankable()
+        kept = _row_columns(name, columns, rankable)
+        gaps = {
+            m: _gap(group, rest, m, _measure_columns(m, name, columns, rankable)) for m in MEASURES
+        }
+        few = {
+            side: null_reason(predictions, scores, columns[0]) if name != MACRO else None
+            for side, scores in (("group", group), ("against", rest))
+        }
+        reasons = [f"{side}: {why}" for side, why in few.items() if why]
+        left = _exclusion_reason(predictions, columns, kept) if name == MACRO else None
+        yield {
+            "finding": name,
+            **_counts(name, columns, group),
+            **_counts(name, columns, rest, "_against"),
+            "findings": len(kept) if name == MACRO else None,
+            **interval_columns(gaps),
+            "reason": _joined(left, *reasons, without_interval(gaps)),
+        }
+
+
+def _counts(name: str, columns: list[int], scores: Scores, end: str = "") -> Row:
+    """Return the COUNTS of a group; those of a class where the row is of one."""
+    sides = (scores.patients_with, scores.patients_without)
+    patients = [None if name == MACRO else int(side[columns[0]]) for side in sides]
+    values = (scores.images, scores.patients, *patients)
+    return {f"{key}{end}": value for key, value in zip(COUNTS, values, strict=True)}
+
+
+def _joined(*reasons: str | None) -> str | None:
+    return "; ".join(reason for reason in reasons if reason) or None
+
+
+def _row_columns(name: str, columns: list[int], rankable: Array) -> list[int]:
+    """Columns of a row; for a macro mean those that every measure can score."""
+    return [i for i in columns if rankable[i]] if name == MACRO else columns
+
+
+def _measure_columns(measure: str, name: str, columns: list[int], rankable: Array) -> list[int]:
+    """Columns that a row's measure is over; those of :func:`_row_columns`, but for calibration.
+
+    The macro mean of calibration is over every finding. A mean over the scorable findings alone
+    would be biased, as these are the findings with more positives in the group. A single class
+    needs positives and negatives: otherwise its prevalence is 0 or 1 in every resample.
+    """
+    if measure != CALIBRATION:
+        return _row_columns(name, columns, rankable)
+    return columns if name == MACRO else [i for i in columns if rankable[i]]
+
+
+def _exclusion_reason(predictions: Predictions, columns: list[int], kept: list[int]) -> str | None:
+    """Return which findings a macro mean excludes, and which it includes for AUROC only."""
+    scarce = [predictions.classes[i] for i in columns if i not in kept]
+    undecided = [
+        predictions.classes[i] for i in kept if predictions.classes[i] in predictions.reasons
+    ]
+    which = ", ".join(scarce) if kept else "every finding"
+    return _joined(
+        f"too few patients with or without it: {which}" if scarce else None,
+        f"in AUROC alone, as they have no threshold: {', '.join(undecided)}" if undecided else None,
+    )
+
+
+def _gap(group: Scores, rest: Scores, measure: str, columns: list[int]) -> Floats:
+    """Difference of the means over the same classes, see :func:`difference`."""
+    first, second = (mean_over(side.values[measure][:, columns]) for side in (group, rest))
+    return difference(first, second)

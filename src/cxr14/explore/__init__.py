@@ -1,1 +1,0 @@
-"""What is in the records: the study's tables and figures."""

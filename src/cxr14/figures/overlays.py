@@ -1,0 +1,196 @@
+"""Contact sheets by finding: radiographs, heatmaps, ground-truth and detected boxes."""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib import patheffects
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch, Rectangle
+
+from cxr14.console import PHANTOM_NOTE, format_number
+from cxr14.io import replacing
+from cxr14.localization.boxes import BOX, PAIR, Boxes, to_cache
+from cxr14.localization.controls import Maps
+from cxr14.localization.detect import CACHE_TRANSFORM, heat_of
+
+COLUMNS = 4
+BEST_AND_WORST = 4
+GROUND_TRUTH = "#00e5ff"
+DETECTED: Final = ("#ffd400", "#ffffff", "#ff7ad9", "#8cff66")  # by rising heat threshold
+# Red with opacity proportional to heat.
+HEAT = ListedColormap(np.linspace((1.0, 0.1, 0.1, 0.0), (1.0, 0.1, 0.1, 0.4), 256))
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One radiograph of a contact sheet; boxes (K, 4) in pixels of the cached image."""
+
+    image: npt.NDArray[np.uint8]  # (S, S)
+    heat: npt.NDArray[np.float32]  # (S, S), 0–255
+    ground_truth: Boxes
+    detected: dict[int, Boxes]  # by heat threshold
+    caption: str
+
+
+def best_and_worst(names: Sequence[str], values: npt.NDArray[np.float64]) -> list[int]:
+    """Return indices of the four best and the four worst values, sorted descending.
+
+    Args:
+        names: of the images; the order of equal values.
+        values: (n,) best IoBB by image.
+
+    Returns:
+        Indices of ``names``; all of them if there are at most eight.
+    """
+    order = sorted(range(len(names)), key=lambda index: (-values[index], names[index]))
+    if len(order) <= 2 * BEST_AND_WORST:
+        return order
+    return order[:BEST_AND_WORST] + order[-BEST_AND_WORST:]
+
+
+def draw_sheet(path: str | Path, title: str, panels: Sequence[Panel], phantom: bool) -> None:
+    """Write a contact sheet as PNG; equal arguments give equal bytes.
+
+    Args:
+        path: of the PNG.
+        title: of the sheet.
+        panels: at least one.
+        phantom: whether to add the phantom note.
+    """
+    rows = -(-len(panels) // COLUMNS)
+    height = 2.95 * rows + 0.9
+    figure = Figure(figsize=(2.6 * COLUMNS, height), dpi=100)
+    # Fixed margins: matplotlib's automatic layout draws the figure twice.
+    edges = {"left": 0.01, "right": 0.99, "top": 1 - 0.75 / height, "bottom": 0.4 / height}
+    figure.subplots_adjust(**edges, wspace=0.04, hspace=0.14)
+    figure.suptitle(f"{title}\n{PHANTOM_NOTE}" if phantom else title, fontsize=10)
+    axes = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
+    for axis in axes:
+        axis.set_axis_off()
+    for axis, panel in zip(axes, panels, strict=False):
+        _draw(axis, panel)
+    figure.legend(handles=_legend(panels[0]), loc="lower center", ncols=4, fontsize=8)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", metadata={"Software": None})
+
+
+def _draw(axis: Axes, panel: Panel) -> None:
+    size = panel.image.shape[0]
+    for layer, colours in ((panel.image, "gray"), (panel.heat, HEAT)):
+        axis.imshow(layer, cmap=colours, vmin=0, vmax=255, extent=(0, size, size, 0))
+    _outline(axis, panel.ground_truth, GROUND_TRUTH, "-")
+    middles = np.arange(size) + 0.5
+    for threshold, colour in _colours(panel):
+        if panel.heat.min() <= threshold < panel.heat.max():  # else no contour exists
+            at = middles, middles, panel.heat
+            axis.contour(*at, levels=[threshold], colors=[colour], linewidths=0.6)
+        _outline(axis, panel.detected[threshold], colour, "--")
+    axis.set_xlim(0, size)
+    axis.set_ylim(size, 0)
+    axis.set_title(panel.caption, fontsize=7)
+
+
+def _colours(panel: Panel) -> list[tuple[int, str]]:
+    return list(zip(sorted(panel.detected), itertools.cycle(DETECTED), strict=False))
+
+
+def _outline(axis: Axes, boxes: Boxes, colour: str, style: str) -> None:
+    shadow = [patheffects.Stroke(linewidth=2.6, foreground="black"), patheffects.Normal()]
+    for x, y, width, height in boxes:
+        patch = Rectangle((x, y), width, height, fill=False, edgecolor=colour, linestyle=style)
+        patch.set(linewidth=1.4, path_effects=shadow)
+        axis.add_patch(patch)
+
+
+def _legend(panel: Panel) -> list[Any]:
+    return [
+        Patch(
+            facecolor="#555555", edgecolor=GROUND_TRUTH, linewidth=1.4, label="box drawn by hand"
+        ),
+        *(
+            Patch(
+                facecolor="#555555",
+                edgecolor=colour,
+                linestyle="--",
+                label=f"heat > {heat} and its boxes",
+            )
+            for heat, colour in _colours(panel)
+        ),
+        Patch(facecolor="#ff1a1a", alpha=0.4, label="heat (hotter is redder)"),
+    ]
+
+
+def draw_sheets(
+    folder: str | Path,
+    title: str,
+    maps: Maps,
+    overlaps: pd.DataFrame,
+    *,
+    images: npt.NDArray[np.uint8],
+    predictions: pd.DataFrame,
+    heat_thresholds: Sequence[int],
+    phantom: bool,
+) -> None:
+    """Write <folder>/<Finding>.png for every finding with boxed images; delete other PNGs.
+
+    Args:
+        folder: plots/localize/B; created if missing.
+        title: start of the titles.
+        maps: heatmaps of the network.
+        overlaps: detected boxes with ``iobb`` and ``iou``.
+        images: (N, S, S) uint8, the cache.
+        predictions: predictions/B.parquet, for the captions.
+        heat_thresholds: of 255.
+        phantom: whether to add the phantom note.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("*.png"):
+        old.unlink()
+    pairs = maps.boxed.pairs
+    best = overlaps.groupby(PAIR)["iobb"].max()
+    values = best.reindex(pd.MultiIndex.from_frame(pairs[PAIR])).fillna(0.0).to_numpy(float)
+    for finding, group in pairs.reset_index(drop=True).groupby("finding"):
+        indices = group.index.to_numpy()
+        chosen = indices[best_and_worst(list(group["image"]), values[indices])]
+        probabilities = predictions.set_index("image")[f"probability {finding}"]
+        panels = []
+        for index in chosen:
+            image = pairs["image"].iloc[index]
+            hit = (
+                f"best IoBB {format_number(values[index], 2)}"
+                if maps.network_grids[index].any()
+                else "no heat"
+            )
+            caption = f"{image}\np {format_number(probabilities.get(image), 2)}, {hit}"
+            panels.append(_panel(maps, index, overlaps, images, heat_thresholds, caption))
+        selection = f"{len(panels)} of {len(group)} boxed images, best and worst by IoBB"
+        draw_sheet(folder / f"{finding}.png", f"{title}, {finding}: {selection}", panels, phantom)
+
+
+def _panel(
+    maps: Maps,
+    index: int,
+    overlaps: pd.DataFrame,
+    images: npt.NDArray[np.uint8],
+    heat_thresholds: Sequence[int],
+    caption: str,
+) -> Panel:
+    boxed = maps.boxed
+    pair = boxed.pairs.iloc[index]
+
+    def boxes_of(table: pd.DataFrame) -> Boxes:
+        boxes = table.loc[(table[PAIR] == pair[PAIR]).all(axis=1), BOX].to_numpy(np.float64)
+        return to_cache(boxes, *pair[CACHE_TRANSFORM].to_numpy(np.float64))
+
+    detected = {t: boxes_of(overlaps[overlaps["heat_threshold"] == t]) for t in heat_thresholds}
+    heat = heat_of(maps.network_grids[index], boxed.size, boxed.scaling)
+    return Panel(images[pair["row"]], heat, boxes_of(boxed.ground_truth), detected, caption)

@@ -1,0 +1,161 @@
+"""Names of findings and of backbones: order, other spellings, and label matrices.
+
+Source: Wang et al. 2017, "ChestX-ray8" (arXiv 1705.02315v5), and the shipped table
+``Data_Entry_2017_v2020.csv``, whose spelling is used throughout.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from cxr14.errors import UserError, quote
+
+CHESTXRAY8: Final = (
+    "Atelectasis",
+    "Cardiomegaly",
+    "Effusion",
+    "Infiltration",
+    "Mass",
+    "Nodule",
+    "Pneumonia",
+    "Pneumothorax",
+)
+"""The eight findings of ChestX-ray8, in the order of the paper's tables."""
+
+FINDINGS: Final = (
+    *CHESTXRAY8,
+    "Consolidation",
+    "Edema",
+    "Emphysema",
+    "Fibrosis",
+    "Pleural_Thickening",
+    "Hernia",
+)
+"""The fourteen findings of ChestX-ray14, in the order of the paper's supplement."""
+
+BOXED: Final = CHESTXRAY8
+"""The findings with ground-truth boxes (984 boxes on 880 images)."""
+
+NO_FINDING: Final = "No Finding"
+"""The fifteenth class: none of the fourteen was mined. The chest may still be abnormal."""
+
+CLASSES: Final = (*FINDINGS, NO_FINDING)
+"""The classes in the order of a network's outputs; `data.findings` selects from them."""
+
+NO_FINDING_COLUMN: Final = "no_finding"
+LABEL_COLUMNS: Final = (*FINDINGS, NO_FINDING_COLUMN)
+"""The label columns of data/records/images.parquet, in the order of CLASSES."""
+
+OTHER_SPELLINGS: Final = {
+    "Infiltrate": "Infiltration",  # BBox_List_2017.csv
+    "Pleural Thickening": "Pleural_Thickening",
+    "PT": "Pleural_Thickening",  # the paper's abbreviation
+}
+
+
+def canonical(name: str) -> str:
+    """Return the standard spelling of a finding (or of No Finding).
+
+    Raises:
+        UserError: the name is none of the fifteen, in any known spelling.
+    """
+    stripped = name.strip()
+    spelled = OTHER_SPELLINGS.get(stripped, stripped)
+    if spelled not in CLASSES:
+        raise UserError(f"unknown finding {quote(name)}; known: {', '.join(CLASSES)}")
+    return spelled
+
+
+def without_no_finding(classes: Iterable[str]) -> list[str]:
+    """Return the classes that are findings; macro means are over these."""
+    return [name for name in classes if name != NO_FINDING]
+
+
+# Label texts of NIH's tables, ``Mass|Nodule``. 112,120 rows hold 836 different texts, so each text
+# is parsed once.
+
+
+ALLOWED = f"{', '.join(CLASSES)}; several are joined by |, and {NO_FINDING} stands alone"
+
+
+def names_of(text: str) -> list[str]:
+    """Return the findings of ``Mass|Nodule`` in standard spelling, in the order of CLASSES.
+
+    Raises:
+        UserError: a name is unknown, or No Finding stands beside a finding.
+    """
+    named = {canonical(name) for name in text.split("|")}
+    if NO_FINDING in named and len(named) > 1:
+        raise UserError(f"{text!r} is {NO_FINDING} and a finding")
+    return [name for name in CLASSES if name in named]
+
+
+def readable(texts: pd.Series) -> pd.Series:
+    """Return which of N texts :func:`names_of` can read; bool (N,)."""
+    return texts.isin([text for text in texts.unique() if _is_readable(text)])
+
+
+def _is_readable(text: str) -> bool:
+    try:
+        names_of(text)
+    except ValueError:
+        return False
+    return True
+
+
+def respelled(texts: pd.Series) -> pd.Series:
+    """Return which of N readable texts hold another spelling, spaces or a name twice; bool (N,)."""
+    distinct = texts.unique()
+    other = [t for t in distinct if sorted(names_of(t)) != sorted(t.split("|"))]
+    return texts.isin(other)
+
+
+def multi_hot(texts: pd.Series) -> npt.NDArray[np.uint8]:
+    """Return the multi-hot matrix of N readable texts; uint8 (N, 15), in the order of CLASSES."""
+    codes, distinct = pd.factorize(texts)
+    hot = np.zeros((len(distinct), len(CLASSES)), np.uint8)
+    for row, text in enumerate(distinct):
+        hot[row, [CLASSES.index(name) for name in names_of(text)]] = 1
+    return hot[codes]
+
+
+MORE_POSITIVES = "raise split.val_fraction, change split.seed, or add images"
+"""The fix if val lacks positives; these keys also define val for the official lists."""
+
+
+def label_matrix(images: pd.DataFrame, classes: Sequence[str] = CLASSES) -> npt.NDArray[np.float32]:
+    """Return the labels of a table of N images as float32 (N, C), a column per class.
+
+    An image with none of the classes is a row of zeros.
+    """
+    columns = [LABEL_COLUMNS[CLASSES.index(name)] for name in classes]
+    return images[columns].to_numpy(np.float32)
+
+
+# Names of backbones. They become part of paths and commands, so their characters are checked here.
+# cxr14.models.backbones, which imports torch, checks that torchvision has the network.
+
+
+STUDIED: Final = ("alexnet", "googlenet", "vgg16", "resnet50", "densenet121")
+"""The default backbones."""
+
+NAME: Final = re.compile(r"[A-Za-z0-9_]{1,64}")
+
+
+def check_name(name: str) -> str:
+    """Return the name of a backbone if it has the form of torchvision's names.
+
+    Raises:
+        UserError: it is empty, longer than 64 characters, or holds another character than a
+            letter, a digit or _.
+    """
+    if not NAME.fullmatch(name):
+        raise UserError(
+            f"{quote(name)} is not the name of a backbone; allowed are torchvision's names, made "
+            f"of letters, digits and _, such as densenet121"
+        )
+    return name

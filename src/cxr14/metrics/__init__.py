@@ -1,0 +1,1 @@
+"""Measures and their intervals: NumPy only, no files, no text."""

@@ -1,0 +1,256 @@
+"""Platt scaling: a logistic curve that turns one finding's logits into probabilities.
+
+Temperature scaling, the same curve without its intercept, is there for comparison: a weighted loss
+shifts the log-odds of a rare finding, and no temperature moves a logit of 0 from one half.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.optimize import brentq
+from scipy.special import expit
+
+from cxr14.metrics.auroc import Array, Floats, confusion_curve, scorable
+
+ROUNDS = 100
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.01, 100.0
+DIGITS = 6  # more would record the order of a machine's additions
+
+
+def platt(labels: Array, logits: Array) -> tuple[float, float] | None:
+    """Fit slope and intercept so that sigmoid(slope × logit + intercept) is calibrated.
+
+    Platt's smoothed targets, (P + 1) / (P + 2) and 1 / (N + 2), keep the fit finite when the
+    classes are separable (Platt 1999; Lin, Lin and Weng 2007, "A note on Platt's probabilistic
+    outputs"). Newton's method on standardised logits, so the result has no seed.
+
+    Args:
+        labels: (N,) of 0 and 1.
+        logits: (N,) finite.
+
+    Returns:
+        (slope, intercept), rounded to six places. None if one class is missing. Where all
+        logits are equal the slope is 0. The slope is negative for a finding that the network
+        ranks the wrong way round.
+    """
+    if not scorable(labels):
+        return None
+    targets = _smoothed(labels)
+    values = np.asarray(logits, np.float64)
+    centre, spread = float(values.mean()), float(values.std()) or 1.0
+    slope, intercept = _logistic_fit((values - centre) / spread, targets) / (spread, 1.0)
+    return round(float(slope), DIGITS), round(float(intercept - slope * centre), DIGITS)
+
+
+def temperature(labels: Array, logits: Array) -> float | None:
+    """Fit T so that sigmoid(logit / T) is calibrated (Guo et al. 2017, section 4.2).
+
+    Of one finding, on Platt's smoothed targets: what sets it apart from :func:`platt` is the
+    missing intercept alone. The loss is convex in 1 / T, so T is where its slope is 0.
+
+    Args:
+        labels: (N,) of 0 and 1.
+        logits: (N,) finite.
+
+    Returns:
+        T in [0.01, 100], rounded to six places; 100 also for a finding that the network ranks the
+        wrong way round. None if one class is missing.
+    """
+    if not scorable(labels):
+        return None
+    targets, values = _smoothed(labels), np.asarray(logits, np.float64)
+
+    def slope(sharpness: float) -> float:
+        return float(values @ (expit(sharpness * values) - targets))
+
+    if slope(1 / MAX_TEMPERATURE) >= 0:
+        return MAX_TEMPERATURE
+    if slope(1 / MIN_TEMPERATURE) <= 0:
+        return MIN_TEMPERATURE
+    return round(
+        1 / float(brentq(slope, 1 / MAX_TEMPERATURE, 1 / MIN_TEMPERATURE, xtol=1e-12)), DIGITS
+    )
+
+
+def platt_probabilities(
+    logits: Array, fits: Mapping[str, Mapping[str, float] | None], classes: Sequence[str]
+) -> Floats:
+    """Calibrate logits (N, C) by ``platt`` of decision.json: (N, C), NaN for a class without."""
+    slopes = [(fits[name] or {}).get("slope", np.nan) for name in classes]
+    intercepts = [(fits[name] or {}).get("intercept", np.nan) for name in classes]
+    return np.asarray(expit(np.asarray(logits, np.float64) * slopes + intercepts))
+
+
+def temperature_probabilities(
+    logits: Array, fits: Mapping[str, float | None], classes: Sequence[str]
+) -> Floats:
+    """Calibrate logits (N, C) by ``temperature`` of decision.json: (N, C), NaN without."""
+    temperatures = np.array([fits[name] for name in classes], np.float64)
+    return np.asarray(expit(np.asarray(logits, np.float64) / temperatures))
+
+
+def _smoothed(labels: Array) -> Floats:
+    """Platt's targets (N,): not quite 1 and not quite 0, by how few there are of each."""
+    present = labels > 0
+    positives, negatives = int(present.sum()), int((~present).sum())
+    return np.where(present, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+
+
+def _logistic_fit(values: Floats, targets: Floats) -> Floats:
+    """Minimise the cross entropy of soft targets (N,) over (slope, intercept), float64 (2,)."""
+    design = np.stack([values, np.ones_like(values)], axis=1)  # (N, 2)
+
+    def loss(fit: Floats) -> float:
+        linear = design @ fit
+        return float((np.logaddexp(0.0, linear) - targets * linear).sum())
+
+    fit = np.zeros(2)
+    for _ in range(ROUNDS):
+        estimate = expit(design @ fit)
+        gradient = design.T @ (estimate - targets)
+        spread = estimate * (1 - estimate)
+        curvature = design.T @ (design * spread[:, None]) + 1e-12 * np.eye(2)
+        step = np.linalg.solve(curvature, gradient)
+        gain = float(gradient @ step)
+        if gain < 1e-14:
+            break
+        size = 1.0
+        while size > 1e-8 and loss(fit - size * step) > loss(fit) - 1e-4 * size * gain:
+            size /= 2
+        fit = fit - size * step
+    return fit
+
+
+# Brier score, calibration error and its bins.
+
+
+BINS = 10
+"""Of equal mass: a rare finding has nearly all its probabilities in the first of ten bins of equal
+width, and whatever those say, one bin averages it away. Ten leave some twenty of the default run's
+test images in each."""
+
+
+def brier(labels: Array, probabilities: Array) -> float:
+    """Mean of (probability − label)² over N ≥ 1 images (Brier 1950), in [0, 1]."""
+    return float(np.mean((probabilities.astype(np.float64) - (labels > 0)) ** 2))
+
+
+def equal_mass_bins(probabilities: Array, bins: int = BINS) -> npt.NDArray[np.int64]:
+    """Place each image in a bin by the rank of its probability.
+
+    Equal probabilities share a bin, so neither the order of the images nor a sort decides; bins
+    are then of unequal mass, and some are empty.
+
+    Args:
+        probabilities: (N,).
+        bins: how many.
+
+    Returns:
+        (N,) in 0 … bins − 1, higher for higher probabilities.
+    """
+    below = np.searchsorted(np.sort(probabilities), probabilities, side="left")
+    return np.asarray(below * bins // max(len(probabilities), 1), np.int64)
+
+
+def reliability_table(labels: Array, probabilities: Array, bins: int = BINS) -> pd.DataFrame:
+    """Compare what was predicted with what was observed, in bins of equal mass.
+
+    Args:
+        labels: (N,) of 0 and 1.
+        probabilities: (N,) in [0, 1].
+        bins: how many at most.
+
+    Returns:
+        A row per bin that holds images, by rising probability: predicted (mean probability),
+        observed (share of positives), images.
+    """
+    bin_indices = equal_mass_bins(probabilities, bins)
+    images = np.bincount(bin_indices, minlength=bins)
+    sums = (
+        np.bincount(bin_indices, values, bins)
+        for values in (probabilities.astype(np.float64), labels > 0)
+    )
+    predicted, observed = (np.divide(sums_by_bin, np.maximum(images, 1)) for sums_by_bin in sums)
+    table = pd.DataFrame({"predicted": predicted, "observed": observed, "images": images})
+    return table[table["images"] > 0].reset_index(drop=True)
+
+
+def calibration_error(labels: Array, probabilities: Array, bins: int = BINS) -> float:
+    """Mean of |predicted − observed| over the bins, weighted by their images: the ECE.
+
+    Naeini, Cooper and Hauskrecht 2015; equal mass: Nguyen and O'Connor 2015. Chance alone puts
+    it above 0: for a perfect forecast near p by about √(2p(1 − p)·bins / (πN)).
+
+    Args:
+        labels: (N,) of 0 and 1, N ≥ 1.
+        probabilities: (N,) in [0, 1].
+        bins: how many at most.
+
+    Returns:
+        In [0, 1].
+    """
+    table = reliability_table(labels, probabilities, bins)
+    gaps = (table["predicted"] - table["observed"]).abs()
+    return float((gaps * table["images"]).sum() / table["images"].sum())
+
+
+def weighted_calibration_errors(labels: Array, probabilities: Array, weights: Floats) -> Floats:
+    """ECE under many weightings of the images at once, in the bins of the images themselves.
+
+    Args:
+        labels: (N,) of 0 and 1.
+        probabilities: (N,) in [0, 1].
+        weights: (R, N), how often each image counts.
+
+    Returns:
+        (R,) in [0, 1]; for weights of 1 that of :func:`calibration_error`.
+    """
+    excess = np.zeros((len(labels), BINS))
+    excess[np.arange(len(labels)), equal_mass_bins(probabilities)] = probabilities - (labels > 0)
+    gaps = np.abs(weights @ excess)  # (R, bins)
+    return np.asarray(gaps.sum(axis=1) / np.maximum(weights.sum(axis=1), 1))
+
+
+# The probability from which a finding is called present: highest F1 on validation.
+
+
+def f1_by_threshold(labels: Array, probabilities: Array) -> tuple[Array, Floats]:
+    """Return F1 from every observed probability upwards.
+
+    Args:
+        labels: (N,) of 0 and 1, with positives.
+        probabilities: (N,) in [0, 1]; an image is positive if its probability ≥ threshold.
+
+    Returns:
+        The K distinct probabilities, falling (K,), and F1 from each (K,).
+    """
+    thresholds, true_positives, false_positives = confusion_curve(labels, probabilities)
+    positives = true_positives[-1]
+    return thresholds, 2 * true_positives / (true_positives + false_positives + positives)
+
+
+def highest_f1(labels: Array, probabilities: Array) -> float | None:
+    """Find the threshold of highest F1, exactly, among all observed probabilities.
+
+    Args:
+        labels: (N,) of 0 and 1.
+        probabilities: (N,) in [0, 1].
+
+    Returns:
+        The threshold; of equally good ones the highest (fewest images called). None if the
+        labels hold no positives or no negatives.
+    """
+    if not scorable(labels):
+        return None
+    candidates, f1 = f1_by_threshold(labels, probabilities)
+    return float(candidates[np.argmax(f1)])  # argmax takes the first; candidates fall
+
+
+def unscorable_reason(labels: Array, part: str = "validation") -> str | None:
+    """Return why the labels (N,) of a split cannot be scored; None if they can."""
+    if scorable(labels):
+        return None
+    missing = "negatives" if (labels > 0).any() else "positives"
+    return f"{part} holds no {missing} among {len(labels)} images"

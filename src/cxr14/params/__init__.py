@@ -1,1 +1,0 @@
-"""params.yaml, one module per block; nothing else reads YAML."""

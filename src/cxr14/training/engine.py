@@ -1,0 +1,413 @@
+"""The training loop: batches come as uint8, and are augmented and normalised on the device."""
+
+import math
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from cxr14.errors import UserError
+from cxr14.metrics.auroc import macro_auroc
+from cxr14.models.inference import Compute, normalise, prepare
+from cxr14.models.network import Network
+from cxr14.training.augment import augment, transform_parameters
+from cxr14.training.dataset import SplitData, steps_per_epoch
+from cxr14.training.distributed import InterruptedTrainingError, Processes, StopRequest
+from cxr14.training.ema import EMA
+from cxr14.training.losses import Loss
+from cxr14.training.optim import Recipe, make_optimizer, make_scheduler
+from cxr14.training.seeding import epoch_randomness, seed_network, step_seeds
+
+if TYPE_CHECKING:
+    from cxr14.training.checkpoint import Checkpoint
+
+
+# Training state, as a checkpoint holds it.
+
+
+Row = dict[str, float]
+State = dict[str, Tensor]
+
+
+@dataclass
+class Progress:
+    """Progress of a training.
+
+    Attributes:
+        epoch: epochs that are complete.
+        step: steps of the present epoch that are done.
+        losses: of those steps.
+        learning_rate: at the first of them.
+        history: a row per complete epoch.
+        best_epoch: 1-based; 0 before the first.
+        best_score: its macro AUROC on validation.
+        best_state: its weights.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    losses: list[float] = field(default_factory=list)
+    learning_rate: float = 0.0
+    history: list[Row] = field(default_factory=list)
+    best_epoch: int = 0
+    best_score: float = -1.0
+    best_state: State = field(default_factory=dict)
+
+    def mean_loss(self) -> float:
+        """Return the mean loss of the present epoch; exact, so interruptions do not change it."""
+        return math.fsum(self.losses) / len(self.losses)
+
+
+def copy_state(network: nn.Module) -> State:
+    """Return a copy of the weights that later steps do not change."""
+    return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+
+
+class Session:
+    """A network in training."""
+
+    def __init__(self, network: Network, recipe: Recipe, compute: Compute, steps: int) -> None:
+        """Move the network to the device; create optimizer and schedule.
+
+        Args:
+            network: changed in place.
+            recipe: how to train.
+            compute: device, precision and memory format.
+            steps: of the whole training.
+        """
+        self.compute = compute
+        self.network = network.to(compute.device).to(memory_format=compute.memory_format)
+        self.optimizer = make_optimizer(network, recipe)
+        self.scheduler: LRScheduler | ReduceLROnPlateau
+        self.scheduler = make_scheduler(self.optimizer, recipe, steps)
+        self.ema = EMA(network, recipe.ema) if recipe.ema else None
+        self.progress = Progress()
+
+    @property
+    def eval_network(self) -> Network:
+        """The network whose weights are validated and kept."""
+        return self.ema.network if self.ema else self.network
+
+    @property
+    def learning_rate(self) -> float:
+        """The present learning rate of the head, which is in the last group."""
+        return float(self.optimizer.param_groups[-1]["lr"])
+
+    def optimizer_step(self, loss: Tensor) -> None:
+        """Update weights, learning rate and EMA, without waiting for the device."""
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        self.optimizer.step()
+        if not isinstance(self.scheduler, ReduceLROnPlateau):
+            self.scheduler.step()
+        if self.ema:
+            self.ema.update(self.network)
+        self.progress.step += 1
+
+    def end_epoch(self, row: Row) -> None:
+        """Record a complete epoch; keep its weights if it is the best so far."""
+        progress = self.progress
+        progress.epoch, progress.step, progress.losses = progress.epoch + 1, 0, []
+        progress.history.append(row)
+        if row["validation_macro_auroc"] > progress.best_score:
+            progress.best_epoch = progress.epoch
+            progress.best_score = row["validation_macro_auroc"]
+            progress.best_state = copy_state(self.eval_network)
+        if isinstance(self.scheduler, ReduceLROnPlateau):
+            self.scheduler.step(row["validation_loss"])
+
+    def state(self) -> dict[str, Any]:
+        """Return everything, as tensors and plain values."""
+        return {
+            "network": self.network.state_dict(),
+            "ema": self.ema.state_dict() if self.ema else None,
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "progress": vars(self.progress),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to what :meth:`state` returned."""
+        self.network.load_state_dict(state["network"])
+        if self.ema:
+            self.ema.load_state_dict(state["ema"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scheduler.load_state_dict(state["scheduler"])
+        self.progress = Progress(**state["progress"])
+
+
+# Losses stay on the device and are read every METER_STEPS steps, so steps do not wait.
+
+
+METER_STEPS = 25
+"""Steps between two reads. Each read synchronizes with the GPU."""
+
+
+class NotFiniteError(UserError):
+    """A loss was infinite or not a number.
+
+    Attributes:
+        step: of the epoch, 1-based.
+        indices: int64 (B,), images of the train split in the batch.
+    """
+
+    def __init__(self, loss: float, step: int, indices: Tensor) -> None:
+        super().__init__(f"the loss is {loss} in step {step}")
+        self.step, self.indices = step, indices
+
+
+class LossMeter:
+    """A buffer of losses on the device."""
+
+    def __init__(self, device: str, step: int, mean: Callable[[Tensor], Tensor]) -> None:
+        """Start empty.
+
+        Args:
+            device: where the losses are.
+            step: how many steps of the epoch are done.
+            mean: takes the losses of this process, returns the mean over all processes.
+        """
+        self._losses = torch.zeros(METER_STEPS, dtype=torch.float64, device=device)
+        self._batches: list[Tensor] = []
+        self._step, self._mean = step, mean
+
+    def add(self, loss: Tensor, indices: Tensor) -> None:
+        """Add the loss of a step (a scalar on the device) and its images' indices (B,)."""
+        self._losses[len(self._batches)] = loss.detach()
+        self._batches.append(indices)
+
+    @property
+    def full(self) -> bool:
+        """Whether the buffer is full."""
+        return len(self._batches) == len(self._losses)
+
+    def flush(self) -> list[float]:
+        """Return the losses since the last flush, and clear the buffer.
+
+        Raises:
+            NotFiniteError: for the first loss that is no finite number.
+        """
+        losses: list[float] = self._mean(self._losses[: len(self._batches)]).tolist()
+        for n, loss in enumerate(losses):
+            if not math.isfinite(loss):
+                raise NotFiniteError(loss, self._step + n + 1, self._batches[n])
+        self._step += len(losses)
+        self._batches.clear()
+        return losses
+
+
+# Validation after each epoch.
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Validation scores of an epoch.
+
+    Attributes:
+        loss: of all images as one batch, with the weights that training has.
+        macro_auroc: over the findings that can be scored.
+    """
+
+    loss: float
+    macro_auroc: float
+
+
+def validate(
+    network: nn.Module,
+    part: SplitData,
+    loss: Loss,
+    size: int,
+    batch_size: int,
+    compute: Compute,
+    processes: Processes,
+) -> Validation:
+    """Compute loss and macro AUROC of a split, which the processes share.
+
+    Args:
+        network: normalised images (B, 3, s, s) to logits (B, C).
+        part: images at `size` or larger.
+        loss: of logits and labels.
+        size: pixels per side that the network takes.
+        batch_size: images per forward pass.
+        compute: device, precision and memory format.
+        processes: those that train together.
+
+    Raises:
+        UserError: the logits are not finite, or no finding has both positives and negatives.
+    """
+    logits = predict(network, part, size, batch_size, compute, processes)
+    if not logits.isfinite().all():  # a ranking of them would look like a score
+        raise UserError("the validation scores are not finite; lower train.learning_rate")
+    score, _ = macro_auroc(part.labels.cpu().numpy(), logits.cpu().numpy(), part.classes)
+    if score is None:
+        raise UserError("no finding has both positives and negatives in the validation part")
+    return Validation(float(loss(logits, part.labels)), score)
+
+
+@torch.inference_mode()
+def predict(
+    network: nn.Module,
+    part: SplitData,
+    size: int,
+    batch_size: int,
+    compute: Compute,
+    processes: Processes,
+) -> Tensor:
+    """Return the logits of a split, float32 (N, C) on the device, in every process."""
+    network.eval()
+    indices = torch.arange(processes.rank, len(part.labels), processes.world_size)
+    # Each process fills its rows and leaves the others 0; the sum has all.
+    logits = torch.zeros_like(part.labels)
+    batches = torch.split(
+        indices.to(logits.device), batch_size
+    )  # once: each copy waits for the device
+    for (images, _), rows in zip(part.batches(indices, batch_size), batches, strict=True):
+        inputs = prepare(images, size).contiguous(memory_format=compute.memory_format)
+        with compute.autocast():
+            scores = network(inputs)
+        logits[rows] = scores.float()
+    return processes.sum(logits)
+
+
+VALIDATION_BATCHES = 4
+"""Images per forward pass, as a multiple of the batch size: no gradients are kept."""
+
+
+@dataclass
+class Loop:
+    """The training loop: data, loss, recipe and callbacks.
+
+    Attributes:
+        train_split: images at the training size.
+        val_split: images at the training size or larger.
+        loss: of logits (B, C) and labels (B, C).
+        recipe: how to train.
+        compute: device, precision and memory format.
+        processes: those that train together.
+        checkpoint: where to go on after an interruption; None: nowhere.
+        stop: says when to end before the last epoch.
+        on_epoch: gets the row of a complete epoch.
+        on_step: called after each step, for a progress bar.
+    """
+
+    train_split: SplitData
+    val_split: SplitData
+    loss: Loss
+    recipe: Recipe
+    compute: Compute
+    processes: Processes
+    checkpoint: "Checkpoint | None"
+    stop: StopRequest
+    on_epoch: Callable[[Row], None]
+    on_step: Callable[[], None]
+
+    def run(self, session: Session) -> Progress:
+        """Train from where the session is; keep the epoch with the best score on validation.
+
+        Raises:
+            NotFiniteError: a loss is no finite number.
+            UserError: the validation scores are not finite, or no finding can be scored there.
+            InterruptedTrainingError: a signal came; the checkpoint is written if it can be.
+        """
+        network = self.processes.wrap(session.network)
+        if self.recipe.compile:
+            network.compile()
+        with torch.random.fork_rng(devices=self.compute.random_devices()):
+            while session.progress.epoch < self.recipe.epochs:
+                session.end_epoch(self._run_epoch(session, network))
+                self.on_epoch(session.progress.history[-1])
+                self._save_or_stop(session)
+        return session.progress
+
+    def _run_epoch(self, session: Session, network: nn.Module) -> Row:
+        """Run what is left of the present epoch, and validate."""
+        recipe, progress = self.recipe, session.progress
+        if progress.step == 0:
+            progress.learning_rate = session.learning_rate
+        network.train()
+        self._run_steps(session, network)
+        self.processes.broadcast_statistics(session.eval_network)
+        validation = validate(
+            session.eval_network,
+            self.val_split,
+            self.loss,
+            recipe.input_size,
+            VALIDATION_BATCHES * recipe.batch_size,
+            self.compute,
+            self.processes,
+        )
+        return {
+            "epoch": progress.epoch + 1,
+            "loss": progress.mean_loss(),
+            "learning_rate": progress.learning_rate,
+            "validation_loss": validation.loss,
+            "validation_macro_auroc": validation.macro_auroc,
+        }
+
+    def _run_steps(self, session: Session, network: nn.Module) -> None:
+        """Run the steps that are left of the present epoch."""
+        progress, recipe, device = session.progress, self.recipe, self.compute.device
+        count, size = len(self.train_split.labels), recipe.batch_size
+        steps = steps_per_epoch(count, size)
+        if progress.step == steps:  # it was interrupted before its validation
+            return
+        randomness = epoch_randomness(recipe.seed, progress.epoch, count, device)
+        remaining = randomness.order[progress.step * size : steps * size]
+        shard, shard_size = self.processes.shard(remaining, size), size // self.processes.world_size
+        parameters = transform_parameters(randomness.draws, recipe.augment)[shard.to(device)]
+        # For dropout: a resumed step is as it would have been, and all processes differ.
+        seeds = step_seeds(recipe.seed, progress.epoch, self.processes.rank, steps)
+        cut = torch.split(remaining, size), torch.split(parameters, shard_size)
+        decided = zip(seeds[progress.step :], *cut, strict=True)
+        meter = LossMeter(device, progress.step, self.processes.mean)
+        with closing(self.train_split.batches(shard, shard_size)) as batches:
+            for (seed, indices, transforms), batch in zip(decided, batches, strict=True):
+                seed_network(seed, device)
+                loss = self._loss_of(network, *batch, transforms)
+                session.optimizer_step(loss)
+                meter.add(loss, indices)
+                self._after_step(session, meter)
+        progress.losses += meter.flush()
+
+    def _loss_of(
+        self, network: nn.Module, images: Tensor, labels: Tensor, changes: Tensor
+    ) -> Tensor:
+        """Return the loss of images uint8 (B, s, s) with labels (B, C), a scalar on the device."""
+        grey = images[:, None].float().div_(255)
+        inputs = normalise(augment(grey, changes))
+        with self.compute.autocast():
+            logits = network(inputs.contiguous(memory_format=self.compute.memory_format))
+        return self.loss(logits.float(), labels, self.processes.sum)
+
+    def _after_step(self, session: Session, meter: LossMeter) -> None:
+        """Flush the loss meter when it is full; save or stop only then."""
+        self.on_step()
+        # With several processes all must flush together; a single process stops at once.
+        if meter.full or (self.stop.requested and self.processes.world_size == 1):
+            session.progress.losses += meter.flush()
+            self._save_or_stop(session)
+
+    def _save_or_stop(self, session: Session) -> None:
+        """Save if a checkpoint is due; stop if requested."""
+        progress = session.progress
+        stop = self.processes.any(self.stop.requested, self.compute.device)
+        saved = True
+        if self.checkpoint and self.processes.is_main and (stop or self.checkpoint.due):
+            saved = self.checkpoint.save(session)
+        if stop:
+            done = progress.epoch
+            when = f"in epoch {done + 1}" if progress.step else f"after epoch {done}"
+            raise InterruptedTrainingError(f"interrupted {when}; {self._resumed(saved)}")
+
+    def _resumed(self, saved: bool) -> str:
+        """Return where the same command would resume."""
+        path = self.checkpoint.path if self.checkpoint else None
+        if path is None or not path.exists():
+            return "the same command starts again"
+        if not saved:
+            return f"this state could not be saved, and the same command goes on from {path} before"
+        return f"the same command goes on from {path}"

@@ -1,0 +1,101 @@
+"""The blocks of params.yaml, and the repository's own file."""
+
+import copy
+from typing import Any
+
+import pytest
+import yaml
+
+from cxr14.config import blocks
+from cxr14.config.blocks import TrainParams
+from cxr14.config.check import BLOCKS
+from cxr14.config.reader import ParamsError, check_block
+from tests.conftest import ROOT
+
+OWN: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
+
+
+def recipe(**changes: Any) -> TrainParams:
+    return check_block("train", TrainParams, copy.deepcopy(OWN["train"]) | changes, "params.yaml")
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_the_own_file_is_valid(name, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert BLOCKS[name]().model_dump() == OWN[name]
+
+
+def test_every_block_of_the_own_file_has_a_reader():
+    assert set(OWN) == set(BLOCKS)
+
+
+def test_every_listed_backbone_has_a_recipe():
+    for name in OWN["train"]["backbones"]:
+        own = recipe().for_backbone(name).model_dump()
+        changed = OWN["train"]["overrides"].get(name) or {}
+        assert {key: own[key] for key in changed} == changed
+
+
+def test_an_override_is_applied_to_its_backbone_only():
+    overrides = {"resnet50": {"epochs": 2, "augment": {"flip": 0.5}}}
+    changed = recipe(overrides=overrides)
+    resnet, alexnet = (changed.for_backbone(name) for name in ("resnet50", "alexnet"))
+    assert (resnet.epochs, alexnet.epochs) == (2, OWN["train"]["epochs"])
+    assert (resnet.augment.flip, alexnet.augment.flip) == (0.5, 0.0)
+    assert resnet.augment.rotation == OWN["train"]["augment"]["rotation"]
+    assert resnet.overrides == {}
+
+
+def test_an_empty_override_changes_nothing():
+    assert recipe(overrides={"alexnet": None}).for_backbone("alexnet") == recipe(
+        overrides={}
+    ).for_backbone("alexnet")
+
+
+def test_a_backbone_that_is_not_listed_is_refused_with_the_list():
+    with pytest.raises(ParamsError, match=r"backbone 'vit' is not in train\.backbones: alexnet, "):
+        recipe().for_backbone("vit")
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ({"epoch": 3}, r"overrides\.alexnet\)\.epoch = 3: unknown key"),
+        ({"epochs": 0}, r"overrides\.alexnet\)\.epochs = 0: input should be greater than 0"),
+        ({"augment": {"spin": 1}}, r"overrides\.alexnet\)\.augment\.spin = 1: unknown key"),
+        ({"augment": None}, r"overrides\.alexnet\)\.augment = None"),
+        ({"backbones": ["vgg16"]}, r"overrides\.alexnet\)\.backbones: cannot be overridden"),
+        ({"overrides": {}}, r"overrides\.alexnet\)\.overrides: cannot be overridden"),
+    ],
+)
+def test_an_unsuitable_override_is_refused_by_its_full_name(override, told):
+    with pytest.raises(ParamsError, match=told):
+        recipe(overrides={"alexnet": override}).for_backbone("alexnet")
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("data", {"source": "web"}),
+        ("data", {"phantom": {"images": 0, "contrast": 1, "seed": 1}}),
+        ("split", {"official": "maybe"}),
+        ("split", {"test_fraction": 1.0}),
+        ("preprocess", {"size": 2048}),
+        ("model", {"pooling": "mean"}),
+        ("model", {"lse_r": 0}),
+        ("loss", {"name": "dice"}),
+        ("loss", {"smoothing": 1.0}),
+        ("train", {"batch_size": 1}),
+        ("train", {"backbones": []}),
+        ("train", {"device": "tpu"}),
+        ("evaluate", {"batch_size": 0}),
+        ("localize", {"method": "scorecam"}),
+        ("localize", {"scaling": "global"}),
+        ("localize", {"heat_thresholds": [255]}),
+        ("localize", {"t_iobb": []}),
+    ],
+)
+def test_a_value_that_cannot_work_is_refused_with_its_key(name, change):
+    block = getattr(blocks, f"{name.capitalize()}Params")
+    with pytest.raises(ParamsError, match=rf"{name}\.{next(iter(change))}"):
+        check_block(name, block, OWN[name] | change, "params.yaml")

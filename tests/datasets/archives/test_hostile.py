@@ -1,0 +1,78 @@
+"""Hostile members: refused by name and never followed, and nothing is ever written."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from cxr14.datasets.archive_kinds import Report
+from cxr14.datasets.image_sources import iterate_container, read_members
+from tests.conftest import ROOT
+from tests.datasets.archives.hostile import hostile_tar, hostile_zip
+from tests.datasets.pictures import some_pngs
+
+IMAGE = some_pngs(1)["00000001_000.png"]
+NAMES = ["images_001.tar", "images_001.tar.gz", "images_001.zip"]
+
+
+def write(path: Path, outside: Path) -> dict[str, str]:
+    builder = hostile_zip if path.suffix == ".zip" else hostile_tar
+    return builder(path, outside, IMAGE)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_hostile_member_is_refused_by_name_and_the_images_are_taken(tmp_path, name):
+    (tmp_path / "secret").write_bytes(b"secret")
+    expected = write(tmp_path / name, tmp_path / "secret")
+    report = Report()
+    found = dict(iterate_container(tmp_path, name, report))
+    assert found == {"images/good.png": IMAGE, "images/later.jpg": IMAGE}
+    refused = {one.name: one.detail for one in report.issues}
+    assert refused.keys() == expected.keys()
+    assert {one.file for one in report.issues} == {name}
+    assert [member for member, word in expected.items() if word not in refused[member]] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_is_written_anywhere(tmp_path, name):
+    """Every call that opens, makes, links or moves a file is watched, in the whole interpreter."""
+    write(tmp_path / name, tmp_path / "secret")
+    script = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from cxr14.datasets.image_sources import iterate_container\n"
+        "writes = ('os.mkdir', 'os.link', 'os.symlink', 'os.rename', 'os.chmod', 'os.mknod')\n"
+        "def watch(event, args):\n"
+        "    flags = args[2] if event == 'open' and isinstance(args[2], int) else 0\n"
+        "    if event in writes or flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):\n"
+        "        os.write(2, f'{event} {args}'.encode()); os._exit(9)\n"
+        "sys.addaudithook(watch)\n"
+        f"print(len(list(iterate_container(Path({str(tmp_path)!r}), {name!r}))))\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-B", "-c", script], capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": "src"}, cwd=ROOT,
+    )  # fmt: skip
+    assert (run.returncode, run.stdout, run.stderr) == (0, "2\n", "")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_refused_member_is_not_read_though_a_manifest_names_it(tmp_path, name):
+    write(tmp_path / name, tmp_path / "secret")
+    with pytest.raises((FileNotFoundError, ValueError), match=r"are gone|a link"):
+        list(read_members(tmp_path, name, ["images/link.png"]))
+
+
+@pytest.mark.parametrize(
+    ("method", "name"), [(zipfile.ZIP_BZIP2, "bzip2"), (zipfile.ZIP_LZMA, "lzma")]
+)
+def test_a_zip_member_that_cannot_be_inflated_in_steps_is_refused(tmp_path, method, name):
+    with zipfile.ZipFile(tmp_path / "images_001.zip", "w", method) as archive:
+        archive.writestr("images/a.png", IMAGE)
+    report = Report()
+    assert list(iterate_container(tmp_path, "images_001.zip", report)) == []
+    assert report.issues[0].detail == f"packed by {name}; only stored and deflate are read"

@@ -1,0 +1,49 @@
+"""The stage as a whole, on two small networks."""
+
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import stages.compare
+from cxr14.errors import UserError
+from cxr14.evaluation.measures import read_test_predictions
+from stages.compare import main
+from tests.evaluation.comparison.conftest import make_records, make_rows
+from tests.loaded import loaded
+
+TABLES = ("differences", "subgroups", "gaps", "adjudicated")
+CURVES = ("roc", "pr", "reliability", "threshold_f1")
+
+
+def test_all_tables_and_pictures_are_written_and_twice_the_same(project, monkeypatch):
+    fewer = partial(stages.compare.draw_replicates, resamples=60)
+    monkeypatch.setattr(stages.compare, "draw_replicates", fewer)
+    main()
+    files = [f"metrics/compare/{name}.csv" for name in TABLES]
+    files += [f"plots/compare/{name}.csv" for name in CURVES] + ["plots/compare/subgroups.png"]
+    first = {name: (project / name).read_bytes() for name in files}
+    main()
+    assert {name: (project / name).read_bytes() for name in files} == first
+    for name in (*files[:4], *files[4:8]):
+        assert set(pd.read_csv(name)["phantom"]) == {1}
+
+
+def test_networks_that_answered_other_images_are_refused(project):
+    make_rows(make_records(20), 1, 1).to_parquet("predictions/poor.parquet")
+    with pytest.raises(ValueError, match=r"poor\.parquet holds other test images .* of good"):
+        read_test_predictions(["good", "poor"])
+
+
+def test_a_network_that_was_not_evaluated_is_named_with_the_remedy(project):
+    Path("evaluation/poor/decision.json").unlink()
+    with pytest.raises(
+        UserError, match=r"^evaluation/poor/decision\.json is missing; .*evaluate@poor"
+    ):
+        read_test_predictions(["good", "poor"])
+
+
+def test_the_stage_imports_neither_torch_nor_torchxrayvision_nor_pyplot_nor_dvc():
+    unwanted = "torch", "torchxrayvision", "matplotlib.pyplot", "dvc"
+    assert loaded(["stages.compare"], unwanted) == set()

@@ -1,0 +1,53 @@
+"""A package imports only from those above it."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.imports import ROOT, imported_names
+
+LAYERS = [
+    "errors",
+    "io",
+    "labels",
+    "console",
+    "config",
+    "phantoms",
+    "datasets",
+    "preprocessing",
+    "metrics",
+    "models",
+    "training",
+    "evaluation",
+    "localization",
+    "chexnext",
+    "figures",
+    "report",
+    "tracking",
+]
+"""Of src/cxr14, from the bottom up; the README describes them in this order."""
+
+UPWARDS = {
+    ("config", "models"): "the check asks torchvision for its names, inside a function",
+}
+SOURCE = Path("src/cxr14")
+
+
+def imports_of(layer: str) -> set[str]:
+    """The layers that the files of a layer import."""
+    files = [*(ROOT / SOURCE / layer).glob("*.py")] or [ROOT / SOURCE / f"{layer}.py"]
+    names = set().union(*(imported_names(file) for file in files))
+    return {name.split(".")[1] for name in names if name.startswith("cxr14.")} - {layer}
+
+
+def test_every_package_has_its_place() -> None:
+    found = {path.stem for path in (ROOT / SOURCE).iterdir() if path.stem[0] != "_"}
+    assert found - {"py"} == set(LAYERS)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_package_imports_only_from_those_above_it(layer: str) -> None:
+    above = LAYERS[: LAYERS.index(layer)]
+    assert {name for name in imports_of(layer) if name not in above} == {
+        target for source, target in UPWARDS if source == layer
+    }
