@@ -56,7 +56,7 @@ CHECK = "check-params"
 
 
 def paste(folder: Path, line: str) -> str:
-    """Run a line of the README; `make` takes .venv as it is, which the clone shares."""
+    """Run a line of the how-to; `make` takes .venv as it is, which the clone shares."""
     return shell(folder, re.sub(r"^make ", "make --old-file=.venv/stamp ", line))
 
 
@@ -66,7 +66,7 @@ def stale(folder: Path) -> set[str]:
 
 
 def pasted(folder: Path, title: str) -> Iterator[tuple[str, str]]:
-    """Run the README's commands of one way of use in order; yield each with its output."""
+    """Run the commands of one way of use in order; yield each with its output."""
     RAN.add(title)
     for line in WAYS[title]:
         yield line, paste(folder, line)
