@@ -6,7 +6,7 @@ import pytest
 from dvc_render.html import render_html
 from dvc_render.vega import VegaRenderer
 
-from cxr14.report.page import main
+from cxr14.figures.plots_template import main
 
 
 @pytest.fixture(scope="module")
