@@ -28,9 +28,15 @@ def clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
 
 
+PATIENCE = 20  # seconds
+
+
 @contextmanager
 def running(command: list[str], log: Path, **more: Any) -> Iterator["subprocess.Popen[bytes]"]:
-    """A process that leads a group of its own; the group is killed at the end."""
+    """A process that leads a group of its own; at the end the group is asked, then killed.
+
+    `make ui` ends its server, which has another group, only if it is asked.
+    """
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, **more
@@ -39,6 +45,9 @@ def running(command: list[str], log: Path, **more: Any) -> Iterator["subprocess.
         yield process
     finally:
         with suppress(ProcessLookupError):  # it ended by itself
+            os.killpg(process.pid, signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(PATIENCE)
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
