@@ -8,16 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from cxr14.config.blocks import (
-    DataParams,
-    EvaluateParams,
-    LocalizeParams,
-    LossParams,
-    ModelParams,
-    PreprocessParams,
-    SplitParams,
-    TrainParams,
-)
+from cxr14.config.blocks import TrainParams
+from cxr14.config.check import BLOCKS
 from tests.imports import covers, effective_files, imported_names, needed_files
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -195,16 +187,6 @@ def test_no_value_of_params_stands_unquoted_in_a_command(file: str) -> None:
         assert ("matrix" in stage) == ("${item}" in stage["cmd"]), name
 
 
-BLOCKS = {
-    "data": DataParams,
-    "split": SplitParams,
-    "preprocess": PreprocessParams,
-    "model": ModelParams,
-    "loss": LossParams,
-    "train": TrainParams,
-    "evaluate": EvaluateParams,
-    "localize": LocalizeParams,
-}
 NEUTRAL = {
     "data.mirror",
     "data.connections",
