@@ -25,7 +25,7 @@ from ablation.outcome import outcome
 from ablation.picture import forest
 from ablation.plan import Experiment, plan
 from cxr14.config.blocks import read_train
-from cxr14.console import PHANTOM_NOTE
+from cxr14.datasets.records import PHANTOM_NOTE
 from cxr14.errors import UserError, quote
 from cxr14.figures.style import export
 from cxr14.io import write_json, write_text

@@ -21,7 +21,7 @@ from stages import run
 
 def main() -> None:
     """Run the stage."""
-    source = read_source("official_split")
+    source = read_source()
     images = read_records()
     records = with_split(images, read_split())
     table, averages = figure8(label_matrix(train_val(records)))
@@ -30,14 +30,13 @@ def main() -> None:
     floor = multi_label_floor(label_matrix(train), label_matrix(test))
 
     write_csv("plots/baseline/figure8.csv", table)
-    flags = {"phantom": int(source["phantom"]), "official_split": int(source["official_split"])}
-    write_metrics("metrics/baseline.json", flags | averages | {"test": floor})
+    write_metrics("metrics/baseline.json", source.flags | averages | {"test": floor})
 
-    cut = "the official lists" if source["official_split"] else "our own cut by patient"
+    cut = "the official lists" if source.official_split else "our own cut by patient"
     show(
         f"Figure 8: the most frequent class on train-val of {cut}", terminal_table(table, averages)
     )
-    pixels = "phantom pixels, real labels" if source["phantom"] else "with pixels"
+    pixels = "phantom pixels, real labels" if source.phantom else "with pixels"
     show(f"Constant scores on {len(test):,} test images ({pixels}) of {cut}:")
     show({name: value for name, value in floor.items() if name.startswith("macro")})
 

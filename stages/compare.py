@@ -20,13 +20,13 @@ import typer
 from rich.console import Console
 
 from cxr14.config.blocks import read_train
-from cxr14.datasets.records import check_in_split, read_source, read_split, records_of
+from cxr14.datasets.records import check_in_split, read_source, read_split, records_of, write_table
 from cxr14.evaluation.adjudicated import adjudicated_table, read_adjudicated
 from cxr14.evaluation.compare import compare_with_revision, comparison_tables, difference_table
 from cxr14.evaluation.measures import read_test_predictions
 from cxr14.evaluation.subgroups import subgroup_tables
 from cxr14.figures.subgroups import write_picture
-from cxr14.io import METRIC_DIGITS, write_csv
+from cxr14.io import METRIC_DIGITS
 from cxr14.metrics.bootstrap import SEED, draw_replicates
 from cxr14.report import terminal
 from stages import run
@@ -42,26 +42,25 @@ def main(
 ) -> None:
     """Run the stage."""
     backbones, console = read_train().backbones, Console()
-    phantom = bool(read_source()["phantom"])
+    source = read_source()
     if against:
         table, notes = compare_with_revision(against, backbones)
-        return console.print(terminal.revision_table(table, against, notes, phantom))
+        return console.print(terminal.revision_table(table, against, notes, source))
     images, predictions = read_test_predictions(backbones)
     check_in_split(images, "test", read_split())
     records = records_of(images)
     resamples = draw_replicates(records["patient"].to_numpy(), np.random.default_rng(SEED))
     tables = {"differences": difference_table(records, predictions, resamples)}
     tables["subgroups"], tables["gaps"] = subgroup_tables(records, predictions, resamples)
-    tables["adjudicated"] = adjudicated_table(records, predictions, read_adjudicated(), phantom)
+    tables["adjudicated"] = adjudicated_table(records, predictions, read_adjudicated(), source)
     for name, table in tables.items():
-        labelled = table.round(METRIC_DIGITS).assign(phantom=int(phantom))
-        write_csv(f"{METRICS}/{name}.csv", labelled)
-    for name, curve in comparison_tables(records, predictions, phantom).items():
-        write_csv(f"{PLOTS}/{name}.csv", curve.round(METRIC_DIGITS))
-    write_picture(f"{PLOTS}/subgroups.png", tables["subgroups"], phantom)
+        write_table(f"{METRICS}/{name}.csv", table.round(METRIC_DIGITS), source)
+    for name, curve in comparison_tables(records, predictions).items():
+        write_table(f"{PLOTS}/{name}.csv", curve.round(METRIC_DIGITS), source)
+    write_picture(f"{PLOTS}/subgroups.png", tables["subgroups"], source)
     console.width = max(console.width, terminal.TABLE_WIDTH)  # `dvc repro` into a file says 80
-    console.print(terminal.differences(tables["differences"], phantom))
-    console.print(terminal.largest_gaps(tables["gaps"], phantom))
+    console.print(terminal.differences(tables["differences"], source))
+    console.print(terminal.largest_gaps(tables["gaps"], source))
 
 
 if __name__ == "__main__":

@@ -22,8 +22,7 @@ from stages import run
 
 def main() -> None:
     """Run the stage."""
-    source = read_source("official_split")
-    phantom = bool(source["phantom"])
+    source = read_source()
     images = read_records()
     records = statistics.with_split(images, read_split())
     numbers = statistics.key_figures(records)
@@ -46,14 +45,13 @@ def main() -> None:
         eda.multi_label_samples(cached_records),
     )
     cached = pixels[rows_of(index, single["image"])]
-    below = eda.subtitle("Figure 6 · train-val", single, phantom, CLASSES)
+    below = eda.subtitle("Figure 6 · train-val", single, source, CLASSES)
     export(f"{out}/sample_single", single, eda.draw, cached, 5, "Images with one label", below)
     cached = pixels[rows_of(index, multi["image"])]
-    below = eda.subtitle("Figure 7 · train-val, the commonest combinations", multi, phantom)
+    below = eda.subtitle("Figure 7 · train-val, the commonest combinations", multi, source)
     export(f"{out}/sample_multi", multi, eda.draw, cached, 4, "Images with several labels", below)
 
-    flags = {"phantom": int(phantom), "official_split": int(source["official_split"])}
-    write_metrics("metrics/eda.json", flags | numbers)
+    write_metrics("metrics/eda.json", source.flags | numbers)
     print(f"{len(studied):,} images of train-val explored: see {out} and metrics/eda.json")
 
 

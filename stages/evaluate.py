@@ -35,7 +35,7 @@ def main(backbone: Backbone) -> None:
     scores = score_logits(backbone, listed, logits, model["classes"], records)
     console = Console()
     console.width = max(console.width, TABLE_WIDTH)  # `dvc repro` into a file says 80
-    console.print(findings_table(backbone, scores, bool(read_source()["phantom"])))
+    console.print(findings_table(backbone, scores, read_source()))
 
 
 if __name__ == "__main__":

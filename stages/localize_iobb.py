@@ -42,7 +42,7 @@ def main(backbone: Backbone) -> None:
         scaling=params.scaling,
         batch_size=params.batch_size,
     )
-    scores = write_localization(Path(), backbone, maps, limits, inputs.phantom)
+    scores = write_localization(Path(), backbone, maps, limits, inputs.source)
     Console().print(*present(Path(), backbone, inputs, predictions, maps, scores, limits))
 
 
@@ -65,10 +65,10 @@ def present(
         images=inputs.images,
         predictions=predictions,
         heat_thresholds=limits.heat_thresholds,
-        phantom=inputs.phantom,
+        source=inputs.source,
     )
     boxed = scores.headline["boxed_images"]
-    return localization_tables(f"{title}, {boxed} boxed images", scores.tables, inputs.phantom)
+    return localization_tables(f"{title}, {boxed} boxed images", scores.tables, inputs.source)
 
 
 if __name__ == "__main__":

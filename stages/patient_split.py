@@ -31,10 +31,10 @@ from cxr14.datasets.raw import (
     read_facts,
     read_manifest,
 )
-from cxr14.datasets.records import SPLIT
+from cxr14.datasets.records import SPLIT, Source, write_source
 from cxr14.datasets.split import count_splits, official_split, split_patients, unscorable
 from cxr14.errors import UserError
-from cxr14.io import packaged_file, write_json, write_metrics, write_parquet
+from cxr14.io import packaged_file, write_metrics, write_parquet
 from stages import run
 
 RECORDS = Path("data/records")
@@ -74,14 +74,15 @@ def main() -> None:
         params.seed,
     )
     counts = count_splits(images, split)
-    source = {name: facts[name] for name in ("source", "phantom")} | {"official_split": use_lists}
+    source = Source(facts["source"], facts["phantom"], use_lists)
     write_parquet(RECORDS / "images.parquet", images)
     write_parquet(RECORDS / "boxes.parquet", boxes)
-    write_json(RECORDS / "source.json", source)
+    write_source(source)
     write_parquet(SPLIT, split)
-    flags = {"official_split": int(use_lists), "phantom": int(source["phantom"])}
     substitutes = {"packaged_table": IMAGE_TABLE, "packaged_boxes": BOX_TABLE}
-    flags |= {flag: int(not origins.get(table)) for flag, table in substitutes.items()}
+    flags = source.flags | {
+        flag: int(not origins.get(table)) for flag, table in substitutes.items()
+    }
     flags["own_split"] = int(not use_lists)
     read = {"tables": {name: table.counts() for name, table in tables.items()}}
     write_metrics("metrics/patient_split.json", {**counts, **flags, **read})

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cxr14.config.blocks import read_train
-from cxr14.console import PHANTOM_NOTE
+from cxr14.datasets.records import PHANTOM_NOTE
 from cxr14.io import write_json
 from cxr14.tracking.artifacts import find_trained
 from cxr14.tracking.registry import MODEL, BestEffort, Registered, register, register_or_warn

@@ -15,7 +15,7 @@ from rich.console import Console
 from cxr14.config.blocks import read_train
 from cxr14.io import write_metrics, write_text
 from cxr14.report.page import render
-from cxr14.report.summary import caution, read_results, summarise
+from cxr14.report.summary import read_results, summarise
 from cxr14.report.summary_tables import published_table, table
 from stages import run
 
@@ -31,7 +31,7 @@ def main(
 ) -> None:
     """Write the summary and the report, and print the tables."""
     results = read_results(Path(), read_train().backbones)
-    note = caution(results.source)
+    note = results.source.caution
     if not show:
         write_metrics("metrics/summary.json", summarise(results))
         write_text("report/index.html", render(results, note, Path("plots")))

@@ -6,7 +6,6 @@ from math import isnan
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-PHANTOM_NOTE = "phantom radiographs: says nothing about patients"
 NOT_TRAINED = "not trained"
 
 

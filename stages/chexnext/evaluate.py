@@ -66,8 +66,7 @@ def main() -> None:
     for name, logits in logits_by_name.items():
         root = ROOT if name in averages else SINGLES
         scores = score_logits(name, listed, logits, classes, records, root)
-    phantom = bool(read_source()["phantom"])
-    print_tables(findings_table(name, scores, phantom))  # the last: the ensemble
+    print_tables(findings_table(name, scores, read_source()))  # the last: the ensemble
 
     columns = [f"spread {name}" for name in classes]
     spreads = pd.DataFrame(spread(averages[ENSEMBLE]), columns=columns)

@@ -37,12 +37,12 @@ def main() -> None:
             scaling=params.scaling,
             batch_size=params.batch_size,
         )
-        scores = write_localization(SINGLES, network.title, maps, limits, inputs.phantom)
+        scores = write_localization(SINGLES, network.title, maps, limits, inputs.source)
         present(SINGLES, network.title, inputs, predictions, maps, scores, limits)
         student_maps.append(maps)
     predictions = read_predictions(ROOT / f"predictions/{ENSEMBLE}.parquet")
     maps = average_maps(student_maps)
-    scores = write_localization(ROOT, ENSEMBLE, maps, limits, inputs.phantom)
+    scores = write_localization(ROOT, ENSEMBLE, maps, limits, inputs.source)
     print_tables(*present(ROOT, ENSEMBLE, inputs, predictions, maps, scores, limits))
 
 

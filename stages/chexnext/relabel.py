@@ -41,11 +41,17 @@ from cxr14.chexnext.relabel import (
     rewrite,
 )
 from cxr14.config.chexnext import read_members, read_relabel
-from cxr14.datasets.records import read_records, read_source, read_split
+from cxr14.datasets.records import (
+    read_records,
+    read_source,
+    read_split,
+    write_result,
+    write_table,
+)
 from cxr14.evaluation.adjudicated import MAPPING, read_adjudicated
 from cxr14.figures import label_changes
 from cxr14.figures.label_changes import draw_label_changes
-from cxr14.io import write_csv, write_metrics, write_npy, write_parquet
+from cxr14.io import write_npy, write_parquet
 from cxr14.labels import label_matrix, without_no_finding
 from cxr14.models.serialization import read_description
 from cxr14.preprocessing.cache import open_cache
@@ -105,14 +111,14 @@ def write_report(
         classes: the classes of the members.
         mode: replace or union.
     """
-    phantom, train = bool(read_source()["phantom"]), cached.within("train")
-    true_records = read_records().iloc[cached.rows] if phantom else None
+    source, train = read_source(), cached.within("train")
+    true_records = read_records().iloc[cached.rows] if source.phantom else None
     findings = without_no_finding(classes)
     tables = (cached.images, after, *([] if true_records is None else [true_records]))
     old, now, *truth = (table[findings].to_numpy() > 0 for table in tables)
     changes = label_changes_table(old, now, truth[0] if truth else None, cached.splits, findings)
     adjudicated = read_adjudicated(split="val")
-    agreement = agreement_table(cached.images, after, cached.splits, adjudicated, MAPPING, phantom)
+    agreement = agreement_table(cached.images, after, cached.splits, adjudicated, MAPPING, source)
     report_tables = {
         "flips": changes,
         "thresholds": label_changes.thresholds_table(relabelling),
@@ -120,15 +126,15 @@ def write_report(
     }
     metrics = ROOT / "metrics"
     for name, table in report_tables.items():
-        write_csv(metrics / f"relabel/{name}.csv", table.assign(phantom=int(phantom)))
+        write_table(metrics / f"relabel/{name}.csv", table, source)
     numbers = label_changes.headline(changes, cached.images[train], after[train])
-    write_metrics(metrics / "relabel.json", numbers | {"phantom": int(phantom)})
+    write_result(metrics / "relabel.json", numbers, source)
     images, _ = open_cache("data/cache")
     sheet = label_changes.confident_label_changes(
         cached.images, after, true_records, relabelling, images, classes
     )
-    draw_label_changes(ROOT / "plots/relabel.png", sheet, phantom)
-    print_tables(label_changes_summary(changes, "train", mode, phantom))
+    draw_label_changes(ROOT / "plots/relabel.png", sheet, source)
+    print_tables(label_changes_summary(changes, "train", mode, source))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from cxr14.chexnext.paths import ENSEMBLE, MEMBERS, ROOT, SINGLES, STUDENTS, net
 from cxr14.config.chexnext import NetworksParams, read_members, read_students
 from cxr14.datasets.records import read_source
 from cxr14.io import read_numbers, write_metrics
-from cxr14.report.summary import LOCALIZE_METRICS, Results, caution, summarise
+from cxr14.report.summary import LOCALIZE_METRICS, Results, summarise
 from cxr14.report.summary_tables import print_tables, table
 from stages import run
 
@@ -25,7 +25,7 @@ def main() -> None:
     localised = [ENSEMBLE, *titles(STUDENTS, students)]
     nothing = dict.fromkeys(LOCALIZE_METRICS)  # members are not localised
     results = Results(
-        source=read_source("official_split"),
+        source=read_source(),
         baseline=read_numbers("metrics/baseline.json", "test"),
         evaluate={name: read(name, "evaluate") for name in scored + localised},
         localize=dict.fromkeys(scored, nothing) | {n: read(n, "localize") for n in localised},
@@ -33,7 +33,7 @@ def main() -> None:
         curves={},
     )
     write_metrics(ROOT / "metrics/summary.json", summarise(results))
-    print_tables(table(results, caution(results.source)))
+    print_tables(table(results, results.source.caution))
 
 
 def titles(group: str, networks: NetworksParams) -> list[str]:

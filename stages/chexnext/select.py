@@ -24,8 +24,8 @@ from cxr14.chexnext.paths import (
     read_logits,
 )
 from cxr14.config.chexnext import read_members, read_select
-from cxr14.datasets.records import read_records, read_source, read_split
-from cxr14.io import write_json, write_metrics
+from cxr14.datasets.records import read_records, read_source, read_split, write_result
+from cxr14.io import write_json
 from cxr14.labels import label_matrix
 from cxr14.models.serialization import read_description
 from cxr14.report.summary_tables import print_tables, selection_table
@@ -47,16 +47,16 @@ def main() -> None:
     fold_of = [params.fold_of(member.seed) for member in members]
     chosen, best, n_subsets, search = choose(score, fold_of, rule.exhaustive_up_to)
     alone = [score((index,)) for index in range(len(members))]
-    phantom = bool(read_source()["phantom"])
+    source = read_source()
     score_of_all = score(tuple(range(len(members))))
     facts = {"measure": rule.measure, "search": search, "subsets": n_subsets, "folds": params.folds}
-    facts |= {"score": best, "score_of_all": score_of_all, "phantom": phantom}
+    facts |= {"score": best, "score_of_all": score_of_all, "phantom": source.phantom}
     outcome = facts | {"members": described(members, fold_of, alone, set(chosen))}
     write_json(SELECTION, outcome)
     numbers = {"members": len(members), "chosen": len(chosen), "subsets": n_subsets}
     scores = {"score": best, "score_of_all": score_of_all, "score_of_best_single": max(alone)}
-    write_metrics(ROOT / "metrics/select.json", numbers | scores | {"phantom": int(phantom)})
-    print_tables(selection_table(outcome))
+    write_result(ROOT / "metrics/select.json", numbers | scores, source)
+    print_tables(selection_table(outcome, source))
 
 
 def described(

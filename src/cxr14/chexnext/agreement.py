@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cxr14.console import PHANTOM_NOTE
+from cxr14.datasets.records import PHANTOM_NOTE, Source
 from cxr14.evaluation.measures import MIN_PATIENTS, difference, interval_columns, without_interval
 from cxr14.metrics.auroc import Floats
 from cxr14.metrics.bootstrap import (
@@ -50,7 +50,7 @@ def agreement_table(
     splits: npt.NDArray[Any],
     adjudicated: pd.DataFrame,
     mapping: Mapping[str, tuple[str, ...]],
-    phantom: bool,
+    source: Source,
     resamples: int = N_REPLICATES,
 ) -> pd.DataFrame:
     """Compare labels before and after relabelling with the adjudicated labels.
@@ -61,7 +61,7 @@ def agreement_table(
         splits: (N,) train, val or test.
         adjudicated: bool columns by adjudicated finding, a row per image, by its name.
         mapping: our findings that make up each; an image is positive with any of them.
-        phantom: whether pixels are simulated; if so, no measure is computed.
+        source: no measure is computed of phantoms.
         resamples: of the patients.
 
     Returns:
@@ -70,7 +70,7 @@ def agreement_table(
         and after less before, each with its interval; and the reason where a cell is empty. The
         rules are those of cxr14.evaluation.measures (MIN_PATIENTS, constant sides).
     """
-    is_adjudicated = before["image"].isin(adjudicated.index).to_numpy() & (not phantom)
+    is_adjudicated = before["image"].isin(adjudicated.index).to_numpy() & (not source.phantom)
     rows: list[Row] = []
     for split in ("train", "val"):
         inside = is_adjudicated & (splits == split)
@@ -80,7 +80,7 @@ def agreement_table(
         for label, findings in mapping.items():
             row: Row = {"part": split, "label": label, "images": len(old)}
             row["patients"] = len(draws.counts)
-            reason = _why_none(phantom, len(old), findings)
+            reason = _why_none(source, len(old), findings)
             if reason:
                 rows += [row | {"measure": name, "reason": reason} for name in BELOW]
                 continue
@@ -91,8 +91,8 @@ def agreement_table(
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _why_none(phantom: bool, images: int, findings: tuple[str, ...]) -> str | None:
-    if phantom:
+def _why_none(source: Source, images: int, findings: tuple[str, ...]) -> str | None:
+    if source.phantom:
         return PHANTOM_NOTE
     return (None if findings else NO_COUNTERPART) if images else NONE_HERE
 

@@ -1,14 +1,15 @@
 """Readers of the tables that `patient-split` writes, and of the facts on the data source."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
 from cxr14.errors import UserError, quote
-from cxr14.io import Kind, read_json, read_parquet, unusable
+from cxr14.io import Kind, read_json, read_parquet, unusable, write_csv, write_json, write_metrics
 from cxr14.labels import FINDINGS, LABEL_COLUMNS
 
 SOURCE = "data/records/source.json"
@@ -24,20 +25,82 @@ LEFT_OUT = "left out"
 NUMBERS = ("x", "y", "width", "height")
 
 
-def read_source(*keys: str, path: str | Path = SOURCE) -> dict[str, Any]:
-    """Read what is known of the data source: above all `phantom`, whether it is simulated.
+PHANTOM_NOTE: Final = "phantom radiographs: says nothing about patients"
 
-    Args:
-        keys: others that the file must hold.
-        path: of the file.
+
+@dataclass(frozen=True)
+class Source:
+    """The data source of a run.
+
+    Attributes:
+        name: phantom, folder or nih.
+        phantom: whether the pixels are simulated.
+        official_split: whether the split is that of the official lists.
+    """
+
+    name: str
+    phantom: bool
+    official_split: bool
+
+    @property
+    def flags(self) -> dict[str, int]:
+        """The columns or metrics `phantom` and `official_split`, 0 or 1."""
+        return {"phantom": int(self.phantom), "official_split": int(self.official_split)}
+
+    @property
+    def caution(self) -> str:
+        """The sentence that precedes every table of results."""
+        if self.phantom:
+            return f"{PHANTOM_NOTE[0].upper()}{PHANTOM_NOTE[1:]}."
+        split = "the official split" if self.official_split else "a split of our own, by patient"
+        return f"Source {self.name}, {split}; not comparable with figures on another split."
+
+    def label(self, title: str, form: str = "{} ({})") -> str:
+        """Add the phantom note to a title or caption, as `form` has it, if pixels are simulated."""
+        return form.format(title, PHANTOM_NOTE) if self.phantom else title
+
+
+def read_source(path: str | Path = SOURCE) -> Source:
+    """Read the data source that `patient-split` recorded.
 
     Raises:
         UserError: the file is missing or damaged.
     """
-    source: dict[str, Any] = read_json(path, "phantom", *keys)
-    if not isinstance(source["phantom"], bool) or not isinstance(source.get("source", ""), str):
-        raise unusable(path, "is damaged: phantom is true or false, and source a name")
-    return source
+    return parse_source(read_json(path, "source", "phantom", "official_split"), path)
+
+
+def write_source(source: Source) -> None:
+    """Write the file that :func:`read_source` reads."""
+    facts = {"source": source.name, "phantom": source.phantom}
+    write_json(SOURCE, facts | {"official_split": source.official_split})
+
+
+def parse_source(facts: Mapping[str, Any], path: str | Path) -> Source:
+    """Check the content of source.json.
+
+    Args:
+        facts: the content.
+        path: of the file, for the error.
+
+    Raises:
+        UserError: a value is of the wrong type.
+    """
+    name, phantom, official = (facts.get(key) for key in ("source", "phantom", "official_split"))
+    if not (isinstance(name, str) and isinstance(phantom, bool) and isinstance(official, bool)):
+        raise unusable(
+            path, "is damaged: source is a name, phantom and official_split are true or false"
+        )
+    return Source(name, phantom, official)
+
+
+def write_table(path: str | Path, table: pd.DataFrame, source: Source) -> None:
+    """Write a table of results as CSV with a last column `phantom`, 0 or 1."""
+    write_csv(path, table.assign(phantom=int(source.phantom)))
+
+
+def write_result(path: str | Path, metrics: Mapping[str, Any], source: Source) -> None:
+    """Write a metrics file with the entry `phantom`, 0 or 1."""
+    write_metrics(path, {**metrics, "phantom": int(source.phantom)})
 
 
 def read_records(path: str | Path = RECORDS) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from cxr14.console import PHANTOM_NOTE
+from cxr14.datasets.records import PHANTOM_NOTE, Source
 from cxr14.errors import UserError
 from cxr14.evaluation.measures import (
     MIN_PATIENTS,
@@ -93,7 +93,7 @@ def adjudicated_table(
     records: pd.DataFrame,
     predictions: Mapping[str, Predictions],
     adjudicated: pd.DataFrame,
-    phantom: bool,
+    source: Source,
 ) -> pd.DataFrame:
     """Score networks against adjudicated and against mined labels on the same images.
 
@@ -105,7 +105,7 @@ def adjudicated_table(
         records: of the N test images, by image, in the order of the predictions.
         predictions: by backbone.
         adjudicated: see :func:`read_adjudicated`.
-        phantom: whether pixels are simulated; if so, no score is computed.
+        source: no score is computed of phantoms.
 
     Returns:
         The columns COLUMNS, a row per backbone and adjudicated finding; null with a reason where
@@ -118,7 +118,7 @@ def adjudicated_table(
     for backbone, network in predictions.items():
         for label, findings in MAPPING.items():
             row: Row = {"backbone": backbone, "label": label, "mapped_from": " + ".join(findings)}
-            reason = PHANTOM_NOTE if phantom else missing_reason(network, findings)
+            reason = PHANTOM_NOTE if source.phantom else missing_reason(network, findings)
             if reason:
                 rows.append(row | {"reason": reason})
                 continue

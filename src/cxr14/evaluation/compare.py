@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from cxr14.datasets.records import RECORDS, SOURCE, read_records, read_source
+from cxr14.datasets.records import RECORDS, SOURCE, parse_source, read_records, read_source
 from cxr14.errors import UserError, quote
 from cxr14.evaluation.measures import (
     MACRO,
@@ -216,7 +216,7 @@ def compare_with_revision(
     shared = [name for name in backbones if other_run.has(network_files(name)[0])]
     if not shared:
         raise UserError(f"{revision} has no predictions of {', '.join(backbones)}")
-    if read_source()["phantom"] != other_run.json(SOURCE)["phantom"]:
+    if read_source().phantom != parse_source(other_run.json(SOURCE), SOURCE).phantom:
         raise UserError(f"one of {revision} and the work tree is of phantoms; nothing to compare")
     record_tables = read_records(), other_run.table(RECORDS)
     records = [table.set_index("image") for table in record_tables]
@@ -309,19 +309,16 @@ AXES: Final = {
 Curves = dict[str, pd.DataFrame]
 
 
-def comparison_tables(
-    records: pd.DataFrame, predictions: Mapping[str, Predictions], phantom: bool
-) -> Curves:
+def comparison_tables(records: pd.DataFrame, predictions: Mapping[str, Predictions]) -> Curves:
     """Compute the curves of all networks.
 
     Args:
         records: of the N test images, in the order of the predictions.
         predictions: by backbone.
-        phantom: whether pixels are simulated; written as a column for the note in the plot.
 
     Returns:
-        By name of AXES a table: backbone, finding, the axes, phantom (0 or 1); ``macro`` first,
-        then the classes that can be scored. Reliability is of Platt-scaled probabilities.
+        By name of AXES a table: backbone, finding, the axes; ``macro`` first, then the
+        classes that can be scored. Reliability is of Platt-scaled probabilities.
     """
     tables_by_curve: dict[str, list[pd.DataFrame]] = {
         name: [pd.DataFrame(columns=["backbone", "finding", *axes])] for name, axes in AXES.items()
@@ -331,7 +328,7 @@ def comparison_tables(
             for name, curve in curves.items():
                 tables_by_curve[name].append(curve.assign(backbone=backbone, finding=finding))
     return {
-        name: pd.concat(tables[1:] or tables)[list(tables[0])].assign(phantom=int(phantom))
+        name: pd.concat(tables[1:] or tables)[list(tables[0])]
         for name, tables in tables_by_curve.items()
     }
 

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cxr14.datasets.records import read_source
+from cxr14.datasets.records import read_source, write_result, write_table
 from cxr14.evaluation.predict import prediction_table, probability_columns
 from cxr14.evaluation.tables import LabelledPredictions, finding_rows, mean_rows, resampled
-from cxr14.io import write_csv, write_json, write_metrics, write_parquet
+from cxr14.io import write_json, write_parquet
 from cxr14.labels import CLASSES, NO_FINDING, label_matrix
 from cxr14.metrics.auroc import Array, macro_auroc
 from cxr14.metrics.bootstrap import N_REPLICATES, SEED
@@ -197,15 +197,14 @@ def score_logits(
     probabilities = predictions[probability_columns(classes)].to_numpy()
     splits, arrays = listed["split"].to_numpy(str), (labels, logits, probabilities, patients)
     decision, scores = score(name, splits, *arrays, np.random.default_rng(SEED), classes)
-    phantom = int(read_source()["phantom"])
+    source = read_source()
     write_json(root / f"evaluation/{name}/decision.json", decision)
     metrics = root / "metrics/evaluate"
-    write_metrics(metrics / f"{name}.json", {**scores.headline, "phantom": phantom})
+    write_result(metrics / f"{name}.json", scores.headline, source)
     for table, rows in {"findings": scores.findings, "means": scores.means}.items():
-        write_csv(metrics / name / f"{table}.csv", rows.assign(phantom=phantom))
+        write_table(metrics / name / f"{table}.csv", rows, source)
     test = splits == "test"
     curves = curve_tables(labels[test], logits[test], probabilities[test], classes)
     for curve, points in curves.items():
-        # The plots take their note from this column.
-        write_csv(root / f"plots/evaluate/{name}/{curve}.csv", points.assign(phantom=phantom))
+        write_table(root / f"plots/evaluate/{name}/{curve}.csv", points, source)
     return scores

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from cxr14.datasets.records import Source
 from cxr14.datasets.statistics import AGE_QUANTILES, SEXES, label_counts
 from cxr14.errors import UserError
 from cxr14.figures.style import (
@@ -225,12 +226,12 @@ def _one_of_each(images: pd.DataFrame, wanted: list[str]) -> pd.DataFrame:
     return chosen[SAMPLE_COLUMNS].reset_index(drop=True)
 
 
-def subtitle(start: str, table: pd.DataFrame, phantom: bool, wanted: Iterable[str] = ()) -> str:
+def subtitle(start: str, table: pd.DataFrame, source: Source, wanted: Iterable[str] = ()) -> str:
     """Return the subtitle: its start, the phantom note, the labels without a sample."""
     missing = [display_name(name) for name in wanted if name not in set(table["findings"])]
     named = ", ".join(missing) if len(missing) < 4 else f"{len(missing)} labels"
     without = f"no sample of {named}" if missing else ""
-    return "; ".join(filter(None, (start, SIMULATED if phantom else "", without)))
+    return "; ".join(filter(None, (start, SIMULATED if source.phantom else "", without)))
 
 
 def draw(

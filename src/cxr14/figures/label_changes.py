@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 
 from cxr14.chexnext.folds import NO_FOLD
 from cxr14.chexnext.relabel import ALL, Relabelling, most_confident
-from cxr14.console import PHANTOM_NOTE
 from cxr14.console import format_number as share
+from cxr14.datasets.records import Source
 from cxr14.figures.style import BLUE, GREY, INK, ORANGE, STYLE, WIDTH, display_name, titled
 from cxr14.io import replacing
 from cxr14.labels import FINDINGS, NO_FINDING_COLUMN
@@ -38,13 +38,13 @@ class LabelChange:
     remark: str
 
 
-def draw_label_changes(path: str | Path, changes: Sequence[LabelChange], phantom: bool) -> None:
+def draw_label_changes(path: str | Path, changes: Sequence[LabelChange], source: Source) -> None:
     """Write a PNG of label changes, added ones first; equal changes give equal bytes.
 
     Args:
         path: of the PNG.
         changes: sorted by confidence, highest first; may be empty.
-        phantom: whether to add the phantom note.
+        source: of the images.
     """
     groups = [[change for change in changes if change.direction == name] for name in COLOURS]
     rows = [
@@ -53,17 +53,17 @@ def draw_label_changes(path: str | Path, changes: Sequence[LabelChange], phantom
         for start in range(0, len(group), CHANGE_COLUMNS)
     ]
     with style.context(["default", STYLE]), replacing(path) as temporary:
-        figure = _figure(rows, phantom)
+        figure = _figure(rows, source)
         figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
 
 
-def _figure(rows: Sequence[Sequence[LabelChange]], phantom: bool) -> Figure:
+def _figure(rows: Sequence[Sequence[LabelChange]], source: Source) -> Figure:
     side = (WIDTH - 2 * MARGIN - GAP * (CHANGE_COLUMNS - 1)) / CHANGE_COLUMNS
     pitch = side + CAPTION + GAP
     height = HEAD + pitch * len(rows) + MARGIN
     selection = "the farthest beyond their threshold, at most two of a finding"
     headline_text = "the most confident flips" if rows else "no label was flipped"
-    below = f"{selection}; {PHANTOM_NOTE}" if phantom else selection
+    below = source.label(selection, "{}; {}")
     figure = titled(f"Relabelling, train and val: {headline_text}", below, height)
     for line, row in enumerate(rows):
         for column, change in enumerate(row):

@@ -15,7 +15,8 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
-from cxr14.console import PHANTOM_NOTE, format_number
+from cxr14.console import format_number
+from cxr14.datasets.records import Source
 from cxr14.io import replacing
 from cxr14.localization.boxes import BOX, PAIR, Boxes, to_cache
 from cxr14.localization.controls import Maps
@@ -56,14 +57,14 @@ def best_and_worst(names: Sequence[str], values: npt.NDArray[np.float64]) -> lis
     return order[:BEST_AND_WORST] + order[-BEST_AND_WORST:]
 
 
-def draw_sheet(path: str | Path, title: str, panels: Sequence[Panel], phantom: bool) -> None:
+def draw_sheet(path: str | Path, title: str, panels: Sequence[Panel], source: Source) -> None:
     """Write a contact sheet as PNG; equal arguments give equal bytes.
 
     Args:
         path: of the PNG.
         title: of the sheet.
         panels: at least one.
-        phantom: whether to add the phantom note.
+        source: of the images.
     """
     rows = -(-len(panels) // COLUMNS)
     height = 2.95 * rows + 0.9
@@ -71,7 +72,7 @@ def draw_sheet(path: str | Path, title: str, panels: Sequence[Panel], phantom: b
     # Fixed margins: matplotlib's automatic layout draws the figure twice.
     edges = {"left": 0.01, "right": 0.99, "top": 1 - 0.75 / height, "bottom": 0.4 / height}
     figure.subplots_adjust(**edges, wspace=0.04, hspace=0.14)
-    figure.suptitle(f"{title}\n{PHANTOM_NOTE}" if phantom else title, fontsize=10)
+    figure.suptitle(source.label(title, "{}\n{}"), fontsize=10)
     axes = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
     for axis in axes:
         axis.set_axis_off()
@@ -137,7 +138,7 @@ def draw_sheets(
     images: npt.NDArray[np.uint8],
     predictions: pd.DataFrame,
     heat_thresholds: Sequence[int],
-    phantom: bool,
+    source: Source,
 ) -> None:
     """Write <folder>/<Finding>.png for every finding with boxed images; delete other PNGs.
 
@@ -149,7 +150,7 @@ def draw_sheets(
         images: (N, S, S) uint8, the cache.
         predictions: predictions/B.parquet, for the captions.
         heat_thresholds: of 255.
-        phantom: whether to add the phantom note.
+        source: of the images.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -173,7 +174,7 @@ def draw_sheets(
             caption = f"{image}\np {format_number(probabilities.get(image), 2)}, {hit}"
             panels.append(_panel(maps, index, overlaps, images, heat_thresholds, caption))
         selection = f"{len(panels)} of {len(group)} boxed images, best and worst by IoBB"
-        draw_sheet(folder / f"{finding}.png", f"{title}, {finding}: {selection}", panels, phantom)
+        draw_sheet(folder / f"{finding}.png", f"{title}, {finding}: {selection}", panels, source)
 
 
 def _panel(

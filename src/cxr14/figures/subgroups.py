@@ -9,7 +9,8 @@ from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cxr14.console import NOT_TRAINED, PHANTOM_NOTE
+from cxr14.console import NOT_TRAINED
+from cxr14.datasets.records import Source
 from cxr14.evaluation.measures import CALIBRATION, MACRO, MIN_PATIENTS
 from cxr14.evaluation.subgroups import ALL, ATTRIBUTES
 from cxr14.figures.style import BLUE, DPI, FAINT, GREY, INK, ORANGE, STYLE, WIDTH, titled
@@ -36,26 +37,26 @@ SMALL: Final[dict[str, Any]] = {
 LEFT, BELOW, ABOVE = 1.05, 0.65, 1.35  # inches around the panels
 
 
-def write_picture(path: str | Path, table: pd.DataFrame, phantom: bool) -> None:
+def write_picture(path: str | Path, table: pd.DataFrame, source: Source) -> None:
     """Draw the table of subgroups as PNG; equal tables give equal bytes."""
     with style.context(["default", STYLE]), replacing(path) as temporary:
-        figure = subgroups(table, phantom)
+        figure = subgroups(table, source)
         figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
 
 
-def subgroups(table: pd.DataFrame, phantom: bool) -> Figure:
+def subgroups(table: pd.DataFrame, source: Source) -> Figure:
     """Draw the scores of all images and of the groups of single attributes.
 
     Args:
         table: see ``subgroups.subgroup_tables``.
-        phantom: whether pixels are simulated.
+        source: of the images.
     """
     single = table[table["attribute"].isin([ALL, *ATTRIBUTES])]
     groups = single[single["finding"] == MACRO].drop_duplicates(["attribute", "group"])
     backbones = list(dict.fromkeys(single["backbone"]))
     row_inches = 0.2 + 0.1 * len(backbones)
     height = len(groups) * row_inches + ABOVE + BELOW
-    figure = titled(f"Scores by group{f' · {PHANTOM_NOTE}' if phantom else ''}", SUBTITLE, height)
+    figure = titled(source.label("Scores by group", "{} · {}"), SUBTITLE, height)
     axes = figure.subplots(1, len(PANELS), sharey=True)
     figure.subplots_adjust(LEFT / WIDTH, BELOW / height, 0.985, 1 - ABOVE / height, wspace=0.1)
     for panel, (measure, finding, title) in zip(axes, PANELS, strict=True):

@@ -8,8 +8,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cxr14.datasets.records import read_boxes, read_records, read_source, read_split
-from cxr14.io import write_csv, write_metrics, write_parquet
+from cxr14.datasets.records import (
+    Source,
+    read_boxes,
+    read_records,
+    read_source,
+    read_split,
+    write_result,
+    write_table,
+)
+from cxr14.io import write_parquet
 from cxr14.localization.boxes import Limits
 from cxr14.localization.controls import OTHER_SEED, Maps, make_maps
 from cxr14.localization.detect import boxed_pairs, check_tested, write_heatmaps
@@ -23,7 +31,7 @@ from cxr14.preprocessing.cache import open_cache
 
 
 def write_scores(
-    root: str | Path, backbone: str, maps: Maps, scores: Scores, phantom: bool
+    root: str | Path, backbone: str, maps: Maps, scores: Scores, source: Source
 ) -> None:
     """Write localization/B/ (boxes, heatmaps) and metrics/localize/B.json with its tables in B/.
 
@@ -32,14 +40,14 @@ def write_scores(
         backbone: B.
         maps: the network's maps are written.
         scores: of these maps.
-        phantom: whether these are phantoms.
+        source: of the images.
     """
     folder, metrics = Path(root, "localization", backbone), Path(root, "metrics/localize")
     write_parquet(folder / "detections.parquet", scores.overlaps)
     write_heatmaps(folder / "heatmaps.npz", maps.boxed.pairs, maps.network_grids)
     for name, table in scores.tables.items():
-        write_csv(metrics / backbone / f"{name}.csv", table.assign(phantom=int(phantom)))
-    write_metrics(metrics / f"{backbone}.json", scores.headline | {"phantom": int(phantom)})
+        write_table(metrics / backbone / f"{name}.csv", table, source)
+    write_result(metrics / f"{backbone}.json", scores.headline, source)
 
 
 @dataclass(frozen=True)
@@ -50,7 +58,7 @@ class Inputs:
     index: pd.DataFrame  # of the cache
     records: pd.DataFrame  # data/records/images.parquet
     boxes: pd.DataFrame  # data/records/boxes.parquet
-    phantom: bool
+    source: Source
 
 
 def read_inputs() -> Inputs:
@@ -60,8 +68,7 @@ def read_inputs() -> Inputs:
         UserError: a patient is in two splits of data/split.
     """
     read_split()
-    phantom = bool(read_source()["phantom"])
-    return Inputs(*open_cache(), read_records(), read_boxes(), phantom)
+    return Inputs(*open_cache(), read_records(), read_boxes(), read_source())
 
 
 def maps_of_model(
@@ -102,7 +109,7 @@ def maps_of_model(
     return make_maps(network, build, images, boxed, validation, method, batch_size, generator)
 
 
-def write_localization(root: Path, name: str, maps: Maps, limits: Limits, phantom: bool) -> Scores:
+def write_localization(root: Path, name: str, maps: Maps, limits: Limits, source: Source) -> Scores:
     """Detect boxes in heatmaps, score them, and write boxes, heatmaps and metrics.
 
     Args:
@@ -110,11 +117,11 @@ def write_localization(root: Path, name: str, maps: Maps, limits: Limits, phanto
         name: of the network, or of an ensemble.
         maps: of the boxed pairs.
         limits: of the tables.
-        phantom: whether the images are phantoms.
+        source: of the images.
 
     Returns:
         All scores.
     """
     scores = score(maps, limits)
-    write_scores(root, name, maps, scores, phantom)
+    write_scores(root, name, maps, scores, source)
     return scores

@@ -9,7 +9,6 @@ from cxr14.evaluation.measures import CALIBRATION, MACRO
 from cxr14.evaluation.subgroups import CROSSED
 from cxr14.report import html
 from cxr14.report.html import Row, Section, count, difference, number, rows_of, scored, spaced, text
-from cxr14.report.sections import with_phantom_note
 from cxr14.report.summary import Results
 
 MEASURES: Final = {
@@ -43,7 +42,7 @@ def subgroup_section(results: Results, png: bytes) -> Section:
         "one threshold that all share. A gap is the group minus the others; one whose interval "
         "holds 0 may be chance, and small groups give wide intervals."
     )
-    caption = with_phantom_note(results, "Groups of test images by sex, age and view.")
+    caption = results.source.label("Groups of test images by sex, age and view.")
     parts = (
         html.embedded(png, "subgroups", caption),
         html.subtitle(f"Gaps of {results.best}, mean over findings"),
@@ -73,7 +72,7 @@ def gap_table(results: Results) -> str:
         "where a side is the same in every resample. Predicted − prevalence: mean Platt-scaled "
         "probability minus the share of positives."
     )
-    return html.table(header, body, with_phantom_note(results, caption), columns=["", "text"])
+    return html.table(header, body, results.source.label(caption), columns=["", "text"])
 
 
 def largest_table(results: Results) -> str:
@@ -98,7 +97,7 @@ def largest_table(results: Results) -> str:
         f"what remains at the end nearest 0; at most {LARGEST} are shown."
     )
     columns = ["", "text", "text", "text"]
-    return html.table(header, body, with_phantom_note(results, caption), columns=columns)
+    return html.table(header, body, results.source.label(caption), columns=columns)
 
 
 def largest(gaps: list[Gap]) -> list[Gap]:
@@ -138,7 +137,7 @@ def group_table(results: Results) -> str:
     ]
     caption = f"{results.best}, test part, means over the findings that can be scored in the group."
     columns = [""] * (len(header) - 1) + ["remark"]
-    return html.table(header, body, with_phantom_note(results, caption), columns=columns)
+    return html.table(header, body, results.source.label(caption), columns=columns)
 
 
 def _single(rows: pd.DataFrame) -> pd.DataFrame:

@@ -35,7 +35,6 @@ from cxr14.report.published import (
     same_split,
     split_text,
 )
-from cxr14.report.sections import with_phantom_note
 from cxr14.report.summary import Results
 
 CROSSFITTED = "cross-fitted"
@@ -91,7 +90,7 @@ def wang_table(results: Results, measure: str, quantities: tuple[str, ...]) -> s
     return html.table(
         finding_header(results, "T", "", ""),
         [line.cells for line in lines],
-        with_phantom_note(results, caption),
+        results.source.label(caption),
         [line.kind for line in lines],
         TEXTS,
     )
@@ -204,7 +203,7 @@ def _pointing(results: Results) -> str:
         "heat inside it. Neither needs a threshold. n: boxed images."
     )
     header = finding_header(results, "measure", "")
-    return html.table(header, body, with_phantom_note(results, caption), kinds, TEXTS[1:])
+    return html.table(header, body, results.source.label(caption), kinds, TEXTS[1:])
 
 
 def _heats(results: Results) -> str:
@@ -226,7 +225,7 @@ def _heats(results: Results) -> str:
         f"{results.localize[results.best]['boxed_images']} boxed images. A heat threshold is of "
         "255; pooled takes the boxes of all of them together."
     )
-    return html.table(header, body, with_phantom_note(results, caption))
+    return html.table(header, body, results.source.label(caption))
 
 
 BACKBONES: Final = {
@@ -257,7 +256,7 @@ def _control_differences(results: Results) -> str:
         f"{results.localize[results.best]['boxed_images']} boxed images; paired on the same "
         "resampled patients. * marks a 95 % interval that leaves out 0."
     )
-    return html.table(("hit at", *CONTROLS.values()), body, with_phantom_note(results, caption))
+    return html.table(("hit at", *CONTROLS.values()), body, results.source.label(caption))
 
 
 def _backbones(results: Results) -> str:
@@ -279,7 +278,7 @@ def _backbones(results: Results) -> str:
         "network with random weights (Adebayo et al. 2018); a method whose maps stay alike shows "
         "the image, not what was learnt, and is flagged."
     )
-    return html.table(header, body, with_phantom_note(results, caption))
+    return html.table(header, body, results.source.label(caption))
 
 
 def similarity(results: Results, backbone: str) -> str:
@@ -291,7 +290,7 @@ def similarity(results: Results, backbone: str) -> str:
 
 def _checks(results: Results) -> list[str]:
     """Return the cross-fit and sanity-check tables as collapsed blocks."""
-    caption = with_phantom_note(results, f"{results.best}, as in metrics/localize/{results.best}.")
+    caption = results.source.label(f"{results.best}, as in metrics/localize/{results.best}.")
     crossfit = results.of("crossfit")
     chosen = crossfit[crossfit["finding"] == MEAN]
     tables = {

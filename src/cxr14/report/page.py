@@ -6,7 +6,7 @@ delivery network, this one contains it. .dvc/config names the file (plots.html_t
 
 from pathlib import Path
 
-from cxr14.console import PHANTOM_NOTE
+from cxr14.datasets.records import PHANTOM_NOTE
 from cxr14.report import html
 from cxr14.report.fairness import subgroup_section
 from cxr14.report.html import Section
@@ -19,7 +19,6 @@ from cxr14.report.sections import (
     finding_section,
     headline_section,
     published_section,
-    with_phantom_note,
 )
 from cxr14.report.summary import Results
 from cxr14.report.summary_tables import sample
@@ -72,7 +71,7 @@ def sheet_section(results: Results, paths: list[Path]) -> Section:
         "IoBB and not by eye. Red is heat; the solid box was drawn by a radiologist, the dashed "
         "ones were found at each heat threshold."
     )
-    caption = with_phantom_note(results, f"{results.best}; n stands in each title.")
+    caption = results.source.label(f"{results.best}; n stands in each title.")
     parts = [html.picture(path, caption) for path in paths]
     return Section("sheets", "Found boxes", how, tuple(parts or [html.paragraph("None.")]))
 
@@ -84,7 +83,7 @@ def record_section(results: Results, paths: list[Path]) -> Section:
         "test part is not in it."
     )
     caption = "Records as the source ships them; n stands in the figure."
-    if results.phantom:
+    if results.source.phantom:
         caption += f" Radiographs, where shown, are simulated: {PHANTOM_NOTE}."
     parts = [html.picture(path, caption) for path in paths]
     return Section("records", "The records", how, tuple(parts))

@@ -3,12 +3,13 @@
 :func:`comparable` is the only access for tables: none on phantoms, columns of our split first.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from cxr14.console import NOT_TRAINED, format_number
+from cxr14.datasets.records import Source
 from cxr14.errors import UserError
 from cxr14.labels import BOXED, CHESTXRAY8, FINDINGS
 from cxr14.report.html import count, number, rows_of, scored, spaced
@@ -201,19 +202,19 @@ OURS: Final = "ours"
 Published = TypeVar("Published", Column, BoxTable)
 
 
-def comparable(source: Mapping[str, Any], published: Sequence[Published]) -> list[Published]:
+def comparable(source: Source, published: Sequence[Published]) -> list[Published]:
     """Return the published results to compare with: none on phantoms, else the same split first."""
-    if source["phantom"]:
+    if source.phantom:
         return []
     return sorted(published, key=lambda table: not same_split(source, table))
 
 
-def same_split(source: Mapping[str, Any], published: Column | BoxTable) -> bool:
+def same_split(source: Source, published: Column | BoxTable) -> bool:
     """Whether a published result is on our split; only the official lists are shared."""
-    return bool(source["official_split"]) and published.split == OFFICIAL
+    return source.official_split and published.split == OFFICIAL
 
 
-def split_text(source: Mapping[str, Any], published: Column | BoxTable) -> str:
+def split_text(source: Source, published: Column | BoxTable) -> str:
     """Return the split of a published result, marked if it is not ours."""
     images = published.images if isinstance(published, Column) else None
     known = f", {images:,} images" if images else ""
@@ -221,14 +222,14 @@ def split_text(source: Mapping[str, Any], published: Column | BoxTable) -> str:
     return f"{mark}{SPLITS[published.split]}{known}"
 
 
-def heading(source: Mapping[str, Any], published: Column | BoxTable) -> str:
+def heading(source: Source, published: Column | BoxTable) -> str:
     """Return the header of a published column: name, line break, split."""
     return f"{published.name}\n{split_text(source, published)}"
 
 
 def split_name(results: Results) -> str:
     """Return the name of our split."""
-    return SPLITS[OFFICIAL] if results.source["official_split"] else "our own split by patient"
+    return SPLITS[OFFICIAL] if results.source.official_split else "our own split by patient"
 
 
 def split_summary(results: Results) -> str:
@@ -239,7 +240,7 @@ def split_summary(results: Results) -> str:
 def subset_note(results: Results) -> str:
     """Return a note if our test images are a subset of the official test split, else ''."""
     images = results.evaluate[results.best]["images"]
-    if not results.source["official_split"] or images == OFFICIAL_TEST_IMAGES:
+    if not results.source.official_split or images == OFFICIAL_TEST_IMAGES:
         return ""
     return (
         f"Ours are over {images:,} images of the official test part, the published columns of the "

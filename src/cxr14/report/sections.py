@@ -11,7 +11,7 @@ from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cxr14.console import NOT_TRAINED, PHANTOM_NOTE, format_number
+from cxr14.console import NOT_TRAINED, format_number
 from cxr14.evaluation.measures import MACRO
 from cxr14.labels import CHESTXRAY8, CLASSES
 from cxr14.metrics.bootstrap import ENDS
@@ -71,11 +71,6 @@ CALIBRATION: Final = {
 }
 
 
-def with_phantom_note(results: Results, caption: str) -> str:
-    """Append the phantom note to a caption if the pixels are simulated."""
-    return f"{caption} ({PHANTOM_NOTE})" if results.phantom else caption
-
-
 def headline_section(results: Results) -> Section:
     """Return the section of headline scores by backbone, with intervals."""
     header = ("model", "validation\nAUROC", *HEADLINES.values())
@@ -93,7 +88,7 @@ def headline_section(results: Results) -> Section:
         "is its 95 % interval, by resampling patients. Two models whose intervals overlap may "
         "still differ: see the paired differences."
     )
-    caption = with_phantom_note(results, f"{sample(results)}. {legend(results)}")
+    caption = results.source.label(f"{sample(results)}. {legend(results)}")
     chosen = (
         f"The sections below that show one model show {results.best}: its macro AUROC on "
         "validation is the highest."
@@ -151,7 +146,7 @@ def _scores(results: Results) -> str:
         "says why."
     )
     columns = [""] * (len(header) - 1) + ["remark"]
-    return html.table(header, body, with_phantom_note(results, caption), columns=columns)
+    return html.table(header, body, results.source.label(caption), columns=columns)
 
 
 def _calibration(results: Results) -> str:
@@ -166,7 +161,7 @@ def _calibration(results: Results) -> str:
         for row in rows_of(results.of("findings"))
     ]
     caption = f"{results.best}; temperature and Platt scaling are fitted on validation."
-    return html.table(header, body, with_phantom_note(results, caption))
+    return html.table(header, body, results.source.label(caption))
 
 
 def _backbones(results: Results) -> str:
@@ -178,7 +173,7 @@ def _backbones(results: Results) -> str:
         areas = (scored(row, "auroc") if row else NOT_TRAINED for row in rows)
         body.append((spaced(name), positives, *areas))
     caption = f"AUROC on test, {split_summary(results)}."
-    return html.table(header, body, with_phantom_note(results, caption))
+    return html.table(header, body, results.source.label(caption))
 
 
 def difference_section(results: Results) -> Section:
@@ -200,9 +195,7 @@ def difference_section(results: Results) -> Section:
         "A difference marked * has a 95 % interval that leaves out 0; of many pairs some do by "
         "chance."
     )
-    caption = with_phantom_note(
-        results, "Test part, mean over findings; positive: the first is better."
-    )
+    caption = results.source.label("Test part, mean over findings; positive: the first is better.")
     nothing = html.paragraph("One backbone has nothing to be compared with.")
     part = html.table(header, body, caption) if body else nothing
     return Section("differences", "Paired differences", how, (part,))
@@ -214,7 +207,7 @@ COMPARED: Final = {"macro_auroc": "AUROC\nmacro", "macro_average_precision": "AP
 
 def published_section(results: Results) -> Section | None:
     """Return the section that compares with published results; None on phantoms."""
-    if results.phantom:
+    if results.source.phantom:
         return None
     how = (
         "Only columns of the same split can be held against ours; those marked OTHER SPLIT are "
@@ -277,7 +270,7 @@ COLUMNS: Final = ("", "remark", "text", *[""] * (len(HEADER) - 4), "remark")
 def adjudicated_section(results: Results) -> Section:
     """Return the section of AUROC on adjudicated labels, or of the reason why there is none."""
     rows = results.tables["adjudicated"]
-    if rows.empty or results.phantom:
+    if rows.empty or results.source.phantom:
         reasons = sorted({text(reason) for reason in rows["reason"]} - {""})
         why = "; ".join(reasons) or "no image of the test part has such labels"
         part = html.paragraph(f"No score here: {why}.")
@@ -288,7 +281,7 @@ def adjudicated_section(results: Results) -> Section:
             "below them their patients."
         )
         part = html.table(
-            HEADER, _body(results), with_phantom_note(results, caption), columns=list(COLUMNS)
+            HEADER, _body(results), results.source.label(caption), columns=list(COLUMNS)
         )
     return Section("adjudicated", "Labels read by radiologists", HOW, (part,))
 
@@ -349,7 +342,7 @@ def curve_section(results: Results) -> Section:
         html.embedded(
             draw(results, name),
             f"{kind.title} by finding",
-            with_phantom_note(results, f"{kind.title} on test; {n}"),
+            results.source.label(f"{kind.title} on test; {n}"),
         )
         for name, kind in KINDS.items()
     ]
@@ -362,10 +355,10 @@ def draw(results: Results, name: str) -> bytes:
     known = set(table["finding"])
     findings = [finding for finding in (MACRO, *CLASSES) if finding in known]
     down = max(1, -(-len(findings) // ACROSS))
-    height = 1.75 * down + (1.1 if results.phantom else 0.9)
+    height = 1.75 * down + (1.1 if results.source.phantom else 0.9)
     with style.context(["default", STYLE]):
         figure = Figure(figsize=(8.6, height), dpi=DPI)
-        top = 1 - (0.6 if results.phantom else 0.4) / height
+        top = 1 - (0.6 if results.source.phantom else 0.4) / height
         edges = {"left": 0.035, "right": 0.99, "bottom": 0.5 / height, "top": top}
         figure.subplots_adjust(**edges, wspace=0.22, hspace=0.32)
         panels = figure.subplots(down, ACROSS, squeeze=False).ravel()
@@ -408,6 +401,6 @@ def _panel(axes: Axes, results: Results, rows: pd.DataFrame, name: str, finding:
 
 def _frame(figure: Figure, results: Results, kind: Kind, first: Axes) -> None:
     title = f"{kind.title}: {spaced(kind.y)} by {spaced(kind.x)}"
-    figure.suptitle(f"{title}\n{PHANTOM_NOTE}" if results.phantom else title, fontsize=8.5, y=0.995)
+    figure.suptitle(results.source.label(title, "{}\n{}"), fontsize=8.5, y=0.995)
     handles, labels = first.get_legend_handles_labels()
     figure.legend(handles, labels, loc="lower center", ncols=8, fontsize=7.5, frameon=False)

@@ -7,8 +7,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from cxr14.console import PHANTOM_NOTE
-from cxr14.datasets.records import read_source
+from cxr14.datasets.records import Source, read_source
 from cxr14.io import read_csv, read_numbers
 
 EVALUATE_TABLES: Final = ("findings",)
@@ -44,7 +43,7 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
 class Results:
     """Headline metrics by backbone, and the tables of all backbones."""
 
-    source: dict[str, Any]  # data/records/source.json
+    source: Source
     baseline: dict[str, Any]  # metrics/baseline.json
     evaluate: dict[str, dict[str, Any]]  # metrics/evaluate/B.json by backbone
     localize: dict[str, dict[str, Any]]  # metrics/localize/B.json by backbone
@@ -55,11 +54,6 @@ class Results:
     def backbones(self) -> list[str]:
         """Names of the backbones, in the order of params.yaml."""
         return list(self.evaluate)
-
-    @property
-    def phantom(self) -> bool:
-        """Whether the pixels are simulated."""
-        return bool(self.source["phantom"])
 
     @property
     def best(self) -> str:
@@ -101,7 +95,7 @@ def read_results(root: Path, backbones: list[str]) -> Results:
         for name in (*EVALUATE_TABLES, *LOCALIZE_TABLES)
     }
     return Results(
-        source=read_source("official_split", path=single[0]),
+        source=read_source(single[0]),
         baseline=read_numbers(single[1], "test"),
         evaluate=_read_all(jsons, "evaluate"),
         localize=_read_all(jsons, "localize"),
@@ -159,14 +153,5 @@ def summarise(results: Results) -> dict[str, Any]:
     return {
         **groups,
         "baseline": {key: value for key, value in floor.items() if value is not None},
-        "phantom": int(results.phantom),
-        "official_split": int(results.source["official_split"]),
+        **results.source.flags,
     }
-
-
-def caution(source: dict[str, Any]) -> str:
-    """Return the sentence that precedes every table of this source."""
-    if source["phantom"]:
-        return f"{PHANTOM_NOTE[0].upper()}{PHANTOM_NOTE[1:]}."
-    split = "the official split" if source["official_split"] else "a split of our own, by patient"
-    return f"Source {source['source']}, {split}; not comparable with figures on another split."

@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from cxr14.chexnext.relabel import ALL
-from cxr14.console import PHANTOM_NOTE, format_number
+from cxr14.console import format_number
+from cxr14.datasets.records import Source
 from cxr14.report.html import scored
 from cxr14.report.published import auroc_header, auroc_rows, split_summary, subset_note
 from cxr14.report.summary import Results
@@ -99,7 +100,7 @@ def table(results: Results, caution: str) -> Table:
 
 def published_table(results: Results) -> Table | None:
     """Lay out AUROC by finding with the published columns; None on phantoms."""
-    if results.phantom:
+    if results.source.phantom:
         return None
     laid_out = Table(
         title=f"AUROC by finding; ours is {results.best}, the best by validation; n: positives",
@@ -133,9 +134,9 @@ def print_tables(*tables: Table) -> None:
     console.print(*tables)
 
 
-def noise_table(counts: pd.DataFrame) -> Table:
+def noise_table(counts: pd.DataFrame, source: Source) -> Table:
     """Lay out the counts of label noise in train and val (``label_noise.count_noise``)."""
-    table = _table("Labels made wrong, as mined labels are", True, "images", *_NOISE.values())
+    table = _table("Labels made wrong, as mined labels are", source, "images", *_NOISE.values())
     summed = counts.groupby("finding", sort=False)[["images", *_NOISE]].sum()
     for finding, row in summed.iterrows():
         table.add_row(str(finding), *(str(value) for value in row))
@@ -145,10 +146,10 @@ def noise_table(counts: pd.DataFrame) -> Table:
 _NOISE: Columns = {"positives": "truly", "missed": "missed", "wrong": "wrong", "labels": "labels"}
 
 
-def selection_table(outcome: dict[str, Any]) -> Table:
+def selection_table(outcome: dict[str, Any], source: Source) -> Table:
     """Lay out chexnext/selection/selection.json."""
     title = f"Members on validation, mean {outcome['measure']} over the findings"
-    table = _table(title, outcome["phantom"], "fold", "score", "chosen", first="member")
+    table = _table(title, source, "fold", "score", "chosen", first="member")
     for name, member in outcome["members"].items():
         fold = "–" if outcome["folds"] == 1 else str(member["fold"])
         table.add_row(name, fold, format_number(member["score"]), "yes" if member["chosen"] else "")
@@ -160,19 +161,21 @@ def selection_table(outcome: dict[str, Any]) -> Table:
     return table
 
 
-def label_changes_summary(table: pd.DataFrame, split: str, mode: str, phantom: bool) -> Table:
+def label_changes_summary(table: pd.DataFrame, split: str, mode: str, source: Source) -> Table:
     """Lay out the label changes of a split; on phantoms with precision and recall."""
     title = f"Relabelling of {split}, {mode}"
-    laid_out = _table(title, phantom, *_CHANGES.values(), *(_REPAIRED.values() if phantom else ()))
+    laid_out = _table(
+        title, source, *_CHANGES.values(), *(_REPAIRED.values() if source.phantom else ())
+    )
     changes = table[table["part"] == split].astype(object)
     for row in changes.where(changes.notna(), None).to_dict(orient="records"):
         if row["finding"] == ALL:
             laid_out.add_section()
         counts = [str(row["positives_before"]), str(row["positives_after"])]
         counts += [str(row["added"]), str(row["removed"])]
-        rates = [_signed(row[name]) for name in _REPAIRED] if phantom else []
+        rates = [_signed(row[name]) for name in _REPAIRED] if source.phantom else []
         laid_out.add_row(row["finding"], *counts, *rates)
-    if phantom:
+    if source.phantom:
         laid_out.caption = "right: precision; found: recall among the missed, the wrong labels"
     return laid_out
 
@@ -191,8 +194,8 @@ def _signed(value: float | None) -> str:
     return f"−{format_number(-value)}" if value is not None and value < 0 else format_number(value)
 
 
-def _table(title: str, phantom: bool, *headings: str, first: str = "finding") -> Table:
-    full_title = f"{title} ({PHANTOM_NOTE})" if phantom else title
+def _table(title: str, source: Source, *headings: str, first: str = "finding") -> Table:
+    full_title = source.label(title)
     table = Table(title=full_title, box=SIMPLE, pad_edge=False, collapse_padding=True)
     table.add_column(first, no_wrap=True)
     for heading in headings:

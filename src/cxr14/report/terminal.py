@@ -8,12 +8,12 @@ from rich.box import SIMPLE
 from rich.table import Table
 
 from cxr14.console import (
-    PHANTOM_NOTE,
     format_count,
     format_number,
     signed,
     star,
 )
+from cxr14.datasets.records import Source
 from cxr14.evaluation.evaluate import Scores
 from cxr14.evaluation.measures import CALIBRATION, MACRO
 from cxr14.evaluation.subgroups import CROSSED
@@ -38,17 +38,17 @@ WITH_INTERVALS: Final = ("auroc", "average_precision", "f1")
 MEANS: Final = ("macro", "weighted", "micro")
 
 
-def findings_table(backbone: str, scores: Scores, phantom: bool) -> Table:
+def findings_table(backbone: str, scores: Scores, source: Source) -> Table:
     """Lay out the scores of the findings, their means, and No Finding.
 
     Args:
         backbone: name of the network.
         scores: on the test images; a null is a dash, and the caption gives its reason.
-        phantom: whether to add the phantom note.
+        source: of the images.
     """
     head = scores.headline
     title = f"{backbone} on {head['images']} test images of {head['patients']} patients"
-    table = Table(title=title + (f" ({PHANTOM_NOTE})" if phantom else ""), box=SIMPLE)
+    table = Table(title=source.label(title), box=SIMPLE)
     table.padding, table.pad_edge = (0, 0, 0, 0), False
     table.caption = "\n".join([_headline(head), *_reasons(scores)])
     table.add_column("finding", no_wrap=True)
@@ -128,29 +128,29 @@ IN_SHORT = [("iobb", 0.1), ("iobb", 0.5), ("iou", 0.1)]
 """Measures and limits of the table of controls, as far as they were scored."""
 
 
-def localization_tables(title: str, tables: dict[str, pd.DataFrame], phantom: bool) -> list[Table]:
+def localization_tables(title: str, tables: dict[str, pd.DataFrame], source: Source) -> list[Table]:
     """Lay out the tables of the stage; ``title`` names the network, the method and n."""
     accuracies = [
-        accuracy_table(title, tables["accuracy"], name, phantom) for name in ("iobb", "iou")
+        accuracy_table(title, tables["accuracy"], name, source) for name in ("iobb", "iou")
     ]
-    return [*accuracies, controls_table(f"{title}, beside controls", tables, phantom)]
+    return [*accuracies, controls_table(f"{title}, beside controls", tables, source)]
 
 
-def accuracy_table(title: str, accuracy: pd.DataFrame, measure: str, phantom: bool) -> Table:
+def accuracy_table(title: str, accuracy: pd.DataFrame, measure: str, source: Source) -> Table:
     """Lay out accuracy by finding and T, pooled over heat thresholds, and the AFP.
 
     Args:
         title: of the table.
         accuracy: accuracy.csv.
         measure: iobb or iou.
-        phantom: whether to add the phantom note.
+        source: of the images.
     """
     pooled = accuracy[(accuracy["measure"] == measure) & (accuracy["heat"] == POOLED)]
     rates = pooled.pivot(index="finding", columns="limit", values="accuracy")
     limits = sorted(set(pooled["limit"]))
     names = [_limit(limit) for limit in limits]
     first = pooled[pooled["limit"] == limits[0]].set_index("finding")
-    table = _box_table(f"{title}, {measure}", phantom, "finding", ["n", *names, "AFP"])
+    table = _box_table(f"{title}, {measure}", source, "finding", ["n", *names, "AFP"])
     table.caption = f"columns: T; AFP: false boxes an image at T {names[0]}"
     for name, row in first.iterrows():
         if name == MEAN:
@@ -161,7 +161,7 @@ def accuracy_table(title: str, accuracy: pd.DataFrame, measure: str, phantom: bo
     return table
 
 
-def controls_table(title: str, tables: dict[str, pd.DataFrame], phantom: bool) -> Table:
+def controls_table(title: str, tables: dict[str, pd.DataFrame], source: Source) -> Table:
     """Lay out the means over findings of the method and the control baselines, with intervals.
 
     The caption counts the method's maps without heat, and gives the similarity of the sanity check
@@ -170,14 +170,14 @@ def controls_table(title: str, tables: dict[str, pd.DataFrame], phantom: bool) -
     Args:
         title: of the table.
         tables: controls, pointing and randomisation, by name.
-        phantom: whether to add the phantom note.
+        source: of the images.
     """
     controls, pointing = tables["controls"], tables["pointing"]
     means = controls[(controls["finding"] == MEAN) & (controls["heat"] == POOLED)]
     scored = set(zip(means["measure"], means["limit"], strict=True))
     limits = [limit for limit in IN_SHORT if limit in scored]
     names = [f"{measure} {_limit(limit)}" for measure, limit in limits]
-    table = _box_table(title, phantom, "heat from", [*names, "pointing", "energy"])
+    table = _box_table(title, source, "heat from", [*names, "pointing", "energy"])
     for method in pointing["method"].unique():
         accuracy = means[means["method"] == method].set_index(["measure", "limit"])
         spot = pointing[(pointing["method"] == method) & (pointing["finding"] == MEAN)].iloc[0]
@@ -210,8 +210,8 @@ def _sanity_check(table: pd.DataFrame) -> str:
     return f"{text} (above {last['limit']:g} it would be flagged)"
 
 
-def _box_table(title: str, phantom: bool, first: str, others: list[str]) -> Table:
-    table = Table(box=SIMPLE, title=title + (f" ({PHANTOM_NOTE})" if phantom else ""))
+def _box_table(title: str, source: Source, first: str, others: list[str]) -> Table:
+    table = Table(box=SIMPLE, title=source.label(title))
     table.add_column(first, no_wrap=True)
     for heading in others:
         table.add_column(heading, justify="right")
@@ -258,13 +258,13 @@ def ranged(value: float, low: float, high: float) -> str:
     return f"{signed(value)} ({signed(low)} to {signed(high)}){star(low, high)}"
 
 
-def differences(table: pd.DataFrame, phantom: bool) -> Table:
+def differences(table: pd.DataFrame, source: Source) -> Table:
     """Lay out the table of differences, a row per pair of networks."""
     measures = list(dict.fromkeys(table["measure"]))
     n = [f"{row['images']:,} images of {row['patients']:,} patients" for _, row in table.iterrows()]
     heading = f"Differences on test{f', {n[0]}' if n else ''}, the same patients resampled"
     laid_out = _comparison_table(
-        heading, phantom, "first − second", *(WORDS[name] for name in measures)
+        heading, source, "first − second", *(WORDS[name] for name in measures)
     )
     for (one, other), rows in table.groupby(["first", "second"], sort=False):
         cells = rows.set_index("measure").loc[measures, ["difference", "low", "high"]]
@@ -273,14 +273,14 @@ def differences(table: pd.DataFrame, phantom: bool) -> Table:
     return laid_out
 
 
-def largest_gaps(table: pd.DataFrame, phantom: bool) -> Table:
+def largest_gaps(table: pd.DataFrame, source: Source) -> Table:
     """Lay out the largest gaps of each measure, from gaps.csv.
 
     Gaps are sorted by the end of the interval that is nearer to 0, so that small groups do not lead
     by chance. Crossed attributes are left out.
     """
     headings = "measure", "network", "group", "images", "group − others"
-    laid_out = _comparison_table("Largest gaps between groups on test", phantom, *headings)
+    laid_out = _comparison_table("Largest gaps between groups on test", source, *headings)
     single = table[~table["attribute"].str.contains(CROSSED)]
     for measure, finding in GAP_MEASURES:
         name = f"{WORDS[measure]}, {'mean' if finding == MACRO else finding}"
@@ -296,11 +296,11 @@ def largest_gaps(table: pd.DataFrame, phantom: bool) -> Table:
     return laid_out
 
 
-def revision_table(table: pd.DataFrame, revision: str, notes: list[str], phantom: bool) -> Table:
+def revision_table(table: pd.DataFrame, revision: str, notes: list[str], source: Source) -> Table:
     """Lay out the differences from a revision, a row per network and measure."""
     heading = f"The work tree beside {revision}, the same patients resampled"
     laid_out = _comparison_table(
-        heading, phantom, "network", "measure", "here", revision, "difference"
+        heading, source, "network", "measure", "here", revision, "difference"
     )
     for _, row in table.iterrows():
         scores = (format_number(None if pd.isna(row[n]) else row[n]) for n in ("here", "there"))
@@ -310,8 +310,8 @@ def revision_table(table: pd.DataFrame, revision: str, notes: list[str], phantom
     return laid_out
 
 
-def _comparison_table(heading: str, phantom: bool, *columns: str) -> Table:
-    title = f"{heading} ({PHANTOM_NOTE})" if phantom else heading
+def _comparison_table(heading: str, source: Source, *columns: str) -> Table:
+    title = source.label(heading)
     laid_out = Table(title=title, box=SIMPLE, pad_edge=False, collapse_padding=True, caption=STAR)
     laid_out.min_width = max(len(title), len(STAR))  # avoids line breaks
     for name in columns:

@@ -19,7 +19,7 @@ import pandas as pd
 import typer
 
 import cxr14
-from cxr14.console import PHANTOM_NOTE
+from cxr14.datasets.records import PHANTOM_NOTE
 from cxr14.errors import UserError, explain
 from cxr14.evaluation.predictions import read_predictions
 from cxr14.preprocessing.cache import open_cache, rows_of

@@ -304,14 +304,14 @@ def _facts(
     job: Job, params: dict[str, Any], data: Data, compute: Compute, untrainable: list[str]
 ) -> dict[str, Any]:
     """Return what is known before training, including the run identity."""
-    source = read_source("source")
+    source = read_source()
     inputs = hash_inputs(job.backbone, job.tables)
     computed = asdict(compute)
     identity = run_identity(inputs, params, code_hash(), computed | {"torch": torch.__version__})
     return {
         "backbone": job.backbone,
         "params": params,
-        **{name: source[name] for name in ("source", "phantom")},
+        **{"source": source.name, "phantom": source.phantom},
         "untrainable_findings": untrainable,
         "inputs": inputs,
         **computed,
