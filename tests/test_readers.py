@@ -162,7 +162,9 @@ def good_tables() -> None:
     parts = ["train", "val", "test"]
     split = pd.DataFrame({"image": ["a", "b", "c"], "patient": [1, 2, 3], "split": parts})
     write_parquet("data/split/split.parquet", split)
-    write_json("data/records/source.json", {"source": "nih", "phantom": False})
+    write_json(
+        "data/records/source.json", {"source": "nih", "phantom": False, "official_split": False}
+    )
     index = pd.DataFrame({"row": [0, 1, 2], "image": ["a", "b", "c"]})
     write_parquet("data/cache/index.parquet", index)
     np.save("data/cache/images.npy", np.zeros((3, 8, 8), np.uint8))

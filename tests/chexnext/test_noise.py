@@ -8,10 +8,12 @@ import pandas as pd
 import pytest
 
 from cxr14.chexnext.label_noise import add_noise, count_noise
-from cxr14.io import write_json, write_parquet
+from cxr14.datasets.records import write_source
+from cxr14.io import write_parquet
 from cxr14.labels import FINDINGS, NO_FINDING_COLUMN
 from stages.chexnext import noisy_labels
 from tests.chexnext.tables import parts, records
+from tests.sources import OFFICIAL, PHANTOM
 
 RATES = dict.fromkeys(FINDINGS, (0.5, 0.2))
 
@@ -76,7 +78,7 @@ def test_the_table_of_the_noise_says_whether_it_is_of_phantoms(
     for name in ("params.yaml", "chexnext/params.yaml"):
         shutil.copy(Path(__file__).resolve().parents[2] / name, tmp_path / name)
     monkeypatch.chdir(tmp_path)
-    write_json("data/records/source.json", {"phantom": phantom})
+    write_source(PHANTOM if phantom else OFFICIAL)
     write_parquet("data/records/images.parquet", records())
     split = records()[["image"]].assign(patient=range(len(records())), split=parts())
     write_parquet("data/split/split.parquet", split)

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import vl_convert
 
-from cxr14.console import PHANTOM_NOTE
+from cxr14.datasets.records import PHANTOM_NOTE
 from tests.conftest import ROOT
 
 CURVE = pd.DataFrame({"finding": "Mass", "recall": [0.1, 0.9], "precision": [0.8, 0.3]})

@@ -6,15 +6,17 @@ from dataclasses import replace
 import numpy as np
 from rich.console import Console
 
-from cxr14.console import PHANTOM_NOTE, format_number
+from cxr14.console import format_number
+from cxr14.datasets.records import PHANTOM_NOTE
 from cxr14.evaluation.evaluate import measure, score
 from cxr14.report.terminal import TABLE_WIDTH, findings_table
 from tests.evaluation.answers import EDEMA, few, part, rows
+from tests.sources import OFFICIAL, PHANTOM
 
 
-def printed(scores, phantom=True):
+def printed(scores, source=PHANTOM):
     console = Console(width=TABLE_WIDTH, file=io.StringIO(), record=True)
-    console.print(findings_table("alexnet", scores, phantom))
+    console.print(findings_table("alexnet", scores, source))
     return console.export_text()
 
 
@@ -43,7 +45,7 @@ def test_a_mean_without_interval_says_why_below_the_table(study, scored):
 def test_the_printed_table_of_fewer_classes_lists_them_alone(study):
     classes = ("Effusion", "Edema")
     _, scores = score("alexnet", *few(study, classes), np.random.default_rng(0), classes)
-    text = " ".join(printed(scores, phantom=False).split())
+    text = " ".join(printed(scores, source=OFFICIAL).split())
     assert "means over 2 findings" in text
     assert "Effusion" in text
     assert "Mass" not in text

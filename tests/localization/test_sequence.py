@@ -13,6 +13,7 @@ from cxr14.localization.boxes import Limits
 from cxr14.localization.evaluate import maps_of_model, read_inputs, write_localization
 from cxr14.models.network import build_network
 from stages.localize_iobb import present
+from tests.sources import PHANTOM
 
 COUNT, SIDE = 12, 96
 NAMES = [f"{number:02d}.png" for number in range(COUNT)]
@@ -39,7 +40,9 @@ def project(tmp_path, monkeypatch):
     write_parquet("data/split/split.parquet", split)
     box = {"finding": "Mass", "x": 100.0, "y": 200.0, "width": 300.0, "height": 300.0}
     write_parquet("data/records/boxes.parquet", pd.DataFrame({"image": NAMES[4:]}).assign(**box))
-    write_json("data/records/source.json", {"source": "phantom", "phantom": True})
+    write_json(
+        "data/records/source.json", {"source": "phantom", "phantom": True, "official_split": False}
+    )
     network = build_network("alexnet", *list(HEAD.values())[:3], seed=1).eval()
     monkeypatch.setattr(evaluate, "load_model", lambda folder: (network, {"head": HEAD}))
 
@@ -53,7 +56,7 @@ def maps(predictions=PREDICTIONS):
 def test_boxes_heatmaps_metrics_and_sheets_are_written_below_the_given_folder(project):
     limits = Limits([0.1], [0.1], [60, 180])
     inputs, heatmaps, root = read_inputs(), maps(), Path("own")
-    scores = write_localization(root, "alexnet", heatmaps, limits, phantom=True)
+    scores = write_localization(root, "alexnet", heatmaps, limits, source=PHANTOM)
     tables = present(root, "alexnet", inputs, PREDICTIONS, heatmaps, scores, limits)
     assert read_json("own/metrics/localize/alexnet.json")["boxed_images"] == 8
     found = pd.read_parquet("own/localization/alexnet/detections.parquet")

@@ -5,14 +5,15 @@ from pathlib import Path
 import pytest
 
 from cxr14.report.summary import Results, read_results
-from tests.report.written import AREAS, OFFICIAL, OWN, PHANTOM, write_results
+from tests.report.written import AREAS, write_results
+from tests.sources import OFFICIAL, OWN_SPLIT, PHANTOM
 
 
 @pytest.fixture(scope="session")
 def written(tmp_path_factory) -> dict[str, Path]:
     """Projects of two backbones, by kind; leave their files as they are."""
     root = tmp_path_factory.mktemp("report")
-    for name, source in {"phantoms": PHANTOM, "official": OFFICIAL, "own_split": OWN}.items():
+    for name, source in {"phantoms": PHANTOM, "official": OFFICIAL, "own_split": OWN_SPLIT}.items():
         write_results(root / name, source)
     return {name: root / name for name in ("phantoms", "official", "own_split")}
 

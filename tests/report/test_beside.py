@@ -21,9 +21,10 @@ from cxr14.report.published import (
     comparable,
     heading,
 )
-from cxr14.report.summary import caution, read_results, summarise
+from cxr14.report.summary import read_results, summarise
 from cxr14.report.summary_tables import published_table, table
-from tests.report.written import AREAS, OFFICIAL, write_results
+from tests.report.written import AREAS, write_results
+from tests.sources import OFFICIAL
 
 NAMES = {one.name for one in (*CLASSIFICATION, *IOBB, *IOU)} | {"W-CEL"}
 MARK = 0.7654
@@ -53,7 +54,7 @@ def marks(monkeypatch):
 def everything(root: Path) -> str:
     """All that the report writes and prints."""
     results = read_results(root, list(AREAS))
-    note = caution(results.source)
+    note = results.source.caution
     console = Console(width=250)
     with console.capture() as captured:
         for printed in (table(results, note), published_table(results)):

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from cxr14.console import PHANTOM_NOTE
+from cxr14.datasets.records import PHANTOM_NOTE
 from cxr14.labels import CLASSES, FINDINGS
 from cxr14.report import html
 from cxr14.report.fairness import gaps_with_interval, largest, largest_table
@@ -18,7 +18,8 @@ from cxr14.report.localization import box_section, similarity
 from cxr14.report.page import render
 from cxr14.report.sections import difference_section, finding_section
 from cxr14.report.summary import read_results
-from tests.report.written import AREAS, PHANTOM, write_results
+from tests.report.written import AREAS, write_results
+from tests.sources import PHANTOM
 
 OUTSIDE = re.compile(r"""(?:https?:)?//[\w.]|url\(|@import|\b(?:src|href)\s*=\s*["'](?!data:|#)""")
 VOID = {"meta", "img", "br"}

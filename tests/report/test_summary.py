@@ -3,9 +3,10 @@
 import pytest
 from rich.console import Console
 
-from cxr14.report.summary import caution, read_results, summarise
+from cxr14.report.summary import read_results, summarise
 from cxr14.report.summary_tables import HEADER, LEGEND, legend, rows, table
-from tests.report.written import OFFICIAL, OWN, PHANTOM, write_results
+from tests.report.written import write_results
+from tests.sources import OFFICIAL, OWN_SPLIT, PHANTOM
 
 FEW = 15  # keys of a backbone in `dvc metrics diff`
 
@@ -65,11 +66,11 @@ def test_what_was_not_judged_yet_is_named_with_the_remedy(tmp_path):
     [
         (PHANTOM, "says nothing about patients"),
         (OFFICIAL, "Source nih, the official"),
-        (OWN, "a split of our own"),
+        (OWN_SPLIT, "a split of our own"),
     ],
 )
 def test_the_caution_names_source_and_split(source, words):
-    assert words in caution(source)
+    assert words in source.caution
 
 
 def test_rows_are_ordered_by_score_and_the_baseline_comes_last(phantoms):
@@ -96,7 +97,7 @@ def test_a_baseline_without_a_score_is_listed_too(phantoms):
 def test_the_table_is_printed_with_its_caution_and_n(phantoms):
     console = Console(width=200)
     with console.capture() as captured:
-        console.print(table(phantoms, caution(PHANTOM)))
+        console.print(table(phantoms, PHANTOM.caution))
     printed = " ".join(captured.get().split())  # the title is as wide as the table
     assert "resnet50" in printed
     assert "says nothing about patients" in printed
@@ -106,7 +107,7 @@ def test_the_table_is_printed_with_its_caution_and_n(phantoms):
 def test_no_interval_is_cut_on_a_terminal_of_eighty_columns(phantoms):
     console = Console(width=80)
     with console.capture() as captured:
-        console.print(table(phantoms, caution(PHANTOM)))
+        console.print(table(phantoms, PHANTOM.caution))
     assert "…" not in captured.get()
     assert console.measure(table(phantoms, "")).minimum <= 80
     assert captured.get().count("–") > 12

@@ -31,7 +31,9 @@ def write_project(**changes) -> None:
     )
     labels.insert(0, "image", names)
     write_parquet("data/records/images.parquet", labels.assign(has_pixels=True))
-    write_json("data/records/source.json", {"source": "phantom", "phantom": True})
+    write_json(
+        "data/records/source.json", {"source": "phantom", "phantom": True, "official_split": False}
+    )
     parts = ["train"] * IMAGES + ["val"] * IMAGES
     split = pd.DataFrame({"image": names, "patient": range(count), "split": parts})
     write_parquet("data/split/split.parquet", split)

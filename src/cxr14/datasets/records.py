@@ -69,10 +69,10 @@ def read_source(path: str | Path = SOURCE) -> Source:
     return parse_source(read_json(path, "source", "phantom", "official_split"), path)
 
 
-def write_source(source: Source) -> None:
+def write_source(source: Source, path: str | Path = SOURCE) -> None:
     """Write the file that :func:`read_source` reads."""
     facts = {"source": source.name, "phantom": source.phantom}
-    write_json(SOURCE, facts | {"official_split": source.official_split})
+    write_json(path, facts | {"official_split": source.official_split})
 
 
 def parse_source(facts: Mapping[str, Any], path: str | Path) -> Source:

@@ -90,7 +90,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, records: pd.DataFra
     records.to_parquet("data/records/images.parquet", index=False)
     split = records[["image", "patient"]].assign(split="test")
     split.to_parquet("data/split/split.parquet", index=False)
-    Path("data/records/source.json").write_text(json.dumps({"source": "phantom", "phantom": True}))
+    Path("data/records/source.json").write_text(
+        json.dumps({"source": "phantom", "phantom": True, "official_split": False})
+    )
     return tmp_path
 
 

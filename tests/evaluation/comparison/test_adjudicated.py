@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from cxr14.console import PHANTOM_NOTE
+from cxr14.datasets.records import PHANTOM_NOTE
 from cxr14.evaluation.adjudicated import (
     COLUMNS,
     MAPPING,
@@ -16,6 +16,7 @@ from cxr14.evaluation.adjudicated import (
 from cxr14.evaluation.measures import predictions_of
 from cxr14.labels import FINDINGS
 from tests.evaluation.comparison.conftest import make_decision, make_rows, platt
+from tests.sources import OFFICIAL, PHANTOM
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def test_another_table_is_refused_in_one_sentence(tmp_path, change, message):
 
 
 def test_both_labels_are_scored_on_the_same_images(records, answers, truth):
-    table = adjudicated_table(records, answers, truth, phantom=False)
+    table = adjudicated_table(records, answers, truth, source=OFFICIAL)
     assert list(table) == COLUMNS
     own, kept = score_of(table, "good", "Nodule or mass"), records.iloc[:200]
     p = platt(answers["good"].of(["Mass", "Nodule"])[:200])
@@ -87,13 +88,13 @@ def test_both_labels_are_scored_on_the_same_images(records, answers, truth):
 
 def test_the_difference_of_both_has_an_interval_on_the_same_resamples(records, answers, truth):
     """Both had intervals and their difference none, though it is what the table is for."""
-    own = score_of(adjudicated_table(records, answers, truth, False), "good", "Nodule or mass")
+    own = score_of(adjudicated_table(records, answers, truth, OFFICIAL), "good", "Nodule or mass")
     assert own["difference"] == pytest.approx(own["auroc_adjudicated"] - own["auroc_mined"])
     assert own["difference_low"] < own["difference"] < own["difference_high"] < 0
     kept = records.iloc[:200]
     same = truth.assign(**{"Nodule or mass": False})
     same.loc[kept.index, "Nodule or mass"] = (kept["Mass"] + kept["Nodule"]) > 0
-    own = score_of(adjudicated_table(records, answers, same, False), "good", "Nodule or mass")
+    own = score_of(adjudicated_table(records, answers, same, OFFICIAL), "good", "Nodule or mass")
     assert list(own[["difference", "difference_low", "difference_high"]]) == [0, 0, 0]
 
 
@@ -102,7 +103,7 @@ def test_positives_of_nine_patients_are_too_few_however_many_they_are(records, a
     nine = np.isin(patients, np.unique(patients)[:9])
     assert nine.sum() > 10
     few = truth.assign(Pneumothorax=[*nine, False])
-    own = score_of(adjudicated_table(records, answers, few, False), "good", "Pneumothorax")
+    own = score_of(adjudicated_table(records, answers, few, OFFICIAL), "good", "Pneumothorax")
     assert own["positives"] == nine.sum()
     assert own["reason"].startswith("adjudicated: 9 patients with it and")
     assert own[["auroc_adjudicated", "difference"]].isna().all()
@@ -118,7 +119,7 @@ def test_a_single_finding_is_ranked_by_its_logit_whatever_its_scaling(records):
 
 
 def test_on_phantoms_there_is_a_reason_and_no_number(records, answers, truth):
-    table = adjudicated_table(records, answers, truth, phantom=True)
+    table = adjudicated_table(records, answers, truth, source=PHANTOM)
     assert len(table) == len(answers) * len(MAPPING)
     assert set(table["reason"]) == {PHANTOM_NOTE}
     numbers = table.drop(columns=["backbone", "label", "mapped_from", "reason"])
@@ -128,7 +129,9 @@ def test_on_phantoms_there_is_a_reason_and_no_number(records, answers, truth):
 def test_what_has_no_counterpart_or_was_not_trained_says_so(records, truth):
     names = [f"{kind} {name}" for kind in ("logit", "probability") for name in ("Mass", "Edema")]
     rows = make_rows(records, 1, 1)[["image", "split", *names]]
-    table = adjudicated_table(records, {"b": predictions_of(rows, make_decision())}, truth, False)
+    table = adjudicated_table(
+        records, {"b": predictions_of(rows, make_decision())}, truth, OFFICIAL
+    )
     reasons = table.set_index("label")["reason"]
     assert reasons["Fracture"] == "no counterpart among the fourteen findings"
     assert reasons["Nodule or mass"] == "not trained on Nodule"
@@ -138,14 +141,14 @@ def test_what_has_no_counterpart_or_was_not_trained_says_so(records, truth):
 def test_a_finding_without_scaling_cannot_be_combined(records, truth):
     reasons = {"Nodule": "validation holds no positives among 7 images"}
     own = predictions_of(make_rows(records, 1, 1), make_decision(reasons=reasons))
-    table = adjudicated_table(records, {"b": own}, truth, phantom=False)
+    table = adjudicated_table(records, {"b": own}, truth, source=OFFICIAL)
     assert score_of(table, "b", "Nodule or mass")["reason"] == f"Nodule: {reasons['Nodule']}"
 
 
 @pytest.mark.parametrize("images", [0, 6])
 def test_too_few_images_are_counted_and_not_scored(records, answers, truth, images):
     few = truth.iloc[:images]
-    table = adjudicated_table(records, {"good": answers["good"]}, few, phantom=False)
+    table = adjudicated_table(records, {"good": answers["good"]}, few, source=OFFICIAL)
     own = score_of(table, "good", "Pneumothorax")
     assert own["images"] == images
     assert pd.isna(own["auroc_adjudicated"])

@@ -69,10 +69,14 @@ def test_what_cannot_be_compared_is_told_in_one_sentence(stored):
     with pytest.raises(ValueError, match=r"^first has no predictions of poor$"):
         compare_with_revision("first", ["poor"])
     Path("data/records/source.json").unlink()
-    Path("data/records/source.json").write_text(json.dumps({"source": "nih", "phantom": False}))
+    Path("data/records/source.json").write_text(
+        json.dumps({"source": "nih", "phantom": False, "official_split": False})
+    )
     with pytest.raises(ValueError, match="one of first and the work tree is of phantoms"):
         compare_with_revision("first", ["good"])
-    Path("data/records/source.json").write_text(json.dumps({"source": "phantom", "phantom": True}))
+    Path("data/records/source.json").write_text(
+        json.dumps({"source": "phantom", "phantom": True, "official_split": False})
+    )
     shutil.rmtree(".dvc/cache")
     with pytest.raises(FileNotFoundError, match=r"of first is not in DVC's cache; .*dvc fetch"):
         compare_with_revision("first", ["good"])

@@ -11,6 +11,7 @@ from cxr14.metrics.auroc import macro_auroc
 from cxr14.metrics.bootstrap import draw_replicates, interval
 from cxr14.report.terminal import largest_gaps
 from tests.evaluation.comparison.conftest import make_decision, make_records, make_rows
+from tests.sources import OFFICIAL
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +72,7 @@ def test_a_group_without_an_event_has_a_gap_but_no_interval_and_leads_no_list(re
     assert gap["fpr"] < 0
     assert gap[["fpr_low", "fpr_high"]].isna().all()
     assert gap["reason"] == "no interval of fpr, fnr: one side is the same in every resample"
-    shown = largest_gaps(gaps, phantom=False)
+    shown = largest_gaps(gaps, source=OFFICIAL)
     names, groups = (list(shown.columns[place].cells) for place in (0, 2))
     assert ("FPR, No Finding", "sex F − M") not in list(zip(names, groups, strict=True))
 
@@ -196,4 +197,4 @@ def test_patients_of_one_kind_have_no_gaps_and_the_table_keeps_its_columns(answe
     drawn = draw_replicates(alike["patient"].to_numpy(), np.random.default_rng(0), 20)
     gaps = subgroup_tables(alike, answers, drawn)[1]
     assert (len(gaps), list(gaps.columns)) == (0, GAP_COLUMNS)
-    assert largest_gaps(gaps, phantom=False).row_count == 0
+    assert largest_gaps(gaps, source=OFFICIAL).row_count == 0
