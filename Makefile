@@ -28,10 +28,7 @@ setup: .venv/stamp  ## fill .venv from requirements.lock (done by every other ta
 	@touch $@
 
 repro: .venv/stamp  ## run the whole pipeline on params.yaml, or what has changed of it
-	@$(BIN)/python -m stages.check_params --check
-	@$(BIN)/python -m stages.check_outputs --cache
-	@$(BIN)/python -m stages.pretrained --check
-	@$(BIN)/python -m stages.download --check
+	@$(BIN)/python -m stages.check_run
 	@dvc repro
 	@$(BIN)/python -m stages.report --show
 

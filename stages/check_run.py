@@ -1,0 +1,24 @@
+"""Check params, outputs, initial weights and images before a run.
+
+    python -m stages.check_run
+
+`make repro` calls it before `dvc repro`. It runs the checks of four stages in one process, so that
+Python and pandas start once.
+
+Reads what `check_params --check`, `check_outputs --cache`, `pretrained --check` and
+`download --check` read. Writes nothing.
+"""
+
+from stages import check_outputs, check_params, download, pretrained, run
+
+
+def main() -> None:
+    """Run the checks."""
+    check_params.main(check=True)
+    check_outputs.main(cache=True)
+    pretrained.main(check_only=True)
+    download.main(check=True)
+
+
+if __name__ == "__main__":
+    run(main, __doc__)
