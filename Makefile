@@ -53,7 +53,7 @@ ablation: .venv/stamp  ## weightings and poolings compared, 40 minutes (ARGS=--q
 	@$(BIN)/python -m ablation $(ARGS)
 
 ui: .venv/stamp  ## MLflow's pages on http://127.0.0.1:5000 (ARGS="--port 5001")
-	@$(BIN)/python -m cxr14.tracking.ui $(ARGS)
+	@$(BIN)/python -m cxr14.cli ui $(ARGS)
 
 register: .venv/stamp  ## bring MLflow's runs and registry in line with the artifacts
 	@$(BIN)/python -m stages.register
