@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import yaml
 
 from docs import generate_params
 from tests.clones import run
@@ -60,11 +61,15 @@ def described() -> dict[str, set[str]]:
 DESCRIBED = described()
 
 
+def pattern(path: str) -> str:
+    return re.escape(path).replace("/b", "/.+").replace(r"\*", ".+")
+
+
 def words_for(file: str) -> set[str] | None:
     """The described words of a file; the second pipeline has files like those of the first."""
     for name in (file, file.removeprefix("chexnext/")):
         for path, words in DESCRIBED.items():
-            if re.fullmatch(re.escape(path).replace("/b", "/.+"), name):
+            if re.fullmatch(pattern(path), name):
                 return words | {"phantom"}
     return None
 
@@ -92,6 +97,48 @@ def test_every_column_and_key_of_the_committed_results_is_described(file: str) -
     else:
         columns = set(pd.read_csv(ROOT / file, nrows=0).columns)
         assert columns ^ known <= {"phantom"}
+
+
+def graph(file: str) -> dict[str, Any]:
+    """The stages of a dvc.yaml, without the item of a matrix in their names and paths."""
+    stages: dict[str, Any] = yaml.safe_load((ROOT / file).read_text())["stages"]
+    return stages
+
+
+def outs(file: str) -> list[str]:
+    """The outputs of a graph, in which `b` stands for an item of a matrix."""
+    kinds = [
+        stage.get(k, []) for stage in graph(file).values() for k in ("outs", "metrics", "plots")
+    ]
+    names = [next(iter(out)) if isinstance(out, dict) else out for kind in kinds for out in kind]
+    return sorted({re.sub(r"\$\{[^}]+\}", "b", name) for name in names})
+
+
+@pytest.mark.parametrize("path", [*outs("dvc.yaml"), *outs("chexnext/dvc.yaml")])
+def test_every_output_of_the_graphs_is_described(path: str) -> None:
+    """By itself, or by the files that it holds; those of the second pipeline as the first's."""
+    folders = {parent.as_posix() for known in DESCRIBED for parent in Path(known).parents}
+    names = path, re.sub(r"^chexnext/(singles/)?", "", path)
+    assert any(
+        re.fullmatch(pattern(known), name) for known in folders | {*DESCRIBED} for name in names
+    )
+
+
+def test_every_stage_is_described() -> None:
+    page = (ROOT / "docs/reference/stages.md").read_text()
+    for file, section in zip(
+        ("dvc.yaml", "chexnext/dvc.yaml"), page.split("\n## ")[1:], strict=True
+    ):
+        named = re.findall(r"^\| `([\w-]+)(?:@[^`]*)?`", section, re.MULTILINE)
+        assert named == list(graph(file))
+
+
+def test_the_guide_to_extensions_names_what_the_code_has() -> None:
+    page = (ROOT / "docs/howto/extend.md").read_text()
+    folders = ("src", "stages", "tests")
+    code = "\n".join(p.read_text() for name in folders for p in (ROOT / name).rglob("*.py"))
+    names = {name for name in CODE.findall(page) if re.fullmatch(r"[A-Za-z_]+(\.[a-z_]+)?", name)}
+    assert {name for name in names if name.rpartition(".")[2] not in code} == set()
 
 
 def anchors(page: Path) -> set[str]:
