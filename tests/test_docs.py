@@ -100,7 +100,7 @@ def test_every_column_and_key_of_the_committed_results_is_described(file: str) -
 
 
 def graph(file: str) -> dict[str, Any]:
-    """The stages of a dvc.yaml, without the item of a matrix in their names and paths."""
+    """The stages of a dvc.yaml, by name."""
     stages: dict[str, Any] = yaml.safe_load((ROOT / file).read_text())["stages"]
     return stages
 
