@@ -42,25 +42,40 @@ def tables() -> str:
         lines += [f"## `{file}`", ""]
         values, meanings = read_yaml(ROOT / file), comments(ROOT / file)
         for name, reader in readers.items():
-            block = get_type_hints(reader)["return"]
             lines += [f"### `{name}`", ""]
-            if text := meanings.get(name):
-                lines += [sentence(text), ""]
+            if text := meanings[name]:
+                lines += [f"{text[0].upper()}{text[1:]}.", ""]
+            block = get_type_hints(reader)["return"]
             if isinstance(block, type) and issubclass(block, Block) and block not in documented:
                 documented.add(block)
-                lines += ["| key | allowed | default | meaning |", "|---|---|---|---|"]
-                schema = block.model_json_schema()
-                for key, node in leaves(schema, schema, name):
-                    row = code(key), allowed(node), default(values, key), meanings.get(key, "")
-                    lines.append(f"| {' | '.join(text.replace('|', '·') for text in row)} |")
+                lines += key_table(name, block, values, meanings)
             else:
-                shared = dict(flat(name, read_yaml(ROOT / "params.yaml")[name]))
-                lines += ["The same keys as in `params.yaml`. Defaults that differ:", ""]
-                lines += ["| key | default |", "|---|---|"]
-                differing = set(flat(name, values[name])) - set(shared.items())
-                lines += [f"| {code(key)} | {value} |" for key, value in sorted(differing)]
+                lines += default_table(name, values)
             lines.append("")
     return "\n".join(lines)
+
+
+def key_table(
+    name: str, block: type[Block], values: dict[str, Any], meanings: dict[str, str]
+) -> list[str]:
+    """Return the table of the keys of a block, in the order of the file."""
+    order, schema = list(meanings), block.model_json_schema()
+    rows = sorted(
+        leaves(schema, schema, name), key=lambda row: order.index(row[0].partition(".NAME")[0])
+    )
+    lines = ["| key | allowed | default | meaning |", "|---|---|---|---|"]
+    for key, node in rows:
+        cells = code(key), allowed(node), default(values, key), meanings.get(key, "")
+        lines.append(f"| {' | '.join(cell.replace('|', '·') for cell in cells)} |")
+    return lines
+
+
+def default_table(name: str, values: dict[str, Any]) -> list[str]:
+    """Return the defaults of a block that differ from those of its namesake in params.yaml."""
+    first = set(flat(name, read_yaml(ROOT / "params.yaml")[name]))
+    lines = ["The same keys as in `params.yaml`. Defaults that differ:", ""]
+    lines += ["| key | default |", "|---|---|"]
+    return lines + [f"| {code(k)} | {v} |" for k, v in sorted({*flat(name, values[name])} - first)]
 
 
 def leaves(
@@ -146,21 +161,15 @@ def code(value: object) -> str:
     return f"`{value}`"
 
 
-def sentence(text: str) -> str:
-    """Return a comment as a sentence."""
-    return f"{text[0].upper()}{text[1:]}{'' if text.endswith('.') else '.'}"
-
-
 def comments(file: Path) -> dict[str, str]:
-    """Return the comment of each key of a YAML file, by dotted key."""
+    """Return the comment of each key of a YAML file, by dotted key; empty without one."""
     found: dict[str, str] = {}
     stack: list[tuple[int, str]] = []
     for line in file.read_text().splitlines():
         if match := KEY.fullmatch(line):
             indent, name, text = len(match[1]), match[2], match[3]
             stack = [(level, word) for level, word in stack if level < indent] + [(indent, name)]
-            if text:
-                found[".".join(word for _, word in stack)] = text
+            found[".".join(word for _, word in stack)] = text or ""
         elif match := CONTINUED.fullmatch(line):
             found[".".join(word for _, word in stack)] += f" {match[1]}"
     return found

@@ -243,6 +243,11 @@ class Registered:
     champion: bool
 
 
+def phantom_note(trained: Trained) -> str:
+    """Return the note for a model of simulated images; empty for real ones."""
+    return PHANTOM_NOTE if trained.model["phantom"] else ""
+
+
 def register(trained: Sequence[Trained], model: str = MODEL) -> list[Registered]:
     """Sync the runs, register new versions, and set ``champion`` to the best one.
 
@@ -319,7 +324,7 @@ def _add_version(
         "experiment": run.get("DVC_EXP_NAME", "workspace"),
     }
     model_id = log_model(client, experiment, trained, run_id, tags)
-    description = f"{trained.backbone}. {PHANTOM_NOTE if trained.model['phantom'] else ''}".strip()
+    description = f"{trained.backbone}. {phantom_note(trained)}".strip()
     version = client.create_model_version(
         model, f"models:/{model_id}", run_id, tags=tags, description=description, model_id=model_id
     )
