@@ -50,12 +50,12 @@ ablation: .venv/stamp  ## weightings and poolings compared, 40 minutes (ARGS=--q
 	@$(BIN)/python -m ablation $(ARGS)
 
 ui: .venv/stamp  ## MLflow's pages on http://127.0.0.1:5000 (ARGS="--port 5001")
-	@$(BIN)/python -m cxr14.tracking.ui $(ARGS)
+	@$(BIN)/python -m cxr14.cli ui $(ARGS)
 
-register: .venv/stamp  ## bring MLflow's runs and registry in line with the artifacts
+register: .venv/stamp  ## sync MLflow's runs and registry with the artifacts
 	@$(BIN)/python -m stages.register
 
-lock: .venv/stamp  ## resolve requirements.lock anew from pyproject.toml
+lock: .venv/stamp  ## resolve requirements.lock from pyproject.toml
 	@uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes \
 	  --no-emit-index-url --no-header --output-file requirements.lock pyproject.toml
 

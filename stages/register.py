@@ -22,10 +22,16 @@ from rich.console import Console
 from rich.table import Table
 
 from cxr14.config.blocks import read_train
-from cxr14.datasets.records import PHANTOM_NOTE
 from cxr14.io import write_json
 from cxr14.tracking.artifacts import find_trained
-from cxr14.tracking.registry import MODEL, BestEffort, Registered, register, register_or_warn
+from cxr14.tracking.registry import (
+    MODEL,
+    BestEffort,
+    Registered,
+    phantom_note,
+    register,
+    register_or_warn,
+)
 from stages import run
 
 OUT = Path("registry/registered.json")
@@ -55,8 +61,7 @@ def entry(model: Registered) -> dict[str, str | bool]:
 
 def table(registered: list[Registered]) -> Table:
     """Lay out the registered models, one per row."""
-    phantom = any(model.trained.model["phantom"] for model in registered)
-    caption = PHANTOM_NOTE if phantom else None
+    caption = max(phantom_note(model.trained) for model in registered) or None
     laid_out = Table("backbone", "version", "val AUROC", "run", title="MLflow", caption=caption)
     for model in registered:
         version = model.version or "not evaluated"

@@ -24,6 +24,7 @@ LAYERS = [
     "figures",
     "report",
     "tracking",
+    "cli",
 ]
 """Of src/cxr14, in the order of the README: each imports only from those before it."""
 

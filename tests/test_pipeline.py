@@ -16,7 +16,7 @@ from PIL import Image
 
 from cxr14.labels import CLASSES
 from tests.clones import clone_into, commit, environment, run, shell
-from tests.readme import python_snippet, ways_of_use
+from tests.experiments_page import python_snippet, ways_of_use
 from tests.tracking.servers import free_port, patiently, running
 
 BACKBONES = ["alexnet", "googlenet"]

@@ -12,7 +12,7 @@ import yaml
 from safetensors.torch import save
 
 from cxr14.datasets.raw import read_facts, read_manifest
-from cxr14.datasets.records import read_boxes, read_records, read_source, read_split
+from cxr14.datasets.records import Source, read_boxes, read_records, read_source, read_split
 from cxr14.errors import UserError, producing_stage
 from cxr14.io import read_csv, read_json, read_npy, read_parquet, write_json, write_parquet
 from cxr14.labels import LABEL_COLUMNS
@@ -215,7 +215,7 @@ def test_what_download_left_is_checked_when_it_is_read(
     good_tables()
     assert read_manifest().image.tolist() == ["NA.png"]
     assert read_facts()["base"] is None
-    assert read_source()["source"] == "nih"
+    assert read_source() == Source("nih", phantom=False, official_split=False)
     path = Path("data/raw/tables/manifest.csv")
     path.write_text(path.read_text().replace("0" * 64, "0" * 63))
     with pytest.raises(UserError, match=r"manifest\.csv is damaged: a sha256 .*`dvc repro downl"):
@@ -225,11 +225,13 @@ def test_what_download_left_is_checked_when_it_is_read(
         UserError, match=r"source\.json is damaged: it lacks table_files, table_sha256"
     ):
         read_facts()
-    write_json("data/records/source.json", {"source": "nih", "phantom": "no"})
-    with pytest.raises(UserError, match="phantom is true or false"):
+    write_json(
+        "data/records/source.json", {"source": "nih", "phantom": "no", "official_split": False}
+    )
+    with pytest.raises(UserError, match="phantom and official_split are true or false"):
         read_source()
     with pytest.raises(UserError, match=r"`dvc repro patient-split`"):
-        read_source("official_split")
+        read_source()
 
 
 def test_fewer_pixels_than_rows_are_refused(

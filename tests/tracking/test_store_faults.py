@@ -209,7 +209,7 @@ def test_make_register_fails_with_one_sentence_and_writes_nothing(
 
 def test_the_ui_does_not_start_on_such_a_store(project: Path) -> None:
     randomize(project / "mlflow.db")
-    with pytest.raises(SystemExit, match=r"error: MLflow's store .*not a database; set it aside"):
+    with pytest.raises(StoreError, match=r"MLflow's store .*not a database; set it aside"):
         ui.serve("127.0.0.1", 5000)
 
 

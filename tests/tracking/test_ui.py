@@ -5,10 +5,13 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from cxr14.cli import ROOT_FILES
+from cxr14.errors import UserError
 from cxr14.tracking.runs import start_run
 from tests.tracking.servers import ask, free_port, patiently
 
@@ -30,13 +33,15 @@ def is_alive(pid: int) -> bool:
 @pytest.mark.timeout(180)
 def test_the_ui_answers_for_our_store_and_leaves_no_process_behind(project: Path) -> None:
     log = project / "ui.log"
+    for name in ROOT_FILES:
+        (project / name).touch()
     start_run("stages/train.py", "a1", "alexnet", {}, source="phantom", phantom=True).finish(
         {"loss": 0.25}
     )
     port = free_port()
     with log.open("wb") as output:
         ui = subprocess.Popen(
-            [sys.executable, "-m", "cxr14.tracking.ui", "--port", str(port)],
+            [sys.executable, "-m", "cxr14.cli", "ui", "--port", str(port)],
             env=os.environ | {"PYTHONPATH": str(SOURCE)},
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -68,5 +73,34 @@ def test_a_server_named_in_the_environment_is_pointed_to(
     from cxr14.tracking.ui import serve
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
-    with pytest.raises(SystemExit, match=r"open http://127\.0\.0\.1:1 instead"):
+    with pytest.raises(UserError, match=r"open http://127\.0\.0\.1:1 instead"):
         serve("127.0.0.1", 5000)
+
+
+SERVER = """
+import sys
+from cxr14.tracking import ui
+ui.connect = lambda: None
+ui.command = lambda host, port: ["sh", "-c", "echo server; sleep 500 & wait"]
+sys.exit(ui.serve("127.0.0.1", 5000))
+"""
+
+
+def test_the_server_ends_with_its_children_when_the_command_is_killed(project: Path) -> None:
+    ui = subprocess.Popen(
+        [sys.executable, "-c", SERVER],
+        env=os.environ | {"PYTHONPATH": str(SOURCE)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert ui.stdout is not None
+    with ui:
+        while ui.stdout.readline() != "server\n":
+            pass
+        while len(family := descendants(ui.pid)) < 3:  # the server, its child, the watchdog
+            time.sleep(0.05)
+        ui.kill()
+    deadline = time.monotonic() + 10
+    while (alive := [pid for pid in family if is_alive(pid)]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert alive == []

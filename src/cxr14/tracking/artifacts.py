@@ -20,8 +20,6 @@ from cxr14.models.serialization import DESCRIPTION, ModelDescription, check_weig
 from cxr14.preprocessing.cache import open_cache
 from cxr14.tracking.runs import flatten
 
-# Names of the MLflow metrics that come from the tables of metrics.
-
 PER_FINDING = (
     "auroc",
     "average_precision",
@@ -40,7 +38,7 @@ PER_BOXED = {"accuracy": "accuracy_iobb_t10", "pointing": "pointing", "energy": 
 """Columns of metrics/localize/B that become MLflow metrics by finding; accuracy at T(IoBB) .1."""
 
 
-def detail_metrics(tables: Mapping[str, pd.DataFrame]) -> dict[str, float]:
+def table_metrics(tables: Mapping[str, pd.DataFrame]) -> dict[str, float]:
     """Return the MLflow metrics of the tables in metrics/evaluate/B and metrics/localize/B.
 
     Args:
@@ -109,7 +107,6 @@ READERS: dict[str, Callable[[pd.DataFrame], dict[str, float]]] = {
 }
 """Functions from a table to its metrics, by the name of the table."""
 
-
 MEASURES = ("evaluate", "localize")
 """Stages whose metrics and plots belong to a trained model."""
 
@@ -127,21 +124,19 @@ class TrainedDescription(ModelDescription):
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained backbone: where its files are, and the content of its model.json."""
+    """A trained backbone and its artifacts.
+
+    Attributes:
+        backbone: name of its files below `root`.
+        root: of the pipeline.
+        model: content of model.json.
+        folders: of its networks, with weights.safetensors and model.json; several in an ensemble.
+    """
 
     backbone: str
     root: Path
     model: dict[str, Any]
-
-    @property
-    def folder(self) -> Path:
-        """models/<backbone>, with weights.safetensors and model.json."""
-        return self.root / "models" / self.backbone
-
-    @property
-    def folders(self) -> list[Path]:
-        """Folders of the networks: one, or those of an ensemble."""
-        return [self.folder]
+    folders: tuple[Path, ...]
 
     @property
     def stage(self) -> str:
@@ -165,7 +160,7 @@ class Trained:
 
     @property
     def cache(self) -> Path:
-        """The images on which the predictions were made."""
+        """Image cache of the predictions."""
         return self.root / "data" / "cache"
 
     @property
@@ -185,16 +180,13 @@ class Trained:
 
     @property
     def scored_on(self) -> dict[str, str]:
-        """SHA-256 of the files that define the evaluation data, by name.
-
-        Images, records and split; the model was trained on them as well.
-        """
+        """SHA-256 of the files that define the evaluation data: images, records and split."""
         inputs = self.model["inputs"].items()
         return {name: digest for name, digest in inputs if "pretrained" not in name}
 
     @property
     def evaluated(self) -> bool:
-        """Whether evaluate has run; the registry takes evaluated models only."""
+        """Whether evaluate has run; only evaluated models are registered."""
         return self.decision.exists() and self.predictions.exists()
 
     def hashes(self) -> dict[str, str]:
@@ -228,7 +220,7 @@ class Trained:
             path = self.root / "metrics" / stage / f"{self.backbone}.json"
             known |= flatten({stage: read_numbers(path)}, "/") if path.exists() else {}
         tables = {p.stem: p for _, p in self.metric_files() if p.suffix == ".csv"}
-        known |= detail_metrics(
+        known |= table_metrics(
             {name: read_csv(path, COLUMNS.get(name, {})) for name, path in tables.items()}
         )
         return {n: v for n, v in known.items() if isinstance(v, int | float) and not pd.isna(v)}
@@ -252,8 +244,8 @@ class Trained:
         """Check all artifacts before anything is written to MLflow.
 
         Raises:
-            UserError: a file is damaged, the weights are not those that model.json names, or the
-                predictions are not of the classes, or not of the images of the present split.
+            UserError: a file is damaged, the weights do not match the hash in model.json, or the
+                predictions are of other classes, or of other images than the present split.
         """
         self.check_weights()
         self.history()
@@ -265,29 +257,29 @@ class Trained:
             read_predictions(self.predictions, classes, listed)
 
     def check_weights(self) -> None:
-        """Raise UserError unless the weights are those that model.json names."""
-        check_weights(self.folder, self.model)
+        """Raise UserError unless the weights match the hash in model.json."""
+        check_weights(self.folders[0], self.model)
 
 
 def read_trained(folder: Path) -> dict[str, Any]:
     """Read the model.json of a trained network.
 
     Raises:
-        UserError: it is missing or damaged; names file and key.
+        UserError: the file is missing or damaged; names file and key.
     """
     return read_described(folder / DESCRIPTION, TrainedDescription)
 
 
 def find_trained(backbones: Iterable[str], root: str | Path = ".") -> list[Trained]:
-    """Return those of the backbones that have a model.json, sorted by name.
+    """Return the trained ones of some backbones, sorted by name.
 
     Raises:
-        UserError: there is none, or one is damaged.
+        UserError: none has a model.json, or one is damaged.
     """
     names = sorted(set(backbones))
     folders = {name: Path(root) / "models" / name for name in names}
     trained = [
-        Trained(name, Path(root), read_trained(folder))
+        Trained(name, Path(root), read_trained(folder), (folder,))
         for name, folder in folders.items()
         if (folder / DESCRIPTION).exists()
     ]
@@ -299,10 +291,8 @@ def find_trained(backbones: Iterable[str], root: str | Path = ".") -> list[Train
     return trained
 
 
-# The ensemble of the CheXNeXt pipeline.
-
 MODEL = "cxr14-chexnext"
-"""Name of the registered model of the ensemble."""
+"""Name of the registered model of the CheXNeXt ensemble."""
 
 SHARED = ("data/cache/", "data/split/")
 """Prefixes of inputs that define the evaluation data."""
@@ -313,17 +303,12 @@ class TrainedEnsemble(Trained):
     """An ensemble of networks; ``model`` is their combined description.
 
     Attributes:
-        networks: of the ensemble.
-        labels: path of the table for evaluation; the networks learnt other labels.
+        networks: its members, in the order of `folders`.
+        labels: path of the labels for evaluation; the networks learnt other labels.
     """
 
     networks: tuple[Trained, ...]
     labels: Path
-
-    @property
-    def folders(self) -> list[Path]:
-        """The folders of its networks."""
-        return [network.folder for network in self.networks]
 
     @property
     def stage(self) -> str:
@@ -356,21 +341,9 @@ class TrainedEnsemble(Trained):
         return Path("data/split/split.parquet")
 
     def check_weights(self) -> None:
-        """Raise UserError unless all weights are those that their model.json names."""
+        """Raise UserError unless the weights of all networks match their model.json."""
         for network in self.networks:
             network.check_weights()
-
-
-@dataclass(frozen=True)
-class InFolder(Trained):
-    """A network in any folder."""
-
-    where: Path
-
-    @property
-    def folder(self) -> Path:
-        """The folder of weights.safetensors and model.json."""
-        return self.where
 
 
 def find_ensemble(name: str, root: Path, folders: Sequence[Path], labels: Path) -> TrainedEnsemble:
@@ -380,37 +353,38 @@ def find_ensemble(name: str, root: Path, folders: Sequence[Path], labels: Path) 
         name: of its files below `root`: predictions, evaluation, metrics, plots.
         root: of the second pipeline.
         folders: of its networks.
-        labels: path of the table for evaluation.
+        labels: path of the labels for evaluation.
 
     Raises:
         UserError: a file is missing or damaged, or the networks predict different classes.
     """
-    networks = [InFolder(p.name, root, read_trained(p), p) for p in folders]
+    networks = [Trained(p.name, root, read_trained(p), (p,)) for p in folders]
     path = root / "metrics" / "evaluate" / f"{name}.json"
     scores = read_numbers(path, "validation_macro_auroc")
     if not isinstance(scores["validation_macro_auroc"], int | float):
         raise unusable(path, "is damaged: validation_macro_auroc is no number")
-    check_same_classes(networks)
-    model = combined_description([network.model for network in networks], [p.name for p in folders])
+    _check_same_classes(networks)
+    model = _combined_description(networks)
     model["validation_macro_auroc"] = scores["validation_macro_auroc"]
-    return TrainedEnsemble(name, root, model, tuple(networks), labels)
+    return TrainedEnsemble(name, root, model, tuple(folders), tuple(networks), labels)
 
 
-def check_same_classes(networks: Sequence[Trained]) -> None:
+def _check_same_classes(networks: Sequence[Trained]) -> None:
     """Raise UserError unless all networks predict the same classes."""
     first = networks[0]
     for network in networks[1:]:
         if network.model["classes"] != first.model["classes"]:
             raise unusable(
-                network.folder / "model.json", f"is of other classes than {first.folder}'s"
+                network.folders[0] / DESCRIPTION, f"is of other classes than {first.folders[0]}'s"
             )
 
 
-def combined_description(models: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[str, Any]:
+def _combined_description(networks: Sequence[Trained]) -> dict[str, Any]:
     """Return the description of an ensemble from the model.json of its networks.
 
     Identity and weights hash are SHA-256 of the concatenated values of the networks.
     """
+    models = [network.model for network in networks]
     first = models[0]
     together = {
         key: hashlib.sha256("".join(model[key] for model in models).encode()).hexdigest()
@@ -418,6 +392,6 @@ def combined_description(models: Sequence[dict[str, Any]], names: Sequence[str])
     }
     inputs = {name: digest for model in models for name, digest in model["inputs"].items()}
     shared = {key: first[key] for key in ("classes", "source", "phantom")}
-    params = {**first["params"], "networks": ", ".join(names)}
+    params = {**first["params"], "networks": ", ".join(network.backbone for network in networks)}
     params["train"] = {k: v for k, v in first["params"]["train"].items() if k != "seed"}
     return shared | together | {"inputs": inputs, "params": params}

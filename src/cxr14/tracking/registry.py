@@ -1,6 +1,6 @@
 """The registered model ``cxr14``: a version per trained backbone, and the alias ``champion``.
 
-An ensemble has its own registered model: on phantoms its validation labels differ.
+An ensemble has a registered model of its own, because on phantoms its validation labels differ.
 """
 
 import base64
@@ -48,14 +48,14 @@ REBUILT = "cxr14.rebuilt"
 
 
 def sync_run(client: "MlflowClient", experiment: str, trained: Trained) -> str:
-    """Find or rebuild the run of a trained model, and complete it.
+    """Bring the run of a trained model in line with its artifacts; create it if it is missing.
 
     Returns:
-        The id of its finished run with all epochs, metrics and plots.
+        The id of the finished run with all epochs, metrics and plots.
     """
     run_id = _only_run(client, experiment, trained) or _rebuild(client, experiment, trained)
     check_location(client.get_run(run_id).info.artifact_uri)
-    _complete_history(client, run_id, trained)
+    _sync_history(client, run_id, trained)
     known = client.get_run(run_id).data.metrics
     new = {name: value for name, value in trained.metrics().items() if known.get(name) != value}
     log_metrics(client, run_id, new)
@@ -95,7 +95,7 @@ def _rebuild(client: "MlflowClient", experiment: str, trained: Trained) -> str:
     return create_run(client, experiment, trained.identity, trained.backbone, model["params"], tags)
 
 
-def _complete_history(client: "MlflowClient", run_id: str, trained: Trained) -> None:
+def _sync_history(client: "MlflowClient", run_id: str, trained: Trained) -> None:
     """Log the epochs that are missing in the run."""
     logged = {metric.step for metric in client.get_metric_history(run_id, "loss")}
     for row in trained.history():
@@ -104,7 +104,9 @@ def _complete_history(client: "MlflowClient", run_id: str, trained: Trained) -> 
             log_metrics(client, run_id, row, step)
 
 
-IMAGES = 8
+N_COMPARED = 8
+"""Images on which a loaded model is compared with its predictions."""
+
 TOLERANCE = 1e-4
 
 
@@ -116,16 +118,16 @@ class Predictor(Protocol):
 
 
 def check_agreement(model: Predictor, trained: Trained) -> None:
-    """Compare the model's probabilities with the pipeline's, on a few images of the cache.
+    """Compare the probabilities of a loaded model with those of the pipeline, on a few images.
 
     Raises:
-        UserError: they differ by more than 1e-4 anywhere, or there is nothing to compare.
+        UserError: they differ by more than TOLERANCE, or there are no predictions.
     """
     images, index = open_cache(trained.cache)
     expected = read_predictions(trained.predictions, trained.model["classes"])
     if expected.empty:
         raise UserError(f"{trained.predictions} is empty: {trained.backbone} cannot be checked")
-    chosen = np.unique(np.linspace(0, len(expected) - 1, IMAGES).round().astype(int))
+    chosen = np.unique(np.linspace(0, len(expected) - 1, N_COMPARED).round().astype(int))
     few = expected.iloc[chosen]
     scored = model.predict(np.asarray(images[rows_of(index, few.image)]))
     classes = trained.model["classes"]
@@ -156,7 +158,7 @@ REQUIRED = (
     "torch",
     "torchvision",
 )
-"""Requirements of the registered model; MLflow would infer them by loading it."""
+"""Requirements of the registered model; MLflow would load it to infer them."""
 
 
 def log_model(
@@ -187,7 +189,7 @@ def log_model(
     return str(model.model_id)
 
 
-def network_artifacts(folders: list[Path]) -> dict[str, str]:
+def network_artifacts(folders: Sequence[Path]) -> dict[str, str]:
     """Return the folders by artifact name: ``model``, or ``model 00`` … of an ensemble."""
     if len(folders) == 1:
         return {MODEL_ARTIFACT: str(folders[0])}
@@ -199,8 +201,8 @@ def signature(classes: list[str], ensemble: bool = False) -> Any:
 
     An ensemble also returns the standard deviation over its networks by class.
 
-    Only an input of type `object` with one free dimension passes MLflow's checks both as base64
-    texts (B,) and as uint8 (B, S, S); the model checks it.
+    MLflow accepts both base64 texts (B,) and uint8 (B, S, S) only for an input of type `object`
+    with one free dimension. The model checks the input itself.
     """
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
@@ -214,9 +216,8 @@ def signature(classes: list[str], ensemble: bool = False) -> Any:
     return ModelSignature(images, scores, decide)
 
 
-def example() -> Any:
+def example() -> pd.DataFrame:
     """Return an input example with a synthetic image, so that no patient data is published."""
-    import pandas as pd
     from PIL import Image
 
     buffer = io.BytesIO()
@@ -225,6 +226,8 @@ def example() -> Any:
 
 
 MODEL = "cxr14"
+"""Name of the registered model of single backbones."""
+
 CHAMPION = "champion"
 DATA, SCORE = "data_sha256", "validation_macro_auroc"
 ABOUT = "A probability for each finding, and for No Finding, of grey chest radiographs."
@@ -240,10 +243,15 @@ class Registered:
     champion: bool
 
 
-def register(trained: Sequence[Trained], model: str = MODEL) -> list[Registered]:
-    """Complete the runs, register new versions, and set ``champion`` to the best.
+def phantom_note(trained: Trained) -> str:
+    """Return the note for a model of simulated images; empty for real ones."""
+    return PHANTOM_NOTE if trained.model["phantom"] else ""
 
-    Idempotent: a second call adds nothing, and a deleted store is restored.
+
+def register(trained: Sequence[Trained], model: str = MODEL) -> list[Registered]:
+    """Sync the runs, register new versions, and set ``champion`` to the best one.
+
+    A second call adds nothing. A deleted store is restored.
 
     Args:
         trained: backbones or ensembles.
@@ -252,7 +260,7 @@ def register(trained: Sequence[Trained], model: str = MODEL) -> list[Registered]
     Raises:
         StoreError: the store cannot be used.
         UserError: an artifact is damaged or of other data, or the model that would become
-            champion does not reproduce its predictions; the alias then stays where it was.
+            champion does not reproduce its predictions; the alias is then unchanged.
     """
     for network in trained:
         network.check()
@@ -274,7 +282,7 @@ def register(trained: Sequence[Trained], model: str = MODEL) -> list[Registered]
 def _version(
     client: "MlflowClient", experiment: str, model: str, trained: Trained, run_id: str
 ) -> str:
-    """Return the version that holds this model and decision, registering it if there is none."""
+    """Return the version of this model and decision; register it if there is none."""
     content = {IDENTITY: trained.identity, **trained.hashes()}
     _create_registered_model(client, model)
     where = f"name = '{model}' and tags.`{IDENTITY}` = '{trained.identity}'"
@@ -292,7 +300,7 @@ def _create_registered_model(client: "MlflowClient", model: str) -> None:
 
 
 def _has_files(version: "ModelVersion") -> bool:
-    """Whether the files of the model exist; the records may outlive a deleted folder."""
+    """Whether the files of a version exist; they may have been deleted without its record."""
     import mlflow
 
     return bool(mlflow.artifacts.list_artifacts(f"models:/{version.name}/{version.version}"))
@@ -316,7 +324,7 @@ def _add_version(
         "experiment": run.get("DVC_EXP_NAME", "workspace"),
     }
     model_id = log_model(client, experiment, trained, run_id, tags)
-    description = f"{trained.backbone}. {PHANTOM_NOTE if trained.model['phantom'] else ''}".strip()
+    description = f"{trained.backbone}. {phantom_note(trained)}".strip()
     version = client.create_model_version(
         model, f"models:/{model_id}", run_id, tags=tags, description=description, model_id=model_id
     )
@@ -324,11 +332,11 @@ def _add_version(
 
 
 def _set_champion(client: "MlflowClient", model: str, current: list[tuple[Trained, str]]) -> str:
-    """Set the alias to the version with the highest validation score, if it reproduces its output.
+    """Set the alias to the best version by validation, if it reproduces its predictions.
 
-    A champion with a higher score on the same data stays as long as its files exist. A champion on
-    other data or of other classes is replaced, because the scores are not comparable. If the
-    trained models differ in classes, those with the most classes are compared.
+    A champion with a higher score on the same data is kept as long as its files exist. A champion
+    on other data or of other classes is replaced, because the scores are not comparable. If the
+    trained models differ in classes, only those with the most classes are compared.
     """
     import mlflow
 

@@ -1,8 +1,7 @@
 """MLflow runs of trainings: params, metrics by epoch, tags, system metrics.
 
 A run is identified by a hash of everything that determines the training. Each training is recorded
-once: a finished run is kept, a killed one is replaced. Runs of a ``dvc exp`` have a parent run;
-runs of a plain ``dvc repro`` have none.
+once: a finished run is kept, a killed one is replaced. Runs of ``dvc exp`` have a parent run.
 """
 
 import math
@@ -25,6 +24,11 @@ if TYPE_CHECKING:
 
 
 NAME, BASELINE = "DVC_EXP_NAME", "DVC_EXP_BASELINE_REV"
+DVC_VARIABLES = (NAME, BASELINE, "DVC_STAGE")
+"""Environment variables of DVC that become tags."""
+
+IDENTITY = "cxr14.identity"
+GIT_COMMIT = "mlflow.source.git.commit"
 KIND = "cxr14.kind"
 PARENT = "dvc exp"
 
@@ -37,7 +41,10 @@ def nest(client: "MlflowClient", experiment: str, tags: Mapping[str, str]) -> di
     Args:
         client: of the store.
         experiment: id of MLflow's experiment.
-        tags: of the run; without DVC_EXP_NAME the result is empty.
+        tags: of the run.
+
+    Returns:
+        The tag; empty without DVC_EXP_NAME.
     """
     if NAME not in tags:
         return {}
@@ -47,7 +54,6 @@ def nest(client: "MlflowClient", experiment: str, tags: Mapping[str, str]) -> di
         if {name: known[name] for name in (NAME, BASELINE) if name in known} == dvc_exp:
             return {"mlflow.parentRunId": run.info.run_id}
     parent = client.create_run(experiment, tags={KIND: PARENT, **dvc_exp}, run_name=tags[NAME])
-    # The parent has no work, so its status is set to finished at once.
     client.set_terminated(parent.info.run_id, "FINISHED")
     return {"mlflow.parentRunId": parent.info.run_id}
 
@@ -59,9 +65,9 @@ PATIENCE = 5  # seconds to wait for the last sample at the end of a training
 def monitor_system(run_id: str) -> Callable[[], None]:
     """Start MLflow's monitor of ``system/…`` metrics (CPU, memory, disk, network, GPU) in a run.
 
-    MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING=false turns it off, and
-    MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL (seconds) changes the interval. The monitor is a
-    daemon thread that handles its errors: it neither stops nor outlives the training.
+    MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING=false turns it off.
+    MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL (seconds) changes the interval. The monitor is a daemon
+    thread, and its errors do not stop the training.
 
     Returns:
         A function that stops the monitor; a second call does nothing.
@@ -69,15 +75,15 @@ def monitor_system(run_id: str) -> Callable[[], None]:
     from mlflow.environment_variables import MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-    switch: Any = MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING  # the store turns it on
+    switch: Any = MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING  # tracking.store turns it on
     if not switch.get():
-        return _nothing
+        return lambda: None
     try:
         monitor_class: Any = SystemMetricsMonitor  # without types
         monitor = monitor_class(run_id, sampling_interval=INTERVAL)
-    except Exception as error:  # of a driver or a sensor; the run goes on without
+    except Exception as error:  # of a driver or a sensor
         print(f"warning: no system metrics ({type(error).__name__}: {error})", file=sys.stderr)
-        return _nothing
+        return lambda: None
     monitor.start()
 
     def stop() -> None:
@@ -88,19 +94,14 @@ def monitor_system(run_id: str) -> Callable[[], None]:
     return stop
 
 
-def _nothing() -> None:
-    """Do nothing, as there is no monitor."""
-
-
 _REF = re.compile(r"refs/exps/([0-9a-f]{2})/([0-9a-f]{38})/(.+)")
 """Git ref of a DVC experiment: baseline commit (in two parts) and name."""
 
 
 def find_origin(backbone: str) -> dict[str, str]:
-    """Find the DVC experiment that trained the model in the work tree.
+    """Find the oldest DVC experiment that trained the model in the work tree.
 
-    Its dvc.lock contains the hash of the model, and that of its baseline does not. The oldest match
-    is returned.
+    The dvc.lock of the experiment holds the hash of the model, and that of its baseline does not.
 
     Returns:
         DVC_EXP_NAME and DVC_EXP_BASELINE_REV, as DVC sets them; empty without a match.
@@ -111,7 +112,7 @@ def find_origin(backbone: str) -> dict[str, str]:
         return {}
     for ref in git_lines("for-each-ref", "--sort=creatordate", "--format=%(refname)", "refs/exps"):
         parts = _REF.fullmatch(ref)
-        if parts is None:  # another ref of DVC
+        if parts is None:
             continue
         baseline = parts[1] + parts[2]
         if _locked(ref, backbone) == model != _locked(baseline, backbone):
@@ -137,18 +138,13 @@ def git_lines(*arguments: str) -> list[str]:
     return done.stdout.splitlines() if done.returncode == 0 else []
 
 
-IDENTITY = "cxr14.identity"
-GIT_COMMIT = "mlflow.source.git.commit"
-DVC_VARIABLES = (NAME, BASELINE, "DVC_STAGE")
-
-
 class TrainingRun:
-    """Run of a training; errors of tracking never stop the training."""
+    """MLflow run of a training; errors of tracking never stop the training."""
 
     def __init__(self, client: "MlflowClient", run_id: str, recording: bool) -> None:
         self.run_id = run_id
         self._client = client
-        self._recording = recording  # False: the run was finished before, or tracking broke
+        self._recording = recording  # False: the run was finished before, or tracking failed
         self._stop_monitor = monitor_system(run_id) if recording else None
 
     def log_epoch(self, row: Mapping[str, float]) -> None:
@@ -177,7 +173,7 @@ class TrainingRun:
             return
         try:
             action()
-        except Exception as error:  # of any kind: the training goes on
+        except Exception as error:
             self._recording = False
             print(
                 f"warning: MLflow tracking stopped ({first_line(error)}); training goes on, and "
@@ -197,7 +193,7 @@ def start_run(
 ) -> TrainingRun | None:
     """Start the run of a training, or return the finished run of the same identity.
 
-    If that fails (server unreachable, database locked), training goes on without a run, and
+    If that fails (server unreachable, database locked), training continues without a run, and
     `make register` records it from its artifacts.
 
     Args:

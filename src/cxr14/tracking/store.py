@@ -1,8 +1,7 @@
 """Location of the MLflow store, checks of it, and the connection to it.
 
-By default it is ``mlflow.db`` and ``mlruns/`` in the original repository, both by absolute
-path: a path relative to the working directory would vanish with the temporary workspace of
-``dvc exp run --temp``. MLFLOW_TRACKING_URI, where it is set, is used instead.
+The default is ``mlflow.db`` and ``mlruns/`` in the original repository, not in the temporary
+workspace of ``dvc exp run --temp``. MLFLOW_TRACKING_URI overrides it.
 """
 
 import logging
@@ -29,9 +28,6 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
 
-# Checks of a store before MLflow opens it. MLflow retries for minutes on a store that is locked,
-# damaged or unreachable, and prints a traceback for each attempt.
-
 SQLITE_SECONDS = 10.0
 """Timeout of the lock on a SQLite store."""
 
@@ -44,13 +40,43 @@ ANSWER_SECONDS = 10.0
 PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 """Default ports of database servers."""
 
+EXPERIMENT = "cxr14"
+ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",  # its only external request
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # halves the UI's start, memory to a fifth
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",  # an unreachable server is reported in seconds
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",  # a server that hangs, in two minutes instead of eight
+    "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING": "true",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+"""Defaults of environment variables, set before mlflow is imported."""
+
+NOISY = {
+    "alembic": logging.ERROR,  # migrations
+    "mlflow.utils.environment": logging.ERROR,  # no pip beside uv
+    "mlflow.store.db.utils": logging.CRITICAL,  # tracebacks of errors that are raised as well
+}
+"""Logging levels of modules of MLflow."""
+
+ATTEMPTS = 3
+"""Attempts of MLflow to open a database, instead of ten in 100 seconds."""
+
+QUIET_SECONDS, LOCK_SECONDS = 10, 600
+"""Seconds of waiting for the lock until a message, and until an error."""
+
 
 class StoreError(UserError):
-    """MLflow's store cannot be used. The store is only a view: no artifact is affected."""
+    """MLflow's store cannot be used; the artifacts of the pipeline are not affected."""
 
 
 def check_store(uri: str) -> None:
-    """Raise StoreError within seconds if a store is known to be unusable."""
+    """Raise StoreError within seconds if a store cannot be used.
+
+    MLflow itself retries for minutes on a store that is locked, damaged or unreachable, and prints
+    a traceback for each attempt.
+    """
     if uri.startswith(("http:", "https:")):
         _check_server(uri)
     elif (file := sqlite_file(uri)) is not None:
@@ -125,7 +151,7 @@ def _sqlite_problem(file: Path, reason: str) -> str:
 
 
 def set_aside(file: Path) -> str:
-    """Return the advice to rename a store and rebuild it from the artifacts."""
+    """Return the fix of a damaged store: rename it, and rebuild it from the artifacts."""
     aside = file.with_name(f"{file.name}.old")
     command = shlex.join(["mv", str(file), str(aside)])
     return f"set it aside (`{command}`), and `make register` makes it again"
@@ -160,33 +186,6 @@ def _check_server(uri: str) -> None:
         raise StoreError(f"no server accepts connections at {host}") from None
     except (requests.RequestException, ValueError):
         raise StoreError("it is no address of a server (example: http://127.0.0.1:5000)") from None
-
-
-EXPERIMENT = "cxr14"
-ENVIRONMENT = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",  # its only external request
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # halves the UI's start, memory to a fifth
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",  # an unreachable server is reported in seconds
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",  # a server that hangs, in two minutes instead of eight
-    "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING": "true",
-    "GIT_PYTHON_REFRESH": "quiet",
-}
-"""Defaults of environment variables, set before mlflow is imported."""
-
-NOISY = {
-    "alembic": logging.ERROR,  # migrations
-    "mlflow.utils.environment": logging.ERROR,  # no pip beside uv
-    "mlflow.store.db.utils": logging.CRITICAL,  # tracebacks of errors that are raised as well
-}
-"""Logging levels of modules of MLflow."""
-
-ATTEMPTS = 3
-"""Attempts of MLflow to open a database; its default is ten, in 100 seconds."""
-
-QUIET_SECONDS, LOCK_SECONDS = 10, 600
-"""Seconds of waiting for the lock until a message, and until an error."""
 
 
 def tracking_uri() -> str:
@@ -224,7 +223,7 @@ def artifact_location(uri: str) -> str | None:
 
 @contextmanager
 def lock() -> Iterator[None]:
-    """Hold this repository's lock on its MLflow store, re-entrant within a thread.
+    """Hold the repository's lock on its MLflow store, re-entrant within a thread.
 
     Raises:
         StoreError: another process holds it for ten minutes, or it cannot be created.
@@ -251,7 +250,7 @@ def lock() -> Iterator[None]:
 def store_errors() -> Iterator[None]:
     """Convert errors of MLflow, its database or its artifact folder to StoreError.
 
-    This includes every OSError: read the artifacts of the pipeline before.
+    Every OSError is converted, so artifacts of the pipeline should be read before.
     """
     import alembic.util
     import mlflow
@@ -298,7 +297,7 @@ def _schema_problem(text: str) -> str:
 
 
 def _advised(text: str) -> str:
-    """Append the fix to an error of the database, if it is known."""
+    """Append the fix to an error of the database that has one."""
     file = sqlite_file(tracking_uri())
     if file is not None and ("malformed" in text or "not a database" in text):
         return f"{text}; {set_aside(file)}"
@@ -312,17 +311,17 @@ def is_default_store(uri: str) -> bool:
 
 
 def check_location(location: str) -> None:
-    """Raise StoreError if artifacts would be written to the folder of another repository.
+    """Check that artifacts would be written to this repository.
 
-    A store keeps the absolute path of its artifacts, which is wrong after the repository was moved
+    A store holds the absolute path of its artifacts, which is wrong after the repository was moved
     or copied.
 
     Args:
         location: URI of the artifacts of the experiment or of a run.
 
     Raises:
-        StoreError: the store is this repository's own, and the location is not in its mlruns/; or
-            the folder that should hold the artifacts of a shared store does not exist.
+        StoreError: the location of the default store is not in this repository's mlruns/, or the
+            folder of the artifacts of a shared store does not exist.
     """
     uri, parts = tracking_uri(), urlsplit(location)
     file = sqlite_file(uri)
@@ -348,8 +347,8 @@ def connect() -> tuple["MlflowClient", str]:
         A client and the id of the experiment ``cxr14``.
 
     Raises:
-        StoreError: the store cannot be opened, its server does not answer, or it was made for
-            another place than this repository.
+        StoreError: the store cannot be opened, its server does not respond, or its artifacts
+            belong to another repository.
     """
     os.environ.update({name: os.environ.get(name, ENVIRONMENT[name]) for name in ENVIRONMENT})
     uri = tracking_uri()

@@ -1,20 +1,18 @@
-"""MLflow's UI for the store of this repository: ``python -m cxr14.tracking.ui [--port 5000]``.
+"""MLflow's UI for the store of this repository, as ``cxr14 ui`` serves it.
 
 One worker and no job runner: it starts in 20 seconds instead of a minute, in half a gigabyte.
-Ctrl-C or a termination signal ends the server with all its children, which MLflow leaves behind.
+MLflow leaves the children of its server running, so they are ended here, however this process ends.
 """
 
-import argparse
 import os
 import signal
 import subprocess
 import sys
 from types import FrameType
 
-from cxr14.errors import explain
+from cxr14.errors import UserError
 from cxr14.tracking.store import (
     ENVIRONMENT,
-    StoreError,
     artifact_location,
     connect,
     hide_passwords,
@@ -23,6 +21,10 @@ from cxr14.tracking.store import (
 
 START_PAGE = "#/experiments?workflowType=machine_learning"  # the default is the page for GenAI
 PATIENCE = 5  # seconds between SIGTERM and SIGKILL
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+WATCHDOG = f"read _; kill -TERM -$0 && sleep {PATIENCE} && kill -KILL -$0"
+"""Shell script that ends the process group $0 when its standard input is closed."""
 
 
 def command(host: str, port: int) -> list[str]:
@@ -38,40 +40,50 @@ def command(host: str, port: int) -> list[str]:
 def serve(host: str, port: int) -> int:
     """Run the server until it ends or a stop is requested; return its exit code.
 
-    The server has its own process group, so that its children end with it.
-
     Raises:
-        SystemExit: the store cannot be used, or is a server with its own UI.
+        UserError: the store cannot be used, or is a server with its own UI.
     """
     if tracking_uri().startswith(("http:", "https:")):
-        raise SystemExit(
+        raise UserError(
             f"MLFLOW_TRACKING_URI names a server: open {hide_passwords(tracking_uri())} instead"
         )
-    try:
-        connect()  # under the lock, so that a training that starts now does not race
-    except StoreError as error:
-        raise SystemExit(f"error: {explain(error)}") from None
-    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(name, _leave)
+    connect()  # creates the tables under the lock, beside a training that starts now
+    for name in STOP_SIGNALS:
+        signal.signal(name, _exit)
     environment = {"PYTHONWARNINGS": "ignore"} | ENVIRONMENT | os.environ
     page = f"http://{host}:{port}/{START_PAGE}"
     print(f"MLflow, in about 20 seconds: {page} (Ctrl-C ends it)", flush=True)
-    server = subprocess.Popen(command(host, port), env=environment, start_new_session=True)
+    return _run_group(command(host, port), environment)
+
+
+def _run_group(line: list[str], environment: dict[str, str]) -> int:
+    """Run a command in its own process group; end the group with it, or with this process.
+
+    SIGKILL of this process closes the pipe to the watchdog.
+    """
+    server = subprocess.Popen(line, env=environment, start_new_session=True)
+    watchdog = subprocess.Popen(
+        ["sh", "-c", WATCHDOG, str(server.pid)],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
     try:
         return server.wait()
     except SystemExit:
         return 0
     finally:
         _end_group(server)
+        watchdog.communicate()
 
 
-def _leave(number: int, frame: FrameType | None) -> None:
+def _exit(number: int, frame: FrameType | None) -> None:
     raise SystemExit(0)
 
 
 def _end_group(server: "subprocess.Popen[bytes]") -> None:
     """End all processes of the server's group by SIGTERM, then SIGKILL; ignore further signals."""
-    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for name in STOP_SIGNALS:
         signal.signal(name, signal.SIG_IGN)
     for name in (signal.SIGTERM, signal.SIGKILL):
         try:
@@ -82,16 +94,3 @@ def _end_group(server: "subprocess.Popen[bytes]") -> None:
             server.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             continue
-
-
-def main() -> None:
-    """Read the command line and serve."""
-    parser = argparse.ArgumentParser(description=__doc__, prog="python -m cxr14.tracking.ui")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
-    parser.add_argument("--port", type=int, default=5000)
-    chosen = parser.parse_args()
-    sys.exit(serve(chosen.host, chosen.port))
-
-
-if __name__ == "__main__":
-    main()

@@ -4,7 +4,7 @@ import math
 
 import pandas as pd
 
-from cxr14.tracking.artifacts import PER_FINDING, detail_metrics
+from cxr14.tracking.artifacts import PER_FINDING, table_metrics
 from tests.report.written import boxes, findings, pointing
 
 CLASSES = ("Effusion", "Mass", "Hernia")
@@ -12,7 +12,7 @@ CLASSES = ("Effusion", "Mass", "Hernia")
 
 def numbers():
     tables = {"findings": findings(0.8, CLASSES), "accuracy": boxes(CLASSES)}
-    return detail_metrics(tables | {"pointing": pointing(), "crossfit": pd.DataFrame()})
+    return table_metrics(tables | {"pointing": pointing(), "crossfit": pd.DataFrame()})
 
 
 def test_each_finding_has_its_scores_under_the_name_of_the_measure():

@@ -1,4 +1,4 @@
-"""The commands that docs/howto/experiments.md shows, read from its own text."""
+"""The commands in docs/howto/experiments.md."""
 
 import re
 from pathlib import Path
@@ -7,14 +7,14 @@ PAGE = Path(__file__).resolve().parents[1] / "docs/howto/experiments.md"
 
 
 def ways_of_use() -> dict[str, list[str]]:
-    """The commands below each heading of the section "Ways to use it", comments left out."""
+    """The commands below each heading of the section "Ways to use it", without comments."""
     section = PAGE.read_text().split("\n## Ways to use it\n")[1].split("\n## ")[0]
-    found: dict[str, list[str]] = {}
-    for part in section.split("\n### ")[1:]:
-        title, _, body = part.partition("\n")
+    commands: dict[str, list[str]] = {}
+    for subsection in section.split("\n### ")[1:]:
+        title, _, body = subsection.partition("\n")
         lines = [line[4:] for line in body.split("\n") if line.startswith("    ")]
-        found[title] = [re.sub(r"\s+# .*", "", line) for line in lines]
-    return found
+        commands[title] = [re.sub(r"\s+# .*", "", line) for line in lines]
+    return commands
 
 
 def python_snippet(title: str) -> str:

@@ -1,0 +1,73 @@
+"""The command `cxr14`."""
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+import cxr14
+from tests.conftest import ROOT
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+ENTRY = EntryPoint("cxr14", PROJECT["scripts"]["cxr14"], "console_scripts")
+SCRIPT = f"import sys; from {ENTRY.module} import {ENTRY.attr}; sys.exit({ENTRY.attr}())"
+"""What an installer writes as bin/cxr14."""
+
+
+def cxr14_command(folder: Path, *words: str, script: str = SCRIPT) -> tuple[int, str]:
+    """Exit code and output of the console script in a folder."""
+    done = subprocess.run(
+        [sys.executable, "-c", script, *words],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_without_a_subcommand_the_command_lists_them(tmp_path: Path) -> None:
+    _, output = cxr14_command(tmp_path)
+    assert "ui" in output
+    assert "Serve MLflow's pages" in output
+
+
+@pytest.mark.parametrize("inside", [".", "chexnext", "src/cxr14/tracking"])
+def test_the_root_is_found_from_any_folder_of_the_repository(inside: str) -> None:
+    code = SCRIPT.replace(
+        "sys.exit",
+        "import os, cxr14.tracking.ui as ui; "
+        "ui.serve = lambda host, port: print([host, port, os.getcwd()][1:]) or 3; sys.exit",
+    )
+    status, output = cxr14_command(ROOT / inside, "ui", "--port", "5001", script=code)
+    assert (status, output) == (3, f"[5001, {str(ROOT)!r}]\n")
+
+
+def test_outside_of_a_repository_the_error_is_one_sentence(tmp_path: Path) -> None:
+    status, output = cxr14_command(tmp_path, "ui")
+    assert status == 1
+    assert output.startswith(f"error: {tmp_path} is not inside a cxr14 repository")
+    assert output.count("\n") == 1
+
+
+def test_importing_the_command_loads_no_large_library() -> None:
+    code = f"import json, sys, {ENTRY.module}; print(json.dumps(list(sys.modules)))"
+    modules = json.loads(cxr14_command(ROOT, script=code)[1])
+    assert {"torch", "pandas", "numpy", "mlflow", "pydantic"}.isdisjoint(modules)
+
+
+def test_the_version_is_the_same_in_all_files() -> None:
+    version = PROJECT["version"]
+    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text()
+    changed = re.findall(r"^## \[(\d\S*)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert changed[0] == version
+    assert re.fullmatch(r"\d+\.\d+\.\d+", cxr14.__version__)
+
+
+def test_the_package_is_marked_as_typed() -> None:
+    assert Path(cxr14.__file__).with_name("py.typed").exists()
