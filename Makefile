@@ -3,15 +3,16 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
+PYTEST := OMP_NUM_THREADS=1 pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 # Compiled modules are kept: without them importing torch takes 14 s instead of 5, twenty times.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup repro test check bench ablation ui register clean lock
+.PHONY: help setup repro test test-graph check bench ablation ui register clean lock
 
 help:  ## show this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: .venv/stamp  ## fill .venv from requirements.lock (done by every other target when stale)
 
@@ -32,8 +33,11 @@ repro: .venv/stamp  ## run the whole pipeline on params.yaml, or what has change
 	@dvc repro
 	@$(BIN)/python -m stages.report --show
 
-test: .venv/stamp  ## run the tests (the whole graph at a tiny scale included)
-	@OMP_NUM_THREADS=1 pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+test: .venv/stamp  ## run the tests but those of the whole graph
+	@$(PYTEST) -m "not graph"
+
+test-graph: .venv/stamp  ## run both pipelines at a tiny scale, by the commands of the docs
+	@$(PYTEST) -m graph
 
 check: .venv/stamp  ## lint, formatting, types
 	@ruff check .

@@ -1,10 +1,13 @@
 """Clones of this repository, as a user gets them, for tests that run whole graphs."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+import yaml
 
 from cxr14.figures import plots_template
 
@@ -33,6 +36,11 @@ def run(folder: Path, *command: str) -> str:
 def shell(folder: Path, line: str) -> str:
     """Run a line of shell in the clone, as pasted into a terminal; see `run`."""
     return run(folder, "bash", "-euo", "pipefail", "-c", line)
+
+
+def paste(folder: Path, line: str) -> str:
+    """Run a line of the how-to; `make` takes .venv as it is, which the clone shares."""
+    return shell(folder, re.sub(r"^make ", "make --old-file=.venv/stamp ", line))
 
 
 def clone_into(folder: Path) -> None:
@@ -64,3 +72,15 @@ def clone_into(folder: Path) -> None:
 def commit(folder: Path, message: str) -> None:
     run(folder, "git", "add", "--all")
     run(folder, "git", "commit", "--quiet", "--message", message)
+
+
+def shrink_params(path: Path, backbones: list[str]) -> None:
+    """Make params.yaml small: sixty phantoms, one epoch, two of AlexNet."""
+    params = yaml.safe_load(path.read_text())
+    params["data"]["phantom"]["images"] = 60
+    params["preprocess"]["size"] = 128
+    params["train"] |= {"backbones": backbones, "input_size": 64, "epochs": 1}
+    params["train"]["overrides"] = {
+        name: {"epochs": 2} if name == "alexnet" else {} for name in backbones
+    }
+    path.write_text(yaml.safe_dump(params, sort_keys=False))

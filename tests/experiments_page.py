@@ -5,6 +5,8 @@ from pathlib import Path
 
 PAGE = Path(__file__).resolve().parents[1] / "docs/howto/experiments.md"
 
+OWN_IMAGES = "5. Your own images"
+
 
 def ways_of_use() -> dict[str, list[str]]:
     """The commands below each heading of the section "Ways to use it", without comments."""

@@ -8,16 +8,15 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
-import yaml
-from PIL import Image
 
 from cxr14.labels import CLASSES
-from tests.clones import clone_into, commit, environment, run, shell
-from tests.experiments_page import python_snippet, ways_of_use
+from tests.clones import clone_into, commit, environment, paste, run, shrink_params
+from tests.experiments_page import OWN_IMAGES, python_snippet, ways_of_use
 from tests.tracking.servers import free_port, patiently, running
+
+pytestmark = pytest.mark.graph
 
 BACKBONES = ["alexnet", "googlenet"]
 QUEUE_SECONDS = 300
@@ -26,17 +25,7 @@ MACHINE = {"register"}
 """Stages whose outs are of this machine: what it wrote is of the last run."""
 
 WAYS = ways_of_use()
-RAN: set[str] = set()
-
-
-def shrink_params(path: Path) -> None:
-    """Make params.yaml small: sixty phantoms, two backbones, one epoch."""
-    params = yaml.safe_load(path.read_text())
-    params["data"]["phantom"]["images"] = 60
-    params["preprocess"]["size"] = 128
-    params["train"] |= {"backbones": BACKBONES, "input_size": 64, "epochs": 1}
-    params["train"]["overrides"] = {"alexnet": {"epochs": 2}, "googlenet": {}}
-    path.write_text(yaml.safe_dump(params, sort_keys=False))
+RAN = {OWN_IMAGES}  # by tests/test_own_images.py
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +33,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A fresh clone, in a path that is hard on shells, in which `make repro` has run."""
     folder = tmp_path_factory.mktemp("clone") / "My Drive (1)"
     clone_into(folder)
-    shrink_params(folder / "params.yaml")
+    shrink_params(folder / "params.yaml", BACKBONES)
     commit(folder, "Small params")
     paste(folder, "make repro")
     yield folder
@@ -53,11 +42,6 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 CHECK = "check-params"
 """Runs after every change of params, and makes nothing else stale."""
-
-
-def paste(folder: Path, line: str) -> str:
-    """Run a line of the how-to; `make` takes .venv as it is, which the clone shares."""
-    return shell(folder, re.sub(r"^make ", "make --old-file=.venv/stamp ", line))
 
 
 def stale(folder: Path) -> set[str]:
@@ -97,37 +81,6 @@ def wait_for_queue(folder: Path) -> None:
     while re.search("Queued|Running", run(folder, "dvc", "queue", "status")):
         assert time.monotonic() < deadline, "the queue does not end"
         time.sleep(2)
-
-
-def draw_image(path: Path, seed: int) -> None:
-    """Draw noise, 64 px a side."""
-    pixels = np.random.default_rng(seed).integers(0, 255, (64, 64), dtype=np.uint8)
-    Image.fromarray(pixels).save(path)
-
-
-def draw_folder(folder: Path) -> None:
-    """Write forty patients with two images each, NIH's table, boxes and both lists."""
-    (folder / "images").mkdir(parents=True)
-    heading = (
-        "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,"
-        "View Position,OriginalImage[Width,Height],OriginalImagePixelSpacing[x,y]"
-    )
-    table, boxes = [heading], ["Image Index,Finding Label,Bbox [x,y,w,h],,,"]
-    lists: dict[str, list[str]] = {"train_val_list.txt": [], "test_list.txt": []}
-    for number in range(80):
-        patient, follow_up = number // 2 + 1, number % 2
-        name = f"{patient:08d}_{follow_up:03d}.png"
-        label = ("Mass", "Nodule", "No Finding")[patient % 3]
-        table.append(f"{name},{label},{follow_up},{patient},50,M,PA,1024,1024,0.2,0.2")
-        test = patient > 25
-        lists["test_list.txt" if test else "train_val_list.txt"].append(name)
-        if test and label == "Mass":
-            boxes.append(f"{name},Mass,400,300,200,100,,,")
-        if number < 79:  # the last comes later
-            draw_image(folder / "images" / name, number)
-    files = {"Data_Entry_2017_v2020.csv": table, "BBox_List_2017.csv": boxes, **lists}
-    for name, lines in files.items():
-        (folder / name).write_text("\n".join(lines) + "\n")
 
 
 def test_every_artifact_of_the_contract_is_there(clone: Path) -> None:
@@ -254,24 +207,6 @@ def test_the_ui_opens_and_the_registered_champion_predicts(clone: Path) -> None:
     )
     code += "\nprint(len(table), *[name for name in table if name in ('Mass', 'Hernia')])"
     assert run(clone, "python", "-c", code).split()[-3:] == ["3", "Mass", "Hernia"]
-
-
-def test_a_folder_of_ones_images_is_an_experiment_too(clone: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "my images"
-    draw_folder(folder)
-    title = "5. Your own images"
-    RAN.add(title)
-    for line in WAYS[title]:
-        if "--force download" in line:  # once images were added to the folder
-            draw_image(folder / "images" / "00000040_001.png", 79)
-        paste(clone, line.replace("/where/it/is", f"'{folder}'"))
-    assert yaml.safe_load((clone / "params.yaml").read_text())["data"]["source"] == "folder"
-    manifest = pd.read_csv(clone / "data/raw/tables/manifest.csv")
-    assert len(manifest) == 80
-    assert len(np.load(clone / "data/cache/images.npy", mmap_mode="r")) == 80
-    summary = json.loads((clone / "metrics/summary.json").read_text())
-    assert summary["phantom"] == 0
-    assert summary["official_split"] == 1
 
 
 def test_all_ways_of_use_have_run() -> None:

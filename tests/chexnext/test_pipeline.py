@@ -13,6 +13,8 @@ import yaml
 from cxr14.io import read_json
 from tests.clones import clone_into, commit, run
 
+pytestmark = pytest.mark.graph
+
 LABELS, NEW = "chexnext/data/labels.parquet", "chexnext/data/relabelled/labels.parquet"
 
 
