@@ -44,7 +44,7 @@ PHANTOM_ARCHIVE = "images_001.tar"
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceTables:
     """Where the tables of a source come from, and what else is known of it.
 
     Attributes:
@@ -70,7 +70,7 @@ def write_phantoms(
 ) -> dict[str, int]:
     """Write the packaged tables and draw `count` phantoms into one archive."""
     _check_targets(tables, archives)
-    source = Source({"source": "phantom", "phantom": True, "base": None})
+    source = SourceTables({"source": "phantom", "phantom": True, "base": None})
     _write_tables(tables, source)
     _remove_archives(archives, keep=set())
     records, boxes = read_images(tables / IMAGE_TABLE), read_boxes(tables / BOX_TABLE)
@@ -96,7 +96,7 @@ def write_folder(tables: Path, archives: Path, folder: Path, base: str) -> dict[
     _check_targets(tables, archives)
     folder_tables = find_tables(folder) if folder.is_dir() else FolderTables({})
     facts: dict[str, object] = {"source": "folder", "phantom": False, "base": base}
-    source = Source(facts, folder_tables.tables, folder_tables.unread, f"{base.rstrip('/')}/")
+    source = SourceTables(facts, folder_tables.tables, folder_tables.unread, f"{base.rstrip('/')}/")
     _write_tables(tables, source)
     _check_tables(tables, source)  # before the images, which may take minutes
     _remove_archives(archives, keep=set())
@@ -139,7 +139,7 @@ def write_nih(
         for path in paths
         if not is_archive(path.name)
     }
-    source = Source(facts, user_tables, prefix=f"{downloads}/")
+    source = SourceTables(facts, user_tables, prefix=f"{downloads}/")
     packed = [path for path in paths if is_archive(path.name)]
     _write_tables(tables, source)
     _check_tables(tables, source)
@@ -243,7 +243,7 @@ def _check_targets(tables: Path, archives: Path, downloads: Path | None = None) 
         raise foreign_error([str(path) for path in foreign])
 
 
-def _check_lists(source: Source) -> None:
+def _check_lists(source: SourceTables) -> None:
     present = [name for name in LISTS if name in source.tables]
     if len(present) == 1:
         missing = LISTS[1 - LISTS.index(present[0])]
@@ -253,7 +253,7 @@ def _check_lists(source: Source) -> None:
         )
 
 
-def _write_tables(tables: Path, source: Source) -> None:
+def _write_tables(tables: Path, source: SourceTables) -> None:
     """Write a source's own tables and lists; a table that it lacks is the packaged one.
 
     Raises:
@@ -295,7 +295,7 @@ def _link_archives(packed: list[Path], archives: Path) -> None:
             place_archive(temporary, target)
 
 
-def _check_tables(tables: Path, source: Source) -> None:
+def _check_tables(tables: Path, source: SourceTables) -> None:
     """Read the source's own tables and lists, so that a fault in them stops here, not in a stage
     that reads our copy: `dvc repro` would not notice that the user has corrected the file.
     """
@@ -309,7 +309,7 @@ def _check_tables(tables: Path, source: Source) -> None:
             read_list_table(tables / name, origin=files[name])
 
 
-def _write_listing(tables: Path, listing: Listing, source: Source) -> dict[str, int]:
+def _write_listing(tables: Path, listing: Listing, source: SourceTables) -> dict[str, int]:
     """Write the manifest of the images that the table has, the issues, and the facts."""
     files = source.table_files()
     rows = read_images(tables / IMAGE_TABLE, files[IMAGE_TABLE]).image
