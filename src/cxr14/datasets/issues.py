@@ -39,7 +39,13 @@ ACTIONS = ("skipped", "changed", "kept")
 UNUSABLE = (
     *("damaged", "encrypted", "link", "not an archive", "special file", "too deep", "too large"),
     *("compressed image", "nested archive", "no image suffix", "unreadable archive"),
-    *("unfinished download", "unread data", "unreadable", "unsafe name", "unsupported compression"),
+    *(
+        "unfinished download",
+        "unread data",
+        "unreadable",
+        "unprintable name",
+        "unsupported compression",
+    ),
 )
 """Issues of the listing behind which an image may be lost: `preprocess.on_error: fail` stops at
 them. Others, such as "hidden file" or "repeated", are only listed."""

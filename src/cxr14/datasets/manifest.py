@@ -144,7 +144,7 @@ def _note_without_images(job: Job, report: Report) -> None:
             f"{job.base / job.container}: no image in it; it holds {content}; fetch it again"
         )
     if not report.issues:
-        report.skip(job.container, "", ("archive without images", f"it holds {content}"))
+        report.add(job.container, "", ("archive without images", f"it holds {content}"))
 
 
 def _run_here(jobs: list[Job], advance: Callable[[int], None]) -> list[Result]:

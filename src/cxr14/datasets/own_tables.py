@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from zipfile import ZipFile, ZipInfo
 
 from cxr14.datasets.archive_kinds import Report, is_image, is_opened, sniff_kind
-from cxr14.datasets.folder_images import file_facts, files_below
+from cxr14.datasets.folder_images import file_facts, files_below, is_folder
 from cxr14.datasets.raw import NAMES, holds_table, is_sheet, may_be_table, recognize
 from cxr14.datasets.text_files import (
     open_user_zip,
@@ -220,18 +220,11 @@ def _is_same(reader: _Reader, other: _Candidate, chosen: UserTable) -> bool:
 def _check_folders(folder: Path, tables: set[str]) -> None:
     """Refuse a folder that has the name of a table that was not tables, as unpacking may make."""
     with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries if _is_folder(entry)]
+        names = [entry.name for entry in entries if is_folder(entry)]
     for name in sorted(filter(may_be_table, names)):
         table, _ = recognize(name)
         if table and table not in tables:
             raise UserError(f"{folder / name} is a folder; allowed: a regular file with the table")
-
-
-def _is_folder(entry: "os.DirEntry[str]") -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link that leads to itself
-        return False
 
 
 def _unread(reader: _Reader, others: Sequence[_Candidate]) -> Iterator[tuple[str, str]]:

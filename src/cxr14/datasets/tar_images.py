@@ -1,8 +1,7 @@
 """Images in a tar, plain or compressed, read as a stream from front to back.
 
-Four things that the tarfile module lets pass are caught here: an archive that ends or goes bad
-between two members (it would just seem shorter), data after the archive's end, a header that asks
-for gigabytes of memory, and a stream that inflates without end.
+tarfile alone would accept an archive that ends or is damaged between two members, ignore data
+after the end, read headers of gigabytes into memory, and inflate without a limit.
 """
 
 import os
@@ -26,6 +25,7 @@ from cxr14.datasets.archive_kinds import (
     fault_of_name,
     is_image,
     is_opened,
+    is_tar_header,
     name_fault,
     size_fault,
 )
@@ -33,7 +33,7 @@ from cxr14.datasets.raw import holds_table, is_sheet, may_be_table, recognize
 from cxr14.errors import UserError
 
 HEADER_BYTES = 16 * 2**10
-"""The longest extended header; usual ones have some hundred bytes."""
+"""Maximum size of an extended header; usual ones have some hundred bytes."""
 
 DAMAGE: tuple[type[BaseException], ...] = (
     *(tarfile.TarError, StreamError, EOFError),
@@ -42,7 +42,7 @@ DAMAGE: tuple[type[BaseException], ...] = (
 
 
 class _Stream:
-    """What tarfile reads from: goes forward only, in bounded steps, to a bounded length."""
+    """Input of tarfile: goes forward only, in bounded steps, to a bounded length."""
 
     def __init__(self, file: IO[bytes] | Inflated, limit: int, beyond: Exception) -> None:
         self._file, self._limit, self._beyond, self._position = file, limit, beyond, 0
@@ -71,13 +71,26 @@ class _Stream:
     def tell(self) -> int:
         return self._position
 
+    def read_member(self, member: tarfile.TarInfo, most: int) -> bytes:
+        """Read the first `most` bytes of a member.
+
+        Raises:
+            tarfile.ReadError: the archive ends before.
+        """
+        self.seek(member.offset_data)
+        self.most = max(most, HEADER_BYTES)
+        content = self.read(min(member.size, most))
+        self.most = HEADER_BYTES
+        if len(content) < min(member.size, most):
+            raise tarfile.ReadError(f"it breaks off within {member.name}")
+        return content
+
     def skip_zeros(self) -> bytes:
         """Go on to the first block that is not of zeros and return it, empty at the end."""
         while block := self.read(HEADER_BYTES):
             if block.strip(b"\0"):
                 zeros = len(block) - len(block.lstrip(b"\0"))
-                start = zeros - zeros % tarfile.BLOCKSIZE
-                self._held = block[start:]
+                self._held = block[zeros - zeros % tarfile.BLOCKSIZE :]
                 self._position -= len(self._held)
                 return self._held[: tarfile.BLOCKSIZE]
         return b""
@@ -85,19 +98,6 @@ class _Stream:
     def _check(self, position: int) -> None:
         if position > self._limit:
             raise self._beyond
-
-
-class _Progress:
-    """Tells the report how far the file was read."""
-
-    def __init__(self, file: IO[bytes], report: Report) -> None:
-        self._file, self._report, self._told = file, report, 0
-
-    def advance(self, position: int | None = None) -> None:
-        """Go on to a position of the file, or to where it is."""
-        position = self._file.tell() if position is None else position
-        self._report.advance(position - self._told)
-        self._told = position
 
 
 def tar_images(
@@ -117,24 +117,24 @@ def tar_images(
     Raises:
         UserError: the archive breaks off, is damaged or is a bomb.
     """
-    members = 0
+    members = position = 0
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
-            progress = _Progress(file, report)
             stream, inflated = _open_stream(file, size, kind)
             for member in _members(stream, container, report):
                 content = _examine(stream, member, container, wanted, report)
                 if content is not None:
                     yield member.name, content
                 members += 1
-                progress.advance()
+                report.advance(file.tell() - position)
+                position = file.tell()
             while wanted is None and stream.read(HEADER_BYTES):
                 pass
             if inflated and inflated.trailing:
                 detail = f"{inflated.trailing} bytes after the end of the compressed data"
-                report.skip(container, "", ("unread data", detail))
-            progress.advance(size)
+                report.add(container, "", ("unread data", detail))
+            report.advance(size - position)
     except BombError as bomb:
         raise BombError(f"{path}: {bomb}; {members} members were read before") from None
     except DAMAGE as error:
@@ -145,7 +145,7 @@ def tar_images(
 
 
 def _open_stream(file: IO[bytes], size: int, kind: ArchiveKind) -> tuple[_Stream, Inflated | None]:
-    """Return the bytes of the tar and, if they are compressed, what inflates them."""
+    """Return the bytes of the tar and, if it is compressed, their decoder."""
     if kind == "tar":
         end = tarfile.ReadError("it breaks off within a member")
         return _Stream(file, size, end), None
@@ -156,7 +156,7 @@ def _open_stream(file: IO[bytes], size: int, kind: ArchiveKind) -> tuple[_Stream
 
 
 def _members(stream: _Stream, container: str, report: Report) -> Iterator[tarfile.TarInfo]:
-    """Yield the headers of all archives in the stream; what else follows is an issue."""
+    """Yield the headers of all archives in the stream; other data between them is an issue."""
     while True:
         archive: Any = tarfile.open(fileobj=cast(Any, stream), mode="r:")  # noqa: SIM115
         while (member := archive.next()) is not None:
@@ -166,12 +166,20 @@ def _members(stream: _Stream, container: str, report: Report) -> Iterator[tarfil
         block, start = stream.skip_zeros(), stream.tell()
         if not block:
             return
-        if not _is_header(block):
+        if not is_tar_header(block):
             detail = f"from byte {start} of the tar on, after its end, and no archive"
-            report.skip(container, "", ("unread data", detail))
+            report.add(container, "", ("unread data", detail))
             return
         detail = f"another archive starts at byte {start}; both are read"
-        report.keep(container, "", ("joined archives", detail))
+        report.add(container, "", ("joined archives", detail), "kept")
+
+
+def _check_end(stream: _Stream) -> None:
+    """Refuse an end that is no block of zeros; tarfile accepts a bad header, or nothing, as one."""
+    if len(stream.last) < tarfile.BLOCKSIZE:
+        raise tarfile.ReadError("it breaks off between two members")
+    if any(stream.last):
+        raise tarfile.ReadError(f"a damaged header before byte {stream.tell()}")
 
 
 def _examine(
@@ -188,64 +196,31 @@ def _examine(
     else:
         fault = _image_fault(member)
         if not fault and not member.isdir() and (wanted is None or member.name in wanted):
-            return _content(stream, member)
+            return stream.read_member(member, IMAGE_BYTES)
     if fault:
-        report.skip(container, member.name, fault)
+        report.add(container, member.name, fault)
     return None
 
 
-def _content(stream: _Stream, member: tarfile.TarInfo) -> bytes:
-    stream.most = IMAGE_BYTES
-    stream.seek(member.offset_data)
-    content = stream.read(member.size)
-    stream.most = HEADER_BYTES
-    if len(content) < member.size:
-        raise tarfile.ReadError(f"it breaks off within {member.name}")
-    return content
-
-
 def _image_fault(member: tarfile.TarInfo) -> Fault | None:
-    """Say why an image cannot be used, or None."""
-    if fault := name_fault(member.name):
-        return fault
+    """Return why an image cannot be used, or None."""
     if member.isdir():
         return None
     if member.issym() or member.islnk():
         return "link", "a link, which is never followed"
-    if member.issparse():
-        return "special file", "a sparse file"
-    if not member.isfile():
-        return "special file", f"a device or another special file (type {member.type!r})"
-    return size_fault(member.size)
+    if member.issparse() or not member.isfile():
+        return "special file", "a sparse file, a device or another special file"
+    return name_fault(member.name) or size_fault(member.size)
 
 
 def _other_fault(stream: _Stream, member: tarfile.TarInfo) -> Fault | None:
-    """Say why a member that is no image by its name is an issue, or None."""
+    """Return the fault of a member that is no image by its name, or None."""
     if not member.isfile() or name_fault(member.name):
         return None
-    fault = fault_of_name(member.name)
-    if not fault and may_be_table(member.name):
-        stream.seek(member.offset_data)
-        start = stream.read(min(member.size, HEAD))
-        if is_sheet(member.name) or recognize(member.name)[0] or holds_table(start):
-            return TABLE_NOT_READ, "a table in a tar is not read; unpack it beside the tar"
-    if fault or not is_opened(member.name):
+    fault, text = fault_of_name(member.name), may_be_table(member.name)
+    if fault or not (text or is_opened(member.name)):
         return fault
-    stream.seek(member.offset_data)
-    return fault_of_member(member.name, stream.read(min(member.size, HEAD)))
-
-
-def _check_end(stream: _Stream) -> None:
-    """Refuse an end that is no block of zeros; tarfile takes a bad header, or nothing, for one."""
-    if len(stream.last) < tarfile.BLOCKSIZE:
-        raise tarfile.ReadError("it breaks off between two members")
-    if any(stream.last):
-        raise tarfile.ReadError(f"a damaged header before byte {stream.tell()}")
-
-
-def _is_header(block: bytes) -> bool:
-    try:
-        tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
-    except (tarfile.TarError, ValueError):
-        return False
-    return True
+    head = stream.read_member(member, HEAD)
+    if text and (is_sheet(member.name) or recognize(member.name)[0] or holds_table(head)):
+        return TABLE_NOT_READ, "a table in a tar is not read; unpack it beside the tar"
+    return fault_of_member(member.name, head) if is_opened(member.name) else None

@@ -1,7 +1,6 @@
 """Images in a zip, member by member, by its table of contents."""
 
 import stat
-import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -28,8 +27,8 @@ DAMAGE = (
     *(zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError),
     *(ValueError, ArithmeticError, LookupError, OSError),  # zipfile, on a mangled header
 )
-END = struct.Struct("<4s16xH")
-"""The end record: its signature, and the length of the comment that ends the file."""
+END, END_BYTES = b"PK\x05\x06", 22
+"""Signature and size of the end record, which a comment of at most 64 KiB follows."""
 
 
 def zip_images(path: Path, container: str, report: Report) -> Iterator[tuple[str, bytes]]:
@@ -43,18 +42,21 @@ def zip_images(path: Path, container: str, report: Report) -> Iterator[tuple[str
     Raises:
         UserError: the archive has no whole table of contents, or is a bomb.
     """
-    left = allowance(path.stat().st_size)
+    left = limit = allowance(path.stat().st_size)
     with open_zip(path) as archive:
-        for unread in _unread_data(path, archive):
-            report.skip(container, "", unread)
+        for detail in _unread_data(path, archive):
+            report.add(container, "", ("unread data", detail))
         for member in archive.infolist():
             report.add_member(member.filename)
             image = is_image(member.filename)
             fault = _image_fault(member) if image else _other_fault(archive, member)
-            if image and not fault and not member.is_dir():
+            if image and not fault:
                 left -= member.file_size
                 if left < 0:
-                    raise _bomb(path, member)
+                    raise BombError(
+                        f"{path}: inflates to over {limit} bytes, which no archive of images does; "
+                        f"the limit was met at {member.filename}"
+                    )
                 try:
                     content = read_content(archive, member)
                 except DAMAGE as error:
@@ -62,15 +64,8 @@ def zip_images(path: Path, container: str, report: Report) -> Iterator[tuple[str
                 else:
                     yield member.filename, content
             if fault:
-                report.skip(container, member.filename, fault)
+                report.add(container, member.filename, fault)
             report.advance(member.compress_size)
-
-
-def _bomb(path: Path, member: zipfile.ZipInfo) -> BombError:
-    return BombError(
-        f"{path}: inflates to over {allowance(path.stat().st_size)} bytes, which no archive of "
-        f"images does; the limit was met at {member.filename}"
-    )
 
 
 def read_zip(path: Path, members: Sequence[str]) -> Iterator[tuple[str, bytes]]:
@@ -84,22 +79,21 @@ def read_zip(path: Path, members: Sequence[str]) -> Iterator[tuple[str, bytes]]:
     facts = path.stat()
     archive, by_name = _kept_open(path, facts.st_mtime_ns, facts.st_size)
     for name in members:
-        content: bytes | None = None
         fault = ""
         for member in by_name.get(name, ()):
             content, fault = _content_or_fault(archive, member)
             if content is not None:
                 yield name, content
                 break
-        if content is None and fault:
-            raise UserError(f"{path}/{name}: {fault}; fetch the archive again")
+        else:
+            if fault:
+                raise UserError(f"{path}/{name}: {fault}; fetch the archive again")
 
 
 def _content_or_fault(
     archive: zipfile.ZipFile, member: zipfile.ZipInfo
 ) -> tuple[bytes | None, str]:
-    fault = _image_fault(member)
-    if fault:
+    if fault := _image_fault(member):
         return None, fault[1]
     try:
         return read_content(archive, member), ""
@@ -122,22 +116,17 @@ def open_zip(path: Path) -> zipfile.ZipFile:
         raise UserError(f"{path}: not a whole archive ({error}); fetch it again") from None
 
 
-def _unread_data(path: Path, archive: zipfile.ZipFile) -> Iterator[Fault]:
-    """Yield what stands before the first member (another zip?) or after the end of the zip."""
+def _unread_data(path: Path, archive: zipfile.ZipFile) -> Iterator[str]:
+    """Describe data before the first member (another zip?) and after the end of the zip."""
     start = min((member.header_offset for member in archive.infolist()), default=0)
     if start > 0:
-        yield "unread data", f"{start} bytes before the first member belong to none"
+        yield f"{start} bytes before the first member belong to none"
     with path.open("rb") as file:
-        size = file.seek(0, 2)
-        tail_start = max(0, size - 2**16 - END.size)
-        file.seek(tail_start)
+        file.seek(max(0, file.seek(0, 2) - 2**16 - END_BYTES))
         tail = file.read()
-    position = tail.rfind(b"PK\x05\x06")
-    if 0 <= position <= len(tail) - END.size:
-        comment = END.unpack_from(tail, position)[1]
-        after = len(tail) - position - END.size - comment
-        if after > 0:
-            yield "unread data", f"{after} bytes after the end of the zip"
+    after = len(tail) - tail.rfind(END) - END_BYTES - len(archive.comment)
+    if after > 0:
+        yield f"{after} bytes after the end of the zip"
 
 
 @lru_cache(maxsize=1)
@@ -153,7 +142,7 @@ def _kept_open(
 
 
 def read_content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
-    """Inflate a member as far as the size that it claims: ZipFile.read would go on to its end.
+    """Inflate a member as far as the size in its header: ZipFile.read would go on to its end.
 
     Raises:
         One of DAMAGE. See :func:`packing_fault` for what is to be refused before.
@@ -166,20 +155,17 @@ def read_content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
 
 
 def _image_fault(member: zipfile.ZipInfo) -> Fault | None:
-    """Say why an image cannot be used, or None."""
-    fault = name_fault(member.filename)
+    """Return why an image cannot be used, or None."""
     kind = stat.S_IFMT(member.external_attr >> 16)
-    if fault or member.is_dir():
-        return fault
     if kind == stat.S_IFLNK:
         return "link", "a link, which is never followed"
     if kind not in (0, stat.S_IFREG):
         return "special file", "a device or another special file"
-    return packing_fault(member) or size_fault(member.file_size)
+    return name_fault(member.filename) or packing_fault(member) or size_fault(member.file_size)
 
 
 def packing_fault(member: zipfile.ZipInfo) -> Fault | None:
-    """Say why a member cannot be inflated in bounded memory, or None."""
+    """Return why a member cannot be inflated in bounded memory, or None."""
     if member.flag_bits & ENCRYPTED:
         return "encrypted", "encrypted; unpack it with its password"
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
@@ -191,7 +177,7 @@ def packing_fault(member: zipfile.ZipInfo) -> Fault | None:
 
 
 def _other_fault(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Fault | None:
-    """Say why a member that is no image by its name is an issue, or None."""
+    """Return the fault of a member that is no image by its name, or None."""
     if member.is_dir() or name_fault(member.filename):
         return None
     fault = fault_of_name(member.filename)
