@@ -36,6 +36,14 @@ RETRY = Retry(total=12, backoff_factor=1, backoff_max=60, backoff_jitter=1, retr
 TIMEOUT = (15.0, 30.0)
 """Seconds to connect; seconds without a byte."""
 
+PROGRESS_COLUMNS = (
+    TextColumn("{task.description}"),
+    BarColumn(),
+    DownloadColumn(),
+    TransferSpeedColumn(),
+    TimeRemainingColumn(),
+)
+
 
 class StoppedError(Exception):
     """Stop of a transfer: another file failed, or the user stopped the run."""
@@ -219,15 +227,6 @@ def _wait(
     return retry
 
 
-COLUMNS = (
-    TextColumn("{task.description}"),
-    BarColumn(),
-    DownloadColumn(),
-    TransferSpeedColumn(),
-    TimeRemainingColumn(),
-)
-
-
 def fetch_all(
     files: Sequence[RemoteFile],
     folder: Path,
@@ -253,7 +252,7 @@ def fetch_all(
     locations = [locate(file, mirror) for file in files]
     _make_folder(folder)
     stop = Event()
-    with _locked(folder), Progress(*COLUMNS) as progress:
+    with _locked(folder), Progress(*PROGRESS_COLUMNS) as progress:
         check_free_space(
             folder, sum((file.bytes or 0) - _present_bytes(file, folder) for file in files)
         )
