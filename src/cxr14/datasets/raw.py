@@ -19,7 +19,7 @@ from typing import Any
 import pandas as pd
 
 from cxr14.errors import UserError
-from cxr14.io import project_root, read_csv, read_json, sha256, unusable, write_json
+from cxr14.io import file_md5, project_root, read_csv, read_json, sha256, unusable, write_json
 
 TABLES, ARCHIVES = Path("data/raw/tables"), Path("data/raw/archives")
 IMAGE_TABLE = "Data_Entry_2017_v2020.csv"
@@ -155,11 +155,7 @@ def folder_md5(folder: Path) -> str | None:
     paths = sorted(folder.iterdir(), key=lambda path: path.name)
     if not all(path.is_file() and not path.is_symlink() for path in paths):
         return None
-    entries = []
-    for path in paths:
-        with path.open("rb") as file:
-            md5 = hashlib.file_digest(file, "md5").hexdigest()
-        entries.append({"md5": md5, "relpath": path.name})
+    entries = [{"md5": file_md5(path), "relpath": path.name} for path in paths]
     listing = json.dumps(entries, sort_keys=True).encode()
     return f"{hashlib.md5(listing, usedforsecurity=False).hexdigest()}.dir"
 
