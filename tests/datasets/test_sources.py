@@ -181,7 +181,7 @@ def test_images_that_go_or_change_size_are_noticed_without_reading_them(folder, 
     first.unlink()
     second.write_bytes(second.read_bytes() + b"x")
     with pytest.raises(
-        ValueError, match=rf"^2 of 2 images are not what they were, first .*{first.name}"
+        ValueError, match=rf"^2 of 2 images are missing or changed, first .*{first.name}"
     ):
         check_images(tmp_path / "tables", folder)
 

@@ -316,7 +316,7 @@ def _compressed_kind(content: Inflated, named: ArchiveKind | None) -> ArchiveKin
 
 
 def _is_tar(head: bytes, named: bool) -> bool:
-    """Tell whether a block starts a tar; zeros are an empty tar if the name says tar."""
+    """Tell whether a block starts a tar; zeros are an empty tar if the name is that of a tar."""
     if len(head) < HEAD:
         return False
     if not head.strip(b"\0"):

@@ -93,7 +93,7 @@ def choose_unit(
     """Infer the unit of N boxes; return the unit and the reason.
 
     A list without a number above 1 is in fractions. A list with boxes of NIH's is in NIH's unit,
-    if its other boxes fit that unit. Otherwise a unit is possible if all boxes lie inside the
+    if its other boxes fit that unit. Otherwise a unit is possible if all boxes are inside the
     image in it, up to OVERHANG. NIH's unit is excluded if a file is larger than NIH's images, or
     if boxes fit files of the original size. Pixels of the original are excluded if the files have
     NIH's size and the boxes fit them. If several units are possible, they must give the same
@@ -156,7 +156,7 @@ def _on_nihs_grid(boxes: pd.DataFrame, sizes: Sizes, others: Flags) -> bool:
 def _mixed(theirs: Flags) -> str:
     return (
         f"{theirs.sum()} of the boxes are NIH's own, and of the other {(~theirs).sum()} some "
-        f"reach beyond NIH's 1024×1024 pixels or lie in larger files; keep boxes of one unit in "
+        f"reach beyond NIH's 1024×1024 pixels or are in larger files; keep boxes of one unit in "
         f"the list"
     )
 
@@ -173,8 +173,8 @@ def _reason(possible: list[str], sizes: Sizes) -> str:
             f"1024×1024"
         )
     if len(possible) > 1:
-        return f"the same places as in {' and '.join(possible[1:])}"
-    return "in no other unit all boxes lie inside their images"
+        return f"the same positions as in {' and '.join(possible[1:])}"
+    return "in no other unit all boxes are inside their images"
 
 
 def _possible(boxes: pd.DataFrame, sizes: Sizes, known: Flags, overhang: float) -> list[str]:
@@ -306,7 +306,7 @@ def read_box_table(
     issues = _cell_issues(cells, written, first, images)
     boxes = written[first if images is None else first & written.image.isin(set(images.image))]
     sizes = _sizes(boxes, images, file_sizes if unit != "nih" else None)
-    reason = "as data.boxes says"
+    reason = "set by data.boxes"
     if unit == "auto":
         unit, reason = choose_unit(name, boxes, sizes, nih_boxes)
     frame, clipped = convert(name, boxes, unit, sizes)

@@ -107,7 +107,7 @@ def fetch_file(file: RemoteFile, location: str, target: Path, options: FetchOpti
             if error.errno not in FULL:
                 raise
             disk = full_disk(target.parent.resolve())
-            raise FetchError(f"{file.name}: {disk} (what has come is kept)") from None
+            raise FetchError(f"{file.name}: {disk} (downloaded bytes are kept)") from None
     raise FetchError(f"{file.name}: not the right file at {location}, twice: {fault}; {by_hand}")
 
 
@@ -213,7 +213,7 @@ def _wait(
         times = (options.retry.total or 0) + 1
         raise FetchError(
             f"{location} failed {times} times in a row, at last with: {fault} "
-            "(what has come is kept)"
+            "(downloaded bytes are kept)"
         ) from None
     try:
         requested = retry.parse_retry_after(fault.retry_after) if fault.retry_after else 0

@@ -161,7 +161,7 @@ def read_members(base: Path, container: str, members: list[str]) -> Iterator[tup
     if wanted:
         raise FileNotFoundError(
             f"{base / container}: {len(wanted)} of {len(members)} images in the manifest are gone, "
-            f"first {min(wanted)}; bring them back, or renew the manifest with {RENEW}"
+            f"first {min(wanted)}; restore them, or renew the manifest with {RENEW}"
         )
 
 
@@ -244,9 +244,9 @@ def file_sizes(manifest: pd.DataFrame, base: Path, images: list[str]) -> pd.Data
     """Return width and height in pixels, as displayed, of those images that have a readable file.
 
     Args:
-        manifest: of the files (image, container, member).
+        manifest: manifest of the files (image, container, member).
         base: folder of the containers.
-        images: names; each archive that holds one is read as far as the last of them.
+        images: names; each archive with one is read as far as the last of them.
 
     Returns:
         width and height, indexed by image.

@@ -1,4 +1,4 @@
-"""Data issues: every file, row or image that was skipped, changed or looks odd, in one table.
+"""Data issues: files, rows and images that were skipped, changed or look odd, in one table.
 
 Three stages report issues: download in the listing of files, patient-split in the tables,
 preprocess in the pixels. preprocess joins them in data/issues.csv.
@@ -54,11 +54,11 @@ them. Others, such as "hidden file" or "repeated", are only listed."""
 def issue_table(stage: str, rows: Iterable[tuple[str, str, str, str, str]]) -> pd.DataFrame:
     """Return the issues of one stage as a table of text, columns ISSUE_COLUMNS.
 
-    What a terminal or a CSV file cannot hold, as names of files may, is escaped.
+    Characters that a terminal or a CSV file cannot hold are escaped.
 
     Args:
-        stage: the stage that found them.
-        rows: (file, name, issue, action, detail) of each.
+        stage: name of the stage.
+        rows: (file, name, issue, action, detail) of each issue.
     """
     cells = [(stage, *map(_escaped, row)) for row in rows]
     table = pd.DataFrame(cells, columns=list(ISSUE_COLUMNS), dtype="str")
@@ -82,12 +82,12 @@ def read_issues(path: Path) -> pd.DataFrame:
 
 
 def summarize(issues: pd.DataFrame, path: Path, examples: int = 3) -> list[str]:
-    """Return a line for each kind of issue: count, kind, action, first names; and where all are.
+    """Return a line for each kind of issue: count, kind, action, first names; and the file of all.
 
     Args:
         issues: the table.
-        path: the file that holds it, for the last line; without issues there is no line.
-        examples: names shown of each kind.
+        path: file of the table, for the last line; without issues there is no line.
+        examples: number of names of each kind.
     """
     lines = []
     for (kind, action), rows in issues.groupby(["issue", "action"], sort=False):
@@ -103,7 +103,7 @@ def summarize(issues: pd.DataFrame, path: Path, examples: int = 3) -> list[str]:
 
 
 class Rule(NamedTuple):
-    """A kind of issue in words, what happens (see cxr14.datasets.issues.ACTIONS), and how."""
+    """Kind of issue, action (one of ACTIONS), and detail."""
 
     issue: str
     action: str
@@ -138,11 +138,11 @@ class Table:
 
     Attributes:
         frame: the rows.
-        issues: for each rule that applies to this table, the values as the file has them: text,
-            indexed by the number of the line. A rule without issues is there, and empty.
+        issues: for each rule that applies to this table, the values in the file as text, indexed
+            by line number; empty if there are none.
         facts: further counts.
-        file: the name of the file for the user.
-        note: how the file was read, where that had to be decided.
+        file: name of the file for the user.
+        note: unit of the boxes and the reason for it.
     """
 
     frame: pd.DataFrame

@@ -200,7 +200,7 @@ class Listing:
     issues: pd.DataFrame
 
     def counts(self) -> dict[str, int]:
-        """Count the issues, and the images whose file has another name than the table says."""
+        """Count the issues, and the images whose file has another name than in the table."""
         kinds = self.issues.issue.value_counts()
         skipped = self.issues[self.issues.action == "skipped"]
         return {

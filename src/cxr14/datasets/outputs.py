@@ -80,7 +80,7 @@ def output_paths(root: Path) -> list[str]:
 
 
 def check_user_folder(folder: Path, root: Path, key: str = "data.folder") -> None:
-    """Refuse a user's folder that lies in an output, contains one, or is one, through links too.
+    """Refuse a user's folder that is an output, is inside one or contains one; links are followed.
 
     Args:
         folder: the user's folder.
@@ -96,7 +96,7 @@ def check_user_folder(folder: Path, root: Path, key: str = "data.folder") -> Non
         contains = real in output_path.parents
         if contains or real == output_path or output_path in real.parents:
             raise UserError(
-                f"{key} {quote(str(folder))} {'contains' if contains else 'lies in'} {output}, an "
+                f"{key} {quote(str(folder))} {'contains' if contains else 'is in'} {output}, an "
                 f"output of the pipeline, whose files are deleted when it runs; move your files to "
                 f"another folder, for example data/mine, and set {key} to it"
             )
@@ -113,7 +113,7 @@ def _fixed_part(root: Path, output: str) -> Path:
 
 
 def check_links(root: Path, outputs: list[str]) -> None:
-    """Refuse outputs that are links to folders, or lie behind one.
+    """Refuse outputs that are links to folders, or are reached through one.
 
     Raises:
         UserError: naming the link.

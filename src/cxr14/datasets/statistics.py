@@ -30,7 +30,7 @@ def with_split(images: pd.DataFrame, split: pd.DataFrame) -> pd.DataFrame:
     """Return the records (N rows) with the column `split` of data/split/split.parquet.
 
     Raises:
-        UserError: an image has no part, or has more than one.
+        UserError: an image has no split, or has more than one.
     """
     part_of = split.set_index("image")["split"]
     if not part_of.index.is_unique:
@@ -49,7 +49,7 @@ def with_split(images: pd.DataFrame, split: pd.DataFrame) -> pd.DataFrame:
 
 
 def train_val(records: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of train and val, which the study explores; test stays unseen."""
+    """Return the rows of train and val, which the study explores."""
     return records[records["split"].isin(["train", "val"])].reset_index(drop=True)
 
 
@@ -117,7 +117,7 @@ def fullest_ten_years(images: pd.DataFrame) -> int:
 
 
 def key_figures(records: pd.DataFrame) -> dict[str, Any]:
-    """Return the figures of metrics/eda.json: sizes of the parts, and shares within train-val.
+    """Return the figures of metrics/eda.json: sizes of the splits, and shares within train-val.
 
     Args:
         records: all images with the column `split`, see :func:`with_split`.

@@ -61,7 +61,7 @@ class _Stream:
 
     def seek(self, position: int) -> int:
         if position < self._position:
-            raise tarfile.ReadError("a member that lies before its own header")
+            raise tarfile.ReadError("a member before its own header")
         self._check(position)
         if position > self._position:
             self._held = self._held[position - self._position :]

@@ -52,7 +52,7 @@ CHUNK = 256
 def open_work_directory(
     scratch: Path, manifest: pd.DataFrame, size: int
 ) -> Iterator[WorkDirectory]:
-    """Open the work directory of a run, with the finished shards of an earlier run.
+    """Open the work directory of a run, which may hold finished shards of an earlier run.
 
     Its name is a hash of the list of images, the size, the code and the libraries. The hashes of
     the images are in the markers of the shards, so a repaired image only repeats its shard. A
@@ -81,9 +81,7 @@ def _locked(path: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        rich.print(
-            f"another run is making the same cache; waiting for it ({path})", file=sys.stderr
-        )
+        rich.print(f"another run fills the same cache; waiting for it ({path})", file=sys.stderr)
         lock.acquire()
     try:
         yield
@@ -92,7 +90,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _make_array(path: Path, shape: tuple[int, int, int]) -> None:
-    """Write the header and allocate the array, so that a full disk is an error at the start."""
+    """Write the header and allocate the array, so that a full disk is an error before the work."""
     needed, free = math.prod(shape), shutil.disk_usage(path.parent).free
     if needed > free:
         raise UserError(
@@ -112,7 +110,7 @@ def move_array(work_dir: WorkDirectory, kept: npt.NDArray[np.int64], target: Pat
     Args:
         work_dir: work directory of the finished run.
         kept: int64 (M,), rows in order.
-        target: the file to write, possibly on another file system.
+        target: path of the array, possibly on another file system.
     """
     array = np.load(work_dir.folder / ARRAY, mmap_mode="r")
     shape, start = array.shape, int(array.offset)
@@ -178,7 +176,7 @@ def fill_cache(
     Args:
         manifest: see cxr14.datasets.image_sources; its order is the order of the array.
         base: folder of the containers.
-        folder: where images.npy and index.parquet go.
+        folder: folder of images.npy and index.parquet.
         size: pixels per side, S.
         scratch: folder of the work directories; finished shards in it are reused.
         engine: executor of the shards. It does not change the bytes.
@@ -188,8 +186,8 @@ def fill_cache(
             like unusable images.
 
     Raises:
-        UserError: images or files cannot be used, all named; an archive is broken or
-            gone; a worker died.
+        UserError: images or files cannot be used, an archive is damaged or missing, or a worker
+            died.
     """
     with open_work_directory(scratch, manifest, size) as work_dir:
         shards = cut(manifest, base)
@@ -197,9 +195,11 @@ def fill_cache(
         index, bad = _collect(shards, work_dir, manifest)
         reasons = [*bad.reason, *unusable]
         if reasons and on_error == "fail":
-            raise UserError(_all_of(reasons, base))
+            raise UserError(_unusable_error(reasons, base))
         if index.empty:
-            raise UserError(f"none of {len(manifest)} images can be used: {_all_of(reasons, base)}")
+            raise UserError(
+                f"none of {len(manifest)} images can be used: {_unusable_error(reasons, base)}"
+            )
         issues = _issues(index, bad, manifest)
         _write(index, work_dir, folder)
         shutil.rmtree(work_dir.folder)
@@ -247,7 +247,7 @@ def _collect(
     return index.assign(image=images.image.to_numpy(), sha256=images.sha256.to_numpy()), bad
 
 
-def _all_of(reasons: list[str], base: Path) -> str:
+def _unusable_error(reasons: list[str], base: Path) -> str:
     return (
         f"{len(reasons)} images of {base} cannot be used; repair them, or leave them out with "
         f"preprocess.on_error: skip\n" + "\n".join(reasons)
