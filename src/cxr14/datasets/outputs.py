@@ -132,15 +132,15 @@ def check_links(root: Path, outputs: list[str]) -> None:
 
 
 def check_foreign(root: Path, outputs: list[str], cache: Path | None) -> None:
-    """Refuse files in the outputs that no stage wrote.
+    """Refuse files in the outputs of a repository that no stage wrote.
 
     Args:
-        root: of the repository.
+        root: root of the repository.
         outputs: see :func:`output_paths`.
-        cache: DVC's cache (its folder files/md5), or None if it is not known.
+        cache: folder files/md5 of DVC's cache, or None if it is unknown.
 
     Raises:
-        UserError: naming the first of them.
+        UserError: names the first files.
     """
     listings = recorded_listings(root, cache) if cache else {}
     foreign = [*foreign_tables(TABLES), *foreign_in_archives(root, ARCHIVES, cache=cache)]
@@ -160,10 +160,10 @@ def foreign_in_archives(
     """List the files in the folder of archives that the stage `download` did not write.
 
     Args:
-        root: of the repository.
+        root: root of the repository.
         archives: the folder.
-        downloads: folder of what was downloaded; None: .scratch/download.
-        cache: DVC's cache (its folder files/md5), or None if it is not known.
+        downloads: folder of the downloads; None: .scratch/download.
+        cache: see :func:`check_foreign`.
     """
     known: dict[str, list[Path]] = {}
     for path in (downloads or project_root() / DOWNLOADS).rglob("images_*"):
@@ -202,11 +202,7 @@ def _foreign(folder: Path, written: str, recorded: dict[str, str]) -> Iterator[P
 
 
 def recorded_listings(root: Path, cache: Path) -> dict[str, dict[str, str]]:
-    """Return path and MD5 of each file of the outputs, as dvc.lock and DVC's cache have them.
-
-    Args:
-        root: of the repository.
-        cache: DVC's cache (its folder files/md5).
+    """Return path and MD5 of each file of the outputs, by dvc.lock and DVC's cache.
 
     Returns:
         For each output: the path in it ('' for an output that is a file) and the MD5. A folder
@@ -250,7 +246,7 @@ def _locked_stages(lock: Path, loader: Any) -> dict[str, Any]:
     """Read a dvc.lock.
 
     Raises:
-        UserError: it is no such file, as after a merge with conflicts.
+        UserError: it is damaged, as after a merge with conflicts.
     """
     try:
         content = yaml.load(lock.read_bytes(), loader)
@@ -276,7 +272,7 @@ def _normal(path: Path) -> str:
 
 
 def object_path(cache: Path, md5: str) -> Path:
-    """Return where DVC's cache keeps the content of this MD5."""
+    """Return the path in DVC's cache of the content with this MD5."""
     return cache / md5[:2] / md5[2:]
 
 
@@ -290,10 +286,10 @@ NOTABLE_BYTES = 2**30
 
 
 def find_cache(root: Path) -> Path:
-    """Return the folder files/md5 of DVC's cache, wherever its settings place it.
+    """Return the folder files/md5 of DVC's cache.
 
     Raises:
-        UserError: DVC's own folder is gone, or its settings cannot be read.
+        UserError: DVC's folder is missing, or its settings cannot be read.
     """
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
@@ -314,12 +310,12 @@ def check_cache(root: Path, cache: Path, record: Path) -> None:
     A file that was compared once is read again only if its size, inode or time have changed.
 
     Args:
-        root: of the repository.
+        root: root of the repository.
         cache: see :func:`find_cache`.
         record: JSON file with inode, time and size of each file that was compared.
 
     Raises:
-        UserError: a file was changed; it names the output and the command that repairs the cache.
+        UserError: a file was changed; names the output and the command that repairs the cache.
     """
     objects = {
         md5: f"{output}/{name}" if name else output

@@ -109,8 +109,8 @@ def tar_images(
 
     Args:
         path: the archive.
-        kind: of it, see cxr14.datasets.archive_kinds.
-        container: its name in the report.
+        kind: kind of the archive.
+        container: name of the archive in the report.
         wanted: members to yield; None for all, and then all is read, to compare the checksums.
         report: gets the issues and the progress.
 

@@ -36,7 +36,7 @@ def zip_images(path: Path, container: str, report: Report) -> Iterator[tuple[str
 
     Args:
         path: the archive.
-        container: its name in the report.
+        container: name of the archive in the report.
         report: gets the issues and the progress.
 
     Raises:
