@@ -30,6 +30,7 @@ from cxr14.datasets.archive_kinds import (
     named_kind,
     sniff_kind,
 )
+from cxr14.datasets.archives import read_zip, tar_images, zip_images
 from cxr14.datasets.folder_images import (
     Entry,
     file_facts,
@@ -39,8 +40,6 @@ from cxr14.datasets.folder_images import (
     unreadable,
 )
 from cxr14.datasets.raw import RENEW
-from cxr14.datasets.tar_images import tar_images
-from cxr14.datasets.zip_images import read_zip, zip_images
 from cxr14.errors import UserError
 
 MANIFEST_COLUMNS = ("image", "container", "member", "bytes", "sha256")

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from cxr14.datasets.zip_images import DAMAGE, open_zip, packing_fault, read_content
+from cxr14.datasets.archives import ZIP_DAMAGE, open_zip, packing_fault, read_content
 from cxr14.errors import UserError, quote
 
 MAX_BYTES = 64 * 2**20
@@ -351,6 +351,6 @@ def _inflating(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[Non
         raise UserError(f"{location}: {fault[1]}")
     try:
         yield
-    except DAMAGE as error:
+    except ZIP_DAMAGE as error:
         reason = str(error) or type(error).__name__
         raise UserError(f"{location} is damaged ({reason}); repair the zip") from None
