@@ -292,15 +292,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def check_free_space(folder: Path, needed: int) -> None:
-    """Check the free space of a disk.
-
-    Args:
-        folder: a folder of the disk.
-        needed: required bytes.
-
-    Raises:
-        FetchError: less than `needed` bytes are free.
-    """
+    """Raise FetchError if the disk of a folder has less than `needed` bytes free."""
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise FetchError(

@@ -28,9 +28,7 @@ Entry = os.DirEntry[str]
 def files_below(base: Path, report: Report) -> Iterator[tuple[str, Entry]]:
     """Yield (path relative to the base, entry) of all that is no folder, real folders first.
 
-    Args:
-        base: the folder.
-        report: gets the folders that are not entered.
+    The report gets the folders that are not entered.
     """
     yield from _below(base, "", DEPTH, {_identity(base.stat())}, report)
 
@@ -92,12 +90,7 @@ def is_folder(entry: Entry) -> bool:
 
 
 def loose_images(base: Path, report: Report) -> list[tuple[str, int]]:
-    """List (member, bytes) of the images, sorted by member.
-
-    Args:
-        base: the folder.
-        report: gets the images that cannot be used; not the folders, see files_below.
-    """
+    """List (member, bytes) of the images, sorted by member; unusable ones are issues."""
     images = []
     for name, entry in files_below(base, Report()):
         if is_image(name):

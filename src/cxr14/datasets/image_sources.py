@@ -52,10 +52,7 @@ def find_containers(base: Path, report: Report | None = None) -> list[str]:
 
     The order decides which of two equal images is listed: archives by name, then images in
     folders. An image is not opened here; every other file is, unless its suffix identifies it.
-
-    Args:
-        base: the folder.
-        report: gets the issues of folders and of files that are no images by their name.
+    The report gets the issues of folders and of files that are no images by their name.
     """
     report = report or Report()
     archives, loose = [], False
@@ -121,11 +118,6 @@ def iterate_container(
     base: Path, container: str, report: Report | None = None
 ) -> Iterator[tuple[str, bytes]]:
     """Yield (member, content) of every image in an archive, or in the folder if ''.
-
-    Args:
-        base: folder of the containers.
-        container: one of find_containers.
-        report: gets the issues and the progress.
 
     Raises:
         UserError: the archive is broken, or a bomb.
@@ -242,10 +234,7 @@ def orientation(file: Image.Image) -> int:
 def file_sizes(manifest: pd.DataFrame, base: Path, images: list[str]) -> pd.DataFrame:
     """Return width and height in pixels, as displayed, of those images that have a readable file.
 
-    Args:
-        manifest: manifest of the files (image, container, member).
-        base: folder of the containers.
-        images: names; each archive with one is read as far as the last of them.
+    Each archive with one of them is read as far as the last.
 
     Returns:
         width and height, indexed by image.

@@ -54,11 +54,8 @@ them. Others, such as "hidden file" or "repeated", are only listed."""
 def issue_table(stage: str, rows: Iterable[tuple[str, str, str, str, str]]) -> pd.DataFrame:
     """Return the issues of one stage as a table of text, columns ISSUE_COLUMNS.
 
-    Characters that a terminal or a CSV file cannot hold are escaped.
-
-    Args:
-        stage: name of the stage.
-        rows: (file, name, issue, action, detail) of each issue.
+    Characters that a terminal or a CSV file cannot hold are escaped. The rows are (file, name,
+    issue, action, detail).
     """
     cells = [(stage, *map(_escaped, row)) for row in rows]
     table = pd.DataFrame(cells, columns=list(ISSUE_COLUMNS), dtype="str")
@@ -82,13 +79,7 @@ def read_issues(path: Path) -> pd.DataFrame:
 
 
 def summarize(issues: pd.DataFrame, path: Path, examples: int = 3) -> list[str]:
-    """Return a line for each kind of issue: count, kind, action, first names; and the file of all.
-
-    Args:
-        issues: the table.
-        path: file of the table, for the last line; without issues there is no line.
-        examples: number of names of each kind.
-    """
+    """Return a line for each kind of issue: count, kind, action, first names; and the path."""
     lines = []
     for (kind, action), rows in issues.groupby(["issue", "action"], sort=False):
         names = [

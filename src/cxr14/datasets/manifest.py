@@ -257,10 +257,6 @@ MISSING_COLUMNS = ("image", "container", "member", "reason")
 def list_images(folder: Path, workers: int = 0) -> Listing:
     """List and hash every image of a folder with archives, images or folders of them.
 
-    Args:
-        folder: the user's folder.
-        workers: processes; 0 means one per core.
-
     Raises:
         FileNotFoundError: there is no such folder.
         UserError: it holds no image in a known layout, one image in two contents, or broken

@@ -85,12 +85,7 @@ SYSTEM_FILES = (".DS_Store", "Thumbs.db", "desktop.ini")
 
 
 def is_temporary(name: str, written: str) -> bool:
-    """Tell whether a name is that of a temporary file of cxr14.io.replacing.
-
-    Args:
-        name: name of the file.
-        written: pattern of the names of complete files.
-    """
+    """Tell whether a name is that of a temporary file of cxr14.io.replacing for `written`."""
     return re.match(rf"\.+({written})\.\w", name) is not None
 
 

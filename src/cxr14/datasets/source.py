@@ -149,14 +149,9 @@ def write_nih(
 def check_images(
     tables: Path, base: Path, container_bytes: Mapping[str, int] | None = None
 ) -> None:
-    """Check that the images of the manifest exist with unchanged sizes, without reading them.
+    """Check that the images of the manifest exist with unchanged sizes; see :func:`missing_images`.
 
     DVC does not track a user's folder.
-
-    Args:
-        tables: the folder of the manifest.
-        base: folder of the images and archives.
-        container_bytes: see :func:`missing_images`.
 
     Raises:
         UserError: images are missing, or have another size.
@@ -179,12 +174,8 @@ def names_hash(folder: Path) -> str:
 def check_names(folder: Path, facts: Mapping[str, object]) -> None:
     """Check that no image or archive was added to a user's folder, or removed.
 
-    Args:
-        folder: the user's folder.
-        facts: see FACTS; without its names_sha256 nothing is compared.
-
     Raises:
-        UserError: it names the folder and the command to run.
+        UserError: names the folder and the command to run.
     """
     if facts.get("names_sha256", names_hash(folder)) != names_hash(folder):
         raise UserError(
@@ -204,12 +195,8 @@ def without_table_zips(listing: Listing, tables: Mapping[str, UserTable]) -> Lis
 def check_tables(folder: Path, facts: Mapping[str, Mapping[str, str | None]]) -> None:
     """Check that the tables and lists of a user's folder are unchanged.
 
-    Args:
-        folder: the user's folder.
-        facts: see FACTS, for its table_files and table_sha256.
-
     Raises:
-        UserError: one was changed, removed or added; it names the file and the command to run.
+        UserError: one was changed, removed or added; names the file and the command to run.
     """
     before, now = facts["table_sha256"], find_tables(folder).tables
     changes = [
@@ -223,12 +210,7 @@ def check_tables(folder: Path, facts: Mapping[str, Mapping[str, str | None]]) ->
 
 
 def _check_targets(tables: Path, archives: Path, downloads: Path | None = None) -> None:
-    """Refuse folders with files that this stage did not write.
-
-    Args:
-        tables: folder of the tables.
-        archives: folder of the archives.
-        downloads: folder of the downloads, to which archives are links.
+    """Refuse folders with files that this stage did not write; archives link to `downloads`.
 
     Raises:
         UserError: a folder is a link, or holds such files.

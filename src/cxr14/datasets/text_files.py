@@ -102,10 +102,6 @@ class Rows:
 def read_lines(path: str | Path, name: str | None = None) -> Text:
     """Read a text file, or a gzip file of one where its name ends in .gz.
 
-    Args:
-        path: the file.
-        name: name of the file in errors; None: its path.
-
     Raises:
         UserError: the file is too large, or is not text; see :func:`decode`.
     """
@@ -189,10 +185,6 @@ def split_rows(text: Text, name: str) -> Rows:
     """Split the lines of a table or list into cells, at the delimiter of its first row.
 
     Blank lines above the first row are left out, and so is Excel's line `sep=;`.
-
-    Args:
-        text: the content.
-        name: name of the file in errors.
 
     Raises:
         UserError: the delimiter is not clear, a quoted cell has no end, or there are too many
