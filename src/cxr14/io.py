@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -352,8 +353,8 @@ def packaged_file(distribution: str, name: str) -> Path:
         installed = metadata.distribution(distribution)
     except metadata.PackageNotFoundError:
         raise FileNotFoundError(
-            f"package {distribution} with {name} is not installed; run make to fill .venv from "
-            f"requirements.lock"
+            f"package {distribution} is not installed (it contains {name}); run make to fill .venv "
+            f"from requirements.lock"
         ) from None
     path = Path(str(installed.locate_file(name)))
     if not path.is_file():
@@ -362,6 +363,23 @@ def packaged_file(distribution: str, name: str) -> Path:
             f"install the version in requirements.lock"
         )
     return path
+
+
+@contextmanager
+def locked(path: str | Path, message: str) -> Iterator[None]:
+    """Hold a lock file in the block; print the message if another process holds it."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(message, file=sys.stderr, flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def end_with_parent() -> None:

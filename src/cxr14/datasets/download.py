@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Lock
 
-from filelock import FileLock, Timeout
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -28,7 +27,7 @@ from urllib3.util.retry import Retry
 
 from cxr14.datasets.nih import FetchError, RemoteFile, Response, TransientError, locate, open_remote
 from cxr14.errors import FULL, full_disk, mount_point
-from cxr14.io import file_md5
+from cxr14.io import file_md5, locked
 
 RETRY = Retry(total=12, backoff_factor=1, backoff_max=60, backoff_jitter=1, retry_after_max=600)
 """Attempts without a new byte (about seven minutes) before an error."""
@@ -251,7 +250,8 @@ def fetch_all(
     locations = [locate(file, mirror) for file in files]
     _make_folder(folder)
     stop = Event()
-    with _locked(folder), Progress(*PROGRESS_COLUMNS) as progress:
+    waiting = f"another process fetches into {folder}; waiting for it"
+    with locked(folder / ".lock", waiting), Progress(*PROGRESS_COLUMNS) as progress:
         check_free_space(
             folder, sum((file.bytes or 0) - _present_bytes(file, folder) for file in files)
         )
@@ -307,21 +307,6 @@ def _present_bytes(file: RemoteFile, folder: Path) -> int:
     target = folder / file.name
     size = file_size(target) if target.exists() else file_size(partial_path(target))
     return min(size, file.bytes or size)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the lock of the folder; a second process prints a message and waits."""
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        print(f"another process fetches into {folder}; waiting for it")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 class _ProgressTable:

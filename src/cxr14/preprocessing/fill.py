@@ -5,7 +5,6 @@ import json
 import math
 import os
 import shutil
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,8 +15,6 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import rich
-from filelock import FileLock, Timeout
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -29,7 +26,7 @@ from rich.progress import (
 
 from cxr14.datasets.issues import issue_table
 from cxr14.errors import UserError
-from cxr14.io import read_json, replacing, write_parquet
+from cxr14.io import locked, read_json, replacing, write_parquet
 from cxr14.preprocessing.cache import ARRAY, INDEX
 from cxr14.preprocessing.complete import naming_disk
 from cxr14.preprocessing.decode import REMARKS
@@ -66,27 +63,14 @@ def open_work_directory(
     key = hashlib.sha256(json.dumps([size, code, sources]).encode()).hexdigest()[:16]
     folder = scratch.resolve() / key
     scratch.mkdir(parents=True, exist_ok=True)
-    with _locked(scratch / f"{key}.lock"):
+    lock = scratch / f"{key}.lock"
+    with locked(lock, f"another run fills the same cache; waiting for it ({lock})"):
         if not (folder / ARRAY).exists():
             # Markers without an array are left by a run that ended after the move of the array.
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
             _make_array(folder / ARRAY, (len(manifest), size, size))
         yield WorkDirectory(folder, size, code)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        rich.print(f"another run fills the same cache; waiting for it ({path})", file=sys.stderr)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _make_array(path: Path, shape: tuple[int, int, int]) -> None:
