@@ -12,13 +12,13 @@ from pathlib import Path
 from cxr14.datasets.archive_kinds import TABLE_NOT_READ
 from cxr14.datasets.boxes import check_box_table
 from cxr14.datasets.download import check_free_space, fetch_all
+from cxr14.datasets.folder_tables import FolderTables, UserTable, find_tables
 from cxr14.datasets.image_sources import MANIFEST_COLUMNS
 from cxr14.datasets.image_table import read_boxes, read_images, read_list_table
 from cxr14.datasets.issues import issue_table, write_issues
 from cxr14.datasets.manifest import Listing, list_images, list_names, missing_images
 from cxr14.datasets.nih import CATALOGUE, is_archive, read_catalogue
 from cxr14.datasets.outputs import check_user_folder, foreign_error, foreign_in_archives
-from cxr14.datasets.own_tables import FolderTables, UserTable, find_tables
 from cxr14.datasets.raw import (
     BOX_TABLE,
     FACTS,

@@ -218,7 +218,7 @@ def _collect(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the index rows of the cached images, and issue and reason of the unusable ones."""
     markers = [read_json(work_dir.marker(shard)) for shard in shards]
-    tables = [pd.DataFrame(marker["places"]) for marker in markers if marker["places"]]
+    tables = [pd.DataFrame(marker["index"]) for marker in markers if marker["index"]]
     faults = {int(row): fault for marker in markers for row, fault in marker["bad"].items()}
     rows = sorted(faults)
     bad = pd.DataFrame({"row": rows}, dtype="int64").assign(

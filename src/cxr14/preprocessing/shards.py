@@ -153,7 +153,7 @@ def shrink_shard(shard: Shard, work_dir: WorkDirectory) -> Outcome:
         bad = {str(row): list(why) for row, why in outcome.bad.items()}
         with naming_disk(work_dir.folder):
             write_json(
-                work_dir.marker(shard), {"digest": shard.digest(), "bad": bad, "places": columns}
+                work_dir.marker(shard), {"digest": shard.digest(), "bad": bad, "index": columns}
             )
     return outcome
 
