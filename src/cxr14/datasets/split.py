@@ -43,12 +43,12 @@ def official_split(
                 f"{wrong.sum()} images are in {reason} of {lists}, first "
                 f"{images.image[wrong].iloc[0]}; {advice}"
             )
-    parts = pd.Series(np.where(test, "test", "train_val"), index=images.index)
+    splits = pd.Series(np.where(test, "test", "train_val"), index=images.index)
     try:
-        check_disjoint(images.patient, parts)
+        check_disjoint(images.patient, splits)
     except UserError as error:
         raise UserError(f"{lists}: {error}; {advice}") from None
-    return parts
+    return splits
 
 
 def choose_patients(
@@ -139,8 +139,8 @@ def split_patients(
                 f"and their patients go to test"
             )
     validating = choose_patients(images[~tested], val_fraction, (), seed + 1)
-    parts = np.where(tested, "test", np.where(images.patient.isin(validating), "val", "train"))
-    split = images[["image", "patient"]].assign(split=parts)
+    splits = np.where(tested, "test", np.where(images.patient.isin(validating), "val", "train"))
+    split = images[["image", "patient"]].assign(split=splits)
     check_disjoint(split.patient, split.split)
     missing = set(SPLITS) - set(split.split)
     if missing:
@@ -157,10 +157,10 @@ def unscorable(images: pd.DataFrame, split: "pd.Series[str]") -> str | None:
         images: the labels and has_pixels, one row per image.
         split: train, val or test (or another text) of each, in the same order.
     """
-    parts = split.to_numpy()
-    for name in FINDINGS:
-        labels = images.loc[images.has_pixels, name].to_numpy()
-        counts = [labels[parts[images.has_pixels] == part] for part in ("train", "val")]
+    splits = split.to_numpy()[images.has_pixels]
+    for finding in FINDINGS:
+        labels = images.loc[images.has_pixels, finding].to_numpy()
+        counts = [labels[splits == name] for name in ("train", "val")]
         if all(0 < values.sum() < len(values) for values in counts):
             return None
     return (
@@ -175,11 +175,11 @@ def count_splits(images: pd.DataFrame, split: pd.DataFrame) -> dict[str, dict[st
     counts: dict[str, dict[str, Any]] = {}
     for name, rows in (("all", joined), ("with_pixels", joined[joined.has_pixels])):
         counts[name] = {
-            part: {
+            split_name: {
                 "images": len(split_rows),
                 "patients": split_rows.patient.nunique(),
                 "labels": {label: int(split_rows[label].sum()) for label in LABEL_COLUMNS},
             }
-            for part, split_rows in ((part, rows[rows.split == part]) for part in SPLITS)
+            for split_name, split_rows in ((s, rows[rows.split == s]) for s in SPLITS)
         }
     return counts

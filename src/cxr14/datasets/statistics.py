@@ -32,20 +32,20 @@ def with_split(images: pd.DataFrame, split: pd.DataFrame) -> pd.DataFrame:
     Raises:
         UserError: an image has no split, or has more than one.
     """
-    part_of = split.set_index("image")["split"]
-    if not part_of.index.is_unique:
-        name = part_of.index[part_of.index.duplicated()][0]
+    split_of = split.set_index("image")["split"]
+    if not split_of.index.is_unique:
+        name = split_of.index[split_of.index.duplicated()][0]
         raise UserError(
             f"the split lists image {name} more than once; run `dvc repro --force patient-split`"
         )
-    parts = images["image"].map(part_of)
-    if parts.isna().any():
-        name = images["image"][parts.isna()].iloc[0]
+    splits = images["image"].map(split_of)
+    if splits.isna().any():
+        name = images["image"][splits.isna()].iloc[0]
         raise UserError(
-            f"{parts.isna().sum()} images of the records have no part in the split, the first is "
+            f"{splits.isna().sum()} images of the records are in no split, the first is "
             f"{name}; run `dvc repro --force patient-split`"
         )
-    return images.assign(split=parts)
+    return images.assign(split=splits)
 
 
 def train_val(records: pd.DataFrame) -> pd.DataFrame:
@@ -124,13 +124,13 @@ def key_figures(records: pd.DataFrame) -> dict[str, Any]:
     """
     studied = train_val(records)
     atelectasis = sex_by_finding(studied).set_index(["finding", "sex"])["share"]["Atelectasis"]
-    parts = {name: records[records["split"] == name] for name in ("train", "val", "test")}
+    rows_of = {name: records[records["split"] == name] for name in ("train", "val", "test")}
     return {
         "images": len(records),
         "patients": records["patient"].nunique(),
         "parts": {
             name: {"images": len(rows), "patients": rows["patient"].nunique()}
-            for name, rows in parts.items()
+            for name, rows in rows_of.items()
         },
         "train_val": {
             "images": len(studied),
