@@ -1,8 +1,8 @@
-"""Check before a run that nothing of yours would be deleted.
+"""Check before a run that DVC would not delete your files.
 
 Stops if an output is a link to a folder or holds files that no stage wrote, and if `data.folder`
-lies in an output. With `--cache` it also looks for a git repository, which DVC needs, and for
-files in DVC's cache that were changed in place.
+is in an output. With `--cache` it also checks for a git repository, which DVC needs, and for files
+in DVC's cache that were changed in place.
 
 Reads:  dvc.yaml, dvc.lock, params.yaml (data), the names of the files in all outputs
 
@@ -58,7 +58,7 @@ def main(
 
 
 def has_git(root: Path) -> bool:
-    """Tell whether a folder lies in a git repository."""
+    """Tell whether a folder is in a git repository."""
     return any((folder / ".git").exists() for folder in (root, *root.parents))
 
 

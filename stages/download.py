@@ -1,8 +1,7 @@
-"""Bring tables and images to data/raw, from the source that `data.source` names.
+"""Write tables and images of `data.source` to data/raw.
 
-`phantom` draws simulated radiographs for real records, `folder` describes a directory of images
-that you already have (nothing is copied), `nih` downloads the 45 GB set. What was downloaded stays
-in .scratch/download, complete or not, and is not fetched again.
+`phantom` renders simulated radiographs for real records, `folder` lists your own images in place,
+`nih` downloads the 45 GB set. Downloads stay in .scratch/download and are resumed.
 
 Reads:  params.yaml (data)
 
@@ -33,7 +32,7 @@ from stages import check_all_params, run
 
 def main(
     workers: Annotated[
-        int, typer.Option(min=0, max=1024, help="Drawing processes; 0: one per core.")
+        int, typer.Option(min=0, max=1024, help="Rendering processes; 0: one per core.")
     ] = 0,
     catalogue: Annotated[
         Path | None,
@@ -41,14 +40,14 @@ def main(
     ] = None,
     check: Annotated[
         bool,
-        typer.Option("--check", help="Only look whether images and tables are as they were read."),
+        typer.Option("--check", help="Only check that images and tables are unchanged."),
     ] = False,
 ) -> None:
-    """Fill data/raw."""
+    """Write data/raw."""
     params = read_data()
     if check:
         return check_source(params)
-    check_all_params()  # before 45 GB: a wrong key of a later stage too
+    check_all_params()  # before 45 GB are downloaded
     if catalogue is not None and params.source != "nih":
         raise UserError(f"--catalogue is for data.source nih, and it is {params.source}")
     check_links(Path.cwd(), [str(TABLES), str(ARCHIVES)])
@@ -74,11 +73,11 @@ def main(
 
 
 def check_source(params: DataParams) -> None:
-    """Check that images and tables are still those of the last run, if its source is the same."""
+    """Check that images and tables are unchanged since the last run of the same source."""
     if not (TABLES / FACTS).is_file():
         return
     if "table_files" not in read_json(TABLES / FACTS, "source"):
-        return  # the stage ended with an error, so it will run
+        return  # the stage failed, so it will run
     facts = read_facts()
     folder = params.folder if params.source == "folder" else None
     if (facts["source"], facts["base"]) != (params.source, folder):
@@ -90,14 +89,14 @@ def check_source(params: DataParams) -> None:
 
 
 def describe_tables(facts: dict[str, Any]) -> list[str]:
-    """Say of each table and list where it comes from, and what takes the place of a missing one."""
+    """Return a line with the origin of each table and list, or with its substitute."""
     files: dict[str, str | None] = facts["table_files"]
     phantom = bool(facts["phantom"])
     instead = "the packaged table" if phantom else "not in the source; the packaged one is used"
     lines = [f"{name}: {file or instead}" for name, file in files.items()]
     if LISTS[0] not in files:
         why = "" if phantom else "not in the source; "
-        lines.append(f"{', '.join(LISTS)}: {why}patient-split makes its own split")
+        lines.append(f"{', '.join(LISTS)}: {why}patient-split stratifies its own split")
     return lines
 
 

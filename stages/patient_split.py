@@ -1,12 +1,12 @@
-"""Turn the tables into records, and put every patient into train, val or test.
+"""Convert the tables to records, and assign every patient to train, val or test.
 
-The official lists decide where the source brings them (`split.official`); what they leave open is
-cut by patient and stratified by finding. Patients with boxes are always in test.
+The official lists define test if the source has them (`split.official`). All other splits are by
+patient, stratified by finding; patients with boxes are in test.
 
-Boxes of your own in another unit than NIH's (`data.boxes`) become pixels of its 1024 grid here.
+Your own boxes in another unit than NIH's (`data.boxes`) are converted to pixels of its 1024 grid.
 
-Reads:  data/raw/tables, params.yaml (split, data.boxes); data/raw/archives or data.folder, where
-the unit of own boxes depends on the sizes of the files
+Reads:  data/raw/tables, params.yaml (split, data.boxes); data/raw/archives or data.folder, if the
+unit of your own boxes depends on the sizes of the files
 
 Writes: data/records (images.parquet, boxes.parquet, source.json), data/split/split.parquet,
 data/table_issues.csv (every data issue of the tables), metrics/patient_split.json
@@ -44,10 +44,10 @@ NIH_BOXES = f"torchxrayvision/data/{BOX_TABLE}.gz"
 def main() -> None:
     """Write records and split."""
     params, facts = read_split(), read_facts()
-    brought = all((TABLES / name).exists() for name in LISTS)
-    if params.official is True and not brought:
-        raise UserError(f"split.official is true, but the source brings no {' and '.join(LISTS)}")
-    use_lists = brought and params.official is not False
+    has_lists = all((TABLES / name).exists() for name in LISTS)
+    if params.official is True and not has_lists:
+        raise UserError(f"split.official is true, but the source lacks {' and '.join(LISTS)}")
+    use_lists = has_lists and params.official is not False
     manifest = read_manifest()
     origins: dict[str, str | None] = facts.get("table_files", {})
     tables = read_tables(

@@ -1,14 +1,13 @@
-"""Shrink every image to `preprocess.size` and keep all of them in one array.
+"""Resize every image to `preprocess.size` and write all of them into one array.
 
-Odd files (RGBA, palettes, 16 bits, JPEG, not square, …) are met by a rule each and counted. An
-image that cannot be used, or is not the one that was listed, stops the run when all others were
-tried, or is left out (`preprocess.on_error`); so does a file that the listing could not use. An
-interrupted run goes on where it was: finished work lies in .scratch/preprocess.
+Unusual files (RGBA, palettes, 16 bits, JPEG, not square, …) are converted and counted. An unusable
+or changed image, or file of the listing, stops the run after all others were processed, or is left
+out (`preprocess.on_error`). An interrupted run is resumed from .scratch/preprocess.
 
 Reads:  data/raw, data/table_issues.csv, params.yaml (preprocess)
 
-Writes: data/cache (images.npy uint8 (N, S, S), index.parquet), data/issues.csv (everything skipped,
-changed or odd, of this stage and those before), metrics/preprocess.json
+Writes: data/cache (images.npy uint8 (N, S, S), index.parquet), data/issues.csv (all data
+issues of this stage and those before), metrics/preprocess.json
 """
 
 from pathlib import Path
@@ -58,16 +57,14 @@ def main() -> None:
     write_issues(ISSUES, issues)
     counts = filled.counts | {"skipped_files": len(unusable)}
     write_metrics("metrics/preprocess.json", {**counts, "phantom": int(facts["phantom"])})
-    said = (
-        f"{name.replace('_', ' ')}: {n}" for name, n in counts.items() if n or name == "skipped"
-    )
-    typer.echo(", ".join(said))
+    listed = {name: n for name, n in counts.items() if n or name == "skipped"}
+    typer.echo(", ".join(f"{name.replace('_', ' ')}: {n}" for name, n in listed.items()))
     for line in summarize(issues, ISSUES):
         typer.echo(line)
 
 
 def unusable_files(issues: pd.DataFrame) -> list[str]:
-    """Return a sentence on every file that an earlier stage could not use."""
+    """Return a message for every file that an earlier stage could not use."""
     rows = issues[issues.issue.isin(UNUSABLE)]
     names = rows["file"].str.cat(rows["name"], sep="/").str.strip("/")
     return [

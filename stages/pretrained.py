@@ -1,8 +1,8 @@
-"""Bring a backbone's starting weights into the graph, as the input that they are.
+"""Write the initial weights of a backbone to data/pretrained.
 
-`model.weights: imagenet` fetches torchvision's weights and checks their hash, a path copies a file
-of your own, and `none` leaves a note that training starts from random weights. DVC tracks that
-file by name only: `--check` compares it with the copy.
+`model.weights: imagenet` downloads torchvision's weights and checks their hash, a path copies your
+own file, and `none` records that training starts from random weights. DVC tracks your file by name
+only: `--check` compares it with the copy.
 
 Reads:  params.yaml (model.weights)
 
@@ -24,9 +24,9 @@ PRETRAINED = Path("data/pretrained")
 
 
 def check(weights: str) -> None:
-    """Refuse copies of a file that has changed."""
+    """Refuse copies of a changed file."""
     source = project_root() / weights
-    if not source.is_file():  # none, imagenet, or gone since
+    if not source.is_file():  # none, imagenet, or a deleted file
         return
     present = sha256(source)
     for path in sorted(PRETRAINED.glob("*/source.json")):
@@ -42,15 +42,15 @@ def check(weights: str) -> None:
 def main(
     backbone: Annotated[str | None, typer.Option(help="Name in train.backbones.")] = None,
     check_only: Annotated[
-        bool, typer.Option("--check", help="Only ask whether the copied file is still the same.")
+        bool, typer.Option("--check", help="Only check that the copied file is unchanged.")
     ] = False,
 ) -> None:
-    """Write the folder of starting weights."""
+    """Write the folder of initial weights."""
     weights = read_model().weights
     if check_only:
         return check(weights)
     if backbone is None:
-        raise UserError("--backbone is missing; name one of train.backbones, or ask for --check")
+        raise UserError("--backbone is missing; name one of train.backbones, or use --check")
     check_all_params()
     check_name(backbone)
     if backbone not in STUDIED:
@@ -70,7 +70,7 @@ def main(
             project_root() / weights, folder / "weights.safetensors"
         )
     write_json(folder / "source.json", facts)
-    typer.echo(f"{backbone}: starting weights {weights}")
+    typer.echo(f"{backbone}: initial weights {weights}")
 
 
 if __name__ == "__main__":

@@ -139,7 +139,7 @@ STALENESS = [
     ("src/cxr14/evaluation/subgroups.py", {"compare", "report"}, {"compare", "report"}),
     ("src/cxr14/evaluation/baseline.py", {"baseline"}, {"baseline", "report"}),
     ("src/cxr14/datasets/download.py", {"download"}, set(STAGES) - {"pretrained"}),
-    ("src/cxr14/datasets/own_tables.py", {"download"}, set(STAGES) - {"pretrained"}),
+    ("src/cxr14/datasets/folder_tables.py", {"download"}, set(STAGES) - {"pretrained"}),
     (
         "src/cxr14/datasets/columns.py",
         {"download", "patient-split"},

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 QUOTED = 200
-"""Characters of a user's text that an error quotes; the rest is cut and counted."""
+"""Maximum characters of a value in an error; the rest is cut and counted."""
 
 LONG_WORD = re.compile(rf"\S{{{2 * QUOTED},}}")
 
@@ -14,7 +14,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class UserError(ValueError):
-    """An error that the user can fix: what is wrong, where, what is allowed, what to do.
+    """An error that the user can fix: what is wrong, where, the allowed values, the fix.
 
     Any other ValueError (of NumPy, pandas, torch) is a bug and keeps its traceback. It is a
     ValueError so that pydantic's validators may raise it.
@@ -26,7 +26,7 @@ class MissingFileError(UserError):
 
 
 def quote(value: object) -> str:
-    """Return a value as an error shows it: escaped like a Python literal, at most QUOTED long."""
+    """Return a value for an error: escaped like a Python literal, at most QUOTED characters."""
     try:
         text = repr(value)
     except (ValueError, RecursionError):  # an integer of thousands of digits, a nest of lists
@@ -39,8 +39,8 @@ def quote(value: object) -> str:
 def explain(error: BaseException) -> str | None:
     """Return the message for a UserError or OSError; None if the error is a bug.
 
-    An OSError (a file that is missing, locked or read-only, a full disk) comes from the machine
-    and never from a wrong program state, so it counts as the user's.
+    An OSError (a file that is missing, locked or read-only, a full disk) is caused by the machine,
+    not by the program.
     """
     if isinstance(error, UserError):
         return printable(str(error))
@@ -50,12 +50,9 @@ def explain(error: BaseException) -> str | None:
 
 
 def printable(text: str) -> str:
-    """Escape control characters, which could move a terminal's cursor, and cut very long words.
-
-    Newlines stay. A word is a text without spaces, such as a path.
-    """
+    """Escape control characters except newlines, and cut very long words, such as paths."""
     text = LONG_WORD.sub(lambda word: f"{word[0][:QUOTED]}… ({len(word[0])} characters)", text)
-    return "".join(one if one == "\n" or one.isprintable() else repr(one)[1:-1] for one in text)
+    return "".join(c if c == "\n" or c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def _system_error(error: OSError) -> str:
@@ -87,9 +84,6 @@ def mount_point(path: str | Path) -> Path:
     return mount
 
 
-# The stage that writes a file, for errors that name the command to restore it.
-
-
 STAGE_PATTERNS = (
     (r"data/params_checked\.txt", "check-params"),
     (r"data/outputs_checked\.json", "check-outputs"),
@@ -110,13 +104,13 @@ STAGE_PATTERNS = (
     (r"metrics/summary\.json|report/.+", "report"),
     (r"chexnext/.+", "chexnext/dvc.yaml"),
 )
-"""Patterns of paths in the repository, and the targets of `dvc repro` that write them."""
+"""Patterns of paths in the repository, and the targets of `dvc repro` that write the files."""
 
 
 def producing_stage(path: str | Path) -> str | None:
     """Return the target of `dvc repro` that writes a file; None if no stage does.
 
-    >>> made_by("models/alexnet/model.json")
+    >>> producing_stage("models/alexnet/model.json")
     'train@alexnet'
     """
     try:

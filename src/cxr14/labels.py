@@ -41,7 +41,7 @@ BOXED: Final = CHESTXRAY8
 """The findings with ground-truth boxes (984 boxes on 880 images)."""
 
 NO_FINDING: Final = "No Finding"
-"""The fifteenth class: none of the fourteen was mined. The chest may still be abnormal."""
+"""The fifteenth class: none of the fourteen findings. The chest may still be abnormal."""
 
 CLASSES: Final = (*FINDINGS, NO_FINDING)
 """The classes in the order of a network's outputs; `data.findings` selects from them."""
@@ -75,9 +75,7 @@ def without_no_finding(classes: Iterable[str]) -> list[str]:
     return [name for name in classes if name != NO_FINDING]
 
 
-# Label texts of NIH's tables, ``Mass|Nodule``. 112,120 rows hold 836 different texts, so each text
-# is parsed once.
-
+# Label texts of NIH's tables, ``Mass|Nodule``. Each of the 836 different texts is parsed once.
 
 ALLOWED = f"{', '.join(CLASSES)}; several are joined by |, and {NO_FINDING} stands alone"
 
@@ -95,7 +93,7 @@ def names_of(text: str) -> list[str]:
 
 
 def readable(texts: pd.Series) -> pd.Series:
-    """Return which of N texts :func:`names_of` can read; bool (N,)."""
+    """Return the mask of the texts that :func:`names_of` can parse; bool (N,)."""
     return texts.isin([text for text in texts.unique() if _is_readable(text)])
 
 
@@ -108,7 +106,7 @@ def _is_readable(text: str) -> bool:
 
 
 def respelled(texts: pd.Series) -> pd.Series:
-    """Return which of N readable texts hold another spelling, spaces or a name twice; bool (N,)."""
+    """Return the mask of N texts with another spelling, spaces or a repeated name; bool (N,)."""
     distinct = texts.unique()
     other = [t for t in distinct if sorted(names_of(t)) != sorted(t.split("|"))]
     return texts.isin(other)
@@ -136,9 +134,8 @@ def label_matrix(images: pd.DataFrame, classes: Sequence[str] = CLASSES) -> npt.
     return images[columns].to_numpy(np.float32)
 
 
-# Names of backbones. They become part of paths and commands, so their characters are checked here.
-# cxr14.models.backbones, which imports torch, checks that torchvision has the network.
-
+# Names of backbones become parts of paths and commands, so their characters are checked here.
+# cxr14.models.backbones checks that torchvision has the network.
 
 STUDIED: Final = ("alexnet", "googlenet", "vgg16", "resnet50", "densenet121")
 """The default backbones."""
@@ -150,12 +147,12 @@ def check_name(name: str) -> str:
     """Return the name of a backbone if it has the form of torchvision's names.
 
     Raises:
-        UserError: it is empty, longer than 64 characters, or holds another character than a
-            letter, a digit or _.
+        UserError: it is empty, longer than 64 characters, or has other characters than letters,
+            digits and _.
     """
     if not NAME.fullmatch(name):
         raise UserError(
-            f"{quote(name)} is not the name of a backbone; allowed are torchvision's names, made "
-            f"of letters, digits and _, such as densenet121"
+            f"{quote(name)} is not the name of a backbone; allowed are torchvision's names, of "
+            f"letters, digits and _, such as densenet121"
         )
     return name

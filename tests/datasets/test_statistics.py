@@ -140,9 +140,9 @@ def test_train_val_leaves_test_unseen() -> None:
     assert figures["train_val"]["single_label"] == pytest.approx(2 / 3)
 
 
-def test_an_image_without_a_part_is_refused_by_name() -> None:
+def test_an_image_without_a_split_is_refused_by_name() -> None:
     split = SMALL[["image"]].assign(split="train").iloc[1:]
-    with pytest.raises(ValueError, match=r"1 images .* no part .*00000000_000\.png"):
+    with pytest.raises(ValueError, match=r"1 images .* in no split.*00000000_000\.png"):
         statistics.with_split(SMALL, split)
 
 

@@ -47,7 +47,7 @@ def shapes(undrawn, monkeypatch):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_name_of_torchvision_gives_maps_or_is_refused_in_one_sentence(name, shapes):
     if name in REFUSED:
-        sentence = rf"^train\.backbones: {name} is made for images of one size .* densenet121$"
+        sentence = rf"^train\.backbones: {name} allows images of one size only .* densenet121$"
         with pytest.raises(ValueError, match=sentence):
             build_features(name)
         return

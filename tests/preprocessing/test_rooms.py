@@ -40,7 +40,7 @@ def test_a_second_run_of_the_same_work_waits_for_the_first(tmp_path, capsys):
     with open_work_directory(place / "scratch", manifest, SIZE):
         process = start(place)
         line = process.stderr.readline()
-        assert "another run is making the same cache; waiting for it" in line
+        assert "another run fills the same cache; waiting for it" in line
         assert process.poll() is None
         assert not (place / "cache" / ARRAY).exists()
     process.communicate(timeout=60)

@@ -1,6 +1,11 @@
-"""File kinds by name and content: archives, images, and files listed as data issues.
+"""Kinds of files by name and content, and the checks of archives and their members.
 
-Nothing is extracted to disk. Members with unsafe names are refused and listed all the same.
+Nothing is extracted to disk, so a member may have any path. These checks protect something:
+  - sizes: an image, a header and the whole inflated archive are bounded, against bombs;
+  - completeness: a truncated or damaged archive is an error, data after its end an issue;
+  - duplicates: one image name with two contents is an error (``image_sources.check_manifest``);
+  - links, devices and sparse files are never read;
+  - names that the manifest (UTF-8) cannot hold, and hidden files (macOS metadata), are issues.
 """
 
 import bz2
@@ -18,8 +23,6 @@ from typing import IO, Any, Literal, NamedTuple, cast, get_args
 from isal import igzip_lib
 
 from cxr14.errors import UserError, quote
-
-# Members of an archive or folder that are read as images.
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 IMAGE_BYTES = 64 * 2**20
@@ -70,24 +73,15 @@ class Report:
     members: list[str] = field(default_factory=list)
     advance: Callable[[int], None] = lambda count: None
 
-    def skip(self, container: str, member: str, fault: Fault) -> None:
-        """Add the issue of a file or member that is not used."""
-        self._add(container, member, "skipped", fault)
-
-    def keep(self, container: str, member: str, fault: Fault) -> None:
-        """Add the issue of a file or member that is used."""
-        self._add(container, member, "kept", fault)
+    def add(self, container: str, member: str, fault: Fault, action: str = "skipped") -> None:
+        """Add the issue of a file or member."""
+        names = printable_name(container), printable_name(member)
+        self.issues.append(Issue(*names, fault[0], action, fault[1]))
 
     def add_member(self, member: str) -> None:
         """Record the name of a member of an archive."""
         if len(self.members) < NAMES_KEPT:
             self.members.append(printable_name(member))
-
-    def _add(self, container: str, member: str, action: str, fault: Fault) -> None:
-        kind, detail = fault
-        self.issues.append(
-            Issue(printable_name(container), printable_name(member), kind, action, detail)
-        )
 
 
 def printable_name(name: str) -> str:
@@ -105,21 +99,15 @@ def image_name(member: str) -> str:
 
     Unicode is normalized (NFC), since macOS may store ü as u and a combining mark.
     """
-    return unicodedata.normalize("NFC", f"{PurePosixPath(member).stem}.png")
+    base = re.split(r"[/\\]", member)[-1]
+    return unicodedata.normalize("NFC", f"{PurePosixPath(base).stem}.png")
 
 
 def name_fault(member: str) -> Fault | None:
     """Return the fault of an image's name, or None."""
-    parts = member.split("/")
     if not member.isprintable():
-        return "unsafe name", "its name has characters that are no text"
-    if member.startswith("/") or re.match("[A-Za-z]:", member):
-        return "unsafe name", "its name is an absolute path"
-    if ".." in parts:
-        return "unsafe name", "its name leads out of the archive (..)"
-    if "\\" in member:
-        return "unsafe name", "its name has a backslash"
-    if any(part.startswith(".") and part != "." for part in parts):
+        return "unprintable name", "its name has characters that are no text"
+    if any(part.startswith(".") and part not in (".", "..") for part in member.split("/")):
         return "hidden file", "a hidden file: its name or that of its folder starts with a dot"
     return None
 
@@ -136,10 +124,8 @@ def allowance(packed: int) -> int:
     return max(INFLATED_FLOOR, INFLATED_RATIO * packed)
 
 
-# Compressed streams (gzip, bzip2, xz), read forward only and in bounded steps.
-#
-# The modules gzip, bz2 and lzma either fail before the last good bytes or hide data after the end
-# of a stream. Inflated reads all complete streams and counts the bytes after them.
+# Compressed streams. The modules gzip, bz2 and lzma fail before the last good bytes or hide data
+# after the end of a stream, so Inflated drives their decoders itself.
 
 MAGIC = {"gz": b"\x1f\x8b", "bz2": b"BZh", "xz": b"\xfd7zXZ\0"}
 STEP = 128 * 2**10
@@ -162,7 +148,7 @@ class StreamError(Exception):
 
 
 class Inflated:
-    """File-like reader of the content of a compressed file.
+    """File-like reader of the content of a compressed file, of all its streams.
 
     Attributes:
         compression: gz, bz2 or xz.
@@ -187,12 +173,10 @@ class Inflated:
         parts: list[bytes] = []
         left = size
         while left > 0 and not self._at_end():
-            part = self._decode(left)
-            left -= len(part)
-            parts.append(part)
-        content = b"".join(parts)
-        self._position += len(content)
-        return content
+            parts.append(self._decode(left))
+            left -= len(parts[-1])
+        self._position += size - left
+        return b"".join(parts)
 
     def seek(self, position: int) -> int:
         """Read forward to a later position; return the position reached."""
@@ -233,6 +217,8 @@ class Inflated:
         return self._ended
 
 
+# Kinds of files.
+
 ArchiveKind = Literal["tar", "tar.gz", "tar.bz2", "tar.xz", "zip"]
 KINDS: tuple[ArchiveKind, ...] = get_args(ArchiveKind)
 
@@ -259,10 +245,8 @@ OTHER_IMAGES = (
     *(".nii", ".mha", ".mhd", ".nrrd"),
 )
 OTHER_FILES = {  # never opened; the last two lines are zips by their content
-    *(".csv", ".tsv", ".txt", ".json", ".jsonl", ".yaml", ".yml", ".xml", ".md", ".rst", ".pdf"),
-    *(".html", ".htm", ".py", ".ipynb", ".sh", ".bat", ".log", ".ini", ".toml", ".cfg", ".xls"),
-    *(".doc", ".npy", ".parquet", ".pkl", ".pickle", ".h5", ".hdf5", ".mat", ".safetensors"),
-    *(".md5", ".sha1", ".sha256", ".dvc", ".lock", ".db", ".sqlite", ".url", ".lnk"),
+    *(".csv", ".tsv", ".txt", ".json", ".xml", ".md", ".pdf", ".html", ".py", ".log", ".xls"),
+    *(".doc", ".npy", ".parquet", ".pkl", ".h5", ".mat", ".safetensors", ".db", ".sqlite"),
     *(".xlsx", ".docx", ".pptx", ".odt", ".ods", ".odp", ".npz", ".pt", ".pth", ".ckpt", ".jar"),
     *(".whl", ".egg", ".apk", ".epub", ".keras", ".mar", ".nupkg", ".vsix"),
 }
@@ -281,9 +265,7 @@ def is_archive_name(name: str) -> bool:
 
 
 def _archive_suffix(name: str) -> str:
-    return max(
-        (suffix for suffix in SUFFIXES if name.lower().endswith(suffix)), key=len, default=""
-    )
+    return max((end for end in SUFFIXES if name.lower().endswith(end)), key=len, default="")
 
 
 def is_opened(name: str) -> bool:
@@ -311,8 +293,7 @@ def sniff_kind(path: Path) -> ArchiveKind | None:
         for compression, magic in MAGIC.items():
             if head.startswith(magic):
                 file.seek(0)
-                content = Inflated(file, path.stat().st_size, compression)
-                return _compressed_kind(content, named)
+                return _compressed_kind(Inflated(file, path.stat().st_size, compression), named)
     if head.startswith(ZIP):
         return "zip"
     if _is_tar(head, named == "tar"):
@@ -333,15 +314,21 @@ def _compressed_kind(content: Inflated, named: ArchiveKind | None) -> ArchiveKin
 
 
 def _is_tar(head: bytes, named: bool) -> bool:
-    """Tell whether a block starts a tar; zeros are an empty tar if the name says tar."""
+    """Tell whether a block starts a tar; zeros are an empty tar if the name is that of a tar."""
     if len(head) < HEAD:
         return False
     if not head.strip(b"\0"):
         return named
+    # A damaged header counts as well: its reader raises the error.
+    return is_tar_header(head) or head[257:262] == b"ustar"
+
+
+def is_tar_header(block: bytes) -> bool:
+    """Tell whether a block is the header of a tar's member."""
     try:
-        tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")
+        tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
     except (tarfile.TarError, ValueError):
-        return head[257:262] == b"ustar"  # damaged: its reader says so
+        return False
     return True
 
 
@@ -350,8 +337,7 @@ def fault_of_name(name: str) -> Fault | None:
     inner, suffix = splitext(name.lower())
     if suffix in UNFINISHED and (is_image(inner) or is_archive_name(inner)):
         return "unfinished download", "fetch it again, or remove it"
-    suffixes = _suffixes(name).intersection(OTHER_IMAGES)
-    if suffixes:
+    if suffixes := _suffixes(name).intersection(OTHER_IMAGES):
         return "other image format", f"{min(suffixes)} is not read; convert it to PNG or JPEG"
     if suffix in COMPRESSED and is_image(inner):
         return "compressed image", f"an image in {suffix} is not read; unpack it"
@@ -359,12 +345,7 @@ def fault_of_name(name: str) -> Fault | None:
 
 
 def fault_of_member(name: str, head: bytes) -> Fault | None:
-    """Return the fault of an archive member that is no image by its name, or None.
-
-    Args:
-        name: name of the member.
-        head: its first HEAD bytes, or empty if it is not opened.
-    """
+    """Return the fault of an archive member by its name and first HEAD bytes, or None."""
     packed = (*ZIP, *MAGIC.values(), *OTHER_ARCHIVES)
     if is_archive_name(name) or head.startswith(packed):
         return "nested archive", "an archive in an archive is not read; unpack it"
@@ -379,16 +360,12 @@ def fault_of_file(path: Path) -> Fault | None:
     """
     with path.open("rb") as file:
         head = file.read(HEAD)
-    fault = _fault_of_image(head)
-    if fault is None and (head.startswith((*OTHER_ARCHIVES,)) or _is_unread_format(path.name)):
+    if fault := _fault_of_image(head):
+        return fault
+    archive = is_archive_name(path.name)
+    if head.startswith((*OTHER_ARCHIVES,)) or (archive and named_kind(path.name) is None):
         return "unreadable archive", f"{describe_head(head)}; unpack it, or pack it as .tar or .zip"
-    if fault is None and is_archive_name(path.name):
-        return "not an archive", describe_head(head)
-    return fault
-
-
-def _is_unread_format(name: str) -> bool:
-    return is_archive_name(name) and named_kind(name) is None
+    return ("not an archive", describe_head(head)) if archive else None
 
 
 def _fault_of_image(head: bytes) -> Fault | None:

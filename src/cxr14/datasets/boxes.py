@@ -42,6 +42,15 @@ PERCENT = (
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 CORNERS = (["x", "y"], ["width", "height"])
+NUMBERS = (*CORNERS[0], *CORNERS[1])
+COLUMNS = ("image", "finding", *NUMBERS)
+
+UNIT = "unit_"
+"""Prefix of the fact that counts the boxes of a unit."""
+
+FileSizes = Callable[[list[str]], pd.DataFrame]
+"""Function of image names that returns `width` and `height` of their files in pixels, by image; see
+:func:`cxr14.datasets.image_sources.file_sizes`. It leaves out absent and unreadable files."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +93,7 @@ def choose_unit(
     """Infer the unit of N boxes; return the unit and the reason.
 
     A list without a number above 1 is in fractions. A list with boxes of NIH's is in NIH's unit,
-    if its other boxes fit that unit. Otherwise a unit is possible if all boxes lie inside the
+    if its other boxes fit that unit. Otherwise a unit is possible if all boxes are inside the
     image in it, up to OVERHANG. NIH's unit is excluded if a file is larger than NIH's images, or
     if boxes fit files of the original size. Pixels of the original are excluded if the files have
     NIH's size and the boxes fit them. If several units are possible, they must give the same
@@ -102,7 +111,7 @@ def choose_unit(
     """
     if boxes.empty:
         return "nih", "there is no box"
-    small = (boxes[[*CORNERS[0], *CORNERS[1]]] <= 1).all(axis=1)
+    small = (boxes[[*NUMBERS]] <= 1).all(axis=1)
     if small.all():
         return "fraction", "no number is above 1"
     if small.any():
@@ -128,7 +137,7 @@ def choose_unit(
 
 def _are_nihs(boxes: pd.DataFrame, nih: pd.DataFrame) -> Flags:
     """Return the mask of the boxes that are in NIH's list; (N,)."""
-    numbers = [*CORNERS[0], *CORNERS[1]]
+    numbers = [*NUMBERS]
     rows = boxes.reset_index(drop=True).reset_index(names="position")
     pairs = rows.merge(nih, on=["image", "finding"], suffixes=("", "_nih"))
     theirs = pairs[[f"{name}_nih" for name in numbers]].to_numpy()
@@ -147,7 +156,7 @@ def _on_nihs_grid(boxes: pd.DataFrame, sizes: Sizes, others: Flags) -> bool:
 def _mixed(theirs: Flags) -> str:
     return (
         f"{theirs.sum()} of the boxes are NIH's own, and of the other {(~theirs).sum()} some "
-        f"reach beyond NIH's 1024×1024 pixels or lie in larger files; keep boxes of one unit in "
+        f"reach beyond NIH's 1024×1024 pixels or are in larger files; keep boxes of one unit in "
         f"the list"
     )
 
@@ -164,8 +173,8 @@ def _reason(possible: list[str], sizes: Sizes) -> str:
             f"1024×1024"
         )
     if len(possible) > 1:
-        return f"the same places as in {' and '.join(possible[1:])}"
-    return "in no other unit all boxes lie inside their images"
+        return f"the same positions as in {' and '.join(possible[1:])}"
+    return "in no other unit all boxes are inside their images"
 
 
 def _possible(boxes: pd.DataFrame, sizes: Sizes, known: Flags, overhang: float) -> list[str]:
@@ -244,17 +253,6 @@ def convert(name: str, boxes: pd.DataFrame, unit: str, sizes: Sizes) -> tuple[pd
     return frame, inside.min(axis=1) == 0
 
 
-NUMBERS = ("x", "y", "width", "height")
-COLUMNS = ("image", "finding", *NUMBERS)
-
-UNIT = "unit_"
-"""Prefix of the fact that counts the boxes of a unit."""
-
-FileSizes = Callable[[list[str]], pd.DataFrame]
-"""Function of image names that returns `width` and `height` of their files in pixels, by image; see
-:func:`cxr14.datasets.image_sources.file_sizes`. It leaves out absent and unreadable files."""
-
-
 def check_box_table(path: str | Path, name: str | None) -> Cells:
     """Read the cells of a list of boxes and check them, without the table of images.
 
@@ -302,24 +300,13 @@ def read_box_table(
     """
     name = origin or str(path)
     cells = check_box_table(path, name)
-    text = cells.text
-    written = text[list(COLUMNS)].astype(dict.fromkeys(NUMBERS, "float64"))
+    written = cells.text[list(COLUMNS)].astype(dict.fromkeys(NUMBERS, "float64"))
     written["finding"] = [canonical(finding) for finding in written.finding]
-    kept = ~written.duplicated()
-    issues = {
-        "blank_lines": cells.blank,
-        "repeated_rows": text.image[~kept],
-        "respelled_labels": text.finding[kept & (text.finding != written.finding)],
-        "unused_columns": cells.unused,
-        "assumed_encoding": cells.assumed,
-    }
-    if images is not None:
-        listed = written.image.isin(set(images.image))
-        issues["image_in_no_table"] = text.image[kept & ~listed]
-        kept &= listed
-    boxes = written[kept]
+    first = ~written.duplicated()
+    issues = _cell_issues(cells, written, first, images)
+    boxes = written[first if images is None else first & written.image.isin(set(images.image))]
     sizes = _sizes(boxes, images, file_sizes if unit != "nih" else None)
-    reason = "as data.boxes says"
+    reason = "set by data.boxes"
     if unit == "auto":
         unit, reason = choose_unit(name, boxes, sizes, nih_boxes)
     frame, clipped = convert(name, boxes, unit, sizes)
@@ -329,10 +316,26 @@ def read_box_table(
     issues["box_without_file"] = boxes.image[~sized]
     if images is not None:
         issues["label_not_in_table"] = _unlabelled(boxes, images)
-    order = list(COLUMNS[:4])
-    facts = {f"{UNIT}{unit}": len(frame)}
     note = f"read in the unit {unit} ({reason})"
-    return Table(frame.sort_values(order, ignore_index=True), issues, facts, name, note)
+    frame = frame.sort_values(list(COLUMNS[:4]), ignore_index=True)
+    return Table(frame, issues, {f"{UNIT}{unit}": len(frame)}, name, note)
+
+
+def _cell_issues(
+    cells: Cells, written: pd.DataFrame, first: pd.Series, images: pd.DataFrame | None
+) -> dict[str, pd.Series]:
+    """Return the issues of N boxes as written; `first` (N,) excludes repeated rows."""
+    text = cells.text
+    issues = {
+        "blank_lines": cells.blank,
+        "repeated_rows": text.image[~first],
+        "respelled_labels": text.finding[first & (text.finding != written.finding)],
+        "unused_columns": cells.unused,
+        "assumed_encoding": cells.assumed,
+    }
+    if images is not None:
+        issues["image_in_no_table"] = text.image[first & ~text.image.isin(set(images.image))]
+    return issues
 
 
 def boxed_images(table: Table) -> set[str]:

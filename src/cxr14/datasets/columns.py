@@ -114,7 +114,7 @@ def _parts(heading: str) -> Sequence[str]:
     return heading.split(",") if joined else [heading]
 
 
-def split_heading(headings: Sequence[str]) -> str | None:
+def _split_heading(headings: Sequence[str]) -> str | None:
     """Return a heading with an unclosed bracket that is none of NIH's, or None.
 
     Without quotes, ``Reader (name, role)`` is two cells of the header, but one of each row.
@@ -142,46 +142,42 @@ def find_columns(
     Raises:
         UserError: a column is missing or repeated, or the header itself is missing.
     """
-    record = next((cell for cell in headings if NAMES_ROW.fullmatch(cell)), None)
-    if record is not None:
+    if record := next((cell for cell in headings if NAMES_ROW.fullmatch(cell)), None):
         raise UserError(
             f"{where}: {quote(record)} is a record; allowed: the header "
             f"{_header(wanted)}; put it back"
         )
     simple = [simplified(heading) for heading in headings]
-    columns: dict[str, int] = {}
-    for column, names in wanted.items():
-        name = next((name for name in names if name in simple), None)
-        if name is None:
-            continue
+    present = {
+        column: next((name for name in names if name in simple), "")
+        for column, names in wanted.items()
+    }
+    for name in filter(None, present.values()):
         if simple.count(name) > 1:
-            twice = quote(headings[simple.index(name)])
             raise UserError(
-                f"{where}: {twice} is the heading of {simple.count(name)} columns; take out all "
-                f"but one, then run {RENEW}"
+                f"{where}: {quote(headings[simple.index(name)])} is the heading of "
+                f"{simple.count(name)} columns; take out all but one, then run {RENEW}"
             )
-        columns[column] = simple.index(name)
-    missing = [NIH_HEADINGS[column] for column in wanted if column not in columns]
-    if missing:
+    if missing := [NIH_HEADINGS[column] for column, name in present.items() if not name]:
         raise UserError(
             f"{where}: no column for {', '.join(missing)}; the header is "
             f"{quote(', '.join(headings))}; allowed, in any order: {_header(wanted)}; correct the "
             f"header, then run {RENEW}"
         )
     if wanted is BOX_HEADINGS:
-        _check_extent(headings, simple, columns, where)
-    return columns
+        _check_extent(headings, simple, present, where)
+    return {column: simple.index(name) for column, name in present.items()}
 
 
 def _check_extent(
-    headings: Sequence[str], simple: Sequence[str], columns: Mapping[str, int], where: str
+    headings: Sequence[str], simple: Sequence[str], present: Mapping[str, str], where: str
 ) -> None:
     """Refuse a list of box corners whose width and height may be those of the image.
 
     Raises:
         UserError: the table has corners beside an ambiguous width or height.
     """
-    plain = {simple[columns[side]] for side in ("width", "height")} & {"width", "height"}
+    plain = {present["width"], present["height"]} & {"width", "height"}
     corner = next((n for n, name in enumerate(simple) if CORNER.fullmatch(name)), None)
     if plain and corner is not None:
         raise UserError(
@@ -192,27 +188,18 @@ def _check_extent(
         )
 
 
-def other_columns(headings: Sequence[str], columns: Mapping[str, int]) -> list[str]:
-    """Return the named headings that belong to none of the columns."""
-    used = set(columns.values())
-    return [
-        heading
-        for position, heading in enumerate(headings)
-        if position not in used and heading and not _unnamed(heading)
-    ]
+def _named(headings: Sequence[str]) -> dict[int, str]:
+    """Return the headings that are neither empty nor pandas' name for an empty one."""
+    unnamed = re.compile(r"(unnamed:? *[0-9]+([._][0-9]+)*)?", re.IGNORECASE)
+    return {n: heading for n, heading in enumerate(headings) if not unnamed.fullmatch(heading)}
 
 
-def tail(headings: Sequence[str]) -> int:
+def _tail(headings: Sequence[str]) -> int:
     """Return the position after the last named heading; cells from there must be empty.
 
-    NIH's list of boxes ends with three empty headings, which pandas calls Unnamed.
+    NIH's list of boxes ends with three empty headings.
     """
-    named = [n for n, heading in enumerate(headings) if heading and not _unnamed(heading)]
-    return max(named, default=-1) + 1
-
-
-def _unnamed(heading: str) -> bool:
-    return re.fullmatch(r"unnamed:? *[0-9]+([._][0-9]+)*", heading, re.IGNORECASE) is not None
+    return max(_named(headings), default=-1) + 1
 
 
 def _header(wanted: Mapping[str, Sequence[str]]) -> str:
@@ -239,7 +226,7 @@ class Cells:
     Attributes:
         text: the wanted columns, and `surplus`: cells without a heading. Indexed by `row`, the
             line number in the file. No blank lines.
-        blank: the blank lines (empty text, indexed by `row`).
+        blank: blank lines (empty text, indexed by `row`).
         unused: headings of the columns that are not read, indexed by `row` of the header.
         assumed: the encoding if it is assumed, indexed by `row` 1; else empty.
     """
@@ -276,14 +263,15 @@ def read_cells(
     header, first = expanded(rows.cells[0]), rows.numbers[0]
     columns = find_columns(header, headings, f"{name}, row {first}")
     _check_widths(rows, header, name)
-    text = _table(rows, columns, tail(header))
+    text = _table(rows, columns, _tail(header))
     for column in integers:
         text[column] = text[column].str.replace(r"^([0-9]+)\.0+$", r"\1", regex=True)
     if rows.delimiter != ",":
         _read_decimal_commas(text, numbers, name)
     text["image"] = image_names(text["image"])
     blank = (text == "").all(axis=1)
-    unused = other_columns(header, columns)
+    used = columns.values()
+    unused = [heading for n, heading in _named(header).items() if n not in used]
     return Cells(
         text[~blank],
         text.image[blank],
@@ -306,7 +294,7 @@ def _check_widths(rows: Rows, header: Sequence[str], name: str) -> None:
         UserError: all rows have fewer cells than there are headings, or one row has and a heading
             with a comma was split.
     """
-    width, split = tail(header), split_heading(header)
+    width, split = _tail(header), _split_heading(header)
     lengths = [len(row) if any(row) else width for row in rows.cells[1:]]
     short = next((n for n, length in enumerate(lengths) if length < width), None)
     if short is None or (split is None and max(lengths) >= width):
@@ -339,22 +327,24 @@ def _read_decimal_commas(text: pd.DataFrame, columns: Collection[str], name: str
     matches = [text.loc[rows, column] for column, rows in comma.items() if rows.any()]
     if not matches:
         return
-    first = matches[0]
-    where = f"{name}, row {first.index[0]}, {first.name}: {quote(first.iloc[0])}"
+    where = f"{name}, {_cell(matches[0])}"
     point = [text.loc[text[column].str.contains(".", regex=False), column] for column in columns]
-    pointed = next((cells for cells in point if len(cells)), None)
-    if pointed is not None:
+    if pointed := [cells for cells in point if len(cells)]:
         raise UserError(
-            f"{where} has a decimal comma, and row {pointed.index[0]}, {pointed.name}: "
-            f"{quote(pointed.iloc[0])} a point; write all numbers in one way, then run {RENEW}"
+            f"{where} has a decimal comma, and {_cell(pointed[0])} a point; write all numbers in "
+            f"one way, then run {RENEW}"
         )
     if all(cells.str.fullmatch(THOUSANDS).all() for cells in matches):
         raise UserError(
-            f"{where} may have a decimal comma or one that parts thousands; write numbers with a "
-            f"point, then run {RENEW}"
+            f"{where} may have a decimal comma or one that separates thousands; write numbers with "
+            f"a point, then run {RENEW}"
         )
     for column, rows in comma.items():
         text.loc[rows, column] = text.loc[rows, column].str.replace(",", ".", regex=False)
+
+
+def _cell(cells: pd.Series) -> str:
+    return f"row {cells.index[0]}, {cells.name}: {quote(cells.iloc[0])}"
 
 
 def image_names(cells: pd.Series) -> pd.Series:

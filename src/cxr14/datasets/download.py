@@ -4,7 +4,6 @@ An incomplete file is called NAME.part. Bytes are only appended to it, so the ne
 after any end of the process, SIGKILL included. Size and MD5 are checked before the rename to NAME.
 """
 
-import hashlib
 import os
 import re
 import shutil
@@ -15,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Lock
 
-from filelock import FileLock, Timeout
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -29,12 +27,21 @@ from urllib3.util.retry import Retry
 
 from cxr14.datasets.nih import FetchError, RemoteFile, Response, TransientError, locate, open_remote
 from cxr14.errors import FULL, full_disk, mount_point
+from cxr14.io import file_md5, locked
 
 RETRY = Retry(total=12, backoff_factor=1, backoff_max=60, backoff_jitter=1, retry_after_max=600)
 """Attempts without a new byte (about seven minutes) before an error."""
 
 TIMEOUT = (15.0, 30.0)
 """Seconds to connect; seconds without a byte."""
+
+PROGRESS_COLUMNS = (
+    TextColumn("{task.description}"),
+    BarColumn(),
+    DownloadColumn(),
+    TransferSpeedColumn(),
+    TimeRemainingColumn(),
+)
 
 
 class StoppedError(Exception):
@@ -99,7 +106,7 @@ def fetch_file(file: RemoteFile, location: str, target: Path, options: FetchOpti
             if error.errno not in FULL:
                 raise
             disk = full_disk(target.parent.resolve())
-            raise FetchError(f"{file.name}: {disk} (what has come is kept)") from None
+            raise FetchError(f"{file.name}: {disk} (downloaded bytes are kept)") from None
     raise FetchError(f"{file.name}: not the right file at {location}, twice: {fault}; {by_hand}")
 
 
@@ -123,8 +130,7 @@ def _find_fault(path: Path, file: RemoteFile, options: FetchOptions) -> str | No
     if file.md5 is None:
         return None
     options.report(size, "check")
-    with path.open("rb") as content:
-        md5 = hashlib.file_digest(content, "md5").hexdigest()
+    md5 = file_md5(path)
     return None if md5 == file.md5 else f"MD5 {md5} instead of {file.md5}"
 
 
@@ -206,7 +212,7 @@ def _wait(
         times = (options.retry.total or 0) + 1
         raise FetchError(
             f"{location} failed {times} times in a row, at last with: {fault} "
-            "(what has come is kept)"
+            "(downloaded bytes are kept)"
         ) from None
     try:
         requested = retry.parse_retry_after(fault.retry_after) if fault.retry_after else 0
@@ -217,15 +223,6 @@ def _wait(
     if options.stop.wait(delay):
         raise StoppedError
     return retry
-
-
-COLUMNS = (
-    TextColumn("{task.description}"),
-    BarColumn(),
-    DownloadColumn(),
-    TransferSpeedColumn(),
-    TimeRemainingColumn(),
-)
 
 
 def fetch_all(
@@ -253,7 +250,8 @@ def fetch_all(
     locations = [locate(file, mirror) for file in files]
     _make_folder(folder)
     stop = Event()
-    with _locked(folder), Progress(*COLUMNS) as progress:
+    waiting = f"another process fetches into {folder}; waiting for it"
+    with locked(folder / ".lock", waiting), Progress(*PROGRESS_COLUMNS) as progress:
         check_free_space(
             folder, sum((file.bytes or 0) - _present_bytes(file, folder) for file in files)
         )
@@ -294,15 +292,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def check_free_space(folder: Path, needed: int) -> None:
-    """Check the free space of a disk.
-
-    Args:
-        folder: a folder of the disk.
-        needed: required bytes.
-
-    Raises:
-        FetchError: less than `needed` bytes are free.
-    """
+    """Raise FetchError if the disk of a folder has less than `needed` bytes free."""
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise FetchError(
@@ -317,21 +307,6 @@ def _present_bytes(file: RemoteFile, folder: Path) -> int:
     target = folder / file.name
     size = file_size(target) if target.exists() else file_size(partial_path(target))
     return min(size, file.bytes or size)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the lock of the folder; a second process prints a message and waits."""
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        print(f"another process fetches into {folder}; waiting for it")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 class _ProgressTable:

@@ -22,39 +22,37 @@ from cxr14.datasets.archive_kinds import (
 DEPTH = 8
 """Folders below the base that are entered; archive/images_001/images is three."""
 
+Entry = os.DirEntry[str]
 
-def files_below(base: Path, report: Report) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
+
+def files_below(base: Path, report: Report) -> Iterator[tuple[str, Entry]]:
     """Yield (path relative to the base, entry) of all that is no folder, real folders first.
 
-    Args:
-        base: the folder.
-        report: gets the folders that are not entered.
+    The report gets the folders that are not entered.
     """
     yield from _below(base, "", DEPTH, {_identity(base.stat())}, report)
 
 
 def _below(
     folder: Path, prefix: str, depth: int, visited: set[tuple[int, int]], report: Report
-) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
+) -> Iterator[tuple[str, Entry]]:
     try:
         with os.scandir(folder) as entries:
             listed = sorted(entries, key=lambda entry: (entry.is_symlink(), entry.name))
     except OSError as error:
-        report.skip("", prefix or str(folder), _unreadable(error))
+        report.add("", prefix or str(folder), unreadable(error))
         return
     for entry in listed:
         name = f"{prefix}{entry.name}"
-        if not _is_folder(entry):
+        if not is_folder(entry):
             yield name, entry
         elif fault := _folder_fault(entry, depth, visited):
-            report.skip("", f"{name}/", fault)
+            report.add("", f"{name}/", fault)
         elif depth and not entry.name.startswith("."):
             yield from _below(folder / entry.name, f"{name}/", depth - 1, visited, report)
 
 
-def _folder_fault(
-    entry: "os.DirEntry[str]", depth: int, visited: set[tuple[int, int]]
-) -> Fault | None:
+def _folder_fault(entry: Entry, depth: int, visited: set[tuple[int, int]]) -> Fault | None:
     """Return why a folder with images is not entered, or None; add it to `visited`."""
     hidden = entry.name.startswith(".")
     if depth and not hidden:
@@ -71,7 +69,7 @@ def _folder_fault(
     return "too deep", f"over {DEPTH} folders deep; {count} images or archives in it"
 
 
-def _images_in(entry: "os.DirEntry[str]") -> int:
+def _images_in(entry: Entry) -> int:
     """Count the images and archives in a folder by their names; links are not followed."""
     if entry.is_symlink():
         return 0
@@ -83,44 +81,40 @@ def _identity(facts: os.stat_result) -> tuple[int, int]:
     return facts.st_dev, facts.st_ino
 
 
-def _is_folder(entry: "os.DirEntry[str]") -> bool:
+def is_folder(entry: Entry) -> bool:
+    """Tell whether an entry is a folder; a link to itself is none."""
     try:
         return entry.is_dir()
-    except OSError:  # a link that leads to itself: no folder, and refused as a file
+    except OSError:
         return False
 
 
 def loose_images(base: Path, report: Report) -> list[tuple[str, int]]:
-    """List (member, bytes) of the images, sorted by member.
-
-    Args:
-        base: the folder.
-        report: gets the images that cannot be used; not the folders, see files_below.
-    """
+    """List (member, bytes) of the images, sorted by member; unusable ones are issues."""
     images = []
     for name, entry in files_below(base, Report()):
         if is_image(name):
             size, fault = file_facts(entry)
-            fault = name_fault(name) or fault or size_fault(size)
-            if fault:
-                report.skip("", name, fault)
+            if fault := name_fault(name) or fault or size_fault(size):
+                report.add("", name, fault)
             else:
                 images.append((name, size))
     return sorted(images)
 
 
-def file_facts(entry: "os.DirEntry[str]") -> tuple[int, Fault | None]:
+def file_facts(entry: Entry) -> tuple[int, Fault | None]:
     """Return bytes, and why the entry cannot be opened, or None."""
     try:
         facts = entry.stat()
     except OSError as error:
-        return 0, _unreadable(error)
+        return 0, unreadable(error)
     if not stat.S_ISREG(facts.st_mode):
         return 0, ("special file", "a device or another special file")
     return facts.st_size, None
 
 
-def _unreadable(error: OSError) -> Fault:
+def unreadable(error: OSError) -> Fault:
+    """Return the fault of a file or folder that cannot be read."""
     return "unreadable", f"cannot be read ({error.strerror})"
 
 
@@ -133,7 +127,7 @@ def read_loose(base: Path, members: list[str], report: Report) -> Iterator[tuple
                 raise FileNotFoundError(ENOENT, "no such file")
             content = path.read_bytes()
         except OSError as error:
-            report.skip("", member, _unreadable(error))
+            report.add("", member, unreadable(error))
         else:
             yield member, content
             report.advance(len(content))

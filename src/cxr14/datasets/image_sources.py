@@ -7,7 +7,6 @@ extracted to disk, and of the images only one at a time is in memory.
 
 import hashlib
 import io
-import os
 import re
 import warnings
 from collections.abc import Iterator
@@ -16,12 +15,31 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from cxr14.datasets import archive_kinds
-from cxr14.datasets.archive_kinds import Fault, Report, image_name, is_image
-from cxr14.datasets.folder_images import file_facts, files_below, loose_images, read_loose
+from cxr14.datasets.archive_kinds import (
+    HEAD,
+    ArchiveKind,
+    Fault,
+    Report,
+    describe_head,
+    fault_of_file,
+    fault_of_name,
+    image_name,
+    is_archive_name,
+    is_image,
+    is_opened,
+    named_kind,
+    sniff_kind,
+)
+from cxr14.datasets.archives import read_zip, tar_images, zip_images
+from cxr14.datasets.folder_images import (
+    Entry,
+    file_facts,
+    files_below,
+    loose_images,
+    read_loose,
+    unreadable,
+)
 from cxr14.datasets.raw import RENEW
-from cxr14.datasets.tar_images import tar_images
-from cxr14.datasets.zip_images import read_zip, zip_images
 from cxr14.errors import UserError
 
 MANIFEST_COLUMNS = ("image", "container", "member", "bytes", "sha256")
@@ -33,11 +51,8 @@ def find_containers(base: Path, report: Report | None = None) -> list[str]:
     """Return the archives in a folder and in its folders and, as '', the images in folders.
 
     The order decides which of two equal images is listed: archives by name, then images in
-    folders. An image is not opened here, every other file is, unless its suffix says enough.
-
-    Args:
-        base: the folder.
-        report: gets the issues of folders and of files that are no images by their name.
+    folders. An image is not opened here; every other file is, unless its suffix identifies it.
+    The report gets the issues of folders and of files that are no images by their name.
     """
     report = report or Report()
     archives, loose = [], False
@@ -49,43 +64,44 @@ def find_containers(base: Path, report: Report | None = None) -> list[str]:
     return [*sorted(archives), *([""] if loose else [])]
 
 
-def _is_container(path: Path, name: str, entry: "os.DirEntry[str]", report: Report) -> bool:
+def _is_container(path: Path, name: str, entry: Entry, report: Report) -> bool:
     """Tell whether a file that is no image is an archive to read; report it if it is an issue."""
-    fault = file_facts(entry)[1] or archive_kinds.fault_of_name(name)
+    fault = file_facts(entry)[1] or fault_of_name(name)
     kind = None
-    if not fault and archive_kinds.is_opened(name):
+    if not fault and is_opened(name):
         kind, fault = _kind_or_fault(path, name)
     if fault:
-        report.skip(*((name, "") if archive_kinds.is_archive_name(name) else ("", name)), fault)
-    elif kind and archive_kinds.named_kind(name) != kind:
-        report.keep(name, "", ("wrong suffix", f"a .{kind} by its content, and read as such"))
+        report.add(*((name, "") if is_archive_name(name) else ("", name)), fault)
+    elif kind and named_kind(name) != kind:
+        detail = f"a .{kind} by its content, and read as such"
+        report.add(name, "", ("wrong suffix", detail), "kept")
     return kind is not None
 
 
-def _kind_or_fault(path: Path, name: str) -> tuple[archive_kinds.ArchiveKind | None, Fault | None]:
+def _kind_or_fault(path: Path, name: str) -> tuple[ArchiveKind | None, Fault | None]:
     try:
-        kind = archive_kinds.sniff_kind(path)
-        fault = None if kind else archive_kinds.fault_of_file(path)
+        kind = sniff_kind(path)
+        fault = None if kind else fault_of_file(path)
     except OSError as error:
-        kind, fault = None, ("unreadable", f"cannot be read ({error.strerror})")
+        kind, fault = None, unreadable(error)
     if kind and not name.isprintable():
-        return None, ("unsafe name", "its name has characters that are no text; rename it")
+        return None, ("unprintable name", "its name has characters that are no text; rename it")
     if kind is None and NIH_ARCHIVE.fullmatch(path.name):
-        return archive_kinds.named_kind(name), None  # its reader raises the error
+        return named_kind(name), None  # its reader raises the error
     return kind, fault
 
 
-def archive_kind(path: Path) -> archive_kinds.ArchiveKind:
+def archive_kind(path: Path) -> ArchiveKind:
     """Return what an archive is by its content.
 
     Raises:
         UserError: it is no archive that can be read.
         OSError: it cannot be read.
     """
-    kind = archive_kinds.sniff_kind(path)
+    kind = sniff_kind(path)
     if kind is None:
         with path.open("rb") as file:
-            description = archive_kinds.describe_head(file.read(archive_kinds.HEAD))
+            description = describe_head(file.read(HEAD))
         raise UserError(f"{path}: not a whole archive ({description}); fetch it again")
     return kind
 
@@ -93,8 +109,8 @@ def archive_kind(path: Path) -> archive_kinds.ArchiveKind:
 def can_enter_anywhere(path: Path) -> bool:
     """Tell whether members in the middle of an archive can be read without those before them."""
     try:
-        return path.is_file() and archive_kinds.sniff_kind(path) in ("tar", "zip")
-    except OSError:  # its reader says what is wrong
+        return path.is_file() and sniff_kind(path) in ("tar", "zip")
+    except OSError:  # its reader raises the error
         return False
 
 
@@ -102,11 +118,6 @@ def iterate_container(
     base: Path, container: str, report: Report | None = None
 ) -> Iterator[tuple[str, bytes]]:
     """Yield (member, content) of every image in an archive, or in the folder if ''.
-
-    Args:
-        base: folder of the containers.
-        container: one of find_containers.
-        report: gets the issues and the progress.
 
     Raises:
         UserError: the archive is broken, or a bomb.
@@ -123,7 +134,7 @@ def iterate_container(
 
 
 def read_members(base: Path, container: str, members: list[str]) -> Iterator[tuple[str, bytes]]:
-    """Yield (member, content) of the named members, in whatever order is fast.
+    """Yield (member, content) of the named members, in the order that is fast to read.
 
     A tar is read once from front to back, as far as the last of them.
 
@@ -141,8 +152,7 @@ def read_members(base: Path, container: str, members: list[str]) -> Iterator[tup
     if wanted:
         raise FileNotFoundError(
             f"{base / container}: {len(wanted)} of {len(members)} images in the manifest are gone, "
-            f"first {min(wanted)}; bring them back, or renew the manifest with "
-            f"{RENEW}"
+            f"first {min(wanted)}; restore them, or renew the manifest with {RENEW}"
         )
 
 
@@ -181,10 +191,10 @@ def check_manifest(manifest: pd.DataFrame) -> None:
         UserError: naming the image and both locations.
     """
     contents = manifest[["image", "sha256"]].drop_duplicates()
-    torn = sorted(set(contents.image[contents.image.duplicated()]))
-    if not torn:
+    ambiguous = sorted(set(contents.image[contents.image.duplicated()]))
+    if not ambiguous:
         return
-    rows = manifest[manifest.image == torn[0]].drop_duplicates("sha256")
+    rows = manifest[manifest.image == ambiguous[0]].drop_duplicates("sha256")
     first, second = [*map(image_location, rows.container, rows.member)][:2]
     if first == second:
         raise UserError(
@@ -192,8 +202,8 @@ def check_manifest(manifest: pd.DataFrame) -> None:
             f"differ; unpack the archive, which keeps the last one, or pack it again"
         )
     raise UserError(
-        f"{len(torn)} image names stand for contents that differ, first {torn[0]}: {first} and "
-        f"{second}; remove or rename one of them"
+        f"{len(ambiguous)} image names stand for contents that differ, first {ambiguous[0]}: "
+        f"{first} and {second}; remove or rename one of them"
     )
 
 
@@ -216,7 +226,7 @@ def orientation(file: Image.Image) -> int:
             value = file.getexif().get(_TAG, 1)
     except MemoryError:
         raise
-    except Exception:  # Pillow's reader raises errors of many types; viewers pass over it too
+    except Exception:  # Pillow's reader raises errors of many types; viewers ignore it as well
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
@@ -224,10 +234,7 @@ def orientation(file: Image.Image) -> int:
 def file_sizes(manifest: pd.DataFrame, base: Path, images: list[str]) -> pd.DataFrame:
     """Return width and height in pixels, as displayed, of those images that have a readable file.
 
-    Args:
-        manifest: of the files (image, container, member).
-        base: folder of the containers.
-        images: names; each archive that holds one is read as far as the last of them.
+    Each archive with one of them is read as far as the last.
 
     Returns:
         width and height, indexed by image.
@@ -250,7 +257,7 @@ def file_sizes(manifest: pd.DataFrame, base: Path, images: list[str]) -> pd.Data
 
 
 def _size(content: bytes) -> tuple[int, int] | None:
-    """Return the size that an image's header gives; None if it has none (preprocess names it)."""
+    """Return width and height by an image's header, as displayed; None if it has none."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of broken metadata, and of many pixels

@@ -11,13 +11,12 @@ Handled by a rule and listed as data issues (``cxr14.datasets.issues.RULES``):
   - "Infiltrate" and the like are read as the standard name.
   - Ages above 100 (16 in 2017's table, up to 414) are recorded as missing.
   - A patient with two sexes stays as written.
-  - A box partly outside the image is clipped. A box of an image that the table does not list is
-    left out: the full list of boxes beside a table of one's own sample is no mistake. A box of a
-    finding that the table does not give its image is kept.
+  - A box partly outside the image is clipped. A box of an image that is not in the table is left
+    out, since the full list of boxes may accompany a sample. A box of a finding that the image
+    does not have in the table is kept.
 
-An error that names the row: all else that :mod:`cxr14.datasets.image_table` does not allow, a
-patient that is not that of the image's name, rows of one image that disagree, and a box wholly
-outside the image.
+Errors that name the row: cells that :mod:`cxr14.datasets.schemas` does not allow, a patient that is
+not that of the image's name, rows of one image that differ, and a box entirely outside the image.
 """
 
 from collections.abc import Mapping
@@ -71,7 +70,7 @@ def read_image_table(path: str | Path, origin: str | None = None) -> Table:
 
     Args:
         path: the file.
-        origin: how errors and issues call it, such as the user's path of it; None: `path`.
+        origin: name of the file in errors and issues, such as the user's path; None: `path`.
 
     Returns:
         One row per image, sorted by image: image, patient, follow_up, age (whole years, Int32,
@@ -81,7 +80,7 @@ def read_image_table(path: str | Path, origin: str | None = None) -> Table:
 
     Raises:
         UserError: a column is missing, a cell is not allowed, the patient is not that of the
-            image's name, rows of one image disagree, or there are no rows.
+            image's name, rows of one image differ, or there are no rows.
     """
     name = origin or str(path)
     cells = read_cells(path, name, IMAGE_HEADINGS, WHOLE, SPACING)
@@ -114,7 +113,7 @@ def _check_patients(name: str, text: pd.DataFrame) -> None:
     """Refuse patients that are not those of NIH's image names.
 
     Raises:
-        UserError: naming the rows; a follow-up number in the column of the patient, say.
+        UserError: the patient differs from the first eight digits of the name.
     """
     digits = text.image.str.extract(f"^{NIH_NAME}$", expand=False).dropna()
     named = digits.astype("int64")
@@ -128,7 +127,7 @@ def _check_patients(name: str, text: pd.DataFrame) -> None:
 
 
 def _years(ages: pd.Series) -> pd.Series:
-    """Turn ages as written into whole years; int64 (N,)."""
+    """Convert ages as written to whole years; int64 (N,)."""
     numbers = ages.str.rstrip("YMD").astype("int64")
     unit = ages.str[-1]
     years = numbers.where(unit != "M", numbers // 12)
@@ -147,14 +146,14 @@ def _typed_images(text: pd.DataFrame, years: pd.Series) -> pd.DataFrame:
 
 
 def _repeated(name: str, frame: pd.DataFrame, text: pd.DataFrame) -> pd.Series:
-    """Return which rows are identical to an earlier one; bool (N,). Refuse rows that disagree."""
-    again = frame.image.duplicated()
-    if not again.any():
-        return again
+    """Return the mask of rows identical to an earlier one; bool (N,). Refuse rows that differ."""
+    repeated_image = frame.image.duplicated()
+    if not repeated_image.any():
+        return repeated_image
     repeated = frame.duplicated()
-    other = frame.index[again & ~repeated]
+    other = frame.index[repeated_image & ~repeated]
     if len(other):
-        first_row = pd.Series(frame.index, index=frame.image)[~again.to_numpy()]
+        first_row = pd.Series(frame.index, index=frame.image)[~repeated_image.to_numpy()]
         refuse(name, _disagreeing(text, other, first_row[frame.image[other]].to_numpy()))
     return repeated
 
@@ -162,7 +161,7 @@ def _repeated(name: str, frame: pd.DataFrame, text: pd.DataFrame) -> pd.Series:
 def _disagreeing(
     text: pd.DataFrame, later: pd.Index, earlier: npt.NDArray[np.int64]
 ) -> pd.DataFrame:
-    """Describe rows that differ from an earlier row of their image, see `refuse`."""
+    """Return the failures of rows that differ from an earlier row of their image."""
     failures = []
     names = np.array(text.columns)
     pairs = zip(text.loc[later].to_numpy(), text.loc[earlier].to_numpy(), earlier, strict=True)
@@ -175,7 +174,7 @@ def _disagreeing(
 
 
 def _with_two_sexes(frame: pd.DataFrame) -> pd.Series:
-    """Return such patients, at the first row that gives the second sex."""
+    """Return the patients with two sexes, at the first row with the second sex."""
     pairs = frame[["patient", "sex"]].drop_duplicates()
     second = pairs[pairs.patient.duplicated()]
     return "patient " + second.patient.astype("str")
@@ -198,8 +197,8 @@ def read_list_table(
 
     Args:
         path: the list.
-        images: the records, or None; names that are not among them are left out.
-        origin: how errors and issues call the list; None: `path`.
+        images: the records, or None; names outside of them are left out.
+        origin: name of the list in errors and issues; None: `path`.
 
     Raises:
         UserError: the file is not text, or a line holds more than a name.
@@ -253,16 +252,15 @@ def read_tables(
     """Read all tables of data/raw/tables: images, boxes and, if wanted, the official lists.
 
     Args:
-        folder: where they are, under the names of :mod:`cxr14.datasets.raw`.
+        folder: folder of the files, with the names in :mod:`cxr14.datasets.raw`.
         lists: whether to read the official lists too.
-        origins: by these names, how errors and issues call a table: the user's path of it. A
-            table without one is called by its path in `folder`.
+        origins: by these names, the user's paths for errors and issues; else the path in `folder`.
         box_unit: see :func:`cxr14.datasets.boxes.read_box_table`, also for the other two.
-        file_sizes: of the image files.
-        nih_boxes: NIH's own list.
+        file_sizes: sizes of the image files.
+        nih_boxes: NIH's list.
 
     Raises:
-        UserError: something that no rule handles; it names file, row and what is allowed.
+        UserError: a fault that no rule handles; names file, row and allowed values.
     """
     origin = dict(origins or {})
     images = read_image_table(folder / IMAGE_TABLE, origin.get(IMAGE_TABLE))

@@ -1,4 +1,4 @@
-"""Data issues: every file, row or image that was skipped, changed or looks odd, in one table.
+"""Data issues: files, rows and images that were skipped, changed or look odd, in one table.
 
 Three stages report issues: download in the listing of files, patient-split in the tables,
 preprocess in the pixels. preprocess joins them in data/issues.csv.
@@ -39,7 +39,13 @@ ACTIONS = ("skipped", "changed", "kept")
 UNUSABLE = (
     *("damaged", "encrypted", "link", "not an archive", "special file", "too deep", "too large"),
     *("compressed image", "nested archive", "no image suffix", "unreadable archive"),
-    *("unfinished download", "unread data", "unreadable", "unsafe name", "unsupported compression"),
+    *(
+        "unfinished download",
+        "unread data",
+        "unreadable",
+        "unprintable name",
+        "unsupported compression",
+    ),
 )
 """Issues of the listing behind which an image may be lost: `preprocess.on_error: fail` stops at
 them. Others, such as "hidden file" or "repeated", are only listed."""
@@ -48,11 +54,8 @@ them. Others, such as "hidden file" or "repeated", are only listed."""
 def issue_table(stage: str, rows: Iterable[tuple[str, str, str, str, str]]) -> pd.DataFrame:
     """Return the issues of one stage as a table of text, columns ISSUE_COLUMNS.
 
-    What a terminal or a CSV file cannot hold, as names of files may, is escaped.
-
-    Args:
-        stage: the stage that found them.
-        rows: (file, name, issue, action, detail) of each.
+    Characters that a terminal or a CSV file cannot hold are escaped. The rows are (file, name,
+    issue, action, detail).
     """
     cells = [(stage, *map(_escaped, row)) for row in rows]
     table = pd.DataFrame(cells, columns=list(ISSUE_COLUMNS), dtype="str")
@@ -76,13 +79,7 @@ def read_issues(path: Path) -> pd.DataFrame:
 
 
 def summarize(issues: pd.DataFrame, path: Path, examples: int = 3) -> list[str]:
-    """Return a line for each kind of issue: count, kind, action, first names; and where all are.
-
-    Args:
-        issues: the table.
-        path: the file that holds it, for the last line; without issues there is no line.
-        examples: names shown of each kind.
-    """
+    """Return a line for each kind of issue: count, kind, action, first names; and the path."""
     lines = []
     for (kind, action), rows in issues.groupby(["issue", "action"], sort=False):
         names = [
@@ -97,7 +94,7 @@ def summarize(issues: pd.DataFrame, path: Path, examples: int = 3) -> list[str]:
 
 
 class Rule(NamedTuple):
-    """A kind of issue in words, what happens (see cxr14.datasets.issues.ACTIONS), and how."""
+    """Kind of issue, action (one of ACTIONS), and detail."""
 
     issue: str
     action: str
@@ -132,11 +129,11 @@ class Table:
 
     Attributes:
         frame: the rows.
-        issues: for each rule that applies to this table, the values as the file has them: text,
-            indexed by the number of the line. A rule without issues is there, and empty.
+        issues: for each rule that applies to this table, the values in the file as text, indexed
+            by line number; empty if there are none.
         facts: further counts.
-        file: the name of the file for the user.
-        note: how the file was read, where that had to be decided.
+        file: name of the file for the user.
+        note: unit of the boxes and the reason for it.
     """
 
     frame: pd.DataFrame

@@ -6,7 +6,7 @@ The result does not depend on the number of workers.
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures import ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -14,16 +14,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pandas as pd
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
+from rich.progress import Progress
 
 from cxr14.datasets.archive_kinds import TABLE_NOT_READ, Issue, Report, is_archive_name, is_image
+from cxr14.datasets.download import PROGRESS_COLUMNS
 from cxr14.datasets.folder_images import DEPTH, files_below, loose_images, read_loose
 from cxr14.datasets.image_sources import (
     MANIFEST_COLUMNS,
@@ -39,13 +33,13 @@ from cxr14.errors import UserError
 from cxr14.io import end_with_parent
 
 CHUNK_BYTES = 64 * 2**20
-"""Loose images that a worker takes at a time."""
+"""Loose images of a job."""
 
 ALONE_BYTES = 512 * 2**20
 """Minimum bytes for more than one process."""
 
 TICK = 0.2
-"""Seconds between two looks at the workers' progress."""
+"""Seconds between two updates of the progress bar."""
 
 _advance: Callable[[int], None] = Report().advance
 
@@ -63,15 +57,13 @@ class Job:
 Result = tuple[list[dict[str, object]], list[Issue]]
 
 
-def hash_all(
-    base: Path, containers: list[str], workers: int
-) -> tuple[list[dict[str, object]], list[Issue]]:
+def hash_all(base: Path, containers: list[str], workers: int) -> Result:
     """List and hash every image of the containers.
 
     Args:
         base: folder of the containers.
         containers: see cxr14.datasets.image_sources.find_containers.
-        workers: processes; 0 means one per core, or none but this if there is little to do.
+        workers: processes; 0 means one per core, or only this one for few bytes.
 
     Returns:
         Rows of a manifest, in the order of the containers and then of their images, and issues.
@@ -84,15 +76,17 @@ def hash_all(
     total = sum(job.size for job in jobs)
     if workers == 0:
         workers = 1 if total < ALONE_BYTES else os.cpu_count() or 1
-    columns = (DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(TextColumn("{task.description}"), BarColumn(), *columns) as progress:
+    with Progress(*PROGRESS_COLUMNS) as progress:
         task = progress.add_task("hash", total=total)
         if min(workers, len(jobs)) <= 1:
-            results = _run_here(jobs, lambda count: progress.advance(task, count))
+            results = [hash_job(job, lambda count: progress.advance(task, count)) for job in jobs]
         else:
             results = _run(jobs, workers, lambda done: progress.update(task, completed=done))
-    rows = [row for images, _ in results for row in images]
-    return rows, report.issues + [issue for _, images in results for issue in images]
+    if broken := [result for result in results if isinstance(result, UserError)]:
+        raise UserError("; and ".join(map(str, broken)))
+    sound = [result for result in results if not isinstance(result, UserError)]
+    rows = [row for images, _ in sound for row in images]
+    return rows, report.issues + [issue for _, issues in sound for issue in issues]
 
 
 def _jobs(base: Path, containers: list[str], report: Report) -> Iterator[Job]:
@@ -113,7 +107,7 @@ def _jobs(base: Path, containers: list[str], report: Report) -> Iterator[Job]:
 
 
 def hash_job(job: Job, advance: Callable[[int], None]) -> Result | UserError:
-    """Hash one job's images; an archive that is broken is returned, so that others go on."""
+    """Hash the images of a job; the error of a broken archive is returned, so that others go on."""
     report = Report(advance=advance)
     if job.container:
         images = iterate_container(job.base, job.container, report)
@@ -121,9 +115,8 @@ def hash_job(job: Job, advance: Callable[[int], None]) -> Result | UserError:
         images = read_loose(job.base, job.members, report)
     try:
         rows = [describe(job.container, *image) for image in images]
-        issues = [issue for issue in report.issues if issue.issue != TABLE_NOT_READ]
-        if job.container and not rows and not issues:
-            _note_without_images(job, report)
+        if job.container and not rows:
+            _report_no_images(job, report)
     except UserError as error:
         return error
     except OSError as error:
@@ -132,44 +125,38 @@ def hash_job(job: Job, advance: Callable[[int], None]) -> Result | UserError:
     return rows, report.issues
 
 
-def _note_without_images(job: Job, report: Report) -> None:
-    """Report an archive without images.
+def _report_no_images(job: Job, report: Report) -> None:
+    """Report an archive without images, unless its issues explain that already.
 
     Raises:
         UserError: it is one of the set by its name.
     """
+    if any(issue.issue != TABLE_NOT_READ for issue in report.issues):
+        return
     content = ", ".join(report.members) if report.members else "no member"
     if NIH_ARCHIVE.fullmatch(PurePosixPath(job.container).name):
         raise UserError(
             f"{job.base / job.container}: no image in it; it holds {content}; fetch it again"
         )
     if not report.issues:
-        report.skip(job.container, "", ("archive without images", f"it holds {content}"))
+        report.add(job.container, "", ("archive without images", f"it holds {content}"))
 
 
-def _run_here(jobs: list[Job], advance: Callable[[int], None]) -> list[Result]:
-    return _sound([hash_job(job, advance) for job in jobs])
-
-
-def _run(jobs: list[Job], workers: int, show: Callable[[int], None]) -> list[Result]:
-    """Run the jobs in processes, the largest first; return their results in their own order."""
+def _run(jobs: list[Job], workers: int, show: Callable[[int], None]) -> list[Result | UserError]:
+    """Run the jobs in processes, the largest first; return their results in the order of jobs."""
     context = get_context("spawn")
     done = context.Value("q", 0)
     with ProcessPoolExecutor(
         min(workers, len(jobs)), mp_context=context, initializer=_share, initargs=(done,)
     ) as pool:
-        order = sorted(range(len(jobs)), key=lambda index: -jobs[index].size)
-        futures: dict[int, Future[Result | UserError]] = {
-            index: pool.submit(_hash_shared, jobs[index]) for index in order
-        }
+        largest_first = sorted(range(len(jobs)), key=lambda index: -jobs[index].size)
+        futures = {index: pool.submit(_hash_shared, jobs[index]) for index in largest_first}
         pending = set(futures.values())
         try:
             while pending:
-                finished, pending = wait(pending, timeout=TICK)
-                for future in finished:
-                    future.result()
+                pending = wait(pending, timeout=TICK).not_done
                 show(done.value)
-            return _sound([futures[index].result() for index in range(len(jobs))])
+            return [futures[index].result() for index in range(len(jobs))]
         except BrokenProcessPool:
             raise UserError(
                 f"a process that hashes the images of {jobs[0].base} was killed (out of memory?); "
@@ -181,7 +168,7 @@ def _run(jobs: list[Job], workers: int, show: Callable[[int], None]) -> list[Res
 
 
 def _share(done: Any) -> None:
-    """Set up a worker: let it count its bytes where the parent sees them, and end with it."""
+    """Initialize a worker: it adds its bytes to `done` and ends with the parent."""
     global _advance
     end_with_parent()
 
@@ -196,31 +183,24 @@ def _hash_shared(job: Job) -> Result | UserError:
     return hash_job(job, _advance)
 
 
-def _sound(results: list[Result | UserError]) -> list[Result]:
-    broken = [result for result in results if isinstance(result, UserError)]
-    if broken:
-        raise UserError("; and ".join(str(error) for error in broken))
-    return [result for result in results if not isinstance(result, UserError)]
-
-
 @dataclass(frozen=True)
 class Listing:
     """The images of a source.
 
     Attributes:
         manifest: one row per image, sorted by image; columns MANIFEST_COLUMNS.
-        issues: files and members that were not taken or look odd, columns ISSUE_COLUMNS of
+        issues: files and members that were skipped or are odd, columns ISSUE_COLUMNS of
             cxr14.datasets.issues; kinds are those of UNUSABLE there and, among others, "repeated"
-            (skipped: same image name and content as one that is taken), "same content" (kept:
-            another image has the same content) and "other name" (kept: a .jpg, say, listed
-            under the table's name).
+            (skipped: image name and content of another one), "same content" (kept: another image
+            has the same content) and "other name" (kept: a .jpg, say, listed under the table's
+            name).
     """
 
     manifest: pd.DataFrame
     issues: pd.DataFrame
 
     def counts(self) -> dict[str, int]:
-        """Count the issues, and the images whose file has another name than the table says."""
+        """Count the issues, and the images whose file has another name than in the table."""
         kinds = self.issues.issue.value_counts()
         skipped = self.issues[self.issues.action == "skipped"]
         return {
@@ -232,36 +212,31 @@ class Listing:
 
 
 def make_listing(rows: list[dict[str, object]], issues: list[Issue]) -> Listing:
-    """Return the listing of what a pass over the containers found; of repeated images the first.
+    """Return the listing of the images in the containers; of repeated images the first.
 
     Raises:
         UserError: one image name stands for contents that differ.
     """
     all_rows = pd.DataFrame(rows, columns=list(MANIFEST_COLUMNS))
     check_manifest(all_rows)
-    again = all_rows.image.duplicated()
-    kept = all_rows[~again].sort_values("image", ignore_index=True)
-    more = [*_repeated(all_rows[again], kept), *_same_content(kept), *_other_suffix(kept)]
+    repeated = all_rows.image.duplicated()
+    kept = all_rows[~repeated].sort_values("image", ignore_index=True)
+    more = _odd_images(all_rows[repeated], kept)
     table = issue_table("download", [*issues, *more])
     order = ["issue", "file", "name"]
     return Listing(kept, table.sort_values(order, ignore_index=True, kind="stable"))
 
 
-def _repeated(again: pd.DataFrame, kept: pd.DataFrame) -> Iterator[Issue]:
-    first = kept.set_index("image").loc[again.image]
+def _odd_images(repeated: pd.DataFrame, kept: pd.DataFrame) -> Iterator[Issue]:
+    """Yield the issues of repeated images, equal contents and other names."""
+    first = kept.set_index("image").loc[repeated.image]
     locations = map(image_location, first.container, first.member)
-    for container, member, where in zip(again.container, again.member, locations, strict=True):
+    for row, where in zip(repeated.itertuples(), locations, strict=True):
         detail = f"the same as {where}, which is taken"
-        yield Issue(container, member, "repeated", "skipped", detail)
-
-
-def _same_content(kept: pd.DataFrame) -> Iterator[Issue]:
-    alike = kept[kept.sha256.duplicated(keep=False)]
-    for container, member, digest in zip(alike.container, alike.member, alike.sha256, strict=True):
-        yield Issue(container, member, "same content", "kept", f"sha256 {digest}")
-
-
-def _other_suffix(kept: pd.DataFrame) -> Iterator[Issue]:
+        yield Issue(str(row.container), str(row.member), "repeated", "skipped", detail)
+    for row in kept[kept.sha256.duplicated(keep=False)].itertuples():
+        detail = f"sha256 {row.sha256}"
+        yield Issue(str(row.container), str(row.member), "same content", "kept", detail)
     for image, container, member in zip(kept.image, kept.container, kept.member, strict=True):
         if PurePosixPath(member).name != image:
             yield Issue(container, member, "other name", "kept", f"listed as {image}")
@@ -269,22 +244,18 @@ def _other_suffix(kept: pd.DataFrame) -> Iterator[Issue]:
 
 # The source `folder`: images of a user in NIH's or Kaggle's layout, which are not copied.
 
-
 LAYOUTS = (
     "images/*.png, images_001/images/*.png, *.png (or .jpg, .jpeg), archives of them (.tar, "
     f".tar.gz, .tgz, .tar.bz2, .tar.xz, .zip), up to {DEPTH} folders deep"
 )
-SHOWN = 3
-"""Issues that an error names."""
+MAX_LISTED = 3
+"""Issues that an error lists."""
+
 MISSING_COLUMNS = ("image", "container", "member", "reason")
 
 
 def list_images(folder: Path, workers: int = 0) -> Listing:
-    """List and hash every image of the folder; never depends on the number of workers.
-
-    Args:
-        folder: holds archives, images or folders of them.
-        workers: processes; 0 means one per core.
+    """List and hash every image of a folder with archives, images or folders of them.
 
     Raises:
         FileNotFoundError: there is no such folder.
@@ -305,12 +276,12 @@ def list_images(folder: Path, workers: int = 0) -> Listing:
 def _no_image(folder: Path, containers: list[str], issues: list[Issue]) -> str:
     """Return the error message of a folder without images."""
     archives = [name for name in containers if name]
-    location = f"{', '.join(archives[:SHOWN])} of {folder}" if archives else str(folder)
+    location = f"{', '.join(archives[:MAX_LISTED])} of {folder}" if archives else str(folder)
     details = [
         f"{' '.join(filter(None, (issue.file, issue.name)))}: {issue.issue} ({issue.detail})"
-        for issue in issues[:SHOWN]
+        for issue in issues[:MAX_LISTED]
     ]
-    more = f"; {len(issues)} issues, first " if len(issues) > SHOWN else "; " if details else ""
+    more = f"; {len(issues)} issues, first " if len(issues) > MAX_LISTED else "; " * bool(details)
     return f"no image in {location} (data.folder){more}{'; '.join(details)}; it may hold {LAYOUTS}"
 
 
@@ -323,28 +294,27 @@ def list_names(folder: Path) -> list[str]:
 def missing_images(
     manifest: pd.DataFrame, base: Path, container_bytes: Mapping[str, int] | None = None
 ) -> pd.DataFrame:
-    """List the images that are gone, or have another size, by one stat each; nothing is read.
+    """List the images that are gone or have another size, without reading them.
 
-    Of an image in an archive only the archive is looked for.
+    Of an image in an archive only the archive is checked.
 
     Args:
         manifest: see cxr14.datasets.image_sources.
         base: folder of the containers.
-        container_bytes: the size that each archive had, where it is known.
+        container_bytes: known sizes of the archives.
 
     Returns:
-        image, container, member and reason; empty if all is well.
+        image, container, member and reason; empty if none is missing.
     """
     sizes = container_bytes or {}
     gone = {
-        str(name): _stat_fault(os.path.join(base, str(name)), sizes.get(str(name)))  # noqa: PTH118
+        str(name): _stat_fault(f"{base}/{name}", sizes.get(str(name)))
         for name in manifest.container.unique()
         if name
     }
     files = zip(manifest.container, manifest.member, manifest.bytes, strict=True)
-    prefix = f"{base}/"  # a Path for each of 112,120 images would take longer than its stat
-    reasons = [
-        gone[container] if container else _stat_fault(prefix + member, size)
+    reasons = [  # no Path: 112,120 of them would take longer than their stats
+        gone[container] if container else _stat_fault(f"{base}/{member}", size)
         for container, member, size in files
     ]
     table = manifest.assign(reason=pd.Series(reasons, index=manifest.index, dtype="object"))

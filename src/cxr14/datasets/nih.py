@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import requests
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -116,7 +116,7 @@ CATALOGUE_BYTES = 2**20
 
 
 def is_archive(name: str) -> bool:
-    """Tell whether a name is that of an archive of images."""
+    """Tell whether a file of a catalogue is an archive of images."""
     return name.startswith("images_") and name.endswith((".tar.gz", ".tar"))
 
 
@@ -134,7 +134,7 @@ def read_catalogue(path: Path) -> tuple[RemoteFile, ...]:
         raise UserError(f"{path}: no catalogue ({size})")
     try:
         # json detects UTF-8, UTF-16 and UTF-32 in bytes, with or without a BOM.
-        listed = json.loads(path.read_bytes(), object_pairs_hook=_unique)
+        listed = json.loads(path.read_bytes())
         files = TypeAdapter(tuple[RemoteFile, ...]).validate_python(listed)
     except ValidationError as error:
         first = error.errors()[0]
@@ -148,19 +148,11 @@ def read_catalogue(path: Path) -> tuple[RemoteFile, ...]:
     return files
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Build a JSON object and refuse repeated keys, of which json keeps the last."""
-    twice = [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
-    if twice:
-        raise ValueError(f"the key {quote(twice[0])} stands twice in one object")
-    return dict(pairs)
-
-
 def _check_names(path: Path, files: tuple[RemoteFile, ...]) -> None:
     known = {name for name, *_ in TABLES}
     for name, count in Counter(file.name for file in files).items():
         if count > 1:
-            raise UserError(f"{path}: {name} stands there {count} times")
+            raise UserError(f"{path}: {name} is listed {count} times")
         if name not in known and not is_archive(name):
             raise UserError(
                 f"{path}: {name} is none of {', '.join(sorted(known))}, images_NNN.tar.gz"
@@ -277,7 +269,7 @@ def _check_status(url: str, response: requests.Response) -> None:
     if status in TRANSIENT or status >= 500:
         raise TransientError(f"HTTP {status}", response.headers.get("Retry-After"))
     if status not in (200, 206, 416):
-        raise FetchError(f"{url} answers HTTP {status} {response.reason}")
+        raise FetchError(f"{url}: HTTP {status} {response.reason}")
 
 
 def _extent(response: requests.Response, start: int) -> tuple[int, int | None]:
@@ -292,7 +284,7 @@ def _extent(response: requests.Response, start: int) -> tuple[int, int | None]:
         return start, total  # the file is complete
     if match is None or match[1] is None or int(match[1]) != start:
         raise TransientError(
-            f"asked from byte {start}, it answers {quote(content_range)}", restart=True
+            f"byte {start} was requested, the response is {quote(content_range)}", restart=True
         )
     return start, total
 

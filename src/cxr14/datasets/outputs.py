@@ -4,7 +4,6 @@ DVC deletes the outputs of a stage before it runs, and follows links into folder
 check comes first: outputs may not be links, hold files of the user, or be the user's `data.folder`.
 """
 
-import hashlib
 import json
 import os
 import re
@@ -24,20 +23,23 @@ from cxr14.datasets.raw import (
     is_temporary,
 )
 from cxr14.errors import UserError, quote
-from cxr14.io import project_root, read_json, write_json
+from cxr14.io import file_md5, project_root, read_json, write_json
 
 DOWNLOADS = Path(".scratch/download")
 GRAPHS = ("dvc.yaml", "chexnext/dvc.yaml")
 
-CHEXNEXT_TABLES = ("predictions", "evaluation", "localization")
-CHEXNEXT_METRICS = ("evaluate/members", "evaluate/chexnext", "localize/chexnext")
+TABLES_OF = r"(.+/)?[^/]+\.(json|csv|parquet)"
+METRICS_OF = r"(.+/)?[^/]+\.(json|csv)"
+PLOTS_OF = r"(.+/)?[^/]+\.(csv|png)"
+MODEL_OF = r"[^/]+\.(safetensors|json)"
+RUNS = ("chexnext/", "chexnext/singles/")
 
 WRITTEN = {  # outputs that are folders: names of the files that their stages write
     "data/records": r"[^/]+\.(parquet|json)",
     "data/split": r"[^/]+\.parquet",
     "data/cache": r"images\.npy|[^/]+\.(parquet|csv)",
-    "data/pretrained/*": r"[^/]+\.(safetensors|json)",
-    "models/*": r"[^/]+\.(safetensors|json)",
+    "data/pretrained/*": MODEL_OF,
+    "models/*": MODEL_OF,
     "evaluation/*": r"[^/]+\.(json|csv|parquet)",
     "localization/*": r"[^/]+\.(json|csv|parquet)",
     "plots/baseline": r"[^/]+\.csv",
@@ -45,30 +47,21 @@ WRITTEN = {  # outputs that are folders: names of the files that their stages wr
     "report": r"[^/]+\.html",
     "chexnext/data/folds": r"(.+/)?[^/]+\.parquet",
     "chexnext/data/relabelled": r"[^/]+\.(parquet|npy)",
-    "chexnext/models/members/*-*": r"[^/]+\.(safetensors|json)",
-    "chexnext/models/students/*-*": r"[^/]+\.(safetensors|json)",
+    "chexnext/models/members/*-*": MODEL_OF,
+    "chexnext/models/students/*-*": MODEL_OF,
     "chexnext/selection": r"[^/]+\.json",
-    **dict.fromkeys(
-        (f"chexnext/{part}{kind}" for part in ("", "singles/") for kind in CHEXNEXT_TABLES),
-        r"(.+/)?[^/]+\.(json|csv|parquet)",
-    ),
-    **dict.fromkeys(
-        (
-            *(f"chexnext/metrics/{name}" for name in CHEXNEXT_METRICS),
-            *(f"chexnext/singles/metrics/{kind}" for kind in ("evaluate", "localize")),
-        ),
-        r"(.+/)?[^/]+\.(json|csv)",
-    ),
-    **dict.fromkeys(
-        (
-            "chexnext/plots/localize",
-            *(f"chexnext/singles/plots/{kind}" for kind in ("evaluate", "localize")),
-        ),
-        r"(.+/)?[^/]+\.(csv|png)",
-    ),
+    **{f"{run}{name}": TABLES_OF for run in RUNS for name in ("predictions", "evaluation")},
+    **{f"{run}localization": TABLES_OF for run in RUNS},
+    "chexnext/metrics/evaluate/members": METRICS_OF,
+    "chexnext/metrics/evaluate/chexnext": METRICS_OF,
+    "chexnext/metrics/localize/chexnext": METRICS_OF,
+    **{f"chexnext/singles/metrics/{kind}": METRICS_OF for kind in ("evaluate", "localize")},
+    **{f"chexnext/singles/plots/{kind}": PLOTS_OF for kind in ("evaluate", "localize")},
+    "chexnext/plots/localize": PLOTS_OF,
 }
 PLACEHOLDER = re.compile(r"\$\{[^}]*\}")
-SHOWN = 3
+MAX_LISTED = 3
+"""Files that an error lists."""
 
 
 def output_paths(root: Path) -> list[str]:
@@ -87,30 +80,30 @@ def output_paths(root: Path) -> list[str]:
 
 
 def check_user_folder(folder: Path, root: Path, key: str = "data.folder") -> None:
-    """Refuse a user's folder that lies in an output, contains one, or is one, through links too.
+    """Refuse a user's folder that is an output, is inside one or contains one; links are followed.
 
     Args:
         folder: the user's folder.
-        root: of the repository.
-        key: of params.yaml that names the folder.
+        root: root of the repository.
+        key: key of params.yaml that names the folder.
 
     Raises:
-        UserError: it does; DVC would delete the user's files.
+        UserError: DVC would delete the user's files.
     """
     real = _real(folder)
     for output in output_paths(root):
         output_path = _real(_fixed_part(root, output))
-        if real == output_path or output_path in real.parents or real in output_path.parents:
-            relation = "contains" if real in output_path.parents else "lies in"
+        contains = real in output_path.parents
+        if contains or real == output_path or output_path in real.parents:
             raise UserError(
-                f"{key} {quote(str(folder))} {relation} {output}, an output of the pipeline, "
-                f"whose files are deleted when it runs; move your files to another folder, for "
-                f"example data/mine, and set {key} to it"
+                f"{key} {quote(str(folder))} {'contains' if contains else 'is in'} {output}, an "
+                f"output of the pipeline, whose files are deleted when it runs; move your files to "
+                f"another folder, for example data/mine, and set {key} to it"
             )
 
 
 def _real(path: Path) -> Path:
-    """Follow all links; one that leads to itself is left, which Path.resolve raises for."""
+    """Follow all links; a link to itself, for which Path.resolve raises an error, stays."""
     return Path(os.path.realpath(path))
 
 
@@ -120,7 +113,7 @@ def _fixed_part(root: Path, output: str) -> Path:
 
 
 def check_links(root: Path, outputs: list[str]) -> None:
-    """Refuse outputs that are links to folders, or lie behind one.
+    """Refuse outputs that are links to folders, or are reached through one.
 
     Raises:
         UserError: naming the link.
@@ -133,21 +126,21 @@ def check_links(root: Path, outputs: list[str]) -> None:
                     raise UserError(
                         f"{part} is a link to {quote(str(link.readlink()))}; outputs are replaced, "
                         f"so they may not be links to folders. Remove the link (rm {part}). Your "
-                        f"own images are read where they lie: set data.source to folder and "
-                        f"data.folder to their folder. For another disk, clone the repository there"
+                        f"own images are read from their folder: set data.source to folder and "
+                        f"data.folder to it. For another disk, clone the repository there"
                     )
 
 
 def check_foreign(root: Path, outputs: list[str], cache: Path | None) -> None:
-    """Refuse files in the outputs that no stage wrote.
+    """Refuse files in the outputs of a repository that no stage wrote.
 
     Args:
-        root: of the repository.
+        root: root of the repository.
         outputs: see :func:`output_paths`.
-        cache: DVC's cache (its folder files/md5), or None if it is not known.
+        cache: folder files/md5 of DVC's cache, or None if it is unknown.
 
     Raises:
-        UserError: naming the first of them.
+        UserError: names the first files.
     """
     listings = recorded_listings(root, cache) if cache else {}
     foreign = [*foreign_tables(TABLES), *foreign_in_archives(root, ARCHIVES, cache=cache)]
@@ -167,10 +160,10 @@ def foreign_in_archives(
     """List the files in the folder of archives that the stage `download` did not write.
 
     Args:
-        root: of the repository.
+        root: root of the repository.
         archives: the folder.
-        downloads: folder of what was downloaded; None: .scratch/download.
-        cache: DVC's cache (its folder files/md5), or None if it is not known.
+        downloads: folder of the downloads; None: .scratch/download.
+        cache: see :func:`check_foreign`.
     """
     known: dict[str, list[Path]] = {}
     for path in (downloads or project_root() / DOWNLOADS).rglob("images_*"):
@@ -184,14 +177,18 @@ def foreign_in_archives(
 
 def foreign_error(paths: list[str]) -> UserError:
     """Return the error of files in outputs that no stage wrote; `paths` is not empty."""
-    more = f" and {len(paths) - SHOWN} more" if len(paths) > SHOWN else ""
-    names = ", ".join(map(quote, paths[:SHOWN]))
+    files, them = ("this file", "it") if len(paths) == 1 else ("these files", "them")
     return UserError(
-        f"{names}{more}: no stage wrote {'this file' if len(paths) == 1 else 'these files'}, and "
-        f"the pipeline would delete {'it' if len(paths) == 1 else 'them'}; move "
-        f"{'it' if len(paths) == 1 else 'them'} to another folder, for example data/mine "
-        f"(own images: set data.folder to it), then run the same command again"
+        f"{_listed(map(quote, paths))}: no stage wrote {files}, and the pipeline would delete "
+        f"{them}; move {them} to another folder, for example data/mine (own images: set "
+        f"data.folder to it), then run the same command again"
     )
+
+
+def _listed(names: Iterable[str]) -> str:
+    first = [*names]
+    more = f" and {len(first) - MAX_LISTED} more" if len(first) > MAX_LISTED else ""
+    return f"{', '.join(first[:MAX_LISTED])}{more}"
 
 
 def _foreign(folder: Path, written: str, recorded: dict[str, str]) -> Iterator[Path]:
@@ -205,11 +202,7 @@ def _foreign(folder: Path, written: str, recorded: dict[str, str]) -> Iterator[P
 
 
 def recorded_listings(root: Path, cache: Path) -> dict[str, dict[str, str]]:
-    """Return path and MD5 of each file of the outputs, as dvc.lock and DVC's cache have them.
-
-    Args:
-        root: of the repository.
-        cache: DVC's cache (its folder files/md5).
+    """Return path and MD5 of each file of the outputs, by dvc.lock and DVC's cache.
 
     Returns:
         For each output: the path in it ('' for an output that is a file) and the MD5. A folder
@@ -253,7 +246,7 @@ def _locked_stages(lock: Path, loader: Any) -> dict[str, Any]:
     """Read a dvc.lock.
 
     Raises:
-        UserError: it is no such file, as after a merge with conflicts.
+        UserError: it is damaged, as after a merge with conflicts.
     """
     try:
         content = yaml.load(lock.read_bytes(), loader)
@@ -279,28 +272,24 @@ def _normal(path: Path) -> str:
 
 
 def object_path(cache: Path, md5: str) -> Path:
-    """Return where DVC's cache keeps the content of this MD5."""
+    """Return the path in DVC's cache of the content with this MD5."""
     return cache / md5[:2] / md5[2:]
 
 
 # Files in DVC's cache that were changed in place.
 #
-# Outputs are hard links to DVC's cache where the file system has no reflinks. They are read-only,
-# but root may write all the same, and a write through a link changes the cache too. DVC takes a
-# read-only file in its cache for intact, so neither `dvc status` nor `dvc repro` reports it.
-
+# Without reflinks, outputs are read-only hard links to DVC's cache. Root may write all the same,
+# which changes the cache too, and DVC does not check read-only files.
 
 NOTABLE_BYTES = 2**30
-"""From this size on the check says what it does: it reads some hundred megabytes a second."""
-
-MAX_LISTED = 3
+"""Minimum bytes for a message before hashing, which takes seconds per gigabyte."""
 
 
 def find_cache(root: Path) -> Path:
-    """Return the folder files/md5 of DVC's cache, wherever its settings place it.
+    """Return the folder files/md5 of DVC's cache.
 
     Raises:
-        UserError: DVC's own folder is gone, or its settings cannot be read.
+        UserError: DVC's folder is missing, or its settings cannot be read.
     """
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
@@ -321,12 +310,12 @@ def check_cache(root: Path, cache: Path, record: Path) -> None:
     A file that was compared once is read again only if its size, inode or time have changed.
 
     Args:
-        root: of the repository.
+        root: root of the repository.
         cache: see :func:`find_cache`.
         record: JSON file with inode, time and size of each file that was compared.
 
     Raises:
-        UserError: a file was changed; it names the output and the command that repairs the cache.
+        UserError: a file was changed; names the output and the command that repairs the cache.
     """
     objects = {
         md5: f"{output}/{name}" if name else output
@@ -337,19 +326,17 @@ def check_cache(root: Path, cache: Path, record: Path) -> None:
     present = {md5: facts for md5 in objects if (facts := _facts(object_path(cache, md5)))}
     changed = {md5: facts for md5, facts in present.items() if known.get(md5) != facts}
     altered = _altered(cache, changed)
-    sound = {md5: facts for md5, facts in present.items() if md5 not in altered}
     if changed:
-        write_json(record, sound)
+        write_json(record, {md5: facts for md5, facts in present.items() if md5 not in altered})
     if altered:
         raise _altered_error([objects[md5] for md5 in altered], altered, cache)
 
 
 def _facts(path: Path) -> list[int] | None:
     """Return inode, time of the last change (ns) and size of a file, None if it is missing."""
-    try:
-        facts = path.stat()
-    except FileNotFoundError:
+    if not path.exists():
         return None
+    facts = path.stat()
     return [facts.st_ino, facts.st_mtime_ns, facts.st_size]
 
 
@@ -359,23 +346,17 @@ def _altered(cache: Path, changed: dict[str, list[int]]) -> list[str]:
     if total > NOTABLE_BYTES:
         print(f"comparing {total / 1e9:.1f} GB of DVC's cache with dvc.lock (once)", flush=True)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        hashes = list(pool.map(lambda md5: _md5(object_path(cache, md5)), changed))
+        hashes = list(pool.map(lambda md5: file_md5(object_path(cache, md5)), changed))
     return [md5 for md5, actual in zip(changed, hashes, strict=True) if md5 != actual]
-
-
-def _md5(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "md5").hexdigest()
 
 
 def _altered_error(outputs: list[str], altered: Iterable[str], cache: Path) -> UserError:
     files = " ".join(f"'{object_path(cache, md5)}'" for md5 in altered)
-    more = f" and {len(outputs) - MAX_LISTED} more" if len(outputs) > MAX_LISTED else ""
-    second = ""
-    if any(output.startswith("chexnext/") for output in outputs):
-        second = "\n  dvc repro chexnext/dvc.yaml"
+    second = "\n  dvc repro chexnext/dvc.yaml"
+    if not any(output.startswith("chexnext/") for output in outputs):
+        second = ""
     return UserError(
-        f"{', '.join(outputs[:MAX_LISTED])}{more}: changed after the stage wrote it, and DVC's "
+        f"{_listed(outputs)}: changed after the stage wrote it, and DVC's "
         f"cache with it, because both are links to one file; `dvc checkout` cannot restore it. "
         f"Remove it from the cache, then the stage runs again:\n  rm -f {files}\n"
         f"  dvc repro{second}"

@@ -1,7 +1,7 @@
 """Files of data/raw, their readers, and detection of files that `download` did not write.
 
-tables/    the two tables, the official lists where the source brings them, a manifest of the
-           images with their hashes, the data issues of the files, and facts about the source
+tables/    the two tables, the official lists if the source has them, a manifest of the images
+           with their hashes, the data issues of the files, and facts about the source
 archives/  archives rendered or downloaded; empty for `folder`, whose images stay where they are
 
 data/raw/images is not used: it is where users put or link their own images.
@@ -19,14 +19,14 @@ from typing import Any
 import pandas as pd
 
 from cxr14.errors import UserError
-from cxr14.io import project_root, read_csv, read_json, sha256, unusable, write_json
+from cxr14.io import file_md5, project_root, read_csv, read_json, sha256, unusable, write_json
 
 TABLES, ARCHIVES = Path("data/raw/tables"), Path("data/raw/archives")
 IMAGE_TABLE = "Data_Entry_2017_v2020.csv"
 BOX_TABLE = "BBox_List_2017.csv"
 LISTS = ("train_val_list.txt", "test_list.txt")
 SHIPPED = 1024
-"""Pixels of each side of NIH's images; boxes are drawn in these, whatever size a copy has."""
+"""Side of NIH's images in pixels. Boxes are in these pixels, whatever the size of a copy."""
 RENEW = "`dvc repro --force download && dvc repro`"
 """Command that reads a user's folder again, since DVC does not track it."""
 
@@ -36,12 +36,12 @@ RAW_FILES = (MANIFEST, RAW_ISSUES, FACTS, "oddities.csv")
 
 
 def images_base(base: str | None) -> Path:
-    """Return the folder of the images: a user's own, as the facts name it, or ARCHIVES for null."""
+    """Return the folder of the images: the user's folder `base`, or ARCHIVES for None."""
     return ARCHIVES if base is None else project_root() / base
 
 
 def read_facts(tables: Path = TABLES) -> dict[str, Any]:
-    """Read what `download` wrote of the source: its name, phantom, base and own tables.
+    """Read the facts on the source that `download` wrote: name, phantom, base and tables.
 
     Raises:
         UserError: the file is missing or damaged.
@@ -73,14 +73,11 @@ def read_manifest(tables: Path = TABLES) -> pd.DataFrame:
     return manifest
 
 
-# Which files in data/raw were written by the stage `download`, so that it removes no other.
-#
-# The archives are recognised by content: a hard link to the download, or a hash in a record beside
-# the folder, which DVC does not delete. The tables are recognised by the facts that lie with them.
-
+# Files in data/raw that the stage `download` wrote; it removes no other. Archives are identified by
+# content (a hard link to the download, or a hash in RECORD), tables by the facts beside them.
 
 RECORD = "written.json"
-"""In data/raw: the SHA-256 of each archive that was drawn or copied into data/raw/archives."""
+"""In data/raw: SHA-256 of each archive that was rendered or copied into data/raw/archives."""
 
 TABLE_NAMES = (IMAGE_TABLE, BOX_TABLE, *LISTS, *RAW_FILES)
 ARCHIVE_NAME = r"images_\d+\.tar(\.gz)?"
@@ -88,20 +85,14 @@ SYSTEM_FILES = (".DS_Store", "Thumbs.db", "desktop.ini")
 
 
 def is_temporary(name: str, written: str) -> bool:
-    """Tell a temporary file of cxr14.io.replacing, which a killed process leaves.
-
-    Args:
-        name: of the file.
-        written: pattern of the names of complete files.
-    """
+    """Tell whether a name is that of a temporary file of cxr14.io.replacing for `written`."""
     return re.match(rf"\.+({written})\.\w", name) is not None
 
 
 def foreign_tables(tables: Path) -> list[Path]:
     """List the files in the folder of tables that the stage did not write.
 
-    With the facts of an earlier run in it the folder is ours, and so is what has our names;
-    without them all files are the user's.
+    Without the facts of an earlier run all files are the user's.
     """
     ours = TABLE_NAMES if _has_facts(tables) else ()
     pattern = "|".join(map(re.escape, TABLE_NAMES))
@@ -127,8 +118,8 @@ def foreign_archives(
 
     Args:
         archives: the folder.
-        known: for names in it, files that ours are hard links of: downloads, DVC's cache.
-        recorded: the MD5 of the whole folder in dvc.lock, if it is there.
+        known: by file name, paths of downloads and of DVC's cache; the archives may be hard links.
+        recorded: MD5 of the whole folder in dvc.lock, or None.
     """
     hashes = _record(archives)
     unknown = [
@@ -151,15 +142,11 @@ def _is_same(path: Path, other: Path) -> bool:
 
 
 def folder_md5(folder: Path) -> str | None:
-    """Return the MD5 that DVC gives a folder of files; None if it holds anything else."""
+    """Return DVC's MD5 of a folder of files; None if it holds anything else."""
     paths = sorted(folder.iterdir(), key=lambda path: path.name)
     if not all(path.is_file() and not path.is_symlink() for path in paths):
         return None
-    entries = []
-    for path in paths:
-        with path.open("rb") as file:
-            md5 = hashlib.file_digest(file, "md5").hexdigest()
-        entries.append({"md5": md5, "relpath": path.name})
+    entries = [{"md5": file_md5(path), "relpath": path.name} for path in paths]
     listing = json.dumps(entries, sort_keys=True).encode()
     return f"{hashlib.md5(listing, usedforsecurity=False).hexdigest()}.dir"
 
@@ -170,20 +157,19 @@ def _record(archives: Path) -> set[str]:
         hashes = read_json(path) if path.is_file() else []
     except UserError:
         hashes = None
-    return set(map(str, hashes)) if isinstance(hashes, list) else set()  # damaged: nothing is known
+    return set(map(str, hashes)) if isinstance(hashes, list) else set()  # else damaged
 
 
 def place_archive(temporary: Path, target: Path) -> None:
-    """Give an archive its name, and record it before, so that a kill leaves nothing unknown."""
+    """Record an archive and rename it, in this order in case the process is killed."""
     hashes = _record(target.parent) | {sha256(temporary)}
     write_json(target.parent.with_name(RECORD), sorted(hashes))
     os.replace(temporary, target)  # noqa: PTH105
 
 
-# The names and first lines by which a file is taken for a table or list of the set.
+# Names and first lines by which a table or list of the set is recognized.
 
-
-NAMES = {  # how each table may be called, best first; those of a later tier if no other is found
+NAMES = {  # names of each table, best first; a later tier counts if the others are missing
     IMAGE_TABLE: ((IMAGE_TABLE, "Data_Entry_2017.csv"), ("sample_labels.csv",)),
     BOX_TABLE: ((BOX_TABLE, "BBox_List.csv"),),
     LISTS[0]: ((LISTS[0],),),
@@ -196,25 +182,25 @@ SHEET_SUFFIXES = (
     *(".xlsx", ".xls", ".ods"),
     *(f"{text}{packed}" for text in TEXT_SUFFIXES for packed in (".gz", ".bz2", ".xz", ".zst")),
 )
-"""Tables that are not read; a file of such a name is reported."""
+"""Suffixes of tables that are not read, but reported."""
 
 FORMALITIES = re.compile(
     r"(^(copy|kopie|copie|copia) (of|von|de) )"
     r"|([ (]+(another |\d+(st|nd|rd|th) )?(copy|kopie|copie|copia|nih|official)( \d+)?[ )]*$)"
     r"|( *\(\d+\)$)"
 )
-"""Parts of a name, in lower case and with spaces for - and _, that say nothing of its content."""
+"""Parts of a name, in lower case and with spaces for - and _, that are ignored."""
 
 CONTENT = re.compile(
     r"\d{8}_\d{3}|\w\.(png|jpe?g)\s*([\"',;\t\r\n]|$)|image.?index|finding.?label|patient.?id|bbox",
     re.IGNORECASE,
 )
-"""What a table or list of images has in its first lines."""
+"""Pattern in the first lines of a table or list of images."""
 
 
 def may_be_table(path: str) -> bool:
     """Tell whether a file is a text or sheet by its suffix, or has a table's name without one."""
-    name = path.rpartition("/")[2]  # pathlib keeps every name it has met
+    name = path.rpartition("/")[2]  # not pathlib, which interns every name
     if name.startswith("."):
         return False
     bare = "." not in name and recognize(name)[0] is not None
@@ -222,18 +208,18 @@ def may_be_table(path: str) -> bool:
 
 
 def is_sheet(path: str) -> bool:
-    """Tell by its suffix whether a file is a table in a format that is not read."""
+    """Tell whether a file has the suffix of a table format that is not read."""
     return path.lower().endswith(SHEET_SUFFIXES)
 
 
 def holds_table(start: bytes) -> bool:
-    """Tell whether the first bytes of a text, of any encoding, are those of a table or list."""
-    text = start.replace(b"\0", b"").decode("latin-1")  # well enough to find Latin letters in it
+    """Tell whether the first bytes of a text, in any encoding, are those of a table or list."""
+    text = start.replace(b"\0", b"").decode("latin-1")  # for Latin letters
     return CONTENT.search(text) is not None
 
 
 def recognize(name: str) -> tuple[str | None, int]:
-    """Return the table that a file's name stands for, or None, and the rank of the name."""
+    """Return the table of that name, or None, and the rank of the name."""
     name = name.rpartition("/")[2]
     plain = _plain(name)
     for table, tiers in NAMES.items():
@@ -247,7 +233,7 @@ def recognize(name: str) -> tuple[str | None, int]:
 
 
 def _plain(name: str) -> str | None:
-    """Return a name without suffixes, case and formalities; None if it is no name of a text."""
+    """Return a name without suffixes, case and FORMALITIES; None for a SHEET_SUFFIX."""
     plain = unicodedata.normalize("NFKC", name).casefold()
     if plain.endswith(SHEET_SUFFIXES):
         return None

@@ -1,8 +1,8 @@
-"""What the cells of NIH's tables may hold: Pandera schemas over the text of the files.
+"""Pandera schemas of the cells of NIH's tables.
 
-The text is checked before anything is converted, so a failure quotes the file. Each check's
-`error` says what is allowed; that is what a user reads. Importing Pandera takes about a second:
-import this module inside the function that needs it.
+The text is checked before it is converted, so a failure quotes the file. The `error` of a check
+lists the allowed values for the user. Importing Pandera takes about a second: import this module
+inside the function that needs it.
 """
 
 import pandas as pd
@@ -57,7 +57,7 @@ IMAGES = pa.DataFrameSchema(
     },
     strict=True,
 )
-"""The table of images; `surplus` is what stands below no heading."""
+"""The table of images; `surplus` holds cells without a heading."""
 
 BOXES = pa.DataFrameSchema(
     {

@@ -1,26 +1,24 @@
-"""The sources of images and tables; each leaves the same files, see cxr14.datasets.raw."""
+"""Sources of images and tables: phantoms, a user's folder, and NIH. All write data/raw."""
 
 import gzip
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-
-import pandas as pd
 
 from cxr14.datasets.archive_kinds import TABLE_NOT_READ
 from cxr14.datasets.boxes import check_box_table
 from cxr14.datasets.download import check_free_space, fetch_all
+from cxr14.datasets.folder_tables import FolderTables, UserTable, find_tables
 from cxr14.datasets.image_sources import MANIFEST_COLUMNS
 from cxr14.datasets.image_table import read_boxes, read_images, read_list_table
 from cxr14.datasets.issues import issue_table, write_issues
 from cxr14.datasets.manifest import Listing, list_images, list_names, missing_images
 from cxr14.datasets.nih import CATALOGUE, is_archive, read_catalogue
 from cxr14.datasets.outputs import check_user_folder, foreign_error, foreign_in_archives
-from cxr14.datasets.own_tables import FolderTables, UserTable, find_tables
 from cxr14.datasets.raw import (
     BOX_TABLE,
     FACTS,
@@ -44,14 +42,14 @@ PHANTOM_ARCHIVE = "images_001.tar"
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where the tables of a source come from, and what else is known of it.
+class SourceTables:
+    """Tables and facts of a source.
 
     Attributes:
         facts: source, phantom and base; see FACTS.
-        tables: its own tables and lists, by the standard names.
+        tables: its tables and lists, by the standard names.
         unread: path and reason of each file that looks like a table and was not read.
-        prefix: of the paths of its tables, as the user knows them.
+        prefix: prefix of the user's paths of the tables.
     """
 
     facts: dict[str, object]
@@ -68,9 +66,9 @@ class Source:
 def write_phantoms(
     tables: Path, archives: Path, count: int, contrast: float, seed: int, workers: int
 ) -> dict[str, int]:
-    """Write the packaged tables and draw `count` phantoms into one archive."""
+    """Write the packaged tables and render `count` phantoms into one archive."""
     _check_targets(tables, archives)
-    source = Source({"source": "phantom", "phantom": True, "base": None})
+    source = SourceTables({"source": "phantom", "phantom": True, "base": None})
     _write_tables(tables, source)
     _remove_archives(archives, keep=set())
     records, boxes = read_images(tables / IMAGE_TABLE), read_boxes(tables / BOX_TABLE)
@@ -84,11 +82,11 @@ def write_phantoms(
 
 
 def write_folder(tables: Path, archives: Path, folder: Path, base: str) -> dict[str, int]:
-    """Describe a user's folder: its tables and lists, else the packaged ones, and a manifest.
+    """Write the tables and lists of a user's folder, else the packaged ones, and a manifest.
 
     Args:
-        tables: where the tables go.
-        archives: left empty.
+        tables: folder of the tables.
+        archives: folder of the archives; left empty.
         folder: the user's folder.
         base: the folder as params.yaml names it.
     """
@@ -96,7 +94,7 @@ def write_folder(tables: Path, archives: Path, folder: Path, base: str) -> dict[
     _check_targets(tables, archives)
     folder_tables = find_tables(folder) if folder.is_dir() else FolderTables({})
     facts: dict[str, object] = {"source": "folder", "phantom": False, "base": base}
-    source = Source(facts, folder_tables.tables, folder_tables.unread, f"{base.rstrip('/')}/")
+    source = SourceTables(facts, folder_tables.tables, folder_tables.unread, f"{base.rstrip('/')}/")
     _write_tables(tables, source)
     _check_tables(tables, source)  # before the images, which may take minutes
     _remove_archives(archives, keep=set())
@@ -116,14 +114,14 @@ def write_nih(
     connections: int,
     catalogue: Path | None = None,
 ) -> dict[str, int]:
-    """Download the set, or what of it is not there yet, and describe it.
+    """Download the missing files of the set, and write its tables, lists and manifest.
 
     Args:
-        tables: where the tables and lists go.
-        archives: where the archives go, as links to the downloads, so nothing is stored twice.
-        downloads: folder that keeps what was fetched, between runs.
+        tables: folder of the tables and lists.
+        archives: folder of the archives, which are links to the downloads.
+        downloads: folder of the downloads, kept between runs.
         mirror: a web address or a folder that holds all files by name; None: NIH's host.
-        connections: files fetched at once.
+        connections: number of concurrent downloads.
         catalogue: JSON list in place of NIH's; its files go to a folder below `downloads`.
     """
     files, kept = CATALOGUE, downloads
@@ -139,7 +137,7 @@ def write_nih(
         for path in paths
         if not is_archive(path.name)
     }
-    source = Source(facts, user_tables, prefix=f"{downloads}/")
+    source = SourceTables(facts, user_tables, prefix=f"{downloads}/")
     packed = [path for path in paths if is_archive(path.name)]
     _write_tables(tables, source)
     _check_tables(tables, source)
@@ -151,24 +149,19 @@ def write_nih(
 def check_images(
     tables: Path, base: Path, container_bytes: Mapping[str, int] | None = None
 ) -> None:
-    """Check that the images of the manifest exist with unchanged sizes, without reading them.
+    """Check that the images of the manifest exist with unchanged sizes; see :func:`missing_images`.
 
     DVC does not track a user's folder.
 
-    Args:
-        tables: the folder of the manifest.
-        base: folder of the images and archives.
-        container_bytes: see :func:`missing_images`.
-
     Raises:
-        UserError: some are gone, or have another size.
+        UserError: images are missing, or have another size.
     """
     manifest = read_manifest(tables)
     missing = missing_images(manifest, base, container_bytes)
     if len(missing):
         raise UserError(
-            f"{len(missing)} of {len(manifest)} images are not what they were, first "
-            f"{missing.reason[0]}; bring them back, or renew the manifest with {RENEW}"
+            f"{len(missing)} of {len(manifest)} images are missing or changed, first "
+            f"{missing.reason[0]}; restore them, or renew the manifest with {RENEW}"
         )
 
 
@@ -181,12 +174,8 @@ def names_hash(folder: Path) -> str:
 def check_names(folder: Path, facts: Mapping[str, object]) -> None:
     """Check that no image or archive was added to a user's folder, or removed.
 
-    Args:
-        folder: the user's folder.
-        facts: see FACTS; without its names_sha256 nothing is compared.
-
     Raises:
-        UserError: it names the folder and the command to run.
+        UserError: names the folder and the command to run.
     """
     if facts.get("names_sha256", names_hash(folder)) != names_hash(folder):
         raise UserError(
@@ -206,12 +195,8 @@ def without_table_zips(listing: Listing, tables: Mapping[str, UserTable]) -> Lis
 def check_tables(folder: Path, facts: Mapping[str, Mapping[str, str | None]]) -> None:
     """Check that the tables and lists of a user's folder are unchanged.
 
-    Args:
-        folder: the user's folder.
-        facts: see FACTS, for its table_files and table_sha256.
-
     Raises:
-        UserError: one was changed, removed or added; it names the file and the command to run.
+        UserError: one was changed, removed or added; names the file and the command to run.
     """
     before, now = facts["table_sha256"], find_tables(folder).tables
     changes = [
@@ -225,15 +210,10 @@ def check_tables(folder: Path, facts: Mapping[str, Mapping[str, str | None]]) ->
 
 
 def _check_targets(tables: Path, archives: Path, downloads: Path | None = None) -> None:
-    """Refuse to start where a folder holds files that this stage did not write.
-
-    Args:
-        tables: folder of the tables.
-        archives: folder of the archives.
-        downloads: folder of what was downloaded, to which archives are links.
+    """Refuse folders with files that this stage did not write; archives link to `downloads`.
 
     Raises:
-        UserError: naming the files, or a folder that is a link; nothing was touched.
+        UserError: a folder is a link, or holds such files.
     """
     for folder in (tables, archives):
         if folder.is_symlink():
@@ -243,7 +223,7 @@ def _check_targets(tables: Path, archives: Path, downloads: Path | None = None) 
         raise foreign_error([str(path) for path in foreign])
 
 
-def _check_lists(source: Source) -> None:
+def _check_lists(source: SourceTables) -> None:
     present = [name for name in LISTS if name in source.tables]
     if len(present) == 1:
         missing = LISTS[1 - LISTS.index(present[0])]
@@ -253,8 +233,8 @@ def _check_lists(source: Source) -> None:
         )
 
 
-def _write_tables(tables: Path, source: Source) -> None:
-    """Write a source's own tables and lists; a table that it lacks is the packaged one.
+def _write_tables(tables: Path, source: SourceTables) -> None:
+    """Write the tables and lists of a source; a missing table is the packaged one.
 
     Raises:
         UserError: the source has one of the official lists and not the other.
@@ -272,7 +252,7 @@ def _write_tables(tables: Path, source: Source) -> None:
 
 
 def _remove_archives(archives: Path, keep: set[str]) -> None:
-    """Make the folder, and remove the archives of an earlier run; _check_targets refuses others."""
+    """Create the folder, and remove the archives of an earlier run."""
     archives.mkdir(parents=True, exist_ok=True)
     for path in archives.iterdir():
         if path.name not in keep:
@@ -295,9 +275,11 @@ def _link_archives(packed: list[Path], archives: Path) -> None:
             place_archive(temporary, target)
 
 
-def _check_tables(tables: Path, source: Source) -> None:
-    """Read the source's own tables and lists, so that a fault in them stops here, not in a stage
-    that reads our copy: `dvc repro` would not notice that the user has corrected the file.
+def _check_tables(tables: Path, source: SourceTables) -> None:
+    """Check the source's tables and lists.
+
+    In a later stage, which reads a copy, `dvc repro` would not notice that the user has corrected
+    the file.
     """
     files = source.table_files()
     for name in source.tables:
@@ -309,8 +291,8 @@ def _check_tables(tables: Path, source: Source) -> None:
             read_list_table(tables / name, origin=files[name])
 
 
-def _write_listing(tables: Path, listing: Listing, source: Source) -> dict[str, int]:
-    """Write the manifest of the images that the table has, the issues, and the facts."""
+def _write_listing(tables: Path, listing: Listing, source: SourceTables) -> dict[str, int]:
+    """Write the manifest of the images in the table, the issues, and the facts."""
     files = source.table_files()
     rows = read_images(tables / IMAGE_TABLE, files[IMAGE_TABLE]).image
     manifest, file = listing.manifest, files[IMAGE_TABLE]
@@ -319,35 +301,25 @@ def _write_listing(tables: Path, listing: Listing, source: Source) -> dict[str, 
         raise UserError(
             f"none of {len(manifest)} images is in {file or IMAGE_TABLE}, first {manifest.image[0]}"
         )
-    strangers, without = manifest[~listed], rows[~rows.isin(manifest.image.tolist())]
+    unlisted, without = manifest[~listed], rows[~rows.isin(manifest.image.tolist())]
     counts = {
         "images": int(listed.sum()),
-        "images_in_no_table": len(strangers),
+        "images_in_no_table": len(unlisted),
         "rows_without_image": len(without),
         **listing.counts(),
     }
-    more = issue_table(
-        "download",
-        [
-            *_stranger_issues(strangers, file or f"the packaged {IMAGE_TABLE}"),
-            *(
-                (file, name, "no image", "skipped", "a row without an image")
-                for name in without
-                if file
-            ),
-            *((name, "", TABLE_NOT_READ, "skipped", reason) for name, reason in source.unread),
-        ],
-    )
+    reason = f"no row in {file or f'the packaged {IMAGE_TABLE}'}"
+    skipped = [
+        (container, member, "in no table", reason)
+        for container, member in zip(unlisted.container, unlisted.member, strict=True)
+    ]
+    if file:
+        skipped += [(file, name, "no image", "a row without an image") for name in without]
+    skipped += [(name, "", TABLE_NOT_READ, why) for name, why in source.unread]
+    more = issue_table("download", [(*row[:3], "skipped", row[3]) for row in skipped])
     write_csv(tables / MANIFEST, manifest[listed])
     write_issues(tables / RAW_ISSUES, listing.issues, more)
     hashes = {name: table.sha256 for name, table in source.tables.items()}
     table_facts = {"table_files": files, "table_sha256": hashes}
     write_json(tables / FACTS, source.facts | table_facts | counts)
     return counts
-
-
-def _stranger_issues(
-    strangers: pd.DataFrame, table: str
-) -> Iterator[tuple[str, str, str, str, str]]:
-    for container, member in zip(strangers.container, strangers.member, strict=True):
-        yield container, member, "in no table", "skipped", f"no row in {table}"

@@ -1,8 +1,8 @@
 """Split into train, val and test by the official lists, or by patient with stratification.
 
-The two official lists never share a patient, and neither do ours. Where there are no lists we
-cut at about the official fractions; patients with boxes always go to test, as they do in the
-official lists: a box is for testing only.
+No patient is in two splits, neither in the official lists nor here. Without lists the fractions
+are about the official ones, and patients with boxes are in test, as in the official lists: boxes
+are for testing only.
 """
 
 from collections.abc import Collection
@@ -24,16 +24,16 @@ def official_split(
     test_names: list[str],
     lists: str = "the official lists",
 ) -> pd.Series:
-    """Return 'train_val' or 'test' for each image (N,), as the official lists say.
+    """Return 'train_val' or 'test' for each image (N,) by the official lists.
 
     Args:
         images: image and patient (N rows).
-        train_val_names: images of the one list.
-        test_names: images of the other.
-        lists: how errors call the two.
+        train_val_names: images of the list for train and val.
+        test_names: images of the list for test.
+        lists: name of the two lists in errors.
 
     Raises:
-        UserError: an image is in both lists or in none, or a patient is in both parts.
+        UserError: an image is in both lists or in none, or a patient is in both splits.
     """
     advice = f"correct the lists and run {RENEW}, or set split.official: false"
     train_val, test = images.image.isin(train_val_names), images.image.isin(test_names)
@@ -43,29 +43,28 @@ def official_split(
                 f"{wrong.sum()} images are in {reason} of {lists}, first "
                 f"{images.image[wrong].iloc[0]}; {advice}"
             )
-    parts = pd.Series(np.where(test, "test", "train_val"), index=images.index)
+    splits = pd.Series(np.where(test, "test", "train_val"), index=images.index)
     try:
-        check_disjoint(images.patient, parts)
+        check_disjoint(images.patient, splits)
     except UserError as error:
         raise UserError(f"{lists}: {error}; {advice}") from None
-    return parts
+    return splits
 
 
 def choose_patients(
     images: pd.DataFrame, fraction: float, forced: Collection[int], seed: int
 ) -> set[int]:
-    """Choose patients for a part, so that it gets its share of every finding.
+    """Choose the patients of a split, stratified by finding.
 
-    Patients are placed one by one, those with most images and findings first, each on the side
-    that keeps the part's share of every finding nearest to `fraction`.
-    Patients with and without pixels are stratified apart, so that a sample with pixels is
-    divided as well as the whole table is.
+    Patients are assigned one by one, those with most images and findings first, to the side that
+    keeps the split's share of every finding nearest to `fraction`. Patients with and without pixels
+    are stratified separately, so that a sample with pixels is stratified as well.
 
     Args:
         images: patient, the label columns and has_pixels, one row per image.
-        fraction: share of the images that the part should get, 0..1.
-        forced: patients who are in the part whatever the share.
-        seed: of the order in which patients are taken.
+        fraction: target share of the images, 0..1.
+        forced: patients who are in the split whatever the share.
+        seed: seed of the order of the patients.
     """
     rng = np.random.default_rng(seed)
     visible = images.patient[images.has_pixels]
@@ -85,11 +84,11 @@ def _stratify(
     fraction: float,
     rng: np.random.Generator,
 ) -> npt.NDArray[np.bool_]:
-    """Return which of the items (P, L) are in the part; the `fixed` ones always are."""
+    """Return the mask of the items (P, L) in the split; the `fixed` ones always are."""
     inside = fixed.copy()
     # Relative surplus counts: a rare finding weighs as much as a common one.
     importance = 1 / np.maximum(counts.sum(0), 1) ** 2
-    # How much more of each label the part has than its share of what is placed so far.
+    # Count of each label in the split minus its share of the labels assigned so far.
     surplus = (1 - fraction) * counts[fixed].sum(0)
     shuffled = rng.permutation(np.flatnonzero(~fixed))
     largest_first = shuffled[np.argsort(-counts[shuffled].sum(1), kind="stable")]
@@ -113,18 +112,18 @@ def split_patients(
 
     Args:
         images: the records, one row per image, with has_pixels.
-        boxed: names of images with boxes, who are for testing only; their patients go to test
-            where we cut test.
-        official: 'train_val' or 'test' per image, or None to cut test ourselves.
-        test_fraction: share of all images, if we cut test.
-        val_fraction: share of the train-val images.
-        seed: of both cuts.
+        boxed: names of images with boxes, which are for testing only.
+        official: 'train_val' or 'test' per image, or None to stratify test too.
+        test_fraction: share of test of all images, if `official` is None.
+        val_fraction: share of val of the train-val images.
+        seed: seed of both splits.
 
     Returns:
-        image, patient, split (train, val or test); no patient is in two parts.
+        image, patient, split (train, val or test); no patient is in two splits.
 
     Raises:
-        UserError: a patient straddles, a part is empty, or an official list puts a box elsewhere.
+        UserError: a patient is in two splits, a split is empty, or an image with boxes is not in
+            the official test list.
     """
     has_box = images.image.isin(boxed)
     if official is None:
@@ -140,8 +139,8 @@ def split_patients(
                 f"and their patients go to test"
             )
     validating = choose_patients(images[~tested], val_fraction, (), seed + 1)
-    parts = np.where(tested, "test", np.where(images.patient.isin(validating), "val", "train"))
-    split = images[["image", "patient"]].assign(split=parts)
+    splits = np.where(tested, "test", np.where(images.patient.isin(validating), "val", "train"))
+    split = images[["image", "patient"]].assign(split=splits)
     check_disjoint(split.patient, split.split)
     missing = set(SPLITS) - set(split.split)
     if missing:
@@ -158,10 +157,10 @@ def unscorable(images: pd.DataFrame, split: "pd.Series[str]") -> str | None:
         images: the labels and has_pixels, one row per image.
         split: train, val or test (or another text) of each, in the same order.
     """
-    parts = split.to_numpy()
-    for name in FINDINGS:
-        labels = images.loc[images.has_pixels, name].to_numpy()
-        counts = [labels[parts[images.has_pixels] == part] for part in ("train", "val")]
+    splits = split.to_numpy()[images.has_pixels]
+    for finding in FINDINGS:
+        labels = images.loc[images.has_pixels, finding].to_numpy()
+        counts = [labels[splits == name] for name in ("train", "val")]
         if all(0 < values.sum() < len(values) for values in counts):
             return None
     return (
@@ -176,11 +175,11 @@ def count_splits(images: pd.DataFrame, split: pd.DataFrame) -> dict[str, dict[st
     counts: dict[str, dict[str, Any]] = {}
     for name, rows in (("all", joined), ("with_pixels", joined[joined.has_pixels])):
         counts[name] = {
-            part: {
+            split_name: {
                 "images": len(split_rows),
                 "patients": split_rows.patient.nunique(),
                 "labels": {label: int(split_rows[label].sum()) for label in LABEL_COLUMNS},
             }
-            for part, split_rows in ((part, rows[rows.split == part]) for part in SPLITS)
+            for split_name, split_rows in ((s, rows[rows.split == s]) for s in SPLITS)
         }
     return counts

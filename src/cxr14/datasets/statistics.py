@@ -30,26 +30,26 @@ def with_split(images: pd.DataFrame, split: pd.DataFrame) -> pd.DataFrame:
     """Return the records (N rows) with the column `split` of data/split/split.parquet.
 
     Raises:
-        UserError: an image has no part, or has more than one.
+        UserError: an image has no split, or has more than one.
     """
-    part_of = split.set_index("image")["split"]
-    if not part_of.index.is_unique:
-        name = part_of.index[part_of.index.duplicated()][0]
+    split_of = split.set_index("image")["split"]
+    if not split_of.index.is_unique:
+        name = split_of.index[split_of.index.duplicated()][0]
         raise UserError(
             f"the split lists image {name} more than once; run `dvc repro --force patient-split`"
         )
-    parts = images["image"].map(part_of)
-    if parts.isna().any():
-        name = images["image"][parts.isna()].iloc[0]
+    splits = images["image"].map(split_of)
+    if splits.isna().any():
+        name = images["image"][splits.isna()].iloc[0]
         raise UserError(
-            f"{parts.isna().sum()} images of the records have no part in the split, the first is "
+            f"{splits.isna().sum()} images of the records are in no split, the first is "
             f"{name}; run `dvc repro --force patient-split`"
         )
-    return images.assign(split=parts)
+    return images.assign(split=splits)
 
 
 def train_val(records: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of train and val, which the study explores; test stays unseen."""
+    """Return the rows of train and val, which the study explores."""
     return records[records["split"].isin(["train", "val"])].reset_index(drop=True)
 
 
@@ -117,20 +117,20 @@ def fullest_ten_years(images: pd.DataFrame) -> int:
 
 
 def key_figures(records: pd.DataFrame) -> dict[str, Any]:
-    """Return the figures of metrics/eda.json: sizes of the parts, and shares within train-val.
+    """Return the figures of metrics/eda.json: sizes of the splits, and shares within train-val.
 
     Args:
         records: all images with the column `split`, see :func:`with_split`.
     """
     studied = train_val(records)
     atelectasis = sex_by_finding(studied).set_index(["finding", "sex"])["share"]["Atelectasis"]
-    parts = {name: records[records["split"] == name] for name in ("train", "val", "test")}
+    rows_of = {name: records[records["split"] == name] for name in ("train", "val", "test")}
     return {
         "images": len(records),
         "patients": records["patient"].nunique(),
         "parts": {
             name: {"images": len(rows), "patients": rows["patient"].nunique()}
-            for name, rows in parts.items()
+            for name, rows in rows_of.items()
         },
         "train_val": {
             "images": len(studied),

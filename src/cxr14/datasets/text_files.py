@@ -2,8 +2,7 @@
 
 Encodings: UTF-8 (with or without byte-order mark), UTF-16 and UTF-32 with one, UTF-16 without one
 where every second byte is zero; else Windows-1252, the encoding of Excel's CSV files. Delimiters:
-comma, semicolon, tab. Anything else is refused with what was found, and so is a file beyond the
-limits below: what is parsed is bounded in memory.
+comma, semicolon, tab. Anything else is a UserError that describes the content.
 """
 
 import codecs
@@ -20,11 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from cxr14.datasets.zip_images import DAMAGE, open_zip, packing_fault, read_content
+from cxr14.datasets.archives import ZIP_DAMAGE, open_zip, packing_fault, read_content
 from cxr14.errors import UserError, quote
 
 MAX_BYTES = 64 * 2**20
-"""Of a table or list. The largest of NIH's has 8 MB."""
+"""Maximum size of a table or list. The largest of NIH's has 8 MB."""
 
 MAX_LINES = 500_000
 """NIH's table has 112,121."""
@@ -43,29 +42,29 @@ MARKS = (  # the longer first: UTF-32's mark begins like UTF-16's
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-FORMATS = (
-    (b"\x1f\x8b", "a gzip file"),
-    (b"PK\x03\x04", "a zip archive"),
-    (b"PK\x05\x06", "an empty zip archive"),
-    (b"\xd0\xcf\x11\xe0", "an old Excel or Office file"),
-    (b"%PDF", "a PDF"),
-    (b"\x89PNG", "a PNG image"),
-    (b"\xff\xd8\xff", "a JPEG image"),
-    (b"PAR1", "a parquet file"),
-    (b"BZh", "a bzip2 file"),
-    (b"\xfd7zXZ\x00", "an xz file"),
-    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
-    (b"\x28\xb5\x2f\xfd", "a zstd file"),
-    (b"Rar!", "a RAR archive"),
-    (b"SQLite format 3", "an SQLite database"),
-    (b"\x93NUMPY", "a NumPy array"),
-    (b"\x89HDF", "an HDF5 file"),
-)
-ZIPPED = (  # what else is a zip
-    (b"xl/", "an Excel workbook (.xlsx)"),
-    (b"opendocument.spreadsheet", "an OpenDocument spreadsheet (.ods)"),
-    (b"word/", "a Word document"),
-)
+FORMATS = {
+    b"\x1f\x8b": "a gzip file",
+    b"PK\x03\x04": "a zip archive",
+    b"PK\x05\x06": "an empty zip archive",
+    b"\xd0\xcf\x11\xe0": "an old Excel or Office file",
+    b"%PDF": "a PDF",
+    b"\x89PNG": "a PNG image",
+    b"\xff\xd8\xff": "a JPEG image",
+    b"PAR1": "a parquet file",
+    b"BZh": "a bzip2 file",
+    b"\xfd7zXZ\x00": "an xz file",
+    b"7z\xbc\xaf\x27\x1c": "a 7-Zip archive",
+    b"\x28\xb5\x2f\xfd": "a zstd file",
+    b"Rar!": "a RAR archive",
+    b"SQLite format 3": "an SQLite database",
+    b"\x93NUMPY": "a NumPy array",
+    b"\x89HDF": "an HDF5 file",
+}
+ZIPPED = {  # parts of the content of zips of another format
+    b"xl/": "an Excel workbook (.xlsx)",
+    b"opendocument.spreadsheet": "an OpenDocument spreadsheet (.ods)",
+    b"word/": "a Word document",
+}
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 SAVE = "save it as CSV text (comma, semicolon or tab; UTF-8)"
 
@@ -75,8 +74,8 @@ class Text:
     """The content of a text file.
 
     Attributes:
-        lines: without their ends, which may be LF, CRLF or CR.
-        assumed: the encoding, where it is assumed and not known; else ''.
+        lines: lines without their ends, which may be LF, CRLF or CR.
+        assumed: the encoding if it is assumed and not known; else ''.
         ended: whether the last line ends in a line break.
     """
 
@@ -87,11 +86,11 @@ class Text:
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of a table or list: N rows that hold at least one cell, and all below the first.
+    """The rows of a table or list, from the first one that is not blank.
 
     Attributes:
-        cells: of each row; without spaces at their ends, and [] for a blank line.
-        numbers: of each row in the file, 1 for the first line.
+        cells: stripped cells of each row, [] for a blank line.
+        numbers: line number of each row in the file, from 1.
         delimiter: one of DELIMITERS.
     """
 
@@ -103,12 +102,8 @@ class Rows:
 def read_lines(path: str | Path, name: str | None = None) -> Text:
     """Read a text file, or a gzip file of one where its name ends in .gz.
 
-    Args:
-        path: the file.
-        name: how errors call it; None: by its path.
-
     Raises:
-        UserError: it is too large, or is not text; see :func:`decode`.
+        UserError: the file is too large, or is not text; see :func:`decode`.
     """
     name = name or str(path)
     opened = gzip.open if Path(path).suffix == ".gz" else open
@@ -140,8 +135,7 @@ def decode(content: bytes, name: str) -> Text:
             raise UserError(
                 f"{name}, row {number}: {len(line)} characters; a line has at most {MAX_LINE}"
             )
-    control = CONTROL.search(text)
-    if control:
+    if control := CONTROL.search(text):
         number = text.count("\n", 0, control.start()) + 1
         raise UserError(
             f"{name}, row {number}: holds the control character {quote(control[0])}, so it is "
@@ -154,8 +148,7 @@ def _decoded(content: bytes, name: str) -> tuple[str, str]:
     """Return the text, and the encoding if it is only assumed."""
     known = next((encoding for mark, encoding in MARKS if content.startswith(mark)), None)
     if known is None:
-        file_format = _format(content)
-        if file_format:
+        if file_format := _format(content):
             raise UserError(f"{name}: this is {file_format}, not a text file; {SAVE}")
         known = _utf16_without_mark(content)
     try:
@@ -171,16 +164,16 @@ def _decoded(content: bytes, name: str) -> tuple[str, str]:
 
 
 def _format(content: bytes) -> str | None:
-    file_format = next((kind for mark, kind in FORMATS if content.startswith(mark)), None)
-    if file_format == "a zip archive":
-        return next((kind for mark, kind in ZIPPED if mark in content), file_format)
     if re.match(rb"\s*<(!doctype|html|\?xml)", content[:200], re.IGNORECASE):
         return "an HTML or XML page (perhaps an error or login page of the download)"
-    return file_format
+    zipped = content.startswith(b"PK\x03\x04")
+    inside = (kind for mark, kind in ZIPPED.items() if zipped and mark in content)
+    start = (kind for mark, kind in FORMATS.items() if content.startswith(mark))
+    return next(inside, None) or next(start, None)
 
 
 def _utf16_without_mark(content: bytes) -> str | None:
-    """Name the UTF-16 of plain ASCII text: every second byte is zero, and no other byte."""
+    """Return the UTF-16 of plain ASCII text: every second byte is zero, and no other byte."""
     if len(content) < 2 or len(content) % 2 or 0 not in content:
         return None
     zeros = content[0::2].count(0), content[1::2].count(0)
@@ -193,18 +186,12 @@ def split_rows(text: Text, name: str) -> Rows:
 
     Blank lines above the first row are left out, and so is Excel's line `sep=;`.
 
-    Args:
-        text: the content.
-        name: how errors call the file.
-
     Raises:
         UserError: the delimiter is not clear, a quoted cell has no end, or there are too many
             cells.
     """
-    start = 0
-    while start < len(text.lines) and not text.lines[start].strip(" \t,;"):
-        start += 1
-    if start == len(text.lines):
+    start = next((n for n, line in enumerate(text.lines) if line.strip(" \t,;")), None)
+    if start is None:
         return Rows([], [], ",")
     announced = re.fullmatch(r'"?sep=([,;\t])"?', text.lines[start].strip(" "))
     if announced:
@@ -238,7 +225,7 @@ def split_rows(text: Text, name: str) -> Rows:
 def _delimiter(line: str, where: str) -> str:
     """Return the delimiter that a line holds outside of quotes and brackets; a comma for none."""
     bare = re.sub(r'"[^"]*"|\[[^\]]*\]|\([^)]*\)', "", line)
-    counts = sorted(((bare.count(one), one) for one in DELIMITERS), reverse=True)
+    counts = sorted(((bare.count(mark), mark) for mark in DELIMITERS), reverse=True)
     (most, delimiter), (second, _) = counts[:2]
     if most and most == second:
         raise UserError(
@@ -249,7 +236,7 @@ def _delimiter(line: str, where: str) -> str:
 
 
 def _check_long(row: list[str], columns: int, delimiter: str, where: str) -> None:
-    """Refuse a quoted cell over several lines that swallows whole rows.
+    """Refuse a quoted cell over several lines that contains whole rows.
 
     Raises:
         UserError: one of its lines has as many delimiters as a row.
@@ -257,16 +244,12 @@ def _check_long(row: list[str], columns: int, delimiter: str, where: str) -> Non
     for cell in row:
         if "\n" in cell and max(line.count(delimiter) for line in cell.split("\n")) >= columns - 1:
             raise UserError(
-                f"{where}: a quoted cell goes on over the next rows: {quote(cell)}; look for a "
+                f"{where}: a quoted cell continues in the next rows: {quote(cell)}; look for a "
                 f"quotation mark without its pair"
             )
 
 
-# Regular files of a user, read up to a limit; pipes, devices and zip bombs are errors.
-
-
-STEP = 2**20
-"""Bytes read at a time, so that a wrong size costs no memory."""
+# Regular files and zips of a user, read up to a limit. Pipes, devices and bombs are errors.
 
 KINDS = {
     stat.S_IFDIR: "a folder",
@@ -278,41 +261,43 @@ KINDS = {
 
 
 def read_user_file(path: str | Path, limit: int = MAX_BYTES) -> bytes:
-    """Read a user's file whole. A link is followed if it ends at a regular file.
-
-    Args:
-        path: the file.
-        limit: bytes that it may have.
+    """Read a user's file of at most `limit` bytes. A link to a regular file is followed.
 
     Raises:
-        UserError: it does not exist, is not a regular file, cannot be read, or is larger.
+        UserError: the file does not exist, is not a regular file, cannot be read, or is larger.
     """
     with _opened(Path(path)) as file:
         size = os.fstat(file.fileno()).st_size
-        if size > limit:
-            raise _too_large(path, size, limit)
-        return _read_at_most(file, limit, path)
+        content = file.read(limit + 1) if size <= limit else b""
+    if max(size, len(content)) > limit:  # the size of a file in /proc is 0
+        size = max(size, len(content))
+        raise UserError(f"{path} has {size} bytes or more; allowed: at most {limit}")
+    return content
 
 
 def read_start(path: str | Path, size: int) -> bytes:
-    """Read the first bytes of a user's file; see :func:`read_user_file` for what is refused."""
+    """Read the first bytes of a user's file; see :func:`read_user_file` for the errors."""
     with _opened(Path(path)) as file:
         return file.read(size)
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[IO[bytes]]:
-    """Open a regular file; anything else is refused before it is opened, which may block."""
+    """Open a regular file; other kinds are refused before they are opened, which may block."""
     try:
-        _check_regular(path, path.stat())
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            _check_regular(path, os.fstat(descriptor))
+        _check_regular(path)
+        with path.open("rb") as file:
             yield file
     except OSError as error:
         if isinstance(error, FileNotFoundError) and path.is_symlink():
             raise UserError(f"{path} is a link to a file that does not exist") from None
         raise UserError(f"{path} cannot be read ({error.strerror or error})") from None
+
+
+def _check_regular(path: Path) -> None:
+    kind = stat.S_IFMT(path.stat().st_mode)
+    if kind != stat.S_IFREG:
+        raise UserError(f"{path} is {KINDS.get(kind, 'a special file')}; allowed: a regular file")
 
 
 def open_user_zip(path: str | Path) -> zipfile.ZipFile:
@@ -322,70 +307,42 @@ def open_user_zip(path: str | Path) -> zipfile.ZipFile:
         UserError: it is not a regular file, cannot be read, or is no whole zip.
     """
     try:
-        _check_regular(path, Path(path).stat())
+        _check_regular(Path(path))
         return open_zip(Path(path))
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror or error})") from None
 
 
 def read_member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limit: int = MAX_BYTES) -> bytes:
-    """Read a member of a user's zip, inflated to the size that it claims and never further.
+    """Read a member of a user's zip, inflated to the size in its header and never further.
 
     Raises:
-        UserError: it claims more than `limit` bytes, is damaged, encrypted, of another size, or
-            packed by a method that cannot be inflated in bounded memory.
+        UserError: its header says more than `limit` bytes, or it is damaged, encrypted, of another
+            size, or packed by a method that cannot be inflated in bounded memory.
     """
-    location = f"{archive.filename}: {entry.filename}"
     if entry.file_size > limit:
-        raise UserError(f"{location} has {entry.file_size} bytes; allowed: at most {limit}")
-    _check_packing(location, entry)
-    try:
+        raise UserError(
+            f"{archive.filename}: {entry.filename} has {entry.file_size} bytes; allowed: at most "
+            f"{limit}"
+        )
+    with _inflating(archive, entry):
         return read_content(archive, entry)
-    except DAMAGE as error:
-        raise UserError(f"{location} is damaged ({_reason(error)}); repair the zip") from None
 
 
 def read_member_start(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, size: int) -> bytes:
-    """Read the first bytes of a member of a user's zip.
+    """Read the first bytes of a member of a user's zip; see :func:`read_member` for the errors."""
+    with _inflating(archive, entry), archive.open(entry) as file:
+        return file.read(size)
 
-    Raises:
-        UserError: it is damaged or encrypted, or packed by another method; see read_member.
-    """
+
+@contextmanager
+def _inflating(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[None]:
+    """Raise a UserError for a member that is packed by another method, encrypted or damaged."""
     location = f"{archive.filename}: {entry.filename}"
-    _check_packing(location, entry)
-    try:
-        with archive.open(entry) as file:
-            return file.read(size)
-    except DAMAGE as error:
-        raise UserError(f"{location} is damaged ({_reason(error)})") from None
-
-
-def _check_packing(location: str, entry: zipfile.ZipInfo) -> None:
     if fault := packing_fault(entry):
         raise UserError(f"{location}: {fault[1]}")
-
-
-def _check_regular(path: str | Path, facts: os.stat_result) -> None:
-    kind = stat.S_IFMT(facts.st_mode)
-    if kind != stat.S_IFREG:
-        raise UserError(f"{path} is {KINDS.get(kind, 'a special file')}; allowed: a regular file")
-
-
-def _read_at_most(file: IO[bytes], limit: int, path: str | Path) -> bytes:
-    """Read to the end, but refuse a file that goes on beyond the limit, whatever its size says."""
-    parts: list[bytes] = []
-    size = 0
-    while part := file.read(STEP):
-        parts.append(part)
-        size += len(part)
-        if size > limit:
-            raise _too_large(path, size, limit)
-    return b"".join(parts)
-
-
-def _too_large(path: str | Path, size: int, limit: int) -> UserError:
-    return UserError(f"{path} has {size} bytes or more; allowed: at most {limit}")
-
-
-def _reason(error: BaseException) -> str:
-    return str(error) or type(error).__name__
+    try:
+        yield
+    except ZIP_DAMAGE as error:
+        reason = str(error) or type(error).__name__
+        raise UserError(f"{location} is damaged ({reason}); repair the zip") from None

@@ -1,7 +1,8 @@
 """Torchvision's classification networks without their poolings and fully connected layers.
 
-Any name of ``torchvision.models.list_models(module=torchvision.models)`` will do that gives maps
-for images of any size. Studied are five; their maps at 224 px, by `model.output_stride`:
+Allowed are the names in ``torchvision.models.list_models(module=torchvision.models)`` whose
+networks give maps for images of any size. Maps of the default ones at 224 px, by
+`model.output_stride`:
 
     backbone      channels   32    16
     alexnet            256  6×6  12×12
@@ -10,7 +11,7 @@ for images of any size. Studied are five; their maps at 224 px, by `model.output
     resnet50          2048  7×7  14×14
     densenet121       1024  7×7  14×14
 
-The channels of the others come from shape inference. A vision transformer gives a pixel per patch.
+The channels are inferred from shapes. A vision transformer gives a pixel per patch.
 """
 
 import math
@@ -36,11 +37,9 @@ from cxr14.errors import UserError, quote
 from cxr14.labels import STUDIED as STUDIED
 from cxr14.models.inference import MEAN, STD
 
-# Shape inference by a run on torch's meta device.
-
 
 def map_shape(features: nn.Module, size: int) -> tuple[int, int, int]:
-    """Return the shape of the maps of one image; neither weights nor random state are touched.
+    """Infer the shape of the maps of one image on torch's meta device.
 
     Args:
         features: images float (B, 3, s, s) to maps (B, C, h, w).
@@ -50,7 +49,7 @@ def map_shape(features: nn.Module, size: int) -> tuple[int, int, int]:
         C, h, w.
 
     Raises:
-        RuntimeError: the network cannot take images of this size, or gives no such maps.
+        RuntimeError: the network does not allow images of this size, or gives no such maps.
     """
     state = {**dict(features.named_parameters()), **dict(features.named_buffers())}
     weightless = {name: tensor.to("meta") for name, tensor in state.items()}
@@ -67,16 +66,12 @@ def map_shape(features: nn.Module, size: int) -> tuple[int, int, int]:
     return channels, height, width
 
 
-# A vision transformer as a source of maps, for images of any size.
-
-
 class TokenMaps(nn.Module):
     """Torchvision's VisionTransformer without its head: each patch's token is a pixel of the maps.
 
-    The class token takes part in attention and is dropped at the end. The position embeddings of
-    the size that the network was made for are interpolated to that of the images, as torchvision
-    does it (``interpolate_embeddings``: bicubic, corners aligned); at their own size the tokens
-    are torchvision's.
+    The class token takes part in attention and is dropped at the end. For images of another size
+    the position embeddings are interpolated as in torchvision's ``interpolate_embeddings``
+    (bicubic, corners aligned).
     """
 
     def __init__(self, transformer: VisionTransformer) -> None:
@@ -86,7 +81,7 @@ class TokenMaps(nn.Module):
         self.encoder: Any = transformer.encoder
 
     def forward(self, images: Tensor) -> Tensor:
-        """Turn images (B, 3, s, s) into maps (B, C, s // p, s // p), p pixels being a patch."""
+        """Return the maps (B, C, s // p, s // p) of images (B, 3, s, s); p is the patch size."""
         patches = self.conv_proj(images)
         batch, _, height, width = patches.shape
         class_token = self.class_token.expand(batch, -1, -1)
@@ -109,26 +104,22 @@ class TokenMaps(nn.Module):
         return torch.cat([positions[:, :1], grid.flatten(2).transpose(1, 2)], dim=1)
 
 
-# A grid twice as fine from the same weights: the last stride becomes dilation.
-#
-# The algorithme à trous (Holschneider et al. 1989; Chen et al. 2018, "DeepLab", arXiv 1606.00915,
-# section 3.1): the layers that halve the grid for the last time step by one pixel, and whatever
-# follows them looks at every other pixel. The maps at even rows and columns stay what they were,
-# and those between are new. (Not quite so in networks that average over the whole grid on the way,
-# as squeeze-and-excitation does.) For ResNet it is torchvision's ``replace_stride_with_dilation``.
-
+# Stride 16 from the same weights: the last stride becomes dilation (algorithme à trous,
+# Holschneider et al. 1989; Chen et al. 2018, "DeepLab", arXiv 1606.00915, section 3.1). Values at
+# even rows and columns are unchanged, except in networks that average over the grid (squeeze and
+# excitation). For ResNet it equals torchvision's ``replace_stride_with_dilation``.
 
 WINDOWED = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
 SIZE = 224
 
 
 def refine(features: nn.Module) -> None:
-    """Double the grid of a network's maps, in place, unless it has 16 pixels to one already.
+    """Double the grid of a network's maps, in place, unless its stride is 16 or less.
 
-    Weights and their names stay.
+    Weights and their names are unchanged.
 
     Raises:
-        RuntimeError: dilating convolutions and poolings does not do it for this network.
+        RuntimeError: dilation does not double the grid of this network.
     """
     grids, final = _grids(features)
     stride = SIZE // (map_shape(features, 2 * SIZE)[1] - final)
@@ -164,8 +155,8 @@ def _stop_striding(features: nn.Module, name: str) -> None:
     if isinstance(layer, nn.Conv2d):
         layer.stride = (1, 1)
         return
-    # A pooling without a border leaves out the last row: it gets one, and the first is cut off
-    # again, so that each window begins where it began.
+    # A pooling without padding drops the last row. It is padded, and the first row is cropped, so
+    # that each window starts at the same pixel.
     layer.stride, layer.padding, layer.count_include_pad = 1, 1, False
     _replace(features, name, layer, nn.ZeroPad2d((-1, 0, -1, 0)))
 
@@ -174,7 +165,7 @@ def _dilate(features: nn.Module, name: str) -> None:
     layer: Any = features.get_submodule(name)
     if isinstance(layer, nn.AvgPool2d):
         raise RuntimeError("torch has no dilated average")
-    if isinstance(layer, nn.MaxPool2d):  # it pads by half of its kernel at most, hence a layer
+    if isinstance(layer, nn.MaxPool2d):  # pads by at most half of its kernel, hence the layer
         side: Any = layer.padding
         layer.dilation, layer.padding = 2, 0
         _replace(features, name, nn.ConstantPad2d(2 * side, -math.inf), layer)
@@ -189,25 +180,24 @@ def _replace(features: nn.Module, name: str, *layers: nn.Module) -> None:
 
 
 AFTER_THE_MAPS = ("avgpool", "classifier", "fc")
-"""Torchvision's names of what follows the maps; the first of them ends the convolutional part."""
+"""Torchvision's names of the modules after the convolutional part."""
 
 ONE_CLASSIFIER = {"aux_logits": False, "init_weights": False, "transform_input": False}
 
 ARGUMENTS = {
     "googlenet": ONE_CLASSIFIER,
     "inception": ONE_CLASSIFIER,
-    # Blocks that start as the identity (Goyal et al. 2017): ResNet-50 from scratch, on phantoms,
-    # had a macro AUROC of .650 instead of .586 after six epochs. Pretrained weights overwrite it.
+    # Blocks start as the identity (Goyal et al. 2017): ResNet-50 from scratch, on phantoms, had a
+    # macro AUROC of .650 instead of .586 after six epochs. Pretrained weights overwrite it.
     "resnet": {"zero_init_residual": True},
 }
-"""What the constructors of a family need beside the name, by torchvision's module."""
+"""Arguments of the constructors of a family, by torchvision's module."""
 
 
 class HalfRange(nn.Module):
-    """The normalisation (x − ½) / ½ that some weights expect, from ImageNet-normalised images.
+    """The normalization (x − ½) / ½ that some weights expect, from ImageNet-normalized images.
 
-    Mean and deviation are buffers, as numbers sent in every step would let it wait for the GPU;
-    they are in no file of weights.
+    Mean and deviation are buffers, so that no step copies them to the GPU; they are not saved.
     """
 
     mean: Tensor
@@ -225,14 +215,14 @@ class HalfRange(nn.Module):
 
 
 def check_backbone(name: str, key: str = "train.backbones") -> None:
-    """Refuse what is no classification network of torchvision's.
+    """Refuse names outside torchvision's classification networks.
 
     Args:
-        name: of the backbone.
-        key: where the name was read, for the error.
+        name: name of the backbone.
+        key: key or file of the name, for the error.
 
     Raises:
-        UserError: the name is unknown; names the nearest known ones.
+        UserError: the name is unknown; lists similar ones.
     """
     known = list_models(module=torchvision.models)
     if name not in known:
@@ -244,16 +234,16 @@ def check_backbone(name: str, key: str = "train.backbones") -> None:
 
 
 def build_classifier(name: str) -> tuple[nn.Module, nn.Module]:
-    """Return torchvision's whole network, freshly initialised, and the part that makes the maps.
+    """Return torchvision's network, freshly initialized, and its convolutional part.
 
-    Both share their weights: what is loaded into the first is in the second.
+    Both share their weights.
     """
     check_backbone(name)
     family = get_model_builder(name).__module__.rpartition(".")[2]
     arguments = ARGUMENTS.get(family, {})
     network = get_model(name, weights=None, **arguments)
     features = _features(network)
-    # GoogLeNet and Inception v3 rescale what they get, EfficientNet-V2-L expects it so.
+    # GoogLeNet and Inception v3 rescale their input, EfficientNet-V2-L expects it rescaled.
     published = next(iter(get_model_weights(name))).transforms.keywords
     if "transform_input" in arguments or published.get("mean") == (0.5, 0.5, 0.5):
         features = nn.Sequential(HalfRange(), features)
@@ -261,7 +251,7 @@ def build_classifier(name: str) -> tuple[nn.Module, nn.Module]:
 
 
 def _features(network: nn.Module) -> nn.Module:
-    """Every child up to the global pooling or the classifier, in order; one alone as it is."""
+    """Return the children before the global pooling or the classifier."""
     if isinstance(network, VisionTransformer):
         return TokenMaps(network)
     sequence = nn.Sequential()
@@ -271,29 +261,28 @@ def _features(network: nn.Module) -> nn.Module:
         sequence.add_module(name, child)
     features = sequence[0] if len(sequence) == 1 else sequence
     assert isinstance(features, nn.Sequential)
-    # DenseNet ends in a normalisation; its ReLU is applied in the forward of the whole.
+    # DenseNet ends in a normalization; its ReLU is applied in the network's forward.
     ends_raw = isinstance(features[-1], nn.BatchNorm2d)
     return nn.Sequential(features, nn.ReLU()) if ends_raw else features
 
 
 def build_features(name: str, output_stride: int = 32) -> tuple[nn.Module, int]:
-    """Return the part of a backbone that makes the maps, freshly initialised, and its channels.
+    """Return the convolutional part of a backbone, freshly initialized, and its channels.
 
     Args:
-        name: of the backbone.
-        output_stride: 32 for the network as it is; 16 for maps twice as fine where they would be
-            coarser than a pixel per 16 of the image.
+        name: name of the backbone.
+        output_stride: 32 for the unchanged network; 16 for maps with a stride of at most 16.
 
     Raises:
-        UserError: the backbone is unknown, gives no maps for images of any size, or cannot be
-            made finer.
+        UserError: the backbone is unknown, gives no maps for images of any size, or does not allow
+            the stride.
     """
     features = build_classifier(name)[1]
     try:
         channels, _, _ = map_shape(features, SIZE)
     except RuntimeError:
         raise UserError(
-            f"train.backbones: {name} is made for images of one size and gives no maps for others, "
+            f"train.backbones: {name} allows images of one size only and gives no maps for others, "
             f"so the head does not fit it; choose another, such as {', '.join(STUDIED)}"
         ) from None
     try:
@@ -308,10 +297,10 @@ def build_features(name: str, output_stride: int = 32) -> tuple[nn.Module, int]:
 
 
 def check_input_size(features: nn.Module, name: str, size: int) -> None:
-    """Refuse images, of `size` pixels per side, of which nothing would be left in the maps.
+    """Refuse images of `size` pixels per side that are too small for any map.
 
     Raises:
-        UserError: naming the size and the backbone.
+        UserError: names the size and the backbone.
     """
     try:
         map_shape(features, size)

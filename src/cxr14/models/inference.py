@@ -15,22 +15,18 @@ from cxr14.errors import UserError
 def deterministic_inference(network: nn.Module) -> Iterator[str]:
     """Move a network to the GPU if there is one; compute in deterministic float32 in the block.
 
-    There its convolutions give the same bits again, and products are not rounded to TF32, torch's
-    default for convolutions.
+    Convolutions on the GPU are deterministic and do not round to TF32, torch's default for them.
 
     Args:
         network: moved in place; stays on that device.
 
     Yields:
-        cuda or cpu, where its images have to be.
+        cuda or cpu, the device of the network.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network.to(device)
     with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
         yield device
-
-
-# From cached grey images to what a backbone takes.
 
 
 # torchvision's ImageNet statistics, RGB, of images scaled to 0..1.
@@ -55,9 +51,9 @@ def resize(images: Tensor, size: int) -> Tensor:
 
 
 def normalise(grey: Tensor) -> Tensor:
-    """Turn grey float (B, 1, s, s) in 0..1 into ImageNet-normalised float (B, 3, s, s)."""
-    # `non_blocking`: copying them must not wait for what a GPU has still to do. In place: a second
-    # array of this size costs a CPU more time than the arithmetic.
+    """Convert grey float (B, 1, s, s) in 0..1 to ImageNet-normalized float (B, 3, s, s)."""
+    # `non_blocking`: the copy does not wait for the GPU. In place: allocating a second array takes
+    # a CPU longer than the arithmetic.
     mean, std = (
         torch.tensor(values, dtype=grey.dtype).view(1, 3, 1, 1).to(grey.device, non_blocking=True)
         for values in (MEAN, STD)
@@ -66,11 +62,11 @@ def normalise(grey: Tensor) -> Tensor:
 
 
 def prepare(images: Tensor, size: int) -> Tensor:
-    """Resize and normalise: uint8 (B, S, S) to float32 (B, 3, size, size)."""
+    """Resize and normalize uint8 (B, S, S) to float32 (B, 3, size, size)."""
     return normalise(resize(images, size))
 
 
-# Where and how precisely to compute: rules, no timing, so that the choice is always the same.
+# Device, precision and memory layout, by fixed rules.
 #
 # `device: auto` is a GPU where torch sees one, else the CPU.
 # `precision: auto` is bf16 on GPUs from compute capability 8.0 (Ampere) on, else fp32. On CPUs bf16
@@ -110,7 +106,7 @@ class Compute:
 
 
 def resolve_compute(device: str, precision: str, backbone: str) -> Compute:
-    """Resolve `auto` by the rules above; a GPU is set to kernels that give the same bits again.
+    """Resolve `auto` by the rules above; a GPU is set to deterministic kernels.
 
     Args:
         device: auto, cpu or cuda.
@@ -118,7 +114,7 @@ def resolve_compute(device: str, precision: str, backbone: str) -> Compute:
         backbone: name of the backbone.
 
     Raises:
-        UserError: cuda is asked for and there is none.
+        UserError: cuda is required and there is no GPU.
     """
     available = torch.cuda.is_available()
     if device == "cuda" and not available:

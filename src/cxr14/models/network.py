@@ -1,4 +1,4 @@
-"""A backbone with the head on it."""
+"""The network: a backbone and the classification head."""
 
 from collections.abc import Sequence
 
@@ -9,9 +9,6 @@ from cxr14.errors import UserError, quote
 from cxr14.labels import CLASSES
 from cxr14.models.backbones import build_features
 
-# Transition, global pooling and prediction: the head of Wang et al. 2017, section 4.1.
-
-
 POOLINGS = ("avg", "max", "lse")
 
 
@@ -19,9 +16,8 @@ def pool(maps: Tensor, pooling: str, lse_r: float) -> Tensor:
     """Pool maps (B, C, h, w) over space to (B, C).
 
     ``lse`` is Wang's log-sum-exp pooling (their equation 1),
-    ``1/r · log(mean(exp(r·x)))``: the mean for r → 0, the maximum for r → ∞. The maximum is
-    taken out of the exponent, so large r·x do not overflow; and ones are taken out of exp and
-    log, so small r·x are not rounded away.
+    ``1/r · log(mean(exp(r·x)))``: the mean for r → 0, the maximum for r → ∞. Subtracting
+    the maximum avoids overflow for large r·x; expm1 and log1p keep the digits of small r·x.
 
     Raises:
         UserError: an unknown pooling.
@@ -34,14 +30,14 @@ def pool(maps: Tensor, pooling: str, lse_r: float) -> Tensor:
     if pooling == "max":
         return flat.amax(2)
     if pooling == "lse":
-        top = flat.detach().amax(2, keepdim=True)  # it cancels out, and so does its gradient
+        top = flat.detach().amax(2, keepdim=True)  # cancels out, as does its gradient
         excess = torch.expm1(lse_r * (flat - top)).mean(2)
         return top.squeeze(2) + torch.log1p(excess) / lse_r
     raise UserError(f"unknown pooling {quote(pooling)}; allowed: {', '.join(POOLINGS)}")
 
 
 class Head(nn.Module):
-    """Maps of any backbone, made uniform by a 1×1 convolution, pooled, and read out linearly."""
+    """Head of Wang et al. 2017, section 4.1: transition, global pooling and linear prediction."""
 
     def __init__(
         self, channels: int, transition_channels: int, pooling: str, lse_r: float, classes: int
@@ -63,7 +59,7 @@ class Head(nn.Module):
 
 
 class Network(nn.Module):
-    """Normalised images to a logit per class, with the maps in between at hand for heatmaps."""
+    """Network from normalized images to a logit per class, with the maps for heatmaps."""
 
     def __init__(
         self,
@@ -112,19 +108,19 @@ def build_network(
     output_stride: int = 32,
     classes: Sequence[str] = CLASSES,
 ) -> Network:
-    """Build a freshly initialised network; the global random state is left as it was.
+    """Build a freshly initialized network; the global random state is unchanged.
 
     Args:
-        backbone: a name that cxr14.models.backbones.check_backbone knows.
+        backbone: name of a backbone, see cxr14.models.backbones.check_backbone.
         transition_channels: uniform number of channels after the transition.
         pooling: avg, max or lse.
         lse_r: sharpness of lse pooling.
-        seed: of the initial weights.
+        seed: seed of the initial weights.
         output_stride: 32, or 16 for maps twice as fine from the same weights.
         classes: C names of the outputs, in their order.
 
     Raises:
-        UserError: the backbone is unknown or cannot carry the head, or not at this stride.
+        UserError: the backbone is unknown, or does not fit the head or the stride.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

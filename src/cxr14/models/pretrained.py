@@ -22,8 +22,6 @@ from cxr14.io import check_file, replacing, sha256, unusable
 from cxr14.models.backbones import build_classifier, check_backbone
 from cxr14.models.network import Network
 
-# Loading tensors from a file into a network.
-
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
     """Read the tensors of a safetensors file, on the CPU.
@@ -39,16 +37,16 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def load_fitting(network: nn.Module, tensors: Mapping[str, Tensor], path: Path, name: str) -> None:
-    """Load tensors by name, every one of them and no other.
+    """Load a state dict whose names and shapes are those of the network.
 
     Args:
-        network: changed in place; spoilt if an error is raised.
-        tensors: by name, as in `network.state_dict()`.
-        path: where they are from, for the error.
-        name: of the backbone, for the error.
+        network: changed in place, also before an error.
+        tensors: tensors by name, as in `network.state_dict()`.
+        path: file of the tensors, for the error.
+        name: name of the backbone, for the error.
 
     Raises:
-        UserError: naming the first tensor that does not fit, its shape, and what was expected.
+        UserError: names the first tensor that does not fit, its shape and the expected one.
     """
     expected = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
     shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
@@ -60,10 +58,10 @@ def load_fitting(network: nn.Module, tensors: Mapping[str, Tensor], path: Path, 
 
 
 def check_numbers(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Refuse tensors that load and cannot be weights: integers in place of floats, infinities.
+    """Refuse tensors that cannot be weights: integers in place of floats, NaN, infinities.
 
     Raises:
-        UserError: naming the first such tensor.
+        UserError: names the first such tensor.
     """
     for key, wanted in network.state_dict().items():
         tensor = tensors[key]
@@ -90,7 +88,7 @@ Fetch = Callable[[str, str, str], None]
 IMAGENET = "IMAGENET1K_V1"
 
 AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
-"""Classifiers halfway, of GoogLeNet and Inception v3, that only their own training used."""
+"""Auxiliary classifiers of GoogLeNet and Inception v3, for their original training only."""
 
 # DenseNet's files were written by a torch whose modules were named norm.1 instead of norm1.
 OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.((?:[12])\..*)$")
@@ -99,11 +97,11 @@ OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.((?:[12])\..
 def fetch_imagenet(backbone: str, path: Path, fetch: Fetch | None = None) -> str:
     """Fetch torchvision's ImageNet weights of a backbone to `path`; return their URL.
 
-    The copy in torch's own folder of checkpoints is used if there is one; else it is downloaded.
-    The first hex digits of the SHA-256 stand in torchvision's file names, and are checked.
+    The file is copied from torch's folder of checkpoints, else downloaded. Its SHA-256 has to start
+    with the hex digits in torchvision's file name.
 
     Raises:
-        UserError: they cannot be fetched, or the file is not the one that was published.
+        UserError: the file cannot be downloaded, or has another hash.
     """
     url = published_url(backbone)
     name = url.rsplit("/", 1)[-1]
@@ -129,7 +127,7 @@ def published_url(backbone: str) -> str:
     """Return the address of torchvision's ImageNet weights of a backbone.
 
     Raises:
-        UserError: torchvision does not know the backbone, or has no such weights of it.
+        UserError: the backbone is unknown, or torchvision has no such weights for it.
     """
     check_backbone(backbone)
     kinds = get_model_weights(backbone).__members__
@@ -148,10 +146,10 @@ def _download(url: str, path: str, prefix: str) -> None:
 
 
 def load_imagenet(network: Network, backbone: str, path: Path) -> None:
-    """Load torchvision's file into the convolutional part; the head stays as it is.
+    """Load torchvision's file into the convolutional part; the head is unchanged.
 
     Raises:
-        UserError: the file does not fit the backbone, or holds code.
+        UserError: the file does not fit the backbone, or is no file of tensors.
     """
     try:
         state: OrderedDict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
@@ -161,7 +159,7 @@ def load_imagenet(network: Network, backbone: str, path: Path) -> None:
         raise unusable(path, f"is no file of weights ({type(error).__name__})") from None
     if not isinstance(state, dict):
         raise unusable(path, "is no file of weights")
-    for name in list(state):  # in place: the versions that torchvision looks for hang on it
+    for name in list(state):  # in place: its attribute _metadata holds versions
         tensor = state.pop(name)
         if not name.startswith(AUXILIARY):
             state[OLD_DENSENET.sub(r"\1\2", name)] = tensor
@@ -175,11 +173,11 @@ def load_project_weights(network: Network, path: Path, name: str) -> None:
 
     Args:
         network: changed in place.
-        path: of the copy that the stage `pretrained` made.
-        name: of the user's file, from `model.weights`.
+        path: copy of the file by the stage `pretrained`.
+        name: path of the user's file in `model.weights`.
 
     Raises:
-        UserError: the file is broken or does not fit, or its numbers cannot be weights.
+        UserError: the file is damaged or does not fit, or its numbers cannot be weights.
     """
     tensors, file = read_safetensors(path), Path(f"model.weights: {name}")
     load_fitting(network, tensors, file, network.backbone)
@@ -207,20 +205,15 @@ def copy_project_weights(source: Path, path: Path) -> str:
     return sha256(path)
 
 
-# A start from random weights for networks that have no normalisation layers of their own.
-#
-# Krähenbühl et al. 2016, "Data-dependent Initializations of Convolutional Neural Networks" (arXiv
-# 1511.06856), section 3.1: weights and bias of each convolution are scaled and shifted so that each
-# of its channels has mean 0 and variance 1 over some images. In a deep network without batch norm
-# all images otherwise look nearly alike to the last layer: VGG-16 took some 250 steps before its
-# loss moved at all.
-
+# Data-dependent initialization (LSUV) for networks without normalization layers: Krähenbühl et al.
+# 2016, "Data-dependent Initializations of Convolutional Neural Networks" (arXiv 1511.06856),
+# section 3.1. Without it the loss of VGG-16 stayed constant for some 250 steps.
 
 NORMALISING = (_NormBase, nn.LayerNorm, nn.GroupNorm)
 
 
 def has_normalization(network: nn.Module) -> bool:
-    """Whether any layer of a network normalises its maps."""
+    """Tell whether any layer of a network normalizes its maps."""
     return any(isinstance(module, NORMALISING) for module in network.modules())
 
 
@@ -228,15 +221,17 @@ def has_normalization(network: nn.Module) -> bool:
 def initialize_lsuv(features: nn.Module, images: Tensor) -> None:
     """Scale and shift the convolutions of a network, in place, from the first to the last.
 
+    Each channel then has mean 0 and variance 1 over the images.
+
     Args:
-        features: convolutional part, freshly initialised; every convolution has a bias.
-        images: normalised, float (B, 3, s, s); some dozens of the train split.
+        features: convolutional part, freshly initialized; every convolution has a bias.
+        images: normalized, float (B, 3, s, s); some dozens of the train split.
     """
 
     def standardize_channels(layer: nn.Conv2d, _: Any, maps: Tensor) -> Tensor:
         assert layer.bias is not None
         mean, std = maps.mean(dim=(0, 2, 3)), maps.std(dim=(0, 2, 3))
-        std = torch.where(std > 1e-6, std, 1.0)  # a channel that is dead on them stays as it is
+        std = torch.where(std > 1e-6, std, 1.0)  # a constant channel is unchanged
         layer.weight.div_(std.view(-1, 1, 1, 1))
         layer.bias.sub_(mean).div_(std)
         return (maps - mean.view(1, -1, 1, 1)) / std.view(1, -1, 1, 1)

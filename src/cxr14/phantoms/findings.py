@@ -12,12 +12,11 @@ from cxr14.phantoms.scene import CENTRE, COLUMN, HEART_BOX, ROW, SIZE, Scene, Sh
 
 # Findings of whole lungs: edema, emphysema, fibrosis. Millimetres of water, whole frame.
 
-
 FRAME = (SIZE, SIZE)
 
 
 def edema(scene: Scene, rng: np.random.Generator) -> Floats:
-    """Draw haze around both hila, fuller vessels, short septal lines near the bases."""
+    """Return haze around both hila, fuller vessels, short septal lines near the bases."""
     out = rng.uniform(0.5, 1.1) * scene.marks
     septa = strands(rng, FRAME, 2.0, 9.0)
     dense = rng.uniform(7, 17)
@@ -34,7 +33,7 @@ def edema(scene: Scene, rng: np.random.Generator) -> Floats:
 
 
 def emphysema(scene: Scene, rng: np.random.Generator) -> Floats:
-    """Thin the lung tissue: darker, vessels pruned, a few thin-walled bullae."""
+    """Return thinner lung tissue: darker, vessels pruned, a few thin-walled bullae."""
     pruned = rng.uniform(0.6, 0.95) * scene.marks * smooth(1.1 + 0.4 * blobs(rng, FRAME, 40.0))
     out = -rng.uniform(0.015, 0.05) * scene.lungs - pruned
     for _ in range(int(rng.integers(3, 9))):
@@ -50,7 +49,7 @@ def emphysema(scene: Scene, rng: np.random.Generator) -> Floats:
 
 
 def fibrosis(scene: Scene, rng: np.random.Generator) -> Floats:
-    """Draw a net of fine lines at the bases and the rim of the lungs."""
+    """Return a net of fine lines at the bases and the rim of the lungs."""
     net = np.maximum(strands(rng, FRAME, 2.2), strands(rng, FRAME, 3.4))
     net = net * np.clip(0.8 + 0.5 * blobs(rng, FRAME, 16.0), 0, None)
     out = np.zeros(FRAME, np.float32)
@@ -68,7 +67,7 @@ def fibrosis(scene: Scene, rng: np.random.Generator) -> Floats:
 
 
 def effusion(scene: Scene, box: FrameBox | None, rng: np.random.Generator) -> Floats:
-    """Layer fluid at the base of one or both lungs, its level climbing towards the chest wall."""
+    """Return fluid at the base of one or both lungs, its level rising towards the chest wall."""
     out = np.zeros((SIZE, SIZE), np.float32)
     for side in _sides(scene, box, rng, both=0.3):
         top, bottom, medial, lateral = scene.extent(side)
@@ -85,7 +84,7 @@ def effusion(scene: Scene, box: FrameBox | None, rng: np.random.Generator) -> Fl
 
 
 def pneumothorax(scene: Scene, box: FrameBox | None, rng: np.random.Generator) -> Floats:
-    """Put air at the apex and along the wall: no vessels, darker, behind a thin pleural line."""
+    """Return air at the apex and along the wall: no vessels, darker, behind a thin pleural line."""
     side = _sides(scene, box, rng, both=0.0)[0]
     top, bottom, medial, lateral = scene.extent(side)
     across = (COLUMN - medial) / (lateral - medial or 1)
@@ -105,7 +104,7 @@ def pneumothorax(scene: Scene, box: FrameBox | None, rng: np.random.Generator) -
 
 
 def pleural_thickening(scene: Scene, box: FrameBox | None, rng: np.random.Generator) -> Floats:
-    """Draw a soft uneven band along the wall or over the apex."""
+    """Return a soft uneven band along the wall or over the apex."""
     out = np.zeros((SIZE, SIZE), np.float32)
     for side in _sides(scene, box, rng, both=0.25):
         top, bottom, medial, lateral = scene.extent(side)
@@ -125,7 +124,7 @@ def pleural_thickening(scene: Scene, box: FrameBox | None, rng: np.random.Genera
 
 
 def _sides(scene: Scene, box: FrameBox | None, rng: np.random.Generator, both: float) -> list[str]:
-    """Choose lungs: the one nearest to a box, else one at random, or both."""
+    """Choose the lung nearest to a box; without a box one at random, or both."""
     if box is not None:
         edges = {side: scene.extent(side)[2:] for side in ("right", "left")}
         middle = box[0] + box[2] / 2
@@ -136,7 +135,7 @@ def _sides(scene: Scene, box: FrameBox | None, rng: np.random.Generator, both: f
 
 
 def _window(box: FrameBox | None) -> Floats:
-    """1 everywhere, or a soft-edged copy of the box."""
+    """Return 1 everywhere without a box, else 1 inside it with soft edges."""
     if box is None:
         return np.ones((1, 1), np.float32)
     x, y, width, height = box
@@ -166,7 +165,7 @@ SIZES_MM: Final = {
     "Atelectasis": ((45, 90), (0.35, 0.7)),
     "Hernia": ((62, 98), (0.75, 0.95)),
 }
-"""Width in mm and height relative to it, where no real box tells."""
+"""Width in mm, and height relative to it, of findings without a real box."""
 
 
 def present(record: Mapping[str, object]) -> list[str]:
@@ -197,7 +196,7 @@ def _widen(
     """Enlarge the heart, into its box where the row has one."""
     if frame_boxes and contrast > 0:
         x, y, width, height = shape.heart_box = frame_boxes[0]
-        x0, _, x1, y1 = HEART_BOX  # the whole patient moves until the heart stands in its box
+        x0, _, x1, y1 = HEART_BOX  # the patient is moved until the heart is in its box
         at = (0.5 * (x0 + x1), y1 + 10), (x + width / 2, y + height)
         shape.shift = [
             at[0][axis] - CENTRE[axis] - (at[1][axis] - SIZE / 2) * shape.zoom[axis]
@@ -211,7 +210,7 @@ def _widen(
 def added_density(
     scene: Scene, record: Mapping[str, object], boxes: Sequence[Box], seed: int
 ) -> Floats:
-    """Return what the findings add to the scene: millimetres of water, (SIZE, SIZE)."""
+    """Return the density that the findings add: millimetres of water, (SIZE, SIZE)."""
     out = np.zeros((SIZE, SIZE), np.float32)
     for finding in present(record):
         rng = generator(seed, "finding", finding, record["image"])
@@ -231,7 +230,7 @@ def added_density(
 
 
 def _frame_boxes(boxes: Sequence[Box], finding: str) -> list[FrameBox]:
-    """Return a finding's boxes in frame px (the picture has twice as many)."""
+    """Return a finding's boxes in pixels of the frame, half of the image's."""
     half = SIZE / 1024
     return [
         (x * half, y * half, w * half, h * half) for name, x, y, w, h in boxes if name == finding
@@ -261,9 +260,9 @@ def _midline(scene: Scene, rng: np.random.Generator) -> tuple[float, float]:
 
 
 def _in_lungs(scene: Scene, finding: str, rng: np.random.Generator) -> tuple[float, float]:
-    """Choose a random point of the lungs' projection; plates of atelectasis lie low."""
+    """Choose a random point of the lungs' projection; a low one for atelectasis."""
     small = np.clip(scene.lungs[::8, ::8], 0, 110).astype(np.float64)
-    small[small < 75] = 0  # where little lung lies, liver or heart would hide it
+    small[small < 75] = 0  # liver or heart would hide it
     if finding == "Atelectasis":
         rows = np.arange(small.shape[0]) / small.shape[0]
         small *= (rows[:, None] > 0.4) + 0.02

@@ -12,15 +12,14 @@ from scipy import ndimage
 from cxr14.phantoms.anatomy import Floats
 from cxr14.phantoms.scene import SIZE, Scene
 
-# Smooth random fields, drawn once per process and cut at random places.
-
+# Smooth random fields, computed once per process and cropped at random positions.
 
 PERIOD: Final = 512
 
 
 @lru_cache(maxsize=32)
 def _field(tall_px: float, wide_px: float) -> Floats:
-    """Periodic Gaussian field of mean 0 and deviation 1 with blobs of about this size."""
+    """Return a periodic Gaussian field of mean 0 and deviation 1 with blobs of this size."""
     white = np.random.default_rng(14).standard_normal((PERIOD, PERIOD), dtype=np.float32)
     smooth = ndimage.gaussian_filter(white, (tall_px, wide_px), mode="wrap")
     return np.asarray((smooth - smooth.mean()) / smooth.std(), dtype=np.float32)
@@ -29,7 +28,7 @@ def _field(tall_px: float, wide_px: float) -> Floats:
 def blobs(
     rng: np.random.Generator, shape: tuple[int, int], tall_px: float, wide_px: float | None = None
 ) -> Floats:
-    """Cut a random piece of a field with blobs of about ``tall_px`` × ``wide_px``."""
+    """Crop a random piece of a field with blobs of about ``tall_px`` × ``wide_px``."""
     field = _field(tall_px, tall_px if wide_px is None else wide_px)
     rows, columns = ((rng.integers(PERIOD) + np.arange(length)) % PERIOD for length in shape)
     flips = rng.integers(0, 2, 2) * 2 - 1
@@ -39,22 +38,22 @@ def blobs(
 def strands(
     rng: np.random.Generator, shape: tuple[int, int], tall_px: float, wide_px: float | None = None
 ) -> Floats:
-    """Thin winding lines in [0, 1]: where a field crosses zero."""
+    """Return thin winding lines in [0, 1]: the zero crossings of a field."""
     return np.asarray(np.exp(-((blobs(rng, shape, tall_px, wide_px) / 0.3) ** 2)))
 
 
 FrameBox = tuple[float, float, float, float]
-MARGIN_PX: Final = 2.5  # kept free inside a box, for upsampling spreads a pixel that far
+MARGIN_PX: Final = 2.5  # margin inside a box, by which upsampling spreads a pixel
 
 
 @dataclass(frozen=True)
 class Patch:
-    """The pixels of a box and where each lies in it.
+    """The pixels of a box, with their coordinates.
 
     Attributes:
         rows, columns: slices of the frame.
-        u, v: position across and down, -1 at one edge and 1 at the other; (h, w).
-        lung: how much of a full lung lies along the ray, 0 to 1; (h, w).
+        u, v: position across and down, from -1 to 1; (h, w).
+        lung: share of a full lung along the ray, 0 to 1; (h, w).
         marks: millimetres of vessels; (h, w).
         mm: millimetres per px.
     """
@@ -73,12 +72,12 @@ class Patch:
         return self.u.shape[0], self.u.shape[1]
 
     def window(self, soft: float = 0.3) -> Floats:
-        """1 in the middle, falling softly to 0 at the box's edges."""
+        """Return a window: 1 in the middle, falling smoothly to 0 at the box's edges."""
         across, down = (smooth((1 - np.abs(axis)) / soft) for axis in (self.u, self.v))
         return np.asarray(across * down)
 
     def blob(self, rng: np.random.Generator, rough: float, power: float = 2.0) -> Floats:
-        """Draw an uneven ellipse inside the box: 1 in the middle, 0 from its outline on."""
+        """Return an uneven ellipse inside the box: 1 in the middle, 0 outside."""
         size_px = max(3.0, min(self.shape) / 6)
         uneven = 1 + rough * np.clip(blobs(rng, self.shape, round(size_px / 3) * 3.0), -2, 2)
         radius = np.sqrt(self.u**2 + self.v**2) * np.clip(uneven, 0.4, None)
@@ -86,13 +85,13 @@ class Patch:
 
 
 def smooth(ramp: npt.NDArray[Any]) -> Floats:
-    """Rise from 0 to 1 while ``ramp`` does, without corners."""
+    """Smoothstep of a ramp from 0 to 1."""
     t = np.clip(ramp, 0, 1)
     return np.asarray(t * t * (3 - 2 * t), dtype=np.float32)
 
 
 def patch(scene: Scene, box: FrameBox) -> Patch | None:
-    """Cut a box (frame px: x, y, width, height) out of the scene; None if nothing is left."""
+    """Crop a box (frame px: x, y, width, height) out of the scene; None if it is too small."""
     x, y, width, height = box
     x0, y0 = x + MARGIN_PX, y + MARGIN_PX
     x1, y1 = x + width - MARGIN_PX, y + height - MARGIN_PX
@@ -108,7 +107,7 @@ def patch(scene: Scene, box: FrameBox) -> Patch | None:
 
 
 def nodule(at: Patch, rng: np.random.Generator) -> Floats:
-    """Draw a small dense ball: the chord of a sphere, now and then calcified."""
+    """Return a small dense ball: the chord of a sphere, sometimes calcified."""
     radius_mm = min(at.shape) / 2 * at.mm
     chord = np.sqrt(np.clip(1 - at.u**2 - at.v**2, 0, None))
     dense = np.clip(4.8 * radius_mm, 45, 74) * rng.uniform(0.8, 1.4)
@@ -116,7 +115,7 @@ def nodule(at: Patch, rng: np.random.Generator) -> Floats:
 
 
 def mass(at: Patch, rng: np.random.Generator) -> Floats:
-    """Draw a large lump made of a few balls."""
+    """Return a large lump: the union of a few balls."""
     out = np.zeros(at.shape, np.float32)
     for _ in range(int(rng.integers(3, 6))):
         cu, cv = rng.uniform(-0.33, 0.33, 2)
@@ -128,7 +127,7 @@ def mass(at: Patch, rng: np.random.Generator) -> Floats:
 
 
 def infiltration(at: Patch, rng: np.random.Generator) -> Floats:
-    """Draw a mild, ill-defined, patchy and streaky cloud."""
+    """Return a mild, ill-defined, patchy and streaky cloud."""
     cloud = np.clip(0.45 + 0.6 * blobs(rng, at.shape, 7.0), 0, 1.6)
     streaks = strands(rng, at.shape, 3.0, 4.0)
     dense = rng.uniform(16, 28) * cloud + rng.uniform(9, 16) * streaks
@@ -136,7 +135,7 @@ def infiltration(at: Patch, rng: np.random.Generator) -> Floats:
 
 
 def consolidation(at: Patch, rng: np.random.Generator) -> Floats:
-    """Fill a lobe: dense and even; its bronchi, beside the vessels, stay dark."""
+    """Return a dense, even opacity with dark bronchi beside the vessels."""
     bronchi = np.clip(at.marks / 7, 0, 1)
     body = smooth(at.blob(rng, 0.22) * 1.5)
     even = 1 + 0.08 * blobs(rng, at.shape, 5.0) - 0.8 * bronchi
@@ -144,14 +143,14 @@ def consolidation(at: Patch, rng: np.random.Generator) -> Floats:
 
 
 def pneumonia(at: Patch, rng: np.random.Generator) -> Floats:
-    """Draw one focal patch with a fluffy edge, grainy inside."""
+    """Return one focal patch with a fluffy edge, grainy inside."""
     grains = 0.8 + 0.3 * blobs(rng, at.shape, 4.0) + 0.3 * blobs(rng, at.shape, 11.0)
     body = at.blob(rng, 0.28)
     return np.asarray(rng.uniform(24, 38) * body * np.clip(grains, 0.1, None) * _in_lung(at))
 
 
 def atelectasis(at: Patch, rng: np.random.Generator) -> Floats:
-    """Draw one to three plates seen on edge, over a slightly denser bed."""
+    """Return one to three plates in profile, over a slightly denser region."""
     out = rng.uniform(9, 18) * at.blob(rng, 0.2)
     count = int(rng.integers(1, 4))
     height_mm = at.shape[0] * at.mm
@@ -164,7 +163,7 @@ def atelectasis(at: Patch, rng: np.random.Generator) -> Floats:
 
 
 def hernia(at: Patch, rng: np.random.Generator) -> Floats:
-    """Draw a stomach behind the heart: a soft wall, fluid below and air above a level."""
+    """Return a stomach behind the heart: a soft wall, fluid below and air above a level."""
     uneven = 1 + 0.07 * blobs(rng, at.shape, 18.0)
     radius = np.sqrt(at.u**2 + at.v**2) * uneven
     level = rng.uniform(-0.5, 0.3)
@@ -176,7 +175,7 @@ def hernia(at: Patch, rng: np.random.Generator) -> Floats:
 
 
 def _in_lung(at: Patch) -> Floats:
-    """Airspace findings need air; a little remains where the real box leaves our lung."""
+    """Return the weight of airspace findings: 0.3 outside of the lung to 1 inside."""
     return np.asarray(0.3 + 0.7 * at.lung)
 
 

@@ -1,4 +1,4 @@
-"""Draw one phantom radiograph: scene, findings, tone, noise."""
+"""Rendering of phantom radiographs, as images and as an archive in NIH's layout."""
 
 import hashlib
 import io
@@ -26,23 +26,23 @@ from cxr14.phantoms.anatomy import Anatomy, Floats, Pose, load_anatomy
 from cxr14.phantoms.findings import Box, added_density, reshape
 from cxr14.phantoms.scene import SIZE, Look, build_scene, generator, patient_traits
 
-PICTURE: Final = 1024  # px per side, as the shipped radiographs
+PICTURE: Final = 1024  # px per side, as in NIH's set
 
 
 def render(
     record: Mapping[str, object], boxes: Sequence[Box], anatomy: Anatomy, contrast: float, seed: int
 ) -> npt.NDArray[np.uint8]:
-    """Draw one phantom. The same arguments give the same bytes in any order and process.
+    """Render one phantom. The same arguments give the same bytes in any order and process.
 
     Args:
         record: image, patient, follow_up, age, sex, view and the 14 finding columns (0 or 1).
-        boxes: (finding, x, y, width, height) in px of the picture.
+        boxes: (finding, x, y, width, height) in px of the image.
         anatomy: the projected groups.
-        contrast: how plain the findings are; 0 hides them, 1 is the default.
-        seed: of all phantoms; patient and image are mixed in.
+        contrast: contrast of the findings; 0 hides them, 1 is the default.
+        seed: seed of all phantoms, mixed with patient and image.
 
     Returns:
-        uint8 (1024, 1024), bright where much was in the beam's way.
+        uint8 (1024, 1024), bright for high attenuation.
     """
     shape, look = patient_traits(record, seed)
     reshape(shape, record, boxes, contrast, seed)
@@ -58,9 +58,9 @@ def render(
 def _develop(
     plain: Floats, density: Floats, look: Look, rng: np.random.Generator
 ) -> npt.NDArray[np.uint8]:
-    """Turn millimetres of water into grey, with the window chosen on the plain picture.
+    """Convert millimetres of water to grey, with the window of the image without findings.
 
-    Findings have no part in window and detail, so what they change stays where they are.
+    So findings change the image at their position only.
     """
     thin = plain[::8, ::8]
     low, high = np.percentile(thin[thin > 20], (2, 93))
@@ -79,7 +79,7 @@ def _develop(
 
 
 def _mark(picture: Floats, rng: np.random.Generator) -> None:
-    """Put the radiographer's L on most pictures: on the patient's left, near the upper edge."""
+    """Add the marker L to 70 % of the images, on the patient's left near the upper edge."""
     marked, row, column = rng.random() < 0.7, *rng.integers((30, 890), (170, 960))
     if marked:
         size = int(rng.integers(26, 46))
@@ -90,7 +90,7 @@ def _mark(picture: Floats, rng: np.random.Generator) -> None:
 
 
 def _noise(rng: np.random.Generator) -> Floats:
-    """Cut a random piece of one noise field, deviation 1: far quicker than fresh noise."""
+    """Crop a random piece of one noise field of deviation 1, faster than new noise."""
     row, column = rng.integers(0, 256, 2)
     return _noise_field()[row : row + PICTURE, column : column + PICTURE]
 
@@ -106,19 +106,15 @@ def _blurred(picture: Floats) -> Floats:
     return np.asarray(small.resize((SIZE, SIZE), Image.Resampling.BICUBIC))
 
 
-# A small PNG writer for noisy grey pictures.
-#
-# Noise leaves nothing for a search of repeats to find, so each pixel is predicted from its
-# neighbours (filter "average", PNG specification 9.2) and the rest is Huffman-coded only:
-# half the time of Pillow's fastest setting and two thirds of its bytes. The bytes depend on
-# zlib alone.
-
+# PNG writer for noisy grey images. Noise has no repeats, so the residuals of filter "average" (PNG
+# specification 9.2) are only Huffman-coded: half the time of Pillow's fastest setting and two
+# thirds of its bytes. The bytes depend on zlib alone.
 
 _SUB, _AVERAGE = 1, 3  # filter types
 
 
 def encode(picture: npt.NDArray[np.uint8]) -> bytes:
-    """Return a grey picture, uint8 (height, width), as the bytes of an 8-bit PNG."""
+    """Encode a grey image, uint8 (height, width), as an 8-bit PNG."""
     height, width = picture.shape
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     packer = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, 9, zlib.Z_HUFFMAN_ONLY)
@@ -128,7 +124,7 @@ def encode(picture: npt.NDArray[np.uint8]) -> bytes:
 
 
 def _filtered(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Replace pixels by what left and upper neighbour do not tell, modulo 256."""
+    """Return the residuals of prediction from the left and upper neighbours, modulo 256."""
     height, width = picture.shape
     left = np.zeros((height, width), np.uint16)
     left[:, 1:] = picture[:, :-1]
@@ -145,10 +141,9 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", check)
 
 
-# Draw many phantoms with all cores into one tar in NIH's layout.
+# Rendering of many phantoms in processes, into one tar in NIH's layout.
 
-
-CHUNK = 4  # images a worker takes at a time
+CHUNK = 4  # images per task of a worker
 _state: dict[str, Any] = {}
 
 
@@ -161,16 +156,16 @@ def render_archive(
     workers: int = 0,
     anatomy: Anatomy | None = None,
 ) -> pd.DataFrame:
-    """Draw every row of ``records`` and write one uncompressed tar, atomically.
+    """Render every row of ``records`` into one uncompressed tar, written atomically.
 
     Args:
         records: rows of images.parquet (see :func:`cxr14.phantoms.render.render`).
-        boxes: image, finding, x, y, width, height in px of the 1024×1024 picture.
-        path: the tar to write; members are ``images/<name>.png`` in the order of their names.
-        contrast: how plain the findings are; 0 hides them.
-        seed: of all phantoms.
-        workers: processes; 0 means one per core. Never changes the bytes.
-        anatomy: the projected groups; None projects them first, which takes seconds.
+        boxes: image, finding, x, y, width, height in px of the 1024×1024 image.
+        path: path of the tar; members are ``images/<name>.png``, sorted by name.
+        contrast: contrast of the findings; 0 hides them.
+        seed: seed of all phantoms.
+        workers: processes; 0 means one per core. The bytes do not depend on it.
+        anatomy: the projected groups; None projects them, which takes seconds.
 
     Returns:
         image, member, bytes, sha256 of each PNG, sorted by image.
@@ -206,7 +201,7 @@ def _rendered(jobs: list[Any], workers: int, anatomy: Anatomy) -> Iterator[bytes
 
 
 def _mapped(jobs: list[Any], workers: int, anatomy: Anatomy) -> Iterator[bytes]:
-    """Draw here, or in processes that share one copy of the anatomy through a file."""
+    """Render in this process, or in processes that map one file of the anatomy."""
     if workers <= 1:
         _state["anatomy"] = anatomy
         yield from map(_draw, jobs)

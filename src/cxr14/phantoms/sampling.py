@@ -1,4 +1,4 @@
-"""Choice of the records of phantoms, enriched in boxes and rare findings."""
+"""Sampling of the records of phantoms, enriched in boxes and rare findings."""
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,7 @@ IMAGES_PER_PATIENT = 6
 BOXES_PER_FINDING = 11
 NO_FINDING_SHARE = 0.18
 CANDIDATES = 12
-"""Patients compared at each step: more of them gives more findings on fewer images."""
+"""Patients compared per step; more of them give more findings on fewer images."""
 
 
 def choose_records(
@@ -19,21 +19,21 @@ def choose_records(
 ) -> pd.DataFrame:
     """Choose `count` images, a few of each patient, enriched in the rare findings.
 
-    First patients with boxes, until every boxed finding has eleven boxes (or a third of the
-    images is used up); then, always for the finding that has fewest, the one of a few random
-    patients who brings most of what is lacking; last, patients without a finding.
+    First patients with boxes, until every boxed finding has eleven boxes or a third of the images
+    is chosen. Then, for the finding with the fewest images, that of a few random patients with the
+    most rare findings. Last, patients without a finding.
 
     Args:
         images: the records (N rows).
         boxes: the boxes.
-        count: number of images wanted; at most six of a patient.
-        seed: of the choice.
+        count: number of images; at most six of a patient.
+        seed: seed of the choice.
 
     Returns:
         The chosen rows of `images`, sorted by image.
 
     Raises:
-        UserError: so many cannot be chosen by these rules.
+        UserError: these rules give fewer images.
     """
     rng = np.random.default_rng(seed)
     boxed_patients = set(images.patient[images.image.isin(boxes.image)])
@@ -59,7 +59,7 @@ def choose_records(
 def _with_boxes(
     images: pd.DataFrame, boxes: pd.DataFrame, limit: int, rng: np.random.Generator
 ) -> list[int]:
-    """Images of patients with boxes, boxed ones first, in turn for the finding with fewest."""
+    """Choose images of patients with boxes, boxed ones first, for the finding with the fewest."""
     owner = images.set_index("image").patient
     table = boxes.assign(patient=owner.reindex(boxes.image).to_numpy())
     counts = dict.fromkeys(BOXED, 0)
@@ -83,7 +83,7 @@ def _with_boxes(
 
 
 def _enriched(sick: pd.DataFrame, room: int, rng: np.random.Generator) -> list[int]:
-    """Fill `room` images with findings, always serving the one that has fewest."""
+    """Choose `room` images with findings, each time for the finding with the fewest."""
     labels = sick[list(FINDINGS)].to_numpy(np.int64)
     rows_of = _rows_by_patient(sick.patient.to_numpy())
     owners = [np.unique(sick.patient.to_numpy()[column == 1]) for column in labels.T]

@@ -1,4 +1,4 @@
-"""One phantom before its findings: the groups of a pose, weighed and warped into the frame."""
+"""A phantom without findings: the groups of a pose, weighted and warped into the frame."""
 
 import zlib
 from collections.abc import Mapping
@@ -13,8 +13,6 @@ from scipy import ndimage
 
 from cxr14.phantoms.anatomy import LUNG_DENSITY, PAD, PIXEL_MM, Anatomy, Floats
 
-# A patient's traits: shape and look. Follow-ups share them; a small wobble is the image's own.
-
 
 def generator(seed: int, *names: object) -> np.random.Generator:
     """Return a generator that depends on the seed and the names only, never on call order."""
@@ -23,16 +21,16 @@ def generator(seed: int, *names: object) -> np.random.Generator:
 
 @dataclass
 class Shape:
-    """Where things lie and how large they are. Global findings change it.
+    """Positions and sizes of a patient's organs. Global findings change them.
 
     Attributes:
         zoom: (x, y) px of the CT per px of the frame.
-        shift: (x, y) px of the CT by which the frame's middle is moved.
+        shift: (x, y) shift of the frame's middle in px of the CT.
         turn: in-plane rotation in degrees.
         wobble: (2, 6, 6) smooth displacement in px of the CT.
-        raised: px by which the (right, left) dome stands higher.
+        raised: elevation in px of the (right, left) dome.
         heart: (width, height) relative to the CT's heart.
-        heart_box: (x, y, width, height) in frame px that the heart must fill, or None.
+        heart_box: (x, y, width, height) of the heart in frame px, or None.
     """
 
     zoom: list[float]
@@ -46,7 +44,7 @@ class Shape:
 
 @dataclass
 class Look:
-    """Weights of the groups and tone of the picture."""
+    """Weights of the groups and tone of the image."""
 
     soft: float
     bone: float
@@ -60,7 +58,7 @@ class Look:
 
 
 def patient_traits(record: Mapping[str, object], seed: int) -> tuple[Shape, Look]:
-    """Draw the traits of a patient, moved a little by the image and set for the view."""
+    """Sample the traits of a patient, with small changes by image and view."""
     of_patient = generator(seed, "patient", record["patient"])
     of_image = generator(seed, "image", record["image"])
     portable = record["view"] == "AP"
@@ -119,7 +117,7 @@ class Scene:
 
     Attributes:
         base: water equivalent of everything but heart and lung markings.
-        heart: what the heart adds to lung in its place.
+        heart: excess of the heart over lung of the same volume.
         marks: vessels and bronchi inside the lungs.
         right, left: lung along the ray.
         mm: millimetres per px of the frame.
@@ -142,7 +140,7 @@ class Scene:
         return self.right if side == "right" else self.left
 
     def extent(self, side: str) -> tuple[int, int, int, int]:
-        """Where a lung's projection begins and ends, px: top, bottom, medial, lateral."""
+        """Return the bounds of a lung's projection in px: top, bottom, medial, lateral."""
         mask = self.side(side)[::4, ::4] > 12
         rows, columns = (np.flatnonzero(mask.any(axis=axis)) * 4 for axis in (1, 0))
         if not len(rows):
@@ -152,7 +150,7 @@ class Scene:
         return int(rows[0]), int(rows[-1]), medial, lateral
 
     def depth_px(self, side: str) -> Floats:
-        """Distance of each px to the outline of a lung's projection, 0 outside; in px."""
+        """Return the distance of each px to the outline of a lung, in px; 0 outside."""
         small = self.side(side)[::4, ::4] > 12
         distance = ndimage.distance_transform_edt(small).astype(np.float32) * 4
         return np.asarray(Image.fromarray(distance).resize((SIZE, SIZE), Image.Resampling.BICUBIC))
@@ -161,7 +159,7 @@ class Scene:
 def build_scene(
     anatomy: Anatomy, shape: Shape, look: Look, view: str, image: np.random.Generator
 ) -> Scene:
-    """Weigh and warp the groups of one pose into the frame."""
+    """Weight and warp the groups of one pose into the frame."""
     poses = [number for number, pose in enumerate(anatomy.poses) if pose.view == view]
     layers = anatomy.pose(int(image.choice(poses)))
     base = look.soft * (layers["soft"] + layers["abdomen"])
@@ -192,7 +190,7 @@ def _add_breasts(base: Floats, thickness_mm: float, shape: Shape) -> None:
 
 
 def _nodes(shape: Shape) -> npt.NDArray[np.float64]:
-    """CT position (x, y) in px under each node of the mesh: (2, GRID + 1, GRID + 1)."""
+    """Return the CT position (x, y) in px of each node of the mesh: (2, GRID + 1, GRID + 1)."""
     across = np.linspace(-0.5, 0.5, GRID + 1) * SIZE
     y, x = np.meshgrid(across, across, indexing="ij")
     angle = np.deg2rad(shape.turn)
@@ -208,7 +206,7 @@ def _nodes(shape: Shape) -> npt.NDArray[np.float64]:
 
 
 def _heart_nodes(nodes: npt.NDArray[np.float64], shape: Shape) -> npt.NDArray[np.float64]:
-    """Positions in the heart's own picture: scaled about its base, or fitted to a box."""
+    """Return the nodes of the heart's layer: scaled about its base, or fitted to a box."""
     x0, y0, x1, y1 = HEART_BOX
     if shape.heart_box is not None:
         x, y, width, height = shape.heart_box
@@ -224,7 +222,7 @@ def _heart_nodes(nodes: npt.NDArray[np.float64], shape: Shape) -> npt.NDArray[np
 
 
 def _mesh(nodes: npt.NDArray[np.float64], size: int = SIZE) -> Mesh:
-    """Turn nodes into Pillow's mesh: target rectangles and their source corners."""
+    """Convert nodes to Pillow's mesh: target rectangles and their source corners."""
     step, padded = size // GRID, nodes + PAD
     mesh = []
     for row in range(GRID):

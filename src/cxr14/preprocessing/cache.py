@@ -21,16 +21,15 @@ def open_cache(
     Returns:
         images: uint8 (N, S, S), mapped from the file, read only.
         index: one row per image: row, image, source_width, source_height, scale, offset_x,
-            offset_y, sha256. A point of the file that was read lies in the cache at
-            ``x * scale + offset_x`` and ``y * scale + offset_y``.
+            offset_y, sha256. A point (x, y) of the file is at ``x * scale + offset_x`` and
+            ``y * scale + offset_y`` in the cache.
 
     Raises:
-        UserError: there is no cache, a file of it is damaged, or array and index do not belong
-            together.
+        UserError: there is no cache, a file is damaged, or array and index differ in length.
     """
     array, path = Path(folder) / ARRAY, Path(folder) / INDEX
     if not (array.exists() and path.exists()):
-        raise UserError(f"no image cache in {folder}; make it with `dvc repro preprocess`")
+        raise UserError(f"no image cache in {folder}; run `dvc repro preprocess`")
     images = cast("np.memmap[Any, np.dtype[np.uint8]]", read_npy(array, np.uint8, 3, mapped=True))
     index = read_index(path)
     if len(images) != len(index) or images.shape[1] != images.shape[2]:
@@ -39,7 +38,7 @@ def open_cache(
 
 
 def read_index(path: str | Path = f"data/cache/{INDEX}") -> pd.DataFrame:
-    """Read the index of a cache: row and image, each once, and where the pixels are from.
+    """Read the index of a cache: row, image and geometry, one row per image.
 
     Raises:
         UserError: it is missing or damaged, or its rows are not 0, 1, 2, ….

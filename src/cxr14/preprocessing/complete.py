@@ -1,8 +1,8 @@
-"""Check that a PNG is complete: the CRC of every chunk, the end, and every byte of pixel data.
+"""Checks that a PNG or JPEG file is complete, before it is decoded.
 
-Decoders fill what is missing with black, each in other cases: Pillow accepts missing rows,
-kornia-rs a wrong Adler checksum. Therefore every PNG is checked here before it is decoded. The
-pixel data is inflated and counted, not kept.
+Decoders fill missing data with black or grey: Pillow accepts missing rows, kornia-rs a wrong Adler
+checksum. Of a PNG every CRC, the end and the number of bytes of pixel data are checked; of a JPEG,
+which has no checksums, the segments, the scans and the decoder's warnings.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ class ImageError(UserError):
     """Error of an image that cannot be used.
 
     Attributes:
-        issue: the kind: damaged, unreadable, too large, too small, gone, or not as listed.
+        issue: damaged, unreadable, too large, too small, gone, or not as listed.
     """
 
     def __init__(self, sentence: str, issue: str = "unreadable") -> None:
@@ -37,7 +37,7 @@ class ImageError(UserError):
 
 
 def not_readable(name: str, reason: str, issue: str = "damaged") -> ImageError:
-    """Return the error of a file that is no whole image."""
+    """Return the error of a file that is no complete image."""
     return ImageError(f"{name}: not a readable image ({reason})", issue)
 
 
@@ -77,7 +77,7 @@ ADAM7 = (
 _ZLIB_ERROR = cast(Any, isal_zlib).error
 
 _STEP = 2**20
-"""Bytes that are inflated at a time."""
+"""Bytes inflated at a time."""
 
 _METADATA = (b"xml:com.adobe.xmp", b"raw profile type")
 """Start of the keyword of text chunks that may hold an orientation."""
@@ -107,13 +107,13 @@ class PngHeader:
 
 @dataclass(frozen=True)
 class PngFacts:
-    """What a complete PNG holds besides its pixels.
+    """Properties of a complete PNG.
 
     Attributes:
-        frames: pictures of an animation, 1 for a still.
-        transparent: it has a tRNS chunk.
-        may_turn: it has metadata in which an orientation may be.
-        trailing: there is data behind its end, or behind the end of its pixel data.
+        frames: number of frames of an animation, else 1.
+        transparent: whether there is a tRNS chunk.
+        may_turn: whether there is metadata that may hold an orientation.
+        trailing: whether data follows the end of the file or of the pixel data.
     """
 
     frames: int
@@ -126,7 +126,7 @@ def read_header(content: bytes, name: str) -> PngHeader | None:
     """Read IHDR; None if this is no PNG.
 
     Raises:
-        ImageError: the signature of a PNG is there, but no valid header.
+        ImageError: a PNG by its signature, without a valid header.
     """
     if not content.startswith(SIGNATURE):
         return None
@@ -145,8 +145,8 @@ def check_png(content: bytes, header: PngHeader, name: str) -> PngFacts:
     """Check that a PNG is complete and intact.
 
     Raises:
-        ImageError: a chunk is cut or altered, there is no end, or the pixel data is damaged or not
-            that of a picture of this size.
+        ImageError: a chunk is truncated or damaged, the end is missing, or the pixel data is
+            damaged or not of this size.
     """
     kinds: list[bytes] = []
     data: list[memoryview] = []
@@ -172,7 +172,7 @@ def check_png(content: bytes, header: PngHeader, name: str) -> PngFacts:
 def _chunks(content: bytes, name: str) -> Iterator[tuple[bytes, memoryview, int]]:
     """Yield type, data and end of every chunk up to IEND.
 
-    A wrong CRC is refused in ancillary chunks too: an orientation may have been in it.
+    A wrong CRC is an error in ancillary chunks too, which may hold an orientation.
     """
     view, start = memoryview(content), len(SIGNATURE)
     while True:
@@ -196,7 +196,7 @@ def _chunks(content: bytes, name: str) -> Iterator[tuple[bytes, memoryview, int]
 
 
 def _check_data(parts: list[memoryview], header: PngHeader, name: str) -> bool:
-    """Inflate the pixel data and count it; return whether there is more behind its end."""
+    """Check the size of the inflated pixel data; return whether data follows its end."""
     expected = header.data_bytes
     try:
         size, finished, spare = _inflate(parts, expected)
@@ -216,10 +216,10 @@ def _check_data(parts: list[memoryview], header: PngHeader, name: str) -> bool:
 
 
 def _inflate(parts: Iterable[memoryview], expected: int) -> tuple[int, bool, bool]:
-    """Inflate at most one step more than is expected.
+    """Inflate at most one step more than expected.
 
     Returns:
-        size: bytes.
+        size: inflated bytes.
         finished: whether the stream ended, with a right Adler checksum.
         spare: whether data follows its end.
     """
@@ -242,20 +242,16 @@ def _inflate(parts: Iterable[memoryview], expected: int) -> tuple[int, bool, boo
     return size, bool(stream.eof), spare
 
 
-# Check that a JPEG is complete, as far as a format without checksums allows.
-#
-# libjpeg fills what is missing with grey and gives a warning, which Pillow drops. TurboJPEG, in
-# kornia-rs, makes an error of every warning. It reads no CMYK; such a file is decoded twice, with
-# other data behind each scan: a decoder that has all pixels never reads it, so the pixels are the
-# same. A flipped bit that still decodes cannot be noticed in any JPEG.
-
+# JPEG. libjpeg fills missing data with grey and warns, and Pillow ignores the warning. TurboJPEG
+# (kornia-rs) raises it as an error, but does not read CMYK: such a file is decoded twice, with
+# different data after each scan. A complete scan is decoded without that data: the pixels agree.
 
 _AFTER_SCAN = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
 """The marker that ends a scan: neither a stuffed byte nor a restart marker."""
 
 _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 _PADDINGS = bytes(64), 64 * b"\xb7"
-"""They differ in the first bit, for a scan that lacks no more than one."""
+"""The first bits differ, for a scan that lacks a single bit."""
 
 _DAMAGED = "the JPEG's data is damaged or incomplete"
 
@@ -269,18 +265,18 @@ def check_jpeg(content: bytes, mode: str, name: str) -> int:
 
     Args:
         content: bytes of the file.
-        mode: Pillow's name of its pixel format.
-        name: for the error.
+        mode: Pillow's name of the pixel format.
+        name: name of the image in errors.
 
     Raises:
-        ImageError: it breaks off, scans are missing, or its decoder finds damaged data.
+        ImageError: the file is truncated, scans are missing, or data is damaged.
     """
-    missing: dict[int, set[int]] = {}  # coefficients of a component that no scan completed yet
+    missing: dict[int, set[int]] = {}  # by component: coefficients that no scan completed
     end = 0
     scans: list[int] = []  # where each ends
     for marker, body, end in _segments(content, name):
         if marker in _FRAMES:
-            missing |= {one: set(range(_COEFFICIENTS)) for one in body[6::3]}
+            missing |= {component: set(range(_COEFFICIENTS)) for component in body[6::3]}
         if marker == _SCAN:
             scans.append(end)
         if marker == _SCAN and len(body) >= 6:
@@ -295,16 +291,16 @@ def check_jpeg(content: bytes, mode: str, name: str) -> int:
     else:
         try:
             kornia_rs.io.decode_image_jpegturbo(content[:end], "mono")
-        except Exception:  # it raises nothing narrower, and gives no reason
+        except Exception:  # kornia-rs raises nothing narrower
             raise not_readable(name, _DAMAGED) from None
     return end
 
 
 def _check_cmyk(content: bytes, scans: list[int], name: str) -> None:
-    """Decode a CMYK JPEG with two kinds of data behind each scan, and compare.
+    """Decode a CMYK JPEG with two kinds of data after each scan, and compare.
 
     Raises:
-        ImageError: a scan holds less than its pixels need.
+        ImageError: a scan is incomplete.
     """
     digests = set()
     for padding in _PADDINGS:

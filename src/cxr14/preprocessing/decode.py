@@ -1,9 +1,8 @@
 """Decode image files to grey pixels, and resize them to squares.
 
-Nearly all files of the set are 8-bit grey PNGs. Those are decoded by kornia-rs (the Rust ``png``
-library), in less than half of Pillow's time (benchmarks/preprocess.py); the pixels are the same.
-Everything else is left to Pillow. Both fill missing data with black or grey in some cases, so every
-file is first checked for completeness (complete.py).
+8-bit grey PNGs, nearly all files of the set, are decoded by kornia-rs (the Rust ``png`` library) in
+less than half of Pillow's time (benchmarks/preprocess.py); the pixels are the same. Pillow decodes
+everything else. Every file is first checked for completeness (complete.py).
 """
 
 import io
@@ -31,15 +30,14 @@ from cxr14.preprocessing.complete import (
 from cxr14.preprocessing.photometry import remarks_on
 
 MAX_PIXELS = 2**25
-"""Larger images are refused before their pixels are allocated: 33.5 million, twice the largest
-chest detectors (43 cm at 0.1 mm)."""
+"""Maximum pixels of an image: 33.5 million, twice the largest chest detectors (43 cm at 0.1 mm)."""
 
 COLOUR = 8
-"""Grey levels between two channels of a pixel from which on a picture has colour. Rounding and
-JPEG's chroma make differences of one or two in a grey one."""
+"""Minimum difference in grey levels between two channels of a coloured image. Rounding and JPEG's
+chroma make differences of one or two in a grey one."""
 
 _STRIP = 512
-"""Rows whose channels are compared at a time, to bound the memory."""
+"""Rows compared at a time, to bound the memory."""
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -50,15 +48,15 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""How a picture of each EXIF orientation is shown; 1 stays as it is."""
+"""Transformation for each EXIF orientation; 1 needs none."""
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """A grey picture and what its file was.
+    """A grey image and properties of its file.
 
     Attributes:
-        pixels: uint8 (height, width), as it is viewed: turned as its metadata says.
+        pixels: uint8 (height, width), as displayed: its orientation metadata is applied.
         mode: Pillow's name of the file's pixel format, for example L or RGBA.
         format: PNG or JPEG, by content.
         remarks: names of REMARKS that hold for the file.
@@ -71,14 +69,14 @@ class Decoded:
 
 
 def decode(content: bytes, name: str) -> Decoded:
-    """Decode a PNG or JPEG, known by its content and not by its name.
+    """Decode a PNG or JPEG, identified by its content.
 
     Args:
         content: bytes of the file.
-        name: for the error.
+        name: name of the image in errors.
 
     Raises:
-        ImageError: the bytes are no whole image, or claim more than MAX_PIXELS.
+        ImageError: the bytes are no complete image, or more than MAX_PIXELS.
     """
     if not content:
         raise not_readable(name, "the file is empty", "unreadable")
@@ -117,16 +115,16 @@ def _png_remarks(header: PngHeader, facts: PngFacts) -> frozenset[str]:
 
 
 def _decode_grey(content: bytes, width: int, height: int) -> npt.NDArray[np.uint8] | None:
-    """Decode an 8-bit grey PNG, uint8 (height, width); None if it needs a second look."""
+    """Decode an 8-bit grey PNG, uint8 (height, width); None if Pillow has to decode it."""
     try:
         pixels = kornia_rs.io.decode_image_png_u8(content, (height, width), "mono")
-    except Exception:  # it raises nothing narrower; Pillow decides, and says what is wrong
+    except Exception:  # kornia-rs raises nothing narrower; Pillow raises the reason
         return None
     return np.asarray(pixels, np.uint8).reshape(height, width)
 
 
 def _decode_any(content: bytes, name: str, known: frozenset[str]) -> Decoded:
-    """Decode with Pillow; `known` are remarks that are known already."""
+    """Decode with Pillow; `known` are remarks from the header."""
     with _one_sentence(name):
         file = Image.open(io.BytesIO(content), formats=FORMATS)  # reads the header only
     with file:
@@ -147,7 +145,7 @@ def _decode_any(content: bytes, name: str, known: frozenset[str]) -> Decoded:
 
 
 def _jpeg_remarks(content: bytes, file: Image.Image, name: str) -> set[str]:
-    """Check a JPEG; return what is odd about the file."""
+    """Check a JPEG; return its remarks."""
     more = getattr(file, "n_frames", 1) > 1
     end = check_jpeg(content, file.mode, name)
     flags = {
@@ -160,7 +158,7 @@ def _jpeg_remarks(content: bytes, file: Image.Image, name: str) -> set[str]:
 
 
 def _pixel_remarks(file: Image.Image) -> set[str]:
-    """Say whether a picture has transparent pixels or colour."""
+    """Return the remarks on transparent pixels and colour."""
     remarks = set()
     if "A" in file.getbands() and np.asarray(file.getchannel("A")).min() < 255:
         remarks.add("transparent")
@@ -176,16 +174,16 @@ def _spread(file: Image.Image) -> int:
     for top in range(0, height, _STRIP):
         strip = file.crop((0, top, width, min(top + _STRIP, height)))
         red, green, blue = strip.convert("RGBA").convert("RGB").split()
-        for one, other in ((red, green), (green, blue), (blue, red)):
-            largest = max(largest, int(np.asarray(ImageChops.difference(one, other)).max()))
+        for pair in ((red, green), (green, blue), (blue, red)):
+            largest = max(largest, int(np.asarray(ImageChops.difference(*pair)).max()))
     return largest
 
 
 @contextmanager
 def _one_sentence(name: str) -> Iterator[None]:
-    """Turn what Pillow raises into an ImageError; broken bytes lead it to errors of many types.
+    """Raise an ImageError for any error of Pillow, whose types vary for damaged files.
 
-    Its warnings, of broken metadata, are dropped: metadata that cannot be read is passed over.
+    Warnings are ignored: they concern metadata that cannot be read.
     """
     try:
         with warnings.catch_warnings():
@@ -195,7 +193,7 @@ def _one_sentence(name: str) -> Iterator[None]:
         raise
     except Exception as error:
         text = str(error) or type(error).__name__
-        if text.startswith("cannot identify"):  # it goes on with the address of our buffer
+        if text.startswith("cannot identify"):  # followed by the address of a buffer
             raise not_readable(name, "neither PNG nor JPEG", "unreadable") from None
         raise not_readable(name, text) from None
 
@@ -228,19 +226,17 @@ REMARKS: dict[str, tuple[str, str]] = {
     "inverted": ("kept", "looks like a negative"),
     "faint": ("kept", "hardly any contrast"),
 }
-"""By name: the action of the issues table, and a sentence on what was found and done."""
+"""By name: action and detail in the issues table."""
 
 
 KERNEL = Image.Resampling.BILINEAR
-"""Pillow's bilinear kernel, whose support grows with the reduction. It makes as little false detail
-as any that was measured (benchmarks/kernel.py, docs/lab-notes/preprocessing.md), has no negative
-weights and so never overshoots at an edge, and costs half of bicubic. Another one changes every
-cache."""
+"""Pillow's bilinear kernel, whose support grows with the reduction. Its aliasing is as low as any
+that was measured (benchmarks/kernel.py, docs/lab-notes/preprocessing.md), it does not overshoot at
+edges, and it costs half of bicubic. Another kernel changes every cache."""
 
 LEAST_SIDE = 32
-"""Pixels a side has to have at least. The networks reduce an image 32-fold, so a smaller one would
-be less than one cell of their maps, and enlarging adds no detail. No radiograph is so small: a
-smaller file is an icon or a placeholder."""
+"""Minimum side in pixels. Networks reduce an image 32-fold, so a smaller one would be less than one
+cell of their maps. A smaller file is an icon or a placeholder, not a radiograph."""
 
 _SUFFIXES = {"PNG": {".png"}, "JPEG": {".jpg", ".jpeg"}}
 
@@ -253,11 +249,11 @@ class Shrunk:
         pixels: uint8 (S, S).
         mode: Pillow's name of the file's pixel format, for example L or RGBA.
         remarks: names in REMARKS, in its order.
-        source_width: pixels of the picture as it is viewed, turned as its metadata says.
-        source_height: the same.
+        source_width: width in pixels as displayed.
+        source_height: height in pixels as displayed.
         scale: cached pixels per source pixel.
-        offset_x: cached pixels.
-        offset_y: cached pixels.
+        offset_x: in cached pixels.
+        offset_y: in cached pixels.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -278,10 +274,10 @@ def shrink(content: bytes, size: int, name: str) -> Shrunk:
     Args:
         content: bytes of the file.
         size: pixels per side of the result.
-        name: for the error, and to compare its extension with the content.
+        name: name of the image, whose suffix is compared with the content.
 
     Raises:
-        ImageError: the bytes are no whole image, or it has too many or too few pixels.
+        ImageError: the bytes are no complete image, or it has too many or too few pixels.
     """
     decoded = decode(content, name)
     height, width = decoded.pixels.shape

@@ -5,7 +5,6 @@ import json
 import math
 import os
 import shutil
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,8 +15,6 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import rich
-from filelock import FileLock, Timeout
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -29,7 +26,7 @@ from rich.progress import (
 
 from cxr14.datasets.issues import issue_table
 from cxr14.errors import UserError
-from cxr14.io import read_json, replacing, write_parquet
+from cxr14.io import locked, read_json, replacing, write_parquet
 from cxr14.preprocessing.cache import ARRAY, INDEX
 from cxr14.preprocessing.complete import naming_disk
 from cxr14.preprocessing.decode import REMARKS
@@ -52,7 +49,7 @@ CHUNK = 256
 def open_work_directory(
     scratch: Path, manifest: pd.DataFrame, size: int
 ) -> Iterator[WorkDirectory]:
-    """Open the work directory of a run, with the finished shards of an earlier run.
+    """Open the work directory of a run, which may hold finished shards of an earlier run.
 
     Its name is a hash of the list of images, the size, the code and the libraries. The hashes of
     the images are in the markers of the shards, so a repaired image only repeats its shard. A
@@ -66,7 +63,8 @@ def open_work_directory(
     key = hashlib.sha256(json.dumps([size, code, sources]).encode()).hexdigest()[:16]
     folder = scratch.resolve() / key
     scratch.mkdir(parents=True, exist_ok=True)
-    with _locked(scratch / f"{key}.lock"):
+    lock = scratch / f"{key}.lock"
+    with locked(lock, f"another run fills the same cache; waiting for it ({lock})"):
         if not (folder / ARRAY).exists():
             # Markers without an array are left by a run that ended after the move of the array.
             shutil.rmtree(folder, ignore_errors=True)
@@ -75,24 +73,8 @@ def open_work_directory(
         yield WorkDirectory(folder, size, code)
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        rich.print(
-            f"another run is making the same cache; waiting for it ({path})", file=sys.stderr
-        )
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
-
-
 def _make_array(path: Path, shape: tuple[int, int, int]) -> None:
-    """Write the header and allocate the array, so that a full disk is an error at the start."""
+    """Write the header and allocate the array, so that a full disk is an error before the work."""
     needed, free = math.prod(shape), shutil.disk_usage(path.parent).free
     if needed > free:
         raise UserError(
@@ -112,7 +94,7 @@ def move_array(work_dir: WorkDirectory, kept: npt.NDArray[np.int64], target: Pat
     Args:
         work_dir: work directory of the finished run.
         kept: int64 (M,), rows in order.
-        target: the file to write, possibly on another file system.
+        target: path of the array, possibly on another file system.
     """
     array = np.load(work_dir.folder / ARRAY, mmap_mode="r")
     shape, start = array.shape, int(array.offset)
@@ -178,7 +160,7 @@ def fill_cache(
     Args:
         manifest: see cxr14.datasets.image_sources; its order is the order of the array.
         base: folder of the containers.
-        folder: where images.npy and index.parquet go.
+        folder: folder of images.npy and index.parquet.
         size: pixels per side, S.
         scratch: folder of the work directories; finished shards in it are reused.
         engine: executor of the shards. It does not change the bytes.
@@ -188,8 +170,8 @@ def fill_cache(
             like unusable images.
 
     Raises:
-        UserError: images or files cannot be used, all named; an archive is broken or
-            gone; a worker died.
+        UserError: images or files cannot be used, an archive is damaged or missing, or a worker
+            died.
     """
     with open_work_directory(scratch, manifest, size) as work_dir:
         shards = cut(manifest, base)
@@ -197,9 +179,11 @@ def fill_cache(
         index, bad = _collect(shards, work_dir, manifest)
         reasons = [*bad.reason, *unusable]
         if reasons and on_error == "fail":
-            raise UserError(_all_of(reasons, base))
+            raise UserError(_unusable_error(reasons, base))
         if index.empty:
-            raise UserError(f"none of {len(manifest)} images can be used: {_all_of(reasons, base)}")
+            raise UserError(
+                f"none of {len(manifest)} images can be used: {_unusable_error(reasons, base)}"
+            )
         issues = _issues(index, bad, manifest)
         _write(index, work_dir, folder)
         shutil.rmtree(work_dir.folder)
@@ -234,7 +218,7 @@ def _collect(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the index rows of the cached images, and issue and reason of the unusable ones."""
     markers = [read_json(work_dir.marker(shard)) for shard in shards]
-    tables = [pd.DataFrame(marker["places"]) for marker in markers if marker["places"]]
+    tables = [pd.DataFrame(marker["index"]) for marker in markers if marker["index"]]
     faults = {int(row): fault for marker in markers for row, fault in marker["bad"].items()}
     rows = sorted(faults)
     bad = pd.DataFrame({"row": rows}, dtype="int64").assign(
@@ -247,7 +231,7 @@ def _collect(
     return index.assign(image=images.image.to_numpy(), sha256=images.sha256.to_numpy()), bad
 
 
-def _all_of(reasons: list[str], base: Path) -> str:
+def _unusable_error(reasons: list[str], base: Path) -> str:
     return (
         f"{len(reasons)} images of {base} cannot be used; repair them, or leave them out with "
         f"preprocess.on_error: skip\n" + "\n".join(reasons)

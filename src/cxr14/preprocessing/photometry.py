@@ -3,20 +3,19 @@
 Whether a file was stored as a negative cannot be read from it, so its content decides:
 
 1. Layout. Lungs are darker than the spine and heart between them; in a negative both are
-   brighter. Many rotated and cropped films meet this too.
+   brighter. Many rotated and cropped films do as well.
 2. Ridges. Bones, vessels, tubes and letters are thin and bright. Bright ridges outweigh dark ones
    in a normal film however it is rotated, cropped or bordered; in a negative the dark ones do.
    Borders and shutters are left out.
 
-An image is named if the layout is a negative's and dark ridges prevail. Where bright ridges
-prevail slightly, the layout has to be complete: the abdomen, and the strip between the lungs in its
-upper and in its middle third, far darker than both lungs.
+An image is detected if the layout is a negative's and dark ridges prevail. If bright ridges prevail
+slightly, the layout has to be complete: the abdomen and all thirds of the strip between the lungs
+are far darker than both lungs.
 
-Rates (`python benchmarks/inversion.py`, 315 real images; all distortions in
-docs/lab-notes/preprocessing.md):
-of the originals 0 are named, of their negatives 309 (98 %), the same ones as by the lungs alone.
-Rotated by 90° or 270° 2 of 630 are named (by the lungs alone 437), with borders, shutters,
-frames or other exposure none of 5,040, of crops to one lung 33 of 1,260 (824).
+Detected (`python benchmarks/inversion.py`, 315 real images; all distortions in
+docs/lab-notes/preprocessing.md): none of the originals and 309 (98 %) of their negatives, the same
+ones as by the lungs alone; 2 of 630 rotated by 90° or 270° (by the lungs alone 437), none of 5,040
+with borders, shutters, frames or other exposure, 33 of 1,260 crops to one lung (824).
 """
 
 from typing import Any
@@ -26,26 +25,26 @@ import numpy.typing as npt
 from PIL import Image
 
 INVERTED = 10.0
-"""Grey levels by which both lungs together have to be brighter than the middle."""
+"""Minimum excess of the lungs over the middle, in grey levels."""
 
 DOUBTFUL = 0.45
-"""Log ratio of bright to dark ridges up to which a complete layout decides. Of real images 90 % lie
-between 0.07 and 0.45, of their negatives between -0.45 and -0.07; the highest negative has 0.40."""
+"""Maximum log ratio of bright to dark ridges for which a complete layout decides. 90 % of real
+images are between 0.07 and 0.45, of their negatives between -0.45 and -0.07 (maximum 0.40)."""
 
 ABDOMEN, STRIP = 40.0, 15.0
-"""Grey levels by which lungs are brighter than the abdomen and the strip in a complete layout."""
+"""Minimum excess of the lungs over abdomen and strip in a complete layout, in grey levels."""
 
 FAINT = 5.0
-"""Standard deviation in grey levels below which a picture is empty (real images: 27 and more)."""
+"""Standard deviation in grey levels below which an image is faint (real images: 27 and more)."""
 
 _SIDE = 128
-"""Pixels of the longer side at which a picture is judged, whatever the cache's size is."""
+"""Longer side in pixels at which an image is measured, whatever the cache's size."""
 
 _SIGMA = 1.5
 """Scale of the ridges in these pixels: ribs' edges, vessels, tubes."""
 
 _LEAST = 16
-"""Pixels per side below which nothing is said."""
+"""Minimum side in pixels; smaller images have no remark."""
 
 Floats = npt.NDArray[np.floating[Any]]
 Mask = npt.NDArray[np.bool_]
@@ -94,13 +93,13 @@ def _reduce(picture: npt.NDArray[np.uint8]) -> Floats:
 
 
 def _regions(small: Floats) -> tuple[float, float, Floats, float]:
-    """Return the mean levels of both lungs, of the thirds of the strip between, of the abdomen.
+    """Return the mean levels of both lungs, of the strip between them and of the abdomen.
 
     Returns:
-        right: of the patient, on the left of the picture.
-        left: of the patient.
-        strip: float (2,), its upper and its middle third; the lower one is often the abdomen.
-        abdomen: the lowest eighth.
+        right: right lung of the patient, on the left of the image.
+        left: left lung of the patient.
+        strip: float (3,), thirds of the strip from top to bottom.
+        abdomen: lowest eighth.
     """
     height, width = small.shape
     upper = small[height // 4 : height * 5 // 8]
@@ -113,10 +112,10 @@ def _regions(small: Floats) -> tuple[float, float, Floats, float]:
 
 
 def _ridges(small: Floats) -> float:
-    """Return the log ratio of bright to dark ridges; 0 if hardly a field is left.
+    """Return the log ratio of bright to dark ridges; 0 if the exposed field is too small.
 
-    A ridge is where the brightness curves one way across and hardly along (eigenvalues of the
-    Hessian matrix at `_SIGMA`).
+    At a ridge the brightness curves across and hardly along (eigenvalues of the Hessian matrix at
+    `_SIGMA`).
     """
     smooth, first, second = _kernels(_SIGMA)
     across, down = _filter(small, second, smooth), _filter(small, smooth, second)
@@ -127,7 +126,7 @@ def _ridges(small: Floats) -> float:
     field = _field(small)
     if field.mean() < 0.1:
         return 0.0
-    least = 1e-4 * small.std()  # a hundredth of what is usual
+    least = 1e-4 * small.std()  # a hundredth of a usual mean
     return float(np.log((bright[field].mean() + least) / (dark[field].mean() + least)))
 
 

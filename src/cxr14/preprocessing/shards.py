@@ -1,8 +1,7 @@
 """Shards of the image cache, and their execution in processes or on a dask cluster.
 
-A shard's rows are written into the array and flushed; then its marker, a small JSON with the
-places of its images, appears under its final name. So a marker that is there means rows that are
-there, wherever and however often the work was interrupted.
+The rows of a shard are written into the array and flushed to disk before its marker, a small JSON
+file with the index rows, is renamed to its final name. So a shard with a marker is complete.
 """
 
 import hashlib
@@ -30,13 +29,12 @@ from cxr14.preprocessing.cache import ARRAY
 from cxr14.preprocessing.complete import ImageError, naming_disk
 
 SHARD = 128
-"""Images of a folder or a plain archive that make a shard; a compressed archive cannot be entered
-in the middle, so it is one shard."""
+"""Images per shard. A compressed archive is one shard, as it can only be read from its start."""
 
 
 @dataclass(frozen=True)
 class Shard:
-    """Some images of one container, and the rows of the array that they fill."""
+    """Some images of one container, and their rows in the array."""
 
     number: int
     base: Path
@@ -46,12 +44,12 @@ class Shard:
     hashes: list[str]
 
     def __str__(self) -> str:
-        """Name it for an error."""
+        """Return the description for errors."""
         path = self.base / self.container
         return f"{path}: {len(self.rows)} images from {self.members[0]} to {self.members[-1]}"
 
     def digest(self) -> str:
-        """Hash what its rows are made of; the base may move."""
+        """Hash the sources of the rows, without the base, which may move."""
         parts = (self.container, self.rows, self.members, self.hashes)
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
@@ -71,7 +69,7 @@ class WorkDirectory:
     code: str
 
     def marker(self, shard: Shard) -> Path:
-        """Name a shard's marker."""
+        """Return the path of a shard's marker."""
         return self.folder / f"{shard.number:05d}.json"
 
 
@@ -84,7 +82,7 @@ class Outcome:
 
 
 def code_version() -> str:
-    """Hash the code and the libraries that decide the cache's bytes."""
+    """Hash the code and the versions of the libraries that determine the cache's bytes."""
     modules = (decode, complete, image_sources, photometry)
     sources = [Path(str(module.__file__)).read_bytes() for module in modules]
     sources += [Path(__file__).read_bytes()]
@@ -107,7 +105,7 @@ def cut(manifest: pd.DataFrame, base: Path) -> list[Shard]:
 
 
 def is_finished(shard: Shard, work_dir: WorkDirectory) -> bool:
-    """Tell whether the shard's rows are in the array, all of them good, and of these contents."""
+    """Tell whether all rows of the shard are in the array and made from these contents."""
     marker = work_dir.marker(shard)
     if not marker.exists():
         return False
@@ -118,17 +116,17 @@ def is_finished(shard: Shard, work_dir: WorkDirectory) -> bool:
 def shrink_shard(shard: Shard, work_dir: WorkDirectory) -> Outcome:
     """Shrink the images of one shard into their rows of the array.
 
-    An image that cannot be used does not stop the others: it is in the outcome and in the marker.
+    An unusable image does not stop the others: it is in the outcome and in the marker.
 
     Raises:
-        UserError: this process runs other code than the one that handed out the work.
+        UserError: this process runs other code than the stage.
     """
     if work_dir.code != code_version():
         raise UserError(
             f"{shard}: this worker runs another version of cxr14, Pillow or kornia-rs than the "
             f"stage; start the workers from the same checkout and environment"
         )
-    if is_finished(shard, work_dir):  # by a worker that was given up on, and lived
+    if is_finished(shard, work_dir):  # by a worker that dask had declared dead
         return Outcome()
     work_dir.marker(shard).unlink(missing_ok=True)  # its rows are about to change
     outcome, index_rows = Outcome(), list[dict[str, object]]()
@@ -155,18 +153,18 @@ def shrink_shard(shard: Shard, work_dir: WorkDirectory) -> Outcome:
         bad = {str(row): list(why) for row, why in outcome.bad.items()}
         with naming_disk(work_dir.folder):
             write_json(
-                work_dir.marker(shard), {"digest": shard.digest(), "bad": bad, "places": columns}
+                work_dir.marker(shard), {"digest": shard.digest(), "bad": bad, "index": columns}
             )
     return outcome
 
 
 def _first_pixel(array: Path) -> int:
-    """Return where in the file row 0 begins."""
+    """Return the offset of row 0 in the file."""
     return int(np.load(array, mmap_mode="r").offset)
 
 
 def _write(file: int, content: bytes, offset: int) -> None:
-    """Write at an offset, without a mapping, whose pages would count as memory of the worker."""
+    """Write at an offset; the pages of a mapping would count as memory of the worker."""
     written = os.pwrite(file, content, offset)
     if written != len(content):  # the rest would raise ENOSPC
         os.pwrite(file, content[written:], offset + written)
@@ -194,13 +192,13 @@ def _index_row(shrunk: decode.Shrunk) -> dict[str, object]:
 def _record_missing(
     shard: Shard, left: dict[str, tuple[int, str]], error: Exception, outcome: Outcome
 ) -> None:
-    """Name the images that are gone one by one, if the container itself is there."""
+    """Record missing images one by one if their container exists, else a fault of the shard."""
     if isinstance(error, FileNotFoundError) and (shard.base / shard.container).exists():
         for member, (row, _) in left.items():
             outcome.bad[row] = (
                 "gone",
-                f"{image_location(shard.container, member)} is gone or cannot be read; bring it "
-                f"back, or renew the manifest with {RENEW}",
+                f"{image_location(shard.container, member)} is gone or cannot be read; restore "
+                f"it, or renew the manifest with {RENEW}",
             )
     elif isinstance(error, UserError):
         outcome.fault = str(error)
@@ -208,38 +206,36 @@ def _record_missing(
         outcome.fault = f"{shard}: {explain(error)}"
 
 
-# Engines: functions that process shards and yield each with its outcome, as completed. All give the
-# same bytes.
-
+# Engines: functions that process shards and yield each with its outcome, as completed.
 
 Engine = Callable[[list[Shard], WorkDirectory], Iterator[tuple[Shard, Outcome]]]
 
 PATIENCE = 60.0
-"""Seconds without a single dask worker after which the run ends."""
+"""Maximum seconds without a dask worker."""
 
 FETCH = 10.0
-"""Seconds in which the outcome of a finished shard, a few numbers, has to arrive."""
+"""Timeout in seconds of the transfer of an outcome."""
 
 
 class WorkerLostError(UserError):
-    """A worker died. What was finished stays; the same command goes on from there."""
+    """Error of a dead worker. Finished shards are kept for the next run."""
 
 
 def run_local(
     shards: list[Shard], work_dir: WorkDirectory, workers: int = 0
 ) -> Iterator[tuple[Shard, Outcome]]:
-    """Work in processes of this machine.
+    """Process shards in local processes.
 
-    Each worker is a pool of one process, so that when one dies it is known over which shard. The
-    others then end theirs, and leave their markers, before the error is raised.
+    Each worker is a pool of one process, so that the shard of a dead worker is known. The others
+    finish their shards before the error is raised.
 
     Args:
-        shards: what is to be done.
-        work_dir: where it goes.
+        shards: shards to process.
+        work_dir: work directory of the run.
         workers: processes; 0 means one per core.
 
     Raises:
-        WorkerLostError: a process was killed; its shard is named.
+        WorkerLostError: a process was killed; names its shard.
     """
     todo = sorted(shards, key=lambda shard: len(shard.rows))  # the longest is taken first
     count = min(workers or os.cpu_count() or 1, len(todo))
@@ -278,19 +274,19 @@ def _outcome(future: Future[Outcome], shard: Shard) -> Outcome:
 def run_dask(
     shards: list[Shard], work_dir: WorkDirectory, scheduler: str
 ) -> Iterator[tuple[Shard, Outcome]]:
-    """Work on a running dask cluster; a shard whose worker dies is given to another one.
+    """Process shards on a running dask cluster, which retries the shards of dead workers.
 
-    Its workers have to see the images and the work directory under the same paths as this
-    process, and run the same checkout.
+    The workers must have the images and the work directory under the same paths as this process,
+    and run the same checkout.
 
     Args:
-        shards: what is to be done.
-        work_dir: where it goes.
+        shards: shards to process.
+        work_dir: work directory of the run.
         scheduler: address, for example tcp://127.0.0.1:8786.
 
     Raises:
-        UserError: dask is not installed, or no scheduler answers there.
-        WorkerLostError: one shard cost several workers, or none is left.
+        UserError: dask is not installed, or no scheduler responds.
+        WorkerLostError: several workers died with one shard, or no worker is left.
     """
     try:
         from distributed import Client
@@ -299,7 +295,9 @@ def run_dask(
     try:
         client = Client(scheduler, timeout=10)  # type: ignore[no-untyped-call]
     except OSError as error:
-        raise UserError(f"preprocess.scheduler: nobody answers at {scheduler} ({error})") from None
+        raise UserError(
+            f"preprocess.scheduler: no scheduler responds at {scheduler} ({error})"
+        ) from None
     with client:
         futures = {
             client.submit(shrink_shard, shard, work_dir, pure=False): shard
@@ -313,7 +311,7 @@ def run_dask(
 
 
 def _some_done(client: Any, futures: list[Any]) -> list[Any]:
-    """Wait until some futures are done; not for ever if there is nobody to do them."""
+    """Wait until some futures are done, at most PATIENCE seconds without a worker."""
     from distributed import wait as wait_for
 
     idle = 0.0
@@ -330,7 +328,7 @@ def _some_done(client: Any, futures: list[Any]) -> list[Any]:
 
 
 def _dask_outcome(future: Any, shard: Shard) -> Outcome | None:
-    """Fetch an outcome; None if its worker died before it was fetched, and dask does it again."""
+    """Fetch an outcome; None if its worker died before, and dask repeats the shard."""
     from distributed import CancelledError, KilledWorker
 
     try:

@@ -29,7 +29,7 @@ def base(tmp_path):
     write_archive(tmp_path / "images_002.tar.gz", pick(3, 1))
     write_archive(tmp_path / "images_001.zip", pick(0, 2))
     with tarfile.open(tmp_path / "images_003.tar", "w") as archive:
-        add(archive, "../up.png")
+        add(archive, "._x.png")
         add(archive, f"images/{NAMES[4]}", PNGS[NAMES[4]])
     write_loose(tmp_path / "images", pick(5, 6, 7, 8))
     (tmp_path / "images" / "._x.png").write_bytes(b"macOS")
@@ -47,7 +47,7 @@ def test_the_result_is_the_same_with_one_process_and_with_three(base, monkeypatc
         hashlib.sha256(PNGS[str(row["image"])]).hexdigest() for row in rows
     ]
     assert {(one.file, one.name) for one in issues} == {
-        ("images_003.tar", "../up.png"),
+        ("images_003.tar", "._x.png"),
         ("", "images/._x.png"),
     }
 

@@ -1,8 +1,9 @@
-"""Hostile members: refused by name and never followed, and nothing is ever written."""
+"""Links, devices and oversized members are never read, and nothing is ever written."""
 
 import os
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import pytest
 
 from cxr14.datasets.archive_kinds import Report
 from cxr14.datasets.image_sources import iterate_container, read_members
+from cxr14.datasets.manifest import list_images
 from tests.conftest import ROOT
-from tests.datasets.archives.hostile import hostile_tar, hostile_zip
+from tests.datasets.archives.hostile import add, hostile_tar, hostile_zip
 from tests.datasets.pictures import some_pngs
 
 IMAGE = some_pngs(1)["00000001_000.png"]
@@ -65,6 +67,25 @@ def test_a_refused_member_is_not_read_though_a_manifest_names_it(tmp_path, name)
     write(tmp_path / name, tmp_path / "secret")
     with pytest.raises((FileNotFoundError, ValueError), match=r"are gone|a link"):
         list(read_members(tmp_path, name, ["images/link.png"]))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "member", ["/etc/00000001_000.png", "../../00000001_000.png", "C:\\a\\1.png"]
+)
+def test_any_path_of_a_member_is_read_as_nothing_is_extracted(tmp_path, name, member):
+    """A zip made on Windows may have backslashes, and a tar made with -P absolute paths."""
+    if name.endswith(".zip"):
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.writestr(member, IMAGE)
+    else:
+        with tarfile.open(tmp_path / name, "w:gz" if name.endswith(".gz") else "w") as archive:
+            add(archive, member, IMAGE)
+    listing = list_images(tmp_path)
+    assert listing.manifest[["image", "member"]].to_numpy().tolist() == [
+        [member.replace("\\", "/").split("/")[-1], member]
+    ]
+    assert dict(read_members(tmp_path, name, [member])) == {member: IMAGE}
 
 
 @pytest.mark.parametrize(

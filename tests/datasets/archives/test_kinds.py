@@ -240,7 +240,7 @@ def test_a_name_of_an_archive_that_is_no_text_is_listed(tmp_path):
     """Such a name cannot stand in the manifest."""
     write_loose(tmp_path, LOOSE)
     write_as(Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.tar")), "tar")
-    assert issues_of(tmp_path) == {"'\\udcff.tar'": "unsafe name"}
+    assert issues_of(tmp_path) == {"'\\udcff.tar'": "unprintable name"}
 
 
 def test_the_kind_of_an_empty_tar_is_that_of_its_name(tmp_path):

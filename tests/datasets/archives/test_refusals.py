@@ -26,18 +26,14 @@ def test_other_files_are_no_images(name):
 
 
 @pytest.mark.parametrize("suffix", [".png", ".PNG", ".jpg", ".jpeg", ".JPG"])
-def test_an_image_has_the_name_that_the_table_gives_it(suffix):
-    assert image_name(f"images/00000001_000{suffix}") == "00000001_000.png"
+@pytest.mark.parametrize("folder", ["images/", "/data/", "../", "C:\\images\\"])
+def test_an_image_has_the_name_that_the_table_gives_it(folder, suffix):
+    assert image_name(f"{folder}00000001_000{suffix}") == "00000001_000.png"
 
 
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("/etc/passwd", "absolute"),
-        ("C:/images/a.png", "absolute"),
-        ("../a.png", "leads out"),
-        ("images/../../a.png", "leads out"),
-        ("images\\a.png", "backslash"),
         ("images/a\n.png", "no text"),
         ("images/a\udcff.png", "no text"),
         ("images/._a.png", "hidden"),
@@ -49,7 +45,9 @@ def test_a_name_that_cannot_be_taken_has_its_reason(name, reason):
     assert reason in name_fault(name)[1]
 
 
-@pytest.mark.parametrize("name", ["./images/a.png", "a..png", "Größe 1.png", "x/"])
+@pytest.mark.parametrize(
+    "name", ["./images/a.png", "a..png", "Größe 1.png", "x/", "/data/a.png", "../a.png", "x\\a.png"]
+)
 def test_an_ordinary_name_has_no_fault(name):
     assert name_fault(name) is None
 
@@ -66,7 +64,7 @@ def test_a_small_archive_may_inflate_to_a_floor_and_a_large_one_in_proportion():
 
 def test_a_refused_name_is_reported_so_that_a_table_in_utf_8_can_hold_it():
     report = Report()
-    report.skip("a.tar", "images/\udcff\n.png", ("unsafe name", "why"))
-    report.skip("a.tar", "x" * 100_000, ("unsafe name", "why"))
+    report.add("a.tar", "images/\udcff\n.png", ("unprintable name", "why"))
+    report.add("a.tar", "x" * 100_000, ("too large", "why"))
     assert [len(one.name.encode()) <= NAME_LENGTH for one in report.issues] == [True, True]
     assert "\\udcff\\n" in report.issues[0].name

@@ -55,7 +55,7 @@ def test_a_second_process_waits_for_the_first(server, tmp_path, capsys):
         run.join()
     assert is_whole(tmp_path)
     assert server.ranges(NAME) == [None]
-    assert "another process fetches into" in capsys.readouterr().out
+    assert "another process fetches into" in capsys.readouterr().err
 
 
 def test_a_disk_that_is_too_small_is_seen_before_the_first_byte(server, tmp_path):

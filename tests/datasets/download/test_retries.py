@@ -58,7 +58,7 @@ def test_a_server_that_always_cuts_at_the_same_byte_is_given_up(server, tmp_path
 
 def test_a_file_that_is_not_there_is_an_error_at_once(server, tmp_path):
     server.always[NAME] = Fault(status=404)
-    with pytest.raises(ValueError, match=r"images_001\.tar\.gz answers HTTP 404 Not Found; put"):
+    with pytest.raises(ValueError, match=r"images_001\.tar\.gz: HTTP 404 Not Found; put"):
         get(server, tmp_path)
     assert len(server.log) == 1
 

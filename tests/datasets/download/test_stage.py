@@ -66,9 +66,7 @@ def test_the_stage_ends_in_one_sentence_when_a_file_cannot_be_had(nih_server, tm
     stage = start_stage(tmp_path, "--catalogue", "catalogue.json")
     _, err = stage.communicate(timeout=120)
     assert stage.returncode == 1
-    assert err.startswith(
-        f"error: {LISTS[0]}: {nih_server.base}/{LISTS[0]} answers HTTP 403 Forbidden"
-    )
+    assert err.startswith(f"error: {LISTS[0]}: {nih_server.base}/{LISTS[0]}: HTTP 403 Forbidden")
     assert "Traceback" not in err
     assert len(err.splitlines()) == 1
 

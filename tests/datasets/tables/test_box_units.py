@@ -136,7 +136,7 @@ def test_small_boxes_in_small_files_are_no_percentages(tmp_path):
     [
         (PIXELS, (2048, 2048), "image (the files have up to 2048×2048 pixels, so"),
         (["a.png,Mass,0.25,0.5,0.5,0.25"], (64, 64), "fraction (no number is above 1)"),
-        (PIXELS, (1024, 1024), "nih (the same places as in image)"),
+        (PIXELS, (1024, 1024), "nih (the same positions as in image)"),
     ],
 )
 def test_the_unit_taken_is_told_with_the_reason(tmp_path, rows, file, why):

@@ -109,7 +109,7 @@ def test_a_semicolon_file_with_decimal_commas_gives_the_same_table(tmp_path):
     ("numbers", "expected"),
     [
         (["0,1", "0.2"], "row 2, pixel_spacing_x: '0,1' has a decimal comma, and row 2, pixel_"),
-        (["1,024", "2,048"], "'1,024' may have a decimal comma or one that parts thousands"),
+        (["1,024", "2,048"], "'1,024' may have a decimal comma or one that separates thousands"),
     ],
 )
 def test_numbers_that_may_mean_two_things_are_refused(tmp_path, numbers, expected):

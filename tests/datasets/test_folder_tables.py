@@ -8,7 +8,7 @@ from zipfile import ZipFile
 
 import pytest
 
-from cxr14.datasets.own_tables import SNIFFED_FILES, find_tables
+from cxr14.datasets.folder_tables import SNIFFED_FILES, find_tables
 from cxr14.datasets.raw import BOX_TABLE, IMAGE_TABLE, LISTS
 from cxr14.datasets.text_files import MAX_BYTES
 from cxr14.errors import UserError
