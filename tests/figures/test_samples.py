@@ -4,8 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cxr14.datasets.records import Source
 from cxr14.figures import eda
 from cxr14.labels import CLASSES, LABEL_COLUMNS
+
+PHANTOM = Source("phantom", phantom=True, official_split=False)
+REAL = Source("nih", phantom=False, official_split=True)
 
 
 def records(rows: list[tuple[str, int, str]]) -> pd.DataFrame:
@@ -66,12 +70,12 @@ def test_no_images_give_no_samples() -> None:
 
 def test_the_line_below_the_title_tells_what_is_simulated_and_what_is_missing() -> None:
     table = eda.single_label_samples(records([("Mass", 1, "PA")]))
-    assert eda.subtitle("Figure 6", table, False) == "Figure 6"
-    assert eda.subtitle("Figure 6", table, True, ["Mass", "Pleural_Thickening"]) == (
+    assert eda.subtitle("Figure 6", table, REAL) == "Figure 6"
+    assert eda.subtitle("Figure 6", table, PHANTOM, ["Mass", "Pleural_Thickening"]) == (
         "Figure 6; phantom radiographs: simulated pixels, real records; "
         "no sample of Pleural thickening"
     )
-    assert eda.subtitle("Figure 6", table, False, CLASSES).endswith("no sample of 14 labels")
+    assert eda.subtitle("Figure 6", table, REAL, CLASSES).endswith("no sample of 14 labels")
 
 
 def test_samples_and_images_must_be_as_many() -> None:

@@ -17,6 +17,7 @@ from cxr14.datasets.records import Source
 from cxr14.datasets.statistics import AGE_QUANTILES, SEXES, label_counts
 from cxr14.errors import UserError
 from cxr14.figures.style import (
+    BARE,
     BLUE,
     DPI,
     FAINT,
@@ -35,7 +36,6 @@ from cxr14.labels import CLASSES, LABEL_COLUMNS, NO_FINDING
 
 SEX_COLOURS = {"F": (ORANGE, INK), "M": (BLUE, "white")}  # colours of bar and text
 SEX_NAMES = {"F": "female", "M": "male"}
-BARE = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}  # hides the grid behind a text
 
 
 def label_distribution(table: pd.DataFrame, images: int) -> Figure:
