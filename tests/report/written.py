@@ -6,13 +6,14 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
+from cxr14.datasets.records import Source
 from cxr14.io import write_csv, write_json, write_metrics
 from cxr14.labels import BOXED, CLASSES
 from cxr14.report.page import EDA
 
-PHANTOM = {"source": "phantom", "phantom": True, "official_split": False}
-OFFICIAL = {"source": "nih", "phantom": False, "official_split": True}
-OWN = {"source": "folder", "phantom": False, "official_split": False}
+PHANTOM = Source("phantom", phantom=True, official_split=False)
+OFFICIAL = Source("nih", phantom=False, official_split=True)
+OWN = Source("folder", phantom=False, official_split=False)
 
 AREAS = {"alexnet": 0.72, "resnet50": 0.81}
 """AUROC by backbone, of every finding but Hernia; the worse one first."""
@@ -204,12 +205,11 @@ def save_png(path: Path) -> None:
     Image.new("L", (4, 4)).save(path)
 
 
-def write_results(
-    root: Path, source: dict[str, Any], classes: tuple[str, ...] = CLASSES
-) -> list[str]:
+def write_results(root: Path, source: Source, classes: tuple[str, ...] = CLASSES) -> list[str]:
     """Write all that the report reads; return the backbones."""
-    backbones, phantom = list(AREAS), bool(source["phantom"])
-    write_json(root / "data/records/source.json", source)
+    backbones, phantom = list(AREAS), source.phantom
+    flags = {"phantom": source.phantom, "official_split": source.official_split}
+    write_json(root / "data/records/source.json", {"source": source.name} | flags)
     test = {"macro_auroc": 0.5, "macro_average_precision": 0.1, "macro_f1": 0.0}
     write_metrics(
         root / "metrics/baseline.json", {"test": {**test, "findings_scored": 14, "images": 7}}
