@@ -16,17 +16,11 @@ from pathlib import Path
 from threading import Event, Lock
 
 from filelock import FileLock, Timeout
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
+from rich.progress import Progress
 from urllib3.exceptions import InvalidHeader, MaxRetryError
 from urllib3.util.retry import Retry
 
+from cxr14.console import progress
 from cxr14.datasets.nih import FetchError, RemoteFile, Response, TransientError, locate, open_remote
 from cxr14.errors import FULL, full_disk, mount_point
 
@@ -219,15 +213,6 @@ def _wait(
     return retry
 
 
-COLUMNS = (
-    TextColumn("{task.description}"),
-    BarColumn(),
-    DownloadColumn(),
-    TransferSpeedColumn(),
-    TimeRemainingColumn(),
-)
-
-
 def fetch_all(
     files: Sequence[RemoteFile],
     folder: Path,
@@ -253,11 +238,11 @@ def fetch_all(
     locations = [locate(file, mirror) for file in files]
     _make_folder(folder)
     stop = Event()
-    with _locked(folder), Progress(*COLUMNS) as progress:
+    with _locked(folder), progress("bytes") as bar:
         check_free_space(
             folder, sum((file.bytes or 0) - _present_bytes(file, folder) for file in files)
         )
-        table = _ProgressTable(progress, files, folder)
+        table = _ProgressTable(bar, files, folder)
 
         def work(file: RemoteFile, location: str) -> None:
             with table.row(file) as report:

@@ -14,15 +14,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pandas as pd
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 
+from cxr14.console import progress
 from cxr14.datasets.archive_kinds import TABLE_NOT_READ, Issue, Report, is_archive_name, is_image
 from cxr14.datasets.folder_images import DEPTH, files_below, loose_images, read_loose
 from cxr14.datasets.image_sources import (
@@ -84,13 +77,12 @@ def hash_all(
     total = sum(job.size for job in jobs)
     if workers == 0:
         workers = 1 if total < ALONE_BYTES else os.cpu_count() or 1
-    columns = (DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(TextColumn("{task.description}"), BarColumn(), *columns) as progress:
-        task = progress.add_task("hash", total=total)
+    with progress("bytes") as bar:
+        task = bar.add_task("hash", total=total)
         if min(workers, len(jobs)) <= 1:
-            results = _run_here(jobs, lambda count: progress.advance(task, count))
+            results = _run_here(jobs, lambda count: bar.advance(task, count))
         else:
-            results = _run(jobs, workers, lambda done: progress.update(task, completed=done))
+            results = _run(jobs, workers, lambda done: bar.update(task, completed=done))
     rows = [row for images, _ in results for row in images]
     return rows, report.issues + [issue for _, images in results for issue in images]
 
