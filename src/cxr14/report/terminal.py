@@ -185,8 +185,8 @@ def controls_table(title: str, tables: dict[str, pd.DataFrame], source: Source) 
 
 def _without_heat(pointing: pd.DataFrame) -> str:
     *findings, mean = rows_of(pointing)
-    empty = (f"{row['finding']} {row['empty']:.0f}" for row in findings if row["empty"] > 0)
-    where = ", ".join(empty)
+    counts = {row["finding"]: count(row["empty"]) for row in findings}
+    where = ", ".join(f"{name} {n}" for name, n in counts.items() if n not in ("0", MISSING))
     return f"no heat in {mean['empty']} of {mean['n']} maps" + (f": {where}" if where else "")
 
 
