@@ -2,8 +2,8 @@
 
 Reads metrics/baseline.json, metrics/evaluate, metrics/localize, metrics/compare, plots/compare,
 plots/eda, plots/localize, data/records/source.json, params.yaml (train.backbones).
-Writes metrics/summary.json, report/index.html. On real pixels ours stand beside published figures,
-each with its split.
+Writes metrics/summary.json, report/index.html. On real pixels, scores are compared with published
+results, each with its split.
 """
 
 from pathlib import Path
@@ -23,7 +23,7 @@ NEXT = """Where to look next:
   report/index.html                 the page (open it in a browser)
   make ui                           MLflow: runs, curves, the registered model
   metrics/                          every number, in JSON and CSV
-  plots/localize/BACKBONE           drawn and found boxes"""
+  plots/localize/BACKBONE           ground-truth and detected boxes"""
 
 
 def main(

@@ -132,7 +132,7 @@ def test_a_finding_that_was_not_trained_is_called_so_beside_the_published(tmp_pa
 
 
 def test_a_sample_of_the_official_test_part_says_that_it_is_one(official, own_split):
-    assert "236 images of the official test part" in published.subset_note(official)
+    assert "236 images of the official test split" in published.subset_note(official)
     assert published.subset_note(own_split) == ""
     for own in official.evaluate.values():
         own["images"] = 25_596

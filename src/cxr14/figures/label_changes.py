@@ -93,7 +93,7 @@ def headline(table: pd.DataFrame, before: pd.DataFrame, after: pd.DataFrame) -> 
     """Return metrics/relabel.json: label changes in train, and the share of No Finding.
 
     Args:
-        table: see flips.flips_table.
+        table: see :func:`cxr14.chexnext.relabel.label_changes_table`.
         before: the records of the train images (N rows).
         after: the same, relabelled.
     """

@@ -121,7 +121,7 @@ def scored(row: Mapping[str, Any], name: str, form: str = "{}\n{}–{}") -> str:
 
 
 def difference(row: Mapping[str, Any], *columns: str) -> str:
-    """Format a difference with its interval; * marks one whose interval leaves out 0.
+    """Format a difference with its interval; * marks one whose interval excludes 0.
 
     Args:
         row: of a table.

@@ -165,23 +165,23 @@ SIMILARITY = "similarity\nrandom weights"
 def box_section(results: Results) -> Section:
     """Return the section on accuracy and AFP at every T, pointing, backbones, sanity checks."""
     how = (
-        "A finding is hit at T if any box found on the heatmap overlaps the drawn one by more than "
-        "T: IoBB is the intersection over the area of the found box, IoU over the union. A "
-        "method that does not beat the controls, which look at no image, has found nothing."
+        "A finding is hit at T if a box detected in the heatmap overlaps the ground-truth box by "
+        "more than T: IoBB is the intersection over the area of the detected box, IoU over the "
+        "union. A method must beat the control baselines, which see no image."
     )
     if not results.localize[results.best]["boxed_images"]:
-        nothing = "No image of these has a drawn box: there is nothing to score."
+        nothing = "No image has a ground-truth box: there is nothing to score."
         return Section("boxes", "Boxes", how, (nothing,))
     parts = [
         Subtitle(f"{results.best}: accuracy and false boxes at T(IoBB)"),
         wang_table(results, "iobb", ("accuracy", "afp")),
         Subtitle(f"{results.best}: accuracy at T(IoU)"),
         wang_table(results, "iou", ("accuracy",)),
-        Subtitle("Ahead of the controls"),
+        Subtitle("Differences from the control baselines"),
         _control_differences(results),
         Subtitle("Pointing game and energy"),
         _pointing(results),
-        Subtitle("Heat thresholds apart"),
+        Subtitle("By heat threshold"),
         _heats(results),
         Subtitle("Every backbone"),
         _backbones(results),
@@ -201,8 +201,8 @@ def _pointing(results: Results) -> Table:
             body.append((first, who, *finding_cells(method_rows, quantity)))
             kinds.append("control" if method in CONTROLS else "begin")
     caption = (
-        "Pointing: share of images whose hottest point lies in the drawn box; energy: share of the "
-        "heat inside it. Neither needs a threshold. n: boxed images."
+        "Pointing: share of images whose hottest point is in the ground-truth box; energy: share "
+        "of the heat inside it. Neither needs a threshold. n: boxed images."
     )
     header = finding_header(results, "measure", "")
     return Table(header, body, results.source.label(caption), kinds, TEXTS[1:])
@@ -211,7 +211,7 @@ def _pointing(results: Results) -> Table:
 def _heats(results: Results) -> Table:
     accuracy = results.of("accuracy")
     accuracy = accuracy[(accuracy["finding"] == MEAN) & (accuracy["measure"] == "iobb")]
-    heats = distinct(accuracy.assign(heat=accuracy["heat"].astype(str)), "heat")
+    heats = list(dict.fromkeys(accuracy["heat"].astype(str)))
     header = (
         "T(IoBB)",
         *(f"{name}\nheat {heat}" for name in ("accuracy", "AFP") for heat in heats),
@@ -254,7 +254,7 @@ def _control_differences(results: Results) -> Table:
     caption = (
         f"{results.best}, accuracy minus that of the control, mean over findings, "
         f"{results.localize[results.best]['boxed_images']} boxed images; paired on the same "
-        "resampled patients. * marks a 95 % interval that leaves out 0."
+        "resampled patients. * marks a 95 % interval that excludes 0."
     )
     return Table(("hit at", *CONTROLS.values()), body, results.source.label(caption))
 

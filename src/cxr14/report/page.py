@@ -75,22 +75,22 @@ def render_page(title: str, caution: str, facts: str, sections: Sequence[Section
 def sheet_section(results: Results, paths: list[Path]) -> Section:
     """Return the section of contact sheets of the chosen backbone."""
     how = (
-        "Each sheet shows the images of one finding that were hit best and worst, chosen by "
-        "IoBB and not by eye. Red is heat; the solid box was drawn by a radiologist, the dashed "
-        "ones were found at each heat threshold."
+        "Each sheet shows the images of one finding with the highest and the lowest IoBB. Red is "
+        "heat; solid boxes are ground truth (radiologists), dashed boxes are detected, one colour "
+        "per heat threshold."
     )
-    caption = results.source.label(f"{results.best}; n stands in each title.")
+    caption = results.source.label(f"{results.best}; n is in each title.")
     figures = [read_figure(path, caption) for path in paths]
-    return Section("sheets", "Found boxes", how, figures or ["None."])
+    return Section("sheets", "Detected boxes", how, figures or ["None."])
 
 
 def record_section(results: Results, paths: list[Path]) -> Section:
     """Return the section of figures on the records."""
     how = (
-        "These figures are of the records: labels, sexes, ages. Where a figure says train-val, the "
-        "test part is not in it."
+        "These figures show the records: labels, sexes, ages. Figures of train-val exclude the "
+        "test split."
     )
-    caption = "Records as the source ships them; n stands in the figure."
+    caption = "Records as published by the source; n is in the figure."
     if results.source.phantom:
         caption += f" Radiographs, where shown, are simulated: {PHANTOM_NOTE}."
     return Section("records", "The records", how, [read_figure(path, caption) for path in paths])

@@ -191,7 +191,7 @@ IOU: Final = (
 """Accuracy at T(IoU)."""
 
 AFP_CAVEAT: Final = (
-    "Wang's AFP has a denominator that is not stated: its accuracy and AFP add up to less than 1 "
+    "The denominator of Wang's AFP is not stated: accuracy and AFP add up to less than 1 "
     "in places, which cannot happen under our definition (boxes that are no hit, over the boxed "
     "images of the finding); the two are not the same measure."
 )
@@ -243,7 +243,7 @@ def subset_note(results: Results) -> str:
     if not results.source.official_split or images == OFFICIAL_TEST_IMAGES:
         return ""
     return (
-        f"Ours are over {images:,} images of the official test part, the published columns of the "
+        f"Ours are over {images:,} images of the official test split, the published columns of the "
         f"official split over all {OFFICIAL_TEST_IMAGES:,}."
     )
 

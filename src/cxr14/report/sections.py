@@ -79,14 +79,14 @@ def headline_section(results: Results) -> Section:
     ]
     kinds = ["control" if row[0] == BASELINE else "" for row in body]
     how = (
-        "Each number is over the test part, which nothing was chosen on; the small range below it "
-        "is its 95 % interval, by resampling patients. Two models whose intervals overlap may "
-        "still differ: see the paired differences."
+        "Each number is on the test split, on which nothing was chosen; the small range below it "
+        "is its 95 % interval (patients resampled). Two models whose intervals overlap may still "
+        "differ: see the paired differences."
     )
     caption = results.source.label(f"{sample(results)}. {legend(results)}")
     chosen = (
-        f"The sections below that show one model show {results.best}: its macro AUROC on "
-        "validation is the highest."
+        f"Sections on a single model show {results.best}, which has the highest macro AUROC on "
+        "validation."
     )
     return Section("results", "Results", how, (Table(header, body, caption, kinds), chosen))
 
@@ -100,7 +100,7 @@ def finding_section(results: Results) -> Section:
     )
     calibration_how = (
         "A Brier score and an expected calibration error (ECE) of 0 are best. Weighted losses "
-        "shift log-odds, which Platt scaling per finding (fitted on validation) mends and one "
+        "shift log-odds; Platt scaling per finding (fitted on validation) corrects this, a single "
         "temperature cannot."
     )
     parts = (
@@ -137,8 +137,8 @@ def _scores(results: Results) -> Table:
         )
     caption = (
         f"{results.best}, {split_summary(results)}. Intervals: 95 %, patients resampled; DeLong: a "
-        "check on one image of each patient. A dash is a number that cannot be had; the remark "
-        "says why."
+        "check on one image of each patient. A dash is a missing value; the remark gives the "
+        "reason."
     )
     columns = [""] * (len(header) - 1) + ["remark"]
     return Table(header, body, results.source.label(caption), column_classes=columns)
@@ -191,12 +191,12 @@ def difference_section(results: Results) -> Section:
         counts = count(known["images"]), count(known["patients"])
         body.append((f"{first} − {second}", *cells, *counts))
     how = (
-        "Both models are scored on the same resampled patients, so what they share cancels out. "
-        "A difference marked * has a 95 % interval that leaves out 0; of many pairs some do by "
+        "Both models are scored on the same resampled patients, so shared variation cancels out. "
+        "A difference marked * has a 95 % interval that excludes 0; among many pairs, some do by "
         "chance."
     )
-    caption = results.source.label("Test part, mean over findings; positive: the first is better.")
-    nothing = "One backbone has nothing to be compared with."
+    caption = results.source.label("Test split, mean over findings; positive: the first is better.")
+    nothing = "There is only one backbone, so there is no difference."
     part = Table(header, body, caption) if body else nothing
     return Section("differences", "Paired differences", how, (part,))
 
@@ -210,8 +210,8 @@ def published_section(results: Results) -> Section | None:
     if results.source.phantom:
         return None
     how = (
-        "Only columns of the same split can be held against ours; those marked OTHER SPLIT are "
-        "over other images, and a random split is easier than the official one. The sources are "
+        "Only columns of the same split are comparable with ours; those marked OTHER SPLIT are on "
+        "other images, and a random split is easier than the official one. The sources are "
         "listed at the end of the section."
     )
     columns = comparable(results.source, CLASSIFICATION)
@@ -229,7 +229,7 @@ def published_section(results: Results) -> Section | None:
         _chestxray8(results),
         Details("Sources", sources),
     )
-    return Section("published", "Beside published figures", how, parts)
+    return Section("published", "Comparison with published results", how, parts)
 
 
 def _chestxray8(results: Results) -> Table:
@@ -257,9 +257,9 @@ def _chestxray8(results: Results) -> Table:
 
 HOW: Final = (
     "Labels mined from reports are often wrong; here the same images are scored against labels "
-    "that radiologists agreed on and against the mined ones. The difference between the two, on "
-    "the same resamples of patients, is what the labels make of the same answers; * marks a 95 % "
-    "interval that leaves out 0."
+    "that radiologists agreed on, and against the mined labels. The difference is the effect of "
+    "the labels on the score of the same predictions, on the same resampled patients; * marks a "
+    "95 % interval that excludes 0."
 )
 HEADER: Final = (
     *("label", "from", "backbone", "images", "positives\nadjudicated", "positives\nmined"),
@@ -273,12 +273,12 @@ def adjudicated_section(results: Results) -> Section:
     title, rows = "Labels read by radiologists", results.tables["adjudicated"]
     if rows.empty or results.source.phantom:
         reasons = sorted({text(reason) for reason in rows["reason"]} - {""})
-        why = "; ".join(reasons) or "no image of the test part has such labels"
+        why = "; ".join(reasons) or "no test image has adjudicated labels"
         return Section("adjudicated", title, HOW, (f"No score here: {why}.",))
     caption = results.source.label(
-        "Google's adjudicated labels of ChestX-ray14, on those of its test images that have "
-        "pixels here; from: the findings that a label is made of. Positives: images, and "
-        "below them their patients."
+        "Google's adjudicated labels of ChestX-ray14, on its test images that have pixels here; "
+        "from: the findings that a label combines. Positives: images, and below them their "
+        "patients."
     )
     table = Table(HEADER, _body(results), caption, column_classes=COLUMNS)
     return Section("adjudicated", title, HOW, (table,))
@@ -306,12 +306,12 @@ def curve_section(results: Results) -> Section:
     """Return the section of ROC, precision-recall and reliability curves by finding."""
     how = (
         "ROC: the further above the diagonal, the better; precision and recall: the further right "
-        "and up, and the dashed line is the prevalence. Reliability: on the diagonal a probability "
-        "means what it says; below it the model is too sure."
+        "and up, and the dashed line is the prevalence. Reliability: on the diagonal probabilities "
+        "equal observed frequencies; below it they are too high."
     )
     n = (
-        "n: positives of the finding. All findings: the mean of their curves; of reliability all "
-        "answers together."
+        "n: positives of the finding. All findings: the mean of their curves; for reliability all "
+        "predictions pooled."
     )
     findings = results.of("findings")
     images, source = results.evaluate[results.best]["images"], results.source

@@ -37,7 +37,7 @@ LARGEST: Final = 12
 class Gap(NamedTuple):
     """One measure of one row of gaps.csv.
 
-    ``sure`` is the end of the interval nearest 0; it is positive if the interval leaves out 0.
+    ``sure`` is the end of the interval nearest 0; it is positive if the interval excludes 0.
     """
 
     row: Row
@@ -50,7 +50,7 @@ def subgroup_section(results: Results, png: bytes) -> Section:
     how = (
         "A model can be right on average and wrong more often for some: groups are compared at the "
         "one threshold that all share. A gap is the group minus the others; one whose interval "
-        "holds 0 may be chance, and small groups give wide intervals."
+        "contains 0 may be chance, and small groups give wide intervals."
     )
     caption = results.source.label("Groups of test images by sex, age and view.")
     parts = (
@@ -78,8 +78,8 @@ def gap_table(results: Results) -> Table:
         for row in rows_of(rows)
     ]
     caption = (
-        f"{results.best}, test part. * marks a 95 % interval that leaves out 0; there is none "
-        "where a side is the same in every resample. Predicted − prevalence: mean Platt-scaled "
+        f"{results.best}, test split. * marks a 95 % interval that excludes 0; there is none "
+        "where a score is the same in every resample. Predicted − prevalence: mean Platt-scaled "
         "probability minus the share of positives."
     )
     return Table(header, body, results.source.label(caption), column_classes=["", "text"])
@@ -103,15 +103,15 @@ def largest_table(results: Results) -> Table:
     ]
     caption = (
         f"{results.best}: of the {len(gaps)} gaps with an interval in metrics/compare/gaps.csv "
-        f"{len(reliable)} leave out 0 (where groups do not differ some 5 of 100 do), ordered by "
-        f"what remains at the end nearest 0; at most {LARGEST} are shown."
+        f"{len(reliable)} exclude 0 (5 of 100 do by chance), ordered by the end of "
+        f"the interval nearest 0; at most {LARGEST} are shown."
     )
     columns = ["", "text", "text", "text"]
     return Table(header, body, results.source.label(caption), column_classes=columns)
 
 
 def largest(gaps: list[Gap]) -> list[Gap]:
-    """Return the gaps whose interval leaves out 0, sorted by ``sure``, highest first.
+    """Return the gaps whose interval excludes 0, sorted by ``sure``, highest first.
 
     Sorting by size alone would put the smallest groups first.
     """
@@ -145,7 +145,7 @@ def group_table(results: Results) -> Table:
         )
         for row in rows_of(rows)
     ]
-    caption = f"{results.best}, test part, means over the findings that can be scored in the group."
+    caption = f"{results.best}, test split, means over the findings with a score in the group."
     columns = [""] * (len(header) - 1) + ["remark"]
     return Table(header, body, results.source.label(caption), column_classes=columns)
 

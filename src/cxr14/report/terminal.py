@@ -219,7 +219,7 @@ WORDS: Final = {
     "macro_average_precision": "AP",
 }
 PAIRED: Final = ["difference", "low", "high"]
-STAR: Final = "* the interval leaves 0 out; nothing is corrected for how many intervals there are"
+STAR: Final = "* the interval excludes 0; not corrected for multiple comparisons"
 
 
 def differences(table: pd.DataFrame, source: Source) -> Table:
@@ -239,7 +239,7 @@ def largest_gaps(table: pd.DataFrame, source: Source) -> Table:
     """Lay out the largest gaps of each measure, from gaps.csv.
 
     Gaps are sorted by the end of the interval that is nearer to 0, so that small groups do not lead
-    by chance. Crossed attributes are left out.
+    by chance. Crossed attributes are excluded.
     """
     headings = "measure", "network", "group", "images", "group − others"
     laid_out = _comparison("Largest gaps between groups on test", source, *headings)
@@ -261,7 +261,7 @@ def largest_gaps(table: pd.DataFrame, source: Source) -> Table:
 
 def revision_table(table: pd.DataFrame, revision: str, notes: list[str], source: Source) -> Table:
     """Lay out the differences from a revision, a row per network and measure."""
-    heading = f"The work tree beside {revision}, the same patients resampled"
+    heading = f"The work tree compared with {revision}, the same patients resampled"
     laid_out = _comparison(heading, source, "network", "measure", "here", revision, "difference")
     for row in rows_of(table):
         scores = format_number(row["here"]), format_number(row["there"])
@@ -303,7 +303,7 @@ def summary_table(results: Results, caution: str) -> Table:
 
     Intervals are below their scores, so that the table fits eighty columns.
     """
-    title = f"Test part, mean over findings ({sample(results)}). {caution}"
+    title = f"Test split, mean over findings ({sample(results)}). {caution}"
     table = _table(title, *HEADER, caption=legend(results))
     for row in summary_rows(results):
         table.add_row(*row)
@@ -349,7 +349,7 @@ REPAIRED: Final = {
 
 def noise_table(counts: pd.DataFrame, source: Source) -> Table:
     """Lay out the counts of label noise in train and val (``label_noise.count_noise``)."""
-    title = source.label("Labels made wrong, as mined labels are")
+    title = source.label("Label noise, as in mined labels")
     table = _table(title, "finding", "images", *NOISE.values())
     summed = counts.groupby("finding", sort=False)[["images", *NOISE]].sum()
     for finding, row in summed.iterrows():
