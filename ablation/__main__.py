@@ -17,7 +17,6 @@ from typing import Annotated
 import typer
 from dvc.repo import Repo
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ablation import queue, show
 from ablation.collect import collect
@@ -25,6 +24,7 @@ from ablation.outcome import outcome
 from ablation.picture import forest
 from ablation.plan import Experiment, plan
 from cxr14.config.blocks import read_train
+from cxr14.console import progress
 from cxr14.datasets.records import PHANTOM_NOTE
 from cxr14.errors import UserError, quote
 from cxr14.figures.style import export
@@ -87,13 +87,11 @@ def run_experiments(experiments: list[Experiment], jobs: int, console: Console) 
     """
     commit = queue.head(ROOT)
     names = [experiment.name for experiment in experiments]
-    bar = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    progress = Progress(*bar, TimeElapsedColumn(), console=console)
-    with Repo(str(ROOT)) as repo, progress:
-        task = progress.add_task("queueing", total=len(names))
+    with Repo(str(ROOT)) as repo, progress("runs", console=console) as bar:
+        task = bar.add_task("queueing", total=len(names))
 
         def on_change(ended: int, running: list[str]) -> None:
-            progress.update(task, completed=ended, description=", ".join(running) or "waiting")
+            bar.update(task, completed=ended, description=", ".join(running) or "waiting")
 
         queue.enqueue(ROOT, repo, commit, experiments)
         if set(names) - set(queue.finished(ROOT, commit)):

@@ -11,9 +11,8 @@ from ablation.differences import MEASURES
 from ablation.outcome import GROUPS
 from ablation.plan import ARMS, REFERENCE
 from ablation.show import KNOWN
-from cxr14.figures.style import BLUE, FAINT, GREY, INK, ORANGE, WIDTH, titled
+from cxr14.figures.style import FAINT, GREY, INK, PALETTE, WIDTH, titled
 
-COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#56B4E9", "#D55E00")  # Okabe and Ito
 MARKERS = ("o", "s", "D", "^", "v", "P")  # backbones differ in colour and marker
 SEEDS_BELOW = 0.37  # of the distance between two backbones: on the line they would look like caps
 BAND = 0.7  # of the distance between two arms, taken by the backbones of one
@@ -43,7 +42,7 @@ def forest(table: pd.DataFrame, title: str, subtitle: str) -> Figure:
 def _panel(axes: Axes, table: pd.DataFrame, arms: Sequence[str], backbones: Sequence[str]) -> None:
     """Draw one measure over one group, grouped by arm."""
     axes.axvline(0, color=GREY, linewidth=1)
-    looks = zip(backbones, cycle(COLOURS), cycle(MARKERS), strict=False)
+    looks = zip(backbones, cycle(PALETTE), cycle(MARKERS), strict=False)
     for n, (backbone, colour, marker) in enumerate(looks):
         arm_rows = table[table["backbone"] == backbone].set_index("arm").loc[list(arms)]
         shift = (n - (len(backbones) - 1) / 2) * BAND / len(backbones)

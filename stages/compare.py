@@ -17,9 +17,9 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from rich.console import Console
 
 from cxr14.config.blocks import read_train
+from cxr14.console import print_tables
 from cxr14.datasets.records import check_in_split, read_source, read_split, records_of, write_table
 from cxr14.evaluation.adjudicated import adjudicated_table, read_adjudicated
 from cxr14.evaluation.compare import compare_with_revision, comparison_tables, difference_table
@@ -41,11 +41,10 @@ def main(
     ] = None,
 ) -> None:
     """Run the stage."""
-    backbones, console = read_train().backbones, Console()
-    source = read_source()
+    backbones, source = read_train().backbones, read_source()
     if against:
         table, notes = compare_with_revision(against, backbones)
-        return console.print(terminal.revision_table(table, against, notes, source))
+        return print_tables(terminal.revision_table(table, against, notes, source))
     images, predictions = read_test_predictions(backbones)
     check_in_split(images, "test", read_split())
     records = records_of(images)
@@ -58,9 +57,8 @@ def main(
     for name, curve in comparison_tables(records, predictions).items():
         write_table(f"{PLOTS}/{name}.csv", curve.round(METRIC_DIGITS), source)
     write_picture(f"{PLOTS}/subgroups.png", tables["subgroups"], source)
-    console.width = max(console.width, terminal.TABLE_WIDTH)  # `dvc repro` into a file says 80
-    console.print(terminal.differences(tables["differences"], source))
-    console.print(terminal.largest_gaps(tables["gaps"], source))
+    gaps = terminal.largest_gaps(tables["gaps"], source)
+    print_tables(terminal.differences(tables["differences"], source), gaps)
 
 
 if __name__ == "__main__":

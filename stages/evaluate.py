@@ -12,15 +12,14 @@ metrics/evaluate/B/findings.csv and means.csv, plots/evaluate/B/roc.csv, pr.csv,
 threshold_f1.csv.
 """
 
-from rich.console import Console
-
 from cxr14.config.blocks import read_evaluate
+from cxr14.console import print_tables
 from cxr14.datasets.records import read_records, read_source, read_split
 from cxr14.evaluation.evaluate import score_logits
 from cxr14.evaluation.predict import held_out, predict_logits
 from cxr14.models.serialization import load_model
 from cxr14.preprocessing.cache import open_cache
-from cxr14.report.terminal import TABLE_WIDTH, findings_table
+from cxr14.report.terminal import findings_table
 from stages import Backbone, run
 
 
@@ -33,9 +32,7 @@ def main(backbone: Backbone) -> None:
     logits = predict_logits(network, images, rows.to_numpy(), size, batch_size)
     records = read_records()
     scores = score_logits(backbone, listed, logits, model["classes"], records)
-    console = Console()
-    console.width = max(console.width, TABLE_WIDTH)  # `dvc repro` into a file says 80
-    console.print(findings_table(backbone, scores, read_source()))
+    print_tables(findings_table(backbone, scores, read_source()))
 
 
 if __name__ == "__main__":

@@ -14,10 +14,10 @@ the tables in metrics/localize/B, plots/localize/B/FINDING.png.
 from pathlib import Path
 
 import pandas as pd
-from rich.console import Console
 from rich.table import Table
 
 from cxr14.config.blocks import read_localize
+from cxr14.console import print_tables
 from cxr14.evaluation.predictions import read_predictions
 from cxr14.figures.overlays import draw_sheets
 from cxr14.localization.boxes import Limits
@@ -43,7 +43,7 @@ def main(backbone: Backbone) -> None:
         batch_size=params.batch_size,
     )
     scores = write_localization(Path(), backbone, maps, limits, inputs.source)
-    Console().print(*present(Path(), backbone, inputs, predictions, maps, scores, limits))
+    print_tables(*present(Path(), backbone, inputs, predictions, maps, scores, limits))
 
 
 def present(

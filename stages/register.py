@@ -18,10 +18,10 @@ back and agreed with its predictions.
 
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from cxr14.config.blocks import read_train
+from cxr14.console import print_tables
 from cxr14.io import write_json
 from cxr14.tracking.artifacts import find_trained
 from cxr14.tracking.registry import (
@@ -45,7 +45,7 @@ def main(best_effort: BestEffort = False) -> None:
     else:
         registered = register(trained)
     if registered:
-        Console().print(table(registered))
+        print_tables(table(registered))
     write_json(OUT, [entry(model) for model in registered if model.version is not None])
 
 

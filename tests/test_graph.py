@@ -116,7 +116,7 @@ STALENESS = [
     ("src/cxr14/errors.py", set(), set()),
     ("src/cxr14/report/terminal.py", {"report"}, {"report"}),
     ("src/cxr14/report/page.py", {"report"}, {"report"}),
-    ("src/cxr14/report/html.py", {"report"}, {"report"}),
+    ("src/cxr14/report/elements.py", {"report"}, {"report"}),
     ("src/cxr14/figures/eda.py", {"eda"}, {"eda", "report"}),
     ("src/cxr14/figures/subgroups.py", {"compare"}, {"compare", "report"}),
     (

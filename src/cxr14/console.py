@@ -1,35 +1,115 @@
-"""Number formats and the progress bar of the console."""
+"""Formats of numbers, tables and progress bars, shared by all that is printed or drawn."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from math import isnan
+from typing import Any, TypeVar
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.console import Console, RenderableType
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
+MISSING = "–"
 NOT_TRAINED = "not trained"
+TABLE_WIDTH = 124  # columns; a redirected `dvc repro` has 80, which would cut intervals
+
+Number = float | None
+Item = TypeVar("Item")
 
 
-def format_number(value: float | None, digits: int = 3) -> str:
-    """Format a score ≥ 0 without its leading zero; None gives –."""
-    return "–" if value is None else f"{value:.{digits}f}".removeprefix("0")
+def is_missing(value: Number) -> bool:
+    """Whether a value is None or NaN."""
+    return value is None or isnan(value)
 
 
-def signed(value: float | None) -> str:
-    """Format a difference with its sign, unless it rounds to 0; None and NaN give –."""
+def format_number(value: Number, digits: int = 3) -> str:
+    """Format a score without its leading zero: ``.812``, ``−.050``; None and NaN give –."""
     if value is None or isnan(value):
-        return "–"
-    size = format_number(abs(value))
-    return size if size == ".000" else ("−" if value < 0 else "+") + size
+        return MISSING
+    size = f"{abs(value):.{digits}f}".removeprefix("0")
+    return f"−{size}" if value < 0 and float(size) else size
 
 
-def star(low: float, high: float) -> str:
+def format_interval(value: Number, low: Number, high: Number, form: str = "{}\n{}–{}") -> str:
+    """Format a score and the ends of its interval; without an interval the score alone."""
+    numbers = (value, low, high)
+    if any(map(is_missing, numbers)):
+        return format_number(value)
+    return form.format(*map(format_number, numbers))
+
+
+def signed(value: Number) -> str:
+    """Format a difference with its sign, unless it rounds to 0; None and NaN give –."""
+    text = format_number(value)
+    return text if text in (MISSING, ".000") or text.startswith("−") else f"+{text}"
+
+
+def star(low: Number, high: Number) -> str:
     """Return a star if the interval of a difference excludes 0, else an empty text."""
+    if low is None or high is None:
+        return ""
     return " *" if low > 0 or high < 0 else ""
 
 
-def format_count(images: int | None) -> str:
-    """Format the number of images with a finding; None means a class that is not trained."""
-    return NOT_TRAINED if images is None else str(images)
+def format_difference(
+    value: Number, low: Number, high: Number, form: str = "{0} ({1} to {2}){3}"
+) -> str:
+    """Format a difference, the ends of its interval, and a star if that excludes 0."""
+    return form.format(signed(value), signed(low), signed(high), star(low, high))
+
+
+def format_count(count: Number, missing: str = NOT_TRAINED) -> str:
+    """Format a number of images; `missing` stands for None and NaN."""
+    return missing if count is None or isnan(count) else f"{round(count):,}"
+
+
+def format_limit(limit: float) -> str:
+    """Format a limit T without its leading zero: ``.25``, ``.1``."""
+    return f"{limit:g}".removeprefix("0")
+
+
+def print_tables(*tables: RenderableType) -> None:
+    """Print tables on a console that is wide enough for their columns."""
+    console = Console()
+    console.width = max(console.width, TABLE_WIDTH)
+    console.print(*tables)
+
+
+def progress(unit: str, **options: Any) -> Progress:
+    """Return a progress bar with count, unit, elapsed and remaining time.
+
+    Args:
+        unit: what is counted; ``bytes`` shows sizes and the transfer speed.
+        options: of :class:`rich.progress.Progress`.
+    """
+    counts = (
+        (DownloadColumn(), TransferSpeedColumn())
+        if unit == "bytes"
+        else (MofNCompleteColumn(), TextColumn(unit))
+    )
+    times = (TimeElapsedColumn(), TimeRemainingColumn())
+    bar = BarColumn(bar_width=24)
+    return Progress(TextColumn("{task.description}"), bar, *counts, *times, **options)
+
+
+def track(
+    items: Iterable[Item],
+    description: str,
+    unit: str = "batches",
+    total: int | None = None,
+    **options: Any,
+) -> Iterator[Item]:
+    """Yield the items under a progress bar; `total` is needed for items without a length."""
+    with progress(unit, **options) as bar:
+        yield from bar.track(items, total, description=description)
 
 
 class TrainingProgress:
@@ -65,7 +145,5 @@ def training_progress(
     backbone: str, steps: int, epochs: int, silent: bool
 ) -> Iterator[TrainingProgress]:
     """Show a progress bar while the block runs, unless ``silent``."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    bar = Progress(*columns, TextColumn("steps"), TimeRemainingColumn(), disable=silent)
-    with bar:
+    with progress("steps", disable=silent) as bar:
         yield TrainingProgress(bar, backbone, steps, epochs)

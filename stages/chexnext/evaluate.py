@@ -28,13 +28,13 @@ from cxr14.chexnext.paths import (
     read_logits,
 )
 from cxr14.config.chexnext import read_members, read_students
+from cxr14.console import print_tables
 from cxr14.datasets.records import read_records, read_source, read_split
 from cxr14.evaluation.evaluate import score_logits
 from cxr14.evaluation.predict import held_out
 from cxr14.io import write_parquet
 from cxr14.models.serialization import read_description
 from cxr14.preprocessing.cache import open_cache
-from cxr14.report.summary_tables import print_tables
 from cxr14.report.terminal import findings_table
 from stages import run
 

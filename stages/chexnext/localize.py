@@ -13,10 +13,10 @@ from cxr14.chexnext.ensemble import average_maps
 from cxr14.chexnext.paths import ENSEMBLE, ROOT, SINGLES, STUDENTS, network_paths
 from cxr14.config.blocks import read_localize
 from cxr14.config.chexnext import read_students
+from cxr14.console import print_tables
 from cxr14.evaluation.predictions import read_predictions
 from cxr14.localization.boxes import Limits
 from cxr14.localization.evaluate import maps_of_model, read_inputs, write_localization
-from cxr14.report.summary_tables import print_tables
 from stages import run
 from stages.localize_iobb import present
 

@@ -14,6 +14,7 @@ import typer
 from cxr14.chexnext.label_noise import add_noise, count_noise
 from cxr14.chexnext.paths import LABELS, ROOT
 from cxr14.config.chexnext import read_noise
+from cxr14.console import print_tables
 from cxr14.datasets.records import (
     read_records,
     read_source,
@@ -23,7 +24,7 @@ from cxr14.datasets.records import (
 )
 from cxr14.io import write_parquet
 from cxr14.labels import FINDINGS
-from cxr14.report.summary_tables import noise_table, print_tables
+from cxr14.report.terminal import noise_table
 from stages import check_all_params, run
 
 

@@ -18,8 +18,8 @@ loaded model reproduces its predictions. Usage:
 
 from cxr14.chexnext.paths import ENSEMBLE, LABELS, ROOT, STUDENTS, network_paths
 from cxr14.config.chexnext import read_students
+from cxr14.console import print_tables
 from cxr14.io import write_json
-from cxr14.report.summary_tables import print_tables
 from cxr14.tracking.artifacts import MODEL, find_ensemble
 from cxr14.tracking.registry import BestEffort, register, register_or_warn
 from stages import run

@@ -41,6 +41,7 @@ from cxr14.chexnext.relabel import (
     rewrite,
 )
 from cxr14.config.chexnext import read_members, read_relabel
+from cxr14.console import print_tables
 from cxr14.datasets.records import (
     read_records,
     read_source,
@@ -55,7 +56,7 @@ from cxr14.io import write_npy, write_parquet
 from cxr14.labels import label_matrix, without_no_finding
 from cxr14.models.serialization import read_description
 from cxr14.preprocessing.cache import open_cache
-from cxr14.report.summary_tables import label_changes_summary, print_tables
+from cxr14.report.terminal import label_changes_summary
 from stages import run
 
 

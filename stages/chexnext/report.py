@@ -11,10 +11,11 @@ from typing import Any
 
 from cxr14.chexnext.paths import ENSEMBLE, MEMBERS, ROOT, SINGLES, STUDENTS, network_paths
 from cxr14.config.chexnext import NetworksParams, read_members, read_students
+from cxr14.console import print_tables
 from cxr14.datasets.records import read_source
 from cxr14.io import read_numbers, write_metrics
 from cxr14.report.summary import LOCALIZE_METRICS, Results, summarise
-from cxr14.report.summary_tables import print_tables, table
+from cxr14.report.terminal import summary_table
 from stages import run
 
 
@@ -33,7 +34,7 @@ def main() -> None:
         curves={},
     )
     write_metrics(ROOT / "metrics/summary.json", summarise(results))
-    print_tables(table(results, results.source.caution))
+    print_tables(summary_table(results, results.source.caution))
 
 
 def titles(group: str, networks: NetworksParams) -> list[str]:

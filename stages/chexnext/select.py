@@ -24,11 +24,12 @@ from cxr14.chexnext.paths import (
     read_logits,
 )
 from cxr14.config.chexnext import read_members, read_select
+from cxr14.console import print_tables
 from cxr14.datasets.records import read_records, read_source, read_split, write_result
 from cxr14.io import write_json
 from cxr14.labels import label_matrix
 from cxr14.models.serialization import read_description
-from cxr14.report.summary_tables import print_tables, selection_table
+from cxr14.report.terminal import selection_table
 from stages import run
 
 

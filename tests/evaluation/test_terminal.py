@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 from rich.console import Console
 
-from cxr14.console import format_number
+from cxr14.console import TABLE_WIDTH, format_number
 from cxr14.datasets.records import PHANTOM_NOTE
 from cxr14.evaluation.evaluate import measure, score
-from cxr14.report.terminal import TABLE_WIDTH, findings_table
+from cxr14.report.terminal import findings_table
 from tests.evaluation.answers import EDEMA, few, part, rows
 from tests.sources import OFFICIAL, PHANTOM
 

@@ -22,7 +22,7 @@ from cxr14.report.published import (
     heading,
 )
 from cxr14.report.summary import read_results, summarise
-from cxr14.report.summary_tables import published_table, table
+from cxr14.report.terminal import published_table, summary_table
 from tests.report.written import AREAS, write_results
 from tests.sources import OFFICIAL
 
@@ -57,7 +57,7 @@ def everything(root: Path) -> str:
     note = results.source.caution
     console = Console(width=250)
     with console.capture() as captured:
-        for printed in (table(results, note), published_table(results)):
+        for printed in (summary_table(results, note), published_table(results)):
             if printed is not None:
                 console.print(printed)
     summary = json.dumps(summarise(results))
@@ -102,22 +102,20 @@ def test_on_a_split_of_our_own_every_published_column_is_of_another_split(own_sp
 
 
 def test_boxes_of_another_split_are_marked_in_their_row(official, own_split):
-    for results, wangs in (
-        (official, "<br><small>official split"),
-        (own_split, "<small>OTHER SPLIT"),
-    ):
-        page = localization.wang_table(results, "iobb", ("accuracy", "afp"))
-        assert f"Wang, ChestX-ray14{'<br>' if wangs.startswith('<small') else ''}{wangs}" in page
-        assert page.count("OTHER SPLIT: random split</small>") == 5 * 2
-        assert "not the same measure" in page  # the caveat on Wang's AFP
+    for results, split in ((official, "official"), (own_split, "OTHER SPLIT: official")):
+        table = localization.wang_table(results, "iobb", ("accuracy", "afp"))
+        names = [row[2] for row in table.rows]
+        assert names.count(f"Wang, ChestX-ray14\n{split} split") == 5 * 2
+        assert names.count("Wang, ChestX-ray8\nOTHER SPLIT: random split") == 5 * 2
+        assert "not the same measure" in table.caption  # the caveat on Wang's AFP
 
 
 def test_ours_stand_beside_the_published_with_counts_and_intervals(official):
-    rows = {row[0]: row[1:] for row in auroc_rows(official, " ")}
+    rows = {row[0]: row[1:] for row in auroc_rows(official)}
     assert len(rows) == 15
-    assert rows["Mass"][:3] == ("41", ".810 .790–.830", ".693")
+    assert rows["Mass"][:3] == ("41", ".810\n.790–.830", ".693")
     assert rows["Hernia"][:3] == ("0", "–", ".872")
-    assert rows["mean of 13"][1] == ".810 .790–.830"
+    assert rows["mean of 13"][1] == ".810\n.790–.830"
 
 
 def test_published_means_are_over_the_findings_that_ours_could_score(official):
@@ -135,7 +133,7 @@ def test_a_finding_that_was_not_trained_is_called_so_beside_the_published(tmp_pa
 
 
 def test_a_sample_of_the_official_test_part_says_that_it_is_one(official, own_split):
-    assert "236 images of the official test part" in published.subset_note(official)
+    assert "236 images of the official test split" in published.subset_note(official)
     assert published.subset_note(own_split) == ""
     for own in official.evaluate.values():
         own["images"] = 25_596

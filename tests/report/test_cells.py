@@ -3,22 +3,7 @@
 import pandas as pd
 import pytest
 
-from cxr14.console import format_number
-from cxr14.report.html import count, difference, first_row, interval, scored
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(0.8125, ".812"), (1.0, "1.000"), (0.0, ".000"), (-0.5, "-0.500"), (None, "–")],
-)
-def test_scores_are_printed_as_in_the_literature(value, text):
-    assert format_number(value) == text
-
-
-def test_an_interval_stands_behind_its_score():
-    assert interval(0.8, 0.75, 0.85) == ".800 .750–.850"
-    assert interval(0.8, None, None) == ".800"
-    assert interval(None, 0.75, 0.85) == "–"
+from cxr14.report.elements import columns_of, count, difference, first_row, scored
 
 
 def test_an_empty_cell_of_a_table_is_a_dash():
@@ -40,7 +25,9 @@ def test_a_row_that_is_not_there_is_empty():
         ((0.02, -0.01, 0.05), "+.020\n−.010 to +.050"),
         ((0.02, None, None), "+.020"),
         ((None, None, None), "–"),
+        ((float("nan"),) * 3, "–"),
     ],
 )
 def test_a_difference_has_its_sign_and_a_star_if_its_interval_leaves_out_zero(ends, text):
-    assert difference(*ends) == text
+    columns = columns_of("auroc")
+    assert difference(dict(zip(columns, ends, strict=True)), *columns) == text

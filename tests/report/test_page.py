@@ -12,11 +12,11 @@ from scipy import ndimage
 
 from cxr14.datasets.records import PHANTOM_NOTE
 from cxr14.labels import CLASSES, FINDINGS
-from cxr14.report import html
-from cxr14.report.fairness import gaps_with_interval, largest, largest_table
+from cxr14.report.elements import Details, Section, Subtitle, Table, read_figure
 from cxr14.report.localization import box_section, similarity
-from cxr14.report.page import render
+from cxr14.report.page import render, render_page
 from cxr14.report.sections import difference_section, finding_section
+from cxr14.report.subgroups import gaps_with_interval, largest, largest_table
 from cxr14.report.summary import read_results
 from tests.report.written import AREAS, write_results
 from tests.sources import PHANTOM
@@ -56,6 +56,11 @@ def read(page):
     reader.feed(page)
     assert reader.open == []
     return reader
+
+
+def rendered(*parts):
+    """A page of these parts alone."""
+    return render_page("title", "caution", "facts", [Section("a", "b", "c", parts)])
 
 
 @pytest.fixture(scope="module")
@@ -129,13 +134,13 @@ def test_every_table_is_near_its_n(page):
 
 
 def test_text_is_escaped_in_cells_captions_and_names(tmp_path):
-    table = html.table(("<i>", "a"), [("<script>alert(1)</script>", "R&D\n<b>")], "<u>")
-    reader = read(table)
-    assert {"script", "i", "b", "u"}.isdisjoint(reader.tags)
-    assert "<script>alert(1)</script>" in reader.text
+    table = Table(("<i>", "a"), [("<script>alert(1)</script>", "R&D\n<b>")], "<u>")
     path = tmp_path / 'Mass_&_"Nodule".png'
     Image.new("L", (4, 4)).save(path)
-    assert 'alt="Mass &amp; &quot;Nodule&quot;"' in html.picture(path)
+    reader = read(text := rendered(table, "<em>", Subtitle("<q>"), read_figure(path, "<s>")))
+    assert {"script", "i", "b", "u", "em", "q", "s"}.isdisjoint(reader.tags)
+    assert "<script>alert(1)</script>" in reader.text
+    assert 'alt="Mass &amp; &#34;Nodule&#34;"' in text
 
 
 def test_a_large_picture_is_put_in_smaller_and_still_is_the_picture(tmp_path):
@@ -143,7 +148,7 @@ def test_a_large_picture_is_put_in_smaller_and_still_is_the_picture(tmp_path):
     smooth = ndimage.gaussian_filter(noise.astype(float), 1.5)
     path = tmp_path / "Mass.png"
     Image.fromarray(smooth.astype(np.uint8)).save(path, compress_level=0)
-    held = re.search(r"data:image/webp;base64,([\w+/=]+)", html.picture(path))
+    held = re.fullmatch(r"data:image/webp;base64,([\w+/=]+)", read_figure(path, "n").source)
     content = base64.b64decode(held[1])
     assert len(content) < path.stat().st_size / 4
     shown = np.asarray(Image.open(BytesIO(content)).convert("L"), float)
@@ -151,12 +156,22 @@ def test_a_large_picture_is_put_in_smaller_and_still_is_the_picture(tmp_path):
 
 
 def test_what_follows_a_line_break_is_set_small_below():
-    assert html.cell(".810\n.790–.830") == ".810<br><small>.790–.830</small>"
-    assert html.cell("–") == "–"
+    text = rendered(Table(("a", "b"), [(".810\n.790–.830", "–")], "5 % of n"))
+    assert "<td>.810<br><small>.790–.830</small></td>\n<td>–</td>" in text
+    assert "5\N{NO-BREAK SPACE}% of n" in text
+
+
+def test_rows_and_columns_have_their_classes_and_details_their_parts():
+    table = Table(("a", "b"), [("1", "2"), ("3", "4")], "n", ["", "mean"], ["text"])
+    text = rendered(Details("more", ["words", table]))
+    assert "<summary>more</summary>\n<p>words</p>" in text
+    assert '<th class="text">a</th>\n<th>b</th>' in text
+    assert '<tr>\n<td class="text">1</td>' in text
+    assert '<tr class="mean">\n<td class="text">3</td>' in text
 
 
 def test_a_finding_without_a_score_is_a_dash_with_its_reason(page):
-    row = re.search(r"<tr><td>Hernia</td><td>0</td>.*?</tr>", page)
+    row = re.search(r"<tr>\s*<td>Hernia</td>\s*<td>0</td>.*?</tr>", page, re.DOTALL)
     assert row
     assert row[0].count("<td>–</td>") == 6
     assert "no positives in test" in row[0]
@@ -165,14 +180,14 @@ def test_a_finding_without_a_score_is_a_dash_with_its_reason(page):
 def test_what_a_network_was_not_trained_on_is_called_so(tmp_path):
     classes = tuple(name for name in CLASSES if name not in ("Mass", "Edema"))
     results = read_results(tmp_path, write_results(tmp_path, PHANTOM, classes))
-    parts = (*finding_section(results).parts, *box_section(results).parts)
+    text = rendered(*finding_section(results).parts, *box_section(results).parts)
     # Two rows of scores; two rows of two backbones; Mass in the heads of three tables of boxes.
-    assert "".join(parts).count("not trained") == 2 + 2 * 2 + 3
+    assert text.count("not trained") == 2 + 2 * 2 + 3
 
 
 def test_controls_and_the_cross_fitted_row_stand_in_wangs_table(page):
     boxes = page[page.index('id="boxes"') :]
-    table = re.search(r"<tbody>.*?</tbody>", boxes)[0]
+    table = re.search(r"<tbody>.*?</tbody>", boxes, re.DOTALL)[0]
     rows = [re.sub(r"<[^>]+>", " ", row).split() for row in table.split("</tr>")]
     assert rows[0][:5] == [".1", "accuracy", "resnet50", ".515", ".495–.535"]
     assert rows[1][:3] == ["resnet50,", "cross-fitted", ".645"]
@@ -192,21 +207,21 @@ def test_a_method_that_does_not_change_with_the_weights_is_flagged(phantoms):
 def test_gaps_are_ordered_by_what_remains_of_them_at_the_end_nearest_zero(phantoms):
     """Mass differs by .010 ± .02, which may be chance; the group of three images has no AUROC."""
     ordered = largest(gaps_with_interval(phantoms.of("gaps")))
-    found = [(gap.row["group"], gap.measure, gap.value) for gap in ordered]
+    found = [(gap.row["group"], gap.measure, gap.row[gap.measure]) for gap in ordered]
     assert found == [("F × 60–79", "auroc", 0.155), ("F", "auroc", -0.05)]
 
 
 def test_the_share_of_gaps_that_leave_out_zero_is_of_those_with_an_interval(phantoms):
     """Nulls were counted too, so that fewer seemed to than chance alone makes."""
     known = phantoms.of("gaps")[["auroc", "fpr", "mean_predicted_minus_prevalence"]]
-    told = largest_table(phantoms)
-    assert f"of the {known.notna().sum().sum()} gaps with an interval" in told
-    assert "2 leave out 0" in told
+    caption = largest_table(phantoms).caption
+    assert f"of the {known.notna().sum().sum()} gaps with an interval" in caption
+    assert "2 exclude 0" in caption
 
 
 def test_adjudicated_labels_are_shown_on_real_pixels_and_their_lack_is_explained(page, real_page):
     assert "No score here: simulated pixels show no reader" in page
-    assert "<td>.845<br><small>.825–.865</small></td><td>.825" in real_page
+    assert "<td>.845<br><small>.825–.865</small></td>\n<td>.825" in real_page
     assert "<td>+.035 *<br><small>+.015 to +.055</small></td>" in real_page
 
 
@@ -220,4 +235,4 @@ def test_without_boxed_images_the_section_says_so(phantoms):
 def test_one_backbone_has_nothing_to_be_compared_with(phantoms):
     phantoms.tables["differences"] = phantoms.tables["differences"][:0]
     (part,) = difference_section(phantoms).parts
-    assert "One backbone has nothing to be compared with." in part
+    assert "There is only one backbone" in part

@@ -3,8 +3,8 @@
 import pytest
 from rich.console import Console
 
-from cxr14.report.summary import read_results, summarise
-from cxr14.report.summary_tables import HEADER, LEGEND, legend, rows, table
+from cxr14.report.summary import LEGEND, legend, read_results, summarise
+from cxr14.report.terminal import HEADER, summary_rows, summary_table
 from tests.report.written import write_results
 from tests.sources import OFFICIAL, OWN_SPLIT, PHANTOM
 
@@ -74,7 +74,7 @@ def test_the_caution_names_source_and_split(source, words):
 
 
 def test_rows_are_ordered_by_score_and_the_baseline_comes_last(phantoms):
-    ordered = rows(phantoms)
+    ordered = summary_rows(phantoms)
     assert [row[0] for row in ordered] == ["resnet50", "alexnet", "baseline"]
     assert ordered[0][:3] == ("resnet50", ".810\n.790–.830", ".315\n.295–.335")
     assert ordered[0][3:] == (".285\n.265–.305", ".665\n.645–.685", *[".495\n.475–.515"] * 2)
@@ -86,18 +86,18 @@ def test_the_baseline_comes_last_below_a_worse_network_and_one_without_a_score(p
     """A network below one half used to be listed under the baseline."""
     phantoms.evaluate["alexnet"]["macro_auroc"] = 0.4
     phantoms.evaluate["resnet50"]["macro_auroc"] = None
-    assert [row[0] for row in rows(phantoms)] == ["alexnet", "resnet50", "baseline"]
+    assert [row[0] for row in summary_rows(phantoms)] == ["alexnet", "resnet50", "baseline"]
 
 
 def test_a_baseline_without_a_score_is_listed_too(phantoms):
     phantoms.baseline["test"] = {"macro_auroc": None, "images": 0}
-    assert rows(phantoms)[-1] == ("baseline", "–", "–", "–", "–", "–", "–")
+    assert summary_rows(phantoms)[-1] == ("baseline", "–", "–", "–", "–", "–", "–")
 
 
 def test_the_table_is_printed_with_its_caution_and_n(phantoms):
     console = Console(width=200)
     with console.capture() as captured:
-        console.print(table(phantoms, PHANTOM.caution))
+        console.print(summary_table(phantoms, PHANTOM.caution))
     printed = " ".join(captured.get().split())  # the title is as wide as the table
     assert "resnet50" in printed
     assert "says nothing about patients" in printed
@@ -107,9 +107,9 @@ def test_the_table_is_printed_with_its_caution_and_n(phantoms):
 def test_no_interval_is_cut_on_a_terminal_of_eighty_columns(phantoms):
     console = Console(width=80)
     with console.capture() as captured:
-        console.print(table(phantoms, PHANTOM.caution))
+        console.print(summary_table(phantoms, PHANTOM.caution))
     assert "…" not in captured.get()
-    assert console.measure(table(phantoms, "")).minimum <= 80
+    assert console.measure(summary_table(phantoms, "")).minimum <= 80
     assert captured.get().count("–") > 12
 
 

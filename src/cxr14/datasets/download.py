@@ -14,17 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Lock
 
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
+from rich.progress import Progress
 from urllib3.exceptions import InvalidHeader, MaxRetryError
 from urllib3.util.retry import Retry
 
+from cxr14.console import progress
 from cxr14.datasets.nih import FetchError, RemoteFile, Response, TransientError, locate, open_remote
 from cxr14.errors import FULL, full_disk, mount_point
 from cxr14.io import file_md5, locked
@@ -34,14 +28,6 @@ RETRY = Retry(total=12, backoff_factor=1, backoff_max=60, backoff_jitter=1, retr
 
 TIMEOUT = (15.0, 30.0)
 """Seconds to connect; seconds without a byte."""
-
-PROGRESS_COLUMNS = (
-    TextColumn("{task.description}"),
-    BarColumn(),
-    DownloadColumn(),
-    TransferSpeedColumn(),
-    TimeRemainingColumn(),
-)
 
 
 class StoppedError(Exception):
@@ -251,11 +237,11 @@ def fetch_all(
     _make_folder(folder)
     stop = Event()
     waiting = f"another process fetches into {folder}; waiting for it"
-    with locked(folder / ".lock", waiting), Progress(*PROGRESS_COLUMNS) as progress:
+    with locked(folder / ".lock", waiting), progress("bytes") as bar:
         check_free_space(
             folder, sum((file.bytes or 0) - _present_bytes(file, folder) for file in files)
         )
-        table = _ProgressTable(progress, files, folder)
+        table = _ProgressTable(bar, files, folder)
 
         def work(file: RemoteFile, location: str) -> None:
             with table.row(file) as report:

@@ -14,10 +14,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pandas as pd
-from rich.progress import Progress
 
+from cxr14.console import progress
 from cxr14.datasets.archive_kinds import TABLE_NOT_READ, Issue, Report, is_archive_name, is_image
-from cxr14.datasets.download import PROGRESS_COLUMNS
 from cxr14.datasets.folder_images import DEPTH, files_below, loose_images, read_loose
 from cxr14.datasets.image_sources import (
     MANIFEST_COLUMNS,
@@ -76,12 +75,12 @@ def hash_all(base: Path, containers: list[str], workers: int) -> Result:
     total = sum(job.size for job in jobs)
     if workers == 0:
         workers = 1 if total < ALONE_BYTES else os.cpu_count() or 1
-    with Progress(*PROGRESS_COLUMNS) as progress:
-        task = progress.add_task("hash", total=total)
+    with progress("bytes") as bar:
+        task = bar.add_task("hash", total=total)
         if min(workers, len(jobs)) <= 1:
-            results = [hash_job(job, lambda count: progress.advance(task, count)) for job in jobs]
+            results = [hash_job(job, lambda count: bar.advance(task, count)) for job in jobs]
         else:
-            results = _run(jobs, workers, lambda done: progress.update(task, completed=done))
+            results = _run(jobs, workers, lambda done: bar.update(task, completed=done))
     if broken := [result for result in results if isinstance(result, UserError)]:
         raise UserError("; and ".join(map(str, broken)))
     sound = [result for result in results if not isinstance(result, UserError)]

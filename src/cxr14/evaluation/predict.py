@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from rich.progress import track
 from scipy.special import expit
 
+from cxr14.console import track
 from cxr14.errors import UserError
 from cxr14.labels import CLASSES
 

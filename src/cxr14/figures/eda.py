@@ -17,6 +17,7 @@ from cxr14.datasets.records import Source
 from cxr14.datasets.statistics import AGE_QUANTILES, SEXES, label_counts
 from cxr14.errors import UserError
 from cxr14.figures.style import (
+    BARE,
     BLUE,
     DPI,
     FAINT,
@@ -35,11 +36,10 @@ from cxr14.labels import CLASSES, LABEL_COLUMNS, NO_FINDING
 
 SEX_COLOURS = {"F": (ORANGE, INK), "M": (BLUE, "white")}  # colours of bar and text
 SEX_NAMES = {"F": "female", "M": "male"}
-BARE = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}  # hides the grid behind a text
 
 
 def label_distribution(table: pd.DataFrame, images: int) -> Figure:
-    """Figure 1 from ``summary.label_distribution``; `images` is the number it is a share of."""
+    """Draw figure 1 from ``statistics.label_distribution``; `images` is the total."""
     share_of = table.set_index("finding")["share"]
     figure, axes = page(
         f"{share_of[NO_FINDING]:.0%} of the images carry no finding",
@@ -57,7 +57,7 @@ def label_distribution(table: pd.DataFrame, images: int) -> Figure:
 
 
 def sex(table: pd.DataFrame) -> Figure:
-    """Figure 2 from ``summary.sex_distribution``."""
+    """Draw figure 2 from ``statistics.sex_distribution``."""
     male = table.set_index("sex")["share"]["M"]
     figure, axes = page(
         f"{male:.0%} of the images show male patients",
@@ -80,7 +80,7 @@ def sex(table: pd.DataFrame) -> Figure:
 
 
 def sex_by_finding(table: pd.DataFrame) -> Figure:
-    """Figure 3 from ``summary.sex_by_finding``, sorted by the share of women."""
+    """Draw figure 3 from ``statistics.sex_by_finding``, sorted by the share of women."""
     share_of = table.pivot(index="finding", columns="sex", values="share")
     share_of = share_of.sort_values("F", ascending=False, kind="stable")
     images_of = table.groupby("finding")["images"].sum().reindex(share_of.index)
@@ -110,9 +110,10 @@ def sex_by_finding(table: pd.DataFrame) -> Figure:
 
 
 def age(table: pd.DataFrame, fullest_ten_years: int, missing: int) -> Figure:
-    """Figure 4 from ``summary.age_distribution``; the ten years to `fullest_ten_years` are dark.
+    """Draw figure 4 from ``statistics.age_distribution``.
 
-    `missing` images have no known age: the table of 2017 has some above 100.
+    The ten years to `fullest_ten_years` are dark. `missing` images have no known age: the table of
+    2017 has some above 100.
     """
     row = int(table["images"].to_numpy().argmax())
     years, most = int(table["age"].iloc[row]), int(table["images"].iloc[row])
@@ -143,7 +144,7 @@ def age(table: pd.DataFrame, fullest_ten_years: int, missing: int) -> Figure:
 
 
 def age_by_finding(table: pd.DataFrame) -> Figure:
-    """Figure 5 from ``summary.age_by_finding``, the highest median on top."""
+    """Draw figure 5 from ``statistics.age_by_finding``, the highest median on top."""
     table = table.sort_values("median", ascending=False, kind="stable", ignore_index=True)
     old, young = table.dropna().iloc[0], table.dropna().iloc[-1]
     figure, axes = page(
@@ -193,7 +194,7 @@ def single_label_samples(images: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         findings, image, age, sex, view, in class order; classes without such an image
-        are left out.
+        are omitted.
     """
     return _one_of_each(images[label_counts(images) == 1], list(CLASSES))
 

@@ -8,19 +8,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cxr14.chexnext.folds import NO_FOLD
 from cxr14.chexnext.relabel import ALL, Relabelling, most_confident
-from cxr14.console import format_number as share
+from cxr14.console import format_number
 from cxr14.datasets.records import Source
-from cxr14.figures.style import BLUE, GREY, INK, ORANGE, STYLE, WIDTH, display_name, titled
-from cxr14.io import replacing
+from cxr14.figures.style import BLUE, GREY, INK, ORANGE, WIDTH, display_name, titled, write_png
 from cxr14.labels import FINDINGS, NO_FINDING_COLUMN
 
-CHANGE_COLUMNS, DPI = 6, 150
+CHANGE_COLUMNS = 6
 MARGIN, GAP, HEAD, CAPTION = 0.12, 0.08, 0.85, 0.52  # inches
 COLOURS = {"added": BLUE, "removed": ORANGE}
 
@@ -52,9 +50,7 @@ def draw_label_changes(path: str | Path, changes: Sequence[LabelChange], source:
         for group in groups
         for start in range(0, len(group), CHANGE_COLUMNS)
     ]
-    with style.context(["default", STYLE]), replacing(path) as temporary:
-        figure = _figure(rows, source)
-        figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
+    write_png(path, _figure, rows, source)
 
 
 def _figure(rows: Sequence[Sequence[LabelChange]], source: Source) -> Figure:
@@ -82,7 +78,7 @@ def _draw_change(axes: Axes, change: LabelChange) -> None:
         edge.set(color=COLOURS[change.direction], linewidth=2)
     sign = "+" if change.direction == "added" else "−"
     mark = f"{sign} {display_name(change.finding)}"
-    numbers = f"p {share(change.probability, 2)}, from {share(change.threshold, 2)}"
+    numbers = f"p {format_number(change.probability, 2)}, from {format_number(change.threshold, 2)}"
     name = change.image.removesuffix(".png")
     lines = ((mark, 9, INK, 25), (numbers + change.remark, 7, GREY, 15), (name, 7, GREY, 5))
     for text, size, colour, above in lines:
@@ -97,7 +93,7 @@ def headline(table: pd.DataFrame, before: pd.DataFrame, after: pd.DataFrame) -> 
     """Return metrics/relabel.json: label changes in train, and the share of No Finding.
 
     Args:
-        table: see flips.flips_table.
+        table: see :func:`cxr14.chexnext.relabel.label_changes_table`.
         before: the records of the train images (N rows).
         after: the same, relabelled.
     """

@@ -1,7 +1,7 @@
-"""A page frame for `dvc plots` that works without a network.
+"""HTML template of `dvc plots` that works without a network.
 
-DVC's own frame loads Vega from a content delivery network. This one contains it. Set-up writes it,
-and .dvc/config names it (plots.html_template).
+DVC's own template loads Vega from a content delivery network; this one contains it. `make setup`
+writes it, and .dvc/config names it (plots.html_template).
 """
 
 import sys
@@ -10,8 +10,8 @@ import vl_convert
 
 from cxr14.io import write_text
 
-# DVC replaces {plot_divs} by its plots. Its {scripts}, the external references, are left out: the
-# bundle defines the same vegaEmbed.
+# DVC replaces {plot_divs}. Its {scripts} (external references) is omitted: the bundle defines the
+# same vegaEmbed.
 FRAME = """<!DOCTYPE html>
 <html>
 <head>

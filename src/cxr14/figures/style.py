@@ -1,9 +1,10 @@
-"""Style of the figures: 1,200 pixels wide, a title, a subtitle, no frames.
+"""Palette and style of the figures: 1,200 pixels wide, a title, a subtitle, no frames.
 
 Colours are of Okabe and Ito (2008), safe for colour-blind readers.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -12,26 +13,44 @@ from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cxr14.io import replacing, write_csv
+from cxr14.io import write_bytes, write_csv
 
 WIDTH, DPI = 8.0, 150  # inches, pixels an inch
 BLUE, PALE_BLUE, ORANGE = "#0072B2", "#8FBFDD", "#E69F00"
 INK, GREY, FAINT = "#222222", "#6E6E6E", "#E4E4E4"
+PALETTE = (BLUE, ORANGE, "#009E73", "#CC79A7", "#56B4E9", "#D55E00", INK)  # of the networks
+BARE = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}  # hides the grid behind a text
 STYLE: dict[str, Any] = {"font.size": 10, "text.color": INK, "text.parse_math": False}
 
 
 def export(
     stem: str | Path, table: pd.DataFrame, draw: Callable[..., Figure], *arguments: Any
 ) -> None:
-    """Write a table as `stem`.csv, and the figure ``draw(table, *arguments)`` as `stem`.png.
-
-    The PNG has no date or software name: equal tables give equal bytes. The style starts from
-    matplotlib's defaults, so that user settings have no effect.
-    """
+    """Write a table as `stem`.csv, and the figure ``draw(table, *arguments)`` as `stem`.png."""
     write_csv(f"{stem}.csv", table)
-    with style.context(["default", STYLE]), replacing(f"{stem}.png") as temporary:
-        figure = draw(table, *arguments)
-        figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
+    write_png(f"{stem}.png", draw, table, *arguments)
+
+
+def write_png(path: str | Path, draw: Callable[..., Figure], *arguments: Any) -> None:
+    """Write the figure ``draw(*arguments)`` as PNG, see :func:`png_of`."""
+    write_bytes(path, png_of(draw, *arguments))
+
+
+def png_of(
+    draw: Callable[..., Figure],
+    *arguments: Any,
+    dpi: int = DPI,
+    settings: Mapping[str, Any] = STYLE,
+) -> bytes:
+    """Return the figure ``draw(*arguments)`` as PNG; equal arguments give equal bytes.
+
+    The PNG has no date or software name. The settings start from matplotlib's defaults, so that
+    user settings have no effect.
+    """
+    content = BytesIO()
+    with style.context(["default", dict(settings)]):
+        draw(*arguments).savefig(content, format="png", dpi=dpi, metadata={"Software": None})
+    return content.getvalue()
 
 
 def display_name(name: str) -> str:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
-from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -13,11 +12,9 @@ from cxr14.console import NOT_TRAINED
 from cxr14.datasets.records import Source
 from cxr14.evaluation.measures import CALIBRATION, MACRO, MIN_PATIENTS
 from cxr14.evaluation.subgroups import ALL, ATTRIBUTES
-from cxr14.figures.style import BLUE, DPI, FAINT, GREY, INK, ORANGE, STYLE, WIDTH, titled
-from cxr14.io import replacing
+from cxr14.figures.style import BARE, FAINT, GREY, INK, PALETTE, WIDTH, titled, write_png
 from cxr14.labels import NO_FINDING
 
-COLOURS: Final = (BLUE, ORANGE, "#009E73", "#CC79A7", "#56B4E9", "#D55E00")  # Okabe and Ito
 BAND: Final = 0.74  # share of a row that the networks take
 PANELS: Final = (
     ("auroc", MACRO, "AUROC\nmean over findings"),
@@ -29,19 +26,13 @@ SUBTITLE: Final = (
     "Test part; 95 % intervals, patients resampled; "
     f"means over findings with positives and negatives of {MIN_PATIENTS} patients each"
 )
-SMALL: Final[dict[str, Any]] = {
-    "color": GREY,
-    "fontsize": 8,
-    "bbox": {"facecolor": "white", "edgecolor": "none", "pad": 1.5},
-}
+SMALL: Final[dict[str, Any]] = {"color": GREY, "fontsize": 8, "bbox": BARE}
 LEFT, BELOW, ABOVE = 1.05, 0.65, 1.35  # inches around the panels
 
 
 def write_picture(path: str | Path, table: pd.DataFrame, source: Source) -> None:
     """Draw the table of subgroups as PNG; equal tables give equal bytes."""
-    with style.context(["default", STYLE]), replacing(path) as temporary:
-        figure = subgroups(table, source)
-        figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
+    write_png(path, subgroups, table, source)
 
 
 def subgroups(table: pd.DataFrame, source: Source) -> Figure:
@@ -80,7 +71,7 @@ def _panel(
         axes.axvline(0, color=GREY, linewidth=1)
     for position in groups["attribute"].ne(groups["attribute"].shift()).to_numpy().nonzero()[0]:
         axes.axhline(position - 0.5, color=GREY, linewidth=0.6)
-    for n, (backbone, colour) in enumerate(zip(backbones, cycle(COLOURS), strict=False)):
+    for n, (backbone, colour) in enumerate(zip(backbones, cycle(PALETTE), strict=False)):
         rows = table[table["backbone"] == backbone].set_index(["attribute", "group"])
         rows = rows.reindex(pd.MultiIndex.from_frame(groups[["attribute", "group"]]))
         shift = (n - (len(backbones) - 1) / 2) * BAND / len(backbones)

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from rich.progress import track
 from torch import Tensor
 
+from cxr14.console import track
 from cxr14.errors import UserError
 from cxr14.models.inference import deterministic_inference, prepare
 

@@ -18,9 +18,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from PIL import Image
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
-from rich.text import Text
 
+from cxr14.console import track
 from cxr14.io import end_with_parent, replacing
 from cxr14.phantoms.anatomy import Anatomy, Floats, Pose, load_anatomy
 from cxr14.phantoms.findings import Box, added_density, reshape
@@ -193,11 +192,8 @@ def render_archive(
 
 def _rendered(jobs: list[Any], workers: int, anatomy: Anatomy) -> Iterator[bytes]:
     """Yield the PNGs in the order of the jobs, with a progress bar."""
-    with _progress() as progress:
-        bar = progress.add_task("phantoms", total=len(jobs))
-        for content in _mapped(jobs, min(workers, len(jobs)), anatomy):
-            progress.advance(bar)
-            yield content
+    contents = _mapped(jobs, min(workers, len(jobs)), anatomy)
+    yield from track(contents, "phantoms", "images", total=len(jobs), transient=True)
 
 
 def _mapped(jobs: list[Any], workers: int, anatomy: Anatomy) -> Iterator[bytes]:
@@ -224,18 +220,3 @@ def _open(layers: Path, poses: tuple[Pose, ...]) -> None:
 def _draw(job: tuple[dict[str, Any], list[Box], float, int]) -> bytes:
     row, boxes, contrast, seed = job
     return encode(render(row, boxes, _state["anatomy"], contrast, seed))
-
-
-class _Speed(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.speed or 0:.1f} images/s")
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _Speed(),
-        transient=True,
-    )

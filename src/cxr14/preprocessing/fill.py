@@ -15,15 +15,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
+from cxr14.console import progress
 from cxr14.datasets.issues import issue_table
 from cxr14.errors import UserError
 from cxr14.io import locked, read_json, replacing, write_parquet
@@ -200,15 +193,13 @@ def _run(shards: list[Shard], work_dir: WorkDirectory, engine: Engine) -> None:
     """Process the unfinished shards; the workers write the array."""
     todo = [shard for shard in shards if not is_finished(shard, work_dir)]
     total, left = (sum(len(shard.rows) for shard in group) for group in (shards, todo))
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    times = (TimeElapsedColumn(), TimeRemainingColumn())
     faults = []
-    with Progress(*columns, *times, refresh_per_second=1) as progress:
-        task = progress.add_task("shrink", total=total, completed=total - left)
+    with progress("images", refresh_per_second=1) as bar:
+        task = bar.add_task("shrink", total=total, completed=total - left)
         for shard, outcome in engine(todo, work_dir) if todo else ():
             if outcome.fault:
                 faults.append(outcome.fault)
-            progress.advance(task, len(shard.rows))
+            bar.advance(task, len(shard.rows))
     if faults:
         raise UserError("\n".join(dict.fromkeys(faults)))
 

@@ -8,20 +8,22 @@ from typing import Final, NamedTuple
 
 import pandas as pd
 
-from cxr14.console import format_count, format_number, signed
+from cxr14.console import NOT_TRAINED, format_limit, format_number, is_missing, signed
 from cxr14.labels import BOXED
 from cxr14.localization.boxes import MEAN, POOLED
-from cxr14.metrics.bootstrap import ENDS
-from cxr14.report import html
-from cxr14.report.html import (
+from cxr14.report.elements import (
     Cells,
+    Details,
+    Part,
     Section,
+    Subtitle,
+    Table,
+    columns_of,
     count,
     difference,
     distinct,
     first_row,
-    limit_text,
-    number,
+    frame,
     rows_of,
     scored,
     spaced,
@@ -58,21 +60,21 @@ class Line(NamedTuple):
 def counts(results: Results) -> dict[str, int | None]:
     """Return the number of boxed images by finding; None if the network lacks the class."""
     table = results.of("accuracy")
-    known = {name: number(n) for name, n in zip(table["finding"], table["n"], strict=True)}
-    numbers = {name: known.get(name) for name in BOXED}
-    return {name: None if n is None else round(n) for name, n in numbers.items()}
+    pairs = zip(table["finding"], table["n"], strict=True)
+    known = {name: round(n) for name, n in pairs if not is_missing(n)}
+    return {name: known.get(name) for name in BOXED}
 
 
 def finding_header(results: Results, *first: str) -> Cells:
     """Return a header with the eight findings, n below each, and their mean."""
-    n_by_finding = counts(results).items()
     headings = (
-        f"{spaced(name)}\n{format_count(n) if n is None else f'n {n}'}" for name, n in n_by_finding
+        f"{spaced(name)}\n{NOT_TRAINED if n is None else f'n {n}'}"
+        for name, n in counts(results).items()
     )
     return (*first, *headings, MEAN)
 
 
-def wang_table(results: Results, measure: str, quantities: tuple[str, ...]) -> str:
+def wang_table(results: Results, measure: str, quantities: tuple[str, ...]) -> Table:
     """Return the table of one measure: by T and quantity ours, controls and published rows."""
     lines = list(_lines(results, measure, quantities))
     published = comparable(results.source, PUBLISHED[measure])
@@ -87,7 +89,7 @@ def wang_table(results: Results, measure: str, quantities: tuple[str, ...]) -> s
         caption += f" Published: {'; '.join(sources)}; means over the findings with boxes here."
     if published and "afp" in quantities:
         caption += f" {AFP_CAVEAT}"
-    return html.table(
+    return Table(
         finding_header(results, "T", "", ""),
         [line.cells for line in lines],
         results.source.label(caption),
@@ -99,7 +101,7 @@ def wang_table(results: Results, measure: str, quantities: tuple[str, ...]) -> s
 def _lines(results: Results, measure: str, quantities: tuple[str, ...]) -> Iterator[Line]:
     tables = _tables(results, measure)
     for limit in distinct(tables[results.best], "limit"):
-        first = limit_text(limit)
+        first = format_limit(limit)
         for quantity in quantities:
             what = QUANTITIES[quantity]
             for line in _group(results, measure, quantity, tables, limit):
@@ -163,32 +165,32 @@ SIMILARITY = "similarity\nrandom weights"
 def box_section(results: Results) -> Section:
     """Return the section on accuracy and AFP at every T, pointing, backbones, sanity checks."""
     how = (
-        "A finding is hit at T if any box found on the heatmap overlaps the drawn one by more than "
-        "T: IoBB is the intersection over the area of the found box, IoU over the union. A "
-        "method that does not beat the controls, which look at no image, has found nothing."
+        "A finding is hit at T if a box detected in the heatmap overlaps the ground-truth box by "
+        "more than T: IoBB is the intersection over the area of the detected box, IoU over the "
+        "union. A method must beat the control baselines, which see no image."
     )
     if not results.localize[results.best]["boxed_images"]:
-        part = html.paragraph("No image of these has a drawn box: there is nothing to score.")
-        return Section("boxes", "Boxes", how, (part,))
+        nothing = "No image has a ground-truth box: there is nothing to score."
+        return Section("boxes", "Boxes", how, (nothing,))
     parts = [
-        html.subtitle(f"{results.best}: accuracy and false boxes at T(IoBB)"),
+        Subtitle(f"{results.best}: accuracy and false boxes at T(IoBB)"),
         wang_table(results, "iobb", ("accuracy", "afp")),
-        html.subtitle(f"{results.best}: accuracy at T(IoU)"),
+        Subtitle(f"{results.best}: accuracy at T(IoU)"),
         wang_table(results, "iou", ("accuracy",)),
-        html.subtitle("Ahead of the controls"),
+        Subtitle("Differences from the control baselines"),
         _control_differences(results),
-        html.subtitle("Pointing game and energy"),
+        Subtitle("Pointing game and energy"),
         _pointing(results),
-        html.subtitle("Heat thresholds apart"),
+        Subtitle("By heat threshold"),
         _heats(results),
-        html.subtitle("Every backbone"),
+        Subtitle("Every backbone"),
         _backbones(results),
         *_checks(results),
     ]
-    return Section("boxes", "Boxes", how, tuple(parts))
+    return Section("boxes", "Boxes", how, parts)
 
 
-def _pointing(results: Results) -> str:
+def _pointing(results: Results) -> Table:
     rows = results.of("pointing")
     body, kinds = [], []
     for quantity in ("pointing", "energy"):
@@ -199,17 +201,17 @@ def _pointing(results: Results) -> str:
             body.append((first, who, *finding_cells(method_rows, quantity)))
             kinds.append("control" if method in CONTROLS else "begin")
     caption = (
-        "Pointing: share of images whose hottest point lies in the drawn box; energy: share of the "
-        "heat inside it. Neither needs a threshold. n: boxed images."
+        "Pointing: share of images whose hottest point is in the ground-truth box; energy: share "
+        "of the heat inside it. Neither needs a threshold. n: boxed images."
     )
     header = finding_header(results, "measure", "")
-    return html.table(header, body, results.source.label(caption), kinds, TEXTS[1:])
+    return Table(header, body, results.source.label(caption), kinds, TEXTS[1:])
 
 
-def _heats(results: Results) -> str:
+def _heats(results: Results) -> Table:
     accuracy = results.of("accuracy")
     accuracy = accuracy[(accuracy["finding"] == MEAN) & (accuracy["measure"] == "iobb")]
-    heats = distinct(accuracy.assign(heat=accuracy["heat"].astype(str)), "heat")
+    heats = list(dict.fromkeys(accuracy["heat"].astype(str)))
     header = (
         "T(IoBB)",
         *(f"{name}\nheat {heat}" for name in ("accuracy", "AFP") for heat in heats),
@@ -219,13 +221,13 @@ def _heats(results: Results) -> str:
         rows = accuracy[accuracy["limit"] == limit]
         at = {str(row["heat"]): row for row in rows_of(rows)}
         cells = (scored(at[heat], name) for name in ("accuracy", "afp") for heat in heats)
-        body.append((limit_text(limit), *cells))
+        body.append((format_limit(limit), *cells))
     caption = (
         f"{results.best}, mean over findings, "
         f"{results.localize[results.best]['boxed_images']} boxed images. A heat threshold is of "
         "255; pooled takes the boxes of all of them together."
     )
-    return html.table(header, body, results.source.label(caption))
+    return Table(header, body, results.source.label(caption))
 
 
 BACKBONES: Final = {
@@ -238,7 +240,7 @@ BACKBONES: Final = {
 }
 
 
-def _control_differences(results: Results) -> str:
+def _control_differences(results: Results) -> Table:
     """Return the table of differences in accuracy from each control."""
     rows = pooled(results.of("controls"))
     rows = rows[rows["finding"] == MEAN]
@@ -246,20 +248,18 @@ def _control_differences(results: Results) -> str:
     body = []
     for measure, limit in keys:
         at = rows[(rows["measure"] == measure) & (rows["limit"] == limit)]
-        control_rows = [first_row(at, {"method": name}) for name in CONTROLS]
-        cells = (
-            difference(*(number(row.get(f"ahead{end}")) for end in ENDS)) for row in control_rows
-        )
-        body.append((f"{MEASURES[measure]} > {limit_text(limit)}", *cells))
+        control_rows = (first_row(at, {"method": name}) for name in CONTROLS)
+        cells = (difference(row, *columns_of("ahead")) for row in control_rows)
+        body.append((f"{MEASURES[measure]} > {format_limit(limit)}", *cells))
     caption = (
         f"{results.best}, accuracy minus that of the control, mean over findings, "
         f"{results.localize[results.best]['boxed_images']} boxed images; paired on the same "
-        "resampled patients. * marks a 95 % interval that leaves out 0."
+        "resampled patients. * marks a 95 % interval that excludes 0."
     )
-    return html.table(("hit at", *CONTROLS.values()), body, results.source.label(caption))
+    return Table(("hit at", *CONTROLS.values()), body, results.source.label(caption))
 
 
-def _backbones(results: Results) -> str:
+def _backbones(results: Results) -> Table:
     header = ("backbone", "boxed images", "without pixels", *BACKBONES.values(), SIMILARITY)
     body = [
         (
@@ -278,17 +278,17 @@ def _backbones(results: Results) -> str:
         "network with random weights (Adebayo et al. 2018); a method whose maps stay alike shows "
         "the image, not what was learnt, and is flagged."
     )
-    return html.table(header, body, results.source.label(caption))
+    return Table(header, body, results.source.label(caption))
 
 
 def similarity(results: Results, backbone: str) -> str:
     """Return the similarity of the heatmaps to those of random weights, flagged if too high."""
     row = rows_of(results.of("randomisation", backbone))[-1]
     flag = "FLAGGED, unchanged" if row["unchanged"] else f"n {count(row['n'])}"
-    return f"{signed(number(row['similarity']))}\n{flag}"
+    return f"{signed(row['similarity'])}\n{flag}"
 
 
-def _checks(results: Results) -> list[str]:
+def _checks(results: Results) -> list[Part]:
     """Return the cross-fit and sanity-check tables as collapsed blocks."""
     caption = results.source.label(f"{results.best}, as in metrics/localize/{results.best}.")
     crossfit = results.of("crossfit")
@@ -298,6 +298,6 @@ def _checks(results: Results) -> list[str]:
         "Randomised weights": results.of("randomisation"),
     }
     return [
-        html.folded(title, html.frame(rows.drop(columns=CONSTANT, errors="ignore"), caption))
+        Details(title, (frame(rows.drop(columns=CONSTANT, errors="ignore"), caption),))
         for title, rows in tables.items()
     ]

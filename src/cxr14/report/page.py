@@ -1,15 +1,12 @@
-"""The self-contained HTML report: tables and embedded figures, no external reference.
+"""The self-contained HTML report: tables and embedded figures, no external reference."""
 
-As a program it writes the template for ``dvc plots``: DVC's own template loads Vega from a content
-delivery network, this one contains it. .dvc/config names the file (plots.html_template).
-"""
-
+from collections.abc import Sequence
 from pathlib import Path
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
 from cxr14.datasets.records import PHANTOM_NOTE
-from cxr14.report import html
-from cxr14.report.fairness import subgroup_section
-from cxr14.report.html import Section
+from cxr14.report.elements import Section, read_figure
 from cxr14.report.localization import box_section
 from cxr14.report.published import split_name
 from cxr14.report.sections import (
@@ -20,8 +17,8 @@ from cxr14.report.sections import (
     headline_section,
     published_section,
 )
-from cxr14.report.summary import Results
-from cxr14.report.summary_tables import sample
+from cxr14.report.subgroups import subgroup_section
+from cxr14.report.summary import Results, sample
 
 TITLE = "ChestX-ray14: results"
 EDA = (
@@ -59,31 +56,41 @@ def render(results: Results, caution: str, plots: Path) -> str:
         f"{sample(results)}; {split_name(results)}. Backbones: {', '.join(results.backbones)}; "
         f"chosen by validation: {results.best}."
     )
-    return html.page(
-        TITLE, caution, facts, [section for section in sections if section is not None]
+    return render_page(TITLE, caution, facts, [section for section in sections if section])
+
+
+def render_page(title: str, caution: str, facts: str, sections: Sequence[Section]) -> str:
+    """Fill templates/page.html; all texts are escaped."""
+    environment = Environment(
+        loader=PackageLoader("cxr14.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
+    page = environment.get_template("page.html")
+    return page.render(title=title, caution=caution, facts=facts, sections=sections)
 
 
 def sheet_section(results: Results, paths: list[Path]) -> Section:
     """Return the section of contact sheets of the chosen backbone."""
     how = (
-        "Each sheet shows the images of one finding that were hit best and worst, chosen by "
-        "IoBB and not by eye. Red is heat; the solid box was drawn by a radiologist, the dashed "
-        "ones were found at each heat threshold."
+        "Each sheet shows the images of one finding with the highest and the lowest IoBB. Red is "
+        "heat; solid boxes are ground truth (radiologists), dashed boxes are detected, one colour "
+        "per heat threshold."
     )
-    caption = results.source.label(f"{results.best}; n stands in each title.")
-    parts = [html.picture(path, caption) for path in paths]
-    return Section("sheets", "Found boxes", how, tuple(parts or [html.paragraph("None.")]))
+    caption = results.source.label(f"{results.best}; n is in each title.")
+    figures = [read_figure(path, caption) for path in paths]
+    return Section("sheets", "Detected boxes", how, figures or ["None."])
 
 
 def record_section(results: Results, paths: list[Path]) -> Section:
     """Return the section of figures on the records."""
     how = (
-        "These figures are of the records: labels, sexes, ages. Where a figure says train-val, the "
-        "test part is not in it."
+        "These figures show the records: labels, sexes, ages. Figures of train-val exclude the "
+        "test split."
     )
-    caption = "Records as the source ships them; n stands in the figure."
+    caption = "Records as published by the source; n is in the figure."
     if results.source.phantom:
         caption += f" Radiographs, where shown, are simulated: {PHANTOM_NOTE}."
-    parts = [html.picture(path, caption) for path in paths]
-    return Section("records", "The records", how, tuple(parts))
+    return Section("records", "The records", how, [read_figure(path, caption) for path in paths])

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, TypeVar
 
-from cxr14.console import NOT_TRAINED, format_number
+from cxr14.console import MISSING, NOT_TRAINED, format_number, is_missing
 from cxr14.datasets.records import Source
 from cxr14.errors import UserError
 from cxr14.labels import BOXED, CHESTXRAY8, FINDINGS
-from cxr14.report.html import count, number, rows_of, scored, spaced
+from cxr14.report.elements import count, rows_of, scored, spaced
 from cxr14.report.summary import Results
 
 OFFICIAL, RANDOM, EXPERT = "official", "random", "expert"
@@ -191,7 +191,7 @@ IOU: Final = (
 """Accuracy at T(IoU)."""
 
 AFP_CAVEAT: Final = (
-    "Wang's AFP has a denominator that is not stated: its accuracy and AFP add up to less than 1 "
+    "The denominator of Wang's AFP is not stated: accuracy and AFP add up to less than 1 "
     "in places, which cannot happen under our definition (boxes that are no hit, over the boxed "
     "images of the finding); the two are not the same measure."
 )
@@ -243,7 +243,7 @@ def subset_note(results: Results) -> str:
     if not results.source.official_split or images == OFFICIAL_TEST_IMAGES:
         return ""
     return (
-        f"Ours are over {images:,} images of the official test part, the published columns of the "
+        f"Ours are over {images:,} images of the official test split, the published columns of the "
         f"official split over all {OFFICIAL_TEST_IMAGES:,}."
     )
 
@@ -260,7 +260,7 @@ def auroc_header(results: Results) -> tuple[str, ...]:
     )
 
 
-def auroc_rows(results: Results, between: str = "\n") -> list[tuple[str, ...]]:
+def auroc_rows(results: Results) -> list[tuple[str, ...]]:
     """Return rows of AUROC by finding, ours and published; the last row holds the means.
 
     Published means are over the findings that ours could score.
@@ -270,18 +270,16 @@ def auroc_rows(results: Results, between: str = "\n") -> list[tuple[str, ...]]:
     rows = [
         (
             spaced(name),
-            count(row_of[name]["positives"]) if name in row_of else "–",
-            scored(row_of[name], "auroc", between) if name in row_of else NOT_TRAINED,
+            count(row_of[name]["positives"]) if name in row_of else MISSING,
+            scored(row_of[name], "auroc") if name in row_of else NOT_TRAINED,
             *(format_number(column.auroc[name]) for column in columns),
         )
         for name in FINDINGS
     ]
-    scored_findings = [
-        name for name in FINDINGS if name in row_of and number(row_of[name]["auroc"]) is not None
-    ]
-    mean = scored(results.evaluate[results.best], "macro_auroc", between)
-    means = (format_number(mean_over(column, scored_findings)) for column in columns)
-    return [*rows, (f"mean of {len(scored_findings)}", "", mean, *means)]
+    has_score = [n for n in FINDINGS if n in row_of and not is_missing(row_of[n]["auroc"])]
+    mean = scored(results.evaluate[results.best], "macro_auroc")
+    means = (format_number(mean_over(column, has_score)) for column in columns)
+    return [*rows, (f"mean of {len(has_score)}", "", mean, *means)]
 
 
 def mean_over(column: Column, findings: Sequence[str]) -> float | None:

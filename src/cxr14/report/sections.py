@@ -3,27 +3,23 @@
 Published results appear on real pixels only.
 """
 
-from io import BytesIO
-from typing import Any, Final, NamedTuple
+from typing import Final
 
-import pandas as pd
-from matplotlib import style
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-
-from cxr14.console import NOT_TRAINED, format_number
-from cxr14.evaluation.measures import MACRO
+from cxr14.console import MISSING, NOT_TRAINED, format_number, is_missing
+from cxr14.figures.curves import KINDS, draw_curves
 from cxr14.labels import CHESTXRAY8, CLASSES
-from cxr14.metrics.bootstrap import ENDS
-from cxr14.report import html
-from cxr14.report.html import (
+from cxr14.report.elements import (
     Cells,
+    Details,
+    Figure,
     Section,
+    Subtitle,
+    Table,
+    columns_of,
     count,
     difference,
     distinct,
     first_row,
-    number,
     rows_of,
     scored,
     spaced,
@@ -40,8 +36,7 @@ from cxr14.report.published import (
     split_summary,
     subset_note,
 )
-from cxr14.report.summary import Results
-from cxr14.report.summary_tables import BASELINE, legend, ordered, sample
+from cxr14.report.summary import BASELINE, Results, legend, ordered, sample
 
 HEADLINES: Final = {
     "test_macro_auroc": "AUROC\nmacro",
@@ -77,24 +72,23 @@ def headline_section(results: Results) -> Section:
     body = [
         (
             f"{name} (chosen)" if name == results.best else name,
-            format_number(number(numbers.get("test_validation_macro_auroc"))),
+            format_number(numbers.get("test_validation_macro_auroc")),
             *(scored(numbers, measure) for measure in HEADLINES),
         )
         for name, numbers in ordered(results)
     ]
     kinds = ["control" if row[0] == BASELINE else "" for row in body]
     how = (
-        "Each number is over the test part, which nothing was chosen on; the small range below it "
-        "is its 95 % interval, by resampling patients. Two models whose intervals overlap may "
-        "still differ: see the paired differences."
+        "Each number is on the test split, on which nothing was chosen; the small range below it "
+        "is its 95 % interval (patients resampled). Two models whose intervals overlap may still "
+        "differ: see the paired differences."
     )
     caption = results.source.label(f"{sample(results)}. {legend(results)}")
     chosen = (
-        f"The sections below that show one model show {results.best}: its macro AUROC on "
-        "validation is the highest."
+        f"Sections on a single model show {results.best}, which has the highest macro AUROC on "
+        "validation."
     )
-    parts = (html.table(header, body, caption, kinds), html.paragraph(chosen))
-    return Section("results", "Results", how, parts)
+    return Section("results", "Results", how, (Table(header, body, caption, kinds), chosen))
 
 
 def finding_section(results: Results) -> Section:
@@ -106,22 +100,22 @@ def finding_section(results: Results) -> Section:
     )
     calibration_how = (
         "A Brier score and an expected calibration error (ECE) of 0 are best. Weighted losses "
-        "shift log-odds, which Platt scaling per finding (fitted on validation) mends and one "
+        "shift log-odds; Platt scaling per finding (fitted on validation) corrects this, a single "
         "temperature cannot."
     )
     parts = (
-        html.subtitle(f"Scores of {results.best}"),
+        Subtitle(f"Scores of {results.best}"),
         _scores(results),
-        html.subtitle(f"Calibration of {results.best}"),
-        html.paragraph(calibration_how),
+        Subtitle(f"Calibration of {results.best}"),
+        calibration_how,
         _calibration(results),
-        html.subtitle("AUROC of every backbone"),
+        Subtitle("AUROC of every backbone"),
         _backbones(results),
     )
     return Section("findings", "Finding by finding", how, parts)
 
 
-def _scores(results: Results) -> str:
+def _scores(results: Results) -> Table:
     header = ("finding", "positives", "prevalence", *SCORES.values(), "AUROC\nDeLong", "remark")
     body = []
     for name in CLASSES:
@@ -129,51 +123,57 @@ def _scores(results: Results) -> str:
         if not row:
             body.append((spaced(name), NOT_TRAINED, *[""] * (len(header) - 2)))
             continue
-        delong = [number(row.get(f"auroc_delong_{end}")) for end in ("low", "high")]
+        ends = [row.get(f"auroc_delong_{end}") for end in ("low", "high")]
+        delong = MISSING if any(map(is_missing, ends)) else "–".join(map(format_number, ends))
         body.append(
             (
                 spaced(name),
                 count(row["positives"]),
-                format_number(number(row["prevalence"])),
+                format_number(row["prevalence"]),
                 *(scored(row, measure) for measure in SCORES),
-                "–" if None in delong else "–".join(map(format_number, delong)),
+                delong,
                 text(row.get("reason")),
             )
         )
     caption = (
         f"{results.best}, {split_summary(results)}. Intervals: 95 %, patients resampled; DeLong: a "
-        "check on one image of each patient. A dash is a number that cannot be had; the remark "
-        "says why."
+        "check on one image of each patient. A dash is a missing value; the remark gives the "
+        "reason."
     )
     columns = [""] * (len(header) - 1) + ["remark"]
-    return html.table(header, body, results.source.label(caption), columns=columns)
+    return Table(header, body, results.source.label(caption), column_classes=columns)
 
 
-def _calibration(results: Results) -> str:
+def _calibration(results: Results) -> Table:
     header = ("finding", "images", "positives", *CALIBRATION.values())
     body = [
         (
             spaced(row["finding"]),
             count(row["images"]),
             count(row["positives"]),
-            *(format_number(number(row.get(measure))) for measure in CALIBRATION),
+            *(format_number(row.get(measure)) for measure in CALIBRATION),
         )
         for row in rows_of(results.of("findings"))
     ]
     caption = f"{results.best}; temperature and Platt scaling are fitted on validation."
-    return html.table(header, body, results.source.label(caption))
+    return Table(header, body, results.source.label(caption))
 
 
-def _backbones(results: Results) -> str:
+def _backbones(results: Results) -> Table:
     header = ("finding", "positives", *results.backbones)
     body = []
     for name in CLASSES:
         rows = [first_row(results.of("findings", b), {"finding": name}) for b in results.backbones]
-        positives = next((count(row["positives"]) for row in rows if row), "–")
-        areas = (scored(row, "auroc") if row else NOT_TRAINED for row in rows)
-        body.append((spaced(name), positives, *areas))
+        positives = next((count(row["positives"]) for row in rows if row), MISSING)
+        body.append((spaced(name), positives, *_aurocs(results, name)))
     caption = f"AUROC on test, {split_summary(results)}."
-    return html.table(header, body, results.source.label(caption))
+    return Table(header, body, results.source.label(caption))
+
+
+def _aurocs(results: Results, finding: str) -> Cells:
+    """Return the AUROC of a finding by backbone."""
+    rows = (first_row(results.of("findings", b), {"finding": finding}) for b in results.backbones)
+    return tuple(scored(row, "auroc") if row else NOT_TRAINED for row in rows)
 
 
 def difference_section(results: Results) -> Section:
@@ -186,18 +186,18 @@ def difference_section(results: Results) -> Section:
     for first, second in dict.fromkeys(zip(table["first"], table["second"], strict=True)):
         pair = {"first": first, "second": second}
         rows = [first_row(table, pair | {"measure": measure}) for measure in measures]
-        cells = (difference(*(number(row.get(e)) for e in PAIRED)) for row in rows)
+        cells = (difference(row, *PAIRED) for row in rows)
         known = next(row for row in rows if row)
         counts = count(known["images"]), count(known["patients"])
         body.append((f"{first} − {second}", *cells, *counts))
     how = (
-        "Both models are scored on the same resampled patients, so what they share cancels out. "
-        "A difference marked * has a 95 % interval that leaves out 0; of many pairs some do by "
+        "Both models are scored on the same resampled patients, so shared variation cancels out. "
+        "A difference marked * has a 95 % interval that excludes 0; among many pairs, some do by "
         "chance."
     )
-    caption = results.source.label("Test part, mean over findings; positive: the first is better.")
-    nothing = html.paragraph("One backbone has nothing to be compared with.")
-    part = html.table(header, body, caption) if body else nothing
+    caption = results.source.label("Test split, mean over findings; positive: the first is better.")
+    nothing = "There is only one backbone, so there is no difference."
+    part = Table(header, body, caption) if body else nothing
     return Section("differences", "Paired differences", how, (part,))
 
 
@@ -210,8 +210,8 @@ def published_section(results: Results) -> Section | None:
     if results.source.phantom:
         return None
     how = (
-        "Only columns of the same split can be held against ours; those marked OTHER SPLIT are "
-        "over other images, and a random split is easier than the official one. The sources are "
+        "Only columns of the same split are comparable with ours; those marked OTHER SPLIT are on "
+        "other images, and a random split is easier than the official one. The sources are "
         "listed at the end of the section."
     )
     columns = comparable(results.source, CLASSIFICATION)
@@ -224,41 +224,42 @@ def published_section(results: Results) -> Section | None:
     )
     sources = [f"{column.name}: {column.source}" for column in columns]
     parts = (
-        html.table(auroc_header(results), body, caption.strip(), means, ["", "", "", *marks]),
-        html.subtitle("The eight findings of ChestX-ray8"),
+        Table(auroc_header(results), body, caption.strip(), means, ["", "", "", *marks]),
+        Subtitle("The eight findings of ChestX-ray8"),
         _chestxray8(results),
-        html.folded("Sources", *map(html.paragraph, sources)),
+        Details("Sources", sources),
     )
-    return Section("published", "Beside published figures", how, parts)
+    return Section("published", "Comparison with published results", how, parts)
 
 
-def _chestxray8(results: Results) -> str:
+def _chestxray8(results: Results) -> Table:
     columns = comparable(results.source, CHESTXRAY8_NETWORKS)
     header = (
         "finding",
         *(f"{name} (ours)\n{split_summary(results)}" for name in results.backbones),
         *(heading(results.source, column) for column in columns),
     )
-    body = []
-    for name in CHESTXRAY8:
-        rows = [first_row(results.of("findings", b), {"finding": name}) for b in results.backbones]
-        areas = (scored(row, "auroc") if row else NOT_TRAINED for row in rows)
-        body.append(
-            (spaced(name), *areas, *(format_number(column.auroc[name]) for column in columns))
+    body = [
+        (
+            spaced(name),
+            *_aurocs(results, name),
+            *(format_number(column.auroc[name]) for column in columns),
         )
+        for name in CHESTXRAY8
+    ]
     marks = ["", *[""] * len(results.backbones), *["other"] * len(columns)]
     caption = (
         f"AUROC. Columns marked OTHER SPLIT: {columns[0].source}, random 70/10/20 split; W-CEL and "
         "CEL: cross entropy with and without weights."
     )
-    return html.table(header, body, caption, columns=marks)
+    return Table(header, body, caption, column_classes=marks)
 
 
 HOW: Final = (
     "Labels mined from reports are often wrong; here the same images are scored against labels "
-    "that radiologists agreed on and against the mined ones. The difference between the two, on "
-    "the same resamples of patients, is what the labels make of the same answers; * marks a 95 % "
-    "interval that leaves out 0."
+    "that radiologists agreed on, and against the mined labels. The difference is the effect of "
+    "the labels on the score of the same predictions, on the same resampled patients; * marks a "
+    "95 % interval that excludes 0."
 )
 HEADER: Final = (
     *("label", "from", "backbone", "images", "positives\nadjudicated", "positives\nmined"),
@@ -269,21 +270,18 @@ COLUMNS: Final = ("", "remark", "text", *[""] * (len(HEADER) - 4), "remark")
 
 def adjudicated_section(results: Results) -> Section:
     """Return the section of AUROC on adjudicated labels, or of the reason why there is none."""
-    rows = results.tables["adjudicated"]
+    title, rows = "Labels read by radiologists", results.tables["adjudicated"]
     if rows.empty or results.source.phantom:
         reasons = sorted({text(reason) for reason in rows["reason"]} - {""})
-        why = "; ".join(reasons) or "no image of the test part has such labels"
-        part = html.paragraph(f"No score here: {why}.")
-    else:
-        caption = (
-            "Google's adjudicated labels of ChestX-ray14, on those of its test images that have "
-            "pixels here; from: the findings that a label is made of. Positives: images, and "
-            "below them their patients."
-        )
-        part = html.table(
-            HEADER, _body(results), results.source.label(caption), columns=list(COLUMNS)
-        )
-    return Section("adjudicated", "Labels read by radiologists", HOW, (part,))
+        why = "; ".join(reasons) or "no test image has adjudicated labels"
+        return Section("adjudicated", title, HOW, (f"No score here: {why}.",))
+    caption = results.source.label(
+        "Google's adjudicated labels of ChestX-ray14, on its test images that have pixels here; "
+        "from: the findings that a label combines. Positives: images, and below them their "
+        "patients."
+    )
+    table = Table(HEADER, _body(results), caption, column_classes=COLUMNS)
+    return Section("adjudicated", title, HOW, (table,))
 
 
 def _body(results: Results) -> list[Cells]:
@@ -297,110 +295,32 @@ def _body(results: Results) -> list[Cells]:
             f"{count(row['positives_mined'])}\n{count(row['patients_with_mined'])}",
             scored(row, "auroc_adjudicated"),
             scored(row, "auroc_mined"),
-            difference(*(number(row[f"difference{end}"]) for end in ENDS)),
+            difference(row, *columns_of("difference")),
             text(row["reason"]),
         )
         for row in rows_of(results.tables["adjudicated"])
     ]
 
 
-# Okabe and Ito (2008), safe for colour-blind readers; the same as in the subgroup figure.
-COLOURS: Final = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#222222")
-DASHES: Final = ("-", "--", ":")
-ACROSS, DPI = 4, 120
-STYLE: Final[dict[str, Any]] = {"font.size": 7, "axes.linewidth": 0.6, "text.parse_math": False}
-
-
-class Kind(NamedTuple):
-    """A kind of curve: title, columns of both axes, whether to draw the diagonal."""
-
-    title: str
-    x: str
-    y: str
-    diagonal: bool
-
-
-KINDS: Final = {
-    "roc": Kind("ROC", "false_positive_rate", "true_positive_rate", diagonal=True),
-    "pr": Kind("Precision and recall", "recall", "precision", diagonal=False),
-    "reliability": Kind("Reliability, Platt scaled", "predicted", "observed", diagonal=True),
-}
-
-
 def curve_section(results: Results) -> Section:
     """Return the section of ROC, precision-recall and reliability curves by finding."""
     how = (
         "ROC: the further above the diagonal, the better; precision and recall: the further right "
-        "and up, and the dashed line is the prevalence. Reliability: on the diagonal a probability "
-        "means what it says; below it the model is too sure."
+        "and up, and the dashed line is the prevalence. Reliability: on the diagonal probabilities "
+        "equal observed frequencies; below it they are too high."
     )
     n = (
-        "n: positives of the finding. All findings: the mean of their curves; of reliability all "
-        "answers together."
+        "n: positives of the finding. All findings: the mean of their curves; for reliability all "
+        "predictions pooled."
     )
-    parts = [
-        html.embedded(
-            draw(results, name),
+    findings = results.of("findings")
+    images, source = results.evaluate[results.best]["images"], results.source
+    figures = [
+        Figure(
+            draw_curves(name, results.curves[name], findings, images, source),
             f"{kind.title} by finding",
-            results.source.label(f"{kind.title} on test; {n}"),
+            source.label(f"{kind.title} on test; {n}"),
         )
         for name, kind in KINDS.items()
     ]
-    return Section("curves", "Curves", how, tuple(parts))
-
-
-def draw(results: Results, name: str) -> bytes:
-    """Return a PNG of one kind of curve, a panel per finding; equal results give equal bytes."""
-    table = results.curves[name]
-    known = set(table["finding"])
-    findings = [finding for finding in (MACRO, *CLASSES) if finding in known]
-    down = max(1, -(-len(findings) // ACROSS))
-    height = 1.75 * down + (1.1 if results.source.phantom else 0.9)
-    with style.context(["default", STYLE]):
-        figure = Figure(figsize=(8.6, height), dpi=DPI)
-        top = 1 - (0.6 if results.source.phantom else 0.4) / height
-        edges = {"left": 0.035, "right": 0.99, "bottom": 0.5 / height, "top": top}
-        figure.subplots_adjust(**edges, wspace=0.22, hspace=0.32)
-        panels = figure.subplots(down, ACROSS, squeeze=False).ravel()
-        for axes, finding in zip(panels, findings, strict=False):
-            _panel(axes, results, table[table["finding"] == finding], name, finding)
-        for axes in panels[len(findings) :]:
-            axes.set_axis_off()
-        _frame(figure, results, KINDS[name], panels[0])
-        png = BytesIO()
-        figure.savefig(png, format="png", metadata={"Software": None})
-    return png.getvalue()
-
-
-def _panel(axes: Axes, results: Results, rows: pd.DataFrame, name: str, finding: str) -> None:
-    kind = KINDS[name]
-    row = first_row(results.of("findings"), {"finding": finding})
-    if kind.diagonal:
-        axes.plot([0, 1], [0, 1], color="#b0b0b0", linewidth=0.6)
-    elif row:
-        axes.axhline(float(row["prevalence"]), color="#808080", linewidth=0.6, linestyle="--")
-    for index, backbone in enumerate(results.backbones):
-        curve = rows[rows["backbone"] == backbone]
-        axes.plot(
-            curve[kind.x],
-            curve[kind.y],
-            color=COLOURS[index % len(COLOURS)],
-            linestyle=DASHES[index // len(COLOURS) % len(DASHES)],
-            linewidth=0.9,
-            marker="." if name == "reliability" else "",
-            markersize=3,
-            label=backbone,
-        )
-    images = results.evaluate[results.best]["images"]
-    n = f"{images:,} images" if finding == MACRO else count(row.get("positives"))
-    title = "all findings" if finding == MACRO else spaced(finding)
-    axes.set_title(f"{title}, n {n}", fontsize=7.5, pad=3)
-    axes.set(xlim=(0, 1), ylim=(0, 1.01), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
-    axes.tick_params(length=2, width=0.5, pad=1.5)
-
-
-def _frame(figure: Figure, results: Results, kind: Kind, first: Axes) -> None:
-    title = f"{kind.title}: {spaced(kind.y)} by {spaced(kind.x)}"
-    figure.suptitle(results.source.label(title, "{}\n{}"), fontsize=8.5, y=0.995)
-    handles, labels = first.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="lower center", ncols=8, fontsize=7.5, frameon=False)
+    return Section("curves", "Curves", how, figures)

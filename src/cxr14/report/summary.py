@@ -155,3 +155,54 @@ def summarise(results: Results) -> dict[str, Any]:
         "baseline": {key: value for key, value in floor.items() if value is not None},
         **results.source.flags,
     }
+
+
+BASELINE: Final = "baseline"
+LEGEND: Final = (
+    "AUROC, average precision (AP) and F1 are means over the findings, with 95 % intervals by "
+    "patient; No Finding is its AUROC; boxes: share of boxed findings hit at that IoBB."
+)
+
+
+def headlines(results: Results) -> dict[str, dict[str, Any]]:
+    """Return headline metrics with intervals by model; the baseline is last."""
+    networks = {
+        name: {
+            **{f"test_{key}": value for key, value in results.evaluate[name].items()},
+            **{f"boxes_{key}": value for key, value in results.localize[name].items()},
+        }
+        for name in results.backbones
+    }
+    return networks | {BASELINE: {f"test_{key}": v for key, v in results.baseline["test"].items()}}
+
+
+def ordered(results: Results) -> list[tuple[str, dict[str, Any]]]:
+    """Return the headlines sorted by test macro AUROC, highest first; the baseline is last."""
+
+    def sort_key(item: tuple[str, dict[str, Any]]) -> tuple[bool, float]:
+        name, numbers = item
+        return name == BASELINE, -(numbers.get("test_macro_auroc") or 0)
+
+    return sorted(headlines(results).items(), key=sort_key)
+
+
+def legend(results: Results) -> str:
+    """Return the legend of the columns, with the number of findings per mean if it differs."""
+    counts = {
+        name: numbers["test_findings_scored"]
+        for name, numbers in headlines(results).items()
+        if "test_findings_scored" in numbers
+    }
+    if len(set(counts.values())) < 2:
+        return LEGEND
+    listed = ", ".join(f"{name} {count}" for name, count in counts.items())
+    return f"{LEGEND} Not over the same number of findings: {listed}."
+
+
+def sample(results: Results) -> str:
+    """Return the numbers of test images, their patients, and boxed images."""
+    numbers = results.evaluate[results.best]
+    counts = (boxes["boxed_images"] for boxes in results.localize.values())
+    boxed = next(count for count in counts if count is not None)  # not every row is localised
+    images, patients = numbers["images"], numbers["patients"]
+    return f"n: {images:,} images of {patients:,} patients, {boxed:,} boxed images"

@@ -1,17 +1,19 @@
-"""Terminal tables of evaluation, localization and comparison."""
+"""Terminal tables of the stages of both pipelines."""
 
 from typing import Any, Final
 
-import numpy as np
 import pandas as pd
 from rich.box import SIMPLE
 from rich.table import Table
 
+from cxr14.chexnext.relabel import ALL
 from cxr14.console import (
+    MISSING,
+    NOT_TRAINED,
     format_count,
+    format_difference,
+    format_limit,
     format_number,
-    signed,
-    star,
 )
 from cxr14.datasets.records import Source
 from cxr14.evaluation.evaluate import Scores
@@ -19,7 +21,21 @@ from cxr14.evaluation.measures import CALIBRATION, MACRO
 from cxr14.evaluation.subgroups import CROSSED
 from cxr14.labels import NO_FINDING
 from cxr14.localization.boxes import MEAN, POOLED
-from cxr14.metrics.bootstrap import ENDS
+from cxr14.report.elements import Row, columns_of, count, distinct, first_row, rows_of, scored, text
+from cxr14.report.published import auroc_header, auroc_rows, split_summary, subset_note
+from cxr14.report.summary import Results, legend, ordered, sample
+
+
+def _table(title: str, *headings: str, left: int = 1, **options: Any) -> Table:
+    """Return a table without rows; the first ``left`` columns hold text, the others numbers."""
+    style: dict[str, Any] = {"box": SIMPLE, "pad_edge": False, "collapse_padding": True}
+    table = Table(title=title, **style | options)
+    for index, heading in enumerate(headings):
+        table.add_column(heading, justify="left" if index < left else "right", no_wrap=True)
+    return table
+
+
+# Scores by finding.
 
 HEADINGS: Final = {
     "positives": "pos.",
@@ -33,7 +49,6 @@ HEADINGS: Final = {
     "ece": "ECE",
     "ece_platt": "Platt",
 }
-TABLE_WIDTH: Final = 112
 WITH_INTERVALS: Final = ("auroc", "average_precision", "f1")
 MEANS: Final = ("macro", "weighted", "micro")
 
@@ -48,13 +63,9 @@ def findings_table(backbone: str, scores: Scores, source: Source) -> Table:
     """
     head = scores.headline
     title = f"{backbone} on {head['images']} test images of {head['patients']} patients"
-    table = Table(title=source.label(title), box=SIMPLE)
-    table.padding, table.pad_edge = (0, 0, 0, 0), False
+    table = _table(source.label(title), "finding", *HEADINGS.values(), padding=0)
     table.caption = "\n".join([_headline(head), *_reasons(scores)])
-    table.add_column("finding", no_wrap=True)
-    for heading in HEADINGS.values():
-        table.add_column(heading, justify="right", no_wrap=True)
-    rows = _records(scores.findings)
+    rows = rows_of(scores.findings)
     for row in (row for row in rows if row["finding"] != NO_FINDING):
         table.add_row(row["finding"], *_cells(row))
     table.add_section()
@@ -66,43 +77,26 @@ def findings_table(backbone: str, scores: Scores, source: Source) -> Table:
     return table
 
 
-def with_interval(row: dict[str, Any], measure: str) -> str:
-    """Format a score and its interval: ``.763 (.740–.787)``."""
-    low, high = row.get(f"{measure}_low"), row.get(f"{measure}_high")
-    ends = "" if low is None else f" ({format_number(low)}–{format_number(high)})"
-    return format_number(row.get(measure)) + ends
-
-
-def _cells(row: dict[str, Any]) -> list[str]:
+def _cells(row: Row) -> list[str]:
     """Format one row in the order of HEADINGS; measures that a mean lacks stay empty."""
     cells = []
     for measure in HEADINGS:
         if measure in WITH_INTERVALS:
-            cells.append(with_interval(row, measure))
-        elif measure == "positives":
-            cells.append(str(row.get(measure, "")))
+            cells.append(scored(row, measure, "{} ({}–{})"))
+        elif measure not in row:
+            cells.append("")
         else:
-            cells.append(format_number(row[measure]) if measure in row else "")
+            cells.append((count if measure == "positives" else format_number)(row[measure]))
     return cells
 
 
-def _mean(means: pd.DataFrame, kind: str) -> dict[str, Any]:
+def _mean(means: pd.DataFrame, kind: str) -> Row:
     """Return one kind of mean as a row of findings: measure, measure_low, measure_high."""
-    row: dict[str, Any] = {}
-    for record in _records(means[means["mean"].str.startswith(f"{kind}_")]):
-        measure = record["mean"].removeprefix(f"{kind}_")
-        row |= {
-            measure: record["value"],
-            f"{measure}_low": record["low"],
-            f"{measure}_high": record["high"],
-        }
+    row: Row = {}
+    for record in rows_of(means[means["mean"].str.startswith(f"{kind}_")]):
+        columns = columns_of(record["mean"].removeprefix(f"{kind}_"))
+        row |= zip(columns, (record["value"], record["low"], record["high"]), strict=True)
     return row
-
-
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the rows as dictionaries, with None for NaN."""
-    rows = table.astype(object).where(table.notna(), None).to_dict("records")
-    return [{str(name): value for name, value in row.items()} for row in rows]
 
 
 def _headline(head: dict[str, Any]) -> str:
@@ -116,13 +110,13 @@ def _headline(head: dict[str, Any]) -> str:
 
 def _reasons(scores: Scores) -> list[str]:
     """Return the reasons why a score is null or has no interval."""
-    reasons_of_means = {row["mean"]: row["reason"] for row in _records(scores.means)}
-    reasons = {row["finding"]: row["reason"] for row in _records(scores.findings)}
-    reasons["macro mean"] = reasons_of_means["macro_auroc"]
+    reasons = {row["finding"]: text(row["reason"]) for row in rows_of(scores.findings)}
+    macro = first_row(scores.means, {"mean": "macro_auroc"})
+    reasons["macro mean"] = text(macro["reason"])
     return [f"{name}: {reason}" for name, reason in reasons.items() if reason]
 
 
-# Tables of localization.
+# Localization.
 
 IN_SHORT = [("iobb", 0.1), ("iobb", 0.5), ("iou", 0.1)]
 """Measures and limits of the table of controls, as far as they were scored."""
@@ -148,16 +142,15 @@ def accuracy_table(title: str, accuracy: pd.DataFrame, measure: str, source: Sou
     pooled = accuracy[(accuracy["measure"] == measure) & (accuracy["heat"] == POOLED)]
     rates = pooled.pivot(index="finding", columns="limit", values="accuracy")
     limits = sorted(set(pooled["limit"]))
-    names = [_limit(limit) for limit in limits]
-    first = pooled[pooled["limit"] == limits[0]].set_index("finding")
-    table = _box_table(f"{title}, {measure}", source, "finding", ["n", *names, "AFP"])
+    names = [format_limit(limit) for limit in limits]
+    table = _table(source.label(f"{title}, {measure}"), "finding", "n", *names, "AFP")
     table.caption = f"columns: T; AFP: false boxes an image at T {names[0]}"
-    for name, row in first.iterrows():
-        if name == MEAN:
+    for row in rows_of(pooled[pooled["limit"] == limits[0]]):
+        if row["finding"] == MEAN:
             table.add_section()
-        n = None if pd.isna(row["n"]) else int(row["n"])
-        shares = [_cell(rates.loc[name, limit]) for limit in limits]
-        table.add_row(str(name), format_count(n), *shares, _cell(row["afp"], 2))
+        shares = (format_number(rates.loc[row["finding"], limit]) for limit in limits)
+        afp = format_number(row["afp"], 2)
+        table.add_row(row["finding"], format_count(row["n"], NOT_TRAINED), *shares, afp)
     return table
 
 
@@ -174,68 +167,43 @@ def controls_table(title: str, tables: dict[str, pd.DataFrame], source: Source) 
     """
     controls, pointing = tables["controls"], tables["pointing"]
     means = controls[(controls["finding"] == MEAN) & (controls["heat"] == POOLED)]
-    scored = set(zip(means["measure"], means["limit"], strict=True))
-    limits = [limit for limit in IN_SHORT if limit in scored]
-    names = [f"{measure} {_limit(limit)}" for measure, limit in limits]
-    table = _box_table(title, source, "heat from", [*names, "pointing", "energy"])
-    for method in pointing["method"].unique():
-        accuracy = means[means["method"] == method].set_index(["measure", "limit"])
-        spot = pointing[(pointing["method"] == method) & (pointing["finding"] == MEAN)].iloc[0]
-        cells = [_with_interval(accuracy.loc[limit], "accuracy") for limit in limits]
-        scores = [_with_interval(spot, score) for score in ("pointing", "energy")]
-        table.add_row(method, *cells, *scores, end_section=True)
-    first_method = pointing[pointing["method"] == pointing["method"].iloc[0]]
-    table.caption = f"{_without_heat(first_method)}\n{_sanity_check(tables['randomisation'])}"
+    scored_at = set(zip(means["measure"], means["limit"], strict=True))
+    limits = [limit for limit in IN_SHORT if limit in scored_at]
+    names = [f"{measure} {format_limit(limit)}" for measure, limit in limits]
+    methods = distinct(pointing, "method")
+    table = _table(source.label(title), "heat from", *names, "pointing", "energy")
+    for method in methods:
+        keys = ({"method": method, "measure": name, "limit": limit} for name, limit in limits)
+        cells = [scored(first_row(means, key), "accuracy") for key in keys]
+        mean = first_row(pointing, {"method": method, "finding": MEAN})
+        cells += [scored(mean, score) for score in ("pointing", "energy")]
+        table.add_row(method, *cells, end_section=True)
+    without_heat = _without_heat(pointing[pointing["method"] == methods[0]])
+    table.caption = f"{without_heat}\n{_sanity_check(tables['randomisation'])}"
     return table
 
 
 def _without_heat(pointing: pd.DataFrame) -> str:
-    *findings, (_, empty, pairs) = zip(
-        pointing["finding"], pointing["empty"], pointing["n"], strict=True
-    )
-    where = ", ".join(
-        f"{name} {count}" for name, count, _ in findings if not pd.isna(count) and count
-    )
-    return f"no heat in {empty} of {pairs} maps" + (f": {where}" if where else "")
+    *findings, mean = rows_of(pointing)
+    counts = {row["finding"]: count(row["empty"]) for row in findings}
+    where = ", ".join(f"{name} {n}" for name, n in counts.items() if n not in ("0", MISSING))
+    return f"no heat in {mean['empty']} of {mean['n']} maps" + (f": {where}" if where else "")
 
 
 def _sanity_check(table: pd.DataFrame) -> str:
-    last = table.iloc[-1]
+    last = rows_of(table)[-1]
     if pd.isna(last["similarity"]):
         return f"all weights random: {last['reason']}"
     similarity = f"{last['similarity']:.2f}, absolute {last['absolute']:.2f}"
-    text = f"all weights random: similarity {similarity}, over {last['n']} maps"
+    sentence = f"all weights random: similarity {similarity}, over {last['n']} maps"
     if last["unchanged"]:
-        return f"[bold red]{text}: these maps do not depend on what was learnt[/]"
-    return f"{text} (above {last['limit']:g} it would be flagged)"
+        return f"[bold red]{sentence}: these maps do not depend on what was learnt[/]"
+    return f"{sentence} (above {last['limit']:g} it would be flagged)"
 
 
-def _box_table(title: str, source: Source, first: str, others: list[str]) -> Table:
-    table = Table(box=SIMPLE, title=source.label(title))
-    table.add_column(first, no_wrap=True)
-    for heading in others:
-        table.add_column(heading, justify="right")
-    return table
-
-
-def _limit(limit: float) -> str:
-    return f"{limit:g}".removeprefix("0")
-
-
-def _cell(value: float, digits: int = 3) -> str:
-    return format_number(None if pd.isna(value) else float(value), digits)
-
-
-def _with_interval(row: "pd.Series[float]", score: str) -> str:
-    """Format a score with its interval below, so that the table fits a terminal."""
-    value, low, high = (_cell(row[score + end]) for end in ENDS)
-    return value if low == _cell(np.nan) else f"{value}\n{low}–{high}"
-
-
-# Tables of the comparison.
+# Comparison.
 
 LARGEST: Final = 3
-GAPS_WIDTH: Final = 112  # columns; a narrower table of gaps would cut intervals
 GAP_MEASURES: Final = (
     ("auroc", MACRO),
     ("fpr", NO_FINDING),
@@ -250,26 +218,20 @@ WORDS: Final = {
     "macro_auroc": "AUROC",
     "macro_average_precision": "AP",
 }
-STAR: Final = "* the interval leaves 0 out; nothing is corrected for how many intervals there are"
-
-
-def ranged(value: float, low: float, high: float) -> str:
-    """Format a difference and its interval, with a star if the interval leaves 0 out."""
-    return f"{signed(value)} ({signed(low)} to {signed(high)}){star(low, high)}"
+PAIRED: Final = ["difference", "low", "high"]
+STAR: Final = "* the interval excludes 0; not corrected for multiple comparisons"
 
 
 def differences(table: pd.DataFrame, source: Source) -> Table:
     """Lay out the table of differences, a row per pair of networks."""
-    measures = list(dict.fromkeys(table["measure"]))
-    n = [f"{row['images']:,} images of {row['patients']:,} patients" for _, row in table.iterrows()]
-    heading = f"Differences on test{f', {n[0]}' if n else ''}, the same patients resampled"
-    laid_out = _comparison_table(
-        heading, source, "first − second", *(WORDS[name] for name in measures)
-    )
+    measures = distinct(table, "measure")
+    n = [f", {row['images']:,} images of {row['patients']:,} patients" for row in rows_of(table)]
+    heading = f"Differences on test{n[0] if n else ''}, the same patients resampled"
+    laid_out = _comparison(heading, source, "first − second", *(WORDS[name] for name in measures))
     for (one, other), rows in table.groupby(["first", "second"], sort=False):
-        cells = rows.set_index("measure").loc[measures, ["difference", "low", "high"]]
-        ends = cells.to_numpy(float)  # a column of nulls has dtype object
-        laid_out.add_row(f"{one} − {other}", *(ranged(*cell) for cell in ends))
+        values = rows.set_index("measure").loc[measures, PAIRED]
+        ends = values.to_numpy(float)  # a column of nulls has dtype object
+        laid_out.add_row(f"{one} − {other}", *(format_difference(*cell) for cell in ends))
     return laid_out
 
 
@@ -277,43 +239,149 @@ def largest_gaps(table: pd.DataFrame, source: Source) -> Table:
     """Lay out the largest gaps of each measure, from gaps.csv.
 
     Gaps are sorted by the end of the interval that is nearer to 0, so that small groups do not lead
-    by chance. Crossed attributes are left out.
+    by chance. Crossed attributes are excluded.
     """
     headings = "measure", "network", "group", "images", "group − others"
-    laid_out = _comparison_table("Largest gaps between groups on test", source, *headings)
+    laid_out = _comparison("Largest gaps between groups on test", source, *headings)
     single = table[~table["attribute"].str.contains(CROSSED)]
     for measure, finding in GAP_MEASURES:
         name = f"{WORDS[measure]}, {'mean' if finding == MACRO else finding}"
-        ends = [f"{measure}{end}" for end in ENDS]
+        ends = columns_of(measure)
         gaps = single[single["finding"] == finding].dropna(subset=ends)
         nearer = pd.concat([gaps[ends[1]], -gaps[ends[2]]], axis=1).max(axis=1)
         order = nearer.sort_values(ascending=False, kind="stable").index[:LARGEST]
-        for _, row in gaps.loc[order].iterrows():
+        for row in rows_of(gaps.loc[order]):
             group = f"{row['attribute']} {row['group']} − {row['against']}"
             counts = f"{row['images']:,}, {row['images_against']:,}"
-            laid_out.add_row(name, row["backbone"], group, counts, ranged(*row[ends]))
+            gap = format_difference(*(row[end] for end in ends))
+            laid_out.add_row(name, row["backbone"], group, counts, gap)
         laid_out.add_section()
     return laid_out
 
 
 def revision_table(table: pd.DataFrame, revision: str, notes: list[str], source: Source) -> Table:
     """Lay out the differences from a revision, a row per network and measure."""
-    heading = f"The work tree beside {revision}, the same patients resampled"
-    laid_out = _comparison_table(
-        heading, source, "network", "measure", "here", revision, "difference"
-    )
-    for _, row in table.iterrows():
-        scores = (format_number(None if pd.isna(row[n]) else row[n]) for n in ("here", "there"))
-        cells: Any = row[["difference", "low", "high"]].to_numpy(float)
-        laid_out.add_row(row["backbone"], WORDS[row["measure"]], *scores, ranged(*cells))
+    heading = f"The work tree compared with {revision}, the same patients resampled"
+    laid_out = _comparison(heading, source, "network", "measure", "here", revision, "difference")
+    for row in rows_of(table):
+        scores = format_number(row["here"]), format_number(row["there"])
+        gap = format_difference(*(row[name] for name in PAIRED))
+        laid_out.add_row(row["backbone"], WORDS[row["measure"]], *scores, gap)
     laid_out.caption = "\n".join([*notes, STAR])
     return laid_out
 
 
-def _comparison_table(heading: str, source: Source, *columns: str) -> Table:
+def _comparison(heading: str, source: Source, *columns: str) -> Table:
     title = source.label(heading)
-    laid_out = Table(title=title, box=SIMPLE, pad_edge=False, collapse_padding=True, caption=STAR)
-    laid_out.min_width = max(len(title), len(STAR))  # avoids line breaks
-    for name in columns:
-        laid_out.add_column(name, no_wrap=True)
-    return laid_out
+    width = max(len(title), len(STAR))  # avoids line breaks
+    return _table(title, *columns, left=len(columns), caption=STAR, min_width=width)
+
+
+# Summary of all networks.
+
+MEASURES: Final = {
+    "test_macro_auroc": "AUROC",
+    "test_macro_average_precision": "AP",
+    "test_macro_f1": "F1",
+    "test_no_finding_auroc": "No\nFinding",
+    "boxes_mean_accuracy_iobb_t10": "boxes\n> .1",
+    "boxes_mean_accuracy_iobb_t50": "boxes\n> .5",
+}
+HEADER: Final = ("model", *MEASURES.values())
+
+
+def summary_rows(results: Results) -> list[tuple[str, ...]]:
+    """Return the columns of HEADER by model, in the order of :func:`ordered`."""
+    return [
+        (name, *(scored(numbers, measure) for measure in MEASURES))
+        for name, numbers in ordered(results)
+    ]
+
+
+def summary_table(results: Results, caution: str) -> Table:
+    """Lay out the headline metrics by model.
+
+    Intervals are below their scores, so that the table fits eighty columns.
+    """
+    title = f"Test split, mean over findings ({sample(results)}). {caution}"
+    table = _table(title, *HEADER, caption=legend(results))
+    for row in summary_rows(results):
+        table.add_row(*row)
+    return table
+
+
+def published_table(results: Results) -> Table | None:
+    """Lay out AUROC by finding with the published columns; None on phantoms."""
+    if results.source.phantom:
+        return None
+    title = f"AUROC by finding; ours is {results.best}, the best by validation; n: positives"
+    caption = f"Published means are over the same findings. {subset_note(results)}".strip()
+    table = _table(title, "finding", caption=caption, padding=0)
+    _, _, _, *published = auroc_header(results)
+    table.add_column(f"ours\n{split_summary(results)}", justify="right", width=9)
+    for name in published:  # only DenseNet121 is longer
+        table.add_column(name, justify="right", width=8, overflow="fold")
+    *findings, mean = auroc_rows(results)
+    for name, positives, *scores in findings:
+        table.add_row("\n".join([*name.split(), f"n {positives}"]), *scores)
+    table.add_section()
+    table.add_row(mean[0], *mean[2:])
+    return table
+
+
+# The CheXNeXt pipeline.
+
+NOISE: Final = {"positives": "truly", "missed": "missed", "wrong": "wrong", "labels": "labels"}
+CHANGES: Final = {
+    "positives_before": "before",
+    "positives_after": "after",
+    "added": "added",
+    "removed": "removed",
+}
+REPAIRED: Final = {
+    "added_precision": "right",
+    "added_recall": "found",
+    "removed_precision": "right",
+    "removed_recall": "found",
+    "noise_repaired": "repaired",
+}
+
+
+def noise_table(counts: pd.DataFrame, source: Source) -> Table:
+    """Lay out the counts of label noise in train and val (``label_noise.count_noise``)."""
+    title = source.label("Label noise, as in mined labels")
+    table = _table(title, "finding", "images", *NOISE.values())
+    summed = counts.groupby("finding", sort=False)[["images", *NOISE]].sum()
+    for finding, row in summed.iterrows():
+        table.add_row(str(finding), *map(count, row))
+    return table
+
+
+def selection_table(outcome: dict[str, Any], source: Source) -> Table:
+    """Lay out chexnext/selection/selection.json."""
+    title = f"Members on validation, mean {outcome['measure']} over the findings"
+    table = _table(source.label(title), "member", "fold", "score", "chosen")
+    for name, member in outcome["members"].items():
+        fold = MISSING if outcome["folds"] == 1 else str(member["fold"])
+        table.add_row(name, fold, format_number(member["score"]), "yes" if member["chosen"] else "")
+    table.caption = (
+        f"the chosen averaged: {format_number(outcome['score'])}; "
+        f"all: {format_number(outcome['score_of_all'])} "
+        f"({outcome['subsets']} subsets, {outcome['search']})"
+    )
+    return table
+
+
+def label_changes_summary(changes: pd.DataFrame, split: str, mode: str, source: Source) -> Table:
+    """Lay out the label changes of a split; on phantoms with precision and recall."""
+    rates = REPAIRED if source.phantom else {}
+    title = source.label(f"Relabelling of {split}, {mode}")
+    table = _table(title, "finding", *CHANGES.values(), *rates.values())
+    for row in rows_of(changes[changes["part"] == split]):
+        if row["finding"] == ALL:
+            table.add_section()
+        cells = [*(count(row[name]) for name in CHANGES), *(format_number(row[n]) for n in rates)]
+        table.add_row(row["finding"], *cells)
+    if source.phantom:
+        table.caption = "right: precision; found: recall among the missed, the wrong labels"
+    return table

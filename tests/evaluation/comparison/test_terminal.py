@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
+from cxr14.console import TABLE_WIDTH, format_difference
 from cxr14.datasets.records import PHANTOM_NOTE
 from cxr14.evaluation.compare import difference_table
 from cxr14.evaluation.subgroups import subgroup_tables
@@ -21,11 +22,11 @@ def printed(table, width=160) -> str:
 
 
 def test_a_star_marks_intervals_that_leave_zero_out():
-    assert terminal.ranged(0.2, 0.1, 0.3) == "+.200 (+.100 to +.300) *"
-    assert terminal.ranged(-0.2, -0.3, -0.1).endswith("*")
-    assert not terminal.ranged(0.1, -0.1, 0.3).endswith("*")
+    assert format_difference(0.2, 0.1, 0.3) == "+.200 (+.100 to +.300) *"
+    assert format_difference(-0.2, -0.3, -0.1).endswith("*")
+    assert not format_difference(0.1, -0.1, 0.3).endswith("*")
     nothing = float("nan")
-    assert terminal.ranged(0.2, nothing, nothing) == "+.200 (– to –)"
+    assert format_difference(0.2, nothing, nothing) == "+.200 (– to –)"
 
 
 def test_differences_are_a_row_per_pair_and_phantoms_are_labelled(records, answers, resamples):
@@ -76,6 +77,6 @@ def test_at_the_width_of_the_stage_no_interval_is_cut_at_official_size():
     where = {"backbone": "densenet121", "attribute": "age", "group": "20–39", "against": "the rest"}
     counts = {"images": 12_345, "images_against": 13_251}
     rows = [where | counts | gap | {"finding": finding} for finding in ("macro", "No Finding")]
-    text = printed(terminal.largest_gaps(pd.DataFrame(rows), source=PHANTOM), terminal.TABLE_WIDTH)
+    text = printed(terminal.largest_gaps(pd.DataFrame(rows), source=PHANTOM), TABLE_WIDTH)
     assert "…" not in text
     assert text.count("−.123 (−.123 to −.123) *") == len(terminal.GAP_MEASURES)

@@ -4,11 +4,24 @@ from typing import Final, NamedTuple
 
 import pandas as pd
 
-from cxr14.console import format_number
+from cxr14.console import format_number, is_missing
 from cxr14.evaluation.measures import CALIBRATION, MACRO
 from cxr14.evaluation.subgroups import CROSSED
-from cxr14.report import html
-from cxr14.report.html import Row, Section, count, difference, number, rows_of, scored, spaced, text
+from cxr14.report.elements import (
+    Details,
+    Figure,
+    Row,
+    Section,
+    Subtitle,
+    Table,
+    columns_of,
+    count,
+    difference,
+    rows_of,
+    scored,
+    spaced,
+    text,
+)
 from cxr14.report.summary import Results
 
 MEASURES: Final = {
@@ -24,14 +37,11 @@ LARGEST: Final = 12
 class Gap(NamedTuple):
     """One measure of one row of gaps.csv.
 
-    ``sure`` is the end of the interval nearest 0; it is positive if the interval leaves out 0.
+    ``sure`` is the end of the interval nearest 0; it is positive if the interval excludes 0.
     """
 
     row: Row
     measure: str
-    value: float
-    low: float
-    high: float
     sure: float
 
 
@@ -40,21 +50,21 @@ def subgroup_section(results: Results, png: bytes) -> Section:
     how = (
         "A model can be right on average and wrong more often for some: groups are compared at the "
         "one threshold that all share. A gap is the group minus the others; one whose interval "
-        "holds 0 may be chance, and small groups give wide intervals."
+        "contains 0 may be chance, and small groups give wide intervals."
     )
     caption = results.source.label("Groups of test images by sex, age and view.")
     parts = (
-        html.embedded(png, "subgroups", caption),
-        html.subtitle(f"Gaps of {results.best}, mean over findings"),
+        Figure(png, "subgroups", caption),
+        Subtitle(f"Gaps of {results.best}, mean over findings"),
         gap_table(results),
-        html.subtitle(f"Largest gaps of {results.best}"),
+        Subtitle(f"Largest gaps of {results.best}"),
         largest_table(results),
-        html.folded("Scores by group", group_table(results)),
+        Details("Scores by group", (group_table(results),)),
     )
     return Section("subgroups", "Groups of patients", how, parts)
 
 
-def gap_table(results: Results) -> str:
+def gap_table(results: Results) -> Table:
     """Lay out the macro gaps of single attributes."""
     rows = _single(results.of("gaps"))
     header = ("group", "against", *COUNTED, *MEASURES.values())
@@ -63,19 +73,19 @@ def gap_table(results: Results) -> str:
             _group_name(row),
             text(row["against"]),
             *_counted(row),
-            *(difference(*_ends(row, measure)) for measure in MEASURES),
+            *(difference(row, *columns_of(measure)) for measure in MEASURES),
         )
         for row in rows_of(rows)
     ]
     caption = (
-        f"{results.best}, test part. * marks a 95 % interval that leaves out 0; there is none "
-        "where a side is the same in every resample. Predicted − prevalence: mean Platt-scaled "
+        f"{results.best}, test split. * marks a 95 % interval that excludes 0; there is none "
+        "where a score is the same in every resample. Predicted − prevalence: mean Platt-scaled "
         "probability minus the share of positives."
     )
-    return html.table(header, body, results.source.label(caption), columns=["", "text"])
+    return Table(header, body, results.source.label(caption), column_classes=["", "text"])
 
 
-def largest_table(results: Results) -> str:
+def largest_table(results: Results) -> Table:
     """Lay out the largest gaps over all groups and findings."""
     gaps = gaps_with_interval(results.of("gaps"))
     reliable = largest(gaps)
@@ -86,22 +96,22 @@ def largest_table(results: Results) -> str:
             text(gap.row["against"]),
             spaced(text(gap.row["finding"])),
             MEASURES[gap.measure],
-            difference(gap.value, gap.low, gap.high),
+            difference(gap.row, *columns_of(gap.measure)),
             *_counted(gap.row),
         )
         for gap in reliable[:LARGEST]
     ]
     caption = (
         f"{results.best}: of the {len(gaps)} gaps with an interval in metrics/compare/gaps.csv "
-        f"{len(reliable)} leave out 0 (where groups do not differ some 5 of 100 do), ordered by "
-        f"what remains at the end nearest 0; at most {LARGEST} are shown."
+        f"{len(reliable)} exclude 0 (5 of 100 do by chance), ordered by the end of "
+        f"the interval nearest 0; at most {LARGEST} are shown."
     )
     columns = ["", "text", "text", "text"]
-    return html.table(header, body, results.source.label(caption), columns=columns)
+    return Table(header, body, results.source.label(caption), column_classes=columns)
 
 
 def largest(gaps: list[Gap]) -> list[Gap]:
-    """Return the gaps whose interval leaves out 0, sorted by ``sure``, highest first.
+    """Return the gaps whose interval excludes 0, sorted by ``sure``, highest first.
 
     Sorting by size alone would put the smallest groups first.
     """
@@ -113,13 +123,13 @@ def gaps_with_interval(gaps: pd.DataFrame) -> list[Gap]:
     intervals = []
     for row in rows_of(gaps):
         for measure in MEASURES:
-            value, low, high = _ends(row, measure)
-            if value is not None and low is not None and high is not None:
-                intervals.append(Gap(row, measure, value, low, high, max(low, -high)))
+            value, low, high = (row[column] for column in columns_of(measure))
+            if not any(map(is_missing, (value, low, high))):
+                intervals.append(Gap(row, measure, max(low, -high)))
     return intervals
 
 
-def group_table(results: Results) -> str:
+def group_table(results: Results) -> Table:
     """Lay out the macro scores of single attributes."""
     rows = _single(results.of("subgroups"))
     header = ("group", "images", "patients", *MEASURES.values(), "ECE\nPlatt", "remark")
@@ -129,15 +139,15 @@ def group_table(results: Results) -> str:
             count(row["images"]),
             count(row["patients"]),
             *(scored(row, measure) for measure in list(MEASURES)[:-1]),
-            difference(*_ends(row, list(MEASURES)[-1])),
-            format_number(number(row["ece_platt"])),
+            difference(row, *columns_of(CALIBRATION)),
+            format_number(row["ece_platt"]),
             text(row["reason"]),
         )
         for row in rows_of(rows)
     ]
-    caption = f"{results.best}, test part, means over the findings that can be scored in the group."
+    caption = f"{results.best}, test split, means over the findings with a score in the group."
     columns = [""] * (len(header) - 1) + ["remark"]
-    return html.table(header, body, results.source.label(caption), columns=columns)
+    return Table(header, body, results.source.label(caption), column_classes=columns)
 
 
 def _single(rows: pd.DataFrame) -> pd.DataFrame:
@@ -154,8 +164,3 @@ def _counted(row: Row) -> tuple[str, str]:
         f"{count(row[f'images{end}'])}\n{count(row[f'patients{end}'])}" for end in ("", "_against")
     )
     return group, others
-
-
-def _ends(row: Row, measure: str) -> tuple[float | None, float | None, float | None]:
-    low, high = number(row[f"{measure}_low"]), number(row[f"{measure}_high"])
-    return number(row[measure]), low, high

@@ -1,0 +1,171 @@
+"""Elements of the report, as plain data, and the cells of its tables.
+
+templates/page.html lays them out. A string is a paragraph. In a cell, the text after the first line
+break is set in small type.
+"""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pandas as pd
+from PIL import Image
+
+from cxr14.console import MISSING, format_count, format_difference, format_interval, is_missing
+from cxr14.metrics.bootstrap import ENDS
+
+Row = dict[str, Any]
+Cells = tuple[str, ...]
+
+LARGEST = 300_000  # bytes; larger PNGs are converted to WebP
+
+
+@dataclass(frozen=True)
+class Subtitle:
+    """A heading within a section."""
+
+    kind: ClassVar[str] = "subtitle"
+    text: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that scrolls sideways.
+
+    Attributes:
+        header: of the columns.
+        rows: cells as text.
+        caption: what the numbers are and over how many.
+        row_classes: CSS class of each row (published, other, control, begin, mean).
+        column_classes: CSS class of each column (text, remark, published, other).
+    """
+
+    kind: ClassVar[str] = "table"
+    header: Cells
+    rows: Sequence[Cells]
+    caption: str
+    row_classes: Sequence[str] = ()
+    column_classes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Figure:
+    """An embedded PNG with alternative text; it scrolls sideways on a small screen."""
+
+    kind: ClassVar[str] = "figure"
+    png: bytes
+    alt: str
+    caption: str
+
+    @property
+    def source(self) -> str:
+        """The data URI of the figure."""
+        large = len(self.png) > LARGEST
+        kind, content = ("webp", as_webp(self.png)) if large else ("png", self.png)
+        return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+@dataclass(frozen=True)
+class Details:
+    """A collapsed block that opens on a click."""
+
+    kind: ClassVar[str] = "details"
+    title: str
+    parts: "Sequence[Part]"
+
+
+Part = str | Subtitle | Table | Figure | Details
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of the page; ``how`` explains how to read it and precedes its parts."""
+
+    anchor: str
+    title: str
+    how: str
+    parts: Sequence[Part]
+
+
+def read_figure(path: Path, caption: str) -> Figure:
+    """Read a PNG file as a figure; its file name is the alternative text."""
+    return Figure(path.read_bytes(), spaced(path.stem), caption)
+
+
+def as_webp(png: bytes) -> bytes:
+    """Convert a PNG to WebP (quality 85): about a fifth of the bytes, no visible loss."""
+    content = BytesIO()
+    Image.open(BytesIO(png)).convert("RGB").save(content, "WEBP", quality=85)
+    return content.getvalue()
+
+
+def frame(rows: pd.DataFrame, caption: str) -> Table:
+    """Return a table of a data frame: floats with three decimals, NaN as dashes."""
+
+    def cell(value: Any) -> str:
+        if pd.isna(value):
+            return MISSING
+        return f"{value:.3f}" if isinstance(value, float) and value % 1 else f"{value}"
+
+    body = [tuple(map(cell, row)) for row in rows.itertuples(index=False)]
+    return Table(tuple(spaced(str(name)) for name in rows), body, caption)
+
+
+def scored(row: Mapping[str, Any], name: str, form: str = "{}\n{}–{}") -> str:
+    """Format ``row[name]`` with its interval ``name_low``, ``name_high`` if both exist."""
+    value, low, high = (row.get(f"{name}{end}") for end in ENDS)
+    return format_interval(value, low, high, form)
+
+
+def difference(row: Mapping[str, Any], *columns: str) -> str:
+    """Format a difference with its interval; * marks one whose interval excludes 0.
+
+    Args:
+        row: of a table.
+        columns: names of the difference and the ends of its interval.
+    """
+    value, low, high = map(row.get, columns)
+    without_interval = is_missing(low) or is_missing(high)
+    form = "{0}" if without_interval else "{0}{3}\n{1} to {2}"
+    return format_difference(value, low, high, form)
+
+
+def columns_of(measure: str) -> list[str]:
+    """Return the columns of a measure and of the ends of its interval."""
+    return [f"{measure}{end}" for end in ENDS]
+
+
+def count(value: Any) -> str:
+    """Format a count; – for null."""
+    return format_count(value, MISSING)
+
+
+def spaced(name: str) -> str:
+    """Return a finding or a key as words: ``Pleural Thickening``."""
+    return name.replace("_", " ")
+
+
+def text(value: Any) -> str:
+    """Return a text cell; an empty string for null and NaN."""
+    return "" if value is None or pd.isna(value) else str(value)
+
+
+def rows_of(table: pd.DataFrame) -> list[Row]:
+    """Return the rows of a table as dictionaries keyed by column."""
+    return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
+
+
+def first_row(table: pd.DataFrame, wanted: Mapping[str, Any]) -> Row:
+    """Return the first row with these values; an empty row if there is none."""
+    rows = table
+    for column, value in wanted.items():
+        rows = rows[rows[column] == value]
+    return next(iter(rows_of(rows[:1])), {})
+
+
+def distinct(table: pd.DataFrame, column: str) -> list[Any]:
+    """Return the values of a column, in the order of their first appearance."""
+    return list(dict.fromkeys(table[column]))
