@@ -1,7 +1,6 @@
 """Checkpoints: a training that was killed ends with the weights of one that was not."""
 
 import random
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ from cxr14.training.checkpoint import Checkpoint
 from cxr14.training.distributed import InterruptedTrainingError, StopRequest
 from cxr14.training.engine import NotFiniteError
 from tests.disks import fill, small_disk
-from tests.training.tiny import CHANGES, RECIPE, fit, make_loop, make_session, part, tiny
+from tests.training.tiny import CHANGES, RECIPE, fit, make_loop, make_session, part, replace, tiny
 
 RECIPES = {
     "plain": RECIPE,
@@ -39,7 +38,7 @@ def killed_at(steps, after):
 def run(folder, recipe=RECIPE, identity="run", **changes):
     """Train as a new process would, from the checkpoint if there is one."""
     checkpoint = Checkpoint(folder, "c", identity, seconds=0)
-    loop = make_loop(recipe, train=part(count=48), checkpoint=checkpoint, **changes)
+    loop = make_loop(train=part(count=48), checkpoint=checkpoint, **changes)
     session = make_session(tiny(), recipe, 48)
     told = checkpoint.resume(session)
     return loop.run(session), told
@@ -235,5 +234,5 @@ def test_an_interruption_whose_state_cannot_be_saved_says_where_the_training_sta
 def run_without_resuming(folder, **changes):
     """Train from the start; there is no checkpoint to read."""
     checkpoint = Checkpoint(folder, "c", "run", seconds=0)
-    loop = make_loop(RECIPE, train=part(count=48), checkpoint=checkpoint, **changes)
+    loop = make_loop(train=part(count=48), checkpoint=checkpoint, **changes)
     return loop.run(make_session(tiny(), RECIPE, 48)), None

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 import stages.train
+from cxr14.config.blocks import read_loss, read_model, read_train
 from cxr14.errors import UserError
 from cxr14.io import read_json, write_parquet
 from cxr14.labels import LABEL_COLUMNS
@@ -39,11 +40,9 @@ def project(tmp_path, monkeypatch):
 
 
 def train(tracker, **more):
-    params = yaml.safe_load(Path("params.yaml").read_text())
-    recipe = {k: v for k, v in params["train"].items() if k not in ("backbones", "overrides")}
-    blocks = {"model": params["model"], "loss": params["loss"], "train": recipe}
-    own = Job("alexnet", Path("models/alexnet"), "alexnet", "AlexNet")
-    return run_job(own, blocks, lambda *_, **__: tracker, **{"seconds": 60} | more)
+    params = read_model(), read_loss(), read_train().for_backbone("alexnet")
+    job = Job("alexnet", *params, Path("models/alexnet"), "alexnet", "AlexNet")
+    return run_job(job, lambda *_, **__: tracker, **{"seconds": 60} | more)
 
 
 def checkpoints():

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from cxr14.config.blocks import (
-    TrainParams,
+    Recipe,
     read_data,
     read_evaluate,
     read_localize,
@@ -165,7 +165,7 @@ def _unknown(names: Iterable[str], key: str) -> Iterator[str]:
                 yield str(error)
 
 
-def _size(file: str, key: str, recipe: TrainParams) -> Iterator[str]:
+def _size(file: str, key: str, recipe: Recipe) -> Iterator[str]:
     """Yield an error if the input size exceeds that of the cache."""
     cached = read_preprocess().size
     if recipe.input_size > cached:

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from cxr14.config.blocks import LossParams, TrainParams
+from cxr14.config.blocks import LossParams, Recipe, TrainParams
 from cxr14.config.reader import Backbones, Block, ParamsError, Seed, read_block
 from cxr14.errors import UserError
 from cxr14.labels import FINDINGS
@@ -121,7 +121,7 @@ def read_overrides() -> dict[str, Any]:
     return dict(read_block("train", SharedRecipe, FILE).overrides)
 
 
-def read_recipe(backbone: str, seed: int) -> TrainParams:
+def read_recipe(backbone: str, seed: int) -> Recipe:
     """Read the recipe of one network out of the block `train` of chexnext/params.yaml.
 
     Raises:

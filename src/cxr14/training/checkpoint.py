@@ -109,8 +109,14 @@ class Checkpoint:
 # What a training run is: the hash of its inputs, params and code, and of how it computes.
 
 
-NOT_RESULTS = ("cxr14.tracking", "cxr14.report", "cxr14.console", "cxr14.errors")
-"""Modules that watch or show a run and cannot change its result."""
+NOT_RESULTS = (
+    "cxr14.config",  # its values are in the params
+    "cxr14.console",
+    "cxr14.errors",
+    "cxr14.report",
+    "cxr14.tracking",
+)
+"""Modules that cannot change a result."""
 
 
 def code_hash() -> str:

@@ -91,6 +91,10 @@ class Processes:
         return DistributedDataParallel(network, forward_sync_buffers=False)
 
 
+ALONE = Processes()
+"""The only process of a run."""
+
+
 @contextmanager
 def process_group(expected: int, device: str) -> Iterator[Processes]:
     """Initialize the process group of several processes; destroy it unless an error occurs.
@@ -108,7 +112,7 @@ def process_group(expected: int, device: str) -> Iterator[Processes]:
             f"train.processes is {expected}, but the launcher started {count}; make them equal"
         )
     if count == 1:
-        yield Processes()
+        yield ALONE
         return
     if device == "cuda":
         take_gpu()

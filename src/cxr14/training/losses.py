@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cxr14.errors import UserError, quote
+from cxr14.config.blocks import LossParams
 
 Terms = tuple[Tensor, Tensor]
 Count = Callable[[Tensor], Tensor]
@@ -101,12 +101,12 @@ def smoothed(terms: Terms, smoothing: float) -> Terms:
     return same * positive + opposite * negative, same * negative + opposite * positive
 
 
-def alone(counts: Tensor) -> Tensor:
-    """Return the counts of the only process."""
+def local_counts(counts: Tensor) -> Tensor:
+    """Return the counts of this process, unchanged."""
     return counts
 
 
-def batch_weights(labels: Tensor, count: Count = alone) -> Terms:
+def batch_weights(labels: Tensor, count: Count = local_counts) -> Terms:
     """Return w_P = (|P|+|N|)/|P| and w_N = (|P|+|N|)/|N| over all entries of the batch (B, C).
 
     Wang et al. 2017, equation 2. Without ones (or zeros) the weight has nothing to multiply; it
@@ -126,7 +126,7 @@ def batch_weights(labels: Tensor, count: Count = alone) -> Terms:
 
 
 def class_weights(train_labels: Tensor) -> Terms:
-    """Return w₊ = N/(P+N) and w₋ = P/(P+N) per class (C,), counted on the train part (N, C).
+    """Return w₊ = N/(P+N) and w₋ = P/(P+N) per class (C,), counted on the train split (N, C).
 
     Rajpurkar et al. 2018 (CheXNeXt), appendix.
     """
@@ -134,30 +134,20 @@ def class_weights(train_labels: Tensor) -> Terms:
     return 1 - share, share
 
 
-def make_loss(name: str, weighting: str, train_labels: Tensor, smoothing: float = 0.0) -> Loss:
+def make_loss(params: LossParams, train_labels: Tensor) -> Loss:
     """Return a loss of logits and labels.
 
     Args:
-        name: one of TERMS.
-        weighting: batch, class or none.
-        train_labels: float (N, C), of the whole train part; used by `class`.
-        smoothing: s in [0, 1) of the targets y(1 − s) + s/2; weights count labels, not targets.
-
-    Raises:
-        UserError: an unknown name or weighting, or a smoothing out of range.
+        params: the block `loss` of params.yaml. Weights count labels, not smoothed targets.
+        train_labels: float (N, C), of the whole train split; used by weighting `class`.
     """
-    if name not in TERMS:
-        raise UserError(f"loss.name is {quote(name)}; allowed: {', '.join(TERMS)}")
-    if weighting not in ("batch", "class", "none"):
-        raise UserError(f"loss.weighting is {quote(weighting)}; allowed: batch, class, none")
-    if not 0 <= smoothing < 1:
-        raise UserError(f"loss.smoothing is {smoothing}; allowed: from 0 to below 1")
-    terms, fixed = TERMS[name], class_weights(train_labels)
+    terms, fixed = TERMS[params.name], class_weights(train_labels)
 
-    def loss(logits: Tensor, labels: Tensor, count: Count = alone) -> Tensor:
-        positive, negative = smoothed(terms(logits), smoothing)
-        if weighting != "none":
-            weight_p, weight_n = batch_weights(labels, count) if weighting == "batch" else fixed
+    def loss(logits: Tensor, labels: Tensor, count: Count = local_counts) -> Tensor:
+        positive, negative = smoothed(terms(logits), params.smoothing)
+        if params.weighting != "none":
+            by_batch = params.weighting == "batch"
+            weight_p, weight_n = batch_weights(labels, count) if by_batch else fixed
             positive, negative = weight_p * positive, weight_n * negative
         return (labels * positive + (1 - labels) * negative).mean()
 
