@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from dvc.repo import Repo
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -89,17 +88,17 @@ def run_experiments(experiments: list[Experiment], jobs: int, console: Console) 
     names = [experiment.name for experiment in experiments]
     bar = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     progress = Progress(*bar, TimeElapsedColumn(), console=console)
-    with Repo(str(ROOT)) as repo, progress:
+    with progress:
         task = progress.add_task("queueing", total=len(names))
 
         def on_change(ended: int, running: list[str]) -> None:
             progress.update(task, completed=ended, description=", ".join(running) or "waiting")
 
-        queue.enqueue(ROOT, repo, commit, experiments)
+        queue.enqueue(ROOT, commit, experiments)
         if set(names) - set(queue.finished(ROOT, commit)):
             queue.call(ROOT, "dvc", "queue", "start", "--jobs", str(jobs))
-        failed = queue.wait(ROOT, repo, commit, names, on_change)
-        failures = [f"{name}:\n{queue.last_output(ROOT, repo, commit, name)}" for name in failed]
+        failed = queue.wait(ROOT, commit, names, on_change)
+        failures = [f"{name}:\n{queue.last_output(ROOT, commit, name)}" for name in failed]
     if failures:
         raise UserError(
             "\n\n".join([f"{len(failures)} of {len(names)} experiments failed", *failures])
