@@ -7,7 +7,7 @@ Every loss is the mean over the batch's B × C entries of
 The paper writes a sum; the mean keeps learning rates comparable across batch sizes. Weightings
 differ in scale, so losses of different weightings cannot be compared: the mean weight is 2 for
 `batch` (if both labels occur), at most 1 for `class`, and 1 for `none`. Terms differ in scale too:
-focal's and asymmetric's are nowhere above cross entropy's.
+those of focal and asymmetric are at most those of cross entropy.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ ASYMMETRIC_MARGIN = 0.05
 
 
 class Loss(Protocol):
-    """A loss of a batch; `make_loss` makes it."""
+    """A loss of a batch, as :func:`make_loss` returns it."""
 
     def __call__(self, logits: Tensor, labels: Tensor, count: Count = ...) -> Tensor:
         """Return the mean over the entries here, a scalar.
@@ -36,10 +36,10 @@ class Loss(Protocol):
         Args:
             logits: (B, C).
             labels: (B, C) of 0 and 1.
-            count: sums a tensor over all processes, where several share a batch; only the weights
-                of `batch` need it. Every process then has the mean over its own entries with the
-                weights of the whole batch. If all have the same B, the mean of these losses, and
-                of their gradients, is that of the whole batch (which DDP takes).
+            count: sums a tensor over all processes that share a batch, for the weighting `batch`.
+                Each process returns the mean over its entries with the weights of the whole batch.
+                For equal B, the mean of these losses, and of their gradients (by DDP), is that of
+                the whole batch.
         """
 
 
@@ -62,7 +62,7 @@ def euclidean_terms(logits: Tensor) -> Terms:
 def focal_terms(logits: Tensor) -> Terms:
     """Return cross entropy's terms times (1 − p)² and p², p = σ(z) (Lin et al. 2017, equation 4).
 
-    The paper's α is a weight of positives and negatives, and here the weighting's business.
+    The paper's α weights positives and negatives; here the weighting does.
     """
     positive, negative = cross_entropy_terms(logits)
     miss, hit = logits.neg().sigmoid(), logits.sigmoid()
@@ -72,7 +72,7 @@ def focal_terms(logits: Tensor) -> Terms:
 def asymmetric_terms(logits: Tensor) -> Terms:
     """Return −(1 − p) log p and −q⁴ log(1 − q), q = max(0, σ(z) − .05) (Ridnik et al. 2021).
 
-    Negatives below a probability of .05 cost nothing, and the surest wrong one at most 2.44.
+    The term of a negative is 0 below a probability of .05, and at most 2.44.
     """
     shifted = F.relu(logits.sigmoid() - ASYMMETRIC_MARGIN)
     positive = logits.neg().sigmoid() * F.softplus(-logits)
@@ -91,8 +91,8 @@ TERMS: dict[str, Callable[[Tensor], Terms]] = {
 def smoothed(terms: Terms, smoothing: float) -> Terms:
     """Mix the terms (B, C), so that the target is 1 − s/2 for a label of 1, s/2 for one of 0.
 
-    An entry keeps the weight of its label. (A weight for each term instead would make rare
-    positives' weight pull all negatives up.)
+    An entry keeps the weight of its label. (With a weight per term, the weight of rare positives
+    would raise the loss of all negatives.)
     """
     if not smoothing:
         return terms
@@ -109,16 +109,16 @@ def local_counts(counts: Tensor) -> Tensor:
 def batch_weights(labels: Tensor, count: Count = local_counts) -> Terms:
     """Return w_P = (|P|+|N|)/|P| and w_N = (|P|+|N|)/|N| over all entries of the batch (B, C).
 
-    Wang et al. 2017, equation 2. Without ones (or zeros) the weight has nothing to multiply; it
-    is then |P|+|N| instead of infinite, so that the empty term contributes 0.
+    Wang et al. 2017, equation 2. Without ones (or zeros) the weight is |P|+|N| instead of
+    infinite, so that the empty term contributes 0.
 
     Args:
         labels: (B, C) of 0 and 1, of this process.
-        count: sums over all processes; gets |P| and |P|+|N| of this one, (2,).
+        count: sums |P| and |P|+|N| of this process, (2,), over all processes.
     """
     entries = labels.new_full((), labels.numel())
     positives, entries = count(torch.stack([labels.sum(), entries]))
-    # entries / counted is as good, but rounds otherwise: every figure in the docs would be another.
+    # entries / counted rounds differently, and every result in the docs would change.
     per_positive, per_negative = (
         counted.clamp(min=1).reciprocal() for counted in (positives, entries - positives)
     )
