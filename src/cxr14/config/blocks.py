@@ -17,8 +17,6 @@ from cxr14.config.reader import (
 from cxr14.errors import UserError, quote
 from cxr14.labels import CLASSES, canonical, without_no_finding
 
-# The key `data.findings`: the classes that networks are trained on.
-
 
 def classes_of(value: Any) -> tuple[str, ...]:
     """Return the classes of the key `data.findings`, in the order of CLASSES.
@@ -28,7 +26,7 @@ def classes_of(value: Any) -> tuple[str, ...]:
             known spelling.
 
     Raises:
-        UserError: a name is unknown or stands twice, or no finding is named.
+        UserError: a name is unknown or repeated, or there is no finding.
     """
     if value == "all":
         return CLASSES
@@ -66,7 +64,7 @@ def read_findings() -> tuple[str, ...]:
 
 
 class PhantomParams(Block):
-    """How many phantoms to draw, at most one for each row of NIH's table, and how."""
+    """Number of phantoms, at most one per row of NIH's table; contrast of the findings; seed."""
 
     images: int = Field(gt=0, le=112_120)
     contrast: float = Field(ge=0, le=100)
@@ -94,9 +92,6 @@ def read_data() -> DataParams:
     return read_block("data", DataParams)
 
 
-# The block `split`: train, val and test.
-
-
 def _check_official(value: Any) -> Any:
     """Check for auto or a boolean; YAML 1.2 reads `no` as text."""
     if value == "auto" or isinstance(value, bool):
@@ -116,9 +111,6 @@ class SplitParams(Block):
 def read_split() -> SplitParams:
     """Read the block `split` of params.yaml."""
     return read_block("split", SplitParams)
-
-
-# The block `preprocess`: the image cache.
 
 
 class PreprocessParams(Block):
@@ -145,9 +137,6 @@ def read_preprocess() -> PreprocessParams:
     return read_block("preprocess", PreprocessParams)
 
 
-# The block `model`: initial weights and head of a backbone.
-
-
 class ModelParams(Block):
     """Initial weights (none, imagenet or the path of a safetensors file), and the head."""
 
@@ -168,9 +157,6 @@ def read_model() -> ModelParams:
     return read_block("model", ModelParams)
 
 
-# The block `loss`.
-
-
 class LossParams(Block):
     """Loss, weighting of its terms, and label smoothing s of the targets y(1 − s) + s/2.
 
@@ -185,9 +171,6 @@ class LossParams(Block):
 def read_loss() -> LossParams:
     """Read the block `loss` of params.yaml."""
     return read_block("loss", LossParams)
-
-
-# The block `train`: the recipe, with overrides per backbone.
 
 
 class AugmentParams(Block):
@@ -300,9 +283,6 @@ def read_train() -> TrainParams:
     return read_block("train", TrainParams)
 
 
-# The block `evaluate`.
-
-
 class EvaluateParams(Block):
     """Batch size of the forward passes (images)."""
 
@@ -312,9 +292,6 @@ class EvaluateParams(Block):
 def read_evaluate() -> EvaluateParams:
     """Read the block `evaluate` of params.yaml."""
     return read_block("evaluate", EvaluateParams)
-
-
-# The block `localize`: saliency method and the thresholds of the protocol.
 
 
 Share = Annotated[float, Field(ge=0, lt=1)]
