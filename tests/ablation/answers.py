@@ -1,4 +1,4 @@
-"""Made-up answers of networks, for the tests of what compares them."""
+"""Synthetic predictions and labels, for the tests of the comparison."""
 
 import numpy as np
 from scipy.special import expit
@@ -19,7 +19,7 @@ def truth(seed=0):
 
 
 def network(labels, noise, seed):
-    """Answers with one decimal (so that some are equal); the less noise, the better."""
+    """Logits with one decimal, so that some are equal; less noise gives better ones."""
     rng = np.random.default_rng(seed)
     logits = np.round(2 * labels - 1 + noise * rng.normal(size=labels.shape), 1)
     logits = logits.astype(np.float32)

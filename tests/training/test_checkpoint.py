@@ -66,7 +66,7 @@ def test_killed_at_random_steps_it_ends_with_the_same_weights_bit_for_bit(
     assert same(resumed, whole)
 
 
-def test_a_killed_training_goes_on_and_does_not_start_anew(tmp_path, monkeypatch):
+def test_a_killed_training_goes_on_and_does_not_start_from_the_beginning(tmp_path, monkeypatch):
     monkeypatch.setattr("cxr14.training.engine.METER_STEPS", 1)
     with pytest.raises(Killed):
         run(tmp_path, on_step=killed_at(15, []))
@@ -165,7 +165,7 @@ def test_a_request_to_stop_leaves_a_checkpoint_at_once_and_the_rest_follows(tmp_
 
 
 @pytest.mark.parametrize("epoch", [7, 8])
-def test_a_wish_to_stop_between_epochs_is_heard_and_told_as_such(epoch, tmp_path):
+def test_a_stop_requested_between_epochs_is_reported_as_such(epoch, tmp_path):
     """A signal during the last validation said `interrupted in epoch 9`, of 8."""
     stop, rows, steps = StopRequest(), [], []
 

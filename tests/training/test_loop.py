@@ -70,7 +70,7 @@ def test_of_equally_good_epochs_the_first_is_kept():
     assert trained.best_epoch == 1
 
 
-def test_every_epoch_and_step_is_told():
+def test_callbacks_are_called_for_every_epoch_and_step():
     rows, steps = [], []
     trained = fit(tiny(), on_epoch=rows.append, on_step=lambda: steps.append(1))
     assert rows == trained.history
