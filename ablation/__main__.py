@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from dvc.repo import Repo
 from rich.console import Console
 
 from ablation import queue, show
@@ -87,17 +86,17 @@ def run_experiments(experiments: list[Experiment], jobs: int, console: Console) 
     """
     commit = queue.head(ROOT)
     names = [experiment.name for experiment in experiments]
-    with Repo(str(ROOT)) as repo, progress("runs", console=console) as bar:
+    with progress("runs", console=console) as bar:
         task = bar.add_task("queueing", total=len(names))
 
         def on_change(ended: int, running: list[str]) -> None:
             bar.update(task, completed=ended, description=", ".join(running) or "waiting")
 
-        queue.enqueue(ROOT, repo, commit, experiments)
+        queue.enqueue(ROOT, commit, experiments)
         if set(names) - set(queue.finished(ROOT, commit)):
             queue.call(ROOT, "dvc", "queue", "start", "--jobs", str(jobs))
-        failed = queue.wait(ROOT, repo, commit, names, on_change)
-        failures = [f"{name}:\n{queue.last_output(ROOT, repo, commit, name)}" for name in failed]
+        failed = queue.wait(ROOT, commit, names, on_change)
+        failures = [f"{name}:\n{queue.last_output(ROOT, commit, name)}" for name in failed]
     if failures:
         raise UserError(
             "\n\n".join([f"{len(failures)} of {len(names)} experiments failed", *failures])

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,28 +13,11 @@ import pandas as pd
 from dvc.api import DVCFileSystem
 
 from cxr14.errors import UserError
-from cxr14.evaluation.predict import logit_columns, probability_columns
-from cxr14.labels import CLASSES, FINDINGS, label_matrix
-from cxr14.metrics.auroc import Array, Floats
+from cxr14.evaluation.measures import Predictions, predictions_of
+from cxr14.labels import FINDINGS, label_matrix
+from cxr14.metrics.auroc import Array
 
 RARE = 5
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """Predictions of one network on the N test images.
-
-    Attributes:
-        images: (N,) names, sorted.
-        logits: float32 (N, 15).
-        probabilities: float32 (N, 15).
-        thresholds: float64 (15,), chosen on its validation predictions; NaN without a threshold.
-    """
-
-    images: Array
-    logits: Array
-    probabilities: Array
-    thresholds: Floats
 
 
 @dataclass(frozen=True)
@@ -80,15 +64,13 @@ def collect(
         UserError: the experiments' test images differ.
     """
     results = {name: Results(root, revision, name) for name, revision in revisions.items()}
-    networks = {
-        (name, backbone): experiment_results.predictions(backbone)
-        for name, experiment_results in results.items()
-        for backbone in backbones
-    }
-    images = next(iter(networks.values())).images
-    for (name, _), predictions in networks.items():
-        if not np.array_equal(predictions.images, images):
+    images: list[str] = []
+    networks: Networks = {}
+    for (name, experiment), backbone in product(results.items(), backbones):
+        test_images, networks[name, backbone] = experiment.predictions(backbone)
+        if images and test_images != images:
             raise UserError(f"experiment {name} has other test images; `dvc exp remove {name}`")
+        images = test_images
     return next(iter(results.values())).ground_truth(images), networks
 
 
@@ -111,20 +93,14 @@ class Results:
     def _table(self, path: str) -> pd.DataFrame:
         return pd.read_parquet(BytesIO(self._read(path)))
 
-    def predictions(self, backbone: str) -> Predictions:
-        """Read the test predictions of one network."""
+    def predictions(self, backbone: str) -> tuple[list[str], Predictions]:
+        """Read the test images, sorted, and the predictions of one network for them."""
         table = self._table(f"predictions/{backbone}.parquet")
         table = table[table["split"] == "test"].sort_values("image")
         decision = json.loads(self._read(f"evaluation/{backbone}/decision.json"))
-        thresholds = np.array([decision["thresholds"][name] for name in CLASSES], np.float64)
-        return Predictions(
-            table["image"].to_numpy(str),
-            table[logit_columns(CLASSES)].to_numpy(),
-            table[probability_columns(CLASSES)].to_numpy(),
-            thresholds,
-        )
+        return table["image"].tolist(), predictions_of(table, decision)
 
-    def ground_truth(self, images: Array) -> GroundTruth:
+    def ground_truth(self, images: list[str]) -> GroundTruth:
         """Read the labels of the test images, and the rare findings of the train split."""
         records = self._table("data/records/images.parquet").set_index("image")
         split = self._table("data/split/split.parquet").set_index("image")["split"]

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ablation.collect import Predictions
-from cxr14.evaluation.measures import mean_over
+from cxr14.evaluation.measures import Predictions, mean_over
 from cxr14.labels import FINDINGS
 from cxr14.metrics.auroc import Array, Counts, Floats
 from cxr14.metrics.bootstrap import (

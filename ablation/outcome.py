@@ -6,9 +6,10 @@ from itertools import product
 
 import pandas as pd
 
-from ablation.collect import GroundTruth, Predictions
+from ablation.collect import GroundTruth
 from ablation.differences import MEASURES, compare, resampled_means
 from ablation.plan import ARMS, REFERENCE, Experiment
+from cxr14.evaluation.measures import Predictions
 from cxr14.labels import FINDINGS
 
 GROUPS = ("rare", "all")

@@ -1,7 +1,6 @@
 """Experiments in DVC's queue: enqueue, wait, look up by name.
 
-An experiment belongs to the commit it was queued on, HEAD. Successful experiments have a git ref;
-the others are messages in DVC's queue.
+An experiment belongs to the commit it was queued on, HEAD.
 """
 
 import os
@@ -13,8 +12,6 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import NamedTuple
 
-from dvc.repo import Repo
-
 from ablation.plan import Experiment
 from cxr14.errors import UserError
 
@@ -25,10 +22,11 @@ PATIENCE = 60.0
 """Seconds without a worker until an error; a worker needs some to start."""
 
 LAST_LINES = 15
+STATES = ("Queued", "Running", "Failed")
 
 
 class Task(NamedTuple):
-    """An experiment in the queue: its state (queued, running, failed), its revision in DVC."""
+    """An experiment in the queue: its state (one of STATES) and revision."""
 
     state: str
     revision: str
@@ -77,35 +75,36 @@ def finished(root: Path, commit: str) -> dict[str, str]:
     return {ref.removeprefix(folder): revision for revision, ref in pairs}
 
 
-def tasks(repo: Repo, commit: str) -> dict[str, Task]:
-    """Return the tasks of a commit by name, read in the order of their states to miss none."""
-    queue = repo.experiments.celery_queue
-    stages = (
-        ("queued", queue.iter_queued()),
-        ("running", queue.iter_active()),
-        ("failed", (done.entry for done in queue.iter_failed())),
-    )
-    return {
-        entry.name: Task(state, entry.stash_rev)
-        for state, entries in stages
-        for entry in entries
-        if entry.baseline_rev == commit
+def status(root: Path, commit: str) -> tuple[dict[str, Task], bool]:
+    """Return the tasks of a commit by name, and whether a worker of the queue runs.
+
+    By `dvc queue status`, as dvc.api.exp_show fails when an experiment ends while it reads.
+    """
+    output = call(root, "dvc", "queue", "status")
+    rows = [line.split() for line in output.splitlines()]
+    rows = [words for words in rows if words and words[-1] in STATES]
+    parents = call(root, "git", "rev-parse", *(f"{revision}^" for revision, *_ in rows)).split()
+    tasks = {
+        name: Task(words[-1], revision)
+        for (revision, name, *words), parent in zip(rows, parents, strict=True)
+        if parent == commit
     }
+    return tasks, "Worker status: 0 active, 0 idle" not in output
 
 
-def enqueue(root: Path, repo: Repo, commit: str, experiments: Sequence[Experiment]) -> int:
+def enqueue(root: Path, commit: str, experiments: Sequence[Experiment]) -> int:
     """Queue experiments that are new, failed or orphaned; return their number."""
-    done, known = finished(root, commit), tasks(repo, commit)
-    queue, added = repo.experiments.celery_queue, 0
+    done, (tasks, has_worker), added = finished(root, commit), status(root, commit), 0
     for experiment in experiments:
-        name, task = experiment.name, known.get(experiment.name)
-        orphaned = task and task.state == "running" and not queue.worker_status()
-        if name in done or (task and task.state != "failed" and not orphaned):
+        name, task = experiment.name, tasks.get(experiment.name)
+        orphaned = task and task.state == "Running" and not has_worker
+        if name in done or (task and task.state != "Failed" and not orphaned):
             continue
         if task and orphaned:  # its worker was killed, or the machine went down
             call(root, "dvc", "queue", "kill", task.revision)
         if task:
             call(root, "dvc", "queue", "remove", task.revision)
+        # One call each: a sweep (-S train.seed=1,2) numbers its experiments, and repeats them all.
         settings = [word for setting in experiment.settings for word in ("--set-param", setting)]
         call(root, "dvc", "exp", "run", "--queue", "--name", name, *settings, TARGET)
         added += 1
@@ -114,17 +113,15 @@ def enqueue(root: Path, repo: Repo, commit: str, experiments: Sequence[Experimen
 
 def wait(
     root: Path,
-    repo: Repo,
     commit: str,
     names: Sequence[str],
     on_change: Callable[[int, list[str]], None],
-    pause: float = 5.0,
+    pause: float = 10.0,
 ) -> list[str]:
-    """Wait until none of the experiments is queued or running.
+    """Wait until each of the experiments has succeeded or failed.
 
     Args:
         root: of the repository.
-        repo: the same repository.
         commit: of the experiments.
         names: of the experiments.
         on_change: called with the number of ended and the names of running experiments.
@@ -138,14 +135,14 @@ def wait(
     """
     last_worker = time.monotonic()
     while True:
-        known = tasks(repo, commit)
-        done = finished(root, commit)
-        states = {name: known[name].state for name in names if name in known and name not in done}
-        left = [name for name, state in states.items() if state != "failed"]
-        on_change(len(names) - len(left), [name for name in left if states[name] == "running"])
+        (tasks, has_worker), done = status(root, commit), finished(root, commit)
+        states = {name: tasks[name].state if name in tasks else "" for name in set(names) - {*done}}
+        failed = [name for name in names if states.get(name) == "Failed"]
+        left = [name for name in names if name in states and name not in failed]
+        on_change(len(names) - len(left), [name for name in left if states[name] == "Running"])
         if not left:
-            return [name for name in names if name not in done]
-        if repo.experiments.celery_queue.worker_status():
+            return failed
+        if has_worker:
             last_worker = time.monotonic()
         elif time.monotonic() - last_worker > PATIENCE:
             raise UserError(
@@ -155,13 +152,10 @@ def wait(
         time.sleep(pause)
 
 
-def last_output(root: Path, repo: Repo, commit: str, name: str) -> str:
+def last_output(root: Path, commit: str, name: str) -> str:
     """Return the last output lines of a failed experiment."""
-    task = tasks(repo, commit).get(name)
-    if task is None:
-        return "it left neither results nor a task; see .dvc/tmp/exps/celery/*.out"
     try:
-        log = call(root, "dvc", "queue", "logs", task.revision)
+        log = call(root, "dvc", "queue", "logs", status(root, commit)[0][name].revision)
     except UserError as error:
         log = str(error)
     return "\n".join(log.strip().splitlines()[-LAST_LINES:])

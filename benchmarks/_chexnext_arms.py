@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +13,7 @@ from cxr14.chexnext.folds import cut_folds, split_without
 from cxr14.chexnext.label_noise import add_noise
 from cxr14.chexnext.paths import CachedImages, align_to_cache
 from cxr14.chexnext.relabel import check_only_train_val, relabel, rewrite
-from cxr14.config.blocks import read_model
+from cxr14.config.blocks import Recipe, read_model
 from cxr14.config.chexnext import read_chexnext_loss, read_noise, read_recipe
 from cxr14.evaluation.predict import predict_logits
 from cxr14.io import write_npy, write_parquet
@@ -47,17 +46,23 @@ class Workshop:
         """Return the logits of a network for all cached images, (N, 15); train it if needed."""
         kept = self.folder / "logits" / f"{name}-{seed}.npy"
         if not kept.exists():
-            recipe = self._recipe(seed)
-            model_folder = self.folder / "models" / f"{name}-{seed}"
-            title = f"{name}-{seed}"
-            job = Job(self.backbone, model_folder, title, title, tables=tables, results=self.folder)
-            head, loss = read_model().model_dump(), read_chexnext_loss().model_dump()
-            blocks = {"model": head, "loss": loss, "train": recipe}
-            run_job(job, blocks, lambda *args, **facts: None, seconds=60)
-            network, _ = load_model(model_folder)
+            recipe, title = self._recipe(seed), f"{name}-{seed}"
+            job = Job(
+                self.backbone,
+                read_model(),
+                read_chexnext_loss(),
+                recipe,
+                self.folder / "models" / title,
+                name=title,
+                title=title,
+                tables=tables,
+                results=self.folder,
+            )
+            run_job(job, lambda *args, **facts: None, seconds=60)
+            network, _ = load_model(job.folder)
             images, _ = open_cache()
             rows = np.arange(len(images))
-            write_npy(kept, predict_logits(network, images, rows, recipe["input_size"], 64))
+            write_npy(kept, predict_logits(network, images, rows, recipe.input_size, 64))
         return np.load(kept)
 
     def all_logits(self, name: str, tables: Sequence[Tables]) -> list[Logits]:
@@ -68,9 +73,9 @@ class Workshop:
         """Return equal tables for all networks: the labels and the whole train split."""
         return [Tables(labels, DEFAULT_TABLES.split)] * self.networks
 
-    def _recipe(self, seed: int) -> dict[str, Any]:
-        recipe = read_recipe(self.backbone, seed).model_dump(exclude={"backbones", "overrides"})
-        return recipe | ({"epochs": self.epochs} if self.epochs else {})
+    def _recipe(self, seed: int) -> Recipe:
+        changes = {"epochs": self.epochs} if self.epochs else {}
+        return read_recipe(self.backbone, seed).model_copy(update=changes)
 
 
 def arms(workshop: Workshop, noise_seed: int) -> dict[str, list[Logits]]:

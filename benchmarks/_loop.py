@@ -2,16 +2,15 @@
 
 from collections.abc import Callable
 
+from cxr14.config.blocks import AugmentParams, LossParams, Recipe
 from cxr14.models.inference import Compute
 from cxr14.models.network import Network, build_network
-from cxr14.training.augment import Augment
 from cxr14.training.dataset import SplitData
-from cxr14.training.distributed import Processes, StopRequest
 from cxr14.training.engine import Loop, Session
 from cxr14.training.losses import make_loss
-from cxr14.training.optim import Recipe
 
-ENDLESS = 1_000_000
+ENDLESS = 100_000
+LOSS = LossParams(name="cross_entropy", weighting="batch", smoothing=0.0)
 
 
 def make_recipe(size: int, batch_size: int, compiled: bool) -> Recipe:
@@ -28,8 +27,11 @@ def make_recipe(size: int, batch_size: int, compiled: bool) -> Recipe:
         cycles=1,
         warmup_fraction=0.1,
         ema=0.0,
-        augment=Augment(flip=0.0, rotation=5.0, scale=0.1, shift=0.08, brightness=0.1),
+        augment=AugmentParams(flip=0.0, rotation=5.0, scale=0.1, shift=0.08, brightness=0.1),
+        device="auto",
+        precision="auto",
         compile=compiled,
+        processes=1,
         seed=14,
     )
 
@@ -48,9 +50,7 @@ def our_epoch(
 ) -> Callable[[], None]:
     """Return a function that runs one epoch; `on_step` is called after every step."""
     session = Session(network, recipe, compute, ENDLESS)
-    loss = make_loss("cross_entropy", "batch", part.labels)
-    callbacks = (StopRequest(), lambda row: None, on_step)
-    loop = Loop(part, part, loss, recipe, compute, Processes(), None, *callbacks)
+    loop = Loop(part, part, make_loss(LOSS, part.labels), on_step=on_step)
     if recipe.compile:
         network.compile()
     network.train()

@@ -18,18 +18,19 @@ from collections.abc import Callable
 import numpy as np
 import torch
 import typer
-from _loop import make_network, make_recipe, our_epoch
+from _loop import LOSS, make_network, make_recipe, our_epoch
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from cxr14.config.blocks import Recipe
 from cxr14.models.backbones import STUDIED
 from cxr14.models.inference import Compute, normalise, resolve_compute
 from cxr14.models.network import Network
 from cxr14.training.augment import DRAWS, augment, transform_parameters
 from cxr14.training.dataset import SplitData, load_split
 from cxr14.training.losses import make_loss
-from cxr14.training.optim import Recipe, make_optimizer
+from cxr14.training.optim import make_optimizer
 
 MOST_IMAGES = 16_384
 """Limit of images per epoch, for the time and memory to generate noise."""
@@ -50,7 +51,7 @@ def bare(network: Network, recipe: Recipe, compute: Compute, part: SplitData) ->
     """Return the bare step."""
     network.train().to(compute.device).to(memory_format=compute.memory_format)
     optimizer = make_optimizer(network, recipe)
-    loss = make_loss("cross_entropy", "batch", part.labels)
+    loss = make_loss(LOSS, part.labels)
     images, labels = next(part.batches(torch.arange(recipe.batch_size), recipe.batch_size))
     changes = transform_parameters(torch.rand(recipe.batch_size, DRAWS), recipe.augment).to(
         compute.device

@@ -24,22 +24,14 @@ def main(
 ) -> None:
     """Train, save, report."""
     check_all_params()
-    params = read_train()
-    recipe = params.for_backbone(backbone)
-    model_params, loss_params = read_model(), read_loss()
+    recipe, model, loss = read_train().for_backbone(backbone), read_model(), read_loss()
     from cxr14.tracking.runs import start_run  # slow imports, after the checks
     from cxr14.training.distributed import run_training
     from cxr14.training.train import Job, run_job
 
     folder = Path("models") / backbone
-    job = Job(backbone, folder, name=backbone, title=backbone, classes=read_findings())
-    blocks = {
-        "model": model_params.model_dump(),
-        "loss": loss_params.model_dump(),
-        "train": recipe.model_dump(exclude={"backbones", "overrides"}),
-    }
-    start = partial(start_run, "stages/train.py")
-    work = partial(run_job, job, blocks, start, checkpoint_seconds)
+    job = Job(backbone, model, loss, recipe, folder, backbone, backbone, read_findings())
+    work = partial(run_job, job, partial(start_run, "stages/train.py"), checkpoint_seconds)
     arguments = [f"--backbone={backbone}", f"--checkpoint-seconds={checkpoint_seconds}"]
     run_training(backbone, recipe.processes, "stages.train", arguments, work)
 

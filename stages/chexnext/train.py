@@ -39,11 +39,8 @@ def main(
 ) -> None:
     """Train, save, report."""
     check_all_params(chexnext=True)
-    recipe, loss, paths = (
-        read_recipe(backbone, seed),
-        read_chexnext_loss(),
-        NetworkPaths(group, backbone, seed),
-    )
+    recipe, model, loss = read_recipe(backbone, seed), read_model(), read_chexnext_loss()
+    paths = NetworkPaths(group, backbone, seed)
     labels, split = tables_of(group, seed)
     from cxr14.tracking.runs import start_run  # slow imports, after the checks
     from cxr14.training.distributed import run_training
@@ -52,6 +49,9 @@ def main(
 
     job = Job(
         backbone,
+        model,
+        loss,
+        recipe,
         paths.model,
         name=f"{group}/{paths.name}",
         title=paths.title,
@@ -59,13 +59,7 @@ def main(
         tables=Tables(labels, split),
         results=ROOT,
     )
-    blocks = {
-        "model": read_model().model_dump(),
-        "loss": loss.model_dump(),
-        "train": recipe.model_dump(exclude={"backbones", "overrides"}),
-    }
-    start = partial(start_run, "stages/chexnext/train.py")
-    work = partial(run_job, job, blocks, start, checkpoint_seconds)
+    work = partial(run_job, job, partial(start_run, "stages/chexnext/train.py"), checkpoint_seconds)
     arguments = [f"--group={group}", f"--backbone={backbone}", f"--seed={seed}"]
     arguments.append(f"--checkpoint-seconds={checkpoint_seconds}")
     run_training(paths.title, recipe.processes, "stages.chexnext.train", arguments, work)

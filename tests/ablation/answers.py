@@ -1,10 +1,11 @@
-"""Made-up answers of networks, for the tests of what compares them."""
+"""Synthetic predictions and labels, for the tests of the comparison."""
 
 import numpy as np
 from scipy.special import expit
 
-from ablation.collect import GroundTruth, Predictions
-from cxr14.labels import FINDINGS
+from ablation.collect import GroundTruth
+from cxr14.evaluation.measures import Predictions
+from cxr14.labels import CLASSES, FINDINGS
 
 IMAGES = 120
 
@@ -18,9 +19,9 @@ def truth(seed=0):
 
 
 def network(labels, noise, seed):
-    """Answers with one decimal (so that some are equal); the less noise, the better."""
+    """Logits with one decimal, so that some are equal; less noise gives better ones."""
     rng = np.random.default_rng(seed)
     logits = np.round(2 * labels - 1 + noise * rng.normal(size=labels.shape), 1)
     logits = logits.astype(np.float32)
-    names = np.array([f"{row:08d}.png" for row in range(len(labels))])
-    return Predictions(names, logits, expit(logits), np.full(15, 0.5))
+    uncalibrated = np.full(logits.shape, np.nan)
+    return Predictions(CLASSES, logits, expit(logits), uncalibrated, np.full(15, 0.5), {})

@@ -173,6 +173,17 @@ def test_unknown_keys_of_any_length_and_number_make_one_short_sentence():
     assert len(str(caught.value)) < 3000
 
 
-def test_a_batch_that_processes_cannot_share_is_refused_before_any_data_is_read():
-    with pytest.raises(ParamsError, match=r"which 3 processes .* a multiple of 3 from 6 on"):
-        check_block("train", TrainParams, changed(("train", "processes"), 3), "params.yaml")
+@pytest.mark.parametrize(
+    ("batch_size", "processes", "told"),
+    [
+        (16, 3, r"16, which 3 processes .* a multiple of 3 from 6 on"),
+        # One image each, and the last map is a single cell: batch normalisation has one value.
+        (2, 2, r"2, which 2 processes .* a multiple of 2 from 4 on"),
+    ],
+)
+def test_a_batch_that_processes_cannot_share_is_refused_before_any_data_is_read(
+    batch_size, processes, told
+):
+    values = CONTENT["train"] | {"batch_size": batch_size, "processes": processes}
+    with pytest.raises(ParamsError, match=told):
+        check_block("train", TrainParams, values, "params.yaml")

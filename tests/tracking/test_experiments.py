@@ -12,13 +12,16 @@ from cxr14.tracking.artifacts import find_trained
 from cxr14.tracking.registry import register
 from cxr14.tracking.runs import KIND, find_origin, find_runs, start_run
 from cxr14.tracking.store import connect
+from tests.sources import PHANTOM
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 BASELINE = "b" * 40
 TRAIN = """
 import sys
+from cxr14.datasets.records import Source
 from cxr14.tracking.runs import start_run
-run = start_run("stages/train.py", sys.argv[1], "alexnet", {}, source="phantom", phantom=True)
+source = Source("phantom", phantom=True, official_split=False)
+run = start_run("stages/train.py", sys.argv[1], "alexnet", {}, source)
 run.log_epoch({"epoch": 1, "loss": 2.0})
 run.finish({})
 """
@@ -30,7 +33,7 @@ def under(monkeypatch: pytest.MonkeyPatch, name: str, baseline: str = BASELINE) 
 
 
 def train(identity: str) -> None:
-    start_run("stages/train.py", identity, "alexnet", {}, source="phantom", phantom=True).finish({})
+    start_run("stages/train.py", identity, "alexnet", {}, PHANTOM).finish({})
 
 
 def tree() -> dict[str, list[str]]:

@@ -9,10 +9,11 @@ import pytest
 from cxr14.tracking import runs
 from cxr14.tracking.runs import TrainingRun, start_run
 from cxr14.tracking.store import connect
+from tests.sources import PHANTOM
 
 
 def begin() -> TrainingRun:
-    return start_run("stages/train.py", "a1", "alexnet", {}, source="phantom", phantom=True)
+    return start_run("stages/train.py", "a1", "alexnet", {}, PHANTOM)
 
 
 def monitors() -> list[threading.Thread]:

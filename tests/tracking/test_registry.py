@@ -13,6 +13,7 @@ from cxr14.tracking.registry import CHAMPION, MODEL, Registered, register
 from cxr14.tracking.runs import start_run
 from cxr14.tracking.store import connect
 from stages import register as stage
+from tests.sources import PHANTOM
 
 BACKBONES = ["googlenet", "alexnet", "vgg16"]  # the last is not trained
 METRICS = {
@@ -142,7 +143,7 @@ def test_an_empty_store_gets_back_everything_the_artifacts_hold(
 def test_a_run_cut_short_is_completed_not_doubled(project: Path) -> None:
     (trained,) = find_trained(["googlenet"])
     about = "stages/train.py", trained.identity, "googlenet", {}
-    run = start_run(*about, source="phantom", phantom=True)
+    run = start_run(*about, PHANTOM)
     run.log_epoch(trained.history()[0])
     shutil.rmtree(project / "evaluation")  # not evaluated: no version, no champion
     (registered,) = register([trained])

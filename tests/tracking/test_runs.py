@@ -8,6 +8,7 @@ import pytest
 
 from cxr14.tracking.runs import TrainingRun, find_runs, flatten, start_run
 from cxr14.tracking.store import connect
+from tests.sources import PHANTOM
 from tests.tracking.servers import free_port
 
 PARAMS = {"train": {"epochs": 2, "augment": {"flip": 0.5}}, "model": {"pooling": "avg"}}
@@ -15,7 +16,7 @@ PARAMS = {"train": {"epochs": 2, "augment": {"flip": 0.5}}, "model": {"pooling":
 
 def started(identity: str) -> TrainingRun | None:
     script = "stages/chexnext/train.py"
-    return start_run(script, identity, "alexnet", PARAMS, source="phantom", phantom=True)
+    return start_run(script, identity, "alexnet", PARAMS, PHANTOM)
 
 
 def begin(identity: str = "a1") -> TrainingRun:

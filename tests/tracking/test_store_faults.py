@@ -23,6 +23,7 @@ from stages import register as stage
 from stages import run
 from tests.conftest import ROOT
 from tests.disks import fill, make_read_only, small_disk
+from tests.sources import PHANTOM
 from tests.tracking.servers import free_port
 
 
@@ -172,7 +173,7 @@ def test_training_goes_on_with_one_warning(
 ) -> None:
     randomize(project / "mlflow.db")
     script = "stages/train.py"
-    assert start_run(script, "a1", "alexnet", {}, source="phantom", phantom=True) is None
+    assert start_run(script, "a1", "alexnet", {}, PHANTOM) is None
     (line,) = capfd.readouterr().err.splitlines()
     assert line.startswith("warning: no MLflow run for alexnet (MLflow's store ")
     assert "training goes on" in line

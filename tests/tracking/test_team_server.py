@@ -19,8 +19,10 @@ SOURCE = Path(__file__).resolve().parents[2] / "src"
 EPOCHS = 60
 TRAIN = f"""
 import sys
+from cxr14.datasets.records import Source
 from cxr14.tracking.runs import start_run
-run = start_run("stages/train.py", sys.argv[1], "alexnet", {{}}, source="phantom", phantom=True)
+source = Source("phantom", phantom=True, official_split=False)
+run = start_run("stages/train.py", sys.argv[1], "alexnet", {{}}, source)
 for epoch in range(1, {EPOCHS} + 1):
     run.log_epoch({{"epoch": epoch, "loss": 1 / epoch, "validation_macro_auroc": epoch / 100}})
 run.finish({{"best_epoch": {EPOCHS}}})

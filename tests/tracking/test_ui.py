@@ -13,6 +13,7 @@ import pytest
 from cxr14.cli import ROOT_FILES
 from cxr14.errors import UserError
 from cxr14.tracking.runs import start_run
+from tests.sources import PHANTOM
 from tests.tracking.servers import ask, free_port, patiently
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
@@ -35,9 +36,7 @@ def test_the_ui_answers_for_our_store_and_leaves_no_process_behind(project: Path
     log = project / "ui.log"
     for name in ROOT_FILES:
         (project / name).touch()
-    start_run("stages/train.py", "a1", "alexnet", {}, source="phantom", phantom=True).finish(
-        {"loss": 0.25}
-    )
+    start_run("stages/train.py", "a1", "alexnet", {}, PHANTOM).finish({"loss": 0.25})
     port = free_port()
     with log.open("wb") as output:
         ui = subprocess.Popen(

@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from cxr14.training.augment import DRAWS, Augment, augment, transform_parameters
+from cxr14.training.augment import DRAWS, augment, transform_parameters
+from tests.training.tiny import UNCHANGED, replace
 
-STRONG = Augment(flip=0.5, rotation=30, scale=0.3, shift=0.2, brightness=0.5)
+STRONG = replace(UNCHANGED, flip=0.5, rotation=30, scale=0.3, shift=0.2, brightness=0.5)
 GREY = torch.rand(6, 1, 16, 16, generator=torch.Generator().manual_seed(1))
 
 
@@ -17,16 +18,16 @@ def change(limits, seed=1, grey=GREY):
 
 
 def test_limits_of_zero_change_nothing():
-    assert torch.allclose(change(Augment()), GREY, atol=1e-5)
+    assert torch.allclose(change(UNCHANGED), GREY, atol=1e-5)
 
 
 def test_a_flip_of_one_mirrors_every_image_left_to_right():
-    assert torch.allclose(change(Augment(flip=1.0)), GREY.flip(3), atol=1e-5)
+    assert torch.allclose(change(replace(UNCHANGED, flip=1.0)), GREY.flip(3), atol=1e-5)
 
 
 def test_a_flip_of_a_half_mirrors_some_images():
     grey = GREY[:1].expand(64, 1, 16, 16)
-    flipped = change(Augment(flip=0.5), grey=grey)
+    flipped = change(replace(UNCHANGED, flip=0.5), grey=grey)
     mirrored = [torch.allclose(image, GREY[0].flip(2), atol=1e-5) for image in flipped]
     untouched = [torch.allclose(image, GREY[0], atol=1e-5) for image in flipped]
     assert sum(mirrored) + sum(untouched) == 64
@@ -66,7 +67,7 @@ def test_the_original_is_left_as_it_is():
 def test_a_shift_moves_a_point_by_at_most_its_share_of_the_width():
     point = torch.zeros(32, 1, 40, 40)
     point[:, :, 20, 20] = 1
-    moved = change(Augment(shift=0.1), grey=point)[:, 0]
+    moved = change(replace(UNCHANGED, shift=0.1), grey=point)[:, 0]
     x = (moved.sum(1) @ torch.arange(40.0)) / moved.sum((1, 2)) - 20
     assert float(x.abs().max()) <= 4.01
     assert float(x.abs().max()) > 2
@@ -74,7 +75,7 @@ def test_a_shift_moves_a_point_by_at_most_its_share_of_the_width():
 
 def test_a_rotation_turns_about_the_middle_and_fills_with_black():
     white = torch.ones(8, 1, 32, 32)
-    turned = change(Augment(rotation=45), grey=white)[:, 0]
+    turned = change(replace(UNCHANGED, rotation=45), grey=white)[:, 0]
     assert torch.allclose(turned[:, 12:20, 12:20], torch.ones(8, 8, 8), atol=1e-5)
     assert float(turned[:, 0, 0].min()) == 0
 
@@ -82,14 +83,14 @@ def test_a_rotation_turns_about_the_middle_and_fills_with_black():
 def test_scale_is_about_the_middle():
     square = torch.zeros(32, 1, 40, 40)
     square[:, :, 10:30, 10:30] = 1
-    areas = change(Augment(scale=0.2), grey=square).sum((1, 2, 3)) / 400
+    areas = change(replace(UNCHANGED, scale=0.2), grey=square).sum((1, 2, 3)) / 400
     assert 0.8**2 - 0.02 <= float(areas.min()) < 0.9
     assert 1.1 < float(areas.max()) <= 1.2**2 + 0.02
 
 
 def test_brightness_is_one_factor_for_an_image():
     grey = torch.full((16, 1, 4, 4), 0.5)
-    changed = change(Augment(brightness=0.2), grey=grey).flatten(1)
+    changed = change(replace(UNCHANGED, brightness=0.2), grey=grey).flatten(1)
     assert torch.allclose(changed, changed[:, :1].expand_as(changed), atol=1e-6)
     factors = changed[:, 0] / 0.5
     assert 0.8 <= float(factors.min()) < 1 < float(factors.max()) <= 1.2

@@ -50,5 +50,5 @@ def test_a_mapped_file_is_read_batch_by_batch(tmp_path):
 
 @pytest.mark.parametrize("row", [-1, 12])
 def test_a_row_beyond_the_cache_is_refused(row):
-    with pytest.raises(ValueError, match=rf"row {row} is asked for; the cache has 12 rows"):
+    with pytest.raises(ValueError, match=rf"there is no row {row}; the cache has 12 rows"):
         Streamed(pictures(), np.array([0, row]), "cpu")

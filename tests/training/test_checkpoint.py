@@ -1,7 +1,6 @@
 """Checkpoints: a training that was killed ends with the weights of one that was not."""
 
 import random
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ from cxr14.training.checkpoint import Checkpoint
 from cxr14.training.distributed import InterruptedTrainingError, StopRequest
 from cxr14.training.engine import NotFiniteError
 from tests.disks import fill, small_disk
-from tests.training.tiny import CHANGES, RECIPE, fit, make_loop, make_session, part, tiny
+from tests.training.tiny import CHANGES, RECIPE, fit, make_loop, make_session, part, replace, tiny
 
 RECIPES = {
     "plain": RECIPE,
@@ -39,7 +38,7 @@ def killed_at(steps, after):
 def run(folder, recipe=RECIPE, identity="run", **changes):
     """Train as a new process would, from the checkpoint if there is one."""
     checkpoint = Checkpoint(folder, "c", identity, seconds=0)
-    loop = make_loop(recipe, train=part(count=48), checkpoint=checkpoint, **changes)
+    loop = make_loop(train=part(count=48), checkpoint=checkpoint, **changes)
     session = make_session(tiny(), recipe, 48)
     told = checkpoint.resume(session)
     return loop.run(session), told
@@ -67,7 +66,7 @@ def test_killed_at_random_steps_it_ends_with_the_same_weights_bit_for_bit(
     assert same(resumed, whole)
 
 
-def test_a_killed_training_goes_on_and_does_not_start_anew(tmp_path, monkeypatch):
+def test_a_killed_training_goes_on_and_does_not_start_from_the_beginning(tmp_path, monkeypatch):
     monkeypatch.setattr("cxr14.training.engine.METER_STEPS", 1)
     with pytest.raises(Killed):
         run(tmp_path, on_step=killed_at(15, []))
@@ -166,7 +165,7 @@ def test_a_request_to_stop_leaves_a_checkpoint_at_once_and_the_rest_follows(tmp_
 
 
 @pytest.mark.parametrize("epoch", [7, 8])
-def test_a_wish_to_stop_between_epochs_is_heard_and_told_as_such(epoch, tmp_path):
+def test_a_stop_requested_between_epochs_is_reported_as_such(epoch, tmp_path):
     """A signal during the last validation said `interrupted in epoch 9`, of 8."""
     stop, rows, steps = StopRequest(), [], []
 
@@ -235,5 +234,5 @@ def test_an_interruption_whose_state_cannot_be_saved_says_where_the_training_sta
 def run_without_resuming(folder, **changes):
     """Train from the start; there is no checkpoint to read."""
     checkpoint = Checkpoint(folder, "c", "run", seconds=0)
-    loop = make_loop(RECIPE, train=part(count=48), checkpoint=checkpoint, **changes)
+    loop = make_loop(train=part(count=48), checkpoint=checkpoint, **changes)
     return loop.run(make_session(tiny(), RECIPE, 48)), None

@@ -1,4 +1,4 @@
-"""Several processes of which one comes to harm: told once, in a sentence, and soon over."""
+"""Failures of one rank: all ranks end soon, with one error."""
 
 import os
 import re
@@ -38,7 +38,7 @@ def seconds_since_the_harm() -> float:
 
 @pytest.mark.parametrize("kind", ["error", "unnoticed"])
 def test_an_error_in_one_process_ends_all_at_once_with_its_one_sentence(kind):
-    """The other one waits in a sum; SIGTERM used to be a wish there, heard when the sum came."""
+    """The other rank waits in a reduction; SIGTERM used to wait there with it."""
     code, lines = train(kind)
     assert code == 1
     (line,) = lines
@@ -55,7 +55,7 @@ def test_a_process_that_is_killed_is_named():
     assert seconds_since_the_harm() < SOON
 
 
-def test_a_loss_that_is_not_finite_is_told_once():
+def test_a_loss_that_is_not_finite_is_reported_once():
     wild = {"learning_rate": 100.0, "backbone_rate": 1000.0, "weight_decay": 100.0}
     code, lines = train("nothing", optimizer="sgd", warmup_fraction=0, **wild)
     assert code == 1
@@ -63,7 +63,7 @@ def test_a_loss_that_is_not_finite_is_told_once():
     assert re.match(r"error: alexnet: the loss is (nan|inf) in step \d of the epoch; lower", line)
 
 
-def test_the_launcher_hands_on_a_wish_to_end_and_a_checkpoint_is_left():
+def test_the_launcher_passes_a_stop_request_on_and_a_checkpoint_is_written():
     code, lines = train("terminate")
     assert (code, len(lines)) == (130, 1)
     (checkpoint,) = Path(".scratch/train").glob("alexnet-*.pt")
@@ -81,14 +81,14 @@ def test_no_process_trains_on_when_the_launcher_itself_is_killed():
 @pytest.mark.parametrize(
     ("codes", "words"),
     [
-        ({0: 1, 1: -signal.SIGTERM}, None),  # the first has told it
+        ({0: 1, 1: -signal.SIGTERM}, None),  # rank 0 has reported its error
         ({0: PEER_LOST, 1: 1}, None),
         ({0: -signal.SIGTERM, 1: -signal.SIGKILL}, "process 1 was ended by SIGKILL"),
         ({0: PEER_LOST, 1: -signal.SIGTERM}, "process 1 was ended by SIGTERM"),
         ({0: PEER_LOST, 1: PEER_LOST}, "the processes of the training lost one another"),
     ],
 )
-def test_what_no_process_could_say_the_launcher_says(codes, words):
+def test_the_launcher_explains_what_no_process_could_report(codes, words):
     told = explain_exit_codes(codes)
     assert told == words or (words and told.startswith(words))
 

@@ -33,7 +33,7 @@ def test_memory_that_does_not_suffice_says_what_to_lower(error):
         raise error
 
 
-def test_memory_that_no_machine_has_is_told_so_by_torch_itself():
+def test_memory_that_no_machine_has_is_out_of_memory_for_torch_too():
     with pytest.raises(ValueError, match="out of memory"), explain_failures("vgg16", NAMES):
         torch.empty(2**50)
 

@@ -1,7 +1,5 @@
 """Training on a real GPU: the same bits again, nothing waits, an interruption changes nothing."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -11,10 +9,9 @@ from cxr14.models.inference import resolve_compute
 from cxr14.models.network import build_network
 from cxr14.training.checkpoint import Checkpoint
 from cxr14.training.dataset import load_split
-from cxr14.training.distributed import InterruptedTrainingError, Processes, StopRequest
+from cxr14.training.distributed import InterruptedTrainingError, StopRequest
 from cxr14.training.engine import METER_STEPS, Loop, Session
-from cxr14.training.losses import make_loss
-from tests.training.tiny import CHANGES, RECIPE
+from tests.training.tiny import CHANGES, RECIPE, loss_of, replace
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 COUNT, SIZE, BATCH = 96, 64, 16
@@ -31,10 +28,8 @@ def prepared(backbone, precision="auto", recipe=PLAN, **rest) -> tuple[Loop, Ses
     own = load_split(images, np.arange(COUNT), labels, SIZE, "cuda")
     compute = resolve_compute("cuda", precision, backbone)
     session = Session(build_network(backbone, 32, "lse", 10.0, seed=1), recipe, compute, 12)
-    loss = make_loss("cross_entropy", "batch", own.labels)
-    told = {"checkpoint": None, "stop": StopRequest(), "on_step": lambda: None} | rest
-    more = {"loss": loss, "recipe": recipe, "compute": compute, "processes": Processes()}
-    return Loop(own, own, on_epoch=lambda row: None, **more, **told), session
+    loss = loss_of("cross_entropy", "batch", own.labels)
+    return Loop(own, own, loss, **rest), session
 
 
 def trained(backbone, **choices):

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
+from cxr14.config.blocks import ModelParams
 from cxr14.io import write_json, write_npy, write_parquet
 from cxr14.labels import CLASSES, LABEL_COLUMNS, NO_FINDING
 from cxr14.models.inference import prepare
@@ -25,10 +26,12 @@ from cxr14.training.inputs import (
     read_data,
     warn_of_untrainable,
 )
+from tests.training.tiny import RECIPE, replace
 
 PARTS = ["train", "val", "test", "train", "val", "test", "train"]
 NAMES = [f"{letter}.png" for letter in "abcdefg"]
-HEAD = {"transition_channels": 8, "pooling": "avg", "lse_r": 10.0}
+HEAD = {"transition_channels": 8, "pooling": "avg", "lse_r": 10.0, "output_stride": 32}
+MODEL = ModelParams(weights="none", **HEAD)
 
 
 def write_records(parts=PARTS, has_pixels=(True,) * 6 + (False,)):
@@ -100,27 +103,24 @@ def test_a_split_of_another_table_is_refused():
 def test_a_part_without_images_in_the_cache_is_refused(part):
     cached = [name for name, own in zip(NAMES[:6], PARTS, strict=False) if own != part]
     write_cache(cached)
-    with pytest.raises(ValueError, match=f"no image of the {part} part is in data/cache"):
+    with pytest.raises(ValueError, match=f"no image of the {part} split is in data/cache"):
         read_data()
 
 
-FITTING = {"input_size": 4, "batch_size": 2, "processes": 1}
+FITTING = replace(RECIPE, input_size=4, batch_size=2)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"input_size": 5}, r"train\.input_size is 5, but the cache holds 4 px; raise"),
-        ({"batch_size": 3}, r"train\.batch_size is 3, but the train part has 2 images; lower it"),
-        ({"processes": 3}, r"batch_size is 2, which 3 processes .* a multiple of 3 from 6 on"),
-        # One image each, and the last map is a single cell: batch normalisation has one value.
-        ({"processes": 2}, r"batch_size is 2, which 2 processes .* a multiple of 2 from 4 on"),
+        ({"batch_size": 3}, r"train\.batch_size is 3, but the train split has 2 images; lower it"),
     ],
 )
-def test_what_the_data_or_the_processes_do_not_allow_is_refused(changes, message):
+def test_what_the_data_do_not_allow_is_refused(changes, message):
     check_fits(FITTING, read_data())
     with pytest.raises(ValueError, match=message):
-        check_fits(FITTING | changes, read_data())
+        check_fits(replace(FITTING, **changes), read_data())
 
 
 @pytest.mark.parametrize("val", [0, 1])
@@ -169,16 +169,18 @@ SEEN = np.random.default_rng(3).integers(0, 255, (64, 64, 64), dtype=np.uint8)
 
 
 def test_training_starts_from_the_seed_where_no_weights_are_wanted():
-    start = initial_network("googlenet", HEAD, SEEN, {"seed": 7, "input_size": 32})
+    start = initial_network("googlenet", MODEL, SEEN, replace(RECIPE, seed=7, input_size=32))
     assert same(start, build_network("googlenet", **HEAD, seed=7))
 
 
 def test_a_network_without_normalisation_starts_balanced_on_its_train_part():
     (PRETRAINED / "alexnet").mkdir(parents=True)
     write_json(PRETRAINED / "alexnet" / "source.json", {"weights": "none"})
-    start = initial_network("alexnet", HEAD, SEEN, {"seed": 7, "input_size": 64})
+    start = initial_network("alexnet", MODEL, SEEN, replace(RECIPE, seed=7, input_size=64))
     assert not same(start, build_network("alexnet", **HEAD, seed=7))
-    assert same(start, initial_network("alexnet", HEAD, SEEN, {"seed": 7, "input_size": 64}))
+    assert same(
+        start, initial_network("alexnet", MODEL, SEEN, replace(RECIPE, seed=7, input_size=64))
+    )
     with torch.no_grad():
         first = start.features[0](prepare(torch.from_numpy(SEEN), 64))
     assert first.mean().abs() < 0.1
@@ -191,7 +193,9 @@ def test_training_starts_from_own_weights_where_they_are_wanted(tmp_path):
     folder = PRETRAINED / "googlenet"
     (tmp_path / "models" / "googlenet" / WEIGHTS).rename(folder / WEIGHTS)
     write_json(folder / "source.json", {"weights": "models/mine.safetensors"})
-    assert same(initial_network("googlenet", HEAD, SEEN, {"seed": 7, "input_size": 32}), own)
+    assert same(
+        initial_network("googlenet", MODEL, SEEN, replace(RECIPE, seed=7, input_size=32)), own
+    )
 
 
 def test_the_hash_of_every_input_changes_with_it():

@@ -9,7 +9,7 @@ from cxr14.training.distributed import SIGNALS, stop_request
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_the_first_signal_is_a_wish_and_the_second_an_order(number):
+def test_the_first_signal_requests_a_stop_and_the_second_interrupts(number):
     before = signal.getsignal(number)
     with pytest.raises(KeyboardInterrupt), stop_request() as stop:  # noqa: PT012
         assert not stop.requested

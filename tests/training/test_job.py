@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 import stages.train
+from cxr14.config.blocks import read_loss, read_model, read_train
 from cxr14.errors import UserError
 from cxr14.io import read_json, write_parquet
 from cxr14.labels import LABEL_COLUMNS
@@ -17,19 +18,19 @@ from tests.training.project import IMAGES, write_project
 
 
 class Follower:
-    """Notes what a tracker is told."""
+    """A tracker that records its calls."""
 
     def __init__(self):
-        self.told = []
+        self.calls = []
 
     def log_epoch(self, row):
-        self.told.append("epoch")
+        self.calls.append("epoch")
 
     def finish(self, metrics):
-        self.told.append("finish")
+        self.calls.append("finish")
 
     def fail(self):
-        self.told.append("fail")
+        self.calls.append("fail")
 
 
 @pytest.fixture(autouse=True)
@@ -39,21 +40,19 @@ def project(tmp_path, monkeypatch):
 
 
 def train(tracker, **more):
-    params = yaml.safe_load(Path("params.yaml").read_text())
-    recipe = {k: v for k, v in params["train"].items() if k not in ("backbones", "overrides")}
-    blocks = {"model": params["model"], "loss": params["loss"], "train": recipe}
-    own = Job("alexnet", Path("models/alexnet"), "alexnet", "AlexNet")
-    return run_job(own, blocks, lambda *_, **__: tracker, **{"seconds": 60} | more)
+    params = read_model(), read_loss(), read_train().for_backbone("alexnet")
+    job = Job("alexnet", *params, Path("models/alexnet"), "alexnet", "AlexNet")
+    return run_job(job, lambda *_, **__: tracker, **{"seconds": 60} | more)
 
 
 def checkpoints():
     return list(Path(".scratch/train").glob("*.pt"))
 
 
-def test_a_tracker_is_told_of_every_epoch_and_of_the_end():
+def test_a_tracker_receives_every_epoch_and_the_end():
     follower = Follower()
     score = train(follower)
-    assert follower.told == ["epoch", "finish"]
+    assert follower.calls == ["epoch", "finish"]
     assert read_json("models/alexnet/model.json")["validation_macro_auroc"] == score
 
 
@@ -71,7 +70,7 @@ def test_a_model_that_cannot_be_written_is_a_failed_run_and_its_checkpoint_stays
     follower = Follower()
     with pytest.raises(OSError, match="No space left"):
         train(follower, seconds=0)
-    assert follower.told == ["epoch", "fail"]
+    assert follower.calls == ["epoch", "fail"]
     assert len(checkpoints()) == 1
 
 
@@ -127,7 +126,7 @@ def test_a_val_part_without_positives_ends_the_run_before_its_first_step():
         UserError, match=r"among the 48 images of val, .* raise split\.val_fraction"
     ):
         train(follower)
-    assert follower.told == []
+    assert follower.calls == []
     assert not checkpoints()
 
 

@@ -1,7 +1,5 @@
 """The training loop, with a small network."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 from torch import nn
@@ -9,7 +7,18 @@ from torch import nn
 from cxr14.training.dataset import SplitData, steps_per_epoch
 from cxr14.training.distributed import Processes
 from cxr14.training.engine import NotFiniteError, validate
-from tests.training.tiny import CHANGES, CPU, RECIPE, Tiny, fit, make_loop, make_session, part, tiny
+from tests.training.tiny import (
+    CHANGES,
+    CPU,
+    RECIPE,
+    Tiny,
+    fit,
+    make_loop,
+    make_session,
+    part,
+    replace,
+    tiny,
+)
 
 
 def score(network, own):
@@ -61,7 +70,7 @@ def test_of_equally_good_epochs_the_first_is_kept():
     assert trained.best_epoch == 1
 
 
-def test_every_epoch_and_step_is_told():
+def test_callbacks_are_called_for_every_epoch_and_step():
     rows, steps = [], []
     trained = fit(tiny(), on_epoch=rows.append, on_step=lambda: steps.append(1))
     assert rows == trained.history
@@ -78,7 +87,7 @@ def test_every_epoch_and_step_is_told():
 def test_averaged_weights_are_those_of_the_formula_and_are_what_is_kept():
     """After the first step the average is the weights; later .75 of it and .25 of the weights."""
     recipe = replace(RECIPE, ema=0.75, epochs=1)
-    loop, network = make_loop(recipe, train=part(count=24)), tiny()
+    loop, network = make_loop(train=part(count=24)), tiny()
     session, seen = make_session(network, recipe, 24), []
     loop.on_step = lambda: seen.append(network.head[1].weight.detach().clone())
     trained = loop.run(session)

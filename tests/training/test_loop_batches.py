@@ -2,7 +2,6 @@
 
 import threading
 from contextlib import nullcontext
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,9 +14,9 @@ from cxr14.models.network import build_network
 from cxr14.training.augment import augment, transform_parameters
 from cxr14.training.dataset import Resident, Streamed, load_split, shrink
 from cxr14.training.engine import LossMeter, Session
-from cxr14.training.losses import TERMS, make_loss
+from cxr14.training.losses import TERMS
 from cxr14.training.seeding import epoch_randomness, step_seeds
-from tests.training.tiny import CHANGES, RECIPE, fit, make_loop, part, tiny
+from tests.training.tiny import CHANGES, RECIPE, fit, loss_of, make_loop, part, replace, tiny
 
 
 def plain_states(images, labels, recipe, size) -> list[dict]:
@@ -25,7 +24,7 @@ def plain_states(images, labels, recipe, size) -> list[dict]:
     network = tiny()
     plain = {"lr": recipe.learning_rate, "momentum": 0.9, "fused": True}
     optimizer = torch.optim.SGD(network.parameters(), **plain)
-    loss = make_loss("cross_entropy", "batch", labels)
+    loss = loss_of("cross_entropy", "batch", labels)
     small, states = shrink(images, size), []
     for epoch in range(recipe.epochs):
         chance = epoch_randomness(recipe.seed, epoch, len(images), "cpu")
@@ -129,10 +128,9 @@ def waits_of_an_epoch(count, monkeypatch, ema=0.0, network=tiny, side=8, **loss)
     own = part(count=count)
     own.labels = own.labels.to("meta")
     own.images.images = torch.empty(count, side, side, dtype=torch.uint8, device="meta")
-    loop = make_loop(recipe, train=own, weighting="batch")
-    loop.compute = compute
+    loop = make_loop(train=own, weighting="batch")
     if loss:
-        loop.loss = make_loss(**loss, train_labels=own.labels)
+        loop.loss = loss_of(**loss, train_labels=own.labels)
     monkeypatch.setattr(  # torch has no fused ones for meta
         "cxr14.training.engine.make_optimizer",
         lambda network, recipe: torch.optim.SGD(network.parameters(), lr=0.1),

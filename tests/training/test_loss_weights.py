@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from cxr14.training.losses import TERMS, batch_weights, class_weights, make_loss
+from cxr14.training.losses import TERMS, batch_weights, class_weights
+from tests.training.tiny import loss_of
 
 WEIGHTINGS = ("batch", "class", "none")
 
@@ -32,7 +33,7 @@ def test_without_smoothing_and_alone_not_a_bit_has_changed(name, weighting):
             weight_p, weight_n = class_weights(train_labels)
             positive, negative = weight_p * positive, weight_n * negative
         before = (labels * positive + (1 - labels) * negative).mean()
-        assert torch.equal(make_loss(name, weighting, train_labels)(logits, labels), before)
+        assert torch.equal(loss_of(name, weighting, train_labels)(logits, labels), before)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
@@ -42,7 +43,7 @@ def test_processes_that_count_together_average_to_the_loss_of_the_whole_batch(sm
     logits, labels, train_labels = example(3, positives)
     labels[:8] = 0
     logits.requires_grad_()
-    loss = make_loss("cross_entropy", "batch", train_labels, smoothing)
+    loss = loss_of("cross_entropy", "batch", train_labels, smoothing)
     whole = loss(logits, labels)
     sums = torch.stack([labels.sum(), torch.tensor(float(labels.numel()))])
     halves = list(zip(logits.split(8), labels.split(8), strict=True))

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision.ops import sigmoid_focal_loss
 
-from cxr14.training.losses import TERMS, make_loss
+from cxr14.training.losses import TERMS
+from tests.training.tiny import loss_of
 
 WEIGHTINGS = ("batch", "class", "none")
 
@@ -72,9 +73,9 @@ def test_every_loss_is_its_formula(name, weighting, smoothing, seed, batch, posi
     arrays = example(seed, batch, positives)
     expected = by_the_paper(name, weighting, *arrays, smoothing)
     logits, labels, train_labels = map(torch.from_numpy, arrays)
-    found = make_loss(name, weighting, train_labels, smoothing)(logits, labels)
+    found = loss_of(name, weighting, train_labels, smoothing)(logits, labels)
     assert float(found) == pytest.approx(expected, abs=1e-6, rel=1e-9)
-    single = make_loss(name, weighting, train_labels.float(), smoothing)
+    single = loss_of(name, weighting, train_labels.float(), smoothing)
     value = single(logits.float(), labels.float())
     assert value.dtype == torch.float32
     assert float(value) == pytest.approx(expected, abs=1e-6, rel=2e-6)
@@ -90,7 +91,7 @@ def test_gradients_are_the_slopes(name, weighting, smoothing, batch, positives):
     logits, labels, train_labels = map(torch.from_numpy, example(1, batch, positives))
     near = (logits.abs() - 1).abs() < 0.1
     logits = torch.where(near, logits * 1.3, logits).requires_grad_()
-    loss = make_loss(name, weighting, train_labels, smoothing)
+    loss = loss_of(name, weighting, train_labels, smoothing)
     assert torch.autograd.gradcheck(lambda z: loss(z, labels), logits)
     value = loss(logits, labels)
     arrays = (each.detach().numpy() for each in (logits, labels, train_labels))
@@ -103,7 +104,7 @@ def test_gradients_are_the_slopes(name, weighting, smoothing, batch, positives):
 def test_the_surest_answers_have_a_finite_loss_and_gradient(name, logit):
     logits = torch.full((1, 15), logit, requires_grad=True)
     for label, right in ((1.0, logit > 0), (0.0, logit < 0)):
-        value = make_loss(name, "none", torch.zeros(4, 15))(logits, torch.full((1, 15), label))
+        value = loss_of(name, "none", torch.zeros(4, 15))(logits, torch.full((1, 15), label))
         assert 0 <= value.item() <= 1e-6 if right else 0.99 < value.item() < float("inf")
         (slope,) = torch.autograd.grad(value, logits)
         assert slope.isfinite().all()
@@ -117,14 +118,14 @@ def test_focal_loss_is_torchvisions_mean(weighting, alpha, share):
     logits, labels, _ = map(torch.from_numpy, example(4, 5, 0.3))
     train_labels = torch.zeros(4, 15, dtype=torch.float64)
     train_labels[: int(4 * share)] = 1
-    found = make_loss("focal", weighting, train_labels)(logits, labels)
+    found = loss_of("focal", weighting, train_labels)(logits, labels)
     expected = sigmoid_focal_loss(logits, labels, alpha=alpha, gamma=2, reduction="mean")
     assert float(found) == pytest.approx(float(expected), rel=1e-12)
 
 
 def test_a_negative_below_the_margin_costs_nothing():
     logits = torch.full((2, 15), float(torch.tensor(0.04).logit()), requires_grad=True)
-    value = make_loss("asymmetric", "none", torch.zeros(1, 15))(logits, torch.zeros(2, 15))
+    value = loss_of("asymmetric", "none", torch.zeros(1, 15))(logits, torch.zeros(2, 15))
     (slope,) = torch.autograd.grad(value, logits)
     assert value.item() == 0
     assert not slope.any()
@@ -138,18 +139,5 @@ def test_smoothed_cross_entropy_is_least_where_the_probability_is_the_target(wei
     logits = (labels * 0.8 + 0.1).logit().requires_grad_()
     train_labels = torch.zeros(4, 15)
     train_labels[0] = 1
-    make_loss("cross_entropy", weighting, train_labels, 0.2)(logits, labels).backward()
+    loss_of("cross_entropy", weighting, train_labels, 0.2)(logits, labels).backward()
     torch.testing.assert_close(logits.grad, torch.zeros(2, 15), atol=1e-6, rtol=0)
-
-
-@pytest.mark.parametrize(
-    ("name", "weighting", "smoothing", "told"),
-    [
-        ("dice", "none", 0, r"loss\.name is 'dice'; allowed: cross_entropy, hinge, euclidean, focal"),
-        ("hinge", "sqrt", 0, r"loss\.weighting is 'sqrt'; allowed: batch, class, none"),
-        ("hinge", "none", 1, r"loss\.smoothing is 1; allowed: from 0 to below 1"),
-    ],
-)  # fmt: skip
-def test_what_cannot_work_is_refused_with_what_can(name, weighting, smoothing, told):
-    with pytest.raises(ValueError, match=told):
-        make_loss(name, weighting, torch.zeros(1, 15), smoothing)

@@ -2,7 +2,6 @@
 
 import shlex
 import shutil
-from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -13,9 +12,8 @@ from cxr14.config.blocks import read_findings, read_loss, read_model, read_split
 from cxr14.config.check import BLOCKS
 from cxr14.labels import CHESTXRAY8, CLASSES
 from cxr14.training.losses import make_loss
-from cxr14.training.optim import Recipe
 from tests.conftest import ROOT
-from tests.training.tiny import fit, part, tiny
+from tests.training.tiny import fit, part, replace, tiny
 
 
 def commands() -> dict[str, list[str]]:
@@ -54,12 +52,12 @@ def test_a_recipe_is_accepted_and_takes_steps(params):
     own = read_train()
     assert set(own.overrides) >= set(own.backbones)
     for backbone in own.backbones:
-        values = own.for_backbone(backbone).model_dump()
-        assert values["input_size"] in (224, 320)
-        recipe = replace(Recipe.of(values), input_size=8, batch_size=8, epochs=2)
+        full = own.for_backbone(backbone)
+        assert full.input_size in (224, 320)
+        recipe = replace(full, input_size=8, batch_size=8, epochs=2)
         trained = fit(tiny(), recipe)
         assert len(trained.history) == 2
-    objective = make_loss(**read_loss().model_dump(), train_labels=part().labels)
+    objective = make_loss(read_loss(), part().labels)
     assert np.isfinite(float(objective(part().labels * 4 - 2, part().labels)))
 
 

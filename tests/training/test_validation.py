@@ -8,8 +8,7 @@ from torch import nn
 from cxr14.training.dataset import SplitData, load_split
 from cxr14.training.distributed import Processes
 from cxr14.training.engine import predict, validate
-from cxr14.training.losses import make_loss
-from tests.training.tiny import CPU, part, tiny
+from tests.training.tiny import CPU, loss_of, part, tiny
 
 
 def large_part():
@@ -20,7 +19,7 @@ def large_part():
 
 def test_images_of_the_cache_size_and_any_batch_give_the_same_score():
     val = large_part()
-    loss = make_loss("cross_entropy", "batch", val.labels)
+    loss = loss_of("cross_entropy", "batch", val.labels)
     found = [validate(tiny(), val, loss, 8, size, CPU, Processes()) for size in (2, 5, 50)]
     assert len({one.macro_auroc for one in found}) == 1
     assert [one.loss for one in found] == pytest.approx([found[0].loss] * 3, rel=1e-5)
@@ -28,7 +27,7 @@ def test_images_of_the_cache_size_and_any_batch_give_the_same_score():
 
 def test_the_loss_is_that_of_all_images_as_one_batch():
     own = part()
-    loss = make_loss("cross_entropy", "batch", own.labels)
+    loss = loss_of("cross_entropy", "batch", own.labels)
     logits = predict(tiny(), own, 8, 16, CPU, Processes())
     found = validate(tiny(), own, loss, 8, 4, CPU, Processes()).loss
     assert found == pytest.approx(float(loss(logits, own.labels)), rel=1e-6)
@@ -54,7 +53,7 @@ def test_the_labels_of_no_finding_choose_no_epoch():
     turned = labels.clone()
     turned[:, 2] = 1 - labels[:, 2]
     network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 3))
-    loss = make_loss("cross_entropy", "none", labels)
+    loss = loss_of("cross_entropy", "none", labels)
     scores = {
         validate(
             network, SplitData(own.images, y, classes), loss, 8, 8, CPU, Processes()

@@ -4,16 +4,16 @@ import numpy as np
 import torch
 from torch import nn
 
+from cxr14.config.blocks import AugmentParams, LossParams, Recipe
 from cxr14.models.inference import Compute
-from cxr14.training.augment import Augment
 from cxr14.training.dataset import SplitData, load_split, steps_per_epoch
-from cxr14.training.distributed import Processes, StopRequest
 from cxr14.training.engine import Loop, Session
-from cxr14.training.losses import make_loss
-from cxr14.training.optim import Recipe
+from cxr14.training.losses import Loss, make_loss
 
 CPU = Compute("cpu", "fp32", channels_last=False)
-RECIPE = Recipe(
+UNCHANGED = AugmentParams(flip=0, rotation=0, scale=0, shift=0, brightness=0)
+CHANGES = AugmentParams(flip=0.5, rotation=10, scale=0.1, shift=0.1, brightness=0.1)
+RECIPE = Recipe.model_construct(  # smaller than params.yaml allows
     input_size=8,
     epochs=8,
     batch_size=8,
@@ -25,11 +25,23 @@ RECIPE = Recipe(
     cycles=1,
     warmup_fraction=0.1,
     ema=0.0,
-    augment=Augment(),
+    augment=UNCHANGED,
+    device="cpu",
+    precision="fp32",
     compile=False,
+    processes=1,
     seed=3,
 )
-CHANGES = Augment(flip=0.5, rotation=10, scale=0.1, shift=0.1, brightness=0.1)
+
+
+def replace(params, **changes):
+    """A copy of a block with other values, which are not checked."""
+    return params.model_copy(update=changes)
+
+
+def loss_of(name, weighting, train_labels, smoothing=0.0) -> Loss:
+    params = LossParams(name=name, weighting=weighting, smoothing=smoothing)
+    return make_loss(params, train_labels)
 
 
 class Tiny(nn.Module):
@@ -63,24 +75,13 @@ def make_session(network, recipe=RECIPE, count: int = 16) -> Session:
     return Session(network, recipe, CPU, steps)
 
 
-def make_loop(
-    recipe=RECIPE,
-    train=None,
-    val=None,
-    checkpoint=None,
-    stop=None,
-    on_epoch=lambda row: None,
-    on_step=lambda: None,
-    processes=None,
-    weighting="none",
-) -> Loop:
-    own = train or part()
-    loss = make_loss("cross_entropy", weighting, own.labels)
-    rest = (checkpoint, stop or StopRequest(), on_epoch, on_step)
-    return Loop(own, val or own, loss, recipe, CPU, processes or Processes(), *rest)
+def make_loop(train=None, val=None, weighting="none", **rest) -> Loop:
+    train = train or part()
+    loss = loss_of("cross_entropy", weighting, train.labels)
+    return Loop(train, val or train, loss, **rest)
 
 
 def fit(network, recipe=RECIPE, **changes):
     """Train from the start; return the progress."""
-    loop = make_loop(recipe, **changes)
+    loop = make_loop(**changes)
     return loop.run(make_session(network, recipe, len(loop.train_split.labels)))

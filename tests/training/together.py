@@ -8,7 +8,6 @@ and there is no dropout, which every process draws for itself: what is left has 
 import os
 import signal
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -17,7 +16,7 @@ from torch import nn
 from cxr14.io import write_json
 from cxr14.training.checkpoint import Checkpoint
 from cxr14.training.distributed import Processes, process_group
-from tests.training.tiny import CHANGES, RECIPE, make_loop, make_session, part, tiny
+from tests.training.tiny import CHANGES, RECIPE, make_loop, make_session, part, replace, tiny
 
 PLAN = replace(RECIPE, augment=CHANGES, ema=0.9, schedule="plateau", warmup_fraction=0.0)
 PLANS = {"frozen": PLAN, "averaged": PLAN, "plain": replace(PLAN, ema=0.0)}
@@ -45,7 +44,7 @@ def train(processes: Processes, folder: Path, on_step=lambda: None, kind="frozen
     plan = PLANS[kind]
     checkpoint = Checkpoint(folder, "c", "run", seconds=0)
     own = {"train": part(count=48), "val": VAL, "weighting": "batch"}
-    loop = make_loop(plan, processes=processes, checkpoint=checkpoint, on_step=on_step, **own)
+    loop = make_loop(processes=processes, checkpoint=checkpoint, on_step=on_step, **own)
     session = make_session(network() if kind == "frozen" else tiny(), plan, 48)
     checkpoint.resume(session)
     return loop.run(session)

@@ -17,8 +17,6 @@ from cxr14.config.reader import (
 from cxr14.errors import UserError, quote
 from cxr14.labels import CLASSES, canonical, without_no_finding
 
-# The key `data.findings`: the classes that networks are trained on.
-
 
 def classes_of(value: Any) -> tuple[str, ...]:
     """Return the classes of the key `data.findings`, in the order of CLASSES.
@@ -28,7 +26,7 @@ def classes_of(value: Any) -> tuple[str, ...]:
             known spelling.
 
     Raises:
-        UserError: a name is unknown or stands twice, or no finding is named.
+        UserError: a name is unknown or repeated, or there is no finding.
     """
     if value == "all":
         return CLASSES
@@ -66,7 +64,7 @@ def read_findings() -> tuple[str, ...]:
 
 
 class PhantomParams(Block):
-    """How many phantoms to draw, at most one for each row of NIH's table, and how."""
+    """Number of phantoms, at most one per row of NIH's table; contrast of the findings; seed."""
 
     images: int = Field(gt=0, le=112_120)
     contrast: float = Field(ge=0, le=100)
@@ -94,9 +92,6 @@ def read_data() -> DataParams:
     return read_block("data", DataParams)
 
 
-# The block `split`: train, val and test.
-
-
 def _check_official(value: Any) -> Any:
     """Check for auto or a boolean; YAML 1.2 reads `no` as text."""
     if value == "auto" or isinstance(value, bool):
@@ -116,9 +111,6 @@ class SplitParams(Block):
 def read_split() -> SplitParams:
     """Read the block `split` of params.yaml."""
     return read_block("split", SplitParams)
-
-
-# The block `preprocess`: the image cache.
 
 
 class PreprocessParams(Block):
@@ -145,11 +137,8 @@ def read_preprocess() -> PreprocessParams:
     return read_block("preprocess", PreprocessParams)
 
 
-# The block `model`: initial weights and head of a backbone.
-
-
 class ModelParams(Block):
-    """`weights`: none, imagenet, or the path of a safetensors file."""
+    """Initial weights (none, imagenet or the path of a safetensors file), and the head."""
 
     weights: Text
     transition_channels: int = Field(gt=0, le=16_384)
@@ -157,17 +146,22 @@ class ModelParams(Block):
     lse_r: float = Field(gt=0, le=1e6)
     output_stride: Literal[32, 16]
 
+    @property
+    def head(self) -> dict[str, Any]:
+        """The keyword arguments of cxr14.models.network.build_network."""
+        return self.model_dump(exclude={"weights"})
+
 
 def read_model() -> ModelParams:
     """Read the block `model` of params.yaml."""
     return read_block("model", ModelParams)
 
 
-# The block `loss`.
-
-
 class LossParams(Block):
-    """Loss and weighting; see cxr14.training.losses for formulas and scales."""
+    """Loss, weighting of its terms, and label smoothing s of the targets y(1 − s) + s/2.
+
+    Formulas and scales are in cxr14.training.losses.
+    """
 
     name: Literal["cross_entropy", "hinge", "euclidean", "focal", "asymmetric"]
     weighting: Literal["batch", "class", "none"]
@@ -179,22 +173,16 @@ def read_loss() -> LossParams:
     return read_block("loss", LossParams)
 
 
-# The block `train`: the recipe, with overrides per backbone.
-
-
-def unequal_shares(batch_size: int, processes: int) -> str | None:
-    """Return why processes cannot share a batch equally, at least two images each; else None."""
-    if batch_size % processes == 0 and (processes == 1 or batch_size >= 2 * processes):
-        return None
-    return (
-        f"train.batch_size is {batch_size}, which {processes} processes (train.processes) cannot "
-        f"share equally, at least two images each; choose a multiple of {processes} from "
-        f"{2 * processes} on"
-    )
-
-
 class AugmentParams(Block):
-    """Random changes of a training image, uniform up to the given amount."""
+    """Random changes of a training image; every amount is uniform up to its limit.
+
+    Attributes:
+        flip: probability of a mirror image (0 keeps the heart on its side).
+        rotation: degrees to either side.
+        scale: relative, larger or smaller.
+        shift: share of the width and of the height.
+        brightness: relative, brighter or darker.
+    """
 
     flip: float = Field(ge=0, le=1)
     rotation: float = Field(ge=0, le=180)
@@ -203,10 +191,29 @@ class AugmentParams(Block):
     brightness: float = Field(ge=0, lt=1)
 
 
-class TrainParams(Block):
-    """The recipe for every backbone; `overrides.<backbone>` changes keys for one."""
+class Recipe(Block):
+    """Training recipe of one backbone.
 
-    backbones: Backbones
+    Attributes:
+        input_size: pixels per side.
+        epochs: passes over the train split.
+        batch_size: images per step, over all processes together.
+        optimizer: its name.
+        learning_rate: maximum learning rate of the head.
+        backbone_rate: the backbone's learning rate, as a multiple of the head's.
+        weight_decay: of weights; biases and normalisation are not decayed.
+        schedule: of the learning rate.
+        cycles: of the cosine; more than one are warm restarts.
+        warmup_fraction: share of the steps over which the learning rate rises.
+        ema: decay per step of the averaged weights that are validated and kept; 0 for none.
+        augment: random changes of the images.
+        device: where the network is trained.
+        precision: of the forward pass.
+        compile: whether the network is compiled (torch.compile).
+        processes: ranks on this machine.
+        seed: of the initial weights, the order, the augmentation and dropout.
+    """
+
     input_size: int = Field(ge=32, le=1024)
     epochs: int = Field(gt=0, le=100_000)
     batch_size: int = Field(gt=1, le=65_536)
@@ -224,7 +231,6 @@ class TrainParams(Block):
     compile: bool
     processes: int = Field(gt=0, le=256)
     seed: Seed
-    overrides: dict[str, dict[str, Any] | None]
 
     @model_validator(mode="after")
     def plateau_has_no_warmup(self) -> Self:
@@ -235,12 +241,24 @@ class TrainParams(Block):
 
     @model_validator(mode="after")
     def processes_share_a_batch(self) -> Self:
-        """Check that the processes can share a batch equally."""
-        if problem := unequal_shares(self.batch_size, self.processes):
-            raise UserError(problem)
+        """Check that the processes can share a batch equally, at least two images each."""
+        size, count = self.batch_size, self.processes
+        if size % count or (count > 1 and size < 2 * count):
+            raise UserError(
+                f"train.batch_size is {size}, which {count} processes (train.processes) cannot "
+                f"share equally, at least two images each; choose a multiple of {count} from "
+                f"{2 * count} on"
+            )
         return self
 
-    def for_backbone(self, backbone: str, file: str = "params.yaml") -> "TrainParams":
+
+class TrainParams(Recipe):
+    """The recipe for every backbone; `overrides.<backbone>` changes keys for one."""
+
+    backbones: Backbones
+    overrides: dict[str, dict[str, Any] | None]
+
+    def for_backbone(self, backbone: str, file: str = "params.yaml") -> Recipe:
         """Return the recipe of one backbone, its overrides applied.
 
         Args:
@@ -254,20 +272,15 @@ class TrainParams(Block):
             listed = ", ".join(self.backbones)
             raise ParamsError(f"backbone {quote(backbone)} is not in train.backbones: {listed}")
         overrides = self.overrides.get(backbone) or {}
-        where, values = f"train (overrides.{backbone})", self.model_dump()
-        for key in {"backbones", "overrides"} & overrides.keys():
-            raise ParamsError(f"{file}: {where}.{key}: cannot be overridden for a backbone")
+        values = self.model_dump(exclude={"backbones", "overrides"})
         if isinstance(overrides.get("augment"), dict):
             overrides = overrides | {"augment": values["augment"] | overrides["augment"]}
-        return check_block(where, TrainParams, values | overrides | {"overrides": {}}, file)
+        return check_block(f"train (overrides.{backbone})", Recipe, values | overrides, file)
 
 
 def read_train() -> TrainParams:
     """Read the block `train` of params.yaml."""
     return read_block("train", TrainParams)
-
-
-# The block `evaluate`.
 
 
 class EvaluateParams(Block):
@@ -279,9 +292,6 @@ class EvaluateParams(Block):
 def read_evaluate() -> EvaluateParams:
     """Read the block `evaluate` of params.yaml."""
     return read_block("evaluate", EvaluateParams)
-
-
-# The block `localize`: saliency method and the thresholds of the protocol.
 
 
 Share = Annotated[float, Field(ge=0, lt=1)]

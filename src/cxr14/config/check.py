@@ -1,14 +1,13 @@
 """Check all blocks of params.yaml and chexnext/params.yaml, and their consistency.
 
-The check runs first, so that a wrong key of a late stage fails before a download or a training.
-Only the stage `check-params` depends on these modules.
+The check runs first: a wrong key of a late stage fails before a download or a training.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from cxr14.config.blocks import (
-    TrainParams,
+    Recipe,
     read_data,
     read_evaluate,
     read_localize,
@@ -80,8 +79,7 @@ def check_chexnext() -> None:
     Not called by :func:`check_params`, as the first pipeline runs without it.
 
     Raises:
-        UserError: a member or student has no starting weights, or learns from larger images than
-            the cache holds.
+        UserError: a member or student has no initial weights, or a larger input than the cache.
     """
     listed = read_train().backbones
     problems = []
@@ -91,7 +89,7 @@ def check_chexnext() -> None:
             if name not in listed:
                 problems.append(
                     f"{CHEXNEXT}: {group}.backbones: {name} is not in train.backbones of {FILE} "
-                    f"({', '.join(listed)}), which brings its starting weights"
+                    f"({', '.join(listed)}), whose initial weights it needs"
                 )
             problems += _size(CHEXNEXT, f"train.input_size of {name}", recipe)
     _fail(list(dict.fromkeys(problems)))
@@ -165,7 +163,7 @@ def _unknown(names: Iterable[str], key: str) -> Iterator[str]:
                 yield str(error)
 
 
-def _size(file: str, key: str, recipe: TrainParams) -> Iterator[str]:
+def _size(file: str, key: str, recipe: Recipe) -> Iterator[str]:
     """Yield an error if the input size exceeds that of the cache."""
     cached = read_preprocess().size
     if recipe.input_size > cached:

@@ -4,15 +4,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from cxr14.config.blocks import LossParams, TrainParams
+from cxr14.config.blocks import LossParams, Recipe, TrainParams
 from cxr14.config.reader import Backbones, Block, ParamsError, Seed, read_block
 from cxr14.errors import UserError
 from cxr14.labels import FINDINGS
 
 FILE = "chexnext/params.yaml"
-
-
-# The blocks `members` and `students`.
 
 
 class NetworksParams(Block):
@@ -41,7 +38,7 @@ class MembersParams(NetworksParams):
         if missing:
             raise UserError(
                 f"fold {missing[0]} of {self.folds} is left out by no member (seed mod folds), so "
-                f"nobody could relabel it; add seed {missing[0]}, or lower folds"
+                f"no member can relabel it; add seed {missing[0]}, or lower folds"
             )
         return self
 
@@ -58,9 +55,6 @@ def read_members() -> MembersParams:
 def read_students() -> NetworksParams:
     """Read the block `students` of chexnext/params.yaml."""
     return read_block("students", NetworksParams, FILE)
-
-
-# The block `noise`: label noise of phantoms.
 
 
 Rate = Annotated[float, Field(ge=0, lt=1)]
@@ -101,9 +95,6 @@ def read_noise() -> NoiseParams:
     return read_block("noise", NoiseParams, FILE)
 
 
-# The blocks `loss` and `train`: training of members and students.
-
-
 class SharedRecipe(TrainParams):
     """The keys of `train` in params.yaml, without those that members and students set."""
 
@@ -121,7 +112,7 @@ def read_overrides() -> dict[str, Any]:
     return dict(read_block("train", SharedRecipe, FILE).overrides)
 
 
-def read_recipe(backbone: str, seed: int) -> TrainParams:
+def read_recipe(backbone: str, seed: int) -> Recipe:
     """Read the recipe of one network out of the block `train` of chexnext/params.yaml.
 
     Raises:
@@ -134,9 +125,6 @@ def read_recipe(backbone: str, seed: int) -> TrainParams:
         )
     recipe = shared.model_copy(update={"backbones": [backbone], "seed": seed})
     return recipe.for_backbone(backbone, FILE)
-
-
-# The blocks `select` and `relabel`.
 
 
 class SelectParams(Block):

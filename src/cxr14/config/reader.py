@@ -1,7 +1,7 @@
-"""Read a params file within limits, by the parser that DVC reads it with.
+"""Reader of params files, with limits on their size and structure, and of their blocks.
 
-DVC builds the graph from the same file. A parser of another YAML version would read plain scalars
-such as `no`, `010` or `1_000` as other values than DVC does.
+The parser is DVC's. Of another YAML version it would read plain scalars such as `no`, `010` or
+`1_000` as other values than DVC.
 """
 
 import stat
@@ -222,7 +222,7 @@ def _check_structure(text: str, file: Path) -> None:
 
 
 def _check_keys(content: Any, file: Path, path: str = "") -> None:
-    """Refuse keys that YAML reads as numbers, dates, truth values or nothing."""
+    """Check that all keys are text; YAML also reads numbers, dates, booleans and null."""
     if isinstance(content, list):
         for item in content:
             _check_keys(item, file, path)
@@ -234,20 +234,14 @@ def _check_keys(content: Any, file: Path, path: str = "") -> None:
             _check_keys(value, file, f"{path}.{key}"[:300].lstrip("."))
 
 
-# Blocks of params.yaml. The stage `check-params` reads all of them.
-
-
-__all__ = ["Backbones", "BatchSize", "Block", "ParamsError", "Seed", "Text", "check_block",
-           "read_block"]  # fmt: skip
-
 MAX_PROBLEMS = 10
 MAX_KEY = 100
 
 
 class Block(BaseModel):
-    """A block of params.yaml: unknown keys are refused, values are checked, nothing is converted.
+    """A block of params.yaml; unknown keys are errors, and values are not converted.
 
-    Without `strict`, pydantic would take `true` for 1 and `'8'` for 8.
+    Without `strict`, pydantic would convert `true` to 1 and `'8'` to 8.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)

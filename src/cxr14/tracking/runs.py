@@ -16,6 +16,7 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
+from cxr14.datasets.records import Source
 from cxr14.tracking.store import connect, first_line, lock, store_errors
 
 if TYPE_CHECKING:
@@ -187,9 +188,7 @@ def start_run(
     identity: str,
     backbone: str,
     params: Mapping[str, Any],
-    *,
-    source: str,
-    phantom: bool,
+    source: Source,
 ) -> TrainingRun | None:
     """Start the run of a training, or return the finished run of the same identity.
 
@@ -201,14 +200,13 @@ def start_run(
         identity: hash of the training's inputs, params and code.
         backbone: name of the trained network in tables.
         params: nested mapping, recorded as ``train.learning_rate`` and so on.
-        source: data source (phantom, folder, nih).
-        phantom: whether the images are simulated.
+        source: of the images.
 
     Returns:
         The run; None after a warning if it cannot be created.
     """
     try:
-        tags = describe(script, backbone, source, phantom)
+        tags = describe(script, backbone, source.name, source.phantom)
         return _begin(identity, backbone, params, tags)
     except Exception as error:  # of MLflow, the database below it, the network
         print(

@@ -1,45 +1,27 @@
-"""Random changes of training images, on the device, one per image of the batch."""
+"""Random changes of training images on the device, drawn for each image."""
 
 import math
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cxr14.config.blocks import AugmentParams
+
 DRAWS = 6
-"""Numbers that decide about an image: angle, zoom, mirror, two shifts, brightness."""
+"""Random numbers per image: angle, zoom, mirror, two shifts, brightness."""
 
 
-@dataclass(frozen=True)
-class Augment:
-    """How much an image may change; every amount is uniform up to its limit.
-
-    Attributes:
-        flip: probability of a mirror image (0 keeps the heart on its side).
-        rotation: degrees to either side.
-        scale: relative, larger or smaller.
-        shift: share of the width and of the height.
-        brightness: relative, brighter or darker.
-    """
-
-    flip: float = 0.0
-    rotation: float = 0.0
-    scale: float = 0.0
-    shift: float = 0.0
-    brightness: float = 0.0
-
-
-def transform_parameters(draws: Tensor, limits: Augment) -> Tensor:
-    """Turn chance into changes.
+def transform_parameters(draws: Tensor, limits: AugmentParams) -> Tensor:
+    """Convert random numbers into the parameters of :func:`augment`.
 
     Args:
         draws: float (N, DRAWS), uniform in 0..1.
         limits: of the changes.
 
     Returns:
-        float (N, 7), a row for an image: where each of its output pixels is read, as a 2 × 3 matrix
-        in coordinates of −1..1 row by row, and the factor on its brightness.
+        float (N, 7): by image the 2 × 3 matrix from output to input coordinates (−1..1), row by
+        row, and the factor on the brightness.
     """
     angle, zoom, _, across, down, brightness = (2 * draws - 1).unbind(1)
     zoom = 1 + zoom * limits.scale
@@ -52,7 +34,7 @@ def transform_parameters(draws: Tensor, limits: Augment) -> Tensor:
 
 
 def augment(grey: Tensor, changes: Tensor) -> Tensor:
-    """Change images; what comes in from outside the picture is black.
+    """Transform images; pixels from outside the image are black.
 
     Args:
         grey: float (B, 1, s, s), 0..1.

@@ -1,8 +1,8 @@
-"""Checkpoints, from which an interrupted training resumes.
+"""Checkpoints and the identity of a training run.
 
-One file per run in .scratch of the original repository, outside of what DVC deletes before a rerun
-and of the workspaces that experiments come and go with. Its name bears the run's identity (inputs,
-params, code and how it computes), so that of another run is never mixed in, nor overwritten.
+A run has one file in .scratch of the original repository, which DVC neither deletes before a rerun
+nor copies into the workspace of an experiment. Its name contains the run's identity (inputs,
+params, code and computation), so it is never used by another run, nor overwritten.
 """
 
 import hashlib
@@ -28,10 +28,10 @@ class Checkpoint:
         """Name the file; nothing is read or written yet.
 
         Args:
-            folder: where it lies.
-            name: of what is trained.
+            folder: of the file.
+            name: of the run.
             identity: of the run, hex digits.
-            seconds: between two checkpoints, so that little is lost and little is written.
+            seconds: between two checkpoints.
         """
         self.path = folder / f"{name}-{identity[:16]}.pt"
         self.seconds, self._name = seconds, name
@@ -40,14 +40,14 @@ class Checkpoint:
 
     @property
     def due(self) -> bool:
-        """Whether it is time for one. When it is written does not change any result."""
+        """Whether it is time to save. The time of a checkpoint does not change any result."""
         return time.monotonic() - self._last >= self.seconds
 
     def save(self, session: Session) -> bool:
-        """Write a checkpoint; the old one stays until the new one is whole and on disk.
+        """Write a checkpoint; the old one stays until the new one is complete.
 
-        Where that fails (a full disk, a folder that cannot be written) training goes on, as
-        nothing is lost yet; the first failure is a warning.
+        If that fails (a full disk, a folder without write permission) training goes on, and the
+        first failure is a warning.
 
         Returns:
             Whether it is written.
@@ -77,15 +77,14 @@ class Checkpoint:
         """
         try:
             content = BytesIO(self.path.read_bytes())
-        except FileNotFoundError:  # a share that is away is another error, and stops the training
+        except FileNotFoundError:  # a missing network share is another error
             return self._unused_checkpoints()
         try:
-            # The file is our own, but nothing in it needs to run code to be read. First to the
-            # CPU: a GPU may have no room for it beside what is there already.
+            # To the CPU first: the memory of a GPU may not suffice for two copies.
             state: dict[str, Any] = torch.load(content, map_location="cpu", weights_only=True)
-        except Exception as error:  # whatever a damaged disk left there
+        except Exception as error:  # of any kind: the file is damaged
             kept = self.path.with_suffix(".damaged")
-            with suppress(FileNotFoundError):  # another process of this training was faster
+            with suppress(FileNotFoundError):  # another rank was faster
                 self.path.replace(kept)
             return f"{kept} cannot be read ({type(error).__name__}); starts from the beginning"
         session.restore(state)
@@ -102,15 +101,18 @@ class Checkpoint:
         )
 
     def clear(self) -> None:
-        """Remove the file, once the model is on disk."""
+        """Remove the file."""
         self.path.unlink(missing_ok=True)
 
 
-# What a training run is: the hash of its inputs, params and code, and of how it computes.
-
-
-NOT_RESULTS = ("cxr14.tracking", "cxr14.report", "cxr14.console", "cxr14.errors")
-"""Modules that watch or show a run and cannot change its result."""
+NOT_RESULTS = (
+    "cxr14.config",  # its values are in the params
+    "cxr14.console",
+    "cxr14.errors",
+    "cxr14.report",
+    "cxr14.tracking",
+)
+"""Modules that cannot change a result."""
 
 
 def code_hash() -> str:
@@ -130,10 +132,9 @@ def run_identity(
 
     Args:
         inputs: SHA-256 by file.
-        params: as written; `auto` in them says nothing yet.
-        code: hash of ours.
-        computed: device, precision, layout and the version of torch, which `params` leave to the
-            machine.
+        params: as in params.yaml, with `auto`.
+        code: see :func:`code_hash`.
+        computed: device, precision, memory format and version of torch, resolved for the machine.
     """
     facts = {"inputs": inputs, "params": params, "code": code, "computed": computed}
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

@@ -1,7 +1,7 @@
-"""Batches of cached images, on the device: from its memory where they fit, else from the file.
+"""Batches of cached images: resident in the device's memory if they fit, else streamed to it.
 
-Both ways give the same tensors in the same order. The consumer never waits for the device: rows
-are chosen on the CPU, and every copy to a GPU runs beside the computation.
+Both give the same tensors in the same order. The consumer never waits for the device: rows are
+chosen on the CPU, and copies to a GPU overlap with the computation.
 """
 
 import mmap
@@ -28,14 +28,14 @@ Rows = npt.NDArray[np.int64]
 Change = Callable[[Tensor], Tensor]  # uint8 (B, S, S) to uint8 (B, s, s), on the device
 
 SHARE = 0.4
-"""Of the device's free memory, what one set of images may take. After two sets, train and
-validation, at least .6² = 36 % of it are left to the network, its gradients and activations."""
+"""Maximum share of the device's free memory for one split. After train and val, at least
+.6² = 36 % of it remain for the network, its gradients and activations."""
 
 SLOTS = 2
-"""Reused buffers: one is filled from the file while the device copies from the other."""
+"""Reused buffers: one is read from the file while the device copies from the other."""
 
 LOAD_BATCH = 256
-"""Images that are brought to the device at a time when all of them stay there."""
+"""Images per copy when all of them become resident."""
 
 
 @dataclass
@@ -47,7 +47,7 @@ class _Slot:
 
 
 class Streamed:
-    """Some rows of the cache, read from the file for every batch, a batch ahead of its use."""
+    """Rows of the cache, read from the file batch by batch, one batch ahead."""
 
     def __init__(
         self, images: Images, rows: Rows, device: str, change: Change = lambda images: images
@@ -65,7 +65,7 @@ class Streamed:
         """
         beyond = rows[(rows < 0) | (rows >= len(images))]
         if len(beyond):
-            raise UserError(f"row {beyond[0]} is asked for; the cache has {len(images)} rows")
+            raise UserError(f"there is no row {beyond[0]}; the cache has {len(images)} rows")
         self.images, self.rows, self.device, self.change = images, rows, device, change
         on_cuda = device == "cuda"
         self.stream = torch.cuda.Stream() if on_cuda else None  # type: ignore[no-untyped-call]
@@ -84,7 +84,7 @@ class Streamed:
             uint8 (B, s, s) on the device.
 
         Raises:
-            IndexError, OSError: whatever went wrong while reading.
+            IndexError, OSError: reading failed.
         """
         slots = [self._slot(min(batch_size, len(order))) for _ in range(SLOTS)]
         steps = zip(_cut(order, batch_size), cycle(slots), strict=False)
@@ -110,12 +110,12 @@ class Streamed:
             slot.copied.synchronize()  # the device may still be copying from it
         rows = self.rows[order.numpy()]
         _announce(self.images, rows)
-        # `clip` because `raise` copies twice; that the rows exist is known since __init__.
+        # `clip`, as `raise` copies twice; __init__ has checked the rows.
         np.take(self.images, rows, axis=0, out=slot.buffer[: len(rows)].numpy(), mode="clip")
         return slot, len(rows)
 
     def _move(self, slot: _Slot, count: int) -> Tensor:
-        """Bring a filled buffer to the device; on a GPU this returns before the copy is done."""
+        """Copy a filled buffer to the device, asynchronously on a GPU."""
         if self.stream is None or slot.copied is None:
             return slot.buffer[:count].clone()
         with torch.cuda.stream(self.stream):
@@ -123,12 +123,12 @@ class Streamed:
             slot.copied.record(self.stream)
         computing = torch.cuda.current_stream()
         computing.wait_event(slot.copied)
-        batch.record_stream(computing)  # its memory is the side stream's, its user is not
+        batch.record_stream(computing)  # allocated on the side stream, used on this one
         return batch
 
 
 class Resident:
-    """Images that are all on the device, changed once."""
+    """Images that are all in the device's memory, resized once."""
 
     def __init__(self, streamed: Streamed, size: int) -> None:
         """Load the images onto the device.
@@ -153,7 +153,7 @@ class Resident:
 
 
 def load(images: Images, rows: Rows, size: int, device: str, change: Change) -> Resident | Streamed:
-    """Choose: resident if the changed images take at most SHARE of the device's free memory.
+    """Load images as resident if they take at most SHARE of the device's free memory, else stream.
 
     Args:
         images: uint8 (N, S, S), may be mapped from a file.
@@ -168,10 +168,10 @@ def load(images: Images, rows: Rows, size: int, device: str, change: Change) -> 
 
 
 def _announce(images: Images, rows: Rows) -> None:
-    """Ask the system to read rows of a mapped file, all at once.
+    """Prefetch rows of a mapped file (madvise).
 
-    Else each waits for the one before: from a disk that gave 1,000 images a second instead of
-    7,000 (224 px, none of them in memory yet). Sorted rows gained nothing.
+    Otherwise they are read one after the other: 1,000 images per second from a disk instead of
+    7,000 (224 px, cold page cache). Sorting the rows gained nothing.
     """
     if isinstance(images, np.memmap) and isinstance(images.base, mmap.mmap):
         size = images[0].nbytes
@@ -182,21 +182,18 @@ def _announce(images: Images, rows: Rows) -> None:
 
 
 def _cut(tensor: Tensor, batch_size: int) -> tuple[Tensor, ...]:
-    """Cut a tensor along its first axis; nothing is cut into no pieces (torch: one empty)."""
+    """Split a tensor along its first axis; an empty one into no pieces (torch: one empty piece)."""
     return torch.split(tensor, batch_size) if len(tensor) else ()
 
 
 def free_bytes(device: str) -> int:
-    """Return the free memory of the GPU, or our share of what the CPU gives without swapping."""
+    """Return the free memory of the GPU, or this rank's share of the machine's free memory."""
     if device == "cuda":
         return int(torch.cuda.mem_get_info()[0])
-    import psutil  # a GPU needs none of it
+    import psutil  # for CPUs only
 
-    # torchrun's number of processes on this machine, each of which holds the images for itself.
+    # Each of torchrun's processes on this machine holds its own copy of the images.
     return int(psutil.virtual_memory().available) // int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-
-
-# A split: images and labels, batch by batch on the device.
 
 
 @dataclass
@@ -233,7 +230,7 @@ def load_split(
 
     Args:
         images: uint8 (N, S, S), may be mapped from a file.
-        rows: int64 (M,), the part's.
+        rows: int64 (M,), of the split.
         labels: float32 (M, C).
         size: pixels per side, at most S.
         device: cpu or cuda.
@@ -251,5 +248,5 @@ def shrink(images: Tensor, size: int) -> Tensor:
 
 
 def steps_per_epoch(count: int, batch_size: int) -> int:
-    """Whole batches in `count` images; those beyond the last one rest for an epoch."""
+    """Return the number of complete batches in `count` images."""
     return count // batch_size

@@ -1,6 +1,6 @@
-"""Several processes that train one network, started by torch's launcher.
+"""Distributed training: collective operations, torch's launcher, signals, failures of a rank.
 
-Without it there is one process, and everything here does nothing.
+In a single process the collective operations return their inputs.
 """
 
 import ctypes
@@ -70,7 +70,7 @@ class Processes:
     def synchronize_batchnorm(self, network: nn.Module, device: str) -> None:
         """Convert batch normalisation to SyncBatchNorm, which torch has on GPUs only."""
         if self.world_size > 1 and device == "cuda":
-            # It is in place but for a network that is a single layer.
+            # In place, except for a network that is a single layer.
             nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
 
     def broadcast_statistics(self, network: nn.Module) -> None:
@@ -86,9 +86,13 @@ class Processes:
         """Wrap a network in DistributedDataParallel, which averages gradients."""
         if self.world_size == 1:
             return network
-        # Running statistics take no part in a step: to send them in each of them, as is torch's
-        # default, changes nothing of what the first process keeps (see broadcast_statistics).
+        # Steps do not use running statistics, and those of rank 0 are the ones that are kept (see
+        # broadcast_statistics), so they are not sent in every step as by torch's default.
         return DistributedDataParallel(network, forward_sync_buffers=False)
+
+
+ALONE = Processes()
+"""The only process of a run."""
 
 
 @contextmanager
@@ -97,7 +101,7 @@ def process_group(expected: int, device: str) -> Iterator[Processes]:
 
     Args:
         expected: `train.processes`.
-        device: cpu (gloo) or cuda (NCCL; each takes the GPU of its LOCAL_RANK).
+        device: cpu (gloo) or cuda (NCCL; each rank has the GPU of its LOCAL_RANK).
 
     Raises:
         UserError: the launcher started another number of processes, or more than there are GPUs.
@@ -108,13 +112,13 @@ def process_group(expected: int, device: str) -> Iterator[Processes]:
             f"train.processes is {expected}, but the launcher started {count}; make them equal"
         )
     if count == 1:
-        yield Processes()
+        yield ALONE
         return
     if device == "cuda":
         take_gpu()
     dist.init_process_group("nccl" if device == "cuda" else "gloo")
     yield Processes(dist.get_rank(), count)
-    # Not on an error: with NCCL it waits for the others, as they wait for us.
+    # Not after an error: with NCCL it waits for the other ranks, which wait for this one.
     dist.destroy_process_group()
 
 
@@ -124,22 +128,19 @@ def take_gpu() -> None:
     if n_processes > n_gpus:
         raise UserError(
             f"train.processes: {n_processes} processes are on this machine, but torch sees "
-            f"{n_gpus} GPUs there, and each takes one; lower it"
+            f"{n_gpus} GPUs there, and each needs one; lower it"
         )
     torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
 
 
-# Torch's elastic launcher, torchrun, as it is used on one machine.
-#
-# It sets RANK, WORLD_SIZE and LOCAL_RANK for each process it starts, and ends all when one fails.
-
-
 INTERRUPTED = 130
+"""Exit code after a stop request."""
+
 PEER_LOST = os.EX_TEMPFAIL
 """Exit code of a rank that lost the connection to another rank."""
 
 SHUTDOWN_SECONDS = 120
-"""Seconds from a stop request to SIGKILL; ranks check for requests every METER_STEPS steps."""
+"""Seconds from a stop request to SIGKILL; ranks check for a request every METER_STEPS steps."""
 
 PR_SET_PDEATHSIG = 1
 """Of linux/prctl.h."""
@@ -148,24 +149,21 @@ RESUME_HINT = "the same command goes on from the last checkpoint"
 
 
 def is_launched() -> bool:
-    """Whether a launcher started this process."""
+    """Whether torch's launcher (torchrun) started this process."""
     return "RANK" in os.environ
 
 
 def end_with_launcher() -> None:
-    """Let the system end this process when its launcher is gone, even by SIGKILL.
-
-    It would otherwise train on beside the next run. Works on Linux only.
-    """
+    """Let the kernel end this process when its launcher ends, even by SIGKILL; Linux only."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def launch(count: int, module: str, *arguments: str) -> NoReturn:
-    """Run a module in `count` processes of this machine, and exit with their status.
+    """Run a module in `count` processes of this machine by torchrun, and exit with their status.
 
-    Stop signals (Ctrl-C, SIGTERM, a closed terminal) reach them as SIGINT. The launcher's own
-    SIGTERM ends the remaining processes when one has failed.
+    The launcher passes stop signals (Ctrl-C, SIGTERM, a closed terminal) on as SIGINT. By SIGTERM
+    it ends the remaining processes when one has failed.
     """
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -176,52 +174,42 @@ def launch(count: int, module: str, *arguments: str) -> NoReturn:
     logging.disable()  # explain_exit_codes replaces torch's messages
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
-    options = [
-        "--standalone",
-        "--signals-to-handle=SIGINT",
-        f"--shutdown-timeout={SHUTDOWN_SECONDS}",
-    ]
+    options = ["--standalone", "--signals-to-handle=SIGINT", f"--nproc-per-node={count}"]
+    options.append(f"--shutdown-timeout={SHUTDOWN_SECONDS}")
     try:
-        words = [*options, f"--nproc-per-node={count}", "-m", module, *arguments]
-        run(parse_args(words))  # type: ignore[no-untyped-call]
+        run(parse_args([*options, "-m", module, *arguments]))  # type: ignore[no-untyped-call]
     except SignalException:
         raise SystemExit(INTERRUPTED) from None
     except ChildFailedError as error:
         codes = {rank: failure.exitcode for rank, failure in error.failures.items()}
         if message := explain_exit_codes(codes):
             print(f"error: {message}", file=sys.stderr)
-        interrupted = INTERRUPTED in codes.values()
-        raise SystemExit(INTERRUPTED if interrupted else 1) from None
+        raise SystemExit(INTERRUPTED if INTERRUPTED in codes.values() else 1) from None
     raise SystemExit(0)
 
 
 def explain_exit_codes(codes: dict[int, int]) -> str | None:
-    """Return why processes ended that could not report an error.
+    """Return why processes ended, if none of them could report an error.
 
     Args:
         codes: exit code by rank of those that failed; negative for a signal.
 
     Returns:
-        A sentence, or None if one of them has reported an error.
+        A sentence; None if a process has reported an error.
     """
     if any(code > 0 and code != PEER_LOST for code in codes.values()):
         return None
     killed = {rank: -code for rank, code in codes.items() if code < 0}
-    # SIGTERM is also what the launcher ends the others by.
+    # A rank ended by SIGTERM comes last, as the launcher ends the remaining ranks by it.
     for rank in sorted(killed, key=lambda rank: (killed[rank] == signal.SIGTERM, rank)):
         name = signal.Signals(killed[rank]).name
         return f"process {rank} was ended by {name}, and the others with it; {RESUME_HINT}"
     return f"the processes of the training lost one another; {RESUME_HINT}"
 
 
-# Ctrl-C and SIGTERM end a training between two steps.
-#
-# Of several processes, SIGTERM ends one at once: so their launcher ends those that wait for one
-# that has failed, and no handler of Python's would run while they wait.
-
-
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 MULTI_PROCESS_SIGNALS = (signal.SIGINT,)
+"""SIGTERM ends one of several processes at once: no handler runs while it waits in a reduction."""
 
 
 class InterruptedTrainingError(Exception):
@@ -243,7 +231,7 @@ class StopRequest:
 
 @contextmanager
 def stop_request(signals: Sequence[signal.Signals] = SIGNALS) -> Iterator[StopRequest]:
-    """Turn signals into a request while the training runs (in the main thread alone)."""
+    """Turn signals into a request while the block runs, in the main thread."""
     request = StopRequest()
     before = {number: signal.signal(number, request.handle) for number in signals}
     try:
@@ -253,10 +241,6 @@ def stop_request(signals: Sequence[signal.Signals] = SIGNALS) -> Iterator[StopRe
             signal.signal(number, handler)
 
 
-# Failure of a rank. The other ranks would wait in a reduction, and destroying an NCCL process group
-# waits for them. So the failing rank reports and exits; the launcher ends the others by SIGTERM.
-
-
 STORE_TIMEOUT = timedelta(seconds=10)
 
 
@@ -264,51 +248,53 @@ STORE_TIMEOUT = timedelta(seconds=10)
 def report_first_failure() -> Iterator[None]:
     """Report the error of the first rank that fails, and exit each failing rank at once.
 
-    Without a launcher there is one process, and errors propagate.
+    The launcher then ends the other ranks, which wait in a reduction. Without a launcher there is
+    one process, and errors propagate.
     """
-    if is_launched():
-        end_with_launcher()
+    if not is_launched():
+        yield
+        return
+    end_with_launcher()
     try:
         yield
     except BaseException as error:
-        if not is_launched():
-            raise
-        _leave(error)
+        stopped = isinstance(error, InterruptedTrainingError | KeyboardInterrupt)
+        code = INTERRUPTED if stopped else PEER_LOST if is_peer_lost(error) else 1
+        if code != PEER_LOST and _is_first_failure():
+            _report(error)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)  # an orderly exit would destroy the process group and wait for its ranks
 
 
-def _leave(error: BaseException) -> NoReturn:
-    if isinstance(error, InterruptedTrainingError | KeyboardInterrupt):
-        code = INTERRUPTED
+def _report(error: BaseException) -> None:
+    if isinstance(error, InterruptedTrainingError):
+        print(error, file=sys.stderr)
+    elif sentence := explain(error):
+        print(f"error: {sentence}", file=sys.stderr)
     else:
-        code = PEER_LOST if is_peer_lost(error) else 1
-    if code != PEER_LOST and _is_first_failure():
-        if isinstance(error, InterruptedTrainingError):
-            print(error, file=sys.stderr)
-        elif sentence := explain(error):
-            print(f"error: {sentence}", file=sys.stderr)
-        else:
-            traceback.print_exception(error)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)  # an orderly exit would take the process group down
+        traceback.print_exception(error)
 
 
 def is_peer_lost(error: BaseException) -> bool:
-    """Whether an error means only that another rank is gone."""
+    """Whether an error means only that the connection to another rank is lost."""
     return isinstance(error, dist.DistError) or (
         isinstance(error, RuntimeError) and "gloo" in str(error)
     )
 
 
 def _is_first_failure() -> bool:
-    """Whether no other rank has failed, by the launcher's store; True if that is gone."""
+    """Whether no other rank has failed, by a counter in the launcher's store.
+
+    The timestamps of torch's error files are whole seconds, too coarse for the order of failures.
+    """
     try:
         address = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
         store = dist.TCPStore(  # type: ignore[attr-defined]
             *address, is_master=False, timeout=STORE_TIMEOUT
         )
         attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-        return bool(store.add(f"cxr14/spoken/{attempt}", 1) == 1)
+        return bool(store.add(f"cxr14/failures/{attempt}", 1) == 1)
     except (KeyError, RuntimeError):
         return True
 
@@ -319,15 +305,14 @@ def run_training(
     """Train in this process or in several, and print the best score.
 
     Args:
-        name: of what is trained.
-        processes: how many on this machine.
+        name: name of the run.
+        processes: number of processes on this machine.
         module: of the command, for ``python -m``.
         arguments: of the command.
-        job: trains, and returns the best macro AUROC on validation (None in all processes but
-            the first).
+        job: trains, and returns the best macro AUROC on validation; None on ranks other than 0.
 
     Raises:
-        typer.Exit: with status 130, after a signal and one line.
+        typer.Exit: with status 130 after a signal.
     """
     if processes > 1 and not is_launched():
         launch(processes, module, *arguments)
@@ -336,6 +321,6 @@ def run_training(
             score = job()
     except InterruptedTrainingError as interruption:
         typer.secho(f"{interruption}", fg="yellow", err=True)
-        raise typer.Exit(130) from None
+        raise typer.Exit(INTERRUPTED) from None
     if score is not None:
         typer.echo(f"{name}: best validation macro AUROC {score:.3f}")

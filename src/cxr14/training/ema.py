@@ -1,4 +1,4 @@
-"""An exponential moving average of a network's weights and statistics."""
+"""Exponential moving average (EMA) of a network's weights and running statistics."""
 
 from copy import deepcopy
 from typing import Any
@@ -11,17 +11,17 @@ from cxr14.models.network import Network
 
 
 class EMA:
-    """An exponential moving average (EMA) of a network.
+    """Exponential moving average (EMA) of a network.
 
-    torch's own AveragedModel keeps its counter as a tensor, and every update waits for a GPU to
-    send or read it; only its arithmetic is used here.
+    torch's AveragedModel keeps its counter as a tensor, so every update synchronizes with the GPU;
+    only its arithmetic is used here.
     """
 
     def __init__(self, network: Network, decay: float) -> None:
-        """Start at the network.
+        """Copy the network.
 
         Args:
-            network: is copied, on its device.
+            network: copied on its device.
             decay: d of average = d · average + (1 − d) · weights.
         """
         self.network = deepcopy(network).requires_grad_(False)
@@ -29,7 +29,7 @@ class EMA:
         self._move = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
 
     def update(self, network: Network) -> None:
-        """Follow the network by a step; the first one goes all the way."""
+        """Update the average after a step; the first update copies the network."""
         averages, weights = self._floats(self.network), self._floats(network)
         if self._updates == 0:
             torch._foreach_copy_(averages, weights)
@@ -39,15 +39,15 @@ class EMA:
 
     @staticmethod
     def _floats(network: Network) -> list[Tensor]:
-        """Weights and running statistics; what is counted (batches) has no average."""
+        """Return weights and running statistics, without counters of batches."""
         tensors = [*network.parameters(), *network.buffers()]
         return [tensor.detach() for tensor in tensors if tensor.is_floating_point()]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything, as tensors and plain values."""
+        """Return the state, as tensors and plain values."""
         return {"network": self.network.state_dict(), "updates": self._updates}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go back to what :meth:`state_dict` returned."""
+        """Restore what :meth:`state_dict` returned."""
         self.network.load_state_dict(state["network"])
         self._updates = state["updates"]

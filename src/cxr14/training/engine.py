@@ -1,4 +1,4 @@
-"""The training loop: batches come as uint8, and are augmented and normalised on the device."""
+"""The training loop: uint8 batches are augmented and normalised on the device."""
 
 import math
 from collections.abc import Callable
@@ -10,23 +10,21 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
+from cxr14.config.blocks import Recipe
 from cxr14.errors import UserError
 from cxr14.metrics.auroc import macro_auroc
 from cxr14.models.inference import Compute, normalise, prepare
 from cxr14.models.network import Network
 from cxr14.training.augment import augment, transform_parameters
 from cxr14.training.dataset import SplitData, steps_per_epoch
-from cxr14.training.distributed import InterruptedTrainingError, Processes, StopRequest
+from cxr14.training.distributed import ALONE, InterruptedTrainingError, Processes, StopRequest
 from cxr14.training.ema import EMA
 from cxr14.training.losses import Loss
-from cxr14.training.optim import Recipe, make_optimizer, make_scheduler
+from cxr14.training.optim import make_optimizer, make_scheduler
 from cxr14.training.seeding import epoch_randomness, seed_network, step_seeds
 
 if TYPE_CHECKING:
     from cxr14.training.checkpoint import Checkpoint
-
-
-# Training state, as a checkpoint holds it.
 
 
 Row = dict[str, float]
@@ -38,8 +36,8 @@ class Progress:
     """Progress of a training.
 
     Attributes:
-        epoch: epochs that are complete.
-        step: steps of the present epoch that are done.
+        epoch: number of complete epochs.
+        step: number of complete steps of the current epoch.
         losses: of those steps.
         learning_rate: at the first of them.
         history: a row per complete epoch.
@@ -58,7 +56,7 @@ class Progress:
     best_state: State = field(default_factory=dict)
 
     def mean_loss(self) -> float:
-        """Return the mean loss of the present epoch; exact, so interruptions do not change it."""
+        """Return the mean loss of the current epoch; exact, so interruptions do not change it."""
         return math.fsum(self.losses) / len(self.losses)
 
 
@@ -68,7 +66,7 @@ def copy_state(network: nn.Module) -> State:
 
 
 class Session:
-    """A network in training."""
+    """State of a training: network, optimizer, schedule, EMA and progress."""
 
     def __init__(self, network: Network, recipe: Recipe, compute: Compute, steps: int) -> None:
         """Move the network to the device; create optimizer and schedule.
@@ -79,7 +77,7 @@ class Session:
             compute: device, precision and memory format.
             steps: of the whole training.
         """
-        self.compute = compute
+        self.recipe, self.compute = recipe, compute
         self.network = network.to(compute.device).to(memory_format=compute.memory_format)
         self.optimizer = make_optimizer(network, recipe)
         self.scheduler: LRScheduler | ReduceLROnPlateau
@@ -94,7 +92,7 @@ class Session:
 
     @property
     def learning_rate(self) -> float:
-        """The present learning rate of the head, which is in the last group."""
+        """The current learning rate of the head, which is in the last group."""
         return float(self.optimizer.param_groups[-1]["lr"])
 
     def optimizer_step(self, loss: Tensor) -> None:
@@ -121,7 +119,7 @@ class Session:
             self.scheduler.step(row["validation_loss"])
 
     def state(self) -> dict[str, Any]:
-        """Return everything, as tensors and plain values."""
+        """Return the state, as tensors and plain values."""
         return {
             "network": self.network.state_dict(),
             "ema": self.ema.state_dict() if self.ema else None,
@@ -131,7 +129,7 @@ class Session:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go back to what :meth:`state` returned."""
+        """Restore what :meth:`state` returned."""
         self.network.load_state_dict(state["network"])
         if self.ema:
             self.ema.load_state_dict(state["ema"])
@@ -140,11 +138,8 @@ class Session:
         self.progress = Progress(**state["progress"])
 
 
-# Losses stay on the device and are read every METER_STEPS steps, so steps do not wait.
-
-
 METER_STEPS = 25
-"""Steps between two reads. Each read synchronizes with the GPU."""
+"""Steps between two reads of the losses. Each read synchronizes with the GPU."""
 
 
 class NotFiniteError(UserError):
@@ -168,8 +163,8 @@ class LossMeter:
 
         Args:
             device: where the losses are.
-            step: how many steps of the epoch are done.
-            mean: takes the losses of this process, returns the mean over all processes.
+            step: number of complete steps of the epoch.
+            mean: the mean over all processes, of the losses of this one.
         """
         self._losses = torch.zeros(METER_STEPS, dtype=torch.float64, device=device)
         self._batches: list[Tensor] = []
@@ -189,7 +184,7 @@ class LossMeter:
         """Return the losses since the last flush, and clear the buffer.
 
         Raises:
-            NotFiniteError: for the first loss that is no finite number.
+            NotFiniteError: for the first loss that is not finite.
         """
         losses: list[float] = self._mean(self._losses[: len(self._batches)]).tolist()
         for n, loss in enumerate(losses):
@@ -200,15 +195,12 @@ class LossMeter:
         return losses
 
 
-# Validation after each epoch.
-
-
 @dataclass(frozen=True)
 class Validation:
     """Validation scores of an epoch.
 
     Attributes:
-        loss: of all images as one batch, with the weights that training has.
+        loss: of all images as one batch.
         macro_auroc: over the findings that can be scored.
     """
 
@@ -218,40 +210,40 @@ class Validation:
 
 def validate(
     network: nn.Module,
-    part: SplitData,
+    split: SplitData,
     loss: Loss,
     size: int,
     batch_size: int,
     compute: Compute,
     processes: Processes,
 ) -> Validation:
-    """Compute loss and macro AUROC of a split, which the processes share.
+    """Compute loss and macro AUROC of a split; every process computes a share of the logits.
 
     Args:
         network: normalised images (B, 3, s, s) to logits (B, C).
-        part: images at `size` or larger.
+        split: images at `size` or larger.
         loss: of logits and labels.
-        size: pixels per side that the network takes.
+        size: pixels per side of the network's input.
         batch_size: images per forward pass.
         compute: device, precision and memory format.
-        processes: those that train together.
+        processes: of this run.
 
     Raises:
         UserError: the logits are not finite, or no finding has both positives and negatives.
     """
-    logits = predict(network, part, size, batch_size, compute, processes)
-    if not logits.isfinite().all():  # a ranking of them would look like a score
+    logits = predict(network, split, size, batch_size, compute, processes)
+    if not logits.isfinite().all():  # an AUROC of them would look like a score
         raise UserError("the validation scores are not finite; lower train.learning_rate")
-    score, _ = macro_auroc(part.labels.cpu().numpy(), logits.cpu().numpy(), part.classes)
+    score, _ = macro_auroc(split.labels.cpu().numpy(), logits.cpu().numpy(), split.classes)
     if score is None:
-        raise UserError("no finding has both positives and negatives in the validation part")
-    return Validation(float(loss(logits, part.labels)), score)
+        raise UserError("no finding has both positives and negatives in the val split")
+    return Validation(float(loss(logits, split.labels)), score)
 
 
 @torch.inference_mode()
 def predict(
     network: nn.Module,
-    part: SplitData,
+    split: SplitData,
     size: int,
     batch_size: int,
     compute: Compute,
@@ -259,13 +251,12 @@ def predict(
 ) -> Tensor:
     """Return the logits of a split, float32 (N, C) on the device, in every process."""
     network.eval()
-    indices = torch.arange(processes.rank, len(part.labels), processes.world_size)
+    indices = torch.arange(processes.rank, len(split.labels), processes.world_size)
     # Each process fills its rows and leaves the others 0; the sum has all.
-    logits = torch.zeros_like(part.labels)
-    batches = torch.split(
-        indices.to(logits.device), batch_size
-    )  # once: each copy waits for the device
-    for (images, _), rows in zip(part.batches(indices, batch_size), batches, strict=True):
+    logits = torch.zeros_like(split.labels)
+    # Copied once, as each copy synchronizes with the device.
+    batches = torch.split(indices.to(logits.device), batch_size)
+    for (images, _), rows in zip(split.batches(indices, batch_size), batches, strict=True):
         inputs = prepare(images, size).contiguous(memory_format=compute.memory_format)
         with compute.autocast():
             scores = network(inputs)
@@ -279,53 +270,49 @@ VALIDATION_BATCHES = 4
 
 @dataclass
 class Loop:
-    """The training loop: data, loss, recipe and callbacks.
+    """The training loop: data, loss and callbacks.
 
     Attributes:
         train_split: images at the training size.
         val_split: images at the training size or larger.
         loss: of logits (B, C) and labels (B, C).
-        recipe: how to train.
-        compute: device, precision and memory format.
-        processes: those that train together.
-        checkpoint: where to go on after an interruption; None: nowhere.
-        stop: says when to end before the last epoch.
-        on_epoch: gets the row of a complete epoch.
-        on_step: called after each step, for a progress bar.
+        processes: of this run.
+        checkpoint: where the state is saved; None to save nothing.
+        stop: a request to end before the last epoch.
+        on_epoch: called with the row of each complete epoch.
+        on_step: called after each step.
     """
 
     train_split: SplitData
     val_split: SplitData
     loss: Loss
-    recipe: Recipe
-    compute: Compute
-    processes: Processes
-    checkpoint: "Checkpoint | None"
-    stop: StopRequest
-    on_epoch: Callable[[Row], None]
-    on_step: Callable[[], None]
+    processes: Processes = ALONE
+    checkpoint: "Checkpoint | None" = None
+    stop: StopRequest = field(default_factory=StopRequest)
+    on_epoch: Callable[[Row], None] = lambda row: None
+    on_step: Callable[[], None] = lambda: None
 
     def run(self, session: Session) -> Progress:
-        """Train from where the session is; keep the epoch with the best score on validation.
+        """Train the remaining epochs; keep the weights with the best macro AUROC on validation.
 
         Raises:
-            NotFiniteError: a loss is no finite number.
-            UserError: the validation scores are not finite, or no finding can be scored there.
-            InterruptedTrainingError: a signal came; the checkpoint is written if it can be.
+            NotFiniteError: a loss is not finite.
+            UserError: the validation scores are not finite, or no finding can be scored.
+            InterruptedTrainingError: a signal came; the checkpoint is written if possible.
         """
         network = self.processes.wrap(session.network)
-        if self.recipe.compile:
+        if session.recipe.compile:
             network.compile()
-        with torch.random.fork_rng(devices=self.compute.random_devices()):
-            while session.progress.epoch < self.recipe.epochs:
+        with torch.random.fork_rng(devices=session.compute.random_devices()):
+            while session.progress.epoch < session.recipe.epochs:
                 session.end_epoch(self._run_epoch(session, network))
                 self.on_epoch(session.progress.history[-1])
                 self._save_or_stop(session)
         return session.progress
 
     def _run_epoch(self, session: Session, network: nn.Module) -> Row:
-        """Run what is left of the present epoch, and validate."""
-        recipe, progress = self.recipe, session.progress
+        """Run the remaining steps of the current epoch, and validate."""
+        recipe, progress = session.recipe, session.progress
         if progress.step == 0:
             progress.learning_rate = session.learning_rate
         network.train()
@@ -337,7 +324,7 @@ class Loop:
             self.loss,
             recipe.input_size,
             VALIDATION_BATCHES * recipe.batch_size,
-            self.compute,
+            session.compute,
             self.processes,
         )
         return {
@@ -349,38 +336,38 @@ class Loop:
         }
 
     def _run_steps(self, session: Session, network: nn.Module) -> None:
-        """Run the steps that are left of the present epoch."""
-        progress, recipe, device = session.progress, self.recipe, self.compute.device
+        """Run the remaining steps of the current epoch."""
+        progress, recipe, device = session.progress, session.recipe, session.compute.device
         count, size = len(self.train_split.labels), recipe.batch_size
         steps = steps_per_epoch(count, size)
-        if progress.step == steps:  # it was interrupted before its validation
+        if progress.step == steps:  # interrupted before the validation
             return
         randomness = epoch_randomness(recipe.seed, progress.epoch, count, device)
         remaining = randomness.order[progress.step * size : steps * size]
         shard, shard_size = self.processes.shard(remaining, size), size // self.processes.world_size
         parameters = transform_parameters(randomness.draws, recipe.augment)[shard.to(device)]
-        # For dropout: a resumed step is as it would have been, and all processes differ.
+        # For dropout: a resumed step draws the same numbers, and all processes draw others.
         seeds = step_seeds(recipe.seed, progress.epoch, self.processes.rank, steps)
-        cut = torch.split(remaining, size), torch.split(parameters, shard_size)
-        decided = zip(seeds[progress.step :], *cut, strict=True)
+        pieces = torch.split(remaining, size), torch.split(parameters, shard_size)
+        decided = zip(seeds[progress.step :], *pieces, strict=True)
         meter = LossMeter(device, progress.step, self.processes.mean)
         with closing(self.train_split.batches(shard, shard_size)) as batches:
             for (seed, indices, transforms), batch in zip(decided, batches, strict=True):
                 seed_network(seed, device)
-                loss = self._loss_of(network, *batch, transforms)
+                loss = self._loss_of(network, session.compute, *batch, transforms)
                 session.optimizer_step(loss)
                 meter.add(loss, indices)
                 self._after_step(session, meter)
         progress.losses += meter.flush()
 
     def _loss_of(
-        self, network: nn.Module, images: Tensor, labels: Tensor, changes: Tensor
+        self, network: nn.Module, compute: Compute, images: Tensor, labels: Tensor, changes: Tensor
     ) -> Tensor:
         """Return the loss of images uint8 (B, s, s) with labels (B, C), a scalar on the device."""
         grey = images[:, None].float().div_(255)
         inputs = normalise(augment(grey, changes))
-        with self.compute.autocast():
-            logits = network(inputs.contiguous(memory_format=self.compute.memory_format))
+        with compute.autocast():
+            logits = network(inputs.contiguous(memory_format=compute.memory_format))
         return self.loss(logits.float(), labels, self.processes.sum)
 
     def _after_step(self, session: Session, meter: LossMeter) -> None:
@@ -394,7 +381,7 @@ class Loop:
     def _save_or_stop(self, session: Session) -> None:
         """Save if a checkpoint is due; stop if requested."""
         progress = session.progress
-        stop = self.processes.any(self.stop.requested, self.compute.device)
+        stop = self.processes.any(self.stop.requested, session.compute.device)
         saved = True
         if self.checkpoint and self.processes.is_main and (stop or self.checkpoint.due):
             saved = self.checkpoint.save(session)
@@ -404,10 +391,10 @@ class Loop:
             raise InterruptedTrainingError(f"interrupted {when}; {self._resumed(saved)}")
 
     def _resumed(self, saved: bool) -> str:
-        """Return where the same command would resume."""
+        """Return where the same command resumes."""
         path = self.checkpoint.path if self.checkpoint else None
         if path is None or not path.exists():
             return "the same command starts again"
         if not saved:
-            return f"this state could not be saved, and the same command goes on from {path} before"
+            return f"this state could not be saved; the same command goes on from {path} before it"
         return f"the same command goes on from {path}"

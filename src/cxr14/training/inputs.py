@@ -1,16 +1,15 @@
 """Inputs of a training run: images, labels, initial weights; and checks before it starts."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from cxr14.config.blocks import unequal_shares
+from cxr14.config.blocks import ModelParams, Recipe
 from cxr14.datasets.records import read_records, read_split
 from cxr14.errors import UserError
 from cxr14.io import read_json, sha256
@@ -40,7 +39,7 @@ class Tables:
 
 
 DEFAULT_TABLES = Tables()
-"""The labels of the records, and the split: what the stage `train` sees."""
+"""The labels of the records, and the split: the tables of the stage `train`."""
 
 Images = npt.NDArray[np.uint8]
 Rows = npt.NDArray[np.int64]
@@ -49,7 +48,7 @@ Labels = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Data:
-    """The cache, and where in it the two parts lie that training sees.
+    """Cached images, and the rows and labels of train and val.
 
     Attributes:
         images: uint8 (N, S, S), mapped from the file.
@@ -71,61 +70,55 @@ class Data:
 
 
 def read_data(classes: Sequence[str] = CLASSES, tables: Tables = DEFAULT_TABLES) -> Data:
-    """List train and val; no image is read yet, and the test part never is.
+    """Read the rows and labels of train and val; images are mapped, the test split is not read.
 
-    Seen are the images in the cache's index; one without pixels, or skipped there, is not.
+    Images without pixels, or skipped by `preprocess`, are not in the cache and are left out.
 
     Args:
         classes: the columns of the labels.
-        tables: labels and split; the split may hold other parts too, which nobody sees.
+        tables: labels and split.
 
     Raises:
-        FileNotFoundError: the cache is not there.
-        UserError: a part has no images in the cache, or the split is of another table.
+        FileNotFoundError: there is no cache.
+        UserError: a split has no images in the cache, or the split table has other images.
     """
     images, index = open_cache(CACHE)
     records, split = read_records(tables.labels), read_split(tables.split)
     if split.image.tolist() != records.image.tolist():
         raise UserError(
             f"{tables.split} does not list the images of {tables.labels} in their "
-            f"order; make both again with `dvc repro --force patient-split`"
+            f"order; rebuild both with `dvc repro --force patient-split`"
         )
     records["split"] = split.split.to_numpy()
-    visible = records[records.image.isin(index.image)]
-    parts: list[tuple[list[str], Rows, Labels]] = []
-    for part in ("train", "val"):
-        rows = visible[visible.split == part]
-        if rows.empty:
-            raise UserError(f"no image of the {part} part is in {CACHE} (metrics/preprocess.json)")
-        labels = label_matrix(rows, classes)
-        parts.append((rows.image.tolist(), rows_of(index, rows.image), labels))
-    (train_images, train_rows, train_labels), (_, val_rows, val_labels) = parts
+    cached = records[records.image.isin(index.image)]
+    splits: list[tuple[list[str], Rows, Labels]] = []
+    for name in ("train", "val"):
+        table = cached[cached.split == name]
+        if table.empty:
+            raise UserError(f"no image of the {name} split is in {CACHE} (metrics/preprocess.json)")
+        rows, labels = rows_of(index, table.image), label_matrix(table, classes)
+        splits.append((table.image.tolist(), rows, labels))
+    (train_images, train_rows, train_labels), (_, val_rows, val_labels) = splits
     return Data(images, train_images, train_rows, train_labels, val_rows, val_labels, classes)
 
 
-def check_fits(recipe: Mapping[str, Any], data: Data) -> None:
-    """Refuse a size or a batch that the data or the processes do not allow.
-
-    Args:
-        recipe: the block `train` of one backbone.
-        data: train and validation.
+def check_fits(recipe: Recipe, data: Data) -> None:
+    """Check input size and batch size against the data.
 
     Raises:
-        UserError: naming the key, its value, and what is allowed.
+        UserError: the cache is smaller than the input, or the train split smaller than a batch.
     """
     cached, count = data.images.shape[1], len(data.train_labels)
-    if recipe["input_size"] > cached:
+    if recipe.input_size > cached:
         raise UserError(
-            f"train.input_size is {recipe['input_size']}, but the cache holds {cached} px; raise "
+            f"train.input_size is {recipe.input_size}, but the cache holds {cached} px; raise "
             f"preprocess.size or lower train.input_size"
         )
-    batch = recipe["batch_size"]
-    if batch > count:
+    if recipe.batch_size > count:
         raise UserError(
-            f"train.batch_size is {batch}, but the train part has {count} images; lower it"
+            f"train.batch_size is {recipe.batch_size}, but the train split has {count} images; "
+            f"lower it"
         )
-    if problem := unequal_shares(batch, recipe["processes"]):
-        raise UserError(problem)
 
 
 def check_trainable(labels: Labels, classes: Sequence[str] = CLASSES) -> list[str]:
@@ -138,16 +131,16 @@ def check_trainable(labels: Labels, classes: Sequence[str] = CLASSES) -> list[st
     findings = without_no_finding(classes)
     lacking = [name for name in findings if share[name] in (0, 1)]
     if lacking == findings:
-        raise UserError("no finding has both positives and negatives in the train part")
+        raise UserError("no finding has both positives and negatives in the train split")
     return lacking
 
 
 def check_scorable(labels: Labels, untrainable: Sequence[str], classes: Sequence[str]) -> None:
-    """Refuse a val part by which no epoch could be chosen.
+    """Check that the val split can select the best epoch.
 
     Args:
         labels: of val, (K, C).
-        untrainable: findings that train cannot teach.
+        untrainable: findings without positives or without negatives in train.
         classes: C names of the columns.
 
     Raises:
@@ -171,31 +164,30 @@ def warn_of_untrainable(findings: Sequence[str]) -> None:
 
 
 def initialization_images(data: Data) -> Images:
-    """Return a few images spread over the train part, uint8 (START_IMAGES, S, S)."""
+    """Return a few images spread over the train split, uint8 (START_IMAGES, S, S)."""
     indices = np.linspace(0, len(data.train_rows) - 1, START_IMAGES).astype(np.int64)
     return np.asarray(data.images[data.train_rows[indices]])
 
 
 def initial_network(
     backbone: str,
-    head: dict[str, Any],
+    model: ModelParams,
     images: Images,
-    recipe: Mapping[str, Any],
+    recipe: Recipe,
     classes: Sequence[str] = CLASSES,
 ) -> Network:
-    """Build the network, with the starting weights that the stage `pretrained` left.
+    """Build the network, with the initial weights that the stage `pretrained` wrote.
 
     Args:
         backbone: name of the backbone.
-        head: transition_channels, pooling, lse_r, output_stride.
-        images: uint8 (B, S, S), of the train part; they balance the random weights of a network
-            without normalisation layers (see cxr14.models.pretrained).
-        recipe: the block `train` of the backbone: `seed` of the random weights, and `input_size`.
-        classes: what it predicts.
+        model: the head.
+        images: uint8 (B, S, S), of the train split; for the data-dependent initialization (LSUV)
+            of a network without normalisation layers and without pretrained weights.
+        recipe: its seed and input size are used.
+        classes: C names of the outputs.
     """
-    size = recipe["input_size"]
-    network = build_network(backbone, **head, seed=recipe["seed"], classes=classes)
-    check_input_size(network.features, backbone, size)
+    network = build_network(backbone, **model.head, seed=recipe.seed, classes=classes)
+    check_input_size(network.features, backbone, recipe.input_size)
     folder = PRETRAINED / backbone
     weights = read_json(folder / "source.json", "weights")["weights"]
     if weights == "imagenet":
@@ -203,12 +195,12 @@ def initial_network(
     elif weights != "none":
         load_project_weights(network, folder / "weights.safetensors", weights)
     elif not has_normalization(network.features):
-        initialize_lsuv(network.features, prepare(torch.from_numpy(images), size))
+        initialize_lsuv(network.features, prepare(torch.from_numpy(images), recipe.input_size))
     return network
 
 
 def hash_inputs(backbone: str, tables: Tables = DEFAULT_TABLES) -> dict[str, str]:
-    """Return the SHA-256 of every file that the result depends on."""
+    """Return the SHA-256 of every input file, by path."""
     paths = [
         CACHE / ARRAY,
         CACHE / INDEX,

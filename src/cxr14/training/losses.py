@@ -7,7 +7,7 @@ Every loss is the mean over the batch's B × C entries of
 The paper writes a sum; the mean keeps learning rates comparable across batch sizes. Weightings
 differ in scale, so losses of different weightings cannot be compared: the mean weight is 2 for
 `batch` (if both labels occur), at most 1 for `class`, and 1 for `none`. Terms differ in scale too:
-focal's and asymmetric's are nowhere above cross entropy's.
+those of focal and asymmetric are at most those of cross entropy.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cxr14.errors import UserError, quote
+from cxr14.config.blocks import LossParams
 
 Terms = tuple[Tensor, Tensor]
 Count = Callable[[Tensor], Tensor]
@@ -28,7 +28,7 @@ ASYMMETRIC_MARGIN = 0.05
 
 
 class Loss(Protocol):
-    """A loss of a batch; `make_loss` makes it."""
+    """A loss of a batch, as :func:`make_loss` returns it."""
 
     def __call__(self, logits: Tensor, labels: Tensor, count: Count = ...) -> Tensor:
         """Return the mean over the entries here, a scalar.
@@ -36,10 +36,10 @@ class Loss(Protocol):
         Args:
             logits: (B, C).
             labels: (B, C) of 0 and 1.
-            count: sums a tensor over all processes, where several share a batch; only the weights
-                of `batch` need it. Every process then has the mean over its own entries with the
-                weights of the whole batch. If all have the same B, the mean of these losses, and
-                of their gradients, is that of the whole batch (which DDP takes).
+            count: sums a tensor over all processes that share a batch, for the weighting `batch`.
+                Each process returns the mean over its entries with the weights of the whole batch.
+                For equal B, the mean of these losses, and of their gradients (by DDP), is that of
+                the whole batch.
         """
 
 
@@ -62,7 +62,7 @@ def euclidean_terms(logits: Tensor) -> Terms:
 def focal_terms(logits: Tensor) -> Terms:
     """Return cross entropy's terms times (1 − p)² and p², p = σ(z) (Lin et al. 2017, equation 4).
 
-    The paper's α is a weight of positives and negatives, and here the weighting's business.
+    The paper's α weights positives and negatives; here the weighting does.
     """
     positive, negative = cross_entropy_terms(logits)
     miss, hit = logits.neg().sigmoid(), logits.sigmoid()
@@ -72,7 +72,7 @@ def focal_terms(logits: Tensor) -> Terms:
 def asymmetric_terms(logits: Tensor) -> Terms:
     """Return −(1 − p) log p and −q⁴ log(1 − q), q = max(0, σ(z) − .05) (Ridnik et al. 2021).
 
-    Negatives below a probability of .05 cost nothing, and the surest wrong one at most 2.44.
+    The term of a negative is 0 below a probability of .05, and at most 2.44.
     """
     shifted = F.relu(logits.sigmoid() - ASYMMETRIC_MARGIN)
     positive = logits.neg().sigmoid() * F.softplus(-logits)
@@ -91,8 +91,8 @@ TERMS: dict[str, Callable[[Tensor], Terms]] = {
 def smoothed(terms: Terms, smoothing: float) -> Terms:
     """Mix the terms (B, C), so that the target is 1 − s/2 for a label of 1, s/2 for one of 0.
 
-    An entry keeps the weight of its label. (A weight for each term instead would make rare
-    positives' weight pull all negatives up.)
+    An entry keeps the weight of its label. (With a weight per term, the weight of rare positives
+    would raise the loss of all negatives.)
     """
     if not smoothing:
         return terms
@@ -101,24 +101,24 @@ def smoothed(terms: Terms, smoothing: float) -> Terms:
     return same * positive + opposite * negative, same * negative + opposite * positive
 
 
-def alone(counts: Tensor) -> Tensor:
-    """Return the counts of the only process."""
+def local_counts(counts: Tensor) -> Tensor:
+    """Return the counts of this process, unchanged."""
     return counts
 
 
-def batch_weights(labels: Tensor, count: Count = alone) -> Terms:
+def batch_weights(labels: Tensor, count: Count = local_counts) -> Terms:
     """Return w_P = (|P|+|N|)/|P| and w_N = (|P|+|N|)/|N| over all entries of the batch (B, C).
 
-    Wang et al. 2017, equation 2. Without ones (or zeros) the weight has nothing to multiply; it
-    is then |P|+|N| instead of infinite, so that the empty term contributes 0.
+    Wang et al. 2017, equation 2. Without ones (or zeros) the weight is |P|+|N| instead of
+    infinite, so that the empty term contributes 0.
 
     Args:
         labels: (B, C) of 0 and 1, of this process.
-        count: sums over all processes; gets |P| and |P|+|N| of this one, (2,).
+        count: sums |P| and |P|+|N| of this process, (2,), over all processes.
     """
     entries = labels.new_full((), labels.numel())
     positives, entries = count(torch.stack([labels.sum(), entries]))
-    # entries / counted is as good, but rounds otherwise: every figure in the docs would be another.
+    # entries / counted rounds differently, and every result in the docs would change.
     per_positive, per_negative = (
         counted.clamp(min=1).reciprocal() for counted in (positives, entries - positives)
     )
@@ -126,7 +126,7 @@ def batch_weights(labels: Tensor, count: Count = alone) -> Terms:
 
 
 def class_weights(train_labels: Tensor) -> Terms:
-    """Return w₊ = N/(P+N) and w₋ = P/(P+N) per class (C,), counted on the train part (N, C).
+    """Return w₊ = N/(P+N) and w₋ = P/(P+N) per class (C,), counted on the train split (N, C).
 
     Rajpurkar et al. 2018 (CheXNeXt), appendix.
     """
@@ -134,30 +134,20 @@ def class_weights(train_labels: Tensor) -> Terms:
     return 1 - share, share
 
 
-def make_loss(name: str, weighting: str, train_labels: Tensor, smoothing: float = 0.0) -> Loss:
+def make_loss(params: LossParams, train_labels: Tensor) -> Loss:
     """Return a loss of logits and labels.
 
     Args:
-        name: one of TERMS.
-        weighting: batch, class or none.
-        train_labels: float (N, C), of the whole train part; used by `class`.
-        smoothing: s in [0, 1) of the targets y(1 − s) + s/2; weights count labels, not targets.
-
-    Raises:
-        UserError: an unknown name or weighting, or a smoothing out of range.
+        params: the block `loss` of params.yaml. Weights count labels, not smoothed targets.
+        train_labels: float (N, C), of the whole train split; used by weighting `class`.
     """
-    if name not in TERMS:
-        raise UserError(f"loss.name is {quote(name)}; allowed: {', '.join(TERMS)}")
-    if weighting not in ("batch", "class", "none"):
-        raise UserError(f"loss.weighting is {quote(weighting)}; allowed: batch, class, none")
-    if not 0 <= smoothing < 1:
-        raise UserError(f"loss.smoothing is {smoothing}; allowed: from 0 to below 1")
-    terms, fixed = TERMS[name], class_weights(train_labels)
+    terms, fixed = TERMS[params.name], class_weights(train_labels)
 
-    def loss(logits: Tensor, labels: Tensor, count: Count = alone) -> Tensor:
-        positive, negative = smoothed(terms(logits), smoothing)
-        if weighting != "none":
-            weight_p, weight_n = batch_weights(labels, count) if weighting == "batch" else fixed
+    def loss(logits: Tensor, labels: Tensor, count: Count = local_counts) -> Tensor:
+        positive, negative = smoothed(terms(logits), params.smoothing)
+        if params.weighting != "none":
+            by_batch = params.weighting == "batch"
+            weight_p, weight_n = batch_weights(labels, count) if by_batch else fixed
             positive, negative = weight_p * positive, weight_n * negative
         return (labels * positive + (1 - labels) * negative).mean()
 

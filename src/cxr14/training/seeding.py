@@ -18,7 +18,7 @@ class EpochRandomness:
 
     Attributes:
         order: int64 (N,) on the CPU, a permutation.
-        draws: float32 (N, DRAWS), 0..1, on the device; the row of an image decides its changes.
+        draws: float32 (N, DRAWS), 0..1, on the device, for the augmentation of each image.
     """
 
     order: Tensor
@@ -26,17 +26,17 @@ class EpochRandomness:
 
 
 def epoch_randomness(seed: int, epoch: int, count: int, device: str) -> EpochRandomness:
-    """Draw the order and the changes of epoch `epoch` (0-based) for `count` images."""
+    """Draw the order and the augmentation of epoch `epoch` (0-based) for `count` images."""
     generator = torch.Generator().manual_seed(derived_seed(seed, epoch))
     order = torch.randperm(count, generator=generator)
     return EpochRandomness(order, torch.rand(count, DRAWS, generator=generator).to(device))
 
 
 def step_seeds(seed: int, epoch: int, rank: int, steps: int) -> list[int]:
-    """Return a seed for each step of an epoch, other ones for each process.
+    """Return a seed for each step of an epoch, different for each rank.
 
-    The first K of more steps are those of K steps. All at once: one by one they cost as much as all
-    else that the loop adds to a step.
+    The first K of more steps are those of K steps. All are drawn at once: one by one they would
+    double the overhead of the loop.
     """
     source = np.random.SeedSequence(seed, spawn_key=(epoch, rank))
     seeds: list[int] = (source.generate_state(steps, np.uint64) >> np.uint64(1)).tolist()
@@ -44,10 +44,10 @@ def step_seeds(seed: int, epoch: int, rank: int, steps: int) -> list[int]:
 
 
 def seed_network(seed: int, device: str) -> None:
-    """Seed the generators that a network draws from, as dropout does: the CPU's and its device's.
+    """Seed the generators of the CPU and the device, for dropout.
 
-    For every kind of accelerator that is not in use torch.manual_seed notes where it was called
-    from, to seed it later: half a millisecond a step.
+    torch.manual_seed takes half a millisecond longer, as it records a traceback for every kind of
+    accelerator that is not initialized.
     """
     torch.default_generator.manual_seed(seed)
     if device == "cuda":
@@ -55,5 +55,5 @@ def seed_network(seed: int, device: str) -> None:
 
 
 def derived_seed(*numbers: int) -> int:
-    """Mix whole numbers into one seed; near ones give seeds that have nothing in common."""
+    """Hash integers into one seed; similar inputs give unrelated seeds."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)

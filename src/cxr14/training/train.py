@@ -1,18 +1,20 @@
 """One training run from files to files."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import pandas as pd
 import torch
 
+from cxr14.config.blocks import LossParams, ModelParams, Recipe
 from cxr14.console import TrainingProgress, training_progress
-from cxr14.datasets.records import read_source
+from cxr14.datasets.records import Source, read_source, write_result
 from cxr14.errors import UserError
-from cxr14.io import project_root, write_csv, write_metrics
+from cxr14.io import project_root, write_csv
 from cxr14.labels import CLASSES
 from cxr14.models.inference import Compute, resolve_compute
 from cxr14.models.network import Network
@@ -41,45 +43,68 @@ from cxr14.training.inputs import (
     warn_of_untrainable,
 )
 from cxr14.training.losses import make_loss
-from cxr14.training.optim import Recipe
 
 
 class Tracker(Protocol):
     """Receiver of epochs and metrics of a run; MLflow's is cxr14.tracking.runs.TrainingRun."""
 
     def log_epoch(self, row: dict[str, float]) -> None:
-        """Take the row of one epoch."""
+        """Record the row of one epoch."""
 
     def finish(self, metrics: dict[str, float]) -> None:
-        """Take the final numbers."""
+        """Record the final metrics; mark the run as finished."""
 
     def fail(self) -> None:
         """Mark the run as failed."""
 
 
-class NoTracker:
-    """A tracker that does nothing, for ranks other than 0."""
+Start = Callable[..., Tracker | None]
+"""Starts a tracker, or returns None: (identity, title, params, source)."""
 
-    def log_epoch(self, row: dict[str, float]) -> None:
-        """Do nothing."""
 
-    def finish(self, metrics: dict[str, float]) -> None:
-        """Do nothing."""
+@dataclass(frozen=True)
+class Job:
+    """One training run: its params, its inputs and the paths of its outputs.
 
-    def fail(self) -> None:
-        """Do nothing."""
+    Attributes:
+        backbone: name of the backbone.
+        model: initial weights and head.
+        loss: of the training and of the validation.
+        recipe: of this backbone.
+        folder: of the model.
+        name: of history, metrics and checkpoint.
+        title: name of the run in trackers.
+        classes: outputs of the network, in the order of CLASSES.
+        tables: the labels and the split.
+        results: the folder that holds plots/train and metrics/train.
+    """
+
+    backbone: str
+    model: ModelParams
+    loss: LossParams
+    recipe: Recipe
+    folder: Path
+    name: str
+    title: str
+    classes: Sequence[str] = CLASSES
+    tables: Tables = DEFAULT_TABLES
+    results: Path = Path()
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """Params of the run, as model.json and trackers record them."""
+        blocks = {"model": self.model, "loss": self.loss, "train": self.recipe}
+        dumped = {name: block.model_dump() for name, block in blocks.items()}
+        return {"data": {"findings": list(self.classes)}, **dumped}
 
 
 @contextmanager
 def explain_failures(backbone: str, images: list[str]) -> Iterator[None]:
-    """Turn a loss that is not finite, and memory that does not suffice, into advice.
+    """Turn a loss that is not finite, and a lack of memory, into a UserError with the fix.
 
     Args:
-        backbone: what is trained.
-        images: names, in the order of the train part.
-
-    Raises:
-        UserError: with the advice.
+        backbone: name of the backbone.
+        images: names, in the order of the train split.
     """
     try:
         yield
@@ -99,71 +124,62 @@ def explain_failures(backbone: str, images: list[str]) -> Iterator[None]:
 
 
 MEMORY = ("can't allocate memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
-"""Of CPUs, of the driver (pinned memory, events), of a library's own workspace."""
+"""Messages of the CPU allocator, the driver (pinned memory, events), and cuBLAS."""
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether an error says so; torch has a class for its own memory of GPUs, else texts."""
+    """Whether memory ran out; torch has an error class for the memory that it allocates on GPUs."""
     return isinstance(error, torch.OutOfMemoryError) or any(text in str(error) for text in MEMORY)
-
-
-# From images and labels in memory to trained weights, whatever comes in between.
 
 
 def fit(
     network: Network,
-    backbone: str,
+    job: Job,
     data: Data,
-    loss: dict[str, Any],
-    recipe: Recipe,
     compute: Compute,
     processes: Processes,
     checkpoint: Checkpoint,
-    tracker: Tracker,
+    tracker: Tracker | None,
 ) -> Progress:
     """Train from the checkpoint or from the start, under a progress bar.
 
     Args:
         network: changed in place.
-        backbone: its name, for messages.
-        data: images and labels of train and validation.
-        loss: the block `loss` of params.yaml.
-        recipe: how to train.
+        job: its recipe and loss are used, and the backbone's name in messages.
+        data: images and labels of train and val.
         compute: device, precision and memory format.
-        processes: those that train together.
-        checkpoint: where a training that was interrupted goes on from.
-        tracker: gets every epoch, also those before an interruption.
+        processes: of this run.
+        checkpoint: where an interrupted training resumes.
+        tracker: receives every epoch, also those before an interruption; None for no tracker.
 
     Raises:
-        UserError: the loss or the scores are no longer finite, memory does not suffice, or the
-            processes would go on from different places.
+        UserError: the loss or the validation scores are not finite, memory does not suffice, or
+            the processes would resume at different steps.
         InterruptedTrainingError: a signal came.
     """
-    train_split, val_split = _load_parts(data, recipe.input_size, compute.device)
+    recipe, device = job.recipe, compute.device
+    train_split, val_split = _load_splits(data, recipe.input_size, device)
     steps = steps_per_epoch(len(train_split.labels), recipe.batch_size)
-    processes.synchronize_batchnorm(network, compute.device)
+    total = steps * recipe.epochs
+    processes.synchronize_batchnorm(network, device)
     with (
-        explain_failures(backbone, data.train_images),
-        training_progress(
-            backbone, steps * recipe.epochs, recipe.epochs, not processes.is_main
-        ) as progress,
+        explain_failures(job.backbone, data.train_images),
+        training_progress(job.backbone, total, recipe.epochs, not processes.is_main) as progress,
         stop_request(SIGNALS if processes.world_size == 1 else MULTI_PROCESS_SIGNALS) as stop,
     ):
-        session = Session(network, recipe, compute, steps * recipe.epochs)
+        session = Session(network, recipe, compute, total)
         _resume(session, checkpoint, steps, processes, progress)
+        log_epoch = tracker.log_epoch if tracker else lambda row: None
         for row in session.progress.history:
-            tracker.log_epoch(row)
+            log_epoch(row)
 
         def on_epoch(row: Row) -> None:
             progress.epoch(row)
-            tracker.log_epoch(row)
+            log_epoch(row)
 
-        objective = make_loss(**loss, train_labels=train_split.labels)
-        loop = Loop(
-            train_split, val_split, objective, recipe, compute, processes, checkpoint, stop,
-            on_epoch, progress.step,
-        )  # fmt: skip
-        return loop.run(session)
+        loss = make_loss(job.loss, train_split.labels)
+        callbacks = (stop, on_epoch, progress.step)
+        return Loop(train_split, val_split, loss, processes, checkpoint, *callbacks).run(session)
 
 
 def _resume(
@@ -190,7 +206,7 @@ def _resume(
     progress.set_step(step)
 
 
-def _load_parts(data: Data, size: int, device: str) -> tuple[SplitData, SplitData]:
+def _load_splits(data: Data, size: int, device: str) -> tuple[SplitData, SplitData]:
     """Open train at the training size and validation at the cache's, as `evaluate` sees it."""
     cached = data.images.shape[1]
     return (
@@ -201,117 +217,76 @@ def _load_parts(data: Data, size: int, device: str) -> tuple[SplitData, SplitDat
 
 SCRATCH = ".scratch/train"
 
-Start = Callable[..., Tracker | None]
-"""Opens a tracker, or none: (identity, title, params, source=, phantom=)."""
 
-
-@dataclass(frozen=True)
-class Job:
-    """What is trained on what, and where its files go.
-
-    Attributes:
-        backbone: name of the backbone.
-        folder: where the model goes.
-        name: of history, metrics and checkpoint.
-        title: what trackers call it.
-        classes: what the network predicts, in the order of CLASSES.
-        tables: the labels and the split.
-        results: the folder that holds plots/train and metrics/train.
-    """
-
-    backbone: str
-    folder: Path
-    name: str
-    title: str
-    classes: Sequence[str] = CLASSES
-    tables: Tables = DEFAULT_TABLES
-    results: Path = Path()
-
-
-def run_job(
-    job: Job, blocks: Mapping[str, dict[str, Any]], start: Start, seconds: float
-) -> float | None:
+def run_job(job: Job, start: Start, seconds: float) -> float | None:
     """Train a backbone and write its model, history and metrics.
 
     Args:
-        job: what and where.
-        blocks: of params.yaml: `model`, `loss`, and this backbone's `train`, without `backbones`
-            and `overrides`.
-        start: opens the tracker.
+        job: params, inputs and outputs.
+        start: starts the tracker.
         seconds: between two checkpoints.
 
     Returns:
         The best macro AUROC on validation; None in all processes but the first.
 
     Raises:
-        UserError: what cannot work, before the first step; or what went wrong later.
-        InterruptedTrainingError: a signal came; the same call goes on from the checkpoint.
+        UserError: the data do not suit the params, or the training failed.
+        InterruptedTrainingError: a signal came; the same call resumes from the checkpoint.
     """
-    recipe = blocks["train"]
-    compute = resolve_compute(recipe["device"], recipe["precision"], job.backbone)
+    compute = resolve_compute(job.recipe.device, job.recipe.precision, job.backbone)
     data = read_data(job.classes, job.tables)
-    check_fits(recipe, data)
+    check_fits(job.recipe, data)
     untrainable = check_trainable(data.train_labels, data.classes)
     check_scorable(data.val_labels, untrainable, data.classes)
-    params = {"data": {"findings": list(job.classes)}, **blocks}
-    facts = _facts(job, params, data, compute, untrainable)
+    source = read_source()
+    facts = _facts(job, source, compute, untrainable)
     path = project_root() / SCRATCH / job.results / job.name
     checkpoint = Checkpoint(path.parent, path.name, facts["run_identity"], seconds)
-    with process_group(recipe["processes"], compute.device) as processes:
+    with process_group(job.recipe.processes, compute.device) as processes:
         if processes.is_main:
-            warn_of_untrainable(facts["untrainable_findings"])
-        shape = {name: value for name, value in blocks["model"].items() if name != "weights"}
-        network = initial_network(
-            job.backbone, shape, initialization_images(data), recipe, job.classes
-        )
-        with _followed(start if processes.is_main else None, job, facts) as tracker:
-            trained = fit(
-                network,
-                job.backbone,
-                data,
-                loss=blocks["loss"],
-                recipe=Recipe.of(recipe),
-                compute=compute,
-                processes=processes,
-                checkpoint=checkpoint,
-                tracker=tracker,
-            )
-            if not processes.is_main:
-                return None
+            warn_of_untrainable(untrainable)
+        images = initialization_images(data)
+        network = initial_network(job.backbone, job.model, images, job.recipe, job.classes)
+        train = partial(fit, network, job, data, compute, processes, checkpoint)
+        if not processes.is_main:
+            train(None)
+            return None
+        with _tracked(start, job, facts, source) as tracker:
+            trained = train(tracker)
             network.load_state_dict(trained.best_state)
-            save_model(job.folder, network, facts | _outcome(trained, recipe, shape))
-            _write_history(job, trained, data, facts["phantom"])
-        final = {"best_epoch": trained.best_epoch}
-        tracker.finish(final | {"best_validation_macro_auroc": trained.best_score})
-        checkpoint.clear()  # not before: a server that hangs may be interrupted
+            save_model(job.folder, network, facts | _outcome(job, trained))
+            _write_history(job, trained, data, source)
+        if tracker:
+            final = {"best_epoch": trained.best_epoch}
+            tracker.finish(final | {"best_validation_macro_auroc": trained.best_score})
+        checkpoint.clear()  # after the tracker: a server that hangs may be interrupted
     return trained.best_score
 
 
 @contextmanager
-def _followed(start: Start | None, job: Job, facts: Mapping[str, Any]) -> Iterator[Tracker]:
+def _tracked(
+    start: Start, job: Job, facts: dict[str, Any], source: Source
+) -> Iterator[Tracker | None]:
     """Yield a tracker, and mark its run as failed if the block raises."""
-    source = {name: facts[name] for name in ("source", "phantom")}
-    opened = start(facts["run_identity"], job.title, facts["params"], **source) if start else None
-    tracker = opened or NoTracker()
+    tracker = start(facts["run_identity"], job.title, facts["params"], source)
     try:
         yield tracker
     except BaseException:
-        tracker.fail()
+        if tracker:
+            tracker.fail()
         raise
 
 
-def _facts(
-    job: Job, params: dict[str, Any], data: Data, compute: Compute, untrainable: list[str]
-) -> dict[str, Any]:
-    """Return what is known before training, including the run identity."""
-    source = read_source()
-    inputs = hash_inputs(job.backbone, job.tables)
+def _facts(job: Job, source: Source, compute: Compute, untrainable: list[str]) -> dict[str, Any]:
+    """Return the facts that are known before training, including the run identity."""
+    inputs, params = hash_inputs(job.backbone, job.tables), job.params
     computed = asdict(compute)
     identity = run_identity(inputs, params, code_hash(), computed | {"torch": torch.__version__})
     return {
         "backbone": job.backbone,
         "params": params,
-        **{"source": source.name, "phantom": source.phantom},
+        "source": source.name,
+        "phantom": source.phantom,
         "untrainable_findings": untrainable,
         "inputs": inputs,
         **computed,
@@ -319,27 +294,24 @@ def _facts(
     }
 
 
-def _outcome(
-    trained: Progress, recipe: Mapping[str, Any], shape: Mapping[str, Any]
-) -> dict[str, Any]:
+def _outcome(job: Job, trained: Progress) -> dict[str, Any]:
     return {
-        "input_size": recipe["input_size"],
-        "head": shape,
-        "epochs": recipe["epochs"],
+        "input_size": job.recipe.input_size,
+        "head": job.model.head,
+        "epochs": job.recipe.epochs,
         "best_epoch": trained.best_epoch,
         "validation_macro_auroc": trained.best_score,
     }
 
 
-def _write_history(job: Job, trained: Progress, data: Data, phantom: bool) -> None:
+def _write_history(job: Job, trained: Progress, data: Data, source: Source) -> None:
     write_csv(job.results / f"plots/train/{job.name}.csv", pd.DataFrame(trained.history))
     best = trained.history[trained.best_epoch - 1]
     metrics = {
-        "phantom": int(phantom),
         "best_epoch": trained.best_epoch,
         "train_loss": best["loss"],
         "train_images": len(data.train_labels),
         "val_images": len(data.val_labels),
         "validation_macro_auroc": trained.best_score,
     }
-    write_metrics(job.results / f"metrics/train/{job.name}.json", metrics)
+    write_result(job.results / f"metrics/train/{job.name}.json", metrics, source)
