@@ -29,9 +29,10 @@ from rich.table import Table
 
 from cxr14.chexnext.ensemble import Logits, logit_of_mean
 from cxr14.config.chexnext import read_recipe
-from cxr14.console import PHANTOM_NOTE, format_number, signed
+from cxr14.console import format_number, signed
+from cxr14.datasets.records import PHANTOM_NOTE, read_source
 from cxr14.evaluation.measures import mean_over
-from cxr14.io import read_json, sha256, write_csv
+from cxr14.io import sha256, write_csv
 from cxr14.labels import FINDINGS, label_matrix
 from cxr14.metrics.auroc import Floats
 from cxr14.metrics.bootstrap import SEED, interval, weighted_auroc_and_ap, weightings
@@ -112,7 +113,7 @@ def main(
     epochs: int = 0,
 ) -> None:
     """Train missing networks, compare, print, and write .scratch/chexnext/KEY/outcome.csv."""
-    if not read_json("data/records/source.json")["phantom"]:
+    if not read_source().phantom:
         raise SystemExit("error: this is for phantoms, whose truth is known (data.source: phantom)")
     seed_list = [int(seed) for seed in seeds.split(",")][: 1 if quick else None]
     if quick and not epochs:

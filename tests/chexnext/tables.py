@@ -4,7 +4,11 @@ import numpy as np
 import pandas as pd
 
 from cxr14.chexnext.label_noise import with_no_finding
+from cxr14.datasets.records import Source
 from cxr14.labels import FINDINGS, NO_FINDING_COLUMN
+
+PHANTOM = Source("phantom", phantom=True, official_split=False)
+NIH = Source("nih", phantom=False, official_split=True)
 
 
 def records(count: int = 200, share: float = 0.2, seed: int = 1, patients: int | None = None):

@@ -9,12 +9,12 @@ import yaml
 from sklearn.metrics import cohen_kappa_score
 
 from cxr14.chexnext.agreement import NO_COUNTERPART, NONE_HERE, agreement, agreement_table
-from cxr14.console import PHANTOM_NOTE
+from cxr14.datasets.records import PHANTOM_NOTE
 from cxr14.evaluation.adjudicated import FILE, MAPPING, PACKAGE, read_adjudicated
 from cxr14.evaluation.measures import FIXED
 from cxr14.io import packaged_file
 from cxr14.metrics.bootstrap import draw_replicates
-from tests.chexnext.tables import parts, records
+from tests.chexnext.tables import NIH, PHANTOM, parts, records
 
 ROOT = Path(__file__).resolve().parents[2]
 GROUPS = {"Nodule or mass": ("Mass", "Nodule"), "Fracture": ()}
@@ -24,9 +24,9 @@ TRUTH = pd.DataFrame(
 """Of train, two images a patient."""
 
 
-def table(after=None, phantom=False, truth=TRUTH):
+def table(after=None, source=NIH, truth=TRUTH):
     new = records() if after is None else after
-    own = agreement_table(records(), new, parts(), truth, GROUPS, phantom, resamples=200)
+    own = agreement_table(records(), new, parts(), truth, GROUPS, source, resamples=200)
     return own.set_index("measure")
 
 
@@ -104,8 +104,8 @@ def test_a_difference_to_what_never_varies_has_no_interval_but_a_reason() -> Non
 
 def test_what_cannot_be_told_has_its_reason() -> None:
     assert list(table()["reason"].fillna("")[::3]) == ["", NO_COUNTERPART, NONE_HERE, NONE_HERE]
-    assert set(table(phantom=True)["reason"]) == {PHANTOM_NOTE}
-    assert table(phantom=True)["after"].isna().all()
+    assert set(table(source=PHANTOM)["reason"]) == {PHANTOM_NOTE}
+    assert table(source=PHANTOM)["after"].isna().all()
     never = records().assign(Mass=np.uint8(0), Nodule=np.uint8(0))
     row = table(never).loc["precision"].iloc[0]
     assert row["reason"] == "too few patients labelled: 0 of 10"

@@ -7,10 +7,11 @@ import pytest
 from cxr14.chexnext.folds import NO_FOLD
 from cxr14.chexnext.paths import align_to_cache
 from cxr14.chexnext.relabel import relabel
-from cxr14.io import read_json, write_json, write_npy, write_parquet
+from cxr14.datasets.records import write_source
+from cxr14.io import read_json, write_npy, write_parquet
 from cxr14.labels import CLASSES, label_matrix
 from stages.chexnext.relabel import write_report
-from tests.chexnext.tables import parts, records
+from tests.chexnext.tables import PHANTOM, parts, records
 
 COUNT = 200
 
@@ -21,7 +22,7 @@ def reported(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     table = records(COUNT)
     split = pd.DataFrame({"image": table["image"], "split": parts(COUNT)})
-    write_json("data/records/source.json", {"phantom": True})
+    write_source(PHANTOM)
     write_parquet("data/records/images.parquet", table)
     write_npy("data/cache/images.npy", np.zeros((COUNT, 8, 8), np.uint8))
     write_parquet("data/cache/index.parquet", table[["image"]].assign(row=np.arange(COUNT)))

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from cxr14.datasets.records import write_source
 from cxr14.errors import UserError
 from cxr14.io import read_json, write_json
 from cxr14.report.summary import EVALUATE_METRICS, LOCALIZE_METRICS
 from stages.chexnext import report
+from tests.chexnext.tables import PHANTOM
 
 PARAMS = Path(__file__).resolve().parents[2] / "chexnext/params.yaml"
 STUDENTS = ("student-alexnet-0", "student-alexnet-1", "student-alexnet-2")
@@ -22,7 +24,7 @@ def scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("chexnext").mkdir()
     shutil.copy(PARAMS, "chexnext")
-    write_json("data/records/source.json", {"phantom": True, "official_split": False})
+    write_source(PHANTOM)
     numbers = dict.fromkeys(EVALUATE_METRICS, 0.7) | {"images": 236, "patients": 142}
     write_json("metrics/baseline.json", {"test": numbers})
     for name in ("members", "chexnext", *MEMBERS, *STUDENTS):

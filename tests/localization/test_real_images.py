@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from cxr14.datasets.boxes import read_box_table
+from cxr14.datasets.records import Source
 from cxr14.figures.overlays import draw_sheets
 from cxr14.io import packaged_file
 from cxr14.labels import CLASSES
@@ -19,6 +20,7 @@ from cxr14.models.network import build_network
 from cxr14.preprocessing.decode import shrink
 from cxr14.report.terminal import localization_tables
 
+NIH = Source("nih", phantom=False, official_split=True)
 SIZE = 224
 CONTROLS = {"random", "centre_gaussian", "mean_box"}
 
@@ -72,8 +74,8 @@ def test_the_boxed_real_images_go_the_whole_way(real, tmp_path):
 
     chances = pd.DataFrame({f"probability {name}": 0.5 for name in CLASSES}, index=range(29))
     chances = chances.assign(image=index["image"])
-    seen = {"images": images, "predictions": chances, "phantom": False}
+    seen = {"images": images, "predictions": chances, "source": NIH}
     title = "alexnet, untrained"
     draw_sheets(tmp_path, title, maps, scores.overlaps, heat_thresholds=[60, 180], **seen)
     assert len(list(tmp_path.glob("*.png"))) == pairs["finding"].nunique()
-    assert all(localization_tables("alexnet, untrained, 29 boxed images", scores.tables, False))
+    assert all(localization_tables("alexnet, untrained, 29 boxed images", scores.tables, NIH))

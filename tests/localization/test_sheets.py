@@ -5,9 +5,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from cxr14.datasets.records import Source
 from cxr14.figures.overlays import DETECTED, GROUND_TRUTH, best_and_worst, draw_sheets
 from cxr14.localization.controls import Maps
 from cxr14.localization.scores import gather
+
+PHANTOM, NIH = Source("phantom", True, False), Source("nih", False, True)
 
 
 @pytest.fixture
@@ -26,27 +29,27 @@ def found():
     return maps, cases.overlaps(grids, [60, 180]), predictions
 
 
-def draw(folder, found, phantom):
+def draw(folder, found, source=PHANTOM):
     maps, overlaps, predictions = found
     images = np.full((3, 64, 64), 90, np.uint8)
-    seen = {"images": images, "predictions": predictions, "phantom": phantom}
+    seen = {"images": images, "predictions": predictions, "source": source}
     draw_sheets(folder, "alexnet", maps, overlaps, heat_thresholds=[60, 180], **seen)
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
 def test_each_boxed_finding_has_a_sheet_of_equal_bytes_and_old_ones_go(tmp_path, found):
     (tmp_path / "Hernia.png").write_bytes(b"of an earlier run")
-    first = draw(tmp_path, found, phantom=False)
+    first = draw(tmp_path, found)
     assert list(first) == ["Mass.png", "Nodule.png"]
-    assert draw(tmp_path, found, phantom=False) == first
+    assert draw(tmp_path, found) == first
 
 
 def test_phantom_sheets_say_so(tmp_path, found):
-    assert draw(tmp_path / "a", found, True) != draw(tmp_path / "b", found, False)
+    assert draw(tmp_path / "a", found) != draw(tmp_path / "b", found, NIH)
 
 
 def test_the_drawn_box_is_visible_in_its_colour(tmp_path, found):
-    draw(tmp_path, found, phantom=True)
+    draw(tmp_path, found)
     pixels = np.asarray(Image.open(tmp_path / "Mass.png").convert("RGB")).astype(int)
     colour = [int(GROUND_TRUTH[place : place + 2], 16) for place in (1, 3, 5)]
     assert (np.abs(pixels - colour).max(axis=2) < 20).sum() > 100
@@ -54,9 +57,7 @@ def test_the_drawn_box_is_visible_in_its_colour(tmp_path, found):
 
 def test_a_line_marks_where_heat_crosses_a_threshold(tmp_path, found):
     maps, overlaps, predictions = found
-    draw(
-        tmp_path / "b", (maps, overlaps.iloc[:0], predictions), phantom=False
-    )  # no boxes: what is left in yellow are lines
+    draw(tmp_path / "b", (maps, overlaps.iloc[:0], predictions))  # no boxes: yellow are the lines
     pixels = np.asarray(Image.open(tmp_path / "b" / "Nodule.png").convert("RGB")).astype(int)
     colour = [int(DETECTED[0][place : place + 2], 16) for place in (1, 3, 5)]
     panel = pixels[80:330, 10:260]

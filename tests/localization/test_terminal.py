@@ -7,11 +7,13 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from cxr14.console import PHANTOM_NOTE
+from cxr14.datasets.records import PHANTOM_NOTE, Source
 from cxr14.localization.boxes import Limits
 from cxr14.localization.controls import Maps, control_grids
 from cxr14.localization.tables import score
 from cxr14.report.terminal import accuracy_table, localization_tables
+
+PHANTOM, NIH = Source("phantom", True, False), Source("nih", False, True)
 
 
 def tables_of(cases, similarity=0.2, **empty):
@@ -31,7 +33,7 @@ def text_of(*tables, width=80):
 
 
 def test_accuracy_states_n_what_was_not_trained_and_phantom(cases):
-    table = accuracy_table("alexnet, gradcam", tables_of(cases)["accuracy"], "iobb", True)
+    table = accuracy_table("alexnet, gradcam", tables_of(cases)["accuracy"], "iobb", PHANTOM)
     text = text_of(table)
     assert PHANTOM_NOTE in " ".join(text.split())
     lines = {line.split()[0]: line.split() for line in text.splitlines() if line.split()}
@@ -44,7 +46,7 @@ def test_accuracy_states_n_what_was_not_trained_and_phantom(cases):
 
 def test_the_method_stands_beside_the_controls_within_eighty_columns(cases):
     text = text_of(
-        *localization_tables("alexnet, gradcam, 16 boxed images", tables_of(cases), True)
+        *localization_tables("alexnet, gradcam, 16 boxed images", tables_of(cases), PHANTOM)
     )
     for name in ("gradcam", "random", "centre_gaussian", "mean_box"):
         line = next(line for line in text.splitlines() if line.split()[:1] == [name])
@@ -54,9 +56,9 @@ def test_the_method_stands_beside_the_controls_within_eighty_columns(cases):
 
 
 def test_maps_without_heat_are_counted_by_finding(cases):
-    *_, controls = localization_tables("alexnet", tables_of(cases), False)
+    *_, controls = localization_tables("alexnet", tables_of(cases), NIH)
     assert "no heat in 0 of 20 maps all weights" in " ".join(text_of(controls).split())
-    *_, controls = localization_tables("alexnet", tables_of(cases, Mass=2, Nodule=1), False)
+    *_, controls = localization_tables("alexnet", tables_of(cases, Mass=2, Nodule=1), NIH)
     assert "no heat in 3 of 20 maps: Mass 2, Nodule 1" in text_of(controls)
 
 
@@ -76,6 +78,6 @@ def test_maps_without_heat_are_counted_by_finding(cases):
     ],
 )
 def test_maps_that_stay_without_what_was_learnt_are_flagged(cases, similarity, said):
-    *_, controls = localization_tables("alexnet", tables_of(cases, similarity), False)
+    *_, controls = localization_tables("alexnet", tables_of(cases, similarity), NIH)
     assert said in " ".join(text_of(controls, width=200).split())
     assert ("red" in str(controls.caption)) == (abs(similarity) > 0.5)
