@@ -17,9 +17,16 @@ from cxr14.console import format_number
 from cxr14.datasets.boxes import read_box_table
 from cxr14.io import packaged_file
 from cxr14.labels import BOXED
-from cxr14.localization.boxes import POOLED, Rule, hits_and_false_boxes, scaled_to_255
-from cxr14.localization.controls import cached_boxes, control_grids, covered_cells
-from cxr14.localization.detect import Grids
+from cxr14.localization.boxes import (
+    POOLED,
+    Rule,
+    cached_boxes,
+    covered_cells,
+    hits_and_false_boxes,
+    scaled_to_255,
+)
+from cxr14.localization.control_baselines import control_grids
+from cxr14.localization.heatmaps import Grids
 from cxr14.localization.scores import BoxedPairs, gather
 from cxr14.metrics.bootstrap import SEED
 
@@ -51,7 +58,9 @@ def maps_on(cases: BoxedPairs, grid: tuple[int, int]) -> dict[str, Grids]:
 def main() -> None:
     """Print a table of means over the eight findings."""
     cases = nih()
-    headings = [f"{rule.measure} {format_number(rule.limit, 2).rstrip('0')}" for rule in RULES]
+    headings = [
+        f"{rule.measure} {format_number(rule.overlap_threshold, 2).rstrip('0')}" for rule in RULES
+    ]
     table = Table("grid", "heat from", *headings, "AFP", box=MARKDOWN)
     for name, grid in GRIDS.items():
         for method, grids in maps_on(cases, grid).items():

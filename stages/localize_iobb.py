@@ -20,9 +20,9 @@ from rich.table import Table
 from cxr14.config.blocks import read_localize
 from cxr14.evaluation.predictions import read_predictions
 from cxr14.figures.overlays import draw_sheets
-from cxr14.localization.boxes import Limits
-from cxr14.localization.controls import Maps
+from cxr14.localization.boxes import Thresholds
 from cxr14.localization.evaluate import Inputs, maps_of_model, read_inputs, write_localization
+from cxr14.localization.scores import Maps
 from cxr14.localization.tables import Scores
 from cxr14.report.terminal import localization_tables
 from stages import Backbone, run
@@ -31,7 +31,7 @@ from stages import Backbone, run
 def main(backbone: Backbone) -> None:
     """Run the stage."""
     params, inputs = read_localize(), read_inputs()
-    limits = Limits(params.t_iobb, params.t_iou, params.heat_thresholds)
+    thresholds = Thresholds(params.t_iobb, params.t_iou, params.heat_thresholds)
     predictions = read_predictions(f"predictions/{backbone}.parquet")
     maps = maps_of_model(
         Path("models", backbone),
@@ -42,8 +42,8 @@ def main(backbone: Backbone) -> None:
         scaling=params.scaling,
         batch_size=params.batch_size,
     )
-    scores = write_localization(Path(), backbone, maps, limits, inputs.source)
-    Console().print(*present(Path(), backbone, inputs, predictions, maps, scores, limits))
+    scores = write_localization(Path(), backbone, maps, thresholds, inputs.source)
+    Console().print(*present(Path(), backbone, inputs, predictions, maps, scores, thresholds))
 
 
 def present(
@@ -53,7 +53,7 @@ def present(
     predictions: pd.DataFrame,
     maps: Maps,
     scores: Scores,
-    limits: Limits,
+    thresholds: Thresholds,
 ) -> list[Table]:
     """Draw the contact sheets; return the tables for the terminal."""
     title = f"{name}, {maps.method}"
@@ -64,7 +64,7 @@ def present(
         scores.overlaps,
         images=inputs.images,
         predictions=predictions,
-        heat_thresholds=limits.heat_thresholds,
+        heat_thresholds=thresholds.heat_thresholds,
         source=inputs.source,
     )
     boxed = scores.headline["boxed_images"]

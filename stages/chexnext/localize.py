@@ -14,7 +14,7 @@ from cxr14.chexnext.paths import ENSEMBLE, ROOT, SINGLES, STUDENTS, network_path
 from cxr14.config.blocks import read_localize
 from cxr14.config.chexnext import read_students
 from cxr14.evaluation.predictions import read_predictions
-from cxr14.localization.boxes import Limits
+from cxr14.localization.boxes import Thresholds
 from cxr14.localization.evaluate import maps_of_model, read_inputs, write_localization
 from cxr14.report.summary_tables import print_tables
 from stages import run
@@ -24,7 +24,7 @@ from stages.localize_iobb import present
 def main() -> None:
     """Run the stage."""
     students, params, inputs = read_students(), read_localize(), read_inputs()
-    limits = Limits(params.t_iobb, params.t_iou, params.heat_thresholds)
+    thresholds = Thresholds(params.t_iobb, params.t_iou, params.heat_thresholds)
     student_maps = []
     for network in network_paths(STUDENTS, students.backbones, students.seeds):
         predictions = read_predictions(SINGLES / f"predictions/{network.title}.parquet")
@@ -37,13 +37,13 @@ def main() -> None:
             scaling=params.scaling,
             batch_size=params.batch_size,
         )
-        scores = write_localization(SINGLES, network.title, maps, limits, inputs.source)
-        present(SINGLES, network.title, inputs, predictions, maps, scores, limits)
+        scores = write_localization(SINGLES, network.title, maps, thresholds, inputs.source)
+        present(SINGLES, network.title, inputs, predictions, maps, scores, thresholds)
         student_maps.append(maps)
     predictions = read_predictions(ROOT / f"predictions/{ENSEMBLE}.parquet")
     maps = average_maps(student_maps)
-    scores = write_localization(ROOT, ENSEMBLE, maps, limits, inputs.source)
-    print_tables(*present(ROOT, ENSEMBLE, inputs, predictions, maps, scores, limits))
+    scores = write_localization(ROOT, ENSEMBLE, maps, thresholds, inputs.source)
+    print_tables(*present(ROOT, ENSEMBLE, inputs, predictions, maps, scores, thresholds))
 
 
 if __name__ == "__main__":

@@ -5,9 +5,8 @@ import pandas as pd
 import pytest
 
 from cxr14.chexnext.ensemble import average_maps, mean_grids
-from cxr14.localization.controls import Maps
-from cxr14.localization.scores import gather
-from cxr14.localization.tables import sanity_check_table
+from cxr14.localization.sanity_check import sanity_check_table
+from cxr14.localization.scores import Maps, gather
 
 
 def test_maps_of_one_size_are_averaged_cell_by_cell() -> None:
@@ -49,7 +48,7 @@ def test_similarities_of_opposite_sign_do_not_cancel_out_over_the_networks() -> 
         for rho in ([0.9, 0.8, np.nan], [-0.9, -0.8, 0.1])
     ]
     row = sanity_check_table(cases, average_maps(several).similarity).iloc[0]
-    assert (row["n"], row["flat"], row["images"]) == (5, 1, 3)
+    assert (row["n_pairs"], row["n_constant"], row["images"]) == (5, 1, 3)
     assert row["similarity"] == pytest.approx(0.02)
     assert row["absolute"] == pytest.approx(0.7)
     assert row["unchanged"] == 1

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxr14.localization.heat_scale import GRID, crossfit
+from cxr14.localization.tables import GRID, crossfit
 
 LIMITS = [("iobb", 0.1)]
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from cxr14.labels import CLASSES
-from cxr14.localization.detect import (
+from cxr14.localization.heatmaps import (
     boxed_pairs,
     check_tested,
     detect,

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cxr14.localization.detect import heat_of
+from cxr14.localization.heatmaps import heat_of
 from cxr14.localization.tables import energy, pointing, pointing_and_energy
 
 HEAT = np.array([[0, 50, 0], [0, 100, 100], [0, 0, 0]], np.float32)

@@ -11,9 +11,9 @@ from cxr14.datasets.records import Source
 from cxr14.figures.overlays import draw_sheets
 from cxr14.io import packaged_file
 from cxr14.labels import CLASSES
-from cxr14.localization.boxes import Limits
-from cxr14.localization.controls import make_maps
-from cxr14.localization.detect import boxed_pairs
+from cxr14.localization.boxes import Thresholds
+from cxr14.localization.evaluate import make_maps
+from cxr14.localization.heatmaps import boxed_pairs
 from cxr14.localization.scores import gather
 from cxr14.localization.tables import score
 from cxr14.models.network import build_network
@@ -51,7 +51,7 @@ def test_the_boxed_real_images_go_the_whole_way(real, tmp_path):
     maps = make_maps(
         network, partial(build, 2), images, cases, none, "gradcam", 8, generator=generator
     )
-    scores = score(maps, Limits([0.1, 0.5, 0.9], [0.1, 0.5], [60, 180]))
+    scores = score(maps, Thresholds([0.1, 0.5, 0.9], [0.1, 0.5], [60, 180]))
 
     assert scores.headline["boxed_images"] == len(images) == 29
     assert scores.headline["boxed_images_without_pixels"] == 0
@@ -65,10 +65,10 @@ def test_the_boxed_real_images_go_the_whole_way(real, tmp_path):
     assert counts["mean"] == len(pairs)
     for name in ("accuracy", "controls", "pointing", "crossfit"):
         table = scores.tables[name]
-        assert table["n"].notna().all()
+        assert table["n_pairs"].notna().all()
         score_column = "pointing" if name == "pointing" else "accuracy"
         unknown = table[score_column].isna()
-        assert (table.loc[unknown, "n"] == 0).all()
+        assert (table.loc[unknown, "n_pairs"] == 0).all()
         assert table.loc[~unknown, score_column].between(0, 1).all()
     assert set(scores.tables["controls"]["method"]) == {"gradcam"} | CONTROLS
 

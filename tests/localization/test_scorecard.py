@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 from cxr14.datasets.boxes import read_box_table
 from cxr14.io import packaged_file
 from cxr14.labels import BOXED
-from cxr14.localization.boxes import POOLED, Limits, Rule, hits_and_false_boxes
-from cxr14.localization.controls import Maps, cached_boxes, control_grids
-from cxr14.localization.scores import gather
+from cxr14.localization.boxes import POOLED, Rule, Thresholds, cached_boxes, hits_and_false_boxes
+from cxr14.localization.control_baselines import control_grids
+from cxr14.localization.scores import Maps, gather
 from cxr14.localization.tables import score
 
 SIMILARITY = pd.DataFrame({"head": [0.1], "network": [0.2]})
 BOX_FILE = "torchxrayvision/data/BBox_List_2017.csv.gz"
 COLUMNS = ["image", "finding", "x", "y", "width", "height"]
-LIMITS = Limits([0.1, 0.5, 0.9], [0.1, 0.7], [60, 180])
+LIMITS = Thresholds([0.1, 0.5, 0.9], [0.1, 0.7], [60, 180])
 
 
 def masks(cases):
@@ -48,7 +48,9 @@ def rows_of(table, **wanted):
 def test_drawn_boxes_fed_back_as_heat_score_one_at_iobb_of_nine_tenths(cases):
     scores = scored(cases, masks(cases))
     for heat in (60, 180, POOLED):
-        at = rows_of(scores.tables["accuracy"], measure="iobb", limit=0.9, heat=heat)
+        at = rows_of(
+            scores.tables["accuracy"], measure="iobb", overlap_threshold=0.9, heat_threshold=heat
+        )
         for finding in ("Mass", "Nodule", "mean"):
             assert at.loc[finding, "accuracy"] == 1
             assert at.loc[finding, "afp"] == 0
@@ -98,7 +100,7 @@ def test_any_box_of_two_cached_pixels_a_side_is_found_inside_itself(box, height)
 def test_every_table_has_its_columns_and_a_reason_where_there_is_no_score(cases):
     controls = control_grids(cases, (4, 4), np.random.default_rng(1))
     tables = scored(cases, masks(cases), **controls).tables
-    assert set(tables) == {"accuracy", "controls", "pointing", "crossfit", "randomisation", "scale"}
+    assert set(tables) == {"accuracy", "controls", "pointing", "crossfit", "sanity_check", "scale"}
     assert len(tables["accuracy"]) == 5 * 3 * 9
     assert tables["controls"]["method"].unique().tolist() == ["gradcam", *controls]
     for name in ("accuracy", "controls", "pointing", "crossfit"):
@@ -107,10 +109,10 @@ def test_every_table_has_its_columns_and_a_reason_where_there_is_no_score(cases)
         assert (table.loc[nulls, "reason"] != "").all()
         at = table.set_index("finding")
         assert (at.loc["Effusion", "reason"] == "no boxed image with pixels").all()
-        assert (at.loc["Effusion", "n"] == 0).all()
+        assert (at.loc["Effusion", "n_pairs"] == 0).all()
         assert (at.loc["Pneumonia", "reason"] == "not trained").all()
-        assert at.loc["Pneumonia", "n"].isna().all()
-        assert (at.loc["mean", "n"] == len(cases.pairs)).all()
+        assert at.loc["Pneumonia", "n_pairs"].isna().all()
+        assert (at.loc["mean", "n_pairs"] == len(cases.pairs)).all()
 
 
 def test_controls_stand_beside_the_method_with_how_far_it_is_ahead(cases):
@@ -118,28 +120,32 @@ def test_controls_stand_beside_the_method_with_how_far_it_is_ahead(cases):
     scores = scored(cases, masks(cases), **controls)
     own, table = scores.tables["accuracy"], scores.tables["controls"]
     method = table[table["method"] == "gradcam"].drop(columns="method")
-    assert method["ahead"].isna().all()
+    assert method["difference"].isna().all()
     pd.testing.assert_frame_equal(
         method[own.columns].reset_index(drop=True), own, check_dtype=False
     )
     for name in controls:
-        at = rows_of(table, method=name, measure="iobb", limit=0.9, heat=POOLED).loc["mean"]
-        assert at["ahead"] == pytest.approx(1 - at["accuracy"], abs=1e-4)
-        assert at["ahead_low"] <= at["ahead"] <= at["ahead_high"]
+        at = rows_of(
+            table, method=name, measure="iobb", overlap_threshold=0.9, heat_threshold=POOLED
+        ).loc["mean"]
+        assert at["difference"] == pytest.approx(1 - at["accuracy"], abs=1e-4)
+        assert at["difference_low"] <= at["difference"] <= at["difference_high"]
 
 
 def test_the_headline_is_short_flat_and_agrees_with_the_tables(cases):
     scores = scored(cases, masks(cases))
     assert len(scores.headline) <= 23
     assert all(np.isscalar(value) for value in scores.headline.values())
-    table = rows_of(scores.tables["accuracy"], measure="iou", limit=0.1, heat=POOLED)
+    table = rows_of(
+        scores.tables["accuracy"], measure="iou", overlap_threshold=0.1, heat_threshold=POOLED
+    )
     assert scores.headline["mean_accuracy_iou_t10"] == pytest.approx(
         table.loc["mean", "accuracy"], abs=1e-4
     )
     assert scores.headline["boxed_images"] == 16
     assert scores.headline["boxed_pairs"] == 20
     assert scores.headline["findings_scored"] == 2
-    assert scores.headline["randomisation_similarity"] == 0.2
+    assert scores.headline["sanity_check_similarity"] == 0.2
 
 
 def test_an_image_with_a_box_but_without_pixels_is_counted(boxed):
@@ -151,12 +157,14 @@ def test_an_image_with_a_box_but_without_pixels_is_counted(boxed):
 
 def test_a_flat_map_is_a_miss_without_false_boxes(cases):
     scores = scored(cases, np.zeros((len(cases.pairs), 4, 4), np.float16))
-    at = rows_of(scores.tables["accuracy"], measure="iobb", limit=0.1, heat=POOLED)
+    at = rows_of(
+        scores.tables["accuracy"], measure="iobb", overlap_threshold=0.1, heat_threshold=POOLED
+    )
     assert at.loc["Mass", "accuracy"] == at.loc["Mass", "afp"] == 0
     assert scores.headline["mean_pointing"] == scores.headline["mean_energy"] == 0
     spot = rows_of(scores.tables["pointing"], method="gradcam")
-    assert (spot["empty"] == spot["n"]).dropna().all()
-    assert (spot["empty"].isna() == spot["n"].isna()).all()
+    assert (spot["empty"] == spot["n_pairs"]).dropna().all()
+    assert (spot["empty"].isna() == spot["n_pairs"].isna()).all()
     assert not rows_of(scored(cases, masks(cases)).tables["pointing"])["empty"].fillna(0).any()
 
 
@@ -170,7 +178,7 @@ def test_without_any_boxed_image_all_is_null_and_nothing_fails(boxed):
     scores = score(Maps(cases, {"cam": grids} | controls, scale, similarity), LIMITS)
     assert scores.headline["boxed_images"] == scores.headline["findings_scored"] == 0
     assert np.isnan(scores.headline["mean_accuracy_iobb_t10"])
-    assert np.isnan(scores.headline["randomisation_similarity"])
+    assert np.isnan(scores.headline["sanity_check_similarity"])
     assert (scores.tables["accuracy"]["reason"] != "").all()
 
 
@@ -182,10 +190,12 @@ def test_one_patient_has_scores_but_neither_intervals_nor_a_crossfit_and_says_so
         pairs.assign(patient=7), drawn, 32, "per_map", trained, np.random.default_rng(0), 50
     )
     scores = scored(own, masks(own))
-    mean = rows_of(scores.tables["accuracy"], measure="iobb", limit=0.1, heat=POOLED).loc["mean"]
+    mean = rows_of(
+        scores.tables["accuracy"], measure="iobb", overlap_threshold=0.1, heat_threshold=POOLED
+    ).loc["mean"]
     assert mean["accuracy"] == 1
     assert np.isnan(mean["accuracy_low"])
     assert mean["reason"] == "no interval: all boxed images are of one patient"
-    fitted = rows_of(scores.tables["crossfit"], measure="iobb", limit=0.1).loc["mean"]
+    fitted = rows_of(scores.tables["crossfit"], measure="iobb", overlap_threshold=0.1).loc["mean"]
     assert np.isnan(fitted["accuracy"])
     assert fitted["reason"].endswith("no other half to choose a threshold")

@@ -6,8 +6,8 @@ import pytest
 
 from cxr14.localization.boxes import (
     POOLED,
-    Limits,
     Rule,
+    Thresholds,
     hits_and_false_boxes,
     rules,
     with_overlaps,
@@ -79,7 +79,7 @@ def test_hits_and_false_boxes_by_hand(overlaps, rule, hits, wrong):
 
 
 def test_hits_of_two_heats_pooled_are_hits_of_either_and_false_boxes_add_up(overlaps):
-    asked = rules(Limits([0.1, 0.25, 0.5], [0.1, 0.2], [60, 180]))
+    asked = rules(Thresholds([0.1, 0.25, 0.5], [0.1, 0.2], [60, 180]))
     hit, false = hits_and_false_boxes(PAIRS, overlaps, asked)
     assert len(asked) == 15
     low, high, pooled = (np.arange(heat, 15, 3) for heat in range(3))
@@ -88,7 +88,7 @@ def test_hits_of_two_heats_pooled_are_hits_of_either_and_false_boxes_add_up(over
 
 
 def test_boxes_in_another_order_score_the_same(overlaps):
-    asked = rules(Limits([0.1, 0.5], [0.1], [60, 180]))
+    asked = rules(Thresholds([0.1, 0.5], [0.1], [60, 180]))
     turned = hits_and_false_boxes(PAIRS, overlaps.iloc[::-1], asked)
     for one, other in zip(turned, hits_and_false_boxes(PAIRS, overlaps, asked), strict=True):
         assert (one == other).all()

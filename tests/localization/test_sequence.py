@@ -10,7 +10,7 @@ from cxr14.datasets.records import Source, write_source
 from cxr14.io import read_json, write_npy, write_parquet
 from cxr14.labels import LABEL_COLUMNS
 from cxr14.localization import evaluate
-from cxr14.localization.boxes import Limits
+from cxr14.localization.boxes import Thresholds
 from cxr14.localization.evaluate import maps_of_model, read_inputs, write_localization
 from cxr14.models.network import build_network
 from stages.localize_iobb import present
@@ -53,7 +53,7 @@ def maps(predictions=PREDICTIONS):
 
 
 def test_boxes_heatmaps_metrics_and_sheets_are_written_below_the_given_folder(project):
-    limits = Limits([0.1], [0.1], [60, 180])
+    limits = Thresholds([0.1], [0.1], [60, 180])
     inputs, heatmaps, root = read_inputs(), maps(), Path("own")
     scores = write_localization(root, "alexnet", heatmaps, limits, PHANTOM)
     tables = present(root, "alexnet", inputs, PREDICTIONS, heatmaps, scores, limits)

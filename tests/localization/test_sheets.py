@@ -7,8 +7,7 @@ from PIL import Image
 
 from cxr14.datasets.records import Source
 from cxr14.figures.overlays import DETECTED, GROUND_TRUTH, best_and_worst, draw_sheets
-from cxr14.localization.controls import Maps
-from cxr14.localization.scores import gather
+from cxr14.localization.scores import Maps, gather
 
 PHANTOM, NIH = Source("phantom", True, False), Source("nih", False, True)
 

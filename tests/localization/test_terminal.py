@@ -8,8 +8,9 @@ import pytest
 from rich.console import Console
 
 from cxr14.datasets.records import PHANTOM_NOTE, Source
-from cxr14.localization.boxes import Limits
-from cxr14.localization.controls import Maps, control_grids
+from cxr14.localization.boxes import Thresholds
+from cxr14.localization.control_baselines import control_grids
+from cxr14.localization.scores import Maps
 from cxr14.localization.tables import score
 from cxr14.report.terminal import accuracy_table, localization_tables
 
@@ -23,7 +24,7 @@ def tables_of(cases, similarity=0.2, **empty):
         grids[np.flatnonzero(cases.finding_of_pair == name)[:count]] = 0
     similar = pd.DataFrame({"head": [0.1], "network": [similarity]})
     maps = Maps(cases, {"gradcam": grids} | controls, pd.DataFrame(), similar)
-    return score(maps, Limits([0.1, 0.25], [0.1], [60, 180])).tables
+    return score(maps, Thresholds([0.1, 0.25], [0.1], [60, 180])).tables
 
 
 def text_of(*tables, width=80):

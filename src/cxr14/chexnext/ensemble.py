@@ -25,8 +25,8 @@ from cxr14.metrics.auroc import Array, macro_auroc, mean_over_scored, scorable
 from cxr14.metrics.calibration import f1_by_threshold
 
 if TYPE_CHECKING:
-    from cxr14.localization.controls import Maps
-    from cxr14.localization.detect import Grids
+    from cxr14.localization.heatmaps import Grids
+    from cxr14.localization.scores import Maps
 
 # Mean and standard deviation of the probabilities of several networks.
 
@@ -188,7 +188,7 @@ def average_maps(members: Sequence["Maps"]) -> "Maps":
     mean = mean_grids([maps.network_grids for maps in members])
     scale, fixed = finest.scale, (finest.scale["scaling"] == "fixed").any()
     if fixed:
-        scale = scale.assign(top=np.nan, reason=AVERAGED_SCALE)
+        scale = scale.assign(heat_scale=np.nan, reason=AVERAGED_SCALE)
     similarity = pd.concat([maps.similarity for maps in members])
     grids = finest.grids | {finest.method: mean}
     return finest._replace(grids=grids, scale=scale, similarity=similarity)

@@ -1,5 +1,6 @@
 """Localization of one network: heatmaps, detected boxes, scores and their files."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,36 +19,24 @@ from cxr14.datasets.records import (
     write_table,
 )
 from cxr14.io import write_parquet
-from cxr14.localization.boxes import Limits
-from cxr14.localization.controls import OTHER_SEED, Maps, make_maps
-from cxr14.localization.detect import boxed_pairs, check_tested, write_heatmaps
-from cxr14.localization.heat_scale import validation_images
-from cxr14.localization.scores import gather
+from cxr14.localization.boxes import Thresholds
+from cxr14.localization.control_baselines import control_grids
+from cxr14.localization.heatmaps import (
+    boxed_pairs,
+    check_tested,
+    grids_of_pairs,
+    heat_scale,
+    scale_by_finding,
+    validation_images,
+    write_heatmaps,
+)
+from cxr14.localization.sanity_check import OTHER_SEED, sanity_check_similarity
+from cxr14.localization.scores import BoxedPairs, Maps, gather
 from cxr14.localization.tables import Scores, score
 from cxr14.metrics.bootstrap import SEED
-from cxr14.models.network import build_network
+from cxr14.models.network import Network, build_network
 from cxr14.models.serialization import load_model
 from cxr14.preprocessing.cache import open_cache
-
-
-def write_scores(
-    root: str | Path, backbone: str, maps: Maps, scores: Scores, source: Source
-) -> None:
-    """Write localization/B/ (boxes, heatmaps) and metrics/localize/B.json with its tables in B/.
-
-    Args:
-        root: of the repository.
-        backbone: B.
-        maps: the network's maps are written.
-        scores: of these maps.
-        source: of the images.
-    """
-    folder, metrics = Path(root, "localization", backbone), Path(root, "metrics/localize")
-    write_parquet(folder / "detections.parquet", scores.overlaps)
-    write_heatmaps(folder / "heatmaps.npz", maps.boxed.pairs, maps.network_grids)
-    for name, table in scores.tables.items():
-        write_table(metrics / backbone / f"{name}.csv", table, source)
-    write_result(metrics / f"{backbone}.json", scores.headline, source)
 
 
 @dataclass(frozen=True)
@@ -92,7 +81,7 @@ def maps_of_model(
         batch_size: images per forward pass.
 
     Returns:
-        Of the boxed pairs of image and finding, in the order of detect.boxed_pairs.
+        Of the boxed pairs, in the order of heatmaps.boxed_pairs.
 
     Raises:
         UserError: a boxed image is not in test.
@@ -109,19 +98,59 @@ def maps_of_model(
     return make_maps(network, build, images, boxed, validation, method, batch_size, generator)
 
 
-def write_localization(root: Path, name: str, maps: Maps, limits: Limits, source: Source) -> Scores:
+def make_maps(
+    network: Network,
+    build: Callable[[], Network],
+    images: npt.NDArray[np.uint8],
+    boxed: BoxedPairs,
+    validation: pd.DataFrame,
+    method: str,
+    batch_size: int,
+    generator: np.random.Generator,
+) -> Maps:
+    """Compute the network's heatmaps, the control baselines and the sanity check.
+
+    Args:
+        network: in eval mode.
+        build: makes the same architecture with initial weights.
+        images: (N, S, S) uint8, the cache.
+        boxed: P pairs of findings among its classes.
+        validation: see heatmaps.validation_images.
+        method: one of cam.METHODS.
+        batch_size: images per forward pass.
+        generator: source of the random maps.
+    """
+    pairs, findings = boxed.pairs, [name for name in boxed.findings if name in network.classes]
+    scale = heat_scale(boxed.scaling, network, images, validation, findings, method, batch_size)
+    grids = grids_of_pairs(network, images, pairs, method, batch_size, scale_by_finding(scale))
+    controls = control_grids(boxed, (grids.shape[1], grids.shape[2]), generator)
+    similarity = sanity_check_similarity(network, build, images, pairs, grids, method, batch_size)
+    return Maps(boxed, {method: grids} | controls, scale, similarity)
+
+
+def write_localization(
+    root: Path, name: str, maps: Maps, thresholds: Thresholds, source: Source
+) -> Scores:
     """Detect boxes in heatmaps, score them, and write boxes, heatmaps and metrics.
+
+    Writes localization/NAME/ (boxes, heatmaps), and metrics/localize/NAME.json with its tables in
+    NAME/.
 
     Args:
         root: the folder that holds localization and metrics.
         name: of the network, or of an ensemble.
-        maps: of the boxed pairs.
-        limits: of the tables.
+        maps: of the boxed pairs; the network's own are written.
+        thresholds: of the tables.
         source: of the images.
 
     Returns:
         All scores.
     """
-    scores = score(maps, limits)
-    write_scores(root, name, maps, scores, source)
+    scores = score(maps, thresholds)
+    folder, metrics = root / "localization" / name, root / "metrics/localize"
+    write_parquet(folder / "detections.parquet", scores.overlaps)
+    write_heatmaps(folder / "heatmaps.npz", maps.boxed.pairs, maps.network_grids)
+    for table_name, table in scores.tables.items():
+        write_table(metrics / name / f"{table_name}.csv", table, source)
+    write_result(metrics / f"{name}.json", scores.headline, source)
     return scores

@@ -1,4 +1,4 @@
-"""Maps that stay the same without what was learnt are found out."""
+"""Maps that do not depend on the weights are flagged."""
 
 from dataclasses import replace
 
@@ -9,15 +9,15 @@ import torch
 from scipy import stats
 from torch import nn
 
-from cxr14.localization.controls import (
+from cxr14.localization.heatmaps import grids_of_pairs
+from cxr14.localization.sanity_check import (
     MAX_IMAGES,
     SIMILAR,
     rank_correlations,
     sample,
     sanity_check_similarity,
+    sanity_check_table,
 )
-from cxr14.localization.detect import grids_of_pairs
-from cxr14.localization.tables import sanity_check_table
 from cxr14.models.network import Network, build_network
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (16, 64, 64), dtype=np.uint8)
@@ -69,10 +69,10 @@ def test_a_network_that_ignores_its_weights_is_flagged(cases):
     grids = grids_of_pairs(trained, IMAGES, cases.pairs, "gradcam", 8)
     similarity = sanity_check_similarity(trained, build, IMAGES, cases.pairs, grids, "gradcam", 8)
     table = sanity_check_table(cases, similarity)
-    assert table["anew"].tolist() == ["head", "network"]
+    assert table["randomized_layers"].tolist() == ["head", "network"]
     assert (table["similarity"] > 0.99).all()
     assert table["unchanged"].tolist() == [1, 1]
-    assert table["n"].tolist() == [len(cases.pairs)] * 2
+    assert table["n_pairs"].tolist() == [len(cases.pairs)] * 2
 
 
 def test_a_network_that_uses_its_weights_is_not(cases):
@@ -96,10 +96,10 @@ def test_a_network_built_with_the_same_seed_is_wholly_similar(cases):
 def test_flat_pairs_are_left_out_and_counted(cases):
     similarity = pd.DataFrame({"head": [0.2, np.nan, 0.4]}, index=[0, 3, 5])
     row = sanity_check_table(cases, similarity).iloc[0]
-    assert (row["n"], row["flat"], row["reason"]) == (2, 1, "")
+    assert (row["n_pairs"], row["n_constant"], row["reason"]) == (2, 1, "")
     assert row["similarity"] == pytest.approx(0.3)
     nothing = sanity_check_table(cases, similarity.assign(head=np.nan)).iloc[0]
-    assert (nothing["n"], nothing["flat"], nothing["unchanged"]) == (0, 3, 0)
+    assert (nothing["n_pairs"], nothing["n_constant"], nothing["unchanged"]) == (0, 3, 0)
     assert nothing["reason"] == "no pair of maps to compare"
 
 
@@ -120,5 +120,5 @@ def test_without_a_boxed_image_there_is_nothing_to_compare(cases):
     grids = grids_of_pairs(trained, IMAGES, none, "gradcam", 8)
     similarity = sanity_check_similarity(trained, build, IMAGES, none, grids, "gradcam", 8)
     table = sanity_check_table(replace(cases, pairs=none, weights=cases.weights[:, :0]), similarity)
-    assert table["anew"].tolist() == ["head", "network"]
+    assert table["randomized_layers"].tolist() == ["head", "network"]
     assert set(table["reason"]) == {"no pair of maps to compare"}

@@ -1,4 +1,4 @@
-"""Heatmaps that no network made."""
+"""Control baselines: heatmaps without a network."""
 
 from dataclasses import replace
 
@@ -7,11 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxr14.localization.boxes import PAIR
-from cxr14.localization.controls import (
+from cxr14.localization.boxes import PAIR, covered_cells
+from cxr14.localization.control_baselines import (
     centre_gaussian,
     control_grids,
-    covered_cells,
     mean_boxes,
     random_maps,
 )
