@@ -13,7 +13,7 @@ from cxr14.chexnext.ensemble import Logits
 from cxr14.chexnext.folds import cut_folds, split_without
 from cxr14.chexnext.label_noise import add_noise
 from cxr14.chexnext.paths import CachedImages, align_to_cache
-from cxr14.chexnext.relabel import check_only_train_val, relabel, rewrite
+from cxr14.chexnext.relabel import check_only_train_val, relabel, relabelled_records
 from cxr14.config.blocks import read_model
 from cxr14.config.chexnext import read_chexnext_loss, read_noise, read_recipe
 from cxr14.evaluation.predict import predict_logits
@@ -119,7 +119,7 @@ def relabelled(
     answers = dict(zip(fold_of, members, strict=True))
     matrix = label_matrix(seen.images)
     judged = relabel(answers, fold_of, count, own, val, matrix, CLASSES)
-    new = rewrite(records, seen.rows[train], judged.present[train], CLASSES, mode)
+    new = relabelled_records(records, seen.rows[train], judged.present[train], CLASSES, mode)
     check_only_train_val(records, new, split["split"].to_numpy(str))
     return new
 

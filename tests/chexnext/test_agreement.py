@@ -8,7 +8,7 @@ import pytest
 import yaml
 from sklearn.metrics import cohen_kappa_score
 
-from cxr14.chexnext.agreement import NO_COUNTERPART, NONE_HERE, agreement, agreement_table
+from cxr14.chexnext.label_changes import NO_COUNTERPART, NONE_HERE, agreement, agreement_table
 from cxr14.datasets.records import PHANTOM_NOTE
 from cxr14.evaluation.adjudicated import FILE, MAPPING, PACKAGE, read_adjudicated
 from cxr14.evaluation.measures import FIXED
@@ -62,7 +62,7 @@ def test_labels_are_grouped_and_held_against_the_truth_before_and_after() -> Non
     new.loc[:9, "Mass"] = new.loc[10:19, "Nodule"] = np.uint8(1)
     own = table(new)
     row = own.iloc[0]
-    assert (row["part"], row["images"], row["patients"], row["positives"]) == ("train", 60, 30, 40)
+    assert (row["split"], row["images"], row["patients"], row["positives"]) == ("train", 60, 30, 40)
     assert own["after"][:2].tolist() == [0.5, 1.0]
     old = (records().loc[:39, ["Mass", "Nodule"]] > 0).any(axis=1).mean()
     assert row["before"] == old
@@ -82,7 +82,7 @@ def test_before_after_and_their_difference_have_intervals_by_patient() -> None:
     """They were bare points, though a patient here has two images."""
     truth, after = mined(80)
     own = table(after, truth=truth)
-    row = own[own["part"] == "train"].loc["precision"].iloc[0]
+    row = own[own["split"] == "train"].loc["precision"].iloc[0]
     assert (row["images"], row["patients"]) == (100, 50)
     assert row["before_low"] < row["before"] < row["before_high"] < row["after_high"]
     assert row["difference"] == pytest.approx(row["after"] - row["before"])
@@ -95,7 +95,7 @@ def test_a_difference_to_what_never_varies_has_no_interval_but_a_reason() -> Non
     """All labels right says little of fifty patients, and looks sure."""
     truth, after = mined(100)
     own = table(after, truth=truth)
-    row = own[own["part"] == "train"].loc["precision"].iloc[0]
+    row = own[own["split"] == "train"].loc["precision"].iloc[0]
     assert (row["after"], row["after_low"]) == (1.0, 1.0)
     assert row["difference"] == pytest.approx(1 - row["before"])
     assert np.isnan(row["difference_low"])

@@ -23,7 +23,7 @@ def noisy(rates=RATES, seed=14):
 
 def test_the_rates_are_met_exactly_in_each_part() -> None:
     counts = count_noise(records(), noisy(), parts())
-    assert set(counts["part"]) == {"train", "val"}
+    assert set(counts["split"]) == {"train", "val"}
     for row in counts.itertuples():
         assert row.missed == round(0.5 * row.positives)
         kept = row.positives - row.missed

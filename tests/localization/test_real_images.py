@@ -57,8 +57,9 @@ def test_the_boxed_real_images_go_the_whole_way(real, tmp_path):
     assert scores.headline["boxed_images_without_pixels"] == 0
     assert scores.headline["boxed_pairs"] == len(drawn) == len(pairs)
     own = scores.tables["accuracy"]
-    first = own[(own["measure"] == "iobb") & (own["limit"] == 0.1) & (own["heat"] == "pooled")]
-    counts = first.set_index("finding")["n"]
+    keys = {"measure": "iobb", "overlap_threshold": 0.1, "heat_threshold": "pooled"}
+    first = own[(own[[*keys]] == list(keys.values())).all(axis=1)]
+    counts = first.set_index("finding")["n_pairs"]
     assert counts.drop("mean").to_dict() == {
         name: (drawn["finding"] == name).sum() for name in counts.drop("mean").index
     }

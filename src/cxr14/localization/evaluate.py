@@ -1,6 +1,6 @@
-"""Localization of one network: heatmaps, detected boxes, scores and their files."""
+"""Localization of a network or an ensemble: heatmaps, detected boxes, scores and their files."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,8 +20,10 @@ from cxr14.datasets.records import (
 )
 from cxr14.io import write_parquet
 from cxr14.localization.boxes import Thresholds
+from cxr14.localization.cam import upsampled
 from cxr14.localization.control_baselines import control_grids
 from cxr14.localization.heatmaps import (
+    Grids,
     boxed_pairs,
     check_tested,
     grids_of_pairs,
@@ -126,6 +128,47 @@ def make_maps(
     controls = control_grids(boxed, (grids.shape[1], grids.shape[2]), generator)
     similarity = sanity_check_similarity(network, build, images, pairs, grids, method, batch_size)
     return Maps(boxed, {method: grids} | controls, scale, similarity)
+
+
+AVERAGED_SCALE = "the average of maps, each by the top of its own network"
+
+
+def average_maps(members: Sequence[Maps]) -> Maps:
+    """Average the heatmaps of K networks for the same pairs.
+
+    The control baselines are those of the finest grid. The sanity check keeps a row for each
+    network and pair, as opposite signs would cancel in an average.
+
+    Args:
+        members: by one method, of networks with the same classes; replicates from equal
+            generators.
+    """
+    finest = max(members, key=lambda maps: maps.network_grids.shape[-1])
+    mean = mean_grids([maps.network_grids for maps in members])
+    scale = finest.scale
+    if (scale["scaling"] == "fixed").any():
+        scale = scale.assign(heat_scale=np.nan, reason=AVERAGED_SCALE)
+    similarity = pd.concat([maps.similarity for maps in members])
+    grids = finest.grids | {finest.method: mean}
+    return finest._replace(grids=grids, scale=scale, similarity=similarity)
+
+
+def mean_grids(grids: Sequence[Grids]) -> Grids:
+    """Average grids; if they differ in size, all are upsampled to the finest first.
+
+    At 224 px AlexNet's are 6 × 6, those of others 7 × 7. Each network has the same weight: a map is
+    0–1 by its own range, or 1 at the heat scale of its network (localize.scaling).
+
+    Args:
+        grids: K arrays (P, h, w), h = w, of the same P pairs in the same order.
+
+    Returns:
+        (P, H, W) float16 of the finest size.
+    """
+    size = max(grid.shape[-1] for grid in grids)
+    widened = [grid.astype(np.float32) for grid in grids]
+    same = [grid if grid.shape[-1] == size else upsampled(grid, size) for grid in widened]
+    return np.asarray(np.mean(same, axis=0), np.float16)
 
 
 def write_localization(

@@ -7,7 +7,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from cxr14.chexnext.relabel import ALL
+from cxr14.chexnext.label_changes import ALL
 from cxr14.console import format_number
 from cxr14.datasets.records import Source
 from cxr14.report.html import scored

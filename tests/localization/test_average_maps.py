@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxr14.chexnext.ensemble import average_maps, mean_grids
+from cxr14.localization.evaluate import average_maps, mean_grids
 from cxr14.localization.sanity_check import sanity_check_table
 from cxr14.localization.scores import Maps, gather
 
