@@ -24,6 +24,6 @@ def records(count: int = 200, share: float = 0.2, seed: int = 1, patients: int |
     return with_no_finding(table, np.arange(count))
 
 
-def parts(count: int = 200):
+def splits(count: int = 200):
     """Half train, a quarter val, a quarter test, by patient."""
     return np.repeat(["train", "val", "test"], [count // 2, count // 4, count // 4])

@@ -14,7 +14,7 @@ from cxr14.evaluation.adjudicated import FILE, MAPPING, PACKAGE, read_adjudicate
 from cxr14.evaluation.measures import FIXED
 from cxr14.io import packaged_file
 from cxr14.metrics.bootstrap import draw_replicates
-from tests.chexnext.tables import NIH, PHANTOM, parts, records
+from tests.chexnext.tables import NIH, PHANTOM, records, splits
 
 ROOT = Path(__file__).resolve().parents[2]
 GROUPS = {"Nodule or mass": ("Mass", "Nodule"), "Fracture": ()}
@@ -26,14 +26,14 @@ TRUTH = pd.DataFrame(
 
 def table(after=None, source=NIH, truth=TRUTH):
     new = records() if after is None else after
-    own = agreement_table(records(), new, parts(), truth, GROUPS, source, resamples=200)
+    own = agreement_table(records(), new, splits(), truth, GROUPS, source, resamples=200)
     return own.set_index("measure")
 
 
 def of_all(true, called):
     """The measures of some images, each of a patient of its own, without resamples."""
-    drawn = draw_replicates(np.arange(len(true)), np.random.default_rng(0), 0)
-    return {name: values[0] for name, values in agreement(true, called, drawn).items()}
+    replicates = draw_replicates(np.arange(len(true)), np.random.default_rng(0), 0)
+    return {name: values[0] for name, values in agreement(true, called, replicates).items()}
 
 
 def test_agreement_is_that_of_scikit_learn_and_of_counting() -> None:
@@ -48,12 +48,12 @@ def test_agreement_is_that_of_scikit_learn_and_of_counting() -> None:
 def test_a_resample_counts_all_images_of_a_patient_as_often_as_it_draws_the_patient() -> None:
     patients = np.array([3, 3, 3, 5, 5, 7, 8, 8, 9, 9])
     true, called = np.random.default_rng(2).random((2, 10)) < 0.5
-    drawn = draw_replicates(patients, np.random.default_rng(0), 50)
-    own = agreement(true, called, drawn)
-    for place in range(51):
-        often = drawn.counts[drawn.owner, place].astype(int)
+    replicates = draw_replicates(patients, np.random.default_rng(0), 50)
+    own = agreement(true, called, replicates)
+    for replicate in range(51):
+        often = replicates.counts[replicates.owner, replicate].astype(int)
         kappa = cohen_kappa_score(np.repeat(true, often), np.repeat(called, often))
-        assert own["kappa"][place] == pytest.approx(kappa, nan_ok=True)
+        assert own["kappa"][replicate] == pytest.approx(kappa, nan_ok=True)
 
 
 def test_labels_are_grouped_and_held_against_the_truth_before_and_after() -> None:

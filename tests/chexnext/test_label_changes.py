@@ -40,17 +40,17 @@ def test_harmful_changes_repair_less_than_nothing() -> None:
     assert worse["noise_repaired"] == pytest.approx(1 - 8 / 4)
 
 
-def test_without_the_truth_nothing_is_claimed_and_the_reason_is_told() -> None:
+def test_without_the_truth_cells_are_empty_and_have_a_reason() -> None:
     row = repaired(OLD, NEW, None)
     assert row.pop("reason") == UNKNOWN
     assert set(row.values()) == {None}
     assert repaired(OLD, OLD, TRUE)["reason"] == "no label was added or removed"
 
 
-def test_the_table_has_a_row_for_each_part_and_finding_and_their_sum() -> None:
+def test_the_table_has_a_row_for_each_split_and_finding_and_their_sum() -> None:
     before, after, true = (np.stack([own, own], axis=1) for own in (OLD, NEW, TRUE))
-    parts = np.array(["train"] * 4 + ["val"] * 3 + ["test"])
-    table = label_changes_table(before, after, true, parts, ["Mass", "Nodule"])
+    splits = np.array(["train"] * 4 + ["val"] * 3 + ["test"])
+    table = label_changes_table(before, after, true, splits, ["Mass", "Nodule"])
     assert list(table["finding"]) == ["Mass", "Nodule", ALL] * 2
     assert list(table["labels"]) == [4, 4, 8, 3, 3, 6]  # test is in no row
     total = table[table["finding"] == ALL]

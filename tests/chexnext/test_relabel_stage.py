@@ -12,7 +12,7 @@ from cxr14.datasets.records import write_source
 from cxr14.figures.label_changes import confident_label_changes, draw_label_changes
 from cxr14.io import read_json, write_npy, write_parquet
 from cxr14.labels import CLASSES, label_matrix
-from tests.chexnext.tables import PHANTOM, parts, records
+from tests.chexnext.tables import PHANTOM, records, splits
 
 COUNT = 200
 
@@ -22,22 +22,22 @@ def reported(tmp_path, monkeypatch):
     """The metrics of a project whose member is sure of Mass: its logit is 40 in train."""
     monkeypatch.chdir(tmp_path)
     table = records(COUNT)
-    split = pd.DataFrame({"image": table["image"], "split": parts(COUNT)})
+    split = pd.DataFrame({"image": table["image"], "split": splits(COUNT)})
     write_source(PHANTOM)
     write_parquet("data/records/images.parquet", table)
     write_npy("data/cache/images.npy", np.zeros((COUNT, 8, 8), np.uint8))
     write_parquet("data/cache/index.parquet", table[["image"]].assign(row=np.arange(COUNT)))
-    seen = align_to_cache("data/cache", table, split)
+    cached = align_to_cache("data/cache", table, split)
     logits = np.random.default_rng(0).normal(size=(COUNT, len(CLASSES))).astype(np.float32)
     logits[:100, CLASSES.index("Mass")] = 40
-    labels = label_matrix(seen.images, CLASSES)
-    folds = np.where(seen.within("train"), 0, NO_FOLD)
-    judged = relabel({"a": logits}, {"a": 0}, 1, folds, seen.within("val"), labels, CLASSES)
+    labels = label_matrix(cached.images, CLASSES)
+    folds = np.where(cached.within("train"), 0, NO_FOLD)
+    relabelled = relabel({"a": logits}, {"a": 0}, 1, folds, cached.within("val"), labels, CLASSES)
     after = table.copy()
     after.loc[:99, "Mass"] = np.uint8(1)
-    write_label_changes(seen, after, judged, CLASSES, PHANTOM)
+    write_label_changes(cached, after, relabelled, CLASSES, PHANTOM)
     images = np.zeros((COUNT, 8, 8), np.uint8)
-    sheet = confident_label_changes(seen.images, after, table, judged, images, CLASSES)
+    sheet = confident_label_changes(cached.images, after, table, relabelled, images, CLASSES)
     draw_label_changes("chexnext/plots/relabel.png", sheet, PHANTOM)
     return tmp_path / "chexnext/metrics"
 

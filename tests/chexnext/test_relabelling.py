@@ -1,4 +1,4 @@
-"""New labels: what may change, by which rule, and that test is out of reach."""
+"""New labels of train and val; test labels never change."""
 
 import numpy as np
 import pandas as pd
@@ -11,13 +11,13 @@ from cxr14.chexnext.relabel import (
     relabelled_records,
 )
 from cxr14.labels import CLASSES, FINDINGS, NO_FINDING_COLUMN
-from tests.chexnext.tables import parts, records
+from tests.chexnext.tables import records, splits
 
 ROWS = np.arange(150)  # train and val
 NOTHING = np.zeros((150, 15), bool)
 
 
-def test_replace_takes_the_answers_and_no_finding_follows() -> None:
+def test_replace_takes_the_predictions_and_no_finding_follows() -> None:
     present = NOTHING.copy()
     present[3, FINDINGS.index("Mass")] = True
     new = relabelled_records(records(), ROWS, present, CLASSES, "replace")
@@ -38,7 +38,7 @@ def test_union_keeps_every_positive_that_was_there() -> None:
     pd.testing.assert_frame_equal(new[rest], before[rest])
 
 
-def test_what_the_members_say_of_no_finding_is_not_asked() -> None:
+def test_predictions_of_no_finding_are_ignored() -> None:
     present = NOTHING.copy()
     present[:, CLASSES.index("No Finding")] = True
     present[:, FINDINGS.index("Hernia")] = True
@@ -72,22 +72,22 @@ def test_the_threshold_is_that_of_highest_f1_and_none_leaves_the_labels() -> Non
 
 def test_relabelling_train_and_val_passes_the_check() -> None:
     new = relabelled_records(records(), ROWS, ~NOTHING, CLASSES, "replace")
-    check_only_train_val(records(), new, parts())
+    check_only_train_val(records(), new, splits())
 
 
 def test_a_relabelled_test_image_is_found_however_small_the_change() -> None:
     """The assertion of the stage: one label of one test image, and the run stops."""
     new = relabelled_records(records(), np.array([149, 150]), ~NOTHING[:2], CLASSES, "replace")
     with pytest.raises(ValueError, match=r"1 image\(s\) outside of train and val, first 0150.png"):
-        check_only_train_val(records(), new, parts())
+        check_only_train_val(records(), new, splits())
     one = records()
     one.loc[199, "Hernia"] = 1 - one.loc[199, "Hernia"]
     with pytest.raises(ValueError, match=r"first 0199.png: that would leak into test"):
-        check_only_train_val(records(), one, parts())
+        check_only_train_val(records(), one, splits())
 
 
 def test_a_table_in_another_order_is_found() -> None:
     with pytest.raises(ValueError, match="leak into test"):
-        check_only_train_val(records(), records()[::-1].reset_index(drop=True), parts())
+        check_only_train_val(records(), records()[::-1].reset_index(drop=True), splits())
     with pytest.raises(ValueError, match="other rows or columns"):
-        check_only_train_val(records(), records()[:-1], parts())
+        check_only_train_val(records(), records()[:-1], splits())

@@ -33,35 +33,40 @@ def real(nih):
     )
     inventory = pd.read_csv(nih / "inventory.csv").rename(columns={"name": "image"})
     boxed = inventory[inventory["n_boxes"] > 0].sort_values("image", ignore_index=True)
-    drawn = every.frame[every.frame["image"].isin(boxed["image"])]
+    ground_truth = every.frame[every.frame["image"].isin(boxed["image"])]
     shrunk = [shrink((nih / "images" / name).read_bytes(), SIZE, name) for name in boxed["image"]]
     place = ("scale", "offset_x", "offset_y", "source_width", "source_height")
     index = pd.DataFrame([{name: getattr(one, name) for name in place} for one in shrunk])
     index = index.assign(image=boxed["image"], row=range(len(boxed)))
-    return np.stack([one.pixels for one in shrunk]), index, drawn, boxed[["image", "patient"]]
+    return (
+        np.stack([one.pixels for one in shrunk]),
+        index,
+        ground_truth,
+        boxed[["image", "patient"]],
+    )
 
 
 def test_the_boxed_real_images_go_the_whole_way(real, tmp_path):
-    images, index, drawn, records = real
+    images, index, ground_truth, records = real
     build = partial(build_network, "alexnet", 64, "avg", 10.0)  # untrained: n and form are tested
-    pairs = boxed_pairs(drawn, index, records)
+    pairs = boxed_pairs(ground_truth, index, records)
     none = pd.DataFrame(columns=["row", *CLASSES])
     generator, network = np.random.default_rng(0), build(1).eval()
-    cases = gather(pairs, drawn, SIZE, "per_map", CLASSES, generator)
+    boxed = gather(pairs, ground_truth, SIZE, "per_map", CLASSES, generator)
     maps = make_maps(
-        network, partial(build, 2), images, cases, none, "gradcam", 8, generator=generator
+        network, partial(build, 2), images, boxed, none, "gradcam", 8, generator=generator
     )
     scores = score(maps, Thresholds([0.1, 0.5, 0.9], [0.1, 0.5], [60, 180]))
 
     assert scores.headline["boxed_images"] == len(images) == 29
     assert scores.headline["boxed_images_without_pixels"] == 0
-    assert scores.headline["boxed_pairs"] == len(drawn) == len(pairs)
+    assert scores.headline["boxed_pairs"] == len(ground_truth) == len(pairs)
     own = scores.tables["accuracy"]
     keys = {"measure": "iobb", "overlap_threshold": 0.1, "heat_threshold": "pooled"}
     first = own[(own[[*keys]] == list(keys.values())).all(axis=1)]
     counts = first.set_index("finding")["n_pairs"]
     assert counts.drop("mean").to_dict() == {
-        name: (drawn["finding"] == name).sum() for name in counts.drop("mean").index
+        name: (ground_truth["finding"] == name).sum() for name in counts.drop("mean").index
     }
     assert counts["mean"] == len(pairs)
     for name in ("accuracy", "controls", "pointing", "crossfit"):

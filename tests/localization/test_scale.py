@@ -1,4 +1,4 @@
-"""What heat counts as 255."""
+"""The heat that maps to 255."""
 
 import numpy as np
 import pandas as pd
@@ -35,7 +35,7 @@ def hottest(network, finding, row):
     return float(heat_grids(network, IMAGES, np.array([row]), classes, "cam", 1).max())
 
 
-def test_only_validation_images_are_asked_in_the_order_of_their_names(validation):
+def test_only_validation_images_are_used_in_the_order_of_their_names(validation):
     assert validation[["image", "row"]].to_numpy().tolist() == [
         ["a.png", 5], ["b.png", 4], ["c.png", 3], ["d.png", 2],
     ]  # fmt: skip
@@ -80,7 +80,7 @@ def test_without_any_heat_there_is_no_scale_and_one_sentence_says_so(tiny, valid
         heat_scale("fixed", network, IMAGES, validation, ["Mass"], "gradcam", 2)
 
 
-def test_per_map_asks_no_image_and_says_so_in_the_same_columns(tiny, validation):
+def test_per_map_uses_no_image_and_has_the_same_columns(tiny, validation):
     network = tiny()
     own = heat_scale("per_map", network, IMAGES, validation, ["Mass"], "cam", 2)
     assert network.passes == 0
@@ -96,7 +96,7 @@ def test_no_findings_give_an_empty_scale(tiny, validation):
         assert len(heat_scale(scaling, tiny(), IMAGES, validation, [], "cam", 2)) == 0
 
 
-def test_of_many_images_some_are_asked_evenly(tiny, validation, monkeypatch):
+def test_of_many_images_some_are_sampled_evenly(tiny, validation, monkeypatch):
     monkeypatch.setattr(heatmaps, "MAX_VALIDATION_IMAGES", 2)
     network = tiny()
     network.prediction.weight.data.abs_()

@@ -21,7 +21,7 @@ PAIRS = pd.DataFrame(
         "patient": [1, 2, 3, 3],
     }
 )
-DRAWN = pd.DataFrame(
+GROUND_TRUTH = pd.DataFrame(
     [
         ("1", "Mass", 0, 0, 10, 10),
         ("1", "Mass", 50, 50, 10, 10),  # a second box of the same finding
@@ -46,16 +46,16 @@ DETECTED = pd.DataFrame(
 
 @pytest.fixture
 def overlaps():
-    return with_overlaps(DETECTED, DRAWN)
+    return with_overlaps(DETECTED, GROUND_TRUTH)
 
 
-def test_a_detected_box_takes_its_best_overlap_over_the_drawn_boxes_of_its_pair(overlaps):
+def test_a_detected_box_takes_its_best_overlap_over_the_ground_truth_boxes_of_its_pair(overlaps):
     assert overlaps["iobb"].tolist() == [0, 1, 0.4, 0.5, 0.2]
     assert overlaps["iou"].to_numpy() == pytest.approx([0, 16 / 100, 40 / 160, 50 / 150, 20 / 180])
 
 
 def test_overlap_does_not_depend_on_the_order_of_the_rows(overlaps):
-    turned = with_overlaps(DETECTED.iloc[::-1], DRAWN.iloc[::-1])
+    turned = with_overlaps(DETECTED.iloc[::-1], GROUND_TRUTH.iloc[::-1])
     pd.testing.assert_frame_equal(turned.iloc[::-1], overlaps)
 
 

@@ -17,15 +17,17 @@ def found():
     names = [f"{number}.png" for number in range(3)]
     pairs = pd.DataFrame({"image": names, "finding": ["Mass", "Mass", "Nodule"], "row": range(3)})
     pairs = pairs.assign(patient=range(3), scale=0.5, offset_x=0.0, offset_y=0.0)
-    drawn = pairs[["image", "finding"]].assign(x=20.0, y=20.0, width=30.0, height=30.0)
+    ground_truth = pairs[["image", "finding"]].assign(x=20.0, y=20.0, width=30.0, height=30.0)
     grids = np.random.default_rng(0).random((3, 4, 4)).astype(np.float16)
     grids[1] = 0
-    cases = gather(pairs, drawn, 64, "per_map", ("Mass", "Nodule"), np.random.default_rng(0), 2)
-    maps = Maps(cases, {"gradcam": grids}, pd.DataFrame(), pd.DataFrame())
+    boxed = gather(
+        pairs, ground_truth, 64, "per_map", ("Mass", "Nodule"), np.random.default_rng(0), 2
+    )
+    maps = Maps(boxed, {"gradcam": grids}, pd.DataFrame(), pd.DataFrame())
     predictions = pd.DataFrame({"image": names}).assign(
         **{f"probability {finding}": [0.1, 0.2, 0.3] for finding in ("Mass", "Nodule")}
     )
-    return maps, cases.overlaps(grids, [60, 180]), predictions
+    return maps, boxed.overlaps(grids, [60, 180]), predictions
 
 
 def draw(folder, found, source=PHANTOM):
@@ -47,7 +49,7 @@ def test_phantom_sheets_say_so(tmp_path, found):
     assert draw(tmp_path / "a", found) != draw(tmp_path / "b", found, NIH)
 
 
-def test_the_drawn_box_is_visible_in_its_colour(tmp_path, found):
+def test_the_ground_truth_box_is_visible_in_its_colour(tmp_path, found):
     draw(tmp_path, found)
     pixels = np.asarray(Image.open(tmp_path / "Mass.png").convert("RGB")).astype(int)
     colour = [int(GROUND_TRUTH[place : place + 2], 16) for place in (1, 3, 5)]
