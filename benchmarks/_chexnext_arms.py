@@ -12,7 +12,7 @@ from cxr14.chexnext.ensemble import Logits
 from cxr14.chexnext.folds import cut_folds, split_without
 from cxr14.chexnext.label_noise import add_noise
 from cxr14.chexnext.paths import CachedImages, align_to_cache
-from cxr14.chexnext.relabel import check_only_train_val, relabel, rewrite
+from cxr14.chexnext.relabel import check_only_train_val, relabel, relabelled_records
 from cxr14.config.blocks import Recipe, read_model
 from cxr14.config.chexnext import read_chexnext_loss, read_noise, read_recipe
 from cxr14.evaluation.predict import predict_logits
@@ -101,10 +101,10 @@ def arms(workshop: Workshop, noise_seed: int) -> dict[str, list[Logits]]:
 def prepare(workshop: Workshop, seed: int) -> tuple[Path, npt.NDArray[np.int64], list[Path]]:
     """Write wrong labels and a split without each fold; return their paths, and the folds (N,)."""
     true, split = pd.read_parquet(DEFAULT_TABLES.labels), pd.read_parquet(DEFAULT_TABLES.split)
-    parts = np.where(true["has_pixels"], split["split"], "no pixels")
+    splits_with_pixels = np.where(true["has_pixels"], split["split"], "no pixels")
     params, wrong = read_noise(), workshop.folder / "wrong.parquet"
     rates = {name: (params.of(name).missed, params.of(name).wrong) for name in FINDINGS}
-    write_parquet(wrong, add_noise(true, parts, rates, seed))
+    write_parquet(wrong, add_noise(true, splits_with_pixels, rates, seed))
     folds = cut_folds(true, split["split"].to_numpy(str), workshop.networks, seed)
     splits = [workshop.folder / f"fold{fold}.parquet" for fold in range(workshop.networks)]
     for fold, path in enumerate(splits):
@@ -117,21 +117,21 @@ def relabelled(
 ) -> pd.DataFrame:
     """Return the records with train relabelled by the members, as the stage `relabel` does it."""
     records, split = pd.read_parquet(labels), pd.read_parquet(DEFAULT_TABLES.split)
-    seen = align_to_cache("data/cache", records, split)
-    train, val = seen.within("train"), seen.within("val")
+    cached = align_to_cache("data/cache", records, split)
+    train, val = cached.within("train"), cached.within("val")
     fold_of = {str(n): n % count for n in range(len(members))}
-    own = np.where(train, folds[seen.rows] if count > 1 else 0, -1)
-    answers = dict(zip(fold_of, members, strict=True))
-    matrix = label_matrix(seen.images)
-    judged = relabel(answers, fold_of, count, own, val, matrix, CLASSES)
-    new = rewrite(records, seen.rows[train], judged.present[train], CLASSES, mode)
+    fold_of_image = np.where(train, folds[cached.rows] if count > 1 else 0, -1)
+    logits = dict(zip(fold_of, members, strict=True))
+    matrix = label_matrix(cached.images)
+    relabelling = relabel(logits, fold_of, count, fold_of_image, val, matrix, CLASSES)
+    new = relabelled_records(records, cached.rows[train], relabelling.present[train], CLASSES, mode)
     check_only_train_val(records, new, split["split"].to_numpy(str))
     return new
 
 
 def truth() -> tuple[CachedImages, npt.NDArray[np.bool_]]:
     """Return the true records in the order of the cache, and which of them are test."""
-    seen = align_to_cache(
+    cached = align_to_cache(
         "data/cache", pd.read_parquet(DEFAULT_TABLES.labels), pd.read_parquet(DEFAULT_TABLES.split)
     )
-    return seen, seen.within("test")
+    return cached, cached.within("test")

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cxr14.labels import BOXED
 from cxr14.localization.boxes import scaled_to_255
-from cxr14.localization.cam import METHODS, heat_grids, slopes, upsampled
+from cxr14.localization.cam import METHODS, gradients, heat_grids, upsampled
 from cxr14.models.inference import prepare
 from cxr14.models.network import Network
 
@@ -76,10 +76,10 @@ def positions(network: Network) -> list[int]:
 
 def grad_cam_pp_as_theirs(network: Network, maps: Tensor, classes: Sequence[int]) -> Tensor:
     """Compute Grad-CAM++ with the epsilon of pytorch-grad-cam, for the comparison only."""
-    slope = slopes(network, maps, classes)
+    gradient = gradients(network, maps, classes)
     sums = maps.sum(dim=(2, 3), keepdim=True)[:, None]
-    alpha = slope**2 / (2 * slope**2 + sums * slope**3 + 1e-6)
-    weights = (alpha * slope.relu()).sum(dim=(3, 4), keepdim=True)
+    alpha = gradient**2 / (2 * gradient**2 + sums * gradient**3 + 1e-6)
+    weights = (alpha * gradient.relu()).sum(dim=(3, 4), keepdim=True)
     return (weights * maps[:, None]).sum(dim=2).relu()
 
 

@@ -17,9 +17,16 @@ from cxr14.console import format_number
 from cxr14.datasets.boxes import read_box_table
 from cxr14.io import packaged_file
 from cxr14.labels import BOXED
-from cxr14.localization.boxes import POOLED, Rule, hits_and_false_boxes, scaled_to_255
-from cxr14.localization.controls import cached_boxes, control_grids, covered_cells
-from cxr14.localization.detect import Grids
+from cxr14.localization.boxes import (
+    POOLED,
+    Rule,
+    cached_boxes,
+    covered_cells,
+    hits_and_false_boxes,
+    scaled_to_255,
+)
+from cxr14.localization.control_baselines import control_grids
+from cxr14.localization.heatmaps import Grids
 from cxr14.localization.scores import BoxedPairs, gather
 from cxr14.metrics.bootstrap import SEED
 
@@ -31,7 +38,7 @@ RULES = [Rule("iobb", limit, POOLED) for limit in (0.1, 0.25, 0.5, 0.75, 0.9)] +
 
 
 def nih() -> BoxedPairs:
-    """Gather NIH's boxes, one a pair, as if each image had been cached at 224 px."""
+    """Gather NIH's boxes, one per pair, with the transform of a cache of 224 px."""
     path = packaged_file("torchxrayvision", "torchxrayvision/data/BBox_List_2017.csv.gz")
     ground_truth = read_box_table(path).frame
     pairs = ground_truth[["image", "finding"]].assign(patient=ground_truth["image"].str[:8], row=0)
@@ -40,34 +47,36 @@ def nih() -> BoxedPairs:
     return gather(pairs.reset_index(drop=True), ground_truth, SIZE, "per_map", BOXED, generator)
 
 
-def maps_on(cases: BoxedPairs, grid: tuple[int, int]) -> dict[str, Grids]:
-    """Make the controls, and as heat how much of each cell the pair's own box covers."""
-    boxes = cached_boxes(cases.pairs, cases.ground_truth)
-    covered = np.array([covered_cells(own, cases.size, grid) for own in boxes], np.float32)
-    controls = control_grids(cases, grid, np.random.default_rng(SEED))
-    return controls | {"drawn boxes": (scaled_to_255(covered) / 255).astype(np.float16)}
+def maps_on(boxed: BoxedPairs, grid: tuple[int, int]) -> dict[str, Grids]:
+    """Return the control baselines, and the ground-truth boxes as heatmaps."""
+    boxes = cached_boxes(boxed.pairs, boxed.ground_truth)
+    covered = np.array([covered_cells(box, boxed.size, grid) for box in boxes], np.float32)
+    controls = control_grids(boxed, grid, np.random.default_rng(SEED))
+    return controls | {"ground-truth boxes": (scaled_to_255(covered) / 255).astype(np.float16)}
 
 
 def main() -> None:
     """Print a table of means over the eight findings."""
-    cases = nih()
-    headings = [f"{rule.measure} {format_number(rule.limit, 2).rstrip('0')}" for rule in RULES]
+    boxed = nih()
+    headings = [
+        f"{rule.measure} {format_number(rule.overlap_threshold, 2).rstrip('0')}" for rule in RULES
+    ]
     table = Table("grid", "heat from", *headings, "AFP", box=MARKDOWN)
     for name, grid in GRIDS.items():
-        for method, grids in maps_on(cases, grid).items():
-            overlaps = cases.overlaps(grids, HEATS)
-            hits, wrong = hits_and_false_boxes(cases.pairs, overlaps, RULES)
-            means = cases.means(hits)
+        for method, grids in maps_on(boxed, grid).items():
+            overlaps = boxed.overlaps(grids, HEATS)
+            hits, wrong = hits_and_false_boxes(boxed.pairs, overlaps, RULES)
+            means = boxed.means(hits)
             low, high = (
                 format_number(float(means.low[-1, 0])),
                 format_number(float(means.high[-1, 0])),
             )
             rates = [format_number(float(value)) for value in means.value[-1]]
             rates[0] += f" ({low}–{high})"
-            afp = format_number(float(cases.means(wrong).value[-1, 0]), 2)
+            afp = format_number(float(boxed.means(wrong).value[-1, 0]), 2)
             table.add_row(name, method, *rates, afp)
-    images = cases.pairs["image"].nunique()
-    Console(width=140).print(f"{len(cases.pairs)} boxes on {images} images", table)
+    images = boxed.pairs["image"].nunique()
+    Console(width=140).print(f"{len(boxed.pairs)} boxes on {images} images", table)
 
 
 if __name__ == "__main__":

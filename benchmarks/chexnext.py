@@ -29,9 +29,10 @@ from rich.table import Table
 
 from cxr14.chexnext.ensemble import Logits, logit_of_mean
 from cxr14.config.chexnext import read_recipe
-from cxr14.console import PHANTOM_NOTE, format_number, signed
+from cxr14.console import format_number, signed
+from cxr14.datasets.records import PHANTOM_NOTE, read_source
 from cxr14.evaluation.measures import mean_over
-from cxr14.io import read_json, sha256, write_csv
+from cxr14.io import sha256, write_csv
 from cxr14.labels import FINDINGS, label_matrix
 from cxr14.metrics.auroc import Floats
 from cxr14.metrics.bootstrap import SEED, interval, weighted_auroc_and_ap, weightings
@@ -80,10 +81,10 @@ def rows(values: list[dict[str, Floats]]) -> pd.DataFrame:
     table = []
     for name in values[0]:
         scores = np.stack([seed[name] for seed in values])  # (seeds, 2, 1 + R)
-        apart = scores - np.stack([seed[REFERENCE] for seed in values])
+        differences = scores - np.stack([seed[REFERENCE] for seed in values])
         for index, measure in enumerate(MEASURES):
-            low, high, _ = interval(apart[:, index, 1:].mean(axis=0))
-            by_seed = apart[:, index, 0]
+            low, high, _ = interval(differences[:, index, 1:].mean(axis=0))
+            by_seed = differences[:, index, 0]
             row = {"arm": name, "measure": measure, "value": scores[:, index, 0].mean()}
             row |= {"difference": by_seed.mean(), "low": low, "high": high}
             table.append(row | {"seed_low": by_seed.min(), "seed_high": by_seed.max()})
@@ -92,16 +93,18 @@ def rows(values: list[dict[str, Floats]]) -> pd.DataFrame:
 
 def laid_out(table: pd.DataFrame, title: str) -> Table:
     """Lay out the comparison, a row per arm."""
-    shown_table = Table("networks", *(f"{m} (from {REFERENCE})" for m in MEASURES), title=title)
+    laid_out_table = Table("networks", *(f"{m} (from {REFERENCE})" for m in MEASURES), title=title)
     for arm, arm_rows in table.groupby("arm", sort=False):
         cells = []
         for row in arm_rows.itertuples():
-            apart = f" {signed(row.difference)} ({signed(row.low)} to {signed(row.high)}); "
+            difference = f" {signed(row.difference)} ({signed(row.low)} to {signed(row.high)}); "
             seeds = f"{signed(row.seed_low)} to {signed(row.seed_high)}"
-            cells.append(format_number(row.value) + ("" if arm == REFERENCE else apart + seeds))
-        shown_table.add_row(str(arm), *cells)
-    shown_table.caption = "95 % interval, patients resampled; then the range over the seeds"
-    return shown_table
+            cells.append(
+                format_number(row.value) + ("" if arm == REFERENCE else difference + seeds)
+            )
+        laid_out_table.add_row(str(arm), *cells)
+    laid_out_table.caption = "95 % interval, patients resampled; then the range over the seeds"
+    return laid_out_table
 
 
 def main(
@@ -112,7 +115,7 @@ def main(
     epochs: int = 0,
 ) -> None:
     """Train missing networks, compare, print, and write .scratch/chexnext/KEY/outcome.csv."""
-    if not read_json("data/records/source.json")["phantom"]:
+    if not read_source().phantom:
         raise SystemExit("error: this is for phantoms, whose truth is known (data.source: phantom)")
     seed_list = [int(seed) for seed in seeds.split(",")][: 1 if quick else None]
     if quick and not epochs:
@@ -127,7 +130,7 @@ def main(
     description = f"{networks} × {backbone}, seeds {', '.join(map(str, seed_list))}; {PHANTOM_NOTE}"
     console = Console()
     console.width = max(console.width, 150)
-    console.print(laid_out(table, f"Test part by its true labels: {description}"))
+    console.print(laid_out(table, f"Test by its true labels: {description}"))
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ HAVE_THEIRS = importlib.util.find_spec("pytorch_grad_cam") is not None
 
 
 def find_images(count: int) -> tuple[Images, str]:
-    """Return cached images, spread evenly, or noise; and what they are."""
+    """Return cached images, evenly spaced, or noise; and a description."""
     if Path("data/cache/index.parquet").exists():
         images, _ = open_cache("data/cache")
         return np.array(images[:: max(1, len(images) // count)][:count]), "cached images"
@@ -51,7 +51,7 @@ def find_images(count: int) -> tuple[Images, str]:
 
 
 def find_network(backbone: str) -> tuple[Network, str]:
-    """Return the trained network, or one of random weights; and which it is."""
+    """Return the trained network, or one with random weights; and which of the two."""
     if Path(f"models/{backbone}/model.json").exists():
         return load_model(f"models/{backbone}")[0], "trained"
     return build_network(backbone, 256, "avg", 10.0, seed=1).eval(), "random"
@@ -75,12 +75,12 @@ def ratios(above: list[float], below: list[float]) -> list[float]:
 
 
 def spread(values: list[float]) -> str:
-    """Write the median and the range."""
+    """Format the median and the range."""
     return f"{statistics.median(values):.1f} ({min(values):.1f}–{max(values):.1f})"
 
 
 def compare(backbone: str, images: Images, blocks: int, batch_size: int, table: Table) -> bool:
-    """Measure one backbone, add its rows, and say whether the targets hold."""
+    """Measure one backbone, add its rows, and return whether the targets hold."""
     network, weights = find_network(backbone)
     job = (network, images)
     methods = [name for name in RIVALS if name != "cam" or network.pooling == "avg"]
@@ -96,11 +96,13 @@ def compare(backbone: str, images: Images, blocks: int, batch_size: int, table: 
         if HAVE_THEIRS:
             rival = rates[RIVALS[method]]
             gain, gain_frozen = (ratios(rates[method], rate) for rate in (rival, rates[FROZEN]))
-            alike, as_it_is = differences(*job, method, batch_size)
-            apart = f"{alike:.0e}" + (f" ({as_it_is:.0e})" if method == "gradcam_pp" else "")
-            cells += [*map(spread, (rival, gain, gain_frozen)), apart]
+            same_epsilon, as_published = differences(*job, method, batch_size)
+            difference = f"{same_epsilon:.0e}" + (
+                f" ({as_published:.0e})" if method == "gradcam_pp" else ""
+            )
+            cells += [*map(spread, (rival, gain, gain_frozen)), difference]
             fast = statistics.median(gain) >= TARGETS.get(method, 0)
-            holds &= fast and alike <= TOLERANCE
+            holds &= fast and same_epsilon <= TOLERANCE
         table.add_row(*cells)
     return holds
 

@@ -5,10 +5,9 @@
 Heatmaps at cache resolution, detected boxes, IoBB and IoU with the ground-truth boxes; control
 baselines and a sanity check (docs/explanation/localization.md).
 
-Reads models/B, data/cache, data/records, data/split, predictions/B.parquet (captions;
-split).
-Writes localization/B/detections.parquet and heatmaps.npz, metrics/localize/B.json and
-the tables in metrics/localize/B, plots/localize/B/FINDING.png.
+Reads models/B, data/cache, data/records, data/split, predictions/B.parquet (captions; split).
+Writes localization/B/detections.parquet and heatmaps.npz, metrics/localize/B.json and the tables in
+metrics/localize/B, plots/localize/B/FINDING.png.
 """
 
 from pathlib import Path
@@ -16,14 +15,13 @@ from pathlib import Path
 import pandas as pd
 from rich.table import Table
 
-from cxr14.config.blocks import read_localize
+from cxr14.config.blocks import LocalizeParams, read_localize
 from cxr14.console import print_tables
 from cxr14.evaluation.predictions import read_predictions
 from cxr14.figures.overlays import draw_sheets
-from cxr14.localization.boxes import Limits
-from cxr14.localization.controls import Maps
+from cxr14.localization.boxes import Thresholds
 from cxr14.localization.evaluate import Inputs, maps_of_model, read_inputs, write_localization
-from cxr14.localization.tables import Scores
+from cxr14.localization.scores import Maps
 from cxr14.report.terminal import localization_tables
 from stages import Backbone, run
 
@@ -31,19 +29,10 @@ from stages import Backbone, run
 def main(backbone: Backbone) -> None:
     """Run the stage."""
     params, inputs = read_localize(), read_inputs()
-    limits = Limits(params.t_iobb, params.t_iou, params.heat_thresholds)
     predictions = read_predictions(f"predictions/{backbone}.parquet")
-    maps = maps_of_model(
-        Path("models", backbone),
-        backbone,
-        inputs,
-        predictions,
-        method=params.method,
-        scaling=params.scaling,
-        batch_size=params.batch_size,
-    )
-    scores = write_localization(Path(), backbone, maps, limits, inputs.source)
-    print_tables(*present(Path(), backbone, inputs, predictions, maps, scores, limits))
+    settings = params.model_dump(include={"method", "scaling", "batch_size"})
+    maps = maps_of_model(Path("models", backbone), backbone, inputs, predictions, **settings)
+    print_tables(*present(Path(), backbone, inputs, predictions, maps, params))
 
 
 def present(
@@ -52,11 +41,12 @@ def present(
     inputs: Inputs,
     predictions: pd.DataFrame,
     maps: Maps,
-    scores: Scores,
-    limits: Limits,
+    params: LocalizeParams,
 ) -> list[Table]:
-    """Draw the contact sheets; return the tables for the terminal."""
-    title = f"{name}, {maps.method}"
+    """Score heatmaps, write the results and contact sheets; return tables for the terminal."""
+    heats, source, title = params.heat_thresholds, inputs.source, f"{name}, {maps.method}"
+    thresholds = Thresholds(params.t_iobb, params.t_iou, heats)
+    scores = write_localization(root, name, maps, thresholds, source)
     draw_sheets(
         root / "plots/localize" / name,
         title,
@@ -64,11 +54,11 @@ def present(
         scores.overlaps,
         images=inputs.images,
         predictions=predictions,
-        heat_thresholds=limits.heat_thresholds,
-        source=inputs.source,
+        heat_thresholds=heats,
+        source=source,
     )
     boxed = scores.headline["boxed_images"]
-    return localization_tables(f"{title}, {boxed} boxed images", scores.tables, inputs.source)
+    return localization_tables(f"{title}, {boxed} boxed images", scores.tables, source)
 
 
 if __name__ == "__main__":

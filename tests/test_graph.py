@@ -125,7 +125,7 @@ STALENESS = [
         {"localize-iobb", "report", "register"},
     ),
     (
-        "src/cxr14/localization/controls.py",
+        "src/cxr14/localization/control_baselines.py",
         {"localize-iobb"},
         {"localize-iobb", "report", "register"},
     ),

@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+from functools import cache
 from pathlib import Path
 
 QUOTED = 200
@@ -84,27 +85,8 @@ def mount_point(path: str | Path) -> Path:
     return mount
 
 
-STAGE_PATTERNS = (
-    (r"data/params_checked\.txt", "check-params"),
-    (r"data/outputs_checked\.json", "check-outputs"),
-    (r"data/raw/(?:tables|archives)/.+", "download"),
-    (
-        r"data/(?:records|split)/.+|data/table_issues\.csv|metrics/patient_split\.json",
-        "patient-split",
-    ),
-    (r"data/cache/.+|data/issues\.csv|metrics/preprocess\.json", "preprocess"),
-    (r"data/pretrained/(?P<b>\w+)/.+", "pretrained@{b}"),
-    (r"models/(?P<b>\w+)/.+|(?:metrics|plots)/train/(?P<c>\w+)\..+", "train@{b}"),
-    (r"(?:predictions|evaluation)/(?P<b>\w+)[./].+", "evaluate@{b}"),
-    (r"(?:metrics|plots)/evaluate/(?P<b>\w+)[./].+", "evaluate@{b}"),
-    (r"(?:localization|(?:metrics|plots)/localize)/(?P<b>\w+)[./].+", "localize-iobb@{b}"),
-    (r"(?:metrics|plots)/compare/.+", "compare"),
-    (r"(?:metrics/|plots/)eda[./].+", "eda"),
-    (r"(?:metrics|plots)/baseline[./].+", "baseline"),
-    (r"metrics/summary\.json|report/.+", "report"),
-    (r"chexnext/.+", "chexnext/dvc.yaml"),
-)
-"""Patterns of paths in the repository, and the targets of `dvc repro` that write the files."""
+GRAPH = Path(__file__).resolve().parents[2] / "dvc.yaml"
+MATRIX_ITEM = re.compile(r"\$\{item\.\w+\}")  # in an output of a stage with a matrix
 
 
 def producing_stage(path: str | Path) -> str | None:
@@ -117,10 +99,33 @@ def producing_stage(path: str | Path) -> str | None:
         inside = Path(path).absolute().relative_to(Path.cwd()).as_posix()
     except ValueError:
         return None
-    for pattern, target in STAGE_PATTERNS:
+    for pattern, target in _output_patterns():
         if match := re.fullmatch(pattern, inside):
-            return target.format(b=next(filter(None, match.groups()), ""))
+            return target.format(*match.groups())
     return None
+
+
+@cache
+def _output_patterns() -> list[tuple[str, str]]:
+    """List a pattern for each output in dvc.yaml, and the target that writes it.
+
+    dvc.yaml is read when the first error is shown.
+    """
+    import yaml
+
+    try:
+        stages = yaml.safe_load(GRAPH.read_text())["stages"]
+    except (OSError, yaml.YAMLError):
+        return []
+    patterns = [("chexnext/.+", "chexnext/dvc.yaml")]
+    for name, stage in stages.items():
+        target = f"{name}@{{}}" if "matrix" in stage else name
+        outputs = [out for kind in ("outs", "metrics", "plots") for out in stage.get(kind, [])]
+        for output in outputs:
+            file = output if isinstance(output, str) else next(iter(output))
+            fixed_parts = map(re.escape, MATRIX_ITEM.split(file))
+            patterns.append((r"([\w-]+)".join(fixed_parts) + "(?:/.*)?", target))
+    return patterns
 
 
 def remedy(path: str | Path) -> str:

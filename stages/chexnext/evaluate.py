@@ -16,24 +16,15 @@ chexnext/predictions/spread.parquet, the standard deviation of the students.
 
 import pandas as pd
 
-from cxr14.chexnext.ensemble import Logits, logit_of_mean, read_chosen, spread
-from cxr14.chexnext.paths import (
-    ENSEMBLE,
-    LABELS,
-    MEMBERS,
-    ROOT,
-    SINGLES,
-    STUDENTS,
-    network_paths,
-    read_logits,
-)
+from cxr14.chexnext import paths
+from cxr14.chexnext.ensemble import logit_of_mean, read_chosen, spread
+from cxr14.chexnext.paths import MEMBERS, ROOT, SINGLES, STUDENTS
 from cxr14.config.chexnext import read_members, read_students
 from cxr14.console import print_tables
 from cxr14.datasets.records import read_records, read_source, read_split
 from cxr14.evaluation.evaluate import score_logits
 from cxr14.evaluation.predict import held_out
 from cxr14.io import write_parquet
-from cxr14.models.serialization import read_description
 from cxr14.preprocessing.cache import open_cache
 from cxr14.report.terminal import findings_table
 from stages import run
@@ -41,35 +32,27 @@ from stages import run
 
 def main() -> None:
     """Run the stage."""
-    members, students = read_members(), read_students()
-    chosen = set(read_chosen())
-    groups = {
-        MEMBERS: network_paths(MEMBERS, members.backbones, members.seeds),
-        STUDENTS: network_paths(STUDENTS, students.backbones, students.seeds),
-    }
-    classes = read_description(groups[STUDENTS][0].model / "model.json")["classes"]
+    networks = [
+        network
+        for group, params in ((MEMBERS, read_members()), (STUDENTS, read_students()))
+        for network in paths.network_paths(group, params.backbones, params.seeds)
+    ]
+    classes, chosen = paths.read_classes(networks[-1]), read_chosen()
     _, index = open_cache("data/cache")
-    listed = held_out(index, read_split())
-    records, rows = read_records(LABELS), listed["row"].to_numpy()
+    listed, records = held_out(index, read_split()), read_records(paths.LABELS)
+    rows = listed["row"].to_numpy()
+    logits = {n: paths.read_logits(n.logits, len(index), classes)[rows] for n in networks}
 
-    logits_by_name: dict[str, Logits] = {}
-    averages: dict[str, list[Logits]] = {MEMBERS: [], ENSEMBLE: []}
-    for network in (*groups[MEMBERS], *groups[STUDENTS]):
-        logits_by_name[network.title] = read_logits(network.logits, len(index), classes)[rows]
-        if network.group == STUDENTS or network.name in chosen:
-            averages[ENSEMBLE if network.group == STUDENTS else MEMBERS].append(
-                logits_by_name[network.title]
-            )
-    logits_by_name |= {
-        name: logit_of_mean(member_logits) for name, member_logits in averages.items()
-    }
-    for name, logits in logits_by_name.items():
-        root = ROOT if name in averages else SINGLES
-        scores = score_logits(name, listed, logits, classes, records, root)
-    print_tables(findings_table(name, scores, read_source()))  # the last: the ensemble
+    members = [logits[n] for n in networks if n.group == MEMBERS and n.name in chosen]
+    students = [logits[n] for n in networks if n.group == STUDENTS]
+    for network, array in logits.items():
+        score_logits(network.title, listed, array, classes, records, SINGLES)
+    score_logits(MEMBERS, listed, logit_of_mean(members), classes, records, ROOT)
+    ensemble = logit_of_mean(students)
+    scores = score_logits(paths.ENSEMBLE, listed, ensemble, classes, records, ROOT)
+    print_tables(findings_table(paths.ENSEMBLE, scores, read_source()))
 
-    columns = [f"spread {name}" for name in classes]
-    spreads = pd.DataFrame(spread(averages[ENSEMBLE]), columns=columns)
+    spreads = pd.DataFrame(spread(students), columns=[f"spread {name}" for name in classes])
     spreads.insert(0, "image", listed["image"])
     write_parquet(ROOT / "predictions/spread.parquet", spreads)
 

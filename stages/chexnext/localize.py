@@ -9,41 +9,29 @@ chexnext/metrics/localize/chexnext, chexnext/plots/localize/chexnext; the same f
 chexnext/singles.
 """
 
-from cxr14.chexnext.ensemble import average_maps
 from cxr14.chexnext.paths import ENSEMBLE, ROOT, SINGLES, STUDENTS, network_paths
 from cxr14.config.blocks import read_localize
 from cxr14.config.chexnext import read_students
 from cxr14.console import print_tables
 from cxr14.evaluation.predictions import read_predictions
-from cxr14.localization.boxes import Limits
-from cxr14.localization.evaluate import maps_of_model, read_inputs, write_localization
+from cxr14.localization.evaluate import average_maps, maps_of_model, read_inputs
 from stages import run
 from stages.localize_iobb import present
 
 
 def main() -> None:
     """Run the stage."""
-    students, params, inputs = read_students(), read_localize(), read_inputs()
-    limits = Limits(params.t_iobb, params.t_iou, params.heat_thresholds)
+    params, students, inputs = read_localize(), read_students(), read_inputs()
+    settings = params.model_dump(include={"method", "scaling", "batch_size"})
     student_maps = []
     for network in network_paths(STUDENTS, students.backbones, students.seeds):
         predictions = read_predictions(SINGLES / f"predictions/{network.title}.parquet")
-        maps = maps_of_model(
-            network.model,
-            network.backbone,
-            inputs,
-            predictions,
-            method=params.method,
-            scaling=params.scaling,
-            batch_size=params.batch_size,
-        )
-        scores = write_localization(SINGLES, network.title, maps, limits, inputs.source)
-        present(SINGLES, network.title, inputs, predictions, maps, scores, limits)
+        maps = maps_of_model(network.model, network.backbone, inputs, predictions, **settings)
+        present(SINGLES, network.title, inputs, predictions, maps, params)
         student_maps.append(maps)
     predictions = read_predictions(ROOT / f"predictions/{ENSEMBLE}.parquet")
     maps = average_maps(student_maps)
-    scores = write_localization(ROOT, ENSEMBLE, maps, limits, inputs.source)
-    print_tables(*present(ROOT, ENSEMBLE, inputs, predictions, maps, scores, limits))
+    print_tables(*present(ROOT, ENSEMBLE, inputs, predictions, maps, params))
 
 
 if __name__ == "__main__":

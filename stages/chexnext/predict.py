@@ -34,7 +34,9 @@ def main(
     logits = predict_logits(network, images, np.arange(len(images)), size, batch_size)
     broken = np.flatnonzero(~np.isfinite(logits).all(axis=1))
     if len(broken):
-        raise UserError(f"{paths.title} answers {len(broken)} images with NaN; train it again")
+        raise UserError(
+            f"{paths.title} has NaN or infinite logits for {len(broken)} images; train it again"
+        )
     write_npy(paths.logits, logits)
 
 

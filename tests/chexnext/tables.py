@@ -4,7 +4,11 @@ import numpy as np
 import pandas as pd
 
 from cxr14.chexnext.label_noise import with_no_finding
+from cxr14.datasets.records import Source
 from cxr14.labels import FINDINGS, NO_FINDING_COLUMN
+
+PHANTOM = Source("phantom", phantom=True, official_split=False)
+NIH = Source("nih", phantom=False, official_split=True)
 
 
 def records(count: int = 200, share: float = 0.2, seed: int = 1, patients: int | None = None):
@@ -20,6 +24,6 @@ def records(count: int = 200, share: float = 0.2, seed: int = 1, patients: int |
     return with_no_finding(table, np.arange(count))
 
 
-def parts(count: int = 200):
+def splits(count: int = 200):
     """Half train, a quarter val, a quarter test, by patient."""
     return np.repeat(["train", "val", "test"], [count // 2, count // 4, count // 4])

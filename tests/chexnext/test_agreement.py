@@ -8,14 +8,13 @@ import pytest
 import yaml
 from sklearn.metrics import cohen_kappa_score
 
-from cxr14.chexnext.agreement import NO_COUNTERPART, NONE_HERE, agreement, agreement_table
+from cxr14.chexnext.label_changes import NO_COUNTERPART, NONE_HERE, agreement, agreement_table
 from cxr14.datasets.records import PHANTOM_NOTE
 from cxr14.evaluation.adjudicated import FILE, MAPPING, PACKAGE, read_adjudicated
 from cxr14.evaluation.measures import FIXED
 from cxr14.io import packaged_file
 from cxr14.metrics.bootstrap import draw_replicates
-from tests.chexnext.tables import parts, records
-from tests.sources import OFFICIAL, PHANTOM
+from tests.chexnext.tables import NIH, PHANTOM, records, splits
 
 ROOT = Path(__file__).resolve().parents[2]
 GROUPS = {"Nodule or mass": ("Mass", "Nodule"), "Fracture": ()}
@@ -25,16 +24,16 @@ TRUTH = pd.DataFrame(
 """Of train, two images a patient."""
 
 
-def table(after=None, source=OFFICIAL, truth=TRUTH):
+def table(after=None, source=NIH, truth=TRUTH):
     new = records() if after is None else after
-    own = agreement_table(records(), new, parts(), truth, GROUPS, source, resamples=200)
+    own = agreement_table(records(), new, splits(), truth, GROUPS, source, resamples=200)
     return own.set_index("measure")
 
 
 def of_all(true, called):
     """The measures of some images, each of a patient of its own, without resamples."""
-    drawn = draw_replicates(np.arange(len(true)), np.random.default_rng(0), 0)
-    return {name: values[0] for name, values in agreement(true, called, drawn).items()}
+    replicates = draw_replicates(np.arange(len(true)), np.random.default_rng(0), 0)
+    return {name: values[0] for name, values in agreement(true, called, replicates).items()}
 
 
 def test_agreement_is_that_of_scikit_learn_and_of_counting() -> None:
@@ -49,12 +48,12 @@ def test_agreement_is_that_of_scikit_learn_and_of_counting() -> None:
 def test_a_resample_counts_all_images_of_a_patient_as_often_as_it_draws_the_patient() -> None:
     patients = np.array([3, 3, 3, 5, 5, 7, 8, 8, 9, 9])
     true, called = np.random.default_rng(2).random((2, 10)) < 0.5
-    drawn = draw_replicates(patients, np.random.default_rng(0), 50)
-    own = agreement(true, called, drawn)
-    for place in range(51):
-        often = drawn.counts[drawn.owner, place].astype(int)
+    replicates = draw_replicates(patients, np.random.default_rng(0), 50)
+    own = agreement(true, called, replicates)
+    for replicate in range(51):
+        often = replicates.counts[replicates.owner, replicate].astype(int)
         kappa = cohen_kappa_score(np.repeat(true, often), np.repeat(called, often))
-        assert own["kappa"][place] == pytest.approx(kappa, nan_ok=True)
+        assert own["kappa"][replicate] == pytest.approx(kappa, nan_ok=True)
 
 
 def test_labels_are_grouped_and_held_against_the_truth_before_and_after() -> None:
@@ -63,7 +62,7 @@ def test_labels_are_grouped_and_held_against_the_truth_before_and_after() -> Non
     new.loc[:9, "Mass"] = new.loc[10:19, "Nodule"] = np.uint8(1)
     own = table(new)
     row = own.iloc[0]
-    assert (row["part"], row["images"], row["patients"], row["positives"]) == ("train", 60, 30, 40)
+    assert (row["split"], row["images"], row["patients"], row["positives"]) == ("train", 60, 30, 40)
     assert own["after"][:2].tolist() == [0.5, 1.0]
     old = (records().loc[:39, ["Mass", "Nodule"]] > 0).any(axis=1).mean()
     assert row["before"] == old
@@ -83,7 +82,7 @@ def test_before_after_and_their_difference_have_intervals_by_patient() -> None:
     """They were bare points, though a patient here has two images."""
     truth, after = mined(80)
     own = table(after, truth=truth)
-    row = own[own["part"] == "train"].loc["precision"].iloc[0]
+    row = own[own["split"] == "train"].loc["precision"].iloc[0]
     assert (row["images"], row["patients"]) == (100, 50)
     assert row["before_low"] < row["before"] < row["before_high"] < row["after_high"]
     assert row["difference"] == pytest.approx(row["after"] - row["before"])
@@ -96,7 +95,7 @@ def test_a_difference_to_what_never_varies_has_no_interval_but_a_reason() -> Non
     """All labels right says little of fifty patients, and looks sure."""
     truth, after = mined(100)
     own = table(after, truth=truth)
-    row = own[own["part"] == "train"].loc["precision"].iloc[0]
+    row = own[own["split"] == "train"].loc["precision"].iloc[0]
     assert (row["after"], row["after_low"]) == (1.0, 1.0)
     assert row["difference"] == pytest.approx(1 - row["before"])
     assert np.isnan(row["difference_low"])

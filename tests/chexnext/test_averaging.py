@@ -1,4 +1,4 @@
-"""Mean probability, its logit, and how far networks lie apart."""
+"""Mean probability, its logit, and the spread of several networks."""
 
 import numpy as np
 from hypothesis import given, settings

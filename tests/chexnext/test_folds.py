@@ -1,4 +1,4 @@
-"""Folds of patients, and the proof that nobody relabels what he learnt by heart."""
+"""Folds of patients: no member relabels an image that it was trained on."""
 
 import numpy as np
 import pandas as pd
@@ -16,15 +16,15 @@ from cxr14.chexnext.folds import (
 )
 from cxr14.io import sha256, write_parquet
 from cxr14.labels import FINDINGS
-from tests.chexnext.tables import parts, records
+from tests.chexnext.tables import records, splits
 
-SPLIT = records()[["image", "patient"]].assign(split=parts())
-FOLDS = cut_folds(records(), parts(), 3, seed=14)
+SPLIT = records()[["image", "patient"]].assign(split=splits())
+FOLDS = cut_folds(records(), splits(), 3, seed=14)
 
 
 def test_folds_cover_train_and_nothing_else_and_keep_patients_whole() -> None:
-    assert set(FOLDS[parts() == "train"]) == {0, 1, 2}
-    assert (FOLDS[parts() != "train"] == NO_FOLD).all()
+    assert set(FOLDS[splits() == "train"]) == {0, 1, 2}
+    assert (FOLDS[splits() != "train"] == NO_FOLD).all()
     assert (pd.Series(FOLDS[:100]).groupby(records()["patient"][:100]).nunique() == 1).all()
 
 
@@ -62,9 +62,9 @@ def test_a_network_that_would_relabel_an_image_of_its_own_training_is_stopped() 
     split = split_without(SPLIT, FOLDS, 1)
     left_out = SPLIT["image"][FOLDS == 1]
     check_unseen(left_out, split, "member-alexnet-1")
-    seen = SPLIT["image"][(FOLDS == 0)].head(1)
+    trained_on = SPLIT["image"][(FOLDS == 0)].head(1)
     with pytest.raises(ValueError, match=r"member-alexnet-1 would relabel 1 image.*it trained on"):
-        check_unseen([*left_out, *seen], split, "member-alexnet-1")
+        check_unseen([*left_out, *trained_on], split, "member-alexnet-1")
 
 
 def test_a_network_of_another_split_is_stopped(tmp_path) -> None:

@@ -8,23 +8,22 @@ import pandas as pd
 import pytest
 
 from cxr14.chexnext.label_noise import add_noise, count_noise
-from cxr14.datasets.records import write_source
+from cxr14.datasets.records import Source, write_source
 from cxr14.io import write_parquet
 from cxr14.labels import FINDINGS, NO_FINDING_COLUMN
 from stages.chexnext import noisy_labels
-from tests.chexnext.tables import parts, records
-from tests.sources import OFFICIAL, PHANTOM
+from tests.chexnext.tables import NIH, PHANTOM, records, splits
 
 RATES = dict.fromkeys(FINDINGS, (0.5, 0.2))
 
 
 def noisy(rates=RATES, seed=14):
-    return add_noise(records(), parts(), rates, seed)
+    return add_noise(records(), splits(), rates, seed)
 
 
-def test_the_rates_are_met_exactly_in_each_part() -> None:
-    counts = count_noise(records(), noisy(), parts())
-    assert set(counts["part"]) == {"train", "val"}
+def test_the_rates_are_met_exactly_in_each_split() -> None:
+    counts = count_noise(records(), noisy(), splits())
+    assert set(counts["split"]) == {"train", "val"}
     for row in counts.itertuples():
         assert row.missed == round(0.5 * row.positives)
         kept = row.positives - row.missed
@@ -33,7 +32,7 @@ def test_the_rates_are_met_exactly_in_each_part() -> None:
 
 
 def test_test_and_images_without_pixels_keep_the_truth() -> None:
-    own = parts()
+    own = splits()
     own[:10] = "no pixels"
     changed = add_noise(records(), own, RATES, 14)
     still = ~np.isin(own, ["train", "val"])
@@ -69,31 +68,31 @@ def test_more_wrong_labels_than_there_are_negatives_are_refused() -> None:
         noisy(dict.fromkeys(FINDINGS, (0.0, 0.99)))
 
 
-@pytest.mark.parametrize("phantom", [True, False])
+@pytest.mark.parametrize("source", [PHANTOM, NIH], ids=["phantom", "nih"])
 def test_the_table_of_the_noise_says_whether_it_is_of_phantoms(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, phantom: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: Source
 ) -> None:
     """On real images nothing is missed or wrong, and the labels are passed on as they are."""
     (tmp_path / "chexnext").mkdir()
     for name in ("params.yaml", "chexnext/params.yaml"):
         shutil.copy(Path(__file__).resolve().parents[2] / name, tmp_path / name)
     monkeypatch.chdir(tmp_path)
-    write_source(PHANTOM if phantom else OFFICIAL)
+    write_source(source)
     write_parquet("data/records/images.parquet", records())
-    split = records()[["image"]].assign(patient=range(len(records())), split=parts())
+    split = records()[["image"]].assign(patient=range(len(records())), split=splits())
     write_parquet("data/split/split.parquet", split)
     noisy_labels.main()
     table = pd.read_csv("chexnext/metrics/noise/findings.csv")
-    assert set(table["phantom"]) == {int(phantom)}
-    assert (table["missed"].sum() > 0) == phantom
+    assert set(table["phantom"]) == {int(source.phantom)}
+    assert (table["missed"].sum() > 0) == source.phantom
     labels = pd.read_parquet("chexnext/data/labels.parquet")
-    assert labels.equals(records()) != phantom
+    assert labels.equals(records()) != source.phantom
 
 
 def test_a_member_without_starting_weights_is_refused_by_the_first_stage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else DVC ends at the member, for want of a file that it alone names."""
+    """Without this check DVC fails at the member, with a file that no other error names."""
     (tmp_path / "chexnext").mkdir()
     root = Path(__file__).resolve().parents[2]
     own = (root / "chexnext/params.yaml").read_text()

@@ -5,14 +5,14 @@ import pandas as pd
 import pytest
 
 from cxr14.chexnext.folds import NO_FOLD
+from cxr14.chexnext.label_changes import write_label_changes
 from cxr14.chexnext.paths import align_to_cache
 from cxr14.chexnext.relabel import relabel
 from cxr14.datasets.records import write_source
+from cxr14.figures.label_changes import confident_label_changes, draw_label_changes
 from cxr14.io import read_json, write_npy, write_parquet
 from cxr14.labels import CLASSES, label_matrix
-from stages.chexnext.relabel import write_report
-from tests.chexnext.tables import parts, records
-from tests.sources import PHANTOM
+from tests.chexnext.tables import PHANTOM, records, splits
 
 COUNT = 200
 
@@ -22,20 +22,23 @@ def reported(tmp_path, monkeypatch):
     """The metrics of a project whose member is sure of Mass: its logit is 40 in train."""
     monkeypatch.chdir(tmp_path)
     table = records(COUNT)
-    split = pd.DataFrame({"image": table["image"], "split": parts(COUNT)})
+    split = pd.DataFrame({"image": table["image"], "split": splits(COUNT)})
     write_source(PHANTOM)
     write_parquet("data/records/images.parquet", table)
     write_npy("data/cache/images.npy", np.zeros((COUNT, 8, 8), np.uint8))
     write_parquet("data/cache/index.parquet", table[["image"]].assign(row=np.arange(COUNT)))
-    seen = align_to_cache("data/cache", table, split)
+    cached = align_to_cache("data/cache", table, split)
     logits = np.random.default_rng(0).normal(size=(COUNT, len(CLASSES))).astype(np.float32)
     logits[:100, CLASSES.index("Mass")] = 40
-    labels = label_matrix(seen.images, CLASSES)
-    folds = np.where(seen.within("train"), 0, NO_FOLD)
-    judged = relabel({"a": logits}, {"a": 0}, 1, folds, seen.within("val"), labels, CLASSES)
+    labels = label_matrix(cached.images, CLASSES)
+    folds = np.where(cached.within("train"), 0, NO_FOLD)
+    relabelled = relabel({"a": logits}, {"a": 0}, 1, folds, cached.within("val"), labels, CLASSES)
     after = table.copy()
     after.loc[:99, "Mass"] = np.uint8(1)
-    write_report(seen, after, judged, CLASSES, "union")
+    write_label_changes(cached, after, relabelled, CLASSES, PHANTOM)
+    images = np.zeros((COUNT, 8, 8), np.uint8)
+    sheet = confident_label_changes(cached.images, after, table, relabelled, images, CLASSES)
+    draw_label_changes("chexnext/plots/relabel.png", sheet, PHANTOM)
     return tmp_path / "chexnext/metrics"
 
 
@@ -47,7 +50,7 @@ def test_a_certain_network_is_reported_too(reported) -> None:
 
 def test_every_table_says_that_it_is_of_phantoms(reported) -> None:
     """Tables of figures went out without the column that all other stages' tables have."""
-    for name in ("flips", "thresholds", "adjudicated"):
+    for name in ("label_changes", "thresholds", "adjudicated"):
         table = pd.read_csv(reported / f"relabel/{name}.csv")
         assert len(table) > 0, name
         assert set(table["phantom"]) == {1}, name

@@ -10,7 +10,7 @@ from cxr14.errors import UserError
 from cxr14.io import read_json, write_json
 from cxr14.report.summary import EVALUATE_METRICS, LOCALIZE_METRICS
 from stages.chexnext import report
-from tests.sources import PHANTOM
+from tests.chexnext.tables import PHANTOM
 
 PARAMS = Path(__file__).resolve().parents[2] / "chexnext/params.yaml"
 STUDENTS = ("student-alexnet-0", "student-alexnet-1", "student-alexnet-2")

@@ -43,12 +43,12 @@ def test_the_score_is_of_the_averaged_probabilities_and_without_no_finding() -> 
     """Two members, each wrong about another image, are right together."""
     labels = np.array([[1, 0], [1, 1], [0, 1], [0, 0]], float)
     mass = np.array([[0.9, 0.4, 0.5, 0.1], [0.4, 0.9, 0.1, 0.5]])
-    answers = np.stack([mass, np.full_like(mass, 0.5)], axis=2)  # (members, images, classes)
+    probabilities = np.stack([mass, np.full_like(mass, 0.5)], axis=2)  # (members, images, classes)
     classes = ["Mass", "No Finding"]
-    auroc = score_by("auroc", labels, answers, classes)
+    auroc = score_by("auroc", labels, probabilities, classes)
     assert auroc((0,)) == pytest.approx(0.75)
     assert auroc((0, 1)) == 1.0
-    f1 = score_by("f1", labels, answers, classes)
+    f1 = score_by("f1", labels, probabilities, classes)
     assert f1((0,)) == pytest.approx(0.8)  # all three from .4 upwards, one of them wrong
     assert f1((0, 1)) == 1.0
 

@@ -1,4 +1,4 @@
-"""A network small enough to know by heart, and boxed pairs to score."""
+"""A tiny network, and boxed pairs to score."""
 
 import numpy as np
 import pandas as pd
@@ -47,20 +47,22 @@ SIZE = 32
 
 
 @pytest.fixture
-def boxed():
-    """Sixteen patients with a Mass each, every fourth with a Nodule too: pairs and drawn boxes."""
+def pair_tables():
+    """Sixteen patients with a Mass each, every fourth with a Nodule too: pairs and ground-truth boxes."""
     generator = np.random.default_rng(14)
     pairs = [(f"{patient:02d}.png", "Mass", patient, patient) for patient in range(16)]
     pairs += [(f"{patient:02d}.png", "Nodule", patient, patient) for patient in range(0, 16, 4)]
     table = pd.DataFrame(sorted(pairs), columns=["image", "finding", "patient", "row"])
     corner, side = generator.integers(0, 16, (len(table), 2)), generator.integers(4, 16, len(table))
-    drawn = table[["image", "finding"]].assign(x=corner[:, 0], y=corner[:, 1], width=side)
-    drawn = drawn.assign(height=side).astype(dict.fromkeys(["x", "y", "width", "height"], float))
-    return table.assign(scale=1.0, offset_x=0.0, offset_y=0.0), drawn
+    ground_truth = table[["image", "finding"]].assign(x=corner[:, 0], y=corner[:, 1], width=side)
+    ground_truth = ground_truth.assign(height=side).astype(
+        dict.fromkeys(["x", "y", "width", "height"], float)
+    )
+    return table.assign(scale=1.0, offset_x=0.0, offset_y=0.0), ground_truth
 
 
 @pytest.fixture
-def cases(boxed):
+def boxed(pair_tables):
     """The same, gathered; an Effusion would have been known, a Pneumonia not."""
     trained = ("Mass", "Nodule", "Effusion")
-    return gather(*boxed, SIZE, "per_map", trained, np.random.default_rng(0), resamples=200)
+    return gather(*pair_tables, SIZE, "per_map", trained, np.random.default_rng(0), resamples=200)

@@ -6,16 +6,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxr14.localization.heat_scale import GRID, crossfit
+from cxr14.localization.tables import GRID, crossfit
 
 LIMITS = [("iobb", 0.1)]
 
 
-def detections(cases, value_of):
+def detections(boxed, value_of):
     """One box a pair and threshold, whose IoBB is value_of(second_half, threshold)."""
     rows = [
         (pair.image, pair.finding, heat, value_of(bool(half), heat))
-        for pair, half in zip(cases.pairs.itertuples(), cases.second_half, strict=True)
+        for pair, half in zip(boxed.pairs.itertuples(), boxed.second_half, strict=True)
         for heat in GRID
     ]
     table = pd.DataFrame(rows, columns=["image", "finding", "heat_threshold", "iobb"])
@@ -26,49 +26,49 @@ def test_wangs_thresholds_are_among_those_to_choose_from():
     assert {60, 180} <= set(GRID)
 
 
-def test_each_half_is_scored_at_the_choice_of_the_other(cases):
+def test_each_half_is_scored_at_the_choice_of_the_other(boxed):
     # The first half is hit at 90 alone, the second at 210 alone.
     best = {False: 90, True: 210}
     fitted = crossfit(
-        cases, detections(cases, lambda half, heat: float(heat == best[half])), LIMITS
+        boxed, detections(boxed, lambda half, heat: float(heat == best[half])), LIMITS
     )
     assert fitted.chosen == [(90, 210)]
     assert fitted.hits.max() == 0  # chosen and scored on the same half it would be 1
-    assert fitted.false_boxes.tolist() == [[1]] * len(cases.pairs)
+    assert fitted.false_boxes.tolist() == [[1]] * len(boxed.pairs)
 
 
-def test_what_is_scored_has_no_say_in_its_own_threshold(cases):
+def test_a_half_does_not_influence_its_own_threshold(boxed):
     def of_half(second):
-        found = detections(cases, lambda half, heat: float(heat == (150 if half else second)))
-        return crossfit(cases, found, LIMITS)
+        found = detections(boxed, lambda half, heat: float(heat == (150 if half else second)))
+        return crossfit(boxed, found, LIMITS)
 
     one, other = of_half(90), of_half(240)
     assert (one.chosen, other.chosen) == ([(90, 150)], [(240, 150)])
-    first = ~cases.second_half
+    first = ~boxed.second_half
     assert (one.hits[first] == other.hits[first]).all()
 
 
-def test_of_equally_accurate_thresholds_the_one_with_fewest_false_boxes_is_chosen(cases):
-    found = detections(cases, lambda half, heat: 1.0)
+def test_of_equally_accurate_thresholds_the_one_with_fewest_false_boxes_is_chosen(boxed):
+    found = detections(boxed, lambda half, heat: 1.0)
     extra = found[found["heat_threshold"] < 120].assign(iobb=0.0)
-    fitted = crossfit(cases, pd.concat([found, extra]), LIMITS)
+    fitted = crossfit(boxed, pd.concat([found, extra]), LIMITS)
     assert fitted.chosen == [(120, 120)]  # the lowest of those without false boxes
     assert fitted.hits.min() == 1
 
 
-def test_a_single_patient_chooses_for_nobody(cases):
-    one = cases.pairs["patient"] == 0
-    single = replace(cases, pairs=cases.pairs[one], second_half=np.zeros(one.sum(), bool))
+def test_a_single_patient_has_no_other_half(boxed):
+    one = boxed.pairs["patient"] == 0
+    single = replace(boxed, pairs=boxed.pairs[one], second_half=np.zeros(one.sum(), bool))
     fitted = crossfit(single, detections(single, lambda half, heat: 1.0), LIMITS)
     assert fitted.chosen == [(GRID[0], None)]
     assert pd.isna(fitted.hits).all()
 
 
 @pytest.mark.parametrize("measure", ["iobb", "iou"])
-def test_thresholds_are_chosen_for_each_measure_and_limit(cases, measure):
-    found = detections(cases, lambda half, heat: heat / 255)
+def test_thresholds_are_chosen_for_each_measure_and_limit(boxed, measure):
+    found = detections(boxed, lambda half, heat: heat / 255)
     found["iou"] = 1 - found["iobb"]
-    fitted = crossfit(cases, found, [(measure, 0.5), (measure, 0.8)])
+    fitted = crossfit(boxed, found, [(measure, 0.5), (measure, 0.8)])
     assert (
         fitted.chosen
         == {

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from cxr14.labels import CLASSES
-from cxr14.localization.detect import (
+from cxr14.localization.heatmaps import (
     boxed_pairs,
     check_tested,
     detect,
@@ -28,7 +28,7 @@ INDEX = pd.DataFrame(
     }
 )
 RECORDS = pd.DataFrame({"image": ["a.png", "b.png", "c.png"], "patient": [1, 2, 3]})
-DRAWN = pd.DataFrame(
+GROUND_TRUTH = pd.DataFrame(
     [
         ("b.png", "Mass", 8.0, 8.0, 16.0, 16.0),
         ("b.png", "Mass", 40.0, 40.0, 8.0, 8.0),
@@ -43,18 +43,18 @@ SIZE = 32
 
 @pytest.fixture
 def pairs():
-    return boxed_pairs(DRAWN, INDEX, RECORDS)
+    return boxed_pairs(GROUND_TRUTH, INDEX, RECORDS)
 
 
-def test_boxes_lie_where_they_were_drawn_on_a_smaller_copy_too(pairs):
-    """With a set of 512-px copies every IoBB was .000, and nobody knew why."""
+def test_boxes_are_mapped_right_on_a_smaller_copy_too(pairs):
+    """With a set of 512-px copies every IoBB was .000."""
     halves = {"scale": 2 * INDEX["scale"], "source_width": 512, "source_height": 512}
-    pd.testing.assert_frame_equal(boxed_pairs(DRAWN, INDEX.assign(**halves), RECORDS), pairs)
+    pd.testing.assert_frame_equal(boxed_pairs(GROUND_TRUTH, INDEX.assign(**halves), RECORDS), pairs)
 
 
 def test_of_an_image_that_is_not_square_the_longer_side_counts(pairs):
     narrow = INDEX.assign(source_width=[800, 1024])
-    pd.testing.assert_frame_equal(boxed_pairs(DRAWN, narrow, RECORDS), pairs)
+    pd.testing.assert_frame_equal(boxed_pairs(GROUND_TRUTH, narrow, RECORDS), pairs)
 
 
 def test_a_pair_counts_once_however_many_boxes_and_needs_pixels(pairs):
@@ -70,11 +70,13 @@ def test_the_eight_boxed_findings_are_listed_and_others_that_have_boxes(pairs):
     assert listed_findings(pairs.assign(finding="Hernia"))[8:] == ["Hernia"]
 
 
-def masks_of_drawn_boxes(pairs):
-    """The drawn boxes themselves, as heat on the grid of the cache."""
+def masks_of_ground_truth(pairs):
+    """The ground-truth boxes, as heat on the grid of the cache."""
     masks = np.zeros((len(pairs), SIZE, SIZE), np.float16)
     for mask, pair in zip(masks, pairs.itertuples(), strict=True):
-        own = DRAWN[(DRAWN["image"] == pair.image) & (DRAWN["finding"] == pair.finding)]
+        own = GROUND_TRUTH[
+            (GROUND_TRUTH["image"] == pair.image) & (GROUND_TRUTH["finding"] == pair.finding)
+        ]
         for box in own.itertuples():
             x = box.x * pair.scale + pair.offset_x
             y = box.y * pair.scale + pair.offset_y
@@ -85,10 +87,10 @@ def masks_of_drawn_boxes(pairs):
     return masks
 
 
-def test_drawn_boxes_fed_back_as_heat_are_found_exactly(pairs):
-    detections = detect(pairs, masks_of_drawn_boxes(pairs), SIZE, [60, 180])
+def test_ground_truth_boxes_as_heat_are_detected_exactly(pairs):
+    detections = detect(pairs, masks_of_ground_truth(pairs), SIZE, [60, 180])
     keys = ["image", "finding", "x", "y", "width", "height"]
-    wanted = DRAWN[DRAWN["image"] != "c.png"].sort_values(keys, ignore_index=True)
+    wanted = GROUND_TRUTH[GROUND_TRUTH["image"] != "c.png"].sort_values(keys, ignore_index=True)
     for threshold in (60, 180):
         found = detections[detections["heat_threshold"] == threshold]
         pd.testing.assert_frame_equal(found[keys].sort_values(keys, ignore_index=True), wanted)
@@ -122,7 +124,7 @@ def test_heat_fills_its_range_after_upsampling():
     assert (heat.min(), heat.max()) == (0, 255)
 
 
-def test_a_fixed_scale_cuts_what_exceeds_its_top_where_boxes_are_drawn():
+def test_a_fixed_scale_cuts_what_exceeds_the_heat_scale():
     grid = np.array([[0.0, 0.2], [1.0, 3.0]], np.float16)
     assert heat_of(grid, 2, "fixed").ravel() == pytest.approx([0, 51, 255, 255], abs=0.05)
     assert uncut_heat(grid, 2, "fixed").ravel() == pytest.approx([0, 51, 255, 765], abs=0.05)
@@ -181,7 +183,7 @@ def test_with_a_fixed_scale_negative_heat_of_cam_is_nothing(tiny, pairs):
 
 def test_the_table_of_boxes_has_its_types_even_when_it_is_empty(pairs):
     empty = detect(pairs, np.zeros((3, 4, 4), np.float16), SIZE, [60])
-    full = detect(pairs, masks_of_drawn_boxes(pairs), SIZE, [60])
+    full = detect(pairs, masks_of_ground_truth(pairs), SIZE, [60])
     assert list(empty.columns) == list(full.columns)
     assert empty["heat_threshold"].dtype == full["heat_threshold"].dtype
     assert empty["score"].dtype == full["score"].dtype == float

@@ -29,11 +29,11 @@ def test_the_interval_is_that_of_a_loop_over_resampled_patients():
     patients = np.arange(60) // 2
     of_pair = np.array(FINDINGS)[np.arange(60) % 3]
     values = np.random.default_rng(1).random((60, 1))
-    drawn = weights(patients)
-    means = means_by_finding(values, of_pair, FINDINGS, drawn)
+    replicate_weights = weights(patients)
+    means = means_by_finding(values, of_pair, FINDINGS, replicate_weights)
     table = pd.DataFrame({"finding": of_pair, "value": values[:, 0]})
     loop = []
-    for row in drawn:
+    for row in replicate_weights:
         by_finding = table.loc[table.index.repeat(row)].groupby("finding")["value"].mean()
         loop.append([*by_finding.reindex(FINDINGS), by_finding.mean()])
     expected = np.percentile(loop, [2.5, 97.5], axis=0)

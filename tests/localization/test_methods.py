@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from cxr14.localization.cam import METHODS, cam, grad_cam, grad_cam_pp, layer_cam, slopes
+from cxr14.localization.cam import METHODS, cam, grad_cam, grad_cam_pp, gradients, layer_cam
 from cxr14.models.network import POOLINGS, Head
 
 MAPS = torch.rand(3, 4, 5, 6, generator=torch.Generator().manual_seed(1))
@@ -34,7 +34,7 @@ def test_cam_sums_the_maps_by_the_weights_of_the_prediction():
 
 
 def test_grad_cam_of_average_pooling_is_the_positive_part_over_the_pixels():
-    assert by_hand(grad_cam, "avg") == [[2, 0], [0, 0]]  # slopes 2/4 and −1/4: ReLU(A/2 − B/4)
+    assert by_hand(grad_cam, "avg") == [[2, 0], [0, 0]]  # gradients 2/4 and −1/4: ReLU(A/2 − B/4)
 
 
 def test_grad_cam_of_maximum_pooling_weighs_by_the_slope_at_the_maximum():
@@ -83,11 +83,11 @@ def test_for_average_pooling_grad_cam_is_the_positive_part_of_cam_up_to_scale(ti
 
 
 @pytest.mark.parametrize("pooling", ["max", "lse"])
-def test_for_other_poolings_too_as_the_slopes_of_a_map_add_up_to_its_weight(pooling):
+def test_for_other_poolings_too_as_the_gradients_of_a_map_add_up_to_its_weight(pooling):
     network = Head(8, 4, pooling, 10.0, 15).eval()
     weights = network.prediction.weight.detach()[[3, 14]]
     torch.testing.assert_close(
-        slopes(network, MAPS, [3, 14]).sum(dim=(3, 4)), weights.expand(3, -1, -1)
+        gradients(network, MAPS, [3, 14]).sum(dim=(3, 4)), weights.expand(3, -1, -1)
     )
     expected = torch.einsum("ct,bthw->bchw", weights, MAPS).relu() / 30
     torch.testing.assert_close(grad_cam(network, MAPS, [3, 14]), expected)
@@ -107,7 +107,7 @@ def test_cam_is_refused_for_other_pooling_in_one_sentence(tiny):
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_the_batched_backward_pass_gives_what_a_pass_for_each_image_and_class_gives(pooling):
     network = Head(8, 4, pooling, 10.0, 15).eval()
-    batched = slopes(network, MAPS, [3, 14, 0])
+    batched = gradients(network, MAPS, [3, 14, 0])
     assert batched.shape == (3, 3, 4, 5, 6)
     for image in range(3):
         for place, position in enumerate([3, 14, 0]):
@@ -116,10 +116,10 @@ def test_the_batched_backward_pass_gives_what_a_pass_for_each_image_and_class_gi
             torch.testing.assert_close(batched[image, place], alone[0])
 
 
-def test_slopes_work_where_gradients_are_off_and_leave_maps_and_weights_alone(tiny):
+def test_gradients_work_where_gradients_are_off_and_leave_maps_and_weights_alone(tiny):
     network, maps = tiny(), MAPS.clone()
     with torch.no_grad():
-        slopes(network, maps, [0])
+        gradients(network, maps, [0])
     assert torch.equal(maps, MAPS)
     assert not maps.requires_grad
     assert all(weight.grad is None for weight in network.parameters())
@@ -140,7 +140,7 @@ def test_all_methods_but_cam_are_finite_and_not_negative(maps, weights, pooling)
         assert (heat >= 0).all()
 
 
-def test_grad_cam_pp_keeps_its_shape_however_small_the_slopes():
+def test_grad_cam_pp_keeps_its_shape_however_small_the_gradients():
     # With a number such as 10⁻⁶ added to its denominator, as others have it, it would not.
     maps = torch.rand(1, 2, 7, 7, generator=torch.Generator().manual_seed(2))
     small = [grad_cam_pp(head("avg", (s, 3 * s)), maps, [0]) for s in (1e-4, 1e-5)]

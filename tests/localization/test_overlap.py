@@ -10,7 +10,7 @@ from torchvision.ops import box_iou
 from cxr14.localization.boxes import intersection, iobb, iou
 
 DETECTED = np.array([[0.0, 0.0, 10.0, 10.0], [20.0, 20.0, 4.0, 5.0]])
-DRAWN = np.array([[5.0, 0.0, 10.0, 20.0], [10.0, 0.0, 5.0, 5.0]])
+GROUND_TRUTH = np.array([[5.0, 0.0, 10.0, 20.0], [10.0, 0.0, 5.0, 5.0]])
 
 boxes = st.lists(
     st.tuples(*[st.floats(-50, 50)] * 2, *[st.floats(0.5, 50)] * 2), min_size=1, max_size=4
@@ -18,15 +18,15 @@ boxes = st.lists(
 
 
 def test_intersection_iobb_and_iou_by_hand():
-    assert intersection(DETECTED, DRAWN).tolist() == [
+    assert intersection(DETECTED, GROUND_TRUTH).tolist() == [
         [50, 0],
         [0, 0],
     ]  # touching edges share nothing
-    assert iobb(DETECTED, DRAWN).tolist() == [[0.5, 0], [0, 0]]  # 50 of 100
-    assert iou(DETECTED, DRAWN).tolist() == [[50 / 250, 0], [0, 0]]  # 100 + 200 − 50
+    assert iobb(DETECTED, GROUND_TRUTH).tolist() == [[0.5, 0], [0, 0]]  # 50 of 100
+    assert iou(DETECTED, GROUND_TRUTH).tolist() == [[50 / 250, 0], [0, 0]]  # 100 + 200 − 50
 
 
-def test_iobb_divides_by_the_detected_box_not_by_the_drawn_one():
+def test_iobb_divides_by_the_detected_box():
     small, large = np.array([[2.0, 2.0, 2.0, 2.0]]), np.array([[0.0, 0.0, 10.0, 10.0]])
     assert iobb(small, large) == 1
     assert iobb(large, small) == 0.04
@@ -63,8 +63,8 @@ def test_a_box_agrees_wholly_with_itself(some):
 
 @settings(max_examples=60, deadline=None)  # a busy machine is no failure
 @given(st.tuples(*[st.floats(0, 1)] * 4), boxes)
-def test_iobb_is_one_for_a_detected_box_inside_the_drawn_one(shares, drawn):
-    x, y, width, height = drawn[:1].T
+def test_iobb_is_one_for_a_detected_box_inside_the_ground_truth_box(shares, ground_truth):
+    x, y, width, height = ground_truth[:1].T
     left, top, right, bottom = shares
     inner = np.stack(
         [
@@ -75,4 +75,4 @@ def test_iobb_is_one_for_a_detected_box_inside_the_drawn_one(shares, drawn):
         ],
         axis=1,
     )
-    assert iobb(inner, drawn[:1]) == pytest.approx(1, abs=1e-9)
+    assert iobb(inner, ground_truth[:1]) == pytest.approx(1, abs=1e-9)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cxr14.localization.detect import heat_of
+from cxr14.localization.heatmaps import heat_of
 from cxr14.localization.tables import energy, pointing, pointing_and_energy
 
 HEAT = np.array([[0, 50, 0], [0, 100, 100], [0, 0, 0]], np.float32)
@@ -51,12 +51,12 @@ def test_the_border_cells_of_a_grid_are_patches_of_equal_pixels():
     assert pointing(heat, left) == 0.5
 
 
-def test_a_peak_above_the_top_of_a_fixed_scale_stays_the_hottest_pixel(cases):
+def test_a_peak_above_the_top_of_a_fixed_scale_stays_the_hottest_pixel(boxed):
     """Heat was cut at the top, so a field a little above it was as hot as a peak of three tops."""
     own = replace(
-        cases, ground_truth=cases.ground_truth.assign(x=12.0, y=12.0, width=4.0, height=4.0)
+        boxed, ground_truth=boxed.ground_truth.assign(x=12.0, y=12.0, width=4.0, height=4.0)
     )
-    grids = np.full((len(cases.pairs), 8, 8), 1.1, np.float16)
+    grids = np.full((len(boxed.pairs), 8, 8), 1.1, np.float16)
     grids[:, 3, 3] = 3
     grids[:, 0, 0] = 0
     for scaling in ("per_map", "fixed"):
@@ -65,11 +65,11 @@ def test_a_peak_above_the_top_of_a_fixed_scale_stays_the_hottest_pixel(cases):
         assert (energies > 0.03).all()  # cut at the top it was a 64th
 
 
-def test_each_pair_is_scored_by_its_own_map_and_boxes(cases):
-    grids = np.zeros((len(cases.pairs), 32, 32), np.float16)
-    for grid, box in zip(grids, cases.ground_truth.itertuples(), strict=True):
+def test_each_pair_is_scored_by_its_own_map_and_boxes(boxed):
+    grids = np.zeros((len(boxed.pairs), 32, 32), np.float16)
+    for grid, box in zip(grids, boxed.ground_truth.itertuples(), strict=True):
         grid[int(box.y), int(box.x)] = 1  # the left upper corner of its own box
-    scores = pointing_and_energy(cases, grids)
+    scores = pointing_and_energy(boxed, grids)
     assert scores == pytest.approx(1)
-    assert (pointing_and_energy(cases, np.zeros_like(grids)) == 0).all()
-    assert scores.shape == (len(cases.pairs), 2)
+    assert (pointing_and_energy(boxed, np.zeros_like(grids)) == 0).all()
+    assert scores.shape == (len(boxed.pairs), 2)

@@ -1,16 +1,16 @@
-"""What heat counts as 255."""
+"""The heat that maps to 255."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from cxr14.labels import CLASSES, FINDINGS
-from cxr14.localization import heat_scale as scale_module
+from cxr14.localization import heatmaps
 from cxr14.localization.cam import heat_grids
-from cxr14.localization.heat_scale import (
+from cxr14.localization.heatmaps import (
     NO_HEAT,
     NOT_LABELLED,
-    OWN_RANGE,
+    PER_MAP,
     heat_scale,
     scale_by_finding,
     validation_images,
@@ -35,7 +35,7 @@ def hottest(network, finding, row):
     return float(heat_grids(network, IMAGES, np.array([row]), classes, "cam", 1).max())
 
 
-def test_only_validation_images_are_asked_in_the_order_of_their_names(validation):
+def test_only_validation_images_are_used_in_the_order_of_their_names(validation):
     assert validation[["image", "row"]].to_numpy().tolist() == [
         ["a.png", 5], ["b.png", 4], ["c.png", 3], ["d.png", 2],
     ]  # fmt: skip
@@ -48,14 +48,16 @@ def test_the_top_is_the_median_of_the_hottest_pixels_of_labelled_validation_imag
     network.prediction.weight.data.abs_()  # so every map has heat
     table = heat_scale("fixed", network, IMAGES, validation, ["Effusion", "Mass"], "cam", 2)
     assert table["images"].tolist() == [1, 3]  # Effusion: c alone, e and f are for testing
-    assert table["top"].tolist() == pytest.approx(
+    assert table["heat_scale"].tolist() == pytest.approx(
         [
             hottest(network, "Effusion", 3),
             np.median([hottest(network, "Mass", row) for row in (5, 4, 3)]),
         ]
     )
     assert table["reason"].isna().all()
-    assert scale_by_finding(table) == dict(zip(["Effusion", "Mass"], table["top"], strict=True))
+    assert scale_by_finding(table) == dict(
+        zip(["Effusion", "Mass"], table["heat_scale"], strict=True)
+    )
 
 
 def test_a_finding_that_no_validation_image_has_takes_the_median_of_the_others(tiny, validation):
@@ -65,7 +67,7 @@ def test_a_finding_that_no_validation_image_has_takes_the_median_of_the_others(t
     findings = ["Effusion", "Mass", "Nodule"]
     table = heat_scale("fixed", network, IMAGES, validation, findings, "gradcam", 2)
     assert table["images"].tolist() == [1, 3, 0]
-    assert table["top"].nunique() == 1
+    assert table["heat_scale"].nunique() == 1
     assert table["reason"].fillna("").tolist() == [NO_HEAT, "", NOT_LABELLED]
 
 
@@ -78,11 +80,11 @@ def test_without_any_heat_there_is_no_scale_and_one_sentence_says_so(tiny, valid
         heat_scale("fixed", network, IMAGES, validation, ["Mass"], "gradcam", 2)
 
 
-def test_per_map_asks_no_image_and_says_so_in_the_same_columns(tiny, validation):
+def test_per_map_uses_no_image_and_has_the_same_columns(tiny, validation):
     network = tiny()
     own = heat_scale("per_map", network, IMAGES, validation, ["Mass"], "cam", 2)
     assert network.passes == 0
-    assert own["reason"].tolist() == [OWN_RANGE]
+    assert own["reason"].tolist() == [PER_MAP]
     assert scale_by_finding(own) is None
     network.prediction.weight.data.abs_()
     fixed = heat_scale("fixed", network, IMAGES, validation, ["Mass"], "cam", 2)
@@ -94,12 +96,12 @@ def test_no_findings_give_an_empty_scale(tiny, validation):
         assert len(heat_scale(scaling, tiny(), IMAGES, validation, [], "cam", 2)) == 0
 
 
-def test_of_many_images_some_are_asked_evenly(tiny, validation, monkeypatch):
-    monkeypatch.setattr(scale_module, "MAX_IMAGES", 2)
+def test_of_many_images_some_are_sampled_evenly(tiny, validation, monkeypatch):
+    monkeypatch.setattr(heatmaps, "MAX_VALIDATION_IMAGES", 2)
     network = tiny()
     network.prediction.weight.data.abs_()
     table = heat_scale("fixed", network, IMAGES, validation, ["Mass"], "cam", 2)
     assert table["images"].tolist() == [2]
-    assert table["top"][0] == pytest.approx(
+    assert table["heat_scale"][0] == pytest.approx(
         np.mean([hottest(network, "Mass", row) for row in (5, 3)])  # the first and the last
     )

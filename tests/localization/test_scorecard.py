@@ -1,4 +1,4 @@
-"""Tables and headline: drawn boxes fed back as heat, controls, what cannot be scored."""
+"""Tables and headline: ground-truth boxes as heat, controls, missing scores."""
 
 import numpy as np
 import pandas as pd
@@ -9,34 +9,34 @@ from hypothesis import strategies as st
 from cxr14.datasets.boxes import read_box_table
 from cxr14.io import packaged_file
 from cxr14.labels import BOXED
-from cxr14.localization.boxes import POOLED, Limits, Rule, hits_and_false_boxes
-from cxr14.localization.controls import Maps, cached_boxes, control_grids
-from cxr14.localization.scores import gather
+from cxr14.localization.boxes import POOLED, Rule, Thresholds, cached_boxes, hits_and_false_boxes
+from cxr14.localization.control_baselines import control_grids
+from cxr14.localization.scores import Maps, gather
 from cxr14.localization.tables import score
 
 SIMILARITY = pd.DataFrame({"head": [0.1], "network": [0.2]})
 BOX_FILE = "torchxrayvision/data/BBox_List_2017.csv.gz"
 COLUMNS = ["image", "finding", "x", "y", "width", "height"]
-LIMITS = Limits([0.1, 0.5, 0.9], [0.1, 0.7], [60, 180])
+LIMITS = Thresholds([0.1, 0.5, 0.9], [0.1, 0.7], [60, 180])
 
 
-def masks(cases):
-    """The drawn boxes as heat: 1 in pixels that lie wholly inside one, else 0.
+def masks(boxed):
+    """The ground-truth boxes as heat: 1 in pixels that lie wholly inside one, else 0.
 
-    Rounded inwards, because then a box around them lies inside the drawn one and its IoBB is 1
+    Rounded inwards, because then a box around them lies inside the ground-truth box and its IoBB is 1
     whatever its size. Rounded outwards a Nodule of 15 px would give (15 / 17)² = .78.
     """
-    heat = np.zeros((len(cases.pairs), cases.size, cases.size), np.float16)
-    for mask, boxes in zip(heat, cached_boxes(cases.pairs, cases.ground_truth), strict=True):
+    heat = np.zeros((len(boxed.pairs), boxed.size, boxed.size), np.float16)
+    for mask, boxes in zip(heat, cached_boxes(boxed.pairs, boxed.ground_truth), strict=True):
         for x, y, width, height in boxes:
             rows = slice(int(np.ceil(y)), int(np.floor(y + height)))
             mask[rows, int(np.ceil(x)) : int(np.floor(x + width))] = 1
     return heat
 
 
-def scored(cases, grids, **controls):
-    scale = pd.DataFrame({"finding": cases.findings})
-    return score(Maps(cases, {"gradcam": grids} | controls, scale, SIMILARITY), LIMITS)
+def scored(boxed, grids, **controls):
+    scale = pd.DataFrame({"finding": boxed.findings})
+    return score(Maps(boxed, {"gradcam": grids} | controls, scale, SIMILARITY), LIMITS)
 
 
 def rows_of(table, **wanted):
@@ -45,10 +45,12 @@ def rows_of(table, **wanted):
     return table.set_index("finding")
 
 
-def test_drawn_boxes_fed_back_as_heat_score_one_at_iobb_of_nine_tenths(cases):
-    scores = scored(cases, masks(cases))
+def test_ground_truth_boxes_as_heat_score_one_at_iobb_of_nine_tenths(boxed):
+    scores = scored(boxed, masks(boxed))
     for heat in (60, 180, POOLED):
-        at = rows_of(scores.tables["accuracy"], measure="iobb", limit=0.9, heat=heat)
+        at = rows_of(
+            scores.tables["accuracy"], measure="iobb", overlap_threshold=0.9, heat_threshold=heat
+        )
         for finding in ("Mass", "Nodule", "mean"):
             assert at.loc[finding, "accuracy"] == 1
             assert at.loc[finding, "afp"] == 0
@@ -59,22 +61,24 @@ def test_drawn_boxes_fed_back_as_heat_score_one_at_iobb_of_nine_tenths(cases):
     assert scores.headline["crossfit_mean_accuracy_iobb_t10"] == 1
 
 
-def nih_cases(every):
+def nih_boxed(every):
     """NIH's own boxes, one a pair, on a cache of 224 px; the smallest are among them."""
-    drawn = read_box_table(packaged_file("torchxrayvision", BOX_FILE)).frame
-    order = (drawn["width"] * drawn["height"]).argsort().to_numpy()
-    drawn = drawn.iloc[np.sort(order[::every])]
-    pairs = drawn[["image", "finding"]].reset_index(drop=True)
+    ground_truth = read_box_table(packaged_file("torchxrayvision", BOX_FILE)).frame
+    order = (ground_truth["width"] * ground_truth["height"]).argsort().to_numpy()
+    ground_truth = ground_truth.iloc[np.sort(order[::every])]
+    pairs = ground_truth[["image", "finding"]].reset_index(drop=True)
     pairs = pairs.assign(patient=pairs["image"].str[:8], row=0)
     pairs = pairs.assign(scale=224 / 1024, offset_x=0.0, offset_y=0.0)
-    return gather(pairs, drawn, 224, "per_map", BOXED, np.random.default_rng(0), resamples=20)
+    return gather(
+        pairs, ground_truth, 224, "per_map", BOXED, np.random.default_rng(0), resamples=20
+    )
 
 
-def test_nihs_own_boxes_fed_back_at_the_caches_resolution_score_one_for_every_finding():
-    cases = nih_cases(every=16)
-    assert cases.pairs["finding"].nunique() == 8
-    overlaps = cases.overlaps(masks(cases), [60, 180])
-    hits, wrong = hits_and_false_boxes(cases.pairs, overlaps, [Rule("iobb", 0.9, POOLED)])
+def test_nih_boxes_as_heat_at_cache_resolution_score_one_for_every_finding():
+    boxed = nih_boxed(every=16)
+    assert boxed.pairs["finding"].nunique() == 8
+    overlaps = boxed.overlaps(masks(boxed), [60, 180])
+    hits, wrong = hits_and_false_boxes(boxed.pairs, overlaps, [Rule("iobb", 0.9, POOLED)])
     assert hits.all()
     assert not wrong.any()
 
@@ -85,20 +89,24 @@ def test_any_box_of_two_cached_pixels_a_side_is_found_inside_itself(box, height)
     # 1024 × height px, padded above and below; 16 px are more than 3 of the cache's.
     x, y, width, tall = box
     tall = min(tall, height - y) if height - y >= 16 else 16
-    drawn = pd.DataFrame([("a", "Mass", x, y, width, tall)], columns=COLUMNS)
+    ground_truth = pd.DataFrame([("a", "Mass", x, y, width, tall)], columns=COLUMNS)
     offset = (1024 - height) / 2 * 224 / 1024
-    pairs = drawn[["image", "finding"]].assign(patient=1, row=0, scale=224 / 1024, offset_x=0.0)
+    pairs = ground_truth[["image", "finding"]].assign(
+        patient=1, row=0, scale=224 / 1024, offset_x=0.0
+    )
     pairs = pairs.assign(offset_y=offset)
-    cases = gather(pairs, drawn, 224, "per_map", BOXED, np.random.default_rng(0), resamples=2)
-    overlaps = cases.overlaps(masks(cases), [60, 180])
+    boxed = gather(
+        pairs, ground_truth, 224, "per_map", BOXED, np.random.default_rng(0), resamples=2
+    )
+    overlaps = boxed.overlaps(masks(boxed), [60, 180])
     assert len(overlaps) == 2
     assert overlaps["iobb"].to_numpy() == pytest.approx(1)
 
 
-def test_every_table_has_its_columns_and_a_reason_where_there_is_no_score(cases):
-    controls = control_grids(cases, (4, 4), np.random.default_rng(1))
-    tables = scored(cases, masks(cases), **controls).tables
-    assert set(tables) == {"accuracy", "controls", "pointing", "crossfit", "randomisation", "scale"}
+def test_every_table_has_its_columns_and_a_reason_where_there_is_no_score(boxed):
+    controls = control_grids(boxed, (4, 4), np.random.default_rng(1))
+    tables = scored(boxed, masks(boxed), **controls).tables
+    assert set(tables) == {"accuracy", "controls", "pointing", "crossfit", "sanity_check", "scale"}
     assert len(tables["accuracy"]) == 5 * 3 * 9
     assert tables["controls"]["method"].unique().tolist() == ["gradcam", *controls]
     for name in ("accuracy", "controls", "pointing", "crossfit"):
@@ -107,85 +115,93 @@ def test_every_table_has_its_columns_and_a_reason_where_there_is_no_score(cases)
         assert (table.loc[nulls, "reason"] != "").all()
         at = table.set_index("finding")
         assert (at.loc["Effusion", "reason"] == "no boxed image with pixels").all()
-        assert (at.loc["Effusion", "n"] == 0).all()
+        assert (at.loc["Effusion", "n_pairs"] == 0).all()
         assert (at.loc["Pneumonia", "reason"] == "not trained").all()
-        assert at.loc["Pneumonia", "n"].isna().all()
-        assert (at.loc["mean", "n"] == len(cases.pairs)).all()
+        assert at.loc["Pneumonia", "n_pairs"].isna().all()
+        assert (at.loc["mean", "n_pairs"] == len(boxed.pairs)).all()
 
 
-def test_controls_stand_beside_the_method_with_how_far_it_is_ahead(cases):
-    controls = control_grids(cases, (4, 4), np.random.default_rng(1))
-    scores = scored(cases, masks(cases), **controls)
+def test_controls_have_the_difference_of_the_method(boxed):
+    controls = control_grids(boxed, (4, 4), np.random.default_rng(1))
+    scores = scored(boxed, masks(boxed), **controls)
     own, table = scores.tables["accuracy"], scores.tables["controls"]
     method = table[table["method"] == "gradcam"].drop(columns="method")
-    assert method["ahead"].isna().all()
+    assert method["difference"].isna().all()
     pd.testing.assert_frame_equal(
         method[own.columns].reset_index(drop=True), own, check_dtype=False
     )
     for name in controls:
-        at = rows_of(table, method=name, measure="iobb", limit=0.9, heat=POOLED).loc["mean"]
-        assert at["ahead"] == pytest.approx(1 - at["accuracy"], abs=1e-4)
-        assert at["ahead_low"] <= at["ahead"] <= at["ahead_high"]
+        at = rows_of(
+            table, method=name, measure="iobb", overlap_threshold=0.9, heat_threshold=POOLED
+        ).loc["mean"]
+        assert at["difference"] == pytest.approx(1 - at["accuracy"], abs=1e-4)
+        assert at["difference_low"] <= at["difference"] <= at["difference_high"]
 
 
-def test_the_headline_is_short_flat_and_agrees_with_the_tables(cases):
-    scores = scored(cases, masks(cases))
+def test_the_headline_is_short_flat_and_agrees_with_the_tables(boxed):
+    scores = scored(boxed, masks(boxed))
     assert len(scores.headline) <= 23
     assert all(np.isscalar(value) for value in scores.headline.values())
-    table = rows_of(scores.tables["accuracy"], measure="iou", limit=0.1, heat=POOLED)
+    table = rows_of(
+        scores.tables["accuracy"], measure="iou", overlap_threshold=0.1, heat_threshold=POOLED
+    )
     assert scores.headline["mean_accuracy_iou_t10"] == pytest.approx(
         table.loc["mean", "accuracy"], abs=1e-4
     )
     assert scores.headline["boxed_images"] == 16
     assert scores.headline["boxed_pairs"] == 20
     assert scores.headline["findings_scored"] == 2
-    assert scores.headline["randomisation_similarity"] == 0.2
+    assert scores.headline["sanity_check_similarity"] == 0.2
 
 
-def test_an_image_with_a_box_but_without_pixels_is_counted(boxed):
-    pairs, drawn = boxed
-    more = pd.concat([drawn, drawn.iloc[[0]].assign(image="none.png")])
-    cases = gather(pairs, more, 32, "per_map", BOXED, np.random.default_rng(0), resamples=20)
-    assert scored(cases, masks(cases)).headline["boxed_images_without_pixels"] == 1
+def test_an_image_with_a_box_but_without_pixels_is_counted(pair_tables):
+    pairs, ground_truth = pair_tables
+    more = pd.concat([ground_truth, ground_truth.iloc[[0]].assign(image="none.png")])
+    boxed = gather(pairs, more, 32, "per_map", BOXED, np.random.default_rng(0), resamples=20)
+    assert scored(boxed, masks(boxed)).headline["boxed_images_without_pixels"] == 1
 
 
-def test_a_flat_map_is_a_miss_without_false_boxes(cases):
-    scores = scored(cases, np.zeros((len(cases.pairs), 4, 4), np.float16))
-    at = rows_of(scores.tables["accuracy"], measure="iobb", limit=0.1, heat=POOLED)
+def test_a_flat_map_is_a_miss_without_false_boxes(boxed):
+    scores = scored(boxed, np.zeros((len(boxed.pairs), 4, 4), np.float16))
+    at = rows_of(
+        scores.tables["accuracy"], measure="iobb", overlap_threshold=0.1, heat_threshold=POOLED
+    )
     assert at.loc["Mass", "accuracy"] == at.loc["Mass", "afp"] == 0
     assert scores.headline["mean_pointing"] == scores.headline["mean_energy"] == 0
     spot = rows_of(scores.tables["pointing"], method="gradcam")
-    assert (spot["empty"] == spot["n"]).dropna().all()
-    assert (spot["empty"].isna() == spot["n"].isna()).all()
-    assert not rows_of(scored(cases, masks(cases)).tables["pointing"])["empty"].fillna(0).any()
+    assert (spot["empty"] == spot["n_pairs"]).dropna().all()
+    assert (spot["empty"].isna() == spot["n_pairs"].isna()).all()
+    assert not rows_of(scored(boxed, masks(boxed)).tables["pointing"])["empty"].fillna(0).any()
 
 
-def test_without_any_boxed_image_all_is_null_and_nothing_fails(boxed):
-    pairs, drawn = boxed
+def test_without_any_boxed_image_all_is_null_and_nothing_fails(pair_tables):
+    pairs, ground_truth = pair_tables
     none = pairs.iloc[:0]
-    cases = gather(none, drawn, 32, "per_map", ("Hernia",), np.random.default_rng(0))
+    boxed = gather(none, ground_truth, 32, "per_map", ("Hernia",), np.random.default_rng(0))
     grids = np.zeros((0, 1, 1), np.float16)
-    controls = control_grids(cases, (1, 1), np.random.default_rng(0))
+    controls = control_grids(boxed, (1, 1), np.random.default_rng(0))
     scale, similarity = pd.DataFrame(), pd.DataFrame({"head": [], "network": []}, dtype=float)
-    scores = score(Maps(cases, {"cam": grids} | controls, scale, similarity), LIMITS)
+    scores = score(Maps(boxed, {"cam": grids} | controls, scale, similarity), LIMITS)
     assert scores.headline["boxed_images"] == scores.headline["findings_scored"] == 0
     assert np.isnan(scores.headline["mean_accuracy_iobb_t10"])
-    assert np.isnan(scores.headline["randomisation_similarity"])
+    assert np.isnan(scores.headline["sanity_check_similarity"])
     assert (scores.tables["accuracy"]["reason"] != "").all()
 
 
-def test_one_patient_has_scores_but_neither_intervals_nor_a_crossfit_and_says_so(boxed):
+def test_one_patient_has_scores_but_neither_intervals_nor_a_crossfit_and_says_so(pair_tables):
     """Resampling one patient gives that patient: intervals had no width and looked certain."""
-    pairs, drawn = boxed
+    pairs, ground_truth = pair_tables
     trained = ("Mass", "Nodule")
     own = gather(
-        pairs.assign(patient=7), drawn, 32, "per_map", trained, np.random.default_rng(0), 50
+        pairs.assign(patient=7), ground_truth, 32, "per_map", trained, np.random.default_rng(0), 50
     )
     scores = scored(own, masks(own))
-    mean = rows_of(scores.tables["accuracy"], measure="iobb", limit=0.1, heat=POOLED).loc["mean"]
+    mean = rows_of(
+        scores.tables["accuracy"], measure="iobb", overlap_threshold=0.1, heat_threshold=POOLED
+    ).loc["mean"]
     assert mean["accuracy"] == 1
     assert np.isnan(mean["accuracy_low"])
     assert mean["reason"] == "no interval: all boxed images are of one patient"
-    fitted = rows_of(scores.tables["crossfit"], measure="iobb", limit=0.1).loc["mean"]
+    fitted = rows_of(scores.tables["crossfit"], measure="iobb", overlap_threshold=0.1).loc["mean"]
     assert np.isnan(fitted["accuracy"])
     assert fitted["reason"].endswith("no other half to choose a threshold")

@@ -6,8 +6,8 @@ import pytest
 
 from cxr14.localization.boxes import (
     POOLED,
-    Limits,
     Rule,
+    Thresholds,
     hits_and_false_boxes,
     rules,
     with_overlaps,
@@ -21,7 +21,7 @@ PAIRS = pd.DataFrame(
         "patient": [1, 2, 3, 3],
     }
 )
-DRAWN = pd.DataFrame(
+GROUND_TRUTH = pd.DataFrame(
     [
         ("1", "Mass", 0, 0, 10, 10),
         ("1", "Mass", 50, 50, 10, 10),  # a second box of the same finding
@@ -46,16 +46,16 @@ DETECTED = pd.DataFrame(
 
 @pytest.fixture
 def overlaps():
-    return with_overlaps(DETECTED, DRAWN)
+    return with_overlaps(DETECTED, GROUND_TRUTH)
 
 
-def test_a_detected_box_takes_its_best_overlap_over_the_drawn_boxes_of_its_pair(overlaps):
+def test_a_detected_box_takes_its_best_overlap_over_the_ground_truth_boxes_of_its_pair(overlaps):
     assert overlaps["iobb"].tolist() == [0, 1, 0.4, 0.5, 0.2]
     assert overlaps["iou"].to_numpy() == pytest.approx([0, 16 / 100, 40 / 160, 50 / 150, 20 / 180])
 
 
 def test_overlap_does_not_depend_on_the_order_of_the_rows(overlaps):
-    turned = with_overlaps(DETECTED.iloc[::-1], DRAWN.iloc[::-1])
+    turned = with_overlaps(DETECTED.iloc[::-1], GROUND_TRUTH.iloc[::-1])
     pd.testing.assert_frame_equal(turned.iloc[::-1], overlaps)
 
 
@@ -79,7 +79,7 @@ def test_hits_and_false_boxes_by_hand(overlaps, rule, hits, wrong):
 
 
 def test_hits_of_two_heats_pooled_are_hits_of_either_and_false_boxes_add_up(overlaps):
-    asked = rules(Limits([0.1, 0.25, 0.5], [0.1, 0.2], [60, 180]))
+    asked = rules(Thresholds([0.1, 0.25, 0.5], [0.1, 0.2], [60, 180]))
     hit, false = hits_and_false_boxes(PAIRS, overlaps, asked)
     assert len(asked) == 15
     low, high, pooled = (np.arange(heat, 15, 3) for heat in range(3))
@@ -88,7 +88,7 @@ def test_hits_of_two_heats_pooled_are_hits_of_either_and_false_boxes_add_up(over
 
 
 def test_boxes_in_another_order_score_the_same(overlaps):
-    asked = rules(Limits([0.1, 0.5], [0.1], [60, 180]))
+    asked = rules(Thresholds([0.1, 0.5], [0.1], [60, 180]))
     turned = hits_and_false_boxes(PAIRS, overlaps.iloc[::-1], asked)
     for one, other in zip(turned, hits_and_false_boxes(PAIRS, overlaps, asked), strict=True):
         assert (one == other).all()

@@ -6,15 +6,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxr14.io import read_json, write_json, write_npy, write_parquet
+from cxr14.config.blocks import LocalizeParams
+from cxr14.datasets.records import Source, write_source
+from cxr14.io import read_json, write_npy, write_parquet
 from cxr14.labels import LABEL_COLUMNS
 from cxr14.localization import evaluate
-from cxr14.localization.boxes import Limits
-from cxr14.localization.evaluate import maps_of_model, read_inputs, write_localization
+from cxr14.localization.evaluate import maps_of_model, read_inputs
 from cxr14.models.network import build_network
 from stages.localize_iobb import present
-from tests.sources import PHANTOM
 
+PHANTOM = Source("phantom", phantom=True, official_split=False)
 COUNT, SIDE = 12, 96
 NAMES = [f"{number:02d}.png" for number in range(COUNT)]
 HEAD = {"transition_channels": 8, "pooling": "avg", "lse_r": 10.0, "output_stride": 32}
@@ -40,9 +41,7 @@ def project(tmp_path, monkeypatch):
     write_parquet("data/split/split.parquet", split)
     box = {"finding": "Mass", "x": 100.0, "y": 200.0, "width": 300.0, "height": 300.0}
     write_parquet("data/records/boxes.parquet", pd.DataFrame({"image": NAMES[4:]}).assign(**box))
-    write_json(
-        "data/records/source.json", {"source": "phantom", "phantom": True, "official_split": False}
-    )
+    write_source(PHANTOM)
     network = build_network("alexnet", *list(HEAD.values())[:3], seed=1).eval()
     monkeypatch.setattr(evaluate, "load_model", lambda folder: (network, {"head": HEAD}))
 
@@ -54,10 +53,15 @@ def maps(predictions=PREDICTIONS):
 
 
 def test_boxes_heatmaps_metrics_and_sheets_are_written_below_the_given_folder(project):
-    limits = Limits([0.1], [0.1], [60, 180])
-    inputs, heatmaps, root = read_inputs(), maps(), Path("own")
-    scores = write_localization(root, "alexnet", heatmaps, limits, source=PHANTOM)
-    tables = present(root, "alexnet", inputs, PREDICTIONS, heatmaps, scores, limits)
+    params = LocalizeParams(
+        method="cam",
+        scaling="per_map",
+        heat_thresholds=[60, 180],
+        t_iobb=[0.1],
+        t_iou=[0.1],
+        batch_size=4,
+    )
+    tables = present(Path("own"), "alexnet", read_inputs(), PREDICTIONS, maps(), params)
     assert read_json("own/metrics/localize/alexnet.json")["boxed_images"] == 8
     found = pd.read_parquet("own/localization/alexnet/detections.parquet")
     assert set(found["image"]) == set(NAMES[4:])

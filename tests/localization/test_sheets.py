@@ -5,10 +5,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from cxr14.datasets.records import Source
 from cxr14.figures.overlays import DETECTED, GROUND_TRUTH, best_and_worst, draw_sheets
-from cxr14.localization.controls import Maps
-from cxr14.localization.scores import gather
-from tests.sources import OFFICIAL, PHANTOM
+from cxr14.localization.scores import Maps, gather
+
+PHANTOM, NIH = Source("phantom", True, False), Source("nih", False, True)
 
 
 @pytest.fixture
@@ -16,18 +17,20 @@ def found():
     names = [f"{number}.png" for number in range(3)]
     pairs = pd.DataFrame({"image": names, "finding": ["Mass", "Mass", "Nodule"], "row": range(3)})
     pairs = pairs.assign(patient=range(3), scale=0.5, offset_x=0.0, offset_y=0.0)
-    drawn = pairs[["image", "finding"]].assign(x=20.0, y=20.0, width=30.0, height=30.0)
+    ground_truth = pairs[["image", "finding"]].assign(x=20.0, y=20.0, width=30.0, height=30.0)
     grids = np.random.default_rng(0).random((3, 4, 4)).astype(np.float16)
     grids[1] = 0
-    cases = gather(pairs, drawn, 64, "per_map", ("Mass", "Nodule"), np.random.default_rng(0), 2)
-    maps = Maps(cases, {"gradcam": grids}, pd.DataFrame(), pd.DataFrame())
+    boxed = gather(
+        pairs, ground_truth, 64, "per_map", ("Mass", "Nodule"), np.random.default_rng(0), 2
+    )
+    maps = Maps(boxed, {"gradcam": grids}, pd.DataFrame(), pd.DataFrame())
     predictions = pd.DataFrame({"image": names}).assign(
         **{f"probability {finding}": [0.1, 0.2, 0.3] for finding in ("Mass", "Nodule")}
     )
-    return maps, cases.overlaps(grids, [60, 180]), predictions
+    return maps, boxed.overlaps(grids, [60, 180]), predictions
 
 
-def draw(folder, found, source):
+def draw(folder, found, source=PHANTOM):
     maps, overlaps, predictions = found
     images = np.full((3, 64, 64), 90, np.uint8)
     seen = {"images": images, "predictions": predictions, "source": source}
@@ -37,17 +40,17 @@ def draw(folder, found, source):
 
 def test_each_boxed_finding_has_a_sheet_of_equal_bytes_and_old_ones_go(tmp_path, found):
     (tmp_path / "Hernia.png").write_bytes(b"of an earlier run")
-    first = draw(tmp_path, found, source=OFFICIAL)
+    first = draw(tmp_path, found)
     assert list(first) == ["Mass.png", "Nodule.png"]
-    assert draw(tmp_path, found, source=OFFICIAL) == first
+    assert draw(tmp_path, found) == first
 
 
 def test_phantom_sheets_say_so(tmp_path, found):
-    assert draw(tmp_path / "a", found, PHANTOM) != draw(tmp_path / "b", found, OFFICIAL)
+    assert draw(tmp_path / "a", found) != draw(tmp_path / "b", found, NIH)
 
 
-def test_the_drawn_box_is_visible_in_its_colour(tmp_path, found):
-    draw(tmp_path, found, source=PHANTOM)
+def test_the_ground_truth_box_is_visible_in_its_colour(tmp_path, found):
+    draw(tmp_path, found)
     pixels = np.asarray(Image.open(tmp_path / "Mass.png").convert("RGB")).astype(int)
     colour = [int(GROUND_TRUTH[place : place + 2], 16) for place in (1, 3, 5)]
     assert (np.abs(pixels - colour).max(axis=2) < 20).sum() > 100
@@ -55,9 +58,7 @@ def test_the_drawn_box_is_visible_in_its_colour(tmp_path, found):
 
 def test_a_line_marks_where_heat_crosses_a_threshold(tmp_path, found):
     maps, overlaps, predictions = found
-    draw(
-        tmp_path / "b", (maps, overlaps.iloc[:0], predictions), source=OFFICIAL
-    )  # no boxes: what is left in yellow are lines
+    draw(tmp_path / "b", (maps, overlaps.iloc[:0], predictions))  # no boxes: yellow are the lines
     pixels = np.asarray(Image.open(tmp_path / "b" / "Nodule.png").convert("RGB")).astype(int)
     colour = [int(DETECTED[0][place : place + 2], 16) for place in (1, 3, 5)]
     panel = pixels[80:330, 10:260]

@@ -7,22 +7,24 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from cxr14.datasets.records import PHANTOM_NOTE
-from cxr14.localization.boxes import Limits
-from cxr14.localization.controls import Maps, control_grids
+from cxr14.datasets.records import PHANTOM_NOTE, Source
+from cxr14.localization.boxes import Thresholds
+from cxr14.localization.control_baselines import control_grids
+from cxr14.localization.scores import Maps
 from cxr14.localization.tables import score
 from cxr14.report.terminal import accuracy_table, localization_tables
-from tests.sources import OFFICIAL, PHANTOM
+
+PHANTOM, NIH = Source("phantom", True, False), Source("nih", False, True)
 
 
-def tables_of(cases, similarity=0.2, **empty):
-    controls = control_grids(cases, (4, 4), np.random.default_rng(1))
-    grids = np.random.default_rng(2).random((len(cases.pairs), 4, 4)).astype(np.float16)
+def tables_of(boxed, similarity=0.2, **empty):
+    controls = control_grids(boxed, (4, 4), np.random.default_rng(1))
+    grids = np.random.default_rng(2).random((len(boxed.pairs), 4, 4)).astype(np.float16)
     for name, count in empty.items():
-        grids[np.flatnonzero(cases.finding_of_pair == name)[:count]] = 0
+        grids[np.flatnonzero(boxed.finding_of_pair == name)[:count]] = 0
     similar = pd.DataFrame({"head": [0.1], "network": [similarity]})
-    maps = Maps(cases, {"gradcam": grids} | controls, pd.DataFrame(), similar)
-    return score(maps, Limits([0.1, 0.25], [0.1], [60, 180])).tables
+    maps = Maps(boxed, {"gradcam": grids} | controls, pd.DataFrame(), similar)
+    return score(maps, Thresholds([0.1, 0.25], [0.1], [60, 180])).tables
 
 
 def text_of(*tables, width=80):
@@ -31,8 +33,8 @@ def text_of(*tables, width=80):
     return console.export_text()
 
 
-def test_accuracy_states_n_what_was_not_trained_and_phantom(cases):
-    table = accuracy_table("alexnet, gradcam", tables_of(cases)["accuracy"], "iobb", PHANTOM)
+def test_accuracy_states_n_what_was_not_trained_and_phantom(boxed):
+    table = accuracy_table("alexnet, gradcam", tables_of(boxed)["accuracy"], "iobb", PHANTOM)
     text = text_of(table)
     assert PHANTOM_NOTE in " ".join(text.split())
     lines = {line.split()[0]: line.split() for line in text.splitlines() if line.split()}
@@ -43,9 +45,9 @@ def test_accuracy_states_n_what_was_not_trained_and_phantom(cases):
     assert lines["mean"][1] == "20"
 
 
-def test_the_method_stands_beside_the_controls_within_eighty_columns(cases):
+def test_the_method_stands_beside_the_controls_within_eighty_columns(boxed):
     text = text_of(
-        *localization_tables("alexnet, gradcam, 16 boxed images", tables_of(cases), PHANTOM)
+        *localization_tables("alexnet, gradcam, 16 boxed images", tables_of(boxed), PHANTOM)
     )
     for name in ("gradcam", "random", "centre_gaussian", "mean_box"):
         line = next(line for line in text.splitlines() if line.split()[:1] == [name])
@@ -54,10 +56,10 @@ def test_the_method_stands_beside_the_controls_within_eighty_columns(cases):
     assert "16 boxed images" in " ".join(text.split())
 
 
-def test_maps_without_heat_are_counted_by_finding(cases):
-    *_, controls = localization_tables("alexnet", tables_of(cases), OFFICIAL)
+def test_maps_without_heat_are_counted_by_finding(boxed):
+    *_, controls = localization_tables("alexnet", tables_of(boxed), NIH)
     assert "no heat in 0 of 20 maps all weights" in " ".join(text_of(controls).split())
-    *_, controls = localization_tables("alexnet", tables_of(cases, Mass=2, Nodule=1), OFFICIAL)
+    *_, controls = localization_tables("alexnet", tables_of(boxed, Mass=2, Nodule=1), NIH)
     assert "no heat in 3 of 20 maps: Mass 2, Nodule 1" in text_of(controls)
 
 
@@ -76,7 +78,7 @@ def test_maps_without_heat_are_counted_by_finding(cases):
         (np.nan, "all weights random: no pair of maps to compare"),
     ],
 )
-def test_maps_that_stay_without_what_was_learnt_are_flagged(cases, similarity, said):
-    *_, controls = localization_tables("alexnet", tables_of(cases, similarity), OFFICIAL)
+def test_maps_that_stay_without_what_was_learnt_are_flagged(boxed, similarity, said):
+    *_, controls = localization_tables("alexnet", tables_of(boxed, similarity), NIH)
     assert said in " ".join(text_of(controls, width=200).split())
     assert ("red" in str(controls.caption)) == (abs(similarity) > 0.5)

@@ -1,4 +1,4 @@
-"""Ensembles: mean probabilities, selection of members on validation, averaged heatmaps.
+"""Ensembles: mean probabilities, and selection of members on validation.
 
 Selection maximizes the mean over the findings of AUROC (or of the highest F1) of the average
 probability on validation. Every fold of train must be left out by a selected member. With few
@@ -10,26 +10,26 @@ score no longer increases.
 from collections.abc import Callable, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from scipy.special import expit, log_expit, logsumexp
 
-from cxr14.chexnext.paths import SELECTION
+from cxr14.chexnext.paths import (
+    LABELS,
+    SELECTION,
+    NetworkPaths,
+    align_to_cache,
+    read_classes,
+    read_logits,
+)
+from cxr14.datasets.records import Source, read_records, read_split
 from cxr14.errors import UserError, quote
 from cxr14.io import read_json, unusable
-from cxr14.labels import NO_FINDING
+from cxr14.labels import NO_FINDING, label_matrix
 from cxr14.metrics.auroc import Array, macro_auroc, mean_over_scored, scorable
 from cxr14.metrics.calibration import f1_by_threshold
-
-if TYPE_CHECKING:
-    from cxr14.localization.controls import Maps
-    from cxr14.localization.detect import Grids
-
-# Mean and standard deviation of the probabilities of several networks.
-
 
 Logits = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
@@ -44,8 +44,8 @@ def mean_probability(logits: Sequence[Logits]) -> Floats:
 def logit_of_mean(logits: Sequence[Logits]) -> Logits:
     """Logit of the mean probability of K networks, float32 (N, C).
 
-    log(p / (1 − p)) by sums of logarithms, so that no probability is rounded to 0 or 1. Platt
-    scaling of an ensemble is fitted on it as on the logits of a single network.
+    log(p / (1 − p)) is computed by sums of logarithms, so that no probability is rounded to 0 or 1.
+    Platt scaling of an ensemble is fitted on it, as on the logits of a single network.
     """
     stacked = np.stack(logits).astype(np.float64)  # (K, N, C)
     odds = logsumexp(log_expit(stacked), axis=0) - logsumexp(log_expit(-stacked), axis=0)
@@ -53,7 +53,7 @@ def logit_of_mean(logits: Sequence[Logits]) -> Logits:
 
 
 def spread(logits: Sequence[Logits]) -> npt.NDArray[np.float32]:
-    """Return the standard deviation (by K) of K networks' probabilities, float32 (N, C).
+    """Return the standard deviation of the probabilities of K networks (ddof 0), float32 (N, C).
 
     The disagreement of a deep ensemble (Lakshminarayanan et al. 2017): 0 where all agree,
     at most 0.5.
@@ -76,7 +76,7 @@ def score_by(
         measure: auroc or f1.
         labels: (N, C) of 0 and 1.
         probabilities: (M, N, C).
-        classes: C names; No Finding stays out of the mean.
+        classes: C names; the mean excludes No Finding.
 
     Raises:
         UserError: no finding can be scored.
@@ -104,6 +104,58 @@ def best_f1(labels: Array, probabilities: Array) -> float | None:
     return float(f1.max())
 
 
+def select_members(
+    members: Sequence[NetworkPaths],
+    fold_of: Sequence[int],
+    folds: int,
+    measure: str,
+    exhaustive_up_to: int,
+    source: Source,
+) -> dict[str, Any]:
+    """Select the members whose average is best on validation.
+
+    Args:
+        members: M networks.
+        fold_of: (M,) the fold that each leaves out.
+        folds: number of folds.
+        measure: auroc or f1.
+        exhaustive_up_to: see :func:`choose`.
+        source: of the images.
+
+    Returns:
+        The content of chexnext/selection/selection.json: measure, search, subsets (number scored),
+        folds, score, score_of_all, phantom, and by member its fold, its score alone, and whether it
+        is chosen.
+    """
+    classes = read_classes(members[0])
+    cached = align_to_cache("data/cache", read_records(LABELS), read_split())
+    val, n_images = cached.within("val"), len(cached.rows)
+    logits = [read_logits(member.logits, n_images, classes)[val] for member in members]
+    probabilities = np.stack([expit(array.astype(np.float64)) for array in logits])
+    score = score_by(measure, label_matrix(cached.images[val], classes), probabilities, classes)
+    chosen, best, subsets, search = choose(score, fold_of, exhaustive_up_to)
+    by_member = {
+        member.name: {"fold": fold_of[n], "score": score((n,)), "chosen": n in chosen}
+        for n, member in enumerate(members)
+    }
+    scores = {"score": best, "score_of_all": score(tuple(range(len(members))))}
+    head = {"measure": measure, "search": search, "subsets": subsets, "folds": folds}
+    return head | scores | {"phantom": source.phantom, "members": by_member}
+
+
+def selection_metrics(selection: dict[str, Any]) -> dict[str, Any]:
+    """Return the content of chexnext/metrics/select.json, see :func:`select_members`."""
+    members = selection["members"].values()
+    return {
+        "members": len(members),
+        "chosen": sum(member["chosen"] for member in members),
+        "subsets": selection["subsets"],
+        "score": selection["score"],
+        "score_of_all": selection["score_of_all"],
+        "score_of_best_single": max(member["score"] for member in members),
+    }
+
+
 def choose(
     score: Score, fold_of: Sequence[int], exhaustive_up_to: int
 ) -> tuple[Subset, float, int, str]:
@@ -111,8 +163,8 @@ def choose(
 
     Args:
         score: of a subset, higher is better.
-        fold_of: the fold that each member leaves out; all of them must stay covered.
-        exhaustive_up_to: number of members up to which every subset is tried.
+        fold_of: the fold that each member leaves out; the subset must cover all of them.
+        exhaustive_up_to: number of members up to which every subset is scored.
 
     Returns:
         The indices of the chosen members, their score, the number of subsets scored, and the
@@ -121,7 +173,7 @@ def choose(
     if len(fold_of) <= exhaustive_up_to:
         tried = [subset for subset in _subsets(len(fold_of)) if _covers(subset, fold_of)]
         scores = [score(subset) for subset in tried]
-        best = int(np.argmax(scores))  # the first of equals; smaller subsets stand first
+        best = int(np.argmax(scores))  # the first of equals; smaller subsets are listed first
         return tried[best], scores[best], len(tried), "exhaustive"
     return (*_grow(score, fold_of), "greedy")
 
@@ -166,49 +218,3 @@ def read_chosen(path: Path = SELECTION) -> list[str]:
     ):
         raise unusable(path, f"is damaged: members are {quote(members)}")
     return [name for name, entry in members.items() if entry["chosen"]]
-
-
-# Averaged heatmaps.
-
-
-AVERAGED_SCALE = "the average of maps, each by the top of its own network"
-
-
-def average_maps(members: Sequence["Maps"]) -> "Maps":
-    """Average the heatmaps of K networks for the same pairs.
-
-    The controls are those of the finest grid. Similarities under new weights keep a row for each
-    network and pair, as opposite signs would cancel in an average.
-
-    Args:
-        members: by one method, of networks with the same classes; resamples from equal
-            generators.
-    """
-    finest = max(members, key=lambda maps: maps.network_grids.shape[-1])
-    mean = mean_grids([maps.network_grids for maps in members])
-    scale, fixed = finest.scale, (finest.scale["scaling"] == "fixed").any()
-    if fixed:
-        scale = scale.assign(top=np.nan, reason=AVERAGED_SCALE)
-    similarity = pd.concat([maps.similarity for maps in members])
-    grids = finest.grids | {finest.method: mean}
-    return finest._replace(grids=grids, scale=scale, similarity=similarity)
-
-
-def mean_grids(grids: Sequence["Grids"]) -> "Grids":
-    """Average grids; where they differ in size all are upsampled to the finest first.
-
-    (At 224 px AlexNet's are 6 × 6, those of others 7 × 7.) Each network has the same weight: a map
-    is 0–1 by its own range, or 1 at the scale of its network (localize.scaling).
-
-    Args:
-        grids: K arrays (P, h, w), h = w, of the same P pairs in the same order.
-
-    Returns:
-        (P, H, W) float16 of the finest size.
-    """
-    from cxr14.localization.cam import upsampled  # torch
-
-    size = max(grid.shape[-1] for grid in grids)
-    widened = [grid.astype(np.float32) for grid in grids]
-    same = [grid if grid.shape[-1] == size else upsampled(grid, size) for grid in widened]
-    return np.asarray(np.mean(same, axis=0), np.float16)

@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cxr14.chexnext.paths import split_of_fold
+from cxr14.chexnext.paths import NetworkPaths, split_of_fold
 from cxr14.datasets.records import LEFT_OUT, read_split
 from cxr14.datasets.split import choose_patients
 from cxr14.errors import UserError
-from cxr14.io import sha256
+from cxr14.io import read_json, sha256
 
 NO_FOLD = -1
 Folds = npt.NDArray[np.int64]
@@ -24,7 +24,7 @@ def cut_folds(images: pd.DataFrame, splits: npt.NDArray[Any], count: int, seed: 
     Args:
         images: patient, labels and has_pixels (N rows).
         splits: (N,) train, val or test.
-        count: how many folds.
+        count: number of folds.
         seed: of the cut.
 
     Returns:
@@ -40,23 +40,22 @@ def cut_folds(images: pd.DataFrame, splits: npt.NDArray[Any], count: int, seed: 
 
 def split_without(split: pd.DataFrame, folds: Folds, fold: int) -> pd.DataFrame:
     """Return the split in which the images of a fold are left out of train."""
-    left_out = folds == fold
-    return split.assign(split=split["split"].where(~left_out, LEFT_OUT))
+    return split.assign(split=split["split"].where(folds != fold, LEFT_OUT))
 
 
 def relabelling_members(
     chosen: Sequence[str], fold_of: Mapping[str, int], fold: int, count: int
 ) -> list[str]:
-    """Name the members that relabel a fold: those that left it out, all without folds.
+    """List the members that relabel a fold: those that left it out; all without folds.
 
     Args:
-        chosen: names of the selected networks.
+        chosen: names of the selected members.
         fold_of: the fold that each leaves out.
         fold: the fold to relabel; NO_FOLD is val, which all members relabel.
-        count: how many folds there are; 1 is the plain form.
+        count: number of folds; 1 is the plain form.
     """
-    everyone = count == 1 or fold == NO_FOLD
-    return [name for name in chosen if everyone or fold_of[name] == fold]
+    relabel_all = count == 1 or fold == NO_FOLD
+    return [name for name in chosen if relabel_all or fold_of[name] == fold]
 
 
 def folds_of(names: "pd.Series[str]", train: npt.NDArray[np.bool_], count: int) -> Folds:
@@ -65,7 +64,7 @@ def folds_of(names: "pd.Series[str]", train: npt.NDArray[np.bool_], count: int) 
     Args:
         names: of the images (N,).
         train: (N,) which of them are in train.
-        count: how many folds there are.
+        count: number of folds.
     """
     folds = np.where(train, 0, NO_FOLD)
     for fold in range(count) if count > 1 else ():
@@ -74,12 +73,25 @@ def folds_of(names: "pd.Series[str]", train: npt.NDArray[np.bool_], count: int) 
     return folds
 
 
+def check_member(member: NetworkPaths, fold: int, names: Iterable[str]) -> None:
+    """Check that a member relabels no image that it was trained on, see the checks below.
+
+    Args:
+        member: its model is read.
+        fold: the fold that it leaves out.
+        names: of the images of that fold.
+    """
+    path = split_of_fold(fold)
+    check_trained_by(path, read_json(member.model / "model.json", "inputs"), member.title)
+    check_unseen(names, read_split(path), member.title)
+
+
 def check_unseen(names: Iterable[str], split: pd.DataFrame, network: str) -> None:
     """Check that a network relabels no image that it was trained on.
 
     Args:
         names: of the images that it relabels.
-        split: the split by which it was trained.
+        split: the split that it was trained with.
         network: its name.
 
     Raises:
@@ -103,7 +115,7 @@ def check_trained_by(split: Path, model: Mapping[str, Any], network: str) -> Non
         network: its name.
 
     Raises:
-        UserError: the network was trained by another split, or another content of it.
+        UserError: the network was trained with another split, or another content of it.
     """
     if model["inputs"].get(split.as_posix()) != sha256(split):
         raise UserError(

@@ -39,8 +39,8 @@ def add_noise(
     """Remove and add labels at exact rates in train and in val.
 
     Of P positives of a finding round(missed × P) lose the label, and K keep it. Then
-    round(K × wrong / (1 − wrong)) negatives get it, so that a share `wrong` of the
-    positives is false.
+    round(K × wrong / (1 − wrong)) negatives become positive, so that a share `wrong` of the
+    positive labels is false.
 
     Args:
         images: the records (N rows), true labels.
@@ -59,14 +59,13 @@ def add_noise(
         column = images[finding].to_numpy().copy()
         for split_number, split in enumerate(SPLITS):
             generator = np.random.default_rng([seed, number, split_number])
-            _flip_labels(
-                column, np.flatnonzero(splits == split), *rates[finding], generator, finding
-            )
+            indices = np.flatnonzero(splits == split)
+            _add_noise(column, indices, *rates[finding], generator, finding)
         noisy[finding] = column
     return with_no_finding(noisy, np.isin(splits, SPLITS))
 
 
-def _flip_labels(
+def _add_noise(
     labels: npt.NDArray[Any],
     indices: npt.NDArray[np.int64],
     missed: float,
@@ -76,19 +75,19 @@ def _flip_labels(
 ) -> None:
     """Change the labels (N,) of one finding at some indices, in place."""
     positives, negatives = (indices[(labels[indices] > 0) == present] for present in (True, False))
-    lost = round(missed * len(positives))
-    given = round((len(positives) - lost) * wrong / (1 - wrong))
-    if given > len(negatives):
+    n_missed = round(missed * len(positives))
+    n_wrong = round((len(positives) - n_missed) * wrong / (1 - wrong))
+    if n_wrong > len(negatives):
         raise UserError(
-            f"noise.rates.{finding}.wrong is {wrong:g}: that takes {given} wrong labels, and there "
-            f"are only {len(negatives)} images without {finding}; lower it"
+            f"noise.rates.{finding}.wrong is {wrong:g}: that takes {n_wrong} wrong labels, and "
+            f"there are only {len(negatives)} images without {finding}; lower it"
         )
-    labels[generator.choice(positives, lost, replace=False)] = 0
-    labels[generator.choice(negatives, given, replace=False)] = 1
+    labels[generator.choice(positives, n_missed, replace=False)] = 0
+    labels[generator.choice(negatives, n_wrong, replace=False)] = 1
 
 
 def count_noise(true: pd.DataFrame, noisy: pd.DataFrame, splits: npt.NDArray[Any]) -> pd.DataFrame:
-    """Count the noise: part, finding, images, positives, missed, wrong, labels (given)."""
+    """Count the noise: split, finding, images, positives, missed, wrong, labels (with noise)."""
     rows = []
     for split in SPLITS:
         inside = splits == split
@@ -96,7 +95,7 @@ def count_noise(true: pd.DataFrame, noisy: pd.DataFrame, splits: npt.NDArray[Any
             before, after = (table.loc[inside, finding].to_numpy() > 0 for table in (true, noisy))
             rows.append(
                 {
-                    "part": split,
+                    "split": split,
                     "finding": finding,
                     "images": int(inside.sum()),
                     "positives": int(before.sum()),

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cxr14.errors import UserError
-from cxr14.io import read_npy, unusable
+from cxr14.errors import UserError, quote
+from cxr14.io import read_json, read_npy, unusable
+from cxr14.labels import CLASSES
 from cxr14.preprocessing.cache import INDEX, read_index
 
 ROOT: Final = Path("chexnext")
@@ -82,6 +83,21 @@ class NetworkPaths:
 def network_paths(group: str, backbones: Sequence[str], seeds: Sequence[int]) -> list[NetworkPaths]:
     """List a group's networks in the order of their names in chexnext/params.yaml."""
     return [NetworkPaths(group, backbone, seed) for backbone in backbones for seed in seeds]
+
+
+def read_classes(network: NetworkPaths) -> list[str]:
+    """Read the classes of a trained network.
+
+    Raises:
+        UserError: model.json is missing or damaged.
+    """
+    path = network.model / "model.json"
+    classes = read_json(path, "classes")["classes"]
+    if not (isinstance(classes, list) and classes):
+        raise unusable(path, f"is damaged: classes are {quote(classes)}")
+    if classes != [name for name in CLASSES if name in classes]:
+        raise unusable(path, f"is damaged: classes should be some of {', '.join(CLASSES)}")
+    return classes
 
 
 # All (N, C) arrays of the second pipeline are in the order of the cache.

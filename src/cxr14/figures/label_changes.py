@@ -1,4 +1,4 @@
-"""Figures and tables of relabelling: thresholds, headline metrics, a sheet of label changes."""
+"""Contact sheet of the most confident label changes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cxr14.chexnext.folds import NO_FOLD
-from cxr14.chexnext.relabel import ALL, Relabelling, most_confident
+from cxr14.chexnext.label_changes import most_confident
+from cxr14.chexnext.relabel import Relabelling
 from cxr14.console import format_number
 from cxr14.datasets.records import Source
 from cxr14.figures.style import BLUE, GREY, INK, ORANGE, WIDTH, display_name, titled, write_png
-from cxr14.labels import FINDINGS, NO_FINDING_COLUMN
+from cxr14.labels import FINDINGS
 
 CHANGE_COLUMNS = 6
 MARGIN, GAP, HEAD, CAPTION = 0.12, 0.08, 0.85, 0.52  # inches
@@ -87,35 +87,6 @@ def _draw_change(axes: Axes, change: LabelChange) -> None:
 
 
 ON_SHEET = 12  # label changes of each direction
-
-
-def headline(table: pd.DataFrame, before: pd.DataFrame, after: pd.DataFrame) -> dict[str, Any]:
-    """Return metrics/relabel.json: label changes in train, and the share of No Finding.
-
-    Args:
-        table: see :func:`cxr14.chexnext.relabel.label_changes_table`.
-        before: the records of the train images (N rows).
-        after: the same, relabelled.
-    """
-    row = table[(table["part"] == "train") & (table["finding"] == ALL)].iloc[0].to_dict()
-    text_columns = ("part", "finding", "reason")
-    kept = {str(name): value for name, value in row.items() if name not in text_columns}
-    shares = {"before": before, "after": after}
-    return kept | {f"no_finding_{n}": float(t[NO_FINDING_COLUMN].mean()) for n, t in shares.items()}
-
-
-def thresholds_table(judged: Relabelling) -> pd.DataFrame:
-    """List the thresholds: images (train fold F, or val), finding, threshold (empty: none)."""
-    rows = [
-        {
-            "images": "val" if fold == NO_FOLD else f"train fold {fold}",
-            "finding": name,
-            "threshold": limit,
-        }
-        for fold, limits in judged.thresholds.items()
-        for name, limit in limits.items()
-    ]
-    return pd.DataFrame(rows)
 
 
 def confident_label_changes(

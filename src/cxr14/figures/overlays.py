@@ -18,9 +18,9 @@ from matplotlib.patches import Patch, Rectangle
 from cxr14.console import format_number
 from cxr14.datasets.records import Source
 from cxr14.io import replacing
-from cxr14.localization.boxes import BOX, PAIR, Boxes, to_cache
-from cxr14.localization.controls import Maps
-from cxr14.localization.detect import CACHE_TRANSFORM, heat_of
+from cxr14.localization.boxes import BOX, CACHE_TRANSFORM, PAIR, Boxes, to_cache
+from cxr14.localization.heatmaps import heat_of
+from cxr14.localization.scores import Maps
 
 COLUMNS = 4
 BEST_AND_WORST = 4

@@ -1,6 +1,12 @@
 """Boxes: overlap, detection in heatmaps, coordinates, hits and false positives.
 
 A box is x, y, width, height in continuous pixels: it covers x to x + width.
+
+A **pair** is an image and a finding with at least one ground-truth box. The 984 boxes of NIH make
+984 pairs on 880 images. The overlap of a detected box with a pair is the highest over the pair's
+boxes. A pair is a hit at T if any of its detected boxes overlaps by more than T; it counts once. A
+detected box that overlaps by T or less is a false positive. AFP is their number divided by the
+finding's boxed images. `pooled` takes the boxes of all heat thresholds together.
 """
 
 from collections.abc import Sequence
@@ -12,14 +18,16 @@ import pandas as pd
 from scipy import ndimage
 
 BOX = ["x", "y", "width", "height"]  # the columns of a box in tables
+PAIR = ["image", "finding"]
+CACHE_TRANSFORM = ["scale", "offset_x", "offset_y"]
 Boxes = npt.NDArray[np.float64]  # (…, 4): x, y, width, height
 
 
-def intersection(first: Boxes, second: Boxes) -> npt.NDArray[np.float64]:
-    """Area shared by each of first (N, 4) with each of second (M, 4): (N, M), square pixels."""
-    low = np.maximum(first[:, None, :2], second[None, :, :2])  # (N, M, 2)
+def intersection(boxes1: Boxes, boxes2: Boxes) -> npt.NDArray[np.float64]:
+    """Area shared by each of boxes1 (N, 4) with each of boxes2 (M, 4): (N, M), square pixels."""
+    low = np.maximum(boxes1[:, None, :2], boxes2[None, :, :2])  # (N, M, 2)
     high = np.minimum(
-        first[:, None, :2] + first[:, None, 2:], second[None, :, :2] + second[None, :, 2:]
+        boxes1[:, None, :2] + boxes1[:, None, 2:], boxes2[None, :, :2] + boxes2[None, :, 2:]
     )
     return np.asarray(np.clip(high - low, 0.0, None).prod(axis=-1))
 
@@ -45,8 +53,8 @@ def iobb(detected: Boxes, ground_truth: Boxes) -> npt.NDArray[np.float64]:
 def iou(detected: Boxes, ground_truth: Boxes) -> npt.NDArray[np.float64]:
     """Intersection over union of (N, 4) and (M, 4), each with an area: (N, M) in [0, 1]."""
     shared = intersection(detected, ground_truth)
-    united = area(detected)[:, None] + area(ground_truth)[None, :] - shared
-    return np.minimum(shared / united, 1.0)
+    union = area(detected)[:, None] + area(ground_truth)[None, :] - shared
+    return np.minimum(shared / union, 1.0)
 
 
 TOUCHING = np.ones((3, 3), np.int8)  # 8-connected: a diagonal neighbour belongs to the region
@@ -102,44 +110,71 @@ def to_cache(boxes: Boxes, scale: float, offset_x: float, offset_y: float) -> Bo
     return boxes * scale + [offset_x, offset_y, 0, 0]
 
 
-# Hits and false positives of detected boxes.
-#
-# The unit is a pair of image and finding with at least one ground-truth box. The 984 boxes of NIH
-# make 984 pairs (on 880 images). If a pair has several boxes, a detected box overlaps the pair by
-# its **best** value over them. A pair is a hit at T
-# if any of its detected boxes overlaps by more than T, and counts once however many boxes hit.
-# A detected box that overlaps by T or less is a false positive; AFP divides their number by the
-# finding's boxed images. `pooled` takes the boxes of all heat thresholds together.
+def cached_boxes(pairs: pd.DataFrame, ground_truth: pd.DataFrame) -> list[Boxes]:
+    """List the ground-truth boxes (K, 4) of each of P pairs in pixels of the cached image."""
+    indices = ground_truth.groupby(PAIR).indices
+    boxes = ground_truth[BOX].to_numpy(np.float64)
+    transforms = pairs[CACHE_TRANSFORM].to_numpy(np.float64)
+    names = pairs[PAIR].itertuples(index=False, name=None)
+    return [
+        to_cache(boxes[indices[name]], *transform)
+        for name, transform in zip(names, transforms, strict=True)
+    ]
 
 
-PAIR = ["image", "finding"]
+def covered_cells(boxes: Boxes, size: int, grid: tuple[int, int]) -> npt.NDArray[np.float64]:
+    """Share of each cell of a grid over the image that the boxes cover.
+
+    Args:
+        boxes: (K, 4) in pixels of the cached image, K ≥ 1.
+        size: side of the image in pixels.
+        grid: (h, w); (size, size) for the pixels themselves.
+
+    Returns:
+        (h, w), 0–1; of several boxes the one that covers the cell most.
+    """
+    down = _covered(boxes[:, 1], boxes[:, 3], size, grid[0])  # (K, h)
+    across = _covered(boxes[:, 0], boxes[:, 2], size, grid[1])  # (K, w)
+    return np.asarray((down[:, :, None] * across[:, None, :]).max(axis=0))
+
+
+def _covered(
+    start: npt.NDArray[np.float64], length: npt.NDArray[np.float64], size: int, cells: int
+) -> npt.NDArray[np.float64]:
+    """Share of each cell of a side that intervals (K,) cover: (K, cells)."""
+    edges = np.linspace(0, size, cells + 1)
+    low = np.maximum(start[:, None], edges[None, :-1])
+    high = np.minimum((start + length)[:, None], edges[None, 1:])
+    return np.asarray(np.clip(high - low, 0.0, None) * cells / size)
+
+
 POOLED = "pooled"
 MEAN = "mean"
 """The last row of every table: the mean over the findings that have boxed images."""
 
 
 class Rule(NamedTuple):
-    """Criterion of a hit: overlap measure, its limit, and heat threshold."""
+    """Criterion of a hit; its fields are key columns of the tables."""
 
     measure: str  # iobb or iou
-    limit: float  # T in [0, 1): a hit overlaps by more
-    heat: int | str  # the heat threshold of the boxes, or POOLED for those of all thresholds
+    overlap_threshold: float  # T in [0, 1): a hit overlaps by more
+    heat_threshold: int | str  # of the detected boxes, 0–255; POOLED: all thresholds together
 
 
-class Limits(NamedTuple):
-    """Overlap limits and heat thresholds of the tables."""
+class Thresholds(NamedTuple):
+    """Overlap and heat thresholds of the tables."""
 
     t_iobb: Sequence[float]
     t_iou: Sequence[float]
     heat_thresholds: Sequence[int]  # of 255
 
 
-def rules(limits: Limits) -> list[Rule]:
+def rules(thresholds: Thresholds) -> list[Rule]:
     """List the rules of the tables: each measure at each T, each heat threshold, then pooled."""
-    cutoffs = [("iobb", t) for t in sorted(limits.t_iobb)]
-    cutoffs += [("iou", t) for t in sorted(limits.t_iou)]
-    heats: list[int | str] = [*sorted(limits.heat_thresholds), POOLED]
-    return [Rule(measure, limit, heat) for measure, limit in cutoffs for heat in heats]
+    overlaps = [("iobb", t) for t in sorted(thresholds.t_iobb)]
+    overlaps += [("iou", t) for t in sorted(thresholds.t_iou)]
+    heats: list[int | str] = [*sorted(thresholds.heat_thresholds), POOLED]
+    return [Rule(measure, t, heat) for measure, t in overlaps for heat in heats]
 
 
 def with_overlaps(detections: pd.DataFrame, ground_truth: pd.DataFrame) -> pd.DataFrame:
@@ -182,9 +217,9 @@ def hits_and_false_boxes(
     heat_of_box = overlaps["heat_threshold"].to_numpy()
     hits = np.zeros((len(pairs), len(criteria)), np.int64)
     false_boxes = np.zeros_like(hits)
-    for column, (measure, limit, heat) in enumerate(criteria):
+    for column, (measure, threshold, heat) in enumerate(criteria):
         chosen = np.full(len(overlaps), True) if heat == POOLED else heat_of_box == heat
-        beyond = values[measure] > limit
-        hits[:, column] = np.bincount(pair_index[chosen & beyond], minlength=len(pairs))
-        false_boxes[:, column] = np.bincount(pair_index[chosen & ~beyond], minlength=len(pairs))
+        is_hit = values[measure] > threshold
+        hits[:, column] = np.bincount(pair_index[chosen & is_hit], minlength=len(pairs))
+        false_boxes[:, column] = np.bincount(pair_index[chosen & ~is_hit], minlength=len(pairs))
     return hits > 0, false_boxes

@@ -1,7 +1,7 @@
 """Class activation maps: CAM, Grad-CAM, Grad-CAM++ and LayerCAM.
 
-The backbone runs once per image, without gradients: every method needs only the transition
-maps and the head.
+The backbone runs once per image, without gradients: a method needs only the transition maps and the
+head. :data:`METHODS` lists the methods by name.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,11 +21,10 @@ if TYPE_CHECKING:
     from cxr14.models.network import Network
 
 
-# CAM (Zhou et al. 2016, arXiv 1512.04150).
-
-
 def cam(network: "Network", maps: Tensor, classes: Sequence[int]) -> Tensor:
-    """Weigh each map by the prediction layer's weight: Σ_k w_k A_k; no backward pass.
+    """CAM (Zhou et al. 2016, arXiv 1512.04150): Σ_k w_k A_k.
+
+    The weight w_k of a map is that of the prediction layer; there is no backward pass.
 
     Returns:
         (B, C, h, w), of either sign; the mean over space plus the bias is the logit.
@@ -42,17 +41,14 @@ def cam(network: "Network", maps: Tensor, classes: Sequence[int]) -> Tensor:
     return torch.einsum("ct,bthw->bchw", weights, maps.detach())  # equation 2
 
 
-# Gradients of the logits by the transition maps.
+def gradients(network: "Network", maps: Tensor, classes: Sequence[int]) -> Tensor:
+    """Gradient of each class's logit by the maps, through the head only.
 
-
-def slopes(network: "Network", maps: Tensor, classes: Sequence[int]) -> Tensor:
-    """Differentiate each class's logit by the maps, through the head only.
-
-    All classes in one batched backward pass: on a CPU this takes a half to a quarter of the
-    time of separate passes, with bit-identical results.
+    All classes share one batched backward pass. On a CPU this takes a half to a quarter of the time
+    of separate passes, with bit-identical results.
 
     Args:
-        network: gives ``score(maps)``, in which images do not mix.
+        network: its ``score(maps)`` must not mix images.
         maps: (B, T, h, w) transition maps; not modified.
         classes: C indices of the network's classes.
 
@@ -65,60 +61,57 @@ def slopes(network: "Network", maps: Tensor, classes: Sequence[int]) -> Tensor:
     # Row c selects the sum of logit c over the images.
     chosen = torch.eye(len(classes), dtype=logits.dtype, device=logits.device)
     chosen = chosen[:, None].expand(-1, len(maps), -1)  # (C, B, C)
-    (slope,) = torch.autograd.grad(logits, maps, chosen, is_grads_batched=True)
-    return slope.transpose(0, 1)
-
-
-# Grad-CAM (Selvaraju et al. 2017, arXiv 1610.02391).
+    (gradient,) = torch.autograd.grad(logits, maps, chosen, is_grads_batched=True)
+    return gradient.transpose(0, 1)
 
 
 def grad_cam(network: "Network", maps: Tensor, classes: Sequence[int]) -> Tensor:
-    """Weigh each map by the mean of its slope: ReLU(Σ_k α_k A_k), (B, C, h, w), not negative.
+    """Grad-CAM (Selvaraju et al. 2017, arXiv 1610.02391): ReLU(Σ_k α_k A_k).
 
-    For average pooling it equals ReLU(CAM) / (h·w); and for max and lse too, as over space the
-    slopes of any of them add up to the weight w_k of the prediction.
-    """
-    weights = slopes(network, maps, classes).mean(dim=(3, 4), keepdim=True)  # equation 1
-    return (weights * maps[:, None]).sum(dim=2).relu()  # equation 2
-
-
-# Grad-CAM++ (Chattopadhyay et al. 2018, arXiv 1710.11063).
-
-
-def grad_cam_pp(network: "Network", maps: Tensor, classes: Sequence[int]) -> Tensor:
-    """Weigh each map by its positive slopes g: ReLU(Σ_k A_k Σ_ij α_ij ReLU(g_ij)).
-
-    α = g² / (2g² + S·g³), S the sum of the map over space (equation 19, score = exp(logit)); the
-    factor exp(logit), common to a heatmap, is left out. Only g > 0 counts, so g² is cancelled and
-    nothing can be divided by zero. With g² ≈ 10⁻⁶, as average pooling has it, the small number that
-    implementations add to the denominator instead would change the map.
-
-    For average pooling the weight of a map is ReLU(w) / (2 + w · its mean).
+    The weight α_k is the mean gradient of the map. It equals ReLU(CAM) / (h·w), for max and lse
+    pooling too: over space the gradients add up to the weight w_k of the prediction layer.
 
     Returns:
         (B, C, h, w), not negative.
     """
-    rising = slopes(network, maps, classes).relu()
+    weights = gradients(network, maps, classes).mean(dim=(3, 4), keepdim=True)  # equation 1
+    return (weights * maps[:, None]).sum(dim=2).relu()  # equation 2
+
+
+def grad_cam_pp(network: "Network", maps: Tensor, classes: Sequence[int]) -> Tensor:
+    """Grad-CAM++ (Chattopadhyay et al. 2018, arXiv 1710.11063).
+
+    ReLU(Σ_k A_k Σ_ij α_ij ReLU(g_ij)) with g the gradients and α = g² / (2g² + S·g³), S the sum of
+    the map over space (equation 19, score = exp(logit)). The factor exp(logit), common to a
+    heatmap, is left out. Only g > 0 counts, so g² cancels and no denominator is 0. Implementations
+    that add a small number to the denominator instead change the map: g² ≈ 10⁻⁶ for average
+    pooling. There the weight of a map is ReLU(w) / (2 + w · its mean).
+
+    Returns:
+        (B, C, h, w), not negative.
+    """
+    positive = gradients(network, maps, classes).relu()
     sums = maps.sum(dim=(2, 3), keepdim=True)[:, None]  # (B, 1, T, 1, 1), not negative
-    weights = (rising / (2 + sums * rising)).sum(dim=(3, 4), keepdim=True)
+    weights = (positive / (2 + sums * positive)).sum(dim=(3, 4), keepdim=True)
     return (weights * maps[:, None]).sum(dim=2).relu()
 
 
-# LayerCAM (Jiang et al. 2021, IEEE Transactions on Image Processing 30: 5875–5888).
-
-
 def layer_cam(network: "Network", maps: Tensor, classes: Sequence[int]) -> Tensor:
-    """Weigh each pixel by its own positive slope: ReLU(Σ_k ReLU(g_k) A_k), (B, C, h, w).
+    """LayerCAM (Jiang et al. 2021, IEEE Trans. Image Process. 30: 5875–5888).
 
-    Nothing is averaged over space, so where pooling is uneven (max, lse) only the
-    locations that the logit depends on are hot. For average pooling it is a CAM of the positive
-    weights, / (h·w).
+    ReLU(Σ_k ReLU(g_k) A_k): each pixel is weighted by its own positive gradient. With max and lse
+    pooling only the locations that the logit depends on are hot. For average pooling it is a CAM of
+    the positive weights, / (h·w).
+
+    Returns:
+        (B, C, h, w), not negative.
     """
-    rising = slopes(network, maps, classes).relu()
-    return (rising * maps[:, None]).sum(dim=2).relu()
+    positive = gradients(network, maps, classes).relu()
+    return (positive * maps[:, None]).sum(dim=2).relu()
 
 
 Method = Callable[["Network", Tensor, Sequence[int]], Tensor]
+"""Of a network, its maps (B, T, h, w) and C class indices: (B, C, h, w) of any scale."""
 
 METHODS: Final[dict[str, Method]] = {
     "gradcam": grad_cam,
@@ -138,9 +131,8 @@ def heat_grids(
 ) -> npt.NDArray[np.float32]:
     """Compute heatmaps at the resolution of the network's grid.
 
-    Images enter at cache resolution, whatever size the network was trained at: at 32 px, VGG-16's
-    by default, the grid would be a single cell. Anatomy is then seven times as large as in its
-    training.
+    Images enter at cache resolution, whatever size the network was trained at. At 32 px, VGG-16's
+    default, the grid would be a single cell; in the cache anatomy is seven times as large.
 
     Args:
         network: in eval mode.
@@ -151,7 +143,7 @@ def heat_grids(
         batch_size: images per forward pass.
 
     Returns:
-        (M, C, h, w) float32, unscaled; not negative but for cam.
+        (M, C, h, w) float32, not scaled; only cam can be negative.
 
     Raises:
         UserError: the method does not fit the network, or the network is being trained.

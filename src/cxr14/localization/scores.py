@@ -1,4 +1,4 @@
-"""Boxed pairs, and means of their scores by finding with bootstrap intervals."""
+"""Boxed pairs and their heatmaps; means of scores by finding with bootstrap intervals."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,9 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cxr14.console import NOT_TRAINED
 from cxr14.localization.boxes import MEAN, with_overlaps
-from cxr14.localization.detect import Grids, detect, listed_findings
+from cxr14.localization.heatmaps import Grids, detect, listed_findings
 from cxr14.metrics.auroc import Floats
 from cxr14.metrics.bootstrap import ENDS, MAX_DROPPED_SHARE, N_REPLICATES, interval, patient_weights
 
@@ -31,14 +30,14 @@ def means_by_finding(
 ) -> Means:
     """Average K values of each pair by finding, and over findings.
 
-    The mean is over the findings that have pairs. A resample that leaves one of them without any
-    counts neither for that finding nor for the mean (see bootstrap.interval for what follows).
+    The mean is over the findings that have pairs. A replicate without any pair of a finding is
+    dropped for that finding and for the mean (see bootstrap.interval).
 
     Args:
-        values: (P, K) numbers or truth values.
+        values: (P, K) numbers or booleans.
         finding_of_pair: (P,) names.
-        findings: F names; one that no pair has is NaN, and not in the mean.
-        weights: (R, P) how often each pair counts in each resample.
+        findings: F names; one without pairs is NaN, and not in the mean.
+        weights: (R, P) how often each pair counts in each replicate.
     """
     low, high = _intervals(_by_finding(values, finding_of_pair, findings, weights))
     return Means(plain_means(values, finding_of_pair, findings), low, high)
@@ -69,11 +68,9 @@ def _by_finding(
         means.append(np.where(count > 0, mean, np.nan))
     by_finding = np.stack(means, axis=-1)  # (R, K, F)
     known = np.isin(findings, finding_of_pair)
-    mean = (
-        by_finding[..., known].mean(axis=-1)
-        if known.any()
-        else np.full(by_finding.shape[:2], np.nan)
-    )
+    mean = np.full(by_finding.shape[:2], np.nan)
+    if known.any():
+        mean = by_finding[..., known].mean(axis=-1)
     return np.concatenate([by_finding, mean[..., None]], axis=-1).transpose(0, 2, 1)
 
 
@@ -87,21 +84,22 @@ def _intervals(resampled: Floats) -> tuple[Floats, Floats]:
     return ends[..., 0], ends[..., 1]
 
 
+NOT_TRAINED = "not trained"
 NO_PIXELS = "no boxed image with pixels"
 ONE_PATIENT = "no interval: all boxed images are of one patient"
 
 
 @dataclass(frozen=True)
 class BoxedPairs:
-    """P image-finding pairs with boxes, resamples and halves; see :func:`gather`."""
+    """P image–finding pairs with boxes, replicates and halves; see :func:`gather`."""
 
-    pairs: pd.DataFrame  # as detect.boxed_pairs lists them
+    pairs: pd.DataFrame  # see heatmaps.boxed_pairs
     ground_truth: pd.DataFrame  # their boxes: data/records/boxes.parquet
     size: int  # side of the cached images in pixels
     scaling: str  # of heatmaps to 0–255
     findings: list[str]  # F to report, trained or not
     trained: tuple[str, ...]
-    weights: npt.NDArray[np.int64]  # (R, P) resampled patients for every score; of one patient none
+    weights: npt.NDArray[np.int64]  # (R, P) bootstrap weights by patient; R = 0 for one patient
     second_half: npt.NDArray[np.bool_]  # (P,) halves of the patients
 
     @property
@@ -110,7 +108,7 @@ class BoxedPairs:
         return self.pairs["finding"].to_numpy(str)
 
     def overlaps(self, grids: Grids, heat_thresholds: Sequence[int]) -> pd.DataFrame:
-        """Box the heatmaps (P, h, w) and add each box's overlap with the ground truth."""
+        """Detect boxes in heatmaps (P, h, w), with their overlap with the ground truth."""
         detections = detect(self.pairs, grids, self.size, heat_thresholds, self.scaling)
         return with_overlaps(detections, self.ground_truth)
 
@@ -119,19 +117,18 @@ class BoxedPairs:
         return means_by_finding(values, self.finding_of_pair, self.findings, self.weights)
 
     def tidy(self, keys: Sequence[dict[str, Any]], measured: dict[str, Means]) -> pd.DataFrame:
-        """Lay out K scores with a row for each key and finding; the last finding is the mean.
+        """Return K scores as a table, a row per key and finding; the last finding is the mean.
 
         Args:
             keys: K dicts of the columns that identify a score.
             measured: scores of K columns, by name.
 
         Returns:
-            The keys' columns, finding, n (pairs; null for a finding that was not trained), each
+            The keys' columns, finding, n_pairs (null for a finding that was not trained), each
             score with ``_low`` and ``_high``, and reason: why there is no score or interval.
         """
-        findings = pd.DataFrame(
-            {"finding": [*self.findings, MEAN], "n": self.counts(), "reason": self._reasons()}
-        )
+        findings = pd.DataFrame({"finding": [*self.findings, MEAN], "n_pairs": self.counts()})
+        findings["reason"] = self._reasons()
         tables = []
         for column, key in enumerate(keys):
             scores = {
@@ -140,7 +137,7 @@ class BoxedPairs:
                 for end, numbers in zip(ENDS, means, strict=True)
             }
             table = findings.assign(**key, **scores)
-            tables.append(table[[*key, "finding", "n", *scores, "reason"]])
+            tables.append(table[[*key, "finding", "n_pairs", *scores, "reason"]])
         return pd.concat(tables, ignore_index=True)
 
     def counts(self, chosen: npt.NDArray[np.bool_] | None = None) -> pd.Series:
@@ -152,22 +149,23 @@ class BoxedPairs:
 
     def _reasons(self) -> list[str]:
         """Return for each finding, and for the mean, why a score or an interval is missing."""
-        reasons, lacking = [], np.zeros(len(self.weights), bool)
+        reasons, dropped = [], np.zeros(len(self.weights), bool)
         for name in self.findings:
             with_finding = self.finding_of_pair == name
             absent = (self.weights[:, with_finding] == 0).all(axis=1)
             if with_finding.any():
-                lacking |= absent
+                dropped |= absent
                 reasons.append(_no_interval(absent, "lack it"))
             else:
                 reasons.append(NO_PIXELS if name in self.trained else NOT_TRAINED)
-        return [*reasons, _no_interval(lacking, "lack a finding") if len(self.pairs) else NO_PIXELS]
+        return [*reasons, _no_interval(dropped, "lack a finding") if len(self.pairs) else NO_PIXELS]
 
 
-def _no_interval(lacking: npt.NDArray[np.bool_], what: str) -> str:
-    if not len(lacking):
+def _no_interval(dropped: npt.NDArray[np.bool_], what: str) -> str:
+    """Return why there is no interval if R replicates (R,) are dropped; empty if there is one."""
+    if not len(dropped):
         return ONE_PATIENT
-    share = lacking.mean()
+    share = dropped.mean()
     return "" if share <= MAX_DROPPED_SHARE else f"no interval: {share:.1%} of resamples {what}"
 
 
@@ -180,31 +178,48 @@ def gather(
     generator: np.random.Generator,
     resamples: int = N_REPLICATES,
 ) -> BoxedPairs:
-    """Draw the resamples and the halves of the patients for all scores.
+    """Draw the bootstrap replicates and the halves of the patients for all scores.
 
     Args:
-        pairs: as detect.boxed_pairs lists them.
+        pairs: see heatmaps.boxed_pairs.
         ground_truth: data/records/boxes.parquet.
         size: side of the cached images in pixels.
-        scaling: per_map or fixed, see detect.detect.
+        scaling: per_map or fixed, see heatmaps.
         trained: the network's classes.
         generator: source of the draws.
-        resamples: how many.
+        resamples: number of replicates.
     """
     patients = pairs["patient"].to_numpy()
     weights = np.zeros((0, len(pairs)), np.int64)
     if len(np.unique(patients)) > 1:
         weights = patient_weights(patients, resamples, generator)
-    findings, second_half = listed_findings(pairs), halves(patients, generator)
-    return BoxedPairs(
-        pairs, ground_truth, size, scaling, findings, tuple(trained), weights, second_half
-    )
+    findings, second = listed_findings(pairs), halves(patients, generator)
+    return BoxedPairs(pairs, ground_truth, size, scaling, findings, tuple(trained), weights, second)
 
 
 def halves(
     patients: npt.NDArray[np.generic], generator: np.random.Generator
 ) -> npt.NDArray[np.bool_]:
-    """Put the patients of P pairs into two halves at random; true (P,) for the second."""
+    """Split the patients of P pairs into two halves at random; True (P,) for the second."""
     distinct = np.unique(patients)
     second = generator.permutation(distinct)[: len(distinct) // 2]
     return np.isin(patients, second)
+
+
+class Maps(NamedTuple):
+    """Heatmaps of the boxed pairs."""
+
+    boxed: BoxedPairs  # P pairs
+    grids: dict[str, Grids]  # (P, h, w) by method; the first is the network's
+    scale: pd.DataFrame  # see heatmaps.heat_scale
+    similarity: pd.DataFrame  # see sanity_check.sanity_check_similarity
+
+    @property
+    def method(self) -> str:
+        """Name of the network's method among the grids."""
+        return next(iter(self.grids))
+
+    @property
+    def network_grids(self) -> Grids:
+        """Grids of the network."""
+        return self.grids[self.method]

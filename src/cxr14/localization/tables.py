@@ -1,6 +1,6 @@
-"""Tables of metrics/localize/B/.
+"""Tables of metrics/localize/B/, and the headline of metrics/localize/B.json.
 
-Each is tidy: key columns, finding (the last is ``mean``), n pairs, scores with their 95 %
+Each table is tidy: key columns, finding (the last is ``mean``), n_pairs, scores with their 95 %
 interval, reason. Empty cells are null.
 """
 
@@ -12,19 +12,28 @@ import numpy.typing as npt
 import pandas as pd
 
 from cxr14.io import METRIC_DIGITS
-from cxr14.localization.boxes import POOLED, Limits, Rule, hits_and_false_boxes, rules
-from cxr14.localization.controls import SIMILAR, Maps, cached_boxes, covered_cells
-from cxr14.localization.detect import Grids, uncut_heat
-from cxr14.localization.heat_scale import GRID, crossfit
-from cxr14.localization.scores import BoxedPairs, Means, means_by_finding
+from cxr14.localization.boxes import (
+    POOLED,
+    Rule,
+    Thresholds,
+    cached_boxes,
+    covered_cells,
+    hits_and_false_boxes,
+    rules,
+)
+from cxr14.localization.heatmaps import Grids, uncut_heat
+from cxr14.localization.sanity_check import sanity_check_table
+from cxr14.localization.scores import BoxedPairs, Maps, Means, plain_means
+from cxr14.metrics.auroc import Floats
 from cxr14.metrics.bootstrap import ENDS
-
-# Pointing game and energy in the box. A fixed scale is not clipped at 255 here, as about half of
-# the maps exceed it, and clipping would hide their hottest pixel.
 
 
 def pointing_and_energy(boxed: BoxedPairs, grids: Grids) -> npt.NDArray[np.float64]:
-    """Score the heatmap (h, w) of each of P pairs: (P, 2), see :func:`pointing`, :func:`energy`."""
+    """Score the heatmap (h, w) of each of P pairs: (P, 2), see :func:`pointing`, :func:`energy`.
+
+    Heat is not clipped at 255: about half of the maps exceed a fixed scale, and clipping would hide
+    their hottest pixel.
+    """
     size, scores = boxed.size, []
     for grid, boxes in zip(grids, cached_boxes(boxed.pairs, boxed.ground_truth), strict=True):
         heat = uncut_heat(grid, size, boxed.scaling)
@@ -55,13 +64,10 @@ def energy(heat: npt.NDArray[np.float32], inside: npt.NDArray[np.float64]) -> fl
     return float((heat * inside).sum() / total) if total else 0.0
 
 
-NO_OTHER_HALF = "all boxed images are of one patient: no other half to choose a threshold"
-
-
 def accuracy_and_controls(
     boxed: BoxedPairs, overlaps: Mapping[str, pd.DataFrame], criteria: Sequence[Rule]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Score the boxes of the method and of the controls.
+    """Score the boxes of the method and of the control baselines.
 
     Args:
         boxed: the boxed pairs.
@@ -69,31 +75,33 @@ def accuracy_and_controls(
         criteria: K rules.
 
     Returns:
-        accuracy.csv: measure, limit, heat, finding, n, accuracy, afp; and controls.csv: the same
-        by method, with ``ahead``: the first method's accuracy minus this method's, with
-        its interval from the same resamples.
+        accuracy.csv: measure, overlap_threshold, heat_threshold, finding, n_pairs, accuracy, afp.
+        controls.csv: the same by method, with ``difference``: accuracy of the first method minus
+        that of this one, on the same replicates.
     """
     keys = [rule._asdict() for rule in criteria]
     scores = {
         method: hits_and_false_boxes(boxed.pairs, boxes, criteria)
         for method, boxes in overlaps.items()
     }
-    first, tables = next(iter(overlaps)), []
-    for method, (hits, wrong) in scores.items():
-        ahead = boxed.means(scores[first][0].astype(int) - hits)
-        measured = {"accuracy": boxed.means(hits), "afp": boxed.means(wrong), "ahead": ahead}
+    network_hits, tables = next(iter(scores.values()))[0].astype(int), []
+    for method, (hits, false_boxes) in scores.items():
+        measured = {"accuracy": boxed.means(hits), "afp": boxed.means(false_boxes)}
+        measured["difference"] = boxed.means(network_hits - hits)
         tables.append(boxed.tidy([{"method": method} | key for key in keys], measured))
-    itself = tables[0].columns.str.startswith("ahead")
-    tables[0].loc[:, itself] = np.nan
-    return tables[0].loc[:, ~itself].drop(columns="method"), pd.concat(tables, ignore_index=True)
+    network = tables[0]
+    differences = [f"difference{end}" for end in ENDS]
+    network[differences] = np.nan
+    accuracy = network.drop(columns=["method", *differences])
+    return accuracy, pd.concat(tables, ignore_index=True)
 
 
 def pointing_table(boxed: BoxedPairs, maps: Mapping[str, Grids]) -> pd.DataFrame:
     """Score the maps of each method without thresholds.
 
     Returns:
-        pointing.csv: method, finding, n, empty (of these n, maps without any heat, which score 0
-        everywhere; the mean's is their number over all findings), pointing, energy.
+        pointing.csv: method, finding, n_pairs, empty (of these, maps without any heat, which score
+        0; in the row of the mean their number over all findings), pointing, energy.
     """
     tables = []
     for method, grids in maps.items():
@@ -108,6 +116,64 @@ def pointing_table(boxed: BoxedPairs, maps: Mapping[str, Grids]) -> pd.DataFrame
     return pd.concat(tables, ignore_index=True)
 
 
+# Cross-fitted heat threshold: chosen on each half of the boxed patients, scored on the other half.
+
+GRID: Final = tuple(range(30, 241, 30))  # heat thresholds to choose from; 60 and 180 are among them
+NO_OTHER_HALF = "all boxed images are of one patient: no other half to choose a threshold"
+
+
+class CrossFit(NamedTuple):
+    """Scores of each pair at the threshold chosen on the other half of the patients."""
+
+    hits: Floats  # (P, K) of 0 and 1; NaN if the other half is empty
+    false_boxes: Floats  # (P, K) boxes that are no hit
+    chosen: list[tuple[int | None, ...]]  # K: on the first half, on the second
+
+
+def crossfit(
+    boxed: BoxedPairs, overlaps: pd.DataFrame, measures: Sequence[tuple[str, float]]
+) -> CrossFit:
+    """Choose a heat threshold on each half and score it on the other.
+
+    The threshold of :data:`GRID` with the highest mean accuracy over findings is chosen; of ties
+    the one with the fewest false boxes, then the lowest.
+
+    Args:
+        boxed: the boxed pairs and the halves.
+        overlaps: their detections at every threshold of GRID, with overlaps.
+        measures: K pairs of a measure (iobb or iou) and T; each has its own choice.
+    """
+    halves = (~boxed.second_half, boxed.second_half)
+    hits, false_boxes = np.full((2, len(boxed.pairs), len(measures)), np.nan)
+    chosen = []
+    for column, (measure, threshold) in enumerate(measures):
+        criteria = [Rule(measure, threshold, heat) for heat in GRID]
+        hit_at, false_at = hits_and_false_boxes(boxed.pairs, overlaps, criteria)  # (P, thresholds)
+        best = [_best_threshold_index(boxed, hit_at, false_at, half) for half in halves]
+        for index, scored in zip(best, reversed(halves), strict=True):
+            if index is not None:
+                hits[scored, column] = hit_at[scored, index]
+                false_boxes[scored, column] = false_at[scored, index]
+        chosen.append(tuple(None if index is None else GRID[index] for index in best))
+    return CrossFit(hits, false_boxes, chosen)
+
+
+def _best_threshold_index(
+    boxed: BoxedPairs,
+    hits: npt.NDArray[np.bool_],
+    false_boxes: npt.NDArray[np.int64],
+    half: npt.NDArray[np.bool_],
+) -> int | None:
+    """Index in GRID of the threshold chosen on a half; None if the half is empty."""
+    if not half.any():
+        return None
+    accuracy, afp = (
+        plain_means(values[half], boxed.finding_of_pair[half], boxed.findings)[-1]
+        for values in (hits, false_boxes)
+    )
+    return int(np.lexsort((np.array(GRID), afp, -accuracy))[0])
+
+
 def crossfit_table(
     boxed: BoxedPairs, overlaps: pd.DataFrame, criteria: Sequence[Rule]
 ) -> pd.DataFrame:
@@ -115,54 +181,24 @@ def crossfit_table(
 
     Args:
         boxed: the boxed pairs.
-        overlaps: detections at every threshold of heat_scale.GRID, with their overlaps.
+        overlaps: detections at every threshold of GRID, with their overlaps.
         criteria: rules; their heat thresholds are ignored.
 
     Returns:
-        measure, limit, chosen_on_first, chosen_on_second (heat thresholds, each scored on the
-        other half), finding, n, accuracy, afp.
+        measure, overlap_threshold, chosen_on_first, chosen_on_second (heat thresholds, each scored
+        on the other half), finding, n_pairs, accuracy, afp.
     """
-    limits = list(dict.fromkeys((rule.measure, rule.limit) for rule in criteria))
-    fitted = crossfit(boxed, overlaps, limits)
+    measures = list(dict.fromkeys((rule.measure, rule.overlap_threshold) for rule in criteria))
+    fitted = crossfit(boxed, overlaps, measures)
+    names = ("measure", "overlap_threshold", "chosen_on_first", "chosen_on_second")
     keys = [
-        {"measure": measure, "limit": limit, "chosen_on_first": first, "chosen_on_second": second}
-        for (measure, limit), (first, second) in zip(limits, fitted.chosen, strict=True)
+        dict(zip(names, (*measure, *chosen), strict=True))
+        for measure, chosen in zip(measures, fitted.chosen, strict=True)
     ]
     measured = {"accuracy": boxed.means(fitted.hits), "afp": boxed.means(fitted.false_boxes)}
     table = boxed.tidy(keys, measured)
-    unchosen = table["accuracy"].isna() & (table["n"] > 0).fillna(False)
+    unchosen = table["accuracy"].isna() & (table["n_pairs"] > 0).fillna(False)
     return table.assign(reason=table["reason"].mask(unchosen, NO_OTHER_HALF))
-
-
-def sanity_check_table(boxed: BoxedPairs, similarity: pd.DataFrame) -> pd.DataFrame:
-    """Average the similarity of maps with trained and with random weights.
-
-    Args:
-        boxed: the boxed pairs.
-        similarity: see controls.sanity_check_similarity; of an ensemble, the rows of all its
-            networks.
-
-    Returns:
-        anew, images, n (maps compared, of each network and pair), flat (those left out, as a flat
-        map has no order), similarity (mean ρ), absolute (mean |ρ|), limit, unchanged (1 if
-        ``absolute`` is above the limit), reason.
-    """
-    rows = []
-    for level, column in similarity.items():
-        known = column.dropna()
-        indices, values = known.index.to_numpy(), known.to_numpy(np.float64)[:, None]
-        group, weights = np.full(len(known), "all"), boxed.weights[:, indices]
-        means = means_by_finding(values, group, ["all"], weights)
-        names = [f"similarity{end}" for end in ENDS]
-        rows.append(
-            {"anew": level, "images": boxed.pairs["image"].iloc[indices].nunique()}
-            | {"n": len(known), "flat": len(column) - len(known)}
-            | {name: float(numbers[0, 0]) for name, numbers in zip(names, means, strict=True)}
-            | {"absolute": float(column.abs().mean())}
-        )
-    table = pd.DataFrame(rows).assign(limit=SIMILAR)
-    reason = np.where(table["n"] > 0, "", "no pair of maps to compare")
-    return table.assign(unchanged=(table["absolute"] > SIMILAR).astype(int), reason=reason)
 
 
 HEADLINE: Final = {
@@ -170,7 +206,7 @@ HEADLINE: Final = {
     "mean_accuracy_iobb_t50": Rule("iobb", 0.5, POOLED),
     "mean_accuracy_iou_t10": Rule("iou", 0.1, POOLED),
 }
-"""Rules of metrics/localize/B.json, independent of the limits of the tables."""
+"""Rules of metrics/localize/B.json, independent of the thresholds of the tables."""
 
 
 class Scores(NamedTuple):
@@ -181,32 +217,30 @@ class Scores(NamedTuple):
     headline: dict[str, Any]  # metrics/localize/B.json
 
 
-def score(maps: Maps, limits: Limits) -> Scores:
+def score(maps: Maps, thresholds: Thresholds) -> Scores:
     """Score heatmaps and control baselines against the ground-truth boxes.
 
     Args:
         maps: of the boxed pairs.
-        limits: of the tables.
+        thresholds: of the tables.
     """
-    boxed, criteria, heats = maps.boxed, rules(limits), limits.heat_thresholds
+    boxed, criteria, heats = maps.boxed, rules(thresholds), thresholds.heat_thresholds
     all_detections = boxed.overlaps(maps.network_grids, sorted({*heats, *GRID}))
     detections = all_detections[all_detections["heat_threshold"].isin(heats)].reset_index(drop=True)
     _, *controls = maps.grids.items()
-    control_detections = {name: boxed.overlaps(grids, heats) for name, grids in controls}
-    accuracy, beside = accuracy_and_controls(
-        boxed, {maps.method: detections} | control_detections, criteria
-    )
+    overlaps = {maps.method: detections}
+    overlaps |= {name: boxed.overlaps(grids, heats) for name, grids in controls}
+    accuracy, beside_controls = accuracy_and_controls(boxed, overlaps, criteria)
     tables = {
         "accuracy": accuracy,
-        "controls": beside,
+        "controls": beside_controls,
         "pointing": pointing_table(boxed, maps.grids),
         "crossfit": crossfit_table(boxed, all_detections, criteria),
-        "randomisation": sanity_check_table(boxed, maps.similarity),
+        "sanity_check": sanity_check_table(boxed, maps.similarity),
     }
-    rounded = {"scale": maps.scale} | {
-        name: table.round(METRIC_DIGITS) for name, table in tables.items()
-    }
-    return Scores(detections, rounded, headline(boxed, all_detections, detections, tables))
+    rounded = {name: table.round(METRIC_DIGITS) for name, table in tables.items()}
+    summary = headline(boxed, all_detections, detections, tables)
+    return Scores(detections, {"scale": maps.scale} | rounded, summary)
 
 
 def headline(
@@ -219,10 +253,9 @@ def headline(
 
     Args:
         boxed: the boxed pairs.
-        all_detections: the network's detections at every threshold of heat_scale.GRID, with
-        overlaps.
+        all_detections: the network's detections at every threshold of GRID, with overlaps.
         detections: the same at the heat thresholds of the tables.
-        tables: pointing (the network's method first) and randomisation, as :func:`score` has them.
+        tables: pointing (the network's method first) and sanity_check, see :func:`score`.
     """
     hits, _ = hits_and_false_boxes(boxed.pairs, detections, list(HEADLINE.values()))
     fitted = crossfit_table(boxed, all_detections, [HEADLINE["mean_accuracy_iobb_t10"]]).iloc[-1]
@@ -240,7 +273,7 @@ def headline(
             for end in ENDS
         },
         **{f"crossfit_mean_accuracy_iobb_t10{end}": fitted[f"accuracy{end}"] for end in ENDS},
-        "randomisation_similarity": tables["randomisation"]["similarity"].iloc[-1],
+        "sanity_check_similarity": tables["sanity_check"]["similarity"].iloc[-1],
     }
 
 

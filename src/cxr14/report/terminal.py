@@ -6,7 +6,7 @@ import pandas as pd
 from rich.box import SIMPLE
 from rich.table import Table
 
-from cxr14.chexnext.relabel import ALL
+from cxr14.chexnext.label_changes import ALL
 from cxr14.console import (
     MISSING,
     NOT_TRAINED,

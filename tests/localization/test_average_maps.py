@@ -4,10 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxr14.chexnext.ensemble import average_maps, mean_grids
-from cxr14.localization.controls import Maps
-from cxr14.localization.scores import gather
-from cxr14.localization.tables import sanity_check_table
+from cxr14.localization.evaluate import average_maps, mean_grids
+from cxr14.localization.sanity_check import sanity_check_table
+from cxr14.localization.scores import Maps, gather
 
 
 def test_maps_of_one_size_are_averaged_cell_by_cell() -> None:
@@ -41,15 +40,15 @@ def test_similarities_of_opposite_sign_do_not_cancel_out_over_the_networks() -> 
     """
     names = [f"{place}.png" for place in range(3)]
     pairs = pd.DataFrame({"image": names, "finding": "Mass", "patient": range(3)})
-    cases = gather(pairs, pairs, 32, "per_map", ("Mass",), np.random.default_rng(0), 50)
+    boxed = gather(pairs, pairs, 32, "per_map", ("Mass",), np.random.default_rng(0), 50)
     grids = {"gradcam": np.zeros((3, 1, 1), np.float16)}
     scale = pd.DataFrame({"scaling": ["per_map"]})
-    several = [
-        Maps(cases, grids, scale, pd.DataFrame({"network": rho}, index=[0, 1, 2]))
+    members = [
+        Maps(boxed, grids, scale, pd.DataFrame({"network": rho}, index=[0, 1, 2]))
         for rho in ([0.9, 0.8, np.nan], [-0.9, -0.8, 0.1])
     ]
-    row = sanity_check_table(cases, average_maps(several).similarity).iloc[0]
-    assert (row["n"], row["flat"], row["images"]) == (5, 1, 3)
+    row = sanity_check_table(boxed, average_maps(members).similarity).iloc[0]
+    assert (row["n_pairs"], row["n_constant"], row["images"]) == (5, 1, 3)
     assert row["similarity"] == pytest.approx(0.02)
     assert row["absolute"] == pytest.approx(0.7)
     assert row["unchanged"] == 1

@@ -1,4 +1,4 @@
-"""Heatmaps that no network made."""
+"""Control baselines: heatmaps without a network."""
 
 from dataclasses import replace
 
@@ -7,11 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxr14.localization.boxes import PAIR
-from cxr14.localization.controls import (
+from cxr14.localization.boxes import PAIR, covered_cells
+from cxr14.localization.control_baselines import (
     centre_gaussian,
     control_grids,
-    covered_cells,
     mean_boxes,
     random_maps,
 )
@@ -48,7 +47,7 @@ def test_patients_are_in_one_half_and_the_halves_differ_by_one_at_most():
     assert (second == halves(patients, np.random.default_rng(3))).all()
 
 
-def test_random_maps_are_smooth_and_come_back_with_the_seed():
+def test_random_maps_are_smooth_and_reproduced_by_the_seed():
     maps = random_maps(200, (7, 7), np.random.default_rng(0))
     assert (maps == random_maps(200, (7, 7), np.random.default_rng(0))).all()
     centred = maps - maps.mean()
@@ -56,9 +55,9 @@ def test_random_maps_are_smooth_and_come_back_with_the_seed():
     assert neighbours > 0.5  # independent cells would have 0
 
 
-def test_on_a_grid_of_one_cell_no_control_has_heat_and_nothing_fails(cases):
-    for maps in control_grids(cases, (1, 1), np.random.default_rng(0)).values():
-        assert maps.shape == (len(cases.pairs), 1, 1)
+def test_on_a_grid_of_one_cell_no_control_has_heat_and_nothing_fails(boxed):
+    for maps in control_grids(boxed, (1, 1), np.random.default_rng(0)).values():
+        assert maps.shape == (len(boxed.pairs), 1, 1)
         assert not maps.any()
 
 
@@ -89,26 +88,26 @@ def test_a_single_patient_leaves_no_other_half_and_so_no_heat():
     assert not mean_boxes(np.ones((2, 3, 3)), np.array(["Mass", "Mass"]), np.zeros(2, bool)).any()
 
 
-def test_controls_come_back_with_the_seed_and_lie_on_the_networks_grid(cases):
-    first, again = (control_grids(cases, (6, 6), np.random.default_rng(1)) for _ in range(2))
+def test_controls_are_reproduced_by_the_seed_on_the_networks_grid(boxed):
+    first, again = (control_grids(boxed, (6, 6), np.random.default_rng(1)) for _ in range(2))
     assert list(first) == ["random", "centre_gaussian", "mean_box"]
     for name, maps in first.items():
-        assert maps.shape == (len(cases.pairs), 6, 6)
+        assert maps.shape == (len(boxed.pairs), 6, 6)
         assert maps.dtype == np.float16
         assert (maps == again[name]).all()
         assert (maps.min(axis=(1, 2)) == 0).all()
         assert (maps.max(axis=(1, 2)) == 1).all()
 
 
-def test_a_fixed_scale_leaves_the_controls_as_strong_as_they_are(cases):
+def test_a_fixed_scale_leaves_the_controls_as_strong_as_they_are(boxed):
     """The mean box, .94 at most for a heart and .04 for a nodule, was cut but never stretched.
 
     By a fixed scale it reached neither 60 nor 180 of 255, so any network was ahead of it: on NIH's
     boxes it hit .48 instead of .69.
     """
-    few = cases.ground_truth.assign(width=2.0, height=2.0)  # scattered: no cell is often covered
-    own, fixed = replace(cases, ground_truth=few), replace(cases, ground_truth=few, scaling="fixed")
+    few = boxed.ground_truth.assign(width=2.0, height=2.0)  # scattered: no cell is often covered
+    own, fixed = replace(boxed, ground_truth=few), replace(boxed, ground_truth=few, scaling="fixed")
     made = control_grids(own, (7, 7), np.random.default_rng(1))
     for maps in made.values():
         found = [each.overlaps(maps, [180]).groupby(PAIR).size() for each in (own, fixed)]
-        assert len(found[0]) == len(found[1]) == len(cases.pairs)
+        assert len(found[0]) == len(found[1]) == len(boxed.pairs)

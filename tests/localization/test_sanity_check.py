@@ -1,4 +1,4 @@
-"""Maps that stay the same without what was learnt are found out."""
+"""Maps that do not depend on the weights are flagged."""
 
 from dataclasses import replace
 
@@ -9,15 +9,15 @@ import torch
 from scipy import stats
 from torch import nn
 
-from cxr14.localization.controls import (
+from cxr14.localization.heatmaps import grids_of_pairs
+from cxr14.localization.sanity_check import (
     MAX_IMAGES,
     SIMILAR,
     rank_correlations,
     sample,
     sanity_check_similarity,
+    sanity_check_table,
 )
-from cxr14.localization.detect import grids_of_pairs
-from cxr14.localization.tables import sanity_check_table
 from cxr14.models.network import Network, build_network
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (16, 64, 64), dtype=np.uint8)
@@ -64,61 +64,61 @@ def test_the_sample_is_all_pairs_of_at_most_so_many_images_spread_evenly():
     assert len(sample(pairs.iloc[:0])) == 0
 
 
-def test_a_network_that_ignores_its_weights_is_flagged(cases):
+def test_a_network_that_ignores_its_weights_is_flagged(boxed):
     trained, build = network_of(Brightness)
-    grids = grids_of_pairs(trained, IMAGES, cases.pairs, "gradcam", 8)
-    similarity = sanity_check_similarity(trained, build, IMAGES, cases.pairs, grids, "gradcam", 8)
-    table = sanity_check_table(cases, similarity)
-    assert table["anew"].tolist() == ["head", "network"]
+    grids = grids_of_pairs(trained, IMAGES, boxed.pairs, "gradcam", 8)
+    similarity = sanity_check_similarity(trained, build, IMAGES, boxed.pairs, grids, "gradcam", 8)
+    table = sanity_check_table(boxed, similarity)
+    assert table["randomized_layers"].tolist() == ["head", "network"]
     assert (table["similarity"] > 0.99).all()
     assert table["unchanged"].tolist() == [1, 1]
-    assert table["n"].tolist() == [len(cases.pairs)] * 2
+    assert table["n_pairs"].tolist() == [len(boxed.pairs)] * 2
 
 
-def test_a_network_that_uses_its_weights_is_not(cases):
+def test_a_network_that_uses_its_weights_is_not(boxed):
     trained, build = network_of(Network)
-    grids = grids_of_pairs(trained, IMAGES, cases.pairs, "cam", 8)
-    similarity = sanity_check_similarity(trained, build, IMAGES, cases.pairs, grids, "cam", 8)
-    table = sanity_check_table(cases, similarity)
+    grids = grids_of_pairs(trained, IMAGES, boxed.pairs, "cam", 8)
+    similarity = sanity_check_similarity(trained, build, IMAGES, boxed.pairs, grids, "cam", 8)
+    table = sanity_check_table(boxed, similarity)
     assert (table["similarity"].abs() < SIMILAR).all()
     assert table["unchanged"].tolist() == [0, 0]
 
 
-def test_a_network_built_with_the_same_seed_is_wholly_similar(cases):
+def test_a_network_built_with_the_same_seed_is_wholly_similar(boxed):
     trained, build = network_of(Network)
-    grids = grids_of_pairs(trained, IMAGES, cases.pairs, "cam", 8)
+    grids = grids_of_pairs(trained, IMAGES, boxed.pairs, "cam", 8)
     similarity = sanity_check_similarity(
-        trained, lambda: build(1), IMAGES, cases.pairs, grids, "cam", 8
+        trained, lambda: build(1), IMAGES, boxed.pairs, grids, "cam", 8
     )
     assert similarity.to_numpy() == pytest.approx(1)
 
 
-def test_flat_pairs_are_left_out_and_counted(cases):
+def test_flat_pairs_are_left_out_and_counted(boxed):
     similarity = pd.DataFrame({"head": [0.2, np.nan, 0.4]}, index=[0, 3, 5])
-    row = sanity_check_table(cases, similarity).iloc[0]
-    assert (row["n"], row["flat"], row["reason"]) == (2, 1, "")
+    row = sanity_check_table(boxed, similarity).iloc[0]
+    assert (row["n_pairs"], row["n_constant"], row["reason"]) == (2, 1, "")
     assert row["similarity"] == pytest.approx(0.3)
-    nothing = sanity_check_table(cases, similarity.assign(head=np.nan)).iloc[0]
-    assert (nothing["n"], nothing["flat"], nothing["unchanged"]) == (0, 3, 0)
+    nothing = sanity_check_table(boxed, similarity.assign(head=np.nan)).iloc[0]
+    assert (nothing["n_pairs"], nothing["n_constant"], nothing["unchanged"]) == (0, 3, 0)
     assert nothing["reason"] == "no pair of maps to compare"
 
 
-def test_the_trained_network_is_left_as_it_was(cases):
+def test_the_trained_network_is_left_as_it_was(boxed):
     trained = build_network("resnet18", 8, "avg", 10.0, 1).eval()
     before = {name: value.clone() for name, value in trained.state_dict().items()}
-    grids = grids_of_pairs(trained, IMAGES, cases.pairs, "cam", 8)
+    grids = grids_of_pairs(trained, IMAGES, boxed.pairs, "cam", 8)
     build = network_of(Network)[1]
-    sanity_check_similarity(trained, build, IMAGES, cases.pairs, grids, "cam", 8)
+    sanity_check_similarity(trained, build, IMAGES, boxed.pairs, grids, "cam", 8)
     assert all(torch.equal(before[name], value) for name, value in trained.state_dict().items())
     assert not trained.training
 
 
-def test_without_a_boxed_image_there_is_nothing_to_compare(cases):
+def test_without_a_boxed_image_there_is_nothing_to_compare(boxed):
     """The stage failed: nothing cannot be reshaped."""
     trained, build = network_of(Network)
-    none = cases.pairs.iloc[:0]
+    none = boxed.pairs.iloc[:0]
     grids = grids_of_pairs(trained, IMAGES, none, "gradcam", 8)
     similarity = sanity_check_similarity(trained, build, IMAGES, none, grids, "gradcam", 8)
-    table = sanity_check_table(replace(cases, pairs=none, weights=cases.weights[:, :0]), similarity)
-    assert table["anew"].tolist() == ["head", "network"]
+    table = sanity_check_table(replace(boxed, pairs=none, weights=boxed.weights[:, :0]), similarity)
+    assert table["randomized_layers"].tolist() == ["head", "network"]
     assert set(table["reason"]) == {"no pair of maps to compare"}

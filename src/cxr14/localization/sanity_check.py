@@ -1,0 +1,123 @@
+"""Sanity check of saliency maps (Adebayo et al. 2018): maps of networks with random weights.
+
+Weights are randomized from the top down, and the maps compared with those of the trained network. A
+method with unchanged maps does not depend on the weights.
+
+The similarity is Spearman's rank correlation on the network's grid, as boxes depend on the order of
+the cells only. Upsampling would correlate neighbours, and the window of SSIM (7 to 11 pixels) spans
+the grid.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+from cxr14.localization.heatmaps import Grids, grids_of_pairs
+from cxr14.localization.scores import BoxedPairs, means_by_finding
+from cxr14.metrics.auroc import Floats
+from cxr14.metrics.bootstrap import ENDS
+
+if TYPE_CHECKING:
+    from cxr14.models.network import Network
+
+
+MAX_IMAGES = 24  # standard error of the mean about 0.05
+OTHER_SEED: Final = 10_014  # seed of the random weights, unlike any training seed
+SIMILAR: Final = 0.5
+"""Mean |rank correlation| with random weights above which a method counts as unchanged."""
+
+
+def sample(pairs: pd.DataFrame) -> npt.NDArray[np.int64]:
+    """Return the indices in ``pairs`` of all pairs of at most MAX_IMAGES images, evenly spaced."""
+    rows = np.unique(pairs["row"].to_numpy(np.int64))
+    chosen = rows[np.linspace(0, len(rows) - 1, min(len(rows), MAX_IMAGES)).round().astype(int)]
+    return np.flatnonzero(pairs["row"].isin(chosen).to_numpy())
+
+
+def sanity_check_similarity(
+    trained: "Network",
+    build: Callable[[], "Network"],
+    images: npt.NDArray[np.uint8],
+    pairs: pd.DataFrame,
+    grids: Grids,
+    method: str,
+    batch_size: int,
+) -> pd.DataFrame:
+    """Compare the maps of a network with those of its randomized copies.
+
+    Args:
+        trained: in eval mode.
+        build: makes the same architecture with initial weights.
+        images: (N, S, S) uint8, the cache.
+        pairs: P rows, see heatmaps.boxed_pairs.
+        grids: (P, h, w) the trained network's maps.
+        method: one of cam.METHODS.
+        batch_size: images per forward pass.
+
+    Returns:
+        A row for each pair of :func:`sample`, by its index in ``pairs``; a column for the
+        randomized layers, ``head`` (transition and prediction) and ``network`` (all): the
+        similarity of the pair's maps, −1 … 1, NaN if one of them is constant.
+    """
+    indices = sample(pairs)
+    if not len(pairs):
+        return pd.DataFrame({"head": [], "network": []}, dtype=np.float64)
+    random_head = build()
+    random_head.features = trained.features
+    similarity = {}
+    for layers, network in (("head", random_head), ("network", build())):
+        maps = grids_of_pairs(network.eval(), images, pairs.iloc[indices], method, batch_size)
+        similarity[layers] = rank_correlations(grids[indices], maps)
+    return pd.DataFrame(similarity, index=indices)
+
+
+def rank_correlations(grids1: Grids, grids2: Grids) -> Floats:
+    """Spearman's ρ of each map (P, h, w) with its counterpart; equal cells share their mean rank.
+
+    Returns:
+        (P,), NaN if one of the two is constant.
+    """
+    ranks = [
+        stats.rankdata(grids.reshape(len(grids), -1).astype(np.float64), axis=1)
+        for grids in (grids1, grids2)
+    ]
+    ranks1, ranks2 = (rank - rank.mean(axis=1, keepdims=True) for rank in ranks)
+    spread = np.sqrt((ranks1**2).sum(axis=1) * (ranks2**2).sum(axis=1))
+    covariance = (ranks1 * ranks2).sum(axis=1)
+    rho = np.divide(covariance, spread, out=np.full(len(spread), np.nan), where=spread > 0)
+    return np.asarray(rho)
+
+
+def sanity_check_table(boxed: BoxedPairs, similarity: pd.DataFrame) -> pd.DataFrame:
+    """Average the similarity of maps with trained and with random weights.
+
+    Args:
+        boxed: the boxed pairs.
+        similarity: see :func:`sanity_check_similarity`; of an ensemble, the rows of all its
+            networks.
+
+    Returns:
+        randomized_layers, images, n_pairs (compared, of each network), n_constant (pairs left out,
+        as a constant map has no order), similarity (mean ρ), absolute (mean |ρ|),
+        similarity_threshold, unchanged (1 if ``absolute`` is above it), reason.
+    """
+    rows = []
+    for layers, column in similarity.items():
+        known = column.dropna()
+        indices, values = known.index.to_numpy(), known.to_numpy(np.float64)[:, None]
+        group, weights = np.full(len(known), "all"), boxed.weights[:, indices]
+        means = means_by_finding(values, group, ["all"], weights)
+        names = [f"similarity{end}" for end in ENDS]
+        rows.append(
+            {"randomized_layers": layers, "images": boxed.pairs["image"].iloc[indices].nunique()}
+            | {"n_pairs": len(known), "n_constant": len(column) - len(known)}
+            | {name: float(numbers[0, 0]) for name, numbers in zip(names, means, strict=True)}
+            | {"absolute": float(column.abs().mean())}
+        )
+    table = pd.DataFrame(rows).assign(similarity_threshold=SIMILAR)
+    reason = np.where(table["n_pairs"] > 0, "", "no pair of maps to compare")
+    return table.assign(unchanged=(table["absolute"] > SIMILAR).astype(int), reason=reason)
