@@ -28,11 +28,10 @@ from cxr14.datasets.records import Source, read_records, read_split
 from cxr14.errors import UserError, quote
 from cxr14.io import read_json, unusable
 from cxr14.labels import NO_FINDING, label_matrix
-from cxr14.metrics.auroc import Array, macro_auroc, mean_over_scored, scorable
+from cxr14.metrics.auroc import Array, Floats, macro_auroc, mean_over_scored, scorable
 from cxr14.metrics.calibration import f1_by_threshold
 
 Logits = npt.NDArray[np.float32]
-Floats = npt.NDArray[np.float64]
 
 
 def mean_probability(logits: Sequence[Logits]) -> Floats:
@@ -67,9 +66,7 @@ Subset = tuple[int, ...]
 Score = Callable[[Subset], float]
 
 
-def score_by(
-    measure: str, labels: Array, probabilities: npt.NDArray[np.float64], classes: Sequence[str]
-) -> Score:
+def score_by(measure: str, labels: Array, probabilities: Floats, classes: Sequence[str]) -> Score:
     """Return the function that scores a subset of M members on N validation images.
 
     Args:

@@ -74,13 +74,7 @@ def folds_of(names: "pd.Series[str]", train: npt.NDArray[np.bool_], count: int) 
 
 
 def check_member(member: NetworkPaths, fold: int, names: Iterable[str]) -> None:
-    """Check that a member relabels no image that it was trained on, see the checks below.
-
-    Args:
-        member: its model is read.
-        fold: the fold that it leaves out.
-        names: of the images of that fold.
-    """
+    """Check that a member was trained without its fold; `names` are the images of the fold."""
     path = split_of_fold(fold)
     check_trained_by(path, read_json(member.model / "model.json", "inputs"), member.title)
     check_unseen(names, read_split(path), member.title)

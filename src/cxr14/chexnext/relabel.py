@@ -9,14 +9,14 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import logit
 
-from cxr14.chexnext.ensemble import Floats, Logits, mean_probability
+from cxr14.chexnext.ensemble import Logits, mean_probability
 from cxr14.chexnext.folds import NO_FOLD, check_member, folds_of, relabelling_members
 from cxr14.chexnext.label_noise import SPLITS, with_no_finding
 from cxr14.chexnext.paths import RELABELLED, CachedImages, NetworkPaths, read_logits
 from cxr14.errors import UserError
 from cxr14.io import write_npy, write_parquet
 from cxr14.labels import label_matrix, without_no_finding
-from cxr14.metrics.auroc import Array
+from cxr14.metrics.auroc import Array, Floats
 from cxr14.metrics.calibration import highest_f1
 
 EPSILON = 1e-9
@@ -162,12 +162,11 @@ def relabelled_records(
         mode: `replace` takes the predictions, `union` also keeps the old positives.
     """
     new = records.copy()
-    for index, name in enumerate(classes):
-        if name in without_no_finding(classes):
-            column = records[name].to_numpy().copy()
-            kept = (column[rows] > 0) & (mode == "union")
-            column[rows] = present[:, index] | kept
-            new[name] = column
+    for name in without_no_finding(classes):
+        column = records[name].to_numpy().copy()
+        kept = (column[rows] > 0) & (mode == "union")
+        column[rows] = present[:, list(classes).index(name)] | kept
+        new[name] = column
     return with_no_finding(new, rows)
 
 

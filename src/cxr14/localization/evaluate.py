@@ -112,15 +112,7 @@ def make_maps(
 ) -> Maps:
     """Compute the network's heatmaps, the control baselines and the sanity check.
 
-    Args:
-        network: in eval mode.
-        build: makes the same architecture with initial weights.
-        images: (N, S, S) uint8, the cache.
-        boxed: P pairs of findings among its classes.
-        validation: see heatmaps.validation_images.
-        method: one of cam.METHODS.
-        batch_size: images per forward pass.
-        generator: source of the random maps.
+    Arguments as of :func:`maps_of_model`, heatmaps.heat_scale and sanity_check_similarity.
     """
     pairs, findings = boxed.pairs, [name for name in boxed.findings if name in network.classes]
     scale = heat_scale(boxed.scaling, network, images, validation, findings, method, batch_size)
