@@ -12,7 +12,7 @@ import pandas as pd
 from scipy.optimize import brentq
 from scipy.special import expit
 
-from cxr14.metrics.auroc import Array, Floats, confusion_curve, scorable
+from cxr14.metrics.auroc import Array, Counts, Floats, confusion_curve, scorable
 
 ROUNDS = 100
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.01, 100.0
@@ -196,21 +196,33 @@ def calibration_error(labels: Array, probabilities: Array, bins: int = BINS) -> 
     return float((gaps * table["images"]).sum() / table["images"].sum())
 
 
-def weighted_calibration_errors(labels: Array, probabilities: Array, weights: Floats) -> Floats:
-    """ECE under many weightings of the images at once, in the bins of the images themselves.
+def weighted_calibration_errors(
+    labels: Array, probabilities: Array, owner: Counts, counts: Array
+) -> Floats:
+    """ECE of each class under every weighting, in the bins of the unweighted images.
 
     Args:
-        labels: (N,) of 0 and 1.
-        probabilities: (N,) in [0, 1].
-        weights: (R, N), how often each image counts.
+        labels: (N, C) of 0 and 1.
+        probabilities: (N, C) in [0, 1]; NaN for a class that is not scored.
+        owner: (N,) the patient of each image, see :class:`cxr14.metrics.bootstrap.Replicates`.
+        counts: (P, W) how often each patient counts.
 
     Returns:
-        (R,) in [0, 1]; for weights of 1 that of :func:`calibration_error`.
+        (W, C) in [0, 1], NaN for a class with NaN and for a weighting without images; for weights
+        of 1 that of :func:`calibration_error`.
     """
-    excess = np.zeros((len(labels), BINS))
-    excess[np.arange(len(labels)), equal_mass_bins(probabilities)] = probabilities - (labels > 0)
-    gaps = np.abs(weights @ excess)  # (R, bins)
-    return np.asarray(gaps.sum(axis=1) / np.maximum(weights.sum(axis=1), 1))
+    n_classes = labels.shape[1]
+    patients, row = np.unique(owner, return_inverse=True)
+    bins = np.array([equal_mass_bins(column) for column in probabilities.T], np.int64)
+    cells = (row * n_classes + np.arange(n_classes)[:, None]) * BINS + bins  # (C, N)
+    excess = np.nan_to_num(probabilities - (labels > 0)).T
+    by_patient = np.bincount(cells.ravel(), excess.ravel(), len(patients) * n_classes * BINS)
+    weights = counts[patients].T.astype(np.float64)  # (W, patients)
+    gaps = np.abs(weights @ by_patient.reshape(len(patients), n_classes * BINS))
+    images = (weights @ np.bincount(row, minlength=len(patients)))[:, None]
+    totals = gaps.reshape(len(weights), n_classes, BINS).sum(axis=2)
+    unknown = (images == 0) | np.isnan(probabilities).any(axis=0)
+    return np.where(unknown, np.nan, totals / np.maximum(images, 1))
 
 
 # The probability from which a finding is called present: highest F1 on validation.

@@ -49,7 +49,7 @@ def test_differences_are_over_shared_images_and_nothing_is_touched(stored):
     changed = records.copy()
     changed.loc[5, "Mass"] = 1 - changed.loc[5, "Mass"]  # one has another label
     replace("data/records/images.parquet", changed)
-    table, notes = compare_with_revision("first", ["good", "poor"], resamples=30)
+    table, notes = compare_with_revision("first", ["good", "poor"], n_replicates=30)
     assert list(table["backbone"]) == ["good", "good"]
     assert list(table["measure"]) == ["macro_auroc", "macro_average_precision"]
     assert (table["difference"] == table["here"] - table["there"]).all()
