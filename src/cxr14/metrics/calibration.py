@@ -9,12 +9,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.optimize import brentq
+from scipy.optimize import brentq, root
 from scipy.special import expit
 
 from cxr14.metrics.auroc import Array, Counts, Floats, confusion_curve, scorable
 
-ROUNDS = 100
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.01, 100.0
 DIGITS = 6  # more would record the order of a machine's additions
 
@@ -24,7 +23,7 @@ def platt(labels: Array, logits: Array) -> tuple[float, float] | None:
 
     Platt's smoothed targets, (P + 1) / (P + 2) and 1 / (N + 2), keep the fit finite when the
     classes are separable (Platt 1999; Lin, Lin and Weng 2007, "A note on Platt's probabilistic
-    outputs"). Newton's method on standardised logits, so the result has no seed.
+    outputs"). Logits are standardised for the fit.
 
     Args:
         labels: (N,) of 0 and 1.
@@ -99,31 +98,20 @@ def _smoothed(labels: Array) -> Floats:
 
 
 def _logistic_fit(values: Floats, targets: Floats) -> Floats:
-    """Minimise the cross entropy of soft targets (N,) over (slope, intercept), float64 (2,)."""
+    """Minimise the cross entropy of soft targets (N,) over (slope, intercept), float64 (2,).
+
+    The loss is strictly convex, so its minimum is the root of its gradient.
+    """
     design = np.stack([values, np.ones_like(values)], axis=1)  # (N, 2)
 
-    def loss(fit: Floats) -> float:
-        linear = design @ fit
-        return float((np.logaddexp(0.0, linear) - targets * linear).sum())
+    def gradient(fit: Floats) -> Floats:
+        return np.asarray(design.T @ (expit(design @ fit) - targets))
 
-    fit = np.zeros(2)
-    for _ in range(ROUNDS):
-        estimate = expit(design @ fit)
-        gradient = design.T @ (estimate - targets)
-        spread = estimate * (1 - estimate)
-        curvature = design.T @ (design * spread[:, None]) + 1e-12 * np.eye(2)
-        step = np.linalg.solve(curvature, gradient)
-        gain = float(gradient @ step)
-        if gain < 1e-14:
-            break
-        size = 1.0
-        while size > 1e-8 and loss(fit - size * step) > loss(fit) - 1e-4 * size * gain:
-            size /= 2
-        fit = fit - size * step
-    return fit
+    def hessian(fit: Floats) -> Floats:
+        probability = expit(design @ fit)
+        return np.asarray(design.T @ (design * (probability * (1 - probability))[:, None]))
 
-
-# Brier score, calibration error and its bins.
+    return np.asarray(root(gradient, np.zeros(2), jac=hessian, tol=1e-14).x)
 
 
 BINS = 10
@@ -223,9 +211,6 @@ def weighted_calibration_errors(
     totals = gaps.reshape(len(weights), n_classes, BINS).sum(axis=2)
     unknown = (images == 0) | np.isnan(probabilities).any(axis=0)
     return np.where(unknown, np.nan, totals / np.maximum(images, 1))
-
-
-# The probability from which a finding is called present: highest F1 on validation.
 
 
 def f1_by_threshold(labels: Array, probabilities: Array) -> tuple[Array, Floats]:
