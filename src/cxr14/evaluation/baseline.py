@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from rich.table import Table
 from sklearn.dummy import DummyClassifier
 from sklearn.metrics import (
     accuracy_score,
@@ -111,18 +110,3 @@ def _constant_scores(truth: npt.NDArray[np.float32], share: float) -> tuple[floa
         f1_score(truth, constant > 0.5, zero_division=0),
         f1_score(truth, np.ones(len(truth)), zero_division=0),
     )
-
-
-def terminal_table(table: pd.DataFrame, averages: dict[str, Any]) -> Table:
-    """Return Figure 8, as :func:`figure8` gives it, for printing with rich."""
-    printed = Table("class")
-    for heading in ("precision", "recall", "F1", "images"):
-        printed.add_column(heading, justify="right")
-    for name, precision, recall, f1, support in table.itertuples(index=False):
-        numbers = (f"{number:.4f}" for number in (precision, recall, f1))
-        printed.add_row(name, *numbers, f"{support:,}", end_section=name == OTHERS)
-    for name in ("macro", "weighted"):
-        numbers = (f"{number:.4f}" for number in averages[name].values())
-        printed.add_row(f"{name} average", *numbers, f"{table['support'].sum():,}")
-    printed.add_row("accuracy", "", "", f"{averages['accuracy']:.4f}", "")
-    return printed
