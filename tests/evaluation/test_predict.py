@@ -72,7 +72,7 @@ def test_the_table_holds_logits_and_probabilities_by_class():
 def test_a_network_that_answers_nan_is_refused_by_name():
     logits = np.zeros((3, 15), np.float32)
     logits[1, 4] = np.nan
-    with pytest.raises(ValueError, match=r"1 of 3 images .* first c\.png.*learning_rate"):
+    with pytest.raises(ValueError, match=r"1 of 3 images, first c\.png.*learning_rate"):
         prediction_table(held_out(INDEX, SPLIT), logits)
 
 

@@ -3,7 +3,8 @@
 Source: Majkowska et al. 2020, "Chest Radiograph Interpretation with Deep Learning Models:
 Assessment with Radiologist-adjudicated Reference Standards and Population-adjusted Evaluation",
 Radiology 294:421–431. Panels of radiologists labelled 1,962 images of the official test split and
-2,414 of train-val. The test images are used here. The table comes with the torchxrayvision package.
+2,414 of train-val. Here only the test images are used. The torchxrayvision package contains the
+table.
 """
 
 from collections.abc import Mapping
@@ -39,10 +40,10 @@ MAPPING: Final[dict[str, tuple[str, ...]]] = {
 """Findings of ChestX-ray14 that make up each adjudicated finding.
 
 Airspace opacity: the labels below "lung opacity" in the tree of CheXpert's labels (edema,
-consolidation with pneumonia, atelectasis, and lesions, which are apart here: Pham et al. 2019,
-arXiv 1911.06475), and infiltration, which CheXpert's labeller counts as a mention of airspace
-opacity (its mention_phrases/airspace_opacity.txt). The mapping is this project's.
-None of the fourteen findings is a fracture.
+consolidation with pneumonia, atelectasis; Pham et al. 2019, arXiv 1911.06475) except lesions, which
+are a finding of their own here, and infiltration, which CheXpert's labeller counts as a mention of
+airspace opacity (its mention_phrases/airspace_opacity.txt). The mapping is this project's. None of
+the fourteen findings is a fracture.
 """
 
 VALUES: Final = {name: {"YES", "NO"} for name in MAPPING} | {"Set Id": {"val", "test"}}
@@ -108,8 +109,8 @@ def adjudicated_table(
         source: no score is computed of phantoms.
 
     Returns:
-        The columns COLUMNS, a row per backbone and adjudicated finding; null with a reason where
-        a score is missing.
+        The columns COLUMNS, a row per backbone and adjudicated finding; a missing score is null
+        and has a reason.
     """
     indices = np.flatnonzero(records.index.isin(adjudicated.index))
     mined_records, ground_truth = records.iloc[indices], adjudicated.loc[records.index[indices]]
@@ -144,7 +145,7 @@ def missing_reason(predictions: Predictions, findings: tuple[str, ...]) -> str |
 
 
 def combined_scores(predictions: Predictions, findings: tuple[str, ...]) -> Array:
-    """Return one score per image, (N,): the logit of one finding, the noisy or of several."""
+    """Return a score per image, (N,): the logit of a finding, or the noisy or of several."""
     if len(findings) == 1:
         return np.asarray(predictions.select(findings).logits[:, 0])
     return np.asarray(1 - np.prod(1 - predictions.select(findings).calibrated, axis=1))

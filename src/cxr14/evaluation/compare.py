@@ -53,7 +53,7 @@ class Revision:
                 commit = resolve_rev(repo.scm, revision)
         except SCMError:
             raise UserError(
-                f"git knows no revision {quote(revision)}; `git log --oneline` and `dvc exp show` "
+                f"git has no revision {quote(revision)}; `git log --oneline` and `dvc exp show` "
                 "list what there is"
             ) from None
         self._files = DVCFileSystem(root, rev=commit)
@@ -227,7 +227,7 @@ def compare_with_revision(
     return pd.DataFrame(rows), [*(f"{', '.join(noted[note])}: {note}" for note in noted), *absent]
 
 
-def shared_images(here: Run, there: Run) -> tuple[list[str], str]:
+def shared_images(current: Run, reference: Run) -> tuple[list[str], str]:
     """Find the test images that have the same labels and patient in two runs.
 
     Returns:
@@ -236,17 +236,17 @@ def shared_images(here: Run, there: Run) -> tuple[list[str], str]:
     Raises:
         UserError: there are no such images.
     """
-    images_here, images_there = (run.rows["image"].tolist() for run in (here, there))
-    both = sorted(set(images_here) & set(images_there))
+    names, reference_names = (run.rows["image"].tolist() for run in (current, reference))
+    both = sorted(set(names) & set(reference_names))
     facts = [
         np.column_stack([label_matrix(run.records.loc[both]), run.records.loc[both, "patient"]])
-        for run in (here, there)
+        for run in (current, reference)
     ]
     same = (facts[0] == facts[1]).all(axis=1)
-    images = [name for name, alike in zip(both, same, strict=True) if alike]
+    images = [name for name, equal in zip(both, same, strict=True) if equal]
     counts = {
-        "only here": len(images_here) - len(both),
-        "only there": len(images_there) - len(both),
+        "only here": len(names) - len(both),
+        "only there": len(reference_names) - len(both),
         "with other labels or another patient": len(both) - len(images),
     }
     left = ", ".join(f"{count} {why}" for why, count in counts.items())
@@ -256,28 +256,28 @@ def shared_images(here: Run, there: Run) -> tuple[list[str], str]:
 
 
 def compare(
-    here: Run, there: Run, images: list[str], n_replicates: int = N_REPLICATES
+    current: Run, reference: Run, images: list[str], n_replicates: int = N_REPLICATES
 ) -> list[dict[str, Any]]:
     """Score two networks on the same images and replicates, a row per measure."""
-    predictions = [run.predictions(images) for run in (here, there)]
-    records = here.records.loc[images]
+    predictions = [run.predictions(images) for run in (current, reference)]
+    records = current.records.loc[images]
     replicates = draw_replicates(
         records["patient"].to_numpy(), np.random.default_rng(SEED), n_replicates
     )
     findings = common_findings(predictions, records)
-    values_here, values_there = (
+    values, reference_values = (
         macro_values(network, records, findings, replicates) for network in predictions
     )
     counts = {"images": len(images), "patients": len(replicates.counts), "findings": len(findings)}
     return [
         {
             "measure": row["measure"],
-            "here": values_here[row["measure"]][0],
-            "there": values_there[row["measure"]][0],
+            "here": values[row["measure"]][0],
+            "there": reference_values[row["measure"]][0],
             **{key: row[key] for key in DIFFERENCE},
             **counts,
         }
-        for row in difference_rows(values_here, values_there)
+        for row in difference_rows(values, reference_values)
     ]
 
 

@@ -1,4 +1,4 @@
-"""Thresholds and calibration chosen on validation, and scores on test."""
+"""Thresholds and calibration chosen on validation, and scores on test, with their files."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from cxr14.datasets.records import read_source, write_result, write_table
-from cxr14.evaluation.measures import MEASURES, sample_of
+from cxr14.evaluation.measures import MEASURES, sample_of, unscorable_reason
 from cxr14.evaluation.predict import prediction_table, probability_columns
 from cxr14.evaluation.predictions import Predictions
 from cxr14.evaluation.tables import finding_rows, mean_rows, measure_values
@@ -18,7 +18,7 @@ from cxr14.io import write_json, write_parquet
 from cxr14.labels import CLASSES, NO_FINDING, label_matrix
 from cxr14.metrics.auroc import Array, macro_auroc
 from cxr14.metrics.bootstrap import N_REPLICATES, SEED, draw_replicates
-from cxr14.metrics.calibration import highest_f1, platt, temperature, unscorable_reason
+from cxr14.metrics.calibration import highest_f1, platt, temperature
 from cxr14.metrics.curves import curve_tables
 
 
@@ -171,12 +171,12 @@ def score_logits(
     """Score the logits of a network or an ensemble, and write predictions, metrics and curves.
 
     Args:
-        name: of the network.
+        name: of the network or ensemble.
         listed: image and split of the M held-out images.
         logits: (M, C) float32.
         classes: C names.
         records: patients and labels.
-        root: the folder that holds predictions, evaluation, metrics and plots.
+        root: the folder of predictions, evaluation, metrics and plots.
 
     Returns:
         All scores.

@@ -13,7 +13,7 @@ import numpy as np
 
 from cxr14.evaluation.predictions import Predictions
 from cxr14.labels import NO_FINDING
-from cxr14.metrics.auroc import Array, Floats, weighted_auroc_and_ap
+from cxr14.metrics.auroc import Array, Floats, scorable, weighted_auroc_and_ap
 from cxr14.metrics.bootstrap import (
     ENDS,
     ConfusionCounts,
@@ -190,9 +190,16 @@ def findings_of(classes: tuple[str, ...]) -> Array:
     return np.array([name != NO_FINDING for name in classes], bool)
 
 
-# Constants and helpers shared by the tables of comparisons.
+def unscorable_reason(labels: Array, split: str = "validation") -> str | None:
+    """Return why the labels (N,) of a split cannot be scored; None if they can."""
+    if scorable(labels):
+        return None
+    missing = "negatives" if (labels > 0).any() else "positives"
+    return f"{split} holds no {missing} among {len(labels)} images"
+
 
 CALIBRATION: Final = "mean_predicted_minus_prevalence"
+"""Calibration of a group of images, a measure of :mod:`cxr14.evaluation.subgroups`."""
 
 MIN_PATIENTS: Final = 10
 """Minimum number of patients in the denominator of a rate.

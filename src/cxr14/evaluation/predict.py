@@ -111,7 +111,7 @@ def prediction_table(
     broken = np.flatnonzero(~np.isfinite(logits).all(axis=1))
     if len(broken):
         raise UserError(
-            f"the network answers {len(broken)} of {len(logits)} images with NaN or infinity, "
+            f"the network predicts NaN or infinity for {len(broken)} of {len(logits)} images, "
             f"first {held_out_images['image'].iloc[broken[0]]}; train it again, for example "
             "with a lower train.learning_rate"
         )

@@ -92,7 +92,7 @@ def predictions_of(rows: pd.DataFrame, decision: Mapping[str, Any]) -> Predictio
 
 
 def classes_of(rows: pd.DataFrame) -> tuple[str, ...]:
-    """Return the classes whose logits a table holds, in its order."""
+    """Return the classes of the logit columns of a table, in its order."""
     columns = [str(name) for name in rows.columns]
     return tuple(name.removeprefix(LOGIT) for name in columns if name.startswith(LOGIT))
 
@@ -111,7 +111,7 @@ def read_network(backbone: str) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Read the test rows and the decision of one network.
 
     Raises:
-        UserError: it has not been evaluated, or a file is damaged.
+        UserError: the network has not been evaluated, or a file is damaged.
     """
     predictions, decision = network_files(backbone)
     rows = read_predictions(predictions)

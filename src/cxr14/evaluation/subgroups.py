@@ -69,7 +69,7 @@ class Group:
 
     @property
     def crossed(self) -> bool:
-        """Whether it is of two attributes at once."""
+        """Whether the group combines two attributes."""
         return CROSSED in self.attribute
 
 
@@ -89,9 +89,9 @@ def band_name(first: int, after: int | None) -> str:
 
 
 def groups_of(records: pd.DataFrame) -> list[Group]:
-    """Form all groups of N images: all images, each attribute, pairs of attributes.
+    """Return all groups of N images: all images, each attribute, pairs of attributes.
 
-    Values are sorted alphabetically (age: by years). Empty groups are omitted. Images with an
+    Values are sorted alphabetically, age bands by years. Empty groups are omitted. Images with an
     unknown value form a group without a rest, and are in no crossed group.
     """
     everyone = np.ones(len(records), bool)
@@ -119,7 +119,7 @@ def _groups(names: tuple[str, ...], values: dict[str, "pd.Series[str]"]) -> list
 
 
 def _order(cell: tuple[str, ...]) -> list[tuple[int, str]]:
-    """Bands by their first year, words by the alphabet."""
+    """Sort key: age bands by their first year, words by the alphabet."""
     starts = {band_name(*band): band[0] for band in BANDS}
     return [(starts.get(value, -1), value) for value in cell]
 
@@ -275,7 +275,7 @@ def subgroup_tables(
 def reference_group(group: Group, groups: list[Group]) -> str | None:
     """Return the name of the reference of a group, or None if there is no gap to report.
 
-    Of two groups only the first has a gap, as the second is its negative.
+    Of two groups only the first has a gap, as that of the second is its negative.
     """
     if not group.rest.any():
         return None
@@ -287,7 +287,7 @@ def reference_group(group: Group, groups: list[Group]) -> str | None:
 
 
 def _rows_of(classes: tuple[str, ...], crossed: bool) -> list[tuple[str, list[int]]]:
-    """Name the rows, and the columns of the classes that each is a mean over."""
+    """Return the names of the rows and the columns of the classes in each mean."""
     findings = [i for i, name in enumerate(classes) if name != NO_FINDING]
     single = [(name, [i]) for i, name in enumerate(classes) if name == NO_FINDING or not crossed]
     return [(MACRO, findings), *single]
@@ -346,7 +346,7 @@ def _gap_rows(
 
 
 def _counts(name: str, columns: list[int], scores: GroupScores, end: str = "") -> Row:
-    """Return the COUNTS of a group; those of a class where the row is of one."""
+    """Return the COUNTS of a group, those by class for a row of a single class."""
     sides = (scores.patients_with, scores.patients_without)
     patients = [None if name == MACRO else int(side[columns[0]]) for side in sides]
     values = (scores.images, scores.patients, *patients)
@@ -358,14 +358,14 @@ def _joined(*reasons: str | None) -> str | None:
 
 
 def _row_columns(name: str, columns: list[int], rankable: Array) -> list[int]:
-    """Columns of a row; for a macro mean those that every measure can score."""
+    """Return the columns of a row; for a macro mean those that every measure can score."""
     return [i for i in columns if rankable[i]] if name == MACRO else columns
 
 
 def _measure_columns(measure: str, name: str, columns: list[int], rankable: Array) -> list[int]:
-    """Columns that a row's measure is over; those of :func:`_row_columns`, but for calibration.
+    """Return the columns of a measure in a row: :func:`_row_columns`, except for calibration.
 
-    The macro mean of calibration is over every finding. A mean over the scorable findings alone
+    The macro mean of calibration is over all findings. A mean over the scorable findings alone
     would be biased, as these are the findings with more positives in the group. A single class
     needs positives and negatives: otherwise its prevalence is 0 or 1 in every replicate.
     """

@@ -5,11 +5,10 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from cxr14.evaluation.measures import MACRO, MEASURES, Sample, findings_of
+from cxr14.evaluation.measures import MACRO, MEASURES, Sample, findings_of, unscorable_reason
 from cxr14.evaluation.predictions import Predictions
 from cxr14.metrics.auroc import MIN_PER_CLASS, Array, Floats, delong_interval, first_per_patient
 from cxr14.metrics.bootstrap import ENDS, MAX_DROPPED_SHARE, interval
-from cxr14.metrics.calibration import unscorable_reason
 
 FINDING_COLUMNS: Final = [
     *("finding", "images", "positives", "negatives", "prevalence", "threshold"),

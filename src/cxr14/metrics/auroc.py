@@ -36,14 +36,14 @@ def confusion_curve(labels: Array, scores: Array) -> tuple[Array, Counts, Counts
         scores: (N,), higher means more likely; finite.
 
     Returns:
-        The K distinct scores, falling (K,), and the true and the false positives (K,) if every
-        image with at least that score is called positive.
+        The K distinct scores in descending order, and the true and the false positives (K,) with
+        each of them as the threshold.
     """
     order = np.argsort(scores, kind="stable")[::-1]
-    falling = scores[order]
-    last_of_run = np.flatnonzero(np.append(falling[1:] != falling[:-1], True)[: len(falling)])
-    true_positives = np.cumsum(labels[order] > 0, dtype=np.int64)[last_of_run]
-    return falling[last_of_run], true_positives, last_of_run + 1 - true_positives
+    descending = scores[order]
+    last = np.flatnonzero(np.append(descending[1:] != descending[:-1], True)[: len(descending)])
+    true_positives = np.cumsum(labels[order] > 0, dtype=np.int64)[last]
+    return descending[last], true_positives, last + 1 - true_positives
 
 
 def auroc(labels: Array, scores: Array) -> float | None:
@@ -96,8 +96,7 @@ def weighted_auroc(labels: Array, scores: Array, owner: Counts, weights: Array) 
     Returns:
         (W, C) in [0, 1]; NaN where a weighting leaves no positives or no negatives.
     """
-    (values,) = _by_class([WeightedCurve.auroc], labels, scores, owner, weights)
-    return values
+    return _by_class([WeightedCurve.auroc], labels, scores, owner, weights)[0]
 
 
 def weighted_auroc_and_ap(
@@ -114,7 +113,7 @@ class WeightedCurve:
     """Positives and negatives at the K distinct scores of the positives, under W weightings.
 
     Attributes:
-        positives: (K, W) positives with each score; scores fall.
+        positives: (K, W) positives with each score, in descending order.
         called_negatives: (K, W) negatives with at least that score.
         tied_negatives: (K, W) negatives with exactly that score; None if no score is tied.
         negatives: (W,) all negatives.
@@ -190,14 +189,16 @@ def _by_class(
     scores: Array,
     owner: Counts,
     weights: Array,
-) -> Floats:
-    """Compute measures of C findings under W weightings, (measures, W, C)."""
-    values = np.empty((len(measures), weights.shape[1], labels.shape[1]))
-    for column, (targets, outputs) in enumerate(zip(labels.T, scores.T, strict=True)):
-        curves = weighted_curves(targets, outputs, owner, weights)
+) -> list[Floats]:
+    """Compute measures of C findings under W weightings, (W, C) each."""
+    shape = weights.shape[1], labels.shape[1]
+    results = [np.empty(shape) for _ in measures]
+    for column in range(shape[1]):
+        curves = weighted_curves(labels[:, column], scores[:, column], owner, weights)
         blocks = [[measure(curve) for measure in measures] for curve in curves]
-        values[:, :, column] = np.concatenate(blocks, axis=1)
-    return values
+        for result, values in zip(results, np.concatenate(blocks, axis=1), strict=True):
+            result[:, column] = values
+    return results
 
 
 def _dot(first: Array, second: Array) -> Floats:
@@ -205,20 +206,18 @@ def _dot(first: Array, second: Array) -> Floats:
     return np.asarray(np.einsum("kw,kw->w", first, second, dtype=np.float64))
 
 
-# DeLong's interval of an AUROC: no resampling, but every image independent of every other.
-
-
-MIN_PER_CLASS = 2  # a variance needs two positives and two negatives
+MIN_PER_CLASS = 2
+"""Positives and negatives that DeLong's variance needs."""
 
 
 def delong(labels: Array, scores: Array) -> tuple[float, float] | None:
     """Return AUROC and its variance (DeLong, DeLong and Clarke-Pearson 1988).
 
-    By midranks, in O(N log N) (Sun and Xu 2014, algorithm 2): the share of negatives that a
-    positive beats is its rank among all less its rank among the positives.
+    By midranks, in O(N log N) (Sun and Xu 2014, algorithm 2): the number of negatives below a
+    positive is its rank among all images minus its rank among the positives.
 
     Args:
-        labels: (N,) of 0 and 1.
+        labels: (N,) of 0 and 1, of independent images.
         scores: (N,).
 
     Returns:
@@ -229,15 +228,15 @@ def delong(labels: Array, scores: Array) -> tuple[float, float] | None:
     if min(positives, negatives) < MIN_PER_CLASS:
         return None
     ranks = rankdata(scores)
-    beaten = (ranks[present] - rankdata(scores[present])) / negatives
-    lost = (ranks[~present] - rankdata(scores[~present])) / positives
-    return float(beaten.mean()), float(
-        np.var(beaten, ddof=1) / positives + np.var(lost, ddof=1) / negatives
-    )
+    negatives_below = (ranks[present] - rankdata(scores[present])) / negatives
+    positives_below = (ranks[~present] - rankdata(scores[~present])) / positives
+    variance = np.var(negatives_below, ddof=1) / positives
+    variance += np.var(positives_below, ddof=1) / negatives
+    return float(negatives_below.mean()), float(variance)
 
 
 def delong_interval(labels: Array, scores: Array) -> tuple[float | None, float | None]:
-    """95 % interval, area ± 1.96 standard errors, cut to [0, 1].
+    """95 % interval by DeLong's variance, AUROC ± 1.96 standard errors, clipped to [0, 1].
 
     Args:
         labels: (N,) of 0 and 1, of independent images: one per patient.
@@ -245,8 +244,7 @@ def delong_interval(labels: Array, scores: Array) -> tuple[float | None, float |
 
     Returns:
         Low and high end; (None, None) with fewer than two positives or negatives, and where the
-        variance is 0 (every positive above every negative, or all scores equal), for it would
-        claim certainty.
+        variance is 0 (every positive above every negative, or all scores equal).
     """
     estimate = delong(labels, scores)
     if estimate is None or estimate[1] == 0:
@@ -256,5 +254,5 @@ def delong_interval(labels: Array, scores: Array) -> tuple[float | None, float |
 
 
 def first_per_patient(patients: Array) -> Array:
-    """Choose the first image of each patient (N,): rising indices, one image each."""
+    """Return the index of the first image of each patient (N,), sorted."""
     return np.sort(np.unique(patients, return_index=True)[1])

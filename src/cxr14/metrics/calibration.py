@@ -1,7 +1,7 @@
-"""Platt scaling: a logistic curve that turns one finding's logits into probabilities.
+"""Calibration of one finding (Platt and temperature scaling), its errors, and F1 thresholds.
 
-Temperature scaling, the same curve without its intercept, is there for comparison: a weighted loss
-shifts the log-odds of a rare finding, and no temperature moves a logit of 0 from one half.
+Temperature scaling has no intercept and is for comparison: a weighted loss shifts the log-odds of a
+rare finding, and no temperature moves a logit of 0 from a probability of one half.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from scipy.special import expit
 from cxr14.metrics.auroc import Array, Counts, Floats, confusion_curve, scorable
 
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.01, 100.0
-DIGITS = 6  # more would record the order of a machine's additions
+DIGITS = 6  # further digits depend on the order of a processor's additions
 
 
 def platt(labels: Array, logits: Array) -> tuple[float, float] | None:
@@ -30,9 +30,8 @@ def platt(labels: Array, logits: Array) -> tuple[float, float] | None:
         logits: (N,) finite.
 
     Returns:
-        (slope, intercept), rounded to six places. None if one class is missing. Where all
-        logits are equal the slope is 0. The slope is negative for a finding that the network
-        ranks the wrong way round.
+        (slope, intercept), rounded to six places. None if one class is missing. The slope is 0 if
+        all logits are equal, and negative if positives have lower logits than negatives.
     """
     if not scorable(labels):
         return None
@@ -46,16 +45,16 @@ def platt(labels: Array, logits: Array) -> tuple[float, float] | None:
 def temperature(labels: Array, logits: Array) -> float | None:
     """Fit T so that sigmoid(logit / T) is calibrated (Guo et al. 2017, section 4.2).
 
-    Of one finding, on Platt's smoothed targets: what sets it apart from :func:`platt` is the
-    missing intercept alone. The loss is convex in 1 / T, so T is where its slope is 0.
+    It is fitted to one finding and to Platt's smoothed targets, so it differs from :func:`platt`
+    by the missing intercept alone. The loss is convex in 1 / T, so T is where its slope is 0.
 
     Args:
         labels: (N,) of 0 and 1.
         logits: (N,) finite.
 
     Returns:
-        T in [0.01, 100], rounded to six places; 100 also for a finding that the network ranks the
-        wrong way round. None if one class is missing.
+        T in [0.01, 100], rounded to six places; 100 also if positives have lower logits than
+        negatives. None if one class is missing.
     """
     if not scorable(labels):
         return None
@@ -91,7 +90,7 @@ def temperature_probabilities(
 
 
 def _smoothed(labels: Array) -> Floats:
-    """Platt's targets (N,): not quite 1 and not quite 0, by how few there are of each."""
+    """Platt's smoothed targets (N,), see :func:`platt`."""
     present = labels > 0
     positives, negatives = int(present.sum()), int((~present).sum())
     return np.where(present, (positives + 1) / (positives + 2), 1 / (negatives + 2))
@@ -115,9 +114,10 @@ def _logistic_fit(values: Floats, targets: Floats) -> Floats:
 
 
 BINS = 10
-"""Of equal mass: a rare finding has nearly all its probabilities in the first of ten bins of equal
-width, and whatever those say, one bin averages it away. Ten leave some twenty of the default run's
-test images in each."""
+"""Number of bins of equal mass, each with some twenty test images of the default run.
+
+Of ten bins of equal width the first would hold nearly all images of a rare finding.
+"""
 
 
 def brier(labels: Array, probabilities: Array) -> float:
@@ -126,14 +126,14 @@ def brier(labels: Array, probabilities: Array) -> float:
 
 
 def equal_mass_bins(probabilities: Array, bins: int = BINS) -> npt.NDArray[np.int64]:
-    """Place each image in a bin by the rank of its probability.
+    """Assign each image to a bin by the rank of its probability.
 
-    Equal probabilities share a bin, so neither the order of the images nor a sort decides; bins
+    Equal probabilities share a bin, so the result does not depend on the order of the images. Bins
     are then of unequal mass, and some are empty.
 
     Args:
         probabilities: (N,).
-        bins: how many.
+        bins: number of bins.
 
     Returns:
         (N,) in 0 … bins − 1, higher for higher probabilities.
@@ -143,15 +143,15 @@ def equal_mass_bins(probabilities: Array, bins: int = BINS) -> npt.NDArray[np.in
 
 
 def reliability_table(labels: Array, probabilities: Array, bins: int = BINS) -> pd.DataFrame:
-    """Compare what was predicted with what was observed, in bins of equal mass.
+    """Compare predicted with observed frequencies in bins of equal mass.
 
     Args:
         labels: (N,) of 0 and 1.
         probabilities: (N,) in [0, 1].
-        bins: how many at most.
+        bins: largest number of bins.
 
     Returns:
-        A row per bin that holds images, by rising probability: predicted (mean probability),
+        A row per bin that is not empty, by ascending probability: predicted (mean probability),
         observed (share of positives), images.
     """
     bin_indices = equal_mass_bins(probabilities, bins)
@@ -166,15 +166,15 @@ def reliability_table(labels: Array, probabilities: Array, bins: int = BINS) -> 
 
 
 def calibration_error(labels: Array, probabilities: Array, bins: int = BINS) -> float:
-    """Mean of |predicted − observed| over the bins, weighted by their images: the ECE.
+    """Mean of |predicted − observed| over bins, weighted by their images: the ECE.
 
-    Naeini, Cooper and Hauskrecht 2015; equal mass: Nguyen and O'Connor 2015. Chance alone puts
-    it above 0: for a perfect forecast near p by about √(2p(1 − p)·bins / (πN)).
+    Naeini, Cooper and Hauskrecht 2015; equal mass: Nguyen and O'Connor 2015. A perfect forecast
+    near p has an error of about √(2p(1 − p)·bins / (πN)) by chance.
 
     Args:
         labels: (N,) of 0 and 1, N ≥ 1.
         probabilities: (N,) in [0, 1].
-        bins: how many at most.
+        bins: largest number of bins.
 
     Returns:
         In [0, 1].
@@ -214,14 +214,14 @@ def weighted_calibration_errors(
 
 
 def f1_by_threshold(labels: Array, probabilities: Array) -> tuple[Array, Floats]:
-    """Return F1 from every observed probability upwards.
+    """Return F1 with every observed probability as the threshold.
 
     Args:
         labels: (N,) of 0 and 1, with positives.
         probabilities: (N,) in [0, 1]; an image is positive if its probability ≥ threshold.
 
     Returns:
-        The K distinct probabilities, falling (K,), and F1 from each (K,).
+        The K distinct probabilities in descending order, and F1 with each as the threshold (K,).
     """
     thresholds, true_positives, false_positives = confusion_curve(labels, probabilities)
     positives = true_positives[-1]
@@ -236,18 +236,10 @@ def highest_f1(labels: Array, probabilities: Array) -> float | None:
         probabilities: (N,) in [0, 1].
 
     Returns:
-        The threshold; of equally good ones the highest (fewest images called). None if the
+        The threshold; the highest of equally good ones (fewest images called). None if the
         labels hold no positives or no negatives.
     """
     if not scorable(labels):
         return None
     candidates, f1 = f1_by_threshold(labels, probabilities)
-    return float(candidates[np.argmax(f1)])  # argmax takes the first; candidates fall
-
-
-def unscorable_reason(labels: Array, part: str = "validation") -> str | None:
-    """Return why the labels (N,) of a split cannot be scored; None if they can."""
-    if scorable(labels):
-        return None
-    missing = "negatives" if (labels > 0).any() else "positives"
-    return f"{part} holds no {missing} among {len(labels)} images"
+    return float(candidates[np.argmax(f1)])  # the first of equals; candidates descend

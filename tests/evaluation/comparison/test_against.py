@@ -64,7 +64,7 @@ def test_differences_are_over_shared_images_and_nothing_is_touched(stored):
 
 
 def test_what_cannot_be_compared_is_told_in_one_sentence(stored):
-    with pytest.raises(ValueError, match=r"git knows no revision 'nope'; .*git log"):
+    with pytest.raises(ValueError, match=r"git has no revision 'nope'; .*git log"):
         compare_with_revision("nope", ["good"])
     with pytest.raises(ValueError, match=r"^first has no predictions of poor$"):
         compare_with_revision("first", ["poor"])
