@@ -23,7 +23,7 @@ from cxr14.console import print_tables
 from cxr14.datasets.records import check_in_split, read_source, read_split, records_of, write_table
 from cxr14.evaluation.adjudicated import adjudicated_table, read_adjudicated
 from cxr14.evaluation.compare import compare_with_revision, comparison_tables, difference_table
-from cxr14.evaluation.predictions import read_test_predictions
+from cxr14.evaluation.measures import read_test_predictions
 from cxr14.evaluation.subgroups import subgroup_tables
 from cxr14.figures.subgroups import write_picture
 from cxr14.io import METRIC_DIGITS

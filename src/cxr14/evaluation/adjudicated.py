@@ -18,11 +18,11 @@ from cxr14.datasets.records import PHANTOM_NOTE, Source
 from cxr14.errors import UserError
 from cxr14.evaluation.measures import (
     MIN_PATIENTS,
+    Predictions,
     difference,
     interval_columns,
     without_interval,
 )
-from cxr14.evaluation.predictions import Predictions
 from cxr14.io import packaged_file
 from cxr14.labels import label_matrix
 from cxr14.metrics.auroc import Array, Floats, weighted_auroc
@@ -99,7 +99,7 @@ def adjudicated_table(
     """Score networks against adjudicated and against mined labels on the same images.
 
     The interval of the difference of the two AUROCs is on the same replicates of patients.
-    Several findings are combined by "noisy or" of their Platt-scaled probabilities,
+    Several findings are combined by the "noisy or" of their Platt-scaled probabilities,
     1 − Π(1 − p). Probabilities without scaling are not comparable after weighted losses.
 
     Args:

@@ -12,14 +12,15 @@ import pandas as pd
 
 from cxr14.datasets.records import RECORDS, SOURCE, parse_source, read_records, read_source
 from cxr14.errors import UserError, quote
-from cxr14.evaluation.measures import MACRO, MEASURES, sample_of, summary
-from cxr14.evaluation.predictions import (
+from cxr14.evaluation.measures import (
+    MACRO,
+    MEASURES,
     Predictions,
-    network_files,
     predictions_of,
-    read_network,
-    rows_of_test,
+    sample_of,
+    summary,
 )
+from cxr14.evaluation.predictions import network_files, read_network, rows_of_test
 from cxr14.labels import NO_FINDING, label_matrix, without_no_finding
 from cxr14.metrics.auroc import Array, Floats, scorable
 from cxr14.metrics.bootstrap import N_REPLICATES, SEED, Replicates, draw_replicates

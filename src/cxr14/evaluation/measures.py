@@ -4,14 +4,17 @@
 the summary and the comparison of networks follow from it.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
+import pandas as pd
 
-from cxr14.evaluation.predictions import Predictions
+from cxr14.errors import UserError
+from cxr14.evaluation.predict import logit_columns, probability_columns
+from cxr14.evaluation.predictions import classes_of, read_network
 from cxr14.labels import NO_FINDING
 from cxr14.metrics.auroc import Array, Floats, scorable, weighted_auroc_and_ap
 from cxr14.metrics.bootstrap import (
@@ -23,7 +26,106 @@ from cxr14.metrics.bootstrap import (
     interval,
     weighted_sums,
 )
-from cxr14.metrics.calibration import weighted_calibration_errors
+from cxr14.metrics.calibration import (
+    platt_probabilities,
+    temperature_probabilities,
+    weighted_calibration_errors,
+)
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Predictions of one network for N images.
+
+    Attributes:
+        classes: C names.
+        logits: (N, C), used for ranking: probabilities near 1 round to equal float32.
+        probabilities: (N, C), compared with the thresholds.
+        decision: thresholds, platt, temperature and reasons by class, the content of
+            evaluation/B/decision.json. The key temperature may be missing.
+    """
+
+    classes: tuple[str, ...]
+    logits: Array
+    probabilities: Array
+    decision: Mapping[str, Any]
+
+    @property
+    def thresholds(self) -> Floats:
+        """Thresholds of highest F1 on validation, (C,); NaN where there is none."""
+        return np.array([self.decision["thresholds"][name] for name in self.classes], np.float64)
+
+    @property
+    def reasons(self) -> Mapping[str, str]:
+        """Reasons why classes have no threshold and no calibration."""
+        reasons: Mapping[str, str] = self.decision["reasons"]
+        return reasons
+
+    @cached_property
+    def calibrated(self) -> Floats:
+        """Platt-scaled probabilities (N, C); NaN for a class without scaling."""
+        return platt_probabilities(self.logits, self.decision["platt"], self.classes)
+
+    def forecasts(self) -> dict[str, Floats]:
+        """Return probabilities (N, C) as they are, after Platt and after temperature scaling."""
+        fits = self.decision.get("temperature") or dict.fromkeys(self.classes)
+        return {
+            "": self.probabilities.astype(np.float64),
+            "_platt": self.calibrated,
+            "_temperature": temperature_probabilities(self.logits, fits, self.classes),
+        }
+
+    def select(self, classes: Sequence[str]) -> "Predictions":
+        """Return the predictions of some classes."""
+        columns = [self.classes.index(name) for name in classes]
+        return replace(
+            self,
+            classes=tuple(classes),
+            logits=self.logits[:, columns],
+            probabilities=self.probabilities[:, columns],
+        )
+
+    def rows(self, members: Array) -> "Predictions":
+        """Return the predictions for some images, by mask or indices."""
+        return replace(self, logits=self.logits[members], probabilities=self.probabilities[members])
+
+
+def predictions_of(rows: pd.DataFrame, decision: Mapping[str, Any]) -> Predictions:
+    """Build the predictions of a network from its table and its decision.
+
+    Args:
+        rows: of predictions/B.parquet, N images.
+        decision: content of evaluation/B/decision.json.
+    """
+    classes = classes_of(rows)
+    logits, probabilities = (
+        rows[columns(classes)].to_numpy() for columns in (logit_columns, probability_columns)
+    )
+    return Predictions(classes, logits, probabilities, decision)
+
+
+def read_test_predictions(backbones: Sequence[str]) -> tuple[list[str], dict[str, Predictions]]:
+    """Read the predictions of several networks on test.
+
+    Returns:
+        The images, sorted, and the predictions by backbone in the given order.
+
+    Raises:
+        UserError: a network has not been evaluated, a file is damaged, or networks have
+            predictions for other images.
+    """
+    images: list[str] = []
+    predictions: dict[str, Predictions] = {}
+    for backbone in backbones:
+        rows, decision = read_network(backbone)
+        test_images = rows["image"].tolist()
+        if predictions and test_images != images:
+            raise UserError(
+                f"predictions/{backbone}.parquet holds other test images than that of "
+                f"{next(iter(predictions))}; run dvc repro"
+            )
+        images, predictions[backbone] = test_images, predictions_of(rows, decision)
+    return images, predictions
 
 
 @dataclass(frozen=True)

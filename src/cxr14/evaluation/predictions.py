@@ -1,94 +1,19 @@
-"""Predictions of a network with its thresholds and calibration, and readers of their files."""
+"""Readers of the predictions and the decision that the evaluate stage writes."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from cxr14.errors import UserError, quote
+from cxr14.errors import quote
 from cxr14.evaluation.predict import HELD_OUT, logit_columns, probability_columns
 from cxr14.io import read_json, read_parquet, unusable
 from cxr14.labels import CLASSES
-from cxr14.metrics.auroc import Array, Floats
-from cxr14.metrics.calibration import platt_probabilities, temperature_probabilities
 
 LOGIT = "logit "
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """Predictions of one network for N images.
-
-    Attributes:
-        classes: C names.
-        logits: (N, C), used for ranking: probabilities near 1 round to equal float32.
-        probabilities: (N, C), compared with the thresholds.
-        decision: thresholds, platt, temperature and reasons by class, the content of
-            evaluation/B/decision.json. The key temperature may be missing.
-    """
-
-    classes: tuple[str, ...]
-    logits: Array
-    probabilities: Array
-    decision: Mapping[str, Any]
-
-    @property
-    def thresholds(self) -> Floats:
-        """Thresholds of highest F1 on validation, (C,); NaN where there is none."""
-        return np.array([self.decision["thresholds"][name] for name in self.classes], np.float64)
-
-    @property
-    def reasons(self) -> Mapping[str, str]:
-        """Reasons why classes have no threshold and no calibration."""
-        reasons: Mapping[str, str] = self.decision["reasons"]
-        return reasons
-
-    @cached_property
-    def calibrated(self) -> Floats:
-        """Platt-scaled probabilities (N, C); NaN for a class without scaling."""
-        return platt_probabilities(self.logits, self.decision["platt"], self.classes)
-
-    def forecasts(self) -> dict[str, Floats]:
-        """Return probabilities (N, C) as they are, after Platt and after temperature scaling."""
-        fits = self.decision.get("temperature") or dict.fromkeys(self.classes)
-        return {
-            "": self.probabilities.astype(np.float64),
-            "_platt": self.calibrated,
-            "_temperature": temperature_probabilities(self.logits, fits, self.classes),
-        }
-
-    def select(self, classes: Sequence[str]) -> "Predictions":
-        """Return the predictions of some classes."""
-        columns = [self.classes.index(name) for name in classes]
-        return replace(
-            self,
-            classes=tuple(classes),
-            logits=self.logits[:, columns],
-            probabilities=self.probabilities[:, columns],
-        )
-
-    def rows(self, members: Array) -> "Predictions":
-        """Return the predictions for some images, by mask or indices."""
-        return replace(self, logits=self.logits[members], probabilities=self.probabilities[members])
-
-
-def predictions_of(rows: pd.DataFrame, decision: Mapping[str, Any]) -> Predictions:
-    """Build the predictions of a network from its table and its decision.
-
-    Args:
-        rows: of predictions/B.parquet, N images.
-        decision: content of evaluation/B/decision.json.
-    """
-    classes = classes_of(rows)
-    logits, probabilities = (
-        rows[columns(classes)].to_numpy() for columns in (logit_columns, probability_columns)
-    )
-    return Predictions(classes, logits, probabilities, decision)
 
 
 def classes_of(rows: pd.DataFrame) -> tuple[str, ...]:
@@ -116,30 +41,6 @@ def read_network(backbone: str) -> tuple[pd.DataFrame, dict[str, Any]]:
     predictions, decision = network_files(backbone)
     rows = read_predictions(predictions)
     return rows_of_test(rows), read_decision(decision, classes_of(rows))
-
-
-def read_test_predictions(backbones: Sequence[str]) -> tuple[list[str], dict[str, Predictions]]:
-    """Read the predictions of several networks on test.
-
-    Returns:
-        The images, sorted, and the predictions by backbone in the given order.
-
-    Raises:
-        UserError: a network has not been evaluated, a file is damaged, or networks have
-            predictions for other images.
-    """
-    images: list[str] = []
-    predictions: dict[str, Predictions] = {}
-    for backbone in backbones:
-        rows, decision = read_network(backbone)
-        test_images = rows["image"].tolist()
-        if predictions and test_images != images:
-            raise UserError(
-                f"predictions/{backbone}.parquet holds other test images than that of "
-                f"{next(iter(predictions))}; run dvc repro"
-            )
-        images, predictions[backbone] = test_images, predictions_of(rows, decision)
-    return images, predictions
 
 
 def read_predictions(

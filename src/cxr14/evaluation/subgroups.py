@@ -17,12 +17,12 @@ from cxr14.evaluation.measures import (
     CALIBRATION,
     MACRO,
     MIN_PATIENTS,
+    Predictions,
     difference,
     interval_columns,
     mean_over,
     without_interval,
 )
-from cxr14.evaluation.predictions import Predictions
 from cxr14.labels import NO_FINDING, label_matrix
 from cxr14.metrics.auroc import Array, Counts, Floats, weighted_auroc
 from cxr14.metrics.bootstrap import (

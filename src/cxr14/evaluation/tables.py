@@ -5,8 +5,14 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from cxr14.evaluation.measures import MACRO, MEASURES, Sample, findings_of, unscorable_reason
-from cxr14.evaluation.predictions import Predictions
+from cxr14.evaluation.measures import (
+    MACRO,
+    MEASURES,
+    Predictions,
+    Sample,
+    findings_of,
+    unscorable_reason,
+)
 from cxr14.metrics.auroc import MIN_PER_CLASS, Array, Floats, delong_interval, first_per_patient
 from cxr14.metrics.bootstrap import ENDS, MAX_DROPPED_SHARE, interval
 

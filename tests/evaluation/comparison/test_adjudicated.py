@@ -13,7 +13,7 @@ from cxr14.evaluation.adjudicated import (
     combined_scores,
     read_adjudicated,
 )
-from cxr14.evaluation.predictions import predictions_of
+from cxr14.evaluation.measures import predictions_of
 from cxr14.labels import FINDINGS
 from tests.evaluation.comparison.conftest import make_decision, make_rows, platt
 from tests.sources import OFFICIAL, PHANTOM

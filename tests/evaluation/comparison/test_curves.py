@@ -9,8 +9,7 @@ import vl_convert
 
 from cxr14.datasets.records import PHANTOM_NOTE
 from cxr14.evaluation.compare import AXES, COMPARISON_POINTS, comparison_tables, thinned
-from cxr14.evaluation.measures import MACRO
-from cxr14.evaluation.predictions import predictions_of
+from cxr14.evaluation.measures import MACRO, predictions_of
 from cxr14.labels import CLASSES, label_matrix
 from cxr14.metrics.auroc import macro_auroc
 from cxr14.metrics.curves import roc_points

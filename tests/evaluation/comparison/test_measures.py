@@ -10,10 +10,10 @@ from cxr14.evaluation.measures import (
     difference,
     interval_columns,
     mean_over,
+    predictions_of,
     summary,
     without_interval,
 )
-from cxr14.evaluation.predictions import predictions_of
 from cxr14.evaluation.subgroups import (
     GROUP_MEASURES,
     calibration_errors,

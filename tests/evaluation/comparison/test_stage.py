@@ -8,7 +8,7 @@ import pytest
 
 import stages.compare
 from cxr14.errors import UserError
-from cxr14.evaluation.predictions import read_test_predictions
+from cxr14.evaluation.measures import read_test_predictions
 from stages.compare import main
 from tests.evaluation.comparison.conftest import make_records, make_rows
 from tests.loaded import loaded

@@ -5,7 +5,7 @@ import pytest
 
 from cxr14.console import NOT_TRAINED
 from cxr14.datasets.records import PHANTOM_NOTE
-from cxr14.evaluation.predictions import predictions_of
+from cxr14.evaluation.measures import predictions_of
 from cxr14.evaluation.subgroups import subgroup_tables
 from cxr14.figures.subgroups import PANELS, subgroups, write_picture
 from cxr14.labels import NO_FINDING

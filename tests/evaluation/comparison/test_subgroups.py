@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxr14.evaluation.measures import CALIBRATION, MACRO
-from cxr14.evaluation.predictions import predictions_of
+from cxr14.evaluation.measures import CALIBRATION, MACRO, predictions_of
 from cxr14.evaluation.subgroups import ECE, GAP_COLUMNS, REST, score_group, subgroup_tables
 from cxr14.labels import CLASSES, FINDINGS, NO_FINDING, label_matrix
 from cxr14.metrics.auroc import macro_auroc
