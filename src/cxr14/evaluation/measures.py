@@ -13,8 +13,12 @@ import numpy as np
 import pandas as pd
 
 from cxr14.errors import UserError
-from cxr14.evaluation.predict import logit_columns, probability_columns
-from cxr14.evaluation.predictions import classes_of, read_network
+from cxr14.evaluation.predictions import (
+    classes_of,
+    logit_columns,
+    probability_columns,
+    read_network,
+)
 from cxr14.labels import NO_FINDING
 from cxr14.metrics.auroc import Array, Floats, scorable, weighted_auroc_and_ap
 from cxr14.metrics.bootstrap import (

@@ -9,11 +9,21 @@ import numpy as np
 import pandas as pd
 
 from cxr14.errors import quote
-from cxr14.evaluation.predict import HELD_OUT, logit_columns, probability_columns
 from cxr14.io import read_json, read_parquet, unusable
 from cxr14.labels import CLASSES
 
+HELD_OUT = ("val", "test")
 LOGIT = "logit "
+
+
+def logit_columns(classes: Sequence[str]) -> list[str]:
+    """Name the logits of predictions/B.parquet."""
+    return [f"{LOGIT}{name}" for name in classes]
+
+
+def probability_columns(classes: Sequence[str]) -> list[str]:
+    """Name the probabilities of predictions/B.parquet."""
+    return [f"probability {name}" for name in classes]
 
 
 def classes_of(rows: pd.DataFrame) -> tuple[str, ...]:
