@@ -45,8 +45,7 @@ def test_every_image_once_gives_the_scores_of_evaluation():
     thresholds = dict.fromkeys(CLASSES, 0.5) | {"Hernia": None}
     nothing = dict.fromkeys(CLASSES)
     decision = {"thresholds": thresholds, "platt": nothing, "temperature": nothing, "reasons": {}}
-    numbers = np.array([thresholds[name] for name in CLASSES], float)
-    found = means(one=replace(answers, thresholds=numbers))["one"][:, 1, 0]
+    found = means(one=replace(answers, decision=decision))["one"][:, 1, 0]
     inputs = (TRUTH.labels, answers.logits, answers.probabilities, TRUTH.patients, decision)
     expected = measure(*inputs, np.random.default_rng(0), n_replicates=1).headline
     names = ("macro_f1", "macro_auroc", "macro_average_precision")
