@@ -12,14 +12,14 @@ import numpy as np
 
 from cxr14.evaluation.measures import Predictions, mean_over
 from cxr14.labels import FINDINGS
-from cxr14.metrics.auroc import Array, Counts, Floats
+from cxr14.metrics.auroc import Array, Floats, weighted_auroc_and_ap
 from cxr14.metrics.bootstrap import (
     N_REPLICATES,
     SEED,
+    Replicates,
+    confusion_counts,
+    draw_replicates,
     interval,
-    weighted_auroc_and_ap,
-    weighted_confusion_counts,
-    weightings,
 )
 
 MEASURES = ("F1", "AUROC", "AP")
@@ -47,32 +47,29 @@ class Difference:
     seed_high: float | None
 
 
-def weighted_f1s(labels: Array, predictions: Predictions, weights: Counts) -> Floats:
+def weighted_f1s(labels: Array, predictions: Predictions, replicates: Replicates) -> Floats:
     """F1 of the fourteen findings at the network's own thresholds, under many weightings.
 
     Args:
         labels: (N, 15) of 0 and 1.
         predictions: on the same images.
-        weights: (R, N) int, how often each image counts.
+        replicates: of their patients.
 
     Returns:
-        (R, 14); NaN without threshold, or where a weighting leaves no positives or no negatives.
+        (1 + R, 14); NaN without threshold, and without positives or negatives.
     """
     findings = slice(len(FINDINGS))
     thresholds = predictions.thresholds[findings]
     called = predictions.probabilities[:, findings] >= thresholds
-    f1s = weighted_confusion_counts(labels[:, findings], called, weights).measures()["f1"]
+    f1s = confusion_counts(labels[:, findings], called, *replicates).f1()
     return np.where(np.isnan(thresholds), np.nan, f1s)
 
 
-def finding_values(labels: Array, predictions: Predictions, weights: Counts) -> Floats:
-    """F1, AUROC and AP of the fourteen findings under many weightings, (3, R, 14)."""
-    areas = [
-        weighted_auroc_and_ap(labels[:, i], predictions.logits[:, i], weights)
-        for i in range(len(FINDINGS))
-    ]
-    aurocs, precisions = (np.stack([area[kind] for area in areas], axis=1) for kind in (0, 1))
-    return np.stack([weighted_f1s(labels, predictions, weights), aurocs, precisions])
+def finding_values(labels: Array, predictions: Predictions, replicates: Replicates) -> Floats:
+    """F1, AUROC and AP of the fourteen findings under many weightings, (3, 1 + R, 14)."""
+    findings = slice(len(FINDINGS))
+    areas = weighted_auroc_and_ap(labels[:, findings], predictions.logits[:, findings], *replicates)
+    return np.stack([weighted_f1s(labels, predictions, replicates), *areas])
 
 
 def resampled_means(
@@ -96,16 +93,15 @@ def resampled_means(
         is over the findings that the images themselves can score, NaN in a resample that cannot
         score one of them.
     """
-    parts: dict[str, list[Floats]] = {name: [] for name in networks}
-    for weights in weightings(patients, np.random.default_rng(SEED), resamples):
-        for name, predictions in networks.items():
-            parts[name].append(finding_values(labels, predictions, weights))
-    values = {name: np.concatenate(blocks, axis=1) for name, blocks in parts.items()}
+    replicates = draw_replicates(patients, np.random.default_rng(SEED), resamples)
     return {
         name: np.array(
-            [[mean_over(value[:, columns]) for columns in groups.values()] for value in measured]
+            [
+                [mean_over(value[:, columns]) for columns in groups.values()]
+                for value in finding_values(labels, predictions, replicates)
+            ]
         )
-        for name, measured in values.items()
+        for name, predictions in networks.items()
     }
 
 

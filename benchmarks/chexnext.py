@@ -34,8 +34,8 @@ from cxr14.datasets.records import PHANTOM_NOTE, read_source
 from cxr14.evaluation.measures import mean_over
 from cxr14.io import sha256, write_csv
 from cxr14.labels import FINDINGS, label_matrix
-from cxr14.metrics.auroc import Floats
-from cxr14.metrics.bootstrap import SEED, interval, weighted_auroc_and_ap, weightings
+from cxr14.metrics.auroc import Floats, weighted_auroc_and_ap
+from cxr14.metrics.bootstrap import SEED, draw_replicates, interval
 from cxr14.preprocessing.cache import ARRAY, INDEX
 from cxr14.training.distributed import InterruptedTrainingError
 
@@ -61,19 +61,13 @@ def resampled(logits_of_arm: dict[str, list[Logits]]) -> dict[str, Floats]:
     records, test = truth()
     labels = label_matrix(records.images)[test]
     patients = records.images["patient"].to_numpy()[test]
-    blocks_of_arm: dict[str, list[Floats]] = {name: [] for name in logits_of_arm}
-    for weights in weightings(patients, np.random.default_rng(SEED)):
-        for name, members in logits_of_arm.items():
-            logits = logit_of_mean(members)[test]
-            areas = [
-                weighted_auroc_and_ap(labels[:, i], logits[:, i], weights)
-                for i in range(len(FINDINGS))
-            ]
-            blocks_of_arm[name].append(np.stack(areas, axis=-1))
-    joined = {name: np.concatenate(blocks, axis=1) for name, blocks in blocks_of_arm.items()}
-    return {
-        name: np.array([mean_over(value) for value in values]) for name, values in joined.items()
-    }
+    replicates, findings = draw_replicates(patients, np.random.default_rng(SEED)), len(FINDINGS)
+    means = {}
+    for name, members in logits_of_arm.items():
+        logits = logit_of_mean(members)[test]
+        areas = weighted_auroc_and_ap(labels[:, :findings], logits[:, :findings], *replicates)
+        means[name] = np.array([mean_over(values) for values in areas])
+    return means
 
 
 def rows(values: list[dict[str, Floats]]) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 """Compare the networks with each other, by group of patients, and with adjudicated labels.
 
-All networks are scored on the same resamples of the same patients. With --against differences from
-an earlier run are printed, and nothing is written. How to read the tables:
+All networks are scored on the same bootstrap replicates of the patients. With --against differences
+from an earlier run are printed, and nothing is written. How to read the tables:
 docs/explanation/fairness.md.
 
     python -m stages.compare
@@ -48,9 +48,9 @@ def main(
     images, predictions = read_test_predictions(backbones)
     check_in_split(images, "test", read_split())
     records = records_of(images)
-    resamples = draw_replicates(records["patient"].to_numpy(), np.random.default_rng(SEED))
-    tables = {"differences": difference_table(records, predictions, resamples)}
-    tables["subgroups"], tables["gaps"] = subgroup_tables(records, predictions, resamples)
+    replicates = draw_replicates(records["patient"].to_numpy(), np.random.default_rng(SEED))
+    tables = {"differences": difference_table(records, predictions, replicates)}
+    tables["subgroups"], tables["gaps"] = subgroup_tables(records, predictions, replicates)
     tables["adjudicated"] = adjudicated_table(records, predictions, read_adjudicated(), source)
     for name, table in tables.items():
         write_table(f"{METRICS}/{name}.csv", table.round(METRIC_DIGITS), source)

@@ -23,5 +23,5 @@ def network(labels, noise, seed):
     rng = np.random.default_rng(seed)
     logits = np.round(2 * labels - 1 + noise * rng.normal(size=labels.shape), 1)
     logits = logits.astype(np.float32)
-    uncalibrated = np.full(logits.shape, np.nan)
-    return Predictions(CLASSES, logits, expit(logits), uncalibrated, np.full(15, 0.5), {})
+    decision = {"thresholds": dict.fromkeys(CLASSES, 0.5), "platt": dict.fromkeys(CLASSES)}
+    return Predictions(CLASSES, logits, expit(logits), decision | {"reasons": {}})

@@ -15,10 +15,11 @@ from ablation.differences import (
 )
 from cxr14.evaluation.evaluate import measure
 from cxr14.labels import CLASSES, FINDINGS
-from cxr14.metrics.bootstrap import patient_weights
+from cxr14.metrics.bootstrap import draw_replicates
 from tests.ablation.answers import network, truth
 
 TRUTH = truth()
+ONCE = draw_replicates(TRUTH.patients, np.random.default_rng(0), 0)
 GROUPS = {"rare": [9, 13], "all": list(range(14))}
 
 
@@ -28,10 +29,10 @@ def means(**networks):
 
 def test_weighted_scores_are_scikit_learns_of_repeated_images():
     answers = network(TRUTH.labels, 2, 1)
-    weights = patient_weights(TRUTH.patients, 10, np.random.default_rng(0))
-    f1s = weighted_f1s(TRUTH.labels, answers, weights)
-    areas = finding_values(TRUTH.labels, answers, weights)[2, :, 0]
-    for row, weight in enumerate(weights):
+    replicates = draw_replicates(TRUTH.patients, np.random.default_rng(0), 10)
+    f1s = weighted_f1s(TRUTH.labels, answers, replicates)
+    areas = finding_values(TRUTH.labels, answers, replicates)[2, :, 0]
+    for row, weight in enumerate(replicates.counts[replicates.owner].T.astype(int)):
         labels = np.repeat(TRUTH.labels[:, 0], weight)
         called = np.repeat(answers.probabilities[:, 0] >= 0.5, weight)
         scores = np.repeat(answers.logits[:, 0], weight)
@@ -44,10 +45,9 @@ def test_every_image_once_gives_the_scores_of_evaluation():
     thresholds = dict.fromkeys(CLASSES, 0.5) | {"Hernia": None}
     nothing = dict.fromkeys(CLASSES)
     decision = {"thresholds": thresholds, "platt": nothing, "temperature": nothing, "reasons": {}}
-    numbers = np.array([thresholds[name] for name in CLASSES], float)
-    found = means(one=replace(answers, thresholds=numbers))["one"][:, 1, 0]
+    found = means(one=replace(answers, decision=decision))["one"][:, 1, 0]
     inputs = (TRUTH.labels, answers.logits, answers.probabilities, TRUTH.patients, decision)
-    expected = measure(*inputs, np.random.default_rng(0), resamples=1).headline
+    expected = measure(*inputs, np.random.default_rng(0), n_replicates=1).headline
     names = ("macro_f1", "macro_auroc", "macro_average_precision")
     assert found == pytest.approx([expected[name] for name in names], abs=1e-12)
     assert expected["findings_with_f1"] == 13
@@ -56,7 +56,7 @@ def test_every_image_once_gives_the_scores_of_evaluation():
 def test_a_finding_without_positives_or_without_negatives_has_no_score():
     labels = TRUTH.labels.copy()
     labels[:, 0], labels[:, 1] = 0, 1
-    values = finding_values(labels, network(labels, 1, 1), np.ones((1, len(labels)), np.int64))
+    values = finding_values(labels, network(labels, 1, 1), ONCE)
     assert np.isnan(values[:, 0, :2]).all()
     assert np.isfinite(values[:, 0, 2:]).all()
 
@@ -124,7 +124,7 @@ def test_a_finding_of_one_patient_leaves_a_difference_without_interval():
 
 def test_means_are_over_the_findings_of_the_group():
     answers = network(TRUTH.labels, 2, 1)
-    values = finding_values(TRUTH.labels, answers, np.ones((1, len(TRUTH.labels)), np.int64))
+    values = finding_values(TRUTH.labels, answers, ONCE)
     found = means(one=answers)["one"][:, :, 0]
     assert found[:, 0] == pytest.approx(values[:, 0, [9, 13]].mean(axis=1))
     assert len(FINDINGS) == values.shape[-1]

@@ -19,7 +19,6 @@ from cxr14.evaluation.baseline import (
     figure8,
     multi_label_floor,
     ten_classes,
-    terminal_table,
 )
 from cxr14.io import packaged_file
 from cxr14.labels import CLASSES, FINDINGS, LABEL_COLUMNS, label_matrix
@@ -149,7 +148,7 @@ def test_macro_average_precision_is_the_mean_prevalence_of_what_is_scored(
 def test_the_terminal_table_names_every_class_and_average() -> None:
     console = Console(width=100)
     with console.capture() as printed:
-        console.print(terminal_table(*figure8(labels("No Finding", "Mass"))))
+        console.print(baseline.figure8_table(*figure8(labels("No Finding", "Mass"))))
     text = printed.get()
     assert all(name in text for name in (*TEN_CLASSES, "macro average", "weighted average"))
 

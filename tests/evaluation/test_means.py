@@ -31,7 +31,7 @@ def test_every_measure_is_that_of_scikit_learn(study, scored):
 
 def test_intervals_are_those_of_a_loop_with_scikit_learn_on_the_same_resamples(study, scored):
     labels, logits, _, patients = part(study, "test")
-    table = measure(*part(study, "test"), scored[0], np.random.default_rng(5), resamples=40)
+    table = measure(*part(study, "test"), scored[0], np.random.default_rng(5), n_replicates=40)
     means = []
     for weight in patient_weights(patients, 40, np.random.default_rng(5)):
         one, two = np.repeat(labels, weight, axis=0), np.repeat(logits, weight, axis=0)
@@ -86,16 +86,16 @@ def test_an_interval_of_the_macro_mean_needs_every_finding_in_the_resample(study
     labels, *others = part(study, "test")
     rare = labels.copy()
     rare[:, EDEMA] = np.arange(90) < 3  # all positives in one patient, drawn in 63 % of resamples
-    scores = measure(rare, *others, scored[0], np.random.default_rng(0), resamples=200)
+    scores = measure(rare, *others, scored[0], np.random.default_rng(0), n_replicates=200)
     row, means = rows(scores.findings)["Edema"], rows(scores.means, "mean")
     assert row["auroc"] > 0
     assert np.isnan(row["auroc_low"])
-    assert row["left_out"] == pytest.approx((29 / 30) ** 30, abs=0.1)
+    assert row["dropped_replicates"] == pytest.approx((29 / 30) ** 30, abs=0.1)
     assert "of resamples hold one class only" in row["reason"]
     assert "one image per patient leaves 1 positive and 29 negative images" in row["reason"]
     assert means["macro_auroc"]["value"] > 0
     assert np.isnan(means["macro_auroc"]["low"])
-    assert means["macro_auroc"]["left_out"] == row["left_out"]
+    assert means["macro_auroc"]["dropped_replicates"] == row["dropped_replicates"]
     assert means["macro_auroc"]["reason"].endswith("of resamples leave a finding unscored")
     assert means["micro_auroc"]["low"] < means["micro_auroc"]["high"]
     assert scores.headline["macro_auroc_low"] is None

@@ -6,13 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from cxr14.evaluation.predict import (
-    held_out,
-    logit_columns,
-    predict_logits,
-    prediction_table,
-    probability_columns,
-)
+from cxr14.evaluation.predict import held_out, predict_logits, prediction_table
+from cxr14.evaluation.predictions import logit_columns, probability_columns
 from cxr14.labels import CLASSES
 from cxr14.models.inference import prepare
 
@@ -72,7 +67,7 @@ def test_the_table_holds_logits_and_probabilities_by_class():
 def test_a_network_that_answers_nan_is_refused_by_name():
     logits = np.zeros((3, 15), np.float32)
     logits[1, 4] = np.nan
-    with pytest.raises(ValueError, match=r"1 of 3 images .* first c\.png.*learning_rate"):
+    with pytest.raises(ValueError, match=r"1 of 3 images, first c\.png.*learning_rate"):
         prediction_table(held_out(INDEX, SPLIT), logits)
 
 

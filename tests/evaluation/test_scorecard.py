@@ -50,7 +50,7 @@ def test_the_table_has_every_class_in_order_and_a_reason_for_what_is_null(scored
 def test_precision_is_null_where_nothing_is_called_and_says_so(study, scored):
     thresholds = scored[0]["thresholds"] | {"Edema": 0.999}
     decision = scored[0] | {"thresholds": thresholds}
-    scores = measure(*part(study, "test"), decision, np.random.default_rng(0), resamples=50)
+    scores = measure(*part(study, "test"), decision, np.random.default_rng(0), n_replicates=50)
     row = rows(scores.findings)["Edema"]
     assert (row["f1"], row["f1_low"], row["recall"], row["specificity"]) == (0, 0, 0, 1)
     assert np.isnan([row["precision"], row["precision_low"]]).all()

@@ -37,7 +37,7 @@ def test_a_mean_without_interval_says_why_below_the_table(study, scored):
     labels, *others = part(study, "test")
     labels = labels.copy()
     labels[:, EDEMA] = np.arange(90) < 3  # all positives in one patient
-    scores = measure(labels, *others, scored[0], np.random.default_rng(0), resamples=50)
+    scores = measure(labels, *others, scored[0], np.random.default_rng(0), n_replicates=50)
     head = scores.headline | {"validation_macro_auroc": None}
     assert "macro mean: no interval" in printed(replace(scores, headline=head))
 

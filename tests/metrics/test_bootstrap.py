@@ -8,9 +8,8 @@ from cxr14.metrics.bootstrap import (
     bias_corrected,
     interval,
     patient_weights,
-    weighted_auroc_and_ap,
-    weightings,
 )
+from tests.metrics.areas import areas
 
 
 @pytest.fixture
@@ -41,21 +40,10 @@ def test_each_resample_draws_as_many_patients_as_there_are(answers):
 def test_weighted_aurocs_are_those_of_repeated_images(answers):
     labels, scores, patients = answers
     weights = patient_weights(patients, 20, np.random.default_rng(0))
-    areas = weighted_auroc_and_ap(labels[:, 0], scores[:, 0], weights)[0]
-    for area, weight in zip(areas, weights, strict=True):
+    values = areas(labels[:, 0], scores[:, 0], weights)[0]
+    for area, weight in zip(values, weights, strict=True):
         expected = roc_auc_score(np.repeat(labels[:, 0], weight), np.repeat(scores[:, 0], weight))
         assert area == pytest.approx(expected, abs=1e-9)
-
-
-def test_blocks_of_weightings_begin_with_every_image_once_and_hold_all_draws(answers):
-    blocks = list(weightings(answers[2], np.random.default_rng(0), 230))
-    assert [len(block) for block in blocks] == [1, 100, 100, 30]
-    assert (blocks[0] == 1).all()
-    assert not (blocks[1] == blocks[2]).all()
-
-
-def test_without_resamples_there_is_the_part_alone(answers):
-    assert len(list(weightings(answers[2], np.random.default_rng(0), 0))) == 1
 
 
 def test_up_to_one_resample_in_twenty_may_be_left_out():

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxr14.metrics.auroc import delong, delong_interval, first_per_patient
-from cxr14.metrics.bootstrap import interval, patient_weights, weighted_auroc_and_ap
+from cxr14.metrics.bootstrap import interval, patient_weights
+from tests.metrics.areas import areas
 
 
 def by_pairs(labels, scores):
@@ -40,7 +41,7 @@ def test_the_bootstrap_of_independent_images_agrees():
     scores = labels + generator.normal(0, 1, 800)
     low, high = delong_interval(labels, scores)
     weights = patient_weights(np.arange(800), 1000, np.random.default_rng(1))
-    found = interval(weighted_auroc_and_ap(labels, scores, weights)[0])
+    found = interval(areas(labels, scores, weights)[0])
     assert found == (
         pytest.approx(low, abs=(high - low) / 10),
         pytest.approx(high, abs=(high - low) / 10),

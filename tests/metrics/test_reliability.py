@@ -99,6 +99,7 @@ def test_calibration_errors_of_many_weightings_are_those_of_repeated_images():
     labels, probabilities = np.array([0, 1, 0, 0]), np.array([0.1, 0.1, 0.8, 0.8])
     weights = np.array([[1, 1, 1, 1], [2, 0, 1, 1], [0, 3, 1, 0]], np.float64)
     # Rows: (.8 + 1.6) / 4, (.2 + 1.6) / 4, (2.7 + .8) / 4.
-    found = weighted_calibration_errors(labels, probabilities, weights)
+    columns = labels[:, None], probabilities[:, None]
+    found = weighted_calibration_errors(*columns, np.arange(len(labels)), weights.T)[:, 0]
     assert found == pytest.approx([0.6, 0.45, 0.875])
     assert found[0] == pytest.approx(calibration_error(labels, probabilities))

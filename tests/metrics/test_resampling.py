@@ -3,15 +3,27 @@
 import numpy as np
 import pytest
 
-from cxr14.metrics.bootstrap import draw_replicates, patients_by_class, weighted_sums, weightings
+from cxr14.metrics.bootstrap import (
+    draw_replicates,
+    patient_weights,
+    patients_by_class,
+    weighted_sums,
+)
 
 PATIENTS = np.array([7, 3, 7, 5, 3, 3])
 
 
-def test_the_draws_are_those_of_evaluation():
-    ours = draw_replicates(PATIENTS, np.random.default_rng(2), 230)
-    theirs = np.concatenate(list(weightings(PATIENTS, np.random.default_rng(2), 230)))
-    np.testing.assert_array_equal(np.concatenate(list(ours.by_image())), theirs)
+def test_the_draws_are_those_of_patient_weights_in_blocks_of_100():
+    replicates = draw_replicates(PATIENTS, np.random.default_rng(2), 230)
+    generator = np.random.default_rng(2)
+    blocks = [patient_weights(PATIENTS, count, generator) for count in (100, 100, 30)]
+    by_image = replicates.counts[replicates.owner].T
+    np.testing.assert_array_equal(by_image[1:], np.concatenate(blocks))
+    assert not (blocks[0] == blocks[1]).all()
+
+
+def test_without_replicates_there_are_the_images_alone():
+    assert draw_replicates(PATIENTS, np.random.default_rng(0), 0).counts.tolist() == [[1]] * 3
 
 
 def test_the_first_weighting_counts_everyone_once():

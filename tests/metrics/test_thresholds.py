@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.metrics import f1_score
 
-from cxr14.metrics.calibration import highest_f1, unscorable_reason
+from cxr14.evaluation.measures import unscorable_reason
+from cxr14.metrics.calibration import highest_f1
 
 cases = st.integers(2, 30).flatmap(
     lambda n: st.tuples(

@@ -13,9 +13,18 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from cxr14.metrics.auroc import auroc, confusion_curve, macro_auroc
-from cxr14.metrics.bootstrap import sort_scores, weighted_auroc_and_ap, weighted_confusion_counts
+from cxr14.metrics import auroc as auroc_module
+from cxr14.metrics.auroc import (
+    auroc,
+    confusion_curve,
+    macro_auroc,
+    weighted_auroc,
+    weighted_auroc_and_ap,
+)
+from cxr14.metrics.bootstrap import confusion_counts, draw_replicates
+from tests.evaluation.comparison.conftest import repeated
 from tests.loaded import loaded
+from tests.metrics.areas import areas
 
 LABELS = np.array([1, 0, 1, 0])
 SCORES = np.array([0.9, 0.8, 0.8, 0.1])
@@ -34,14 +43,15 @@ cases = st.integers(2, 40).flatmap(
 
 def average_precision(labels, scores):
     """Of every image once."""
-    return weighted_auroc_and_ap(labels, scores, np.ones((1, len(labels)), np.int64))[1][0]
+    return areas(labels, scores, np.ones((1, len(labels))))[1][0]
 
 
 def decisions(labels, probabilities, threshold, weights=ONCE):
     """F1, precision, recall and specificity of one finding."""
     called = (probabilities >= threshold)[:, None]
-    measures = weighted_confusion_counts(labels[:, None], called, weights).measures()
-    return {name: values[:, 0].tolist() for name, values in measures.items()}
+    counts = confusion_counts(labels[:, None], called, np.arange(len(labels)), weights.T)
+    names = ("f1", "precision", "recall", "specificity")
+    return {name: getattr(counts, name)()[:, 0].tolist() for name in names}
 
 
 def test_equal_scores_are_one_step_of_the_tally():
@@ -63,8 +73,8 @@ def test_average_precision_by_hand():
 @given(cases)
 def test_weighted_areas_are_those_of_scikit_learn(case):
     labels, scores, weights = case
-    areas, precisions = weighted_auroc_and_ap(labels, scores, weights)
-    for area, precision, weight in zip(areas, precisions, weights, strict=True):
+    aurocs, precisions = areas(labels, scores, weights)
+    for area, precision, weight in zip(aurocs, precisions, weights, strict=True):
         kept = labels[weight > 0]
         if not len(kept) or kept.min() == kept.max():
             assert np.isnan(area)
@@ -80,9 +90,20 @@ def test_weighted_areas_are_those_of_scikit_learn(case):
 @given(cases)
 def test_with_every_image_once_the_auroc_is_that_of_training(case):
     labels, scores, _ = case
-    area = weighted_auroc_and_ap(labels, scores, np.ones((1, len(labels)), np.int64))[0][0]
+    area = areas(labels, scores, np.ones((1, len(labels)), np.int64))[0][0]
     expected = auroc(labels, scores)
-    assert np.isnan(area) if expected is None else area == pytest.approx(expected, abs=1e-12)
+    assert np.isnan(area) if expected is None else area == expected
+
+
+@settings(max_examples=60, deadline=None)  # a busy machine is no failure
+@given(cases)
+def test_the_auroc_is_the_exact_share_of_pairs_rounded_once(case):
+    """Of whole numbers: so ties between epochs are decided alike on every machine."""
+    labels, scores, _ = case
+    ahead = scores[labels > 0][:, None] - scores[labels == 0]
+    if ahead.size:
+        doubled = 2 * int((ahead > 0).sum()) + int((ahead == 0).sum())
+        assert auroc(labels, scores) == doubled / (2 * ahead.size)
 
 
 def test_pooled_areas_are_micro_averages():
@@ -90,8 +111,9 @@ def test_pooled_areas_are_micro_averages():
     labels = (generator.random((60, 3)) < 0.3).astype(int)
     scores = np.round(labels + generator.normal(0, 1, (60, 3)), 1)
     weights = generator.integers(0, 4, (5, 60))
-    areas, precisions = sort_scores(labels, scores).auroc_and_ap(weights)
-    for area, precision, weight in zip(areas, precisions, weights, strict=True):
+    entries, image = (labels.reshape(-1, 1), scores.reshape(-1, 1)), np.repeat(np.arange(60), 3)
+    values = weighted_auroc_and_ap(*entries, image, weights.T)
+    for area, precision, weight in zip(*values, weights, strict=True):
         repeated = (np.repeat(one, weight, axis=0) for one in (labels, scores))
         flat = [one.ravel() for one in repeated]
         assert area == pytest.approx(roc_auc_score(*flat), abs=1e-12)
@@ -99,19 +121,14 @@ def test_pooled_areas_are_micro_averages():
 
 
 def test_equal_scores_rank_nothing():
-    areas, precisions = weighted_auroc_and_ap(
-        LABELS, np.full(4, 0.3), np.array([[1, 1, 1, 1], [2, 1, 1, 0]])
-    )
-    assert areas.tolist() == [0.5, 0.5]
+    aurocs, precisions = areas(LABELS, np.full(4, 0.3), [[1, 1, 1, 1], [2, 1, 1, 0]])
+    assert aurocs.tolist() == [0.5, 0.5]
     assert precisions.tolist() == [0.5, 0.75]  # the prevalence
 
 
 def test_no_image_and_no_positive_give_no_area():
     for labels in (np.zeros(0), np.zeros(3), np.ones(3)):
-        areas, precisions = weighted_auroc_and_ap(
-            labels, labels, np.ones((2, len(labels)), np.int64)
-        )
-        assert np.isnan([*areas, *precisions]).all()
+        assert np.isnan(areas(labels, labels, np.ones((2, len(labels))))).all()
 
 
 @settings(max_examples=40, deadline=None)  # a busy machine is no failure
@@ -160,8 +177,9 @@ def test_weighted_scores_at_a_threshold_are_those_of_scikit_learn():
     generator = np.random.default_rng(1)
     labels, called = generator.random((2, 50, 2)) < 0.4
     weights = generator.integers(0, 4, (6, 50))
-    calls = weighted_confusion_counts(labels, called, weights)
-    found, micro = calls.measures(), calls.pooled(np.array([True, True])).measures()
+    counts = confusion_counts(labels, called, np.arange(50), weights.T)
+    entries = labels.reshape(-1, 1), called.reshape(-1, 1)
+    micro = confusion_counts(*entries, np.repeat(np.arange(50), 2), weights.T).f1()
     for row, weight in enumerate(weights):
         for column in (0, 1):
             one = {
@@ -169,13 +187,59 @@ def test_weighted_scores_at_a_threshold_are_those_of_scikit_learn():
                 "y_pred": called[:, column],
                 "sample_weight": weight,
             }
-            assert found["f1"][row, column] == pytest.approx(f1_score(**one))
-            assert found["precision"][row, column] == pytest.approx(precision_score(**one))
-            assert found["recall"][row, column] == pytest.approx(recall_score(**one))
+            assert counts.f1()[row, column] == pytest.approx(f1_score(**one))
+            assert counts.precision()[row, column] == pytest.approx(precision_score(**one))
+            assert counts.recall()[row, column] == pytest.approx(recall_score(**one))
             mirrored = one | {"pos_label": 0}
-            assert found["specificity"][row, column] == pytest.approx(recall_score(**mirrored))
+            assert counts.specificity()[row, column] == pytest.approx(recall_score(**mirrored))
         expected = f1_score(labels, called, sample_weight=weight, average="micro")
-        assert micro["f1"][row, 0] == pytest.approx(expected)
+        assert micro[row, 0] == pytest.approx(expected)
+
+
+@pytest.fixture
+def finding():
+    generator = np.random.default_rng(3)
+    patients = generator.integers(0, 40, 150)
+    labels = generator.random(150) < 0.3
+    scores = np.round(labels + generator.normal(0, 1, 150), 1)  # one decimal: ties
+    return labels, scores, draw_replicates(patients, np.random.default_rng(0), 25)
+
+
+def test_weights_by_patient_give_the_area_of_scikit_learn_on_repeated_images(finding):
+    labels, scores, replicates = finding
+    values = weighted_auroc(labels[:, None], scores[:, None], *replicates)[:, 0]
+    for area, counts in zip(values, replicates.counts.T, strict=True):
+        weights = counts[replicates.owner]
+        expected = roc_auc_score(repeated(labels, weights), repeated(scores, weights))
+        assert area == pytest.approx(expected, abs=1e-9)
+
+
+def test_weights_by_patient_and_by_image_are_the_same(finding):
+    labels, scores, replicates = finding
+    values = weighted_auroc_and_ap(labels[:, None], scores[:, None], *replicates)
+    expected = areas(labels, scores, replicates.counts[replicates.owner].T)
+    np.testing.assert_array_equal([column[:, 0] for column in values], expected)
+
+
+def test_some_weightings_at_a_time_are_the_same_as_all_at_once(finding, monkeypatch):
+    labels, scores, (owner, counts) = finding
+    columns = labels[:, None], scores[:, None]
+    whole = weighted_auroc(*columns, owner, counts)
+    wide = np.tile(counts, 5)  # 130 weightings, three blocks of 50
+    monkeypatch.setattr(auroc_module, "BLOCK_SIZE", 1)
+    np.testing.assert_array_equal(weighted_auroc(*columns, owner, wide), np.tile(whole, (5, 1)))
+
+
+def test_a_hand_computed_case_with_a_tie():
+    labels, scores = np.array([1, 0, 1, 0]), np.array([0.9, 0.5, 0.5, 0.1])
+    weights = [[1, 1, 1, 1], [2, 1, 1, 3]]
+    # once: 2 + 0.5 + 1 of 4 pairs; weighted: 2·(1 + 3) + 0.5 + 3 of 3·4 pairs
+    assert areas(labels, scores, weights)[0].tolist() == [3.5 / 4, 11.5 / 12]
+
+
+def test_a_weighting_without_positives_or_without_negatives_is_nan():
+    aurocs, _ = areas(np.array([1, 0]), np.array([0.9, 0.1]), [[1, 1], [0, 1], [1, 0]])
+    np.testing.assert_array_equal(aurocs, [1, np.nan, np.nan])
 
 
 def test_the_measures_do_not_import_torch():

@@ -1,1 +1,1 @@
-"""Predictions, scores on validation and test, comparisons of networks."""
+"""Predictions, their measures on test, and comparisons of networks."""

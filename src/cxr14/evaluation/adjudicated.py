@@ -3,7 +3,8 @@
 Source: Majkowska et al. 2020, "Chest Radiograph Interpretation with Deep Learning Models:
 Assessment with Radiologist-adjudicated Reference Standards and Population-adjusted Evaluation",
 Radiology 294:421–431. Panels of radiologists labelled 1,962 images of the official test split and
-2,414 of train-val. The test images are used here. The table comes with the torchxrayvision package.
+2,414 of train-val. Here only the test images are used. The torchxrayvision package contains the
+table.
 """
 
 from collections.abc import Mapping
@@ -24,7 +25,7 @@ from cxr14.evaluation.measures import (
 )
 from cxr14.io import packaged_file
 from cxr14.labels import label_matrix
-from cxr14.metrics.auroc import Array, Floats, aurocs
+from cxr14.metrics.auroc import Array, Floats, weighted_auroc
 from cxr14.metrics.bootstrap import ENDS, SEED, Replicates, draw_replicates, patients_by_class
 
 PACKAGE: Final = "torchxrayvision"
@@ -39,10 +40,10 @@ MAPPING: Final[dict[str, tuple[str, ...]]] = {
 """Findings of ChestX-ray14 that make up each adjudicated finding.
 
 Airspace opacity: the labels below "lung opacity" in the tree of CheXpert's labels (edema,
-consolidation with pneumonia, atelectasis, and lesions, which are apart here: Pham et al. 2019,
-arXiv 1911.06475), and infiltration, which CheXpert's labeller counts as a mention of airspace
-opacity (its mention_phrases/airspace_opacity.txt). The mapping is this project's.
-None of the fourteen findings is a fracture.
+consolidation with pneumonia, atelectasis; Pham et al. 2019, arXiv 1911.06475) except lesions, which
+are a finding of their own here, and infiltration, which CheXpert's labeller counts as a mention of
+airspace opacity (its mention_phrases/airspace_opacity.txt). The mapping is this project's. None of
+the fourteen findings is a fracture.
 """
 
 VALUES: Final = {name: {"YES", "NO"} for name in MAPPING} | {"Set Id": {"val", "test"}}
@@ -62,7 +63,7 @@ def read_adjudicated(path: Path | None = None, split: str = "test") -> pd.DataFr
     """Read the adjudicated labels of the test images.
 
     Args:
-        path: of the table; None for the one that torchxrayvision ships.
+        path: of the table; None for the one that torchxrayvision contains.
         split: test, or val for the 2,414 images of train-val.
 
     Returns:
@@ -97,8 +98,8 @@ def adjudicated_table(
 ) -> pd.DataFrame:
     """Score networks against adjudicated and against mined labels on the same images.
 
-    The interval of the difference of the two AUROCs is by the same resamples of patients.
-    Several findings are combined by "noisy or" of their Platt-scaled probabilities,
+    The interval of the difference of the two AUROCs is on the same replicates of patients.
+    Several findings are combined by the "noisy or" of their Platt-scaled probabilities,
     1 − Π(1 − p). Probabilities without scaling are not comparable after weighted losses.
 
     Args:
@@ -108,12 +109,12 @@ def adjudicated_table(
         source: no score is computed of phantoms.
 
     Returns:
-        The columns COLUMNS, a row per backbone and adjudicated finding; null with a reason where
-        a score is missing.
+        The columns COLUMNS, a row per backbone and adjudicated finding; a missing score is null
+        and has a reason.
     """
     indices = np.flatnonzero(records.index.isin(adjudicated.index))
     mined_records, ground_truth = records.iloc[indices], adjudicated.loc[records.index[indices]]
-    resamples = draw_replicates(mined_records["patient"].to_numpy(), np.random.default_rng(SEED))
+    replicates = draw_replicates(mined_records["patient"].to_numpy(), np.random.default_rng(SEED))
     rows: list[Row] = []
     for backbone, network in predictions.items():
         for label, findings in MAPPING.items():
@@ -126,7 +127,7 @@ def adjudicated_table(
                 combined_scores(network, findings)[indices],
                 label_matrix(mined_records, findings).max(axis=1),
             )
-            rows.append(row | _score_row(ground_truth[label].to_numpy(), mined, scores, resamples))
+            rows.append(row | _score_row(ground_truth[label].to_numpy(), mined, scores, replicates))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -144,15 +145,14 @@ def missing_reason(predictions: Predictions, findings: tuple[str, ...]) -> str |
 
 
 def combined_scores(predictions: Predictions, findings: tuple[str, ...]) -> Array:
-    """Return one score per image, (N,): the logit of one finding, the noisy or of several."""
+    """Return a score per image, (N,): the logit of a finding, or the noisy or of several."""
     if len(findings) == 1:
-        return np.asarray(predictions.of(findings)[:, 0])
-    columns = [predictions.classes.index(name) for name in findings]
-    return np.asarray(1 - np.prod(1 - predictions.calibrated[:, columns], axis=1))
+        return np.asarray(predictions.select(findings).logits[:, 0])
+    return np.asarray(1 - np.prod(1 - predictions.select(findings).calibrated, axis=1))
 
 
-def _score_row(ground_truth: Array, mined: Array, scores: Array, resamples: Replicates) -> Row:
-    row: Row = {"images": len(ground_truth), "patients": len(resamples.counts)}
+def _score_row(ground_truth: Array, mined: Array, scores: Array, replicates: Replicates) -> Row:
+    row: Row = {"images": len(ground_truth), "patients": len(replicates.counts)}
     areas: dict[str, Floats] = {}
     reasons: list[str | None] = []
     for kind, present, end in (
@@ -160,14 +160,15 @@ def _score_row(ground_truth: Array, mined: Array, scores: Array, resamples: Repl
         ("mined", mined > 0, "_mined"),
     ):
         sides = np.stack([present, ~present], axis=1)
-        having, lacking = patients_by_class(sides, resamples.owner).tolist()
+        having, lacking = patients_by_class(sides, replicates.owner).tolist()
         row[f"positives{end}"] = int(present.sum())
         row |= {f"patients_with{end}": having, f"patients_without{end}": lacking}
         if min(having, lacking) < MIN_PATIENTS:
             few = f"{having} patients with it and {lacking} without, {MIN_PATIENTS} of each needed"
             reasons.append(f"{kind}: {few}")
         else:
-            areas[f"auroc_{kind}"] = aurocs(present, scores, resamples.owner, resamples.counts)
+            columns = present[:, None], scores[:, None]
+            areas[f"auroc_{kind}"] = weighted_auroc(*columns, *replicates)[:, 0]
     if len(areas) == 2:
         areas["difference"] = difference(areas["auroc_adjudicated"], areas["auroc_mined"])
     reasons.append(without_interval(areas))

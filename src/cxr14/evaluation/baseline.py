@@ -2,10 +2,10 @@
 
 Two versions:
 
-* Figure 8 of the study, on train-val: ten classes, exactly one for an image. An image counts for
-  one of the eight findings of ChestX-ray8 only if that is its single label; No Finding stays;
-  everything else (the six later findings, every image with several labels) is "others".
-* the measures of the networks, on test: every finding scored by a constant.
+* Figure 8 of the study, on train-val, with ten classes: the eight findings of ChestX-ray8 for
+  images with that single label, No Finding, and "others" (the six later findings, and images with
+  several labels).
+* The measures of the networks on test, with a constant score for every finding.
 """
 
 from functools import partial
@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from rich.table import Table
 from sklearn.dummy import DummyClassifier
 from sklearn.metrics import (
     accuracy_score,
@@ -36,16 +35,16 @@ Labels = npt.NDArray[np.float32]  # (N, 15) zeros and ones, in the order of CLAS
 
 
 def ten_classes(labels: Labels) -> npt.NDArray[np.str_]:
-    """Return the one class of each image, (N,) of TEN_CLASSES, from its labels (N, 15)."""
+    """Map labels (N, 15) to the class of each image, (N,) of TEN_CLASSES."""
     single = labels.sum(axis=1) == 1
     names = np.array([name if name in TEN_CLASSES else OTHERS for name in CLASSES])
     return np.where(single, names[labels.argmax(axis=1)], OTHERS)
 
 
 def figure8(labels: Labels) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Predict the most frequent of the ten classes for every image, and score that.
+    """Score the prediction of the most frequent of the ten classes for every image.
 
-    As in the study, the class is counted and scored on the same images. A precision without
+    As in the study, the class is chosen and scored on the same images. A precision without
     predictions is 0.
 
     Args:
@@ -72,14 +71,14 @@ def figure8(labels: Labels) -> tuple[pd.DataFrame, dict[str, Any]]:
 
 
 def multi_label_floor(train: Labels, test: Labels) -> dict[str, Any]:
-    """Score constants on test: each finding's prevalence in train, and its majority there.
+    """Score constant predictions on test: each finding's prevalence and majority in train.
 
-    A constant ranks nothing, so its AUROC is 0.5 and its average precision the prevalence in
-    test. The majority of a rare finding is "no", whose F1 is 0; always predicting "yes" has
-    F1 = 2p / (1 + p), the floor for thresholds that were chosen for F1.
+    A constant has an AUROC of 0.5 and an average precision of the prevalence in test. The majority
+    of a rare finding is negative, whose F1 is 0; always positive has F1 = 2p / (1 + p), the floor
+    for thresholds of highest F1.
 
     Args:
-        train: (N, 15) labels that the constants come from.
+        train: (N, 15) labels of which the constants are computed.
         test: (M, 15) labels to score on.
 
     Returns:
@@ -111,18 +110,3 @@ def _constant_scores(truth: npt.NDArray[np.float32], share: float) -> tuple[floa
         f1_score(truth, constant > 0.5, zero_division=0),
         f1_score(truth, np.ones(len(truth)), zero_division=0),
     )
-
-
-def terminal_table(table: pd.DataFrame, averages: dict[str, Any]) -> Table:
-    """Return Figure 8, as :func:`figure8` gives it, for printing with rich."""
-    printed = Table("class")
-    for heading in ("precision", "recall", "F1", "images"):
-        printed.add_column(heading, justify="right")
-    for name, precision, recall, f1, support in table.itertuples(index=False):
-        numbers = (f"{number:.4f}" for number in (precision, recall, f1))
-        printed.add_row(name, *numbers, f"{support:,}", end_section=name == OTHERS)
-    for name in ("macro", "weighted"):
-        numbers = (f"{number:.4f}" for number in averages[name].values())
-        printed.add_row(f"{name} average", *numbers, f"{table['support'].sum():,}")
-    printed.add_row("accuracy", "", "", f"{averages['accuracy']:.4f}", "")
-    return printed

@@ -14,16 +14,16 @@ from cxr14.datasets.records import RECORDS, SOURCE, parse_source, read_records, 
 from cxr14.errors import UserError, quote
 from cxr14.evaluation.measures import (
     MACRO,
+    MEASURES,
     Predictions,
-    network_files,
     predictions_of,
-    read_network,
-    rows_of_test,
+    sample_of,
     summary,
 )
+from cxr14.evaluation.predictions import network_files, read_network, rows_of_test
 from cxr14.labels import NO_FINDING, label_matrix, without_no_finding
 from cxr14.metrics.auroc import Array, Floats, scorable
-from cxr14.metrics.bootstrap import N_REPLICATES, SEED, Replicates, draw_replicates, sort_scores
+from cxr14.metrics.bootstrap import N_REPLICATES, SEED, Replicates, draw_replicates
 from cxr14.metrics.curves import (
     precision_recall_points,
     reliability_points,
@@ -31,11 +31,12 @@ from cxr14.metrics.curves import (
     threshold_f1_points,
 )
 
-# Files of a git revision, read by DVC without a checkout.
-
 
 class Revision:
-    """One revision of a repository: a commit, a branch, a tag, or an experiment by its name."""
+    """Files of a git revision, read by DVC without a checkout.
+
+    A commit, a branch, a tag, or an experiment by its name.
+    """
 
     def __init__(self, revision: str, root: str = ".") -> None:
         """Open a revision.
@@ -53,7 +54,7 @@ class Revision:
                 commit = resolve_rev(repo.scm, revision)
         except SCMError:
             raise UserError(
-                f"git knows no revision {quote(revision)}; `git log --oneline` and `dvc exp show` "
+                f"git has no revision {quote(revision)}; `git log --oneline` and `dvc exp show` "
                 "list what there is"
             ) from None
         self._files = DVCFileSystem(root, rev=commit)
@@ -98,44 +99,42 @@ class Revision:
             raise UserError(f"{path} of {self.revision} is damaged: no JSON") from None
 
 
-# Paired differences between networks: the bootstrap uses the same resamples of patients for both.
+MEAN_MEASURES: Final = {f"{MACRO}_{item.name}": item for item in MEASURES if item.compared}
+"""Measures whose means over findings are compared, by the name of the mean."""
 
-
-MEAN_MEASURES: Final = ("macro_auroc", "macro_average_precision")
-
-DIFFERENCE: Final = ("difference", "low", "high", "left_out")
+DIFFERENCE: Final = ("difference", "low", "high", "dropped_replicates")
 
 Row = dict[str, Any]
 
 
 def difference_table(
-    records: pd.DataFrame, predictions: Mapping[str, Predictions], resamples: Replicates
+    records: pd.DataFrame, predictions: Mapping[str, Predictions], replicates: Replicates
 ) -> pd.DataFrame:
-    """Compare every pair of networks.
+    """Compare every pair of networks on the same replicates.
 
     Args:
         records: of the N test images, in the order of the predictions.
         predictions: by backbone.
-        resamples: of their patients.
+        replicates: of their patients.
 
     Returns:
-        A row per pair and measure: first, second, measure, difference (first − second), low, high,
-        left_out (share of resamples that cannot score all findings; null where there are none, the
+        A row per pair and measure: model_a, model_b, measure, difference (a − b), low, high,
+        dropped_replicates (share that cannot score all findings; null without replicates, the
         images being of one patient), images, patients, findings (over which both means are).
     """
     findings = common_findings(list(predictions.values()), records)
     means = {
-        name: macro_values(network, records, findings, resamples)
+        name: macro_values(network, records, findings, replicates)
         for name, network in predictions.items()
     }
     rows = [
-        {"first": first, "second": second, **row}
-        for first, second in combinations(predictions, 2)
-        for row in difference_rows(means[first], means[second])
+        {"model_a": model_a, "model_b": model_b, **row}
+        for model_a, model_b in combinations(predictions, 2)
+        for row in difference_rows(means[model_a], means[model_b])
     ]
-    columns = ["first", "second", "measure", *DIFFERENCE]
+    columns = ["model_a", "model_b", "measure", *DIFFERENCE]
     return pd.DataFrame(rows, columns=columns).assign(
-        images=len(records), patients=len(resamples.counts), findings=len(findings)
+        images=len(records), patients=len(replicates.counts), findings=len(findings)
     )
 
 
@@ -151,7 +150,7 @@ def common_findings(predictions: Sequence[Predictions], records: pd.DataFrame) -
     shared = [
         name
         for name in predictions[0].classes
-        if all(name in column.classes for column in predictions)
+        if all(name in network.classes for network in predictions)
     ]
     findings = without_no_finding(shared)
     labels = label_matrix(records, findings)
@@ -159,24 +158,17 @@ def common_findings(predictions: Sequence[Predictions], records: pd.DataFrame) -
 
 
 def macro_values(
-    predictions: Predictions, records: pd.DataFrame, findings: Sequence[str], resamples: Replicates
+    predictions: Predictions, records: pd.DataFrame, findings: Sequence[str], replicates: Replicates
 ) -> dict[str, Floats]:
-    """Mean AUROC and mean average precision over findings, each (1 + R,).
+    """Means over findings of the compared measures, each (1 + R,).
 
-    NaN in a resample that leaves one of the findings without positives or negatives.
+    NaN in a replicate that leaves one of the findings without positives or negatives.
     """
     if not findings:
-        return dict.fromkeys(MEAN_MEASURES, np.full(resamples.counts.shape[1], np.nan))
-    labels, logits = label_matrix(records, findings), predictions.of(findings)
-    rankings = [
-        sort_scores(column, scores) for column, scores in zip(labels.T, logits.T, strict=True)
-    ]
-    blocks = [
-        np.array([ranking.auroc_and_ap(weights) for ranking in rankings])  # (F, 2, w)
-        for weights in resamples.by_image()
-    ]
-    means = np.concatenate(blocks, axis=2).mean(axis=0)  # (2, 1 + R)
-    return dict(zip(MEAN_MEASURES, means, strict=True))
+        return dict.fromkeys(MEAN_MEASURES, np.full(replicates.counts.shape[1], np.nan))
+    labels = label_matrix(records, findings)
+    sample = sample_of(predictions.select(findings), labels, replicates)
+    return {name: item.compute(sample).mean(axis=1) for name, item in MEAN_MEASURES.items()}
 
 
 @dataclass(frozen=True)
@@ -199,13 +191,14 @@ class Run:
 
 
 def compare_with_revision(
-    revision: str, backbones: Sequence[str], resamples: int = N_REPLICATES
+    revision: str, backbones: Sequence[str], n_replicates: int = N_REPLICATES
 ) -> tuple[pd.DataFrame, list[str]]:
     """Compare networks of the work tree with those of the same name in a revision.
 
     Returns:
         A row per backbone and measure (backbone, measure, here, there, difference = here − there,
-        low, high, left_out, images, patients, findings), and notes on what is not compared.
+        low, high, dropped_replicates, images, patients, findings), and notes on what is not
+        compared.
 
     Raises:
         FileNotFoundError: the revision or DVC's cache lacks a file.
@@ -230,12 +223,12 @@ def compare_with_revision(
         )
         images, note = shared_images(ours, theirs)
         noted.setdefault(note, []).append(name)
-        rows += [{"backbone": name, **row} for row in compare(ours, theirs, images, resamples)]
+        rows += [{"backbone": name, **row} for row in compare(ours, theirs, images, n_replicates)]
     absent = [f"{revision} has no {name}" for name in backbones if name not in shared]
     return pd.DataFrame(rows), [*(f"{', '.join(noted[note])}: {note}" for note in noted), *absent]
 
 
-def shared_images(here: Run, there: Run) -> tuple[list[str], str]:
+def shared_images(current: Run, reference: Run) -> tuple[list[str], str]:
     """Find the test images that have the same labels and patient in two runs.
 
     Returns:
@@ -244,17 +237,17 @@ def shared_images(here: Run, there: Run) -> tuple[list[str], str]:
     Raises:
         UserError: there are no such images.
     """
-    images_here, images_there = (run.rows["image"].tolist() for run in (here, there))
-    both = sorted(set(images_here) & set(images_there))
+    names, reference_names = (run.rows["image"].tolist() for run in (current, reference))
+    both = sorted(set(names) & set(reference_names))
     facts = [
         np.column_stack([label_matrix(run.records.loc[both]), run.records.loc[both, "patient"]])
-        for run in (here, there)
+        for run in (current, reference)
     ]
     same = (facts[0] == facts[1]).all(axis=1)
-    images = [name for name, alike in zip(both, same, strict=True) if alike]
+    images = [name for name, equal in zip(both, same, strict=True) if equal]
     counts = {
-        "only here": len(images_here) - len(both),
-        "only there": len(images_there) - len(both),
+        "only here": len(names) - len(both),
+        "only there": len(reference_names) - len(both),
         "with other labels or another patient": len(both) - len(images),
     }
     left = ", ".join(f"{count} {why}" for why, count in counts.items())
@@ -264,40 +257,34 @@ def shared_images(here: Run, there: Run) -> tuple[list[str], str]:
 
 
 def compare(
-    here: Run, there: Run, images: list[str], n_resamples: int = N_REPLICATES
+    current: Run, reference: Run, images: list[str], n_replicates: int = N_REPLICATES
 ) -> list[dict[str, Any]]:
-    """Score two networks on the same images under the same resamples, a row per measure."""
-    predictions = [run.predictions(images) for run in (here, there)]
-    records = here.records.loc[images]
-    resamples = draw_replicates(
-        records["patient"].to_numpy(), np.random.default_rng(SEED), n_resamples
+    """Score two networks on the same images and replicates, a row per measure."""
+    predictions = [run.predictions(images) for run in (current, reference)]
+    records = current.records.loc[images]
+    replicates = draw_replicates(
+        records["patient"].to_numpy(), np.random.default_rng(SEED), n_replicates
     )
     findings = common_findings(predictions, records)
-    values_here, values_there = (
-        macro_values(network, records, findings, resamples) for network in predictions
+    values, reference_values = (
+        macro_values(network, records, findings, replicates) for network in predictions
     )
-    counts = {"images": len(images), "patients": len(resamples.counts), "findings": len(findings)}
+    counts = {"images": len(images), "patients": len(replicates.counts), "findings": len(findings)}
     return [
         {
             "measure": row["measure"],
-            "here": values_here[row["measure"]][0],
-            "there": values_there[row["measure"]][0],
+            "here": values[row["measure"]][0],
+            "there": reference_values[row["measure"]][0],
             **{key: row[key] for key in DIFFERENCE},
             **counts,
         }
-        for row in difference_rows(values_here, values_there)
+        for row in difference_rows(values, reference_values)
     ]
 
 
-# Curves of all networks for `dvc plots`, thinned to COMPARISON_POINTS points.
-#
-# ``macro`` is the mean of the findings' curves at equal false positive rates, recalls or
-# thresholds.
-# Precision and F1 are interpolated by steps (Davis and Goadrich 2006). The macro reliability curve
-# pools the predictions of all findings.
-
-
 COMPARISON_POINTS: Final = 60
+"""Largest number of points of a curve for `dvc plots`."""
+
 AXES: Final = {
     "roc": ["false_positive_rate", "true_positive_rate"],
     "pr": ["recall", "precision"],
@@ -310,7 +297,11 @@ Curves = dict[str, pd.DataFrame]
 
 
 def comparison_tables(records: pd.DataFrame, predictions: Mapping[str, Predictions]) -> Curves:
-    """Compute the curves of all networks.
+    """Compute the curves of all networks for `dvc plots`.
+
+    ``macro`` is the mean of the findings' curves at equal false positive rates, recalls or
+    thresholds; precision and F1 are interpolated by steps (Davis and Goadrich 2006). The macro
+    reliability curve pools the predictions of all findings.
 
     Args:
         records: of the N test images, in the order of the predictions.

@@ -1,4 +1,4 @@
-"""Thresholds and calibration chosen on validation, and scores on test."""
+"""Thresholds and calibration chosen on validation, and scores on test, with their files."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,24 +10,16 @@ import numpy.typing as npt
 import pandas as pd
 
 from cxr14.datasets.records import read_source, write_result, write_table
-from cxr14.evaluation.predict import prediction_table, probability_columns
-from cxr14.evaluation.tables import LabelledPredictions, finding_rows, mean_rows, resampled
+from cxr14.evaluation.measures import MEASURES, Predictions, sample_of, unscorable_reason
+from cxr14.evaluation.predict import prediction_table
+from cxr14.evaluation.predictions import probability_columns
+from cxr14.evaluation.tables import finding_rows, mean_rows, measure_values
 from cxr14.io import write_json, write_parquet
 from cxr14.labels import CLASSES, NO_FINDING, label_matrix
 from cxr14.metrics.auroc import Array, macro_auroc
-from cxr14.metrics.bootstrap import N_REPLICATES, SEED
-from cxr14.metrics.calibration import highest_f1, platt, temperature, unscorable_reason
+from cxr14.metrics.bootstrap import N_REPLICATES, SEED, draw_replicates
+from cxr14.metrics.calibration import highest_f1, platt, temperature
 from cxr14.metrics.curves import curve_tables
-
-WITH_INTERVAL = (
-    "macro_auroc",
-    "micro_auroc",
-    "weighted_auroc",
-    "macro_average_precision",
-    "macro_f1",
-)
-WITHOUT_INTERVAL = ("macro_brier", "macro_brier_platt", "macro_ece", "macro_ece_platt")
-"""Their intervals are in means.csv: the headline stays short."""
 
 
 def decide(
@@ -102,7 +94,7 @@ def score(
         logits: (N, C).
         probabilities: (N, C).
         patients: (N,).
-        generator: draws the bootstrap.
+        generator: source of random numbers for the bootstrap.
         classes: C names of the columns.
 
     Returns:
@@ -126,7 +118,7 @@ def measure(
     decision: Mapping[str, Any],
     generator: np.random.Generator,
     classes: Sequence[str] = CLASSES,
-    resamples: int = N_REPLICATES,
+    n_replicates: int = N_REPLICATES,
 ) -> Scores:
     """Score a network on test images with given thresholds and calibration.
 
@@ -136,37 +128,36 @@ def measure(
         probabilities: (N, C).
         patients: (N,), the unit of the bootstrap.
         decision: thresholds, platt, temperature and reasons by class, see :func:`decide`.
-        generator: draws the bootstrap.
+        generator: source of random numbers for the bootstrap.
         classes: C names of the columns.
-        resamples: how many draws all measures share.
+        n_replicates: number of bootstrap replicates, the same for all measures.
     """
-    predictions = LabelledPredictions(classes, labels, logits, probabilities, decision)
-    scores = resampled(predictions, patients, generator, resamples)
-    findings = finding_rows(predictions, patients, scores)
-    means = mean_rows(findings, scores)
+    predictions = Predictions(tuple(classes), logits, probabilities, decision)
+    sample = sample_of(predictions, labels, draw_replicates(patients, generator, n_replicates))
+    values = measure_values(sample)
+    findings = finding_rows(predictions, sample, patients, values)
+    means = mean_rows(predictions, sample, values)
     images = {"images": len(labels), "patients": len(np.unique(patients))}
     return Scores({**images, **_headline(findings, means)}, findings, means)
 
 
 def _headline(findings: pd.DataFrame, means: pd.DataFrame) -> dict[str, Any]:
-    """Pick the headline numbers out of both tables."""
+    """Select the headline numbers from both tables, as :data:`MEASURES` names them."""
     rows = {row["mean"]: row for row in means.to_dict("records")}
     numbers: dict[str, Any] = {
         "findings_scored": rows["macro_auroc"]["findings"],
         "findings_with_f1": rows["macro_f1"]["findings"],
     }
-    for name in WITH_INTERVAL:
-        row = rows[name]
-        numbers |= {name: row["value"], f"{name}_low": row["low"], f"{name}_high": row["high"]}
-    numbers |= {name: rows[name]["value"] for name in WITHOUT_INTERVAL}
+    for measure in MEASURES:
+        for name in (f"{kind}_{measure.name}" for kind in measure.headline):
+            numbers[name] = rows[name]["value"]
+            if measure.headline_interval:
+                numbers |= {f"{name}_{end}": rows[name][end] for end in ("low", "high")}
     no_finding = findings.set_index("finding").reindex([NO_FINDING]).iloc[0]
     numbers |= {
         f"no_finding_{end}": no_finding[end] for end in ("auroc", "auroc_low", "auroc_high")
     }
     return {name: None if pd.isna(value) else value for name, value in numbers.items()}
-
-
-# Files that evaluation writes for a network.
 
 
 def score_logits(
@@ -180,12 +171,12 @@ def score_logits(
     """Score the logits of a network or an ensemble, and write predictions, metrics and curves.
 
     Args:
-        name: of the network.
+        name: of the network or ensemble.
         listed: image and split of the M held-out images.
         logits: (M, C) float32.
         classes: C names.
         records: patients and labels.
-        root: the folder that holds predictions, evaluation, metrics and plots.
+        root: the folder of predictions, evaluation, metrics and plots.
 
     Returns:
         All scores.

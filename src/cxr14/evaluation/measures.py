@@ -1,20 +1,40 @@
-"""Scores of a network on a group of test images and on bootstrap resamples of it."""
+"""Measures of a network by class, on all images and on bootstrap replicates of the patients.
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+:data:`MEASURES` lists them. The columns of findings.csv, the rows of means.csv, the headline JSON,
+the summary and the comparison of networks follow from it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Any, Final, Literal
 
 import numpy as np
 import pandas as pd
 
 from cxr14.errors import UserError
-from cxr14.evaluation.predict import logit_columns, probability_columns
-from cxr14.evaluation.predictions import LOGIT, read_decision, read_predictions
-from cxr14.metrics.auroc import Array, Counts, Floats, aurocs
-from cxr14.metrics.bootstrap import ENDS, Replicates, interval, patients_by_class, weighted_sums
-from cxr14.metrics.calibration import BINS, equal_mass_bins, platt_probabilities
-
-# Predictions of networks on the test split.
+from cxr14.evaluation.predictions import (
+    classes_of,
+    logit_columns,
+    probability_columns,
+    read_network,
+)
+from cxr14.labels import NO_FINDING
+from cxr14.metrics.auroc import Array, Floats, scorable, weighted_auroc_and_ap
+from cxr14.metrics.bootstrap import (
+    ENDS,
+    ConfusionCounts,
+    Replicates,
+    bias_corrected,
+    confusion_counts,
+    interval,
+    weighted_sums,
+)
+from cxr14.metrics.calibration import (
+    platt_probabilities,
+    temperature_probabilities,
+    weighted_calibration_errors,
+)
 
 
 @dataclass(frozen=True)
@@ -23,31 +43,58 @@ class Predictions:
 
     Attributes:
         classes: C names.
-        logits: (N, C), used for AUROC.
+        logits: (N, C), used for ranking: probabilities near 1 round to equal float32.
         probabilities: (N, C), compared with the thresholds.
-        calibrated: (N, C) Platt-scaled probabilities, NaN for a class without scaling.
-        thresholds: (C,) of highest F1 on validation, NaN where there is none.
-        reasons: why a class has no threshold and no scaling.
+        decision: thresholds, platt, temperature and reasons by class, the content of
+            evaluation/B/decision.json. The key temperature may be missing.
     """
 
     classes: tuple[str, ...]
     logits: Array
     probabilities: Array
-    calibrated: Floats
-    thresholds: Floats
-    reasons: Mapping[str, str]
+    decision: Mapping[str, Any]
 
-    def of(self, classes: Sequence[str]) -> Array:
-        """Return the logits of some classes, (N, len(classes))."""
-        return self.logits[:, [self.classes.index(name) for name in classes]]
+    @property
+    def thresholds(self) -> Floats:
+        """Thresholds of highest F1 on validation, (C,); NaN where there is none."""
+        return np.array([self.decision["thresholds"][name] for name in self.classes], np.float64)
+
+    @property
+    def reasons(self) -> Mapping[str, str]:
+        """Reasons why classes have no threshold and no calibration."""
+        reasons: Mapping[str, str] = self.decision["reasons"]
+        return reasons
+
+    @cached_property
+    def calibrated(self) -> Floats:
+        """Platt-scaled probabilities (N, C); NaN for a class without scaling."""
+        return platt_probabilities(self.logits, self.decision["platt"], self.classes)
+
+    def forecasts(self) -> dict[str, Floats]:
+        """Return probabilities (N, C) as they are, after Platt and after temperature scaling."""
+        fits = self.decision.get("temperature") or dict.fromkeys(self.classes)
+        return {
+            "": self.probabilities.astype(np.float64),
+            "_platt": self.calibrated,
+            "_temperature": temperature_probabilities(self.logits, fits, self.classes),
+        }
+
+    def select(self, classes: Sequence[str]) -> "Predictions":
+        """Return the predictions of some classes."""
+        columns = [self.classes.index(name) for name in classes]
+        return replace(
+            self,
+            classes=tuple(classes),
+            logits=self.logits[:, columns],
+            probabilities=self.probabilities[:, columns],
+        )
+
+    def rows(self, members: Array) -> "Predictions":
+        """Return the predictions for some images, by mask or indices."""
+        return replace(self, logits=self.logits[members], probabilities=self.probabilities[members])
 
 
-def rows_of_test(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Return the test rows of predictions/B.parquet, sorted by image."""
-    return predictions[predictions["split"] == "test"].sort_values("image", ignore_index=True)
-
-
-def predictions_of(rows: pd.DataFrame, decision: dict[str, Any]) -> Predictions:
+def predictions_of(rows: pd.DataFrame, decision: Mapping[str, Any]) -> Predictions:
     """Build the predictions of a network from its table and its decision.
 
     Args:
@@ -55,37 +102,10 @@ def predictions_of(rows: pd.DataFrame, decision: dict[str, Any]) -> Predictions:
         decision: content of evaluation/B/decision.json.
     """
     classes = classes_of(rows)
-    logits = rows[logit_columns(classes)].to_numpy()
-    return Predictions(
-        classes,
-        logits,
-        rows[probability_columns(classes)].to_numpy(),
-        platt_probabilities(logits, decision["platt"], classes),
-        np.array([decision["thresholds"][name] for name in classes], np.float64),
-        decision["reasons"],
+    logits, probabilities = (
+        rows[columns(classes)].to_numpy() for columns in (logit_columns, probability_columns)
     )
-
-
-def classes_of(rows: pd.DataFrame) -> tuple[str, ...]:
-    """Return the classes whose logits a table holds, in its order."""
-    columns = [str(name) for name in rows.columns]
-    return tuple(name.removeprefix(LOGIT) for name in columns if name.startswith(LOGIT))
-
-
-def network_files(backbone: str) -> tuple[str, str]:
-    """Return the paths of a network's predictions and its decision."""
-    return f"predictions/{backbone}.parquet", f"evaluation/{backbone}/decision.json"
-
-
-def read_network(backbone: str) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Read the test rows and the decision of one network.
-
-    Raises:
-        UserError: it has not been evaluated, or a file is damaged.
-    """
-    predictions, decision = network_files(backbone)
-    rows = read_predictions(predictions)
-    return rows_of_test(rows), read_decision(decision, classes_of(rows))
+    return Predictions(classes, logits, probabilities, decision)
 
 
 def read_test_predictions(backbones: Sequence[str]) -> tuple[list[str], dict[str, Predictions]]:
@@ -112,15 +132,180 @@ def read_test_predictions(backbones: Sequence[str]) -> tuple[list[str], dict[str
     return images, predictions
 
 
-# Names of rows and measures in the tables of ``compare``.
+@dataclass(frozen=True)
+class Sample:
+    """N images with predictions for C classes, and the replicates of their patients.
+
+    Attributes:
+        labels: (N, C) of 0 and 1.
+        logits: (N, C), used for ranking.
+        called: (N, C) bool, whether the probability reaches the threshold.
+        decided: (C,) bool, whether a class has a threshold.
+        forecasts: probabilities (N, C) by kind, see :meth:`Predictions.forecasts`.
+        replicates: of the patients of the images.
+    """
+
+    labels: Array
+    logits: Array
+    called: Array
+    decided: Array
+    forecasts: Mapping[str, Floats]
+    replicates: Replicates
+
+    @cached_property
+    def ranking(self) -> tuple[Floats, Floats]:
+        """AUROC and average precision, (1 + R, C) each."""
+        return weighted_auroc_and_ap(self.labels, self.logits, *self.replicates)
+
+    @cached_property
+    def confusion(self) -> ConfusionCounts:
+        """Confusion counts at the thresholds, (1 + R, C) each."""
+        return confusion_counts(self.labels, self.called, *self.replicates)
+
+    def pooled(self, columns: Array) -> "Sample":
+        """Return all entries (image, class) of some columns (C,) as a single class."""
+
+        def entries(values: Array) -> Array:
+            return values[:, columns].reshape(-1, 1)
+
+        owner = np.repeat(self.replicates.owner, int(columns.sum()))
+        return Sample(
+            entries(self.labels),
+            entries(self.logits),
+            entries(self.called),
+            np.array([True]),
+            {kind: entries(values) for kind, values in self.forecasts.items()},
+            Replicates(owner, self.replicates.counts),
+        )
+
+
+def sample_of(predictions: Predictions, labels: Array, replicates: Replicates) -> Sample:
+    """Combine the predictions for N images with their labels (N, C) and replicates."""
+    thresholds = predictions.thresholds
+    return Sample(
+        labels,
+        predictions.logits,
+        predictions.probabilities >= thresholds,
+        ~np.isnan(thresholds),
+        predictions.forecasts(),
+        replicates,
+    )
+
+
+def decision_measure(formula: Callable[[ConfusionCounts], Floats], sample: Sample) -> Floats:
+    """Measure of the decisions at the thresholds, (1 + R, C); NaN without a threshold."""
+    return np.where(sample.decided, formula(sample.confusion), np.nan)
+
+
+def brier(forecast: str, sample: Sample) -> Floats:
+    """Brier score of a kind of probabilities, (1 + R, C)."""
+    squares = (sample.forecasts[forecast] - (sample.labels > 0)) ** 2
+    images = np.maximum(sample.confusion.images, 1)
+    means = weighted_sums(squares, *sample.replicates) / images
+    return np.where(sample.confusion.known, means, np.nan)
+
+
+def calibration_error(forecast: str, sample: Sample) -> Floats:
+    """Calibration error (ECE) of a kind of probabilities, (1 + R, C)."""
+    errors = weighted_calibration_errors(
+        sample.labels, sample.forecasts[forecast], *sample.replicates
+    )
+    return np.where(sample.confusion.known, errors, np.nan)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A measure by class, and the files that report its means over findings.
+
+    Attributes:
+        name: column of findings.csv; means.csv has ``macro_<name>``, ``weighted_<name>`` and,
+            except for measures that need calibration, ``micro_<name>``.
+        compute: values (1 + R, C): on all images, then by replicate; NaN without positives or
+            without negatives.
+        needs: what has to be chosen on validation: nothing, a threshold, or a calibration.
+        headline: kinds of mean in metrics/evaluate/B.json.
+        headline_interval: whether their intervals are there, too.
+        summary: macro mean in metrics/summary.json: its value, its value with the interval, or not.
+        compared: whether differences.csv compares its macro mean.
+        biased: whether resampling increases it, see :func:`cxr14.metrics.bootstrap.bias_corrected`.
+    """
+
+    name: str
+    compute: Callable[[Sample], Floats]
+    needs: Literal["nothing", "threshold", "calibration"] = "nothing"
+    headline: tuple[str, ...] = ()
+    headline_interval: bool = True
+    summary: Literal["value", "interval"] | None = None
+    compared: bool = False
+    biased: bool = False
+
+    def replicates(self, values: Floats) -> Floats:
+        """Return the replicates (R,) of (1 + R,) values, from which an interval is computed."""
+        return bias_corrected(values) if self.biased else values[1:]
 
 
 MACRO: Final = "macro"
-"""The row of the mean over findings."""
+"""Mean over findings, and the row of that mean."""
+
+MEASURES: Final = (
+    Measure(
+        "auroc",
+        lambda sample: sample.ranking[0],
+        headline=(MACRO, "micro", "weighted"),
+        summary="interval",
+        compared=True,
+    ),
+    Measure(
+        "average_precision",
+        lambda sample: sample.ranking[1],
+        headline=(MACRO,),
+        summary="value",
+        compared=True,
+    ),
+    Measure(
+        "f1",
+        partial(decision_measure, ConfusionCounts.f1),
+        needs="threshold",
+        headline=(MACRO,),
+        summary="value",
+    ),
+    Measure("precision", partial(decision_measure, ConfusionCounts.precision), "threshold"),
+    Measure("recall", partial(decision_measure, ConfusionCounts.recall), "threshold"),
+    Measure("specificity", partial(decision_measure, ConfusionCounts.specificity), "threshold"),
+    Measure("brier", partial(brier, ""), "calibration", (MACRO,), headline_interval=False),
+    Measure("brier_platt", partial(brier, "_platt"), "calibration", (MACRO,), False),
+    Measure("brier_temperature", partial(brier, "_temperature"), "calibration"),
+    Measure("ece", partial(calibration_error, ""), "calibration", (MACRO,), False, biased=True),
+    Measure(
+        "ece_platt",
+        partial(calibration_error, "_platt"),
+        "calibration",
+        (MACRO,),
+        headline_interval=False,
+        biased=True,
+    ),
+    Measure(
+        "ece_temperature", partial(calibration_error, "_temperature"), "calibration", biased=True
+    ),
+)
+"""All measures, in the order of the columns of findings.csv."""
+
+
+def findings_of(classes: tuple[str, ...]) -> Array:
+    """Return which of the C classes are findings, bool (C,)."""
+    return np.array([name != NO_FINDING for name in classes], bool)
+
+
+def unscorable_reason(labels: Array, split: str = "validation") -> str | None:
+    """Return why the labels (N,) of a split cannot be scored; None if they can."""
+    if scorable(labels):
+        return None
+    missing = "negatives" if (labels > 0).any() else "positives"
+    return f"{split} holds no {missing} among {len(labels)} images"
+
 
 CALIBRATION: Final = "mean_predicted_minus_prevalence"
-MEASURES: Final = ("auroc", "fpr", "fnr", CALIBRATION)
-
+"""Calibration of a group of images, a measure of :mod:`cxr14.evaluation.subgroups`."""
 
 MIN_PATIENTS: Final = 10
 """Minimum number of patients in the denominator of a rate.
@@ -130,150 +315,25 @@ both for AUROC, and twice as many of any kind for calibration. Patients are coun
 are resampled. With ten, one patient changes a rate by about 0.1.
 """
 
-ECE: Final = "ece_platt"
 FIXED: Final = "one side is the same in every resample"
 
 Score = tuple[float | None, float | None, float | None, float | None]
 """A value, its interval, the share of dropped replicates; None where missing."""
 
 
-@dataclass(frozen=True)
-class Scores:
-    """One network on one group of images.
-
-    Attributes:
-        images: how many.
-        patients: how many.
-        positives: (C,) images of each class.
-        patients_with: (C,) patients of the positives of each class.
-        patients_without: (C,) patients of the negatives; one with images of both kinds is in both.
-        values: by measure, (1 + R, C): on all images, then by resample; NaN where a measure has
-            too few patients (see MIN_PATIENTS), no threshold or no scaling.
-    """
-
-    images: int
-    patients: int
-    positives: Counts
-    patients_with: Counts
-    patients_without: Counts
-    values: Mapping[str, Floats]
-
-    def rankable(self) -> Array:
-        """Whether each class (C,) has enough patients for every measure."""
-        enough = np.minimum(self.patients_with, self.patients_without) >= MIN_PATIENTS
-        return enough & (self.patients >= 2 * MIN_PATIENTS)
-
-
-def score_group(
-    predictions: Predictions, labels: Array, members: Array, resamples: Replicates
-) -> Scores:
-    """Score a network on some of N images.
-
-    Args:
-        predictions: for all N images.
-        labels: (N, C) of 0 and 1, in the order of the predictions' classes.
-        members: (N,) bool, which images.
-        resamples: of the patients of all N images.
-    """
-    positives, owner = labels[members] > 0, resamples.owner[members]
-    patients_with, patients_without = (
-        patients_by_class(positives, owner),
-        patients_by_class(~positives, owner),
-    )
-    patients = len(np.unique(owner))
-    half = np.full_like(patients_with, patients // 2)
-    values = _rates(positives, predictions, members, owner, resamples.counts)
-    values["auroc"] = np.full_like(values["fpr"], np.nan)
-    for column in np.flatnonzero(np.minimum(patients_with, patients_without) >= MIN_PATIENTS):
-        logits = predictions.logits[members, column]
-        values["auroc"][:, column] = aurocs(positives[:, column], logits, owner, resamples.counts)
-    for name, below in (("fpr", patients_without), ("fnr", patients_with), (CALIBRATION, half)):
-        values[name][:, below < MIN_PATIENTS] = np.nan
-    return Scores(
-        len(positives), patients, positives.sum(axis=0), patients_with, patients_without, values
-    )
-
-
-def calibration_errors(
-    predictions: Predictions, labels: Array, members: Array, resamples: Replicates
-) -> Floats:
-    """Calibration error of the Platt-scaled probabilities on a group, see :func:`score_group`.
-
-    As ``cxr14.metrics.calibration`` defines it: ten bins of equal mass, those of the group.
-
-    Returns:
-        (1 + R, C); NaN for a class without scaling, and with too few patients.
-    """
-    positives, calibrated = labels[members] > 0, predictions.calibrated[members]
-    shape = resamples.counts.shape[1], positives.shape[1]
-    patients, patient_index = np.unique(resamples.owner[members], return_inverse=True)
-    if len(patients) < 2 * MIN_PATIENTS:
-        return np.full(shape, np.nan)
-    bins = np.stack([equal_mass_bins(column) for column in calibrated.T], axis=1)
-    cell = (patient_index[:, None] * shape[1] + np.arange(shape[1])) * BINS + bins
-    excess = np.nan_to_num(calibrated - positives).ravel()
-    by_patient = np.bincount(cell.ravel(), excess, len(patients) * shape[1] * BINS)
-    weights = resamples.counts[patients].T.astype(np.float64)
-    gaps = np.abs(weights @ by_patient.reshape(len(patients), -1)).reshape(*shape, BINS).sum(axis=2)
-    images = (weights @ np.bincount(patient_index))[:, None]
-    errors = np.where(images > 0, gaps / np.maximum(images, 1), np.nan)
-    errors[:, np.isnan(calibrated).any(axis=0)] = np.nan
-    return errors
-
-
-def _rates(
-    labels: Array, predictions: Predictions, members: Array, owner: Counts, counts: Array
-) -> dict[str, Floats]:
-    """Return both error rates and mean predicted minus prevalence, (1 + R, C) each."""
-    called = predictions.probabilities[members] >= predictions.thresholds
-    calibrated = predictions.calibrated[members]
-    columns = [
-        labels,
-        called & ~labels,
-        ~called & labels,
-        calibrated - labels,
-        np.ones_like(calibrated),
-    ]
-    table = np.concatenate([column.astype(np.float64) for column in columns], axis=1)
-    sums = np.split(weighted_sums(table, owner, counts), len(columns), axis=1)
-    positives, false_positives, false_negatives, excess, images = sums
-    decided = np.where(np.isnan(predictions.thresholds), np.nan, 1.0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return {
-            "fpr": decided * false_positives / (images - positives),
-            "fnr": decided * false_negatives / positives,
-            CALIBRATION: excess / images,
-        }
-
-
 def mean_over(values: Floats) -> Floats:
-    """Mean over those classes that the images themselves can score, (1 + R, k) to (1 + R,).
+    """Mean over those classes that can be scored on all images, (1 + R, k) to (1 + R,).
 
-    NaN in a resample that cannot score one of them, as in ``cxr14.evaluation.tables``; and if there
-    are none.
+    NaN in a replicate that cannot score one of them, and if there are none.
     """
     known = np.isfinite(values[0])
     return values[:, known].mean(axis=1) if known.any() else np.full(len(values), np.nan)
 
 
-def null_reason(predictions: Predictions, scores: Scores, column: int) -> str | None:
-    """Return why some scores of a class are missing."""
-    below = {
-        "patients with it": (int(scores.patients_with[column]), MIN_PATIENTS),
-        "patients without it": (int(scores.patients_without[column]), MIN_PATIENTS),
-        "patients": (scores.patients, 2 * MIN_PATIENTS),
-    }
-    few = ((who, count, need) for who, (count, need) in below.items() if count < need)
-    reasons = [f"too few {who}: {count} of {need}" for who, count, need in few]
-    if predictions.classes[column] in predictions.reasons:
-        reasons.append(predictions.reasons[predictions.classes[column]])
-    return "; ".join(reasons) or None
-
-
 def difference(first: Floats, second: Floats) -> Floats:
-    """Return one score minus another, (1 + R,), or (1,), without resamples, if either never varies.
+    """Return first minus second, (1 + R,), or (1,), without replicates, if either never varies.
 
-    A rate of 0 of 18 images is 0 in every resample, so the interval of the difference would be too
+    A rate of 0 of 18 images is 0 in every replicate, so the interval of the difference would be too
     narrow.
     """
     values = first - second
@@ -285,7 +345,7 @@ def summary(values: Floats) -> Score:
     """Return the value on all images, and its 95 % interval.
 
     Args:
-        values: (1 + R,): on all images, then by resample; (1,) has no interval.
+        values: (1 + R,): on all images, then by replicate; (1,) has no interval.
     """
     if not np.isfinite(values[0]):
         return None, None, None, None
@@ -298,8 +358,8 @@ def interval_columns(values: Mapping[str, Floats]) -> dict[str, float | None]:
     """Return measures, each (1 + R,), as columns ``auroc``, ``auroc_low``, ``auroc_high``, …"""
     return {
         f"{name}{end}": value
-        for name, resampled in values.items()
-        for end, value in zip(ENDS, summary(resampled), strict=False)
+        for name, measured in values.items()
+        for end, value in zip(ENDS, summary(measured), strict=False)
     }
 
 

@@ -1,6 +1,6 @@
 """Predictions of a network for held-out images.
 
-torch is imported inside :func:`predict_logits`, so that reading predictions stays fast.
+torch is imported inside :func:`predict_logits`: measures of given logits do not need it.
 """
 
 from collections.abc import Sequence
@@ -13,23 +13,11 @@ from scipy.special import expit
 
 from cxr14.console import track
 from cxr14.errors import UserError
+from cxr14.evaluation.predictions import HELD_OUT, logit_columns, probability_columns
 from cxr14.labels import CLASSES
 
 if TYPE_CHECKING:
     from cxr14.models.network import Network
-
-
-HELD_OUT = ("val", "test")
-
-
-def logit_columns(classes: Sequence[str]) -> list[str]:
-    """Name the logits of predictions/B.parquet."""
-    return [f"logit {name}" for name in classes]
-
-
-def probability_columns(classes: Sequence[str]) -> list[str]:
-    """Name the probabilities of predictions/B.parquet."""
-    return [f"probability {name}" for name in classes]
 
 
 def held_out(index: pd.DataFrame, split: pd.DataFrame) -> pd.DataFrame:
@@ -111,7 +99,7 @@ def prediction_table(
     broken = np.flatnonzero(~np.isfinite(logits).all(axis=1))
     if len(broken):
         raise UserError(
-            f"the network answers {len(broken)} of {len(logits)} images with NaN or infinity, "
+            f"the network predicts NaN or infinity for {len(broken)} of {len(logits)} images, "
             f"first {held_out_images['image'].iloc[broken[0]]}; train it again, for example "
             "with a lower train.learning_rate"
         )

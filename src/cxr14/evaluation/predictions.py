@@ -9,11 +9,48 @@ import numpy as np
 import pandas as pd
 
 from cxr14.errors import quote
-from cxr14.evaluation.predict import HELD_OUT, logit_columns, probability_columns
 from cxr14.io import read_json, read_parquet, unusable
 from cxr14.labels import CLASSES
 
+HELD_OUT = ("val", "test")
 LOGIT = "logit "
+
+
+def logit_columns(classes: Sequence[str]) -> list[str]:
+    """Name the logits of predictions/B.parquet."""
+    return [f"{LOGIT}{name}" for name in classes]
+
+
+def probability_columns(classes: Sequence[str]) -> list[str]:
+    """Name the probabilities of predictions/B.parquet."""
+    return [f"probability {name}" for name in classes]
+
+
+def classes_of(rows: pd.DataFrame) -> tuple[str, ...]:
+    """Return the classes of the logit columns of a table, in its order."""
+    columns = [str(name) for name in rows.columns]
+    return tuple(name.removeprefix(LOGIT) for name in columns if name.startswith(LOGIT))
+
+
+def rows_of_test(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return the test rows of predictions/B.parquet, sorted by image."""
+    return predictions[predictions["split"] == "test"].sort_values("image", ignore_index=True)
+
+
+def network_files(backbone: str) -> tuple[str, str]:
+    """Return the paths of a network's predictions and its decision."""
+    return f"predictions/{backbone}.parquet", f"evaluation/{backbone}/decision.json"
+
+
+def read_network(backbone: str) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Read the test rows and the decision of one network.
+
+    Raises:
+        UserError: the network has not been evaluated, or a file is damaged.
+    """
+    predictions, decision = network_files(backbone)
+    rows = read_predictions(predictions)
+    return rows_of_test(rows), read_decision(decision, classes_of(rows))
 
 
 def read_predictions(
@@ -33,7 +70,7 @@ def read_predictions(
         UserError: the file is missing or damaged, or is of other classes or images.
     """
     table = read_parquet(path, {"image": "text", "split": "text"}, key="image")
-    names = [str(name).removeprefix(LOGIT) for name in table if str(name).startswith(LOGIT)]
+    names = list(classes_of(table))
     expected = list(classes) if classes is not None else [name for name in CLASSES if name in names]
     if names != expected or not names:
         raise unusable(path, f"is of the classes {quote(names)}, expected {quote(expected)}")
@@ -96,8 +133,9 @@ def read_decision(path: str | Path, classes: Sequence[str]) -> dict[str, Any]:
     return decision
 
 
-def _is_number(value: object) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
+def _is_number(value: Any) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and math.isfinite(value)
 
 
 def _is_probability(value: Any) -> bool:

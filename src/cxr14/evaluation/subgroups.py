@@ -1,7 +1,7 @@
 """Scores by group of patients, and the gap between a group and all other patients.
 
-A gap is the score of the group minus that of the rest, on the same resamples. The difference of the
-largest and the smallest score would be biased: it is positive by construction.
+A gap is the score of the group minus that of the rest, on the same replicates. The difference of
+the largest and the smallest score would be biased: it is positive by construction.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,33 +15,33 @@ import pandas as pd
 
 from cxr14.evaluation.measures import (
     CALIBRATION,
-    ECE,
     MACRO,
-    MEASURES,
+    MIN_PATIENTS,
     Predictions,
-    Scores,
-    calibration_errors,
     difference,
     interval_columns,
     mean_over,
-    null_reason,
-    score_group,
     without_interval,
 )
 from cxr14.labels import NO_FINDING, label_matrix
-from cxr14.metrics.auroc import Array, Floats
-from cxr14.metrics.bootstrap import ENDS, Replicates, bias_corrected
-
-# Groups of images by sex, age band and view.
-#
-# Age bands are of twenty years, as in Seyyed-Kalantari et al. 2021 ("Underdiagnosis bias of
-# artificial intelligence algorithms applied to chest radiographs in under-served patient
-# populations", Nature Medicine 27:2176–2182). Attributes are crossed in pairs; with three, groups
-# would be too small.
-
+from cxr14.metrics.auroc import Array, Counts, Floats, weighted_auroc
+from cxr14.metrics.bootstrap import (
+    ENDS,
+    Replicates,
+    bias_corrected,
+    confusion_counts,
+    patients_by_class,
+    weighted_sums,
+)
+from cxr14.metrics.calibration import weighted_calibration_errors
 
 BANDS: Final = ((0, 20), (20, 40), (40, 60), (60, 80), (80, None))
-"""First year and the first year after; the last band is open."""
+"""First year of an age band and the first year after it; the last band is open.
+
+Twenty years as in Seyyed-Kalantari et al. 2021, "Underdiagnosis bias of artificial intelligence
+algorithms applied to chest radiographs in under-served patient populations", Nature Medicine
+27:2176–2182. Attributes are crossed in pairs; with three, groups would be too small.
+"""
 
 ATTRIBUTES: Final = ("sex", "age", "view")
 ALL: Final = "all"
@@ -69,7 +69,7 @@ class Group:
 
     @property
     def crossed(self) -> bool:
-        """Whether it is of two attributes at once."""
+        """Whether the group combines two attributes."""
         return CROSSED in self.attribute
 
 
@@ -89,9 +89,9 @@ def band_name(first: int, after: int | None) -> str:
 
 
 def groups_of(records: pd.DataFrame) -> list[Group]:
-    """Form all groups of N images: all images, each attribute, pairs of attributes.
+    """Return all groups of N images: all images, each attribute, pairs of attributes.
 
-    Values are sorted alphabetically (age: by years). Empty groups are omitted. Images with an
+    Values are sorted alphabetically, age bands by years. Empty groups are omitted. Images with an
     unknown value form a group without a rest, and are in no crossed group.
     """
     everyone = np.ones(len(records), bool)
@@ -119,20 +119,120 @@ def _groups(names: tuple[str, ...], values: dict[str, "pd.Series[str]"]) -> list
 
 
 def _order(cell: tuple[str, ...]) -> list[tuple[int, str]]:
-    """Bands by their first year, words by the alphabet."""
+    """Sort key: age bands by their first year, words by the alphabet."""
     starts = {band_name(*band): band[0] for band in BANDS}
     return [(starts.get(value, -1), value) for value in cell]
+
+
+GROUP_MEASURES: Final = ("auroc", "fpr", "fnr", CALIBRATION)
+ECE: Final = "ece_platt"
+
+
+@dataclass(frozen=True)
+class GroupScores:
+    """Scores of one network on one group of images.
+
+    Attributes:
+        images: number of images.
+        patients: number of patients.
+        positives: (C,) images of each class.
+        patients_with: (C,) patients of the positives of each class.
+        patients_without: (C,) patients of the negatives; one with images of both kinds is in both.
+        values: by measure, (1 + R, C): on all images, then by replicate; NaN where a measure has
+            too few patients (see MIN_PATIENTS), no threshold or no scaling.
+    """
+
+    images: int
+    patients: int
+    positives: Counts
+    patients_with: Counts
+    patients_without: Counts
+    values: Mapping[str, Floats]
+
+    def rankable(self) -> Array:
+        """Whether each class (C,) has enough patients for every measure."""
+        enough = np.minimum(self.patients_with, self.patients_without) >= MIN_PATIENTS
+        return enough & (self.patients >= 2 * MIN_PATIENTS)
+
+
+def score_group(
+    predictions: Predictions, labels: Array, members: Array, replicates: Replicates
+) -> GroupScores:
+    """Score a network on some of N images.
+
+    Args:
+        predictions: for all N images.
+        labels: (N, C) of 0 and 1, in the order of the predictions' classes.
+        members: (N,) bool, which images.
+        replicates: of the patients of all N images.
+    """
+    group, present, subset = predictions.rows(members), labels[members] > 0, replicates.of(members)
+    patients_with = patients_by_class(present, subset.owner)
+    patients_without = patients_by_class(~present, subset.owner)
+    patients = len(np.unique(subset.owner))
+    values = {"auroc": np.full((subset.counts.shape[1], len(group.classes)), np.nan)}
+    ranked = np.minimum(patients_with, patients_without) >= MIN_PATIENTS
+    values["auroc"][:, ranked] = weighted_auroc(
+        present[:, ranked], group.logits[:, ranked], *subset
+    )
+    values |= _rates(group, present, subset)
+    half = np.full_like(patients_with, patients // 2)
+    for name, below in (("fpr", patients_without), ("fnr", patients_with), (CALIBRATION, half)):
+        values[name][:, below < MIN_PATIENTS] = np.nan
+    return GroupScores(
+        len(present), patients, present.sum(axis=0), patients_with, patients_without, values
+    )
+
+
+def _rates(predictions: Predictions, present: Array, replicates: Replicates) -> dict[str, Floats]:
+    """Return both error rates and mean predicted minus prevalence, (1 + R, C) each."""
+    thresholds = predictions.thresholds
+    counts = confusion_counts(present, predictions.probabilities >= thresholds, *replicates)
+    excess = weighted_sums(predictions.calibrated - present, *replicates)
+    decided = np.where(np.isnan(thresholds), np.nan, 1.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return {
+            "fpr": decided * (counts.calls - counts.hits) / counts.negatives,
+            "fnr": decided * (counts.positives - counts.hits) / counts.positives,
+            CALIBRATION: excess / counts.images,
+        }
+
+
+def calibration_errors(
+    predictions: Predictions, labels: Array, members: Array, replicates: Replicates
+) -> Floats:
+    """Calibration error of the Platt-scaled probabilities on a group, see :func:`score_group`.
+
+    Returns:
+        (1 + R, C); NaN for a class without scaling, and with too few patients.
+    """
+    subset = replicates.of(members)
+    if len(np.unique(subset.owner)) < 2 * MIN_PATIENTS:
+        return np.full((subset.counts.shape[1], labels.shape[1]), np.nan)
+    return weighted_calibration_errors(labels[members], predictions.calibrated[members], *subset)
+
+
+def null_reason(predictions: Predictions, scores: GroupScores, column: int) -> str | None:
+    """Return why some scores of a class are missing."""
+    below = {
+        "patients with it": (int(scores.patients_with[column]), MIN_PATIENTS),
+        "patients without it": (int(scores.patients_without[column]), MIN_PATIENTS),
+        "patients": (scores.patients, 2 * MIN_PATIENTS),
+    }
+    few = ((who, count, need) for who, (count, need) in below.items() if count < need)
+    reasons = [f"too few {who}: {count} of {need}" for who, count, need in few]
+    return _joined(*reasons, predictions.reasons.get(predictions.classes[column]))
 
 
 REST: Final = "the rest"
 
 COUNTS: Final = ("images", "patients", "patients_with", "patients_without")
-"""Of a group; the patients with positives and with negatives of a class decide what is scored."""
+"""Columns of a group; patients with positives and with negatives of a class."""
 
 GAP_COLUMNS: Final = [
-    *("backbone", "attribute", "group", "against", "finding"),
-    *(*COUNTS, *(f"{name}_against" for name in COUNTS), "findings"),
-    *(f"{measure}{end}" for measure in MEASURES for end in ENDS),
+    *("backbone", "attribute", "group", "reference", "finding"),
+    *(*COUNTS, *(f"{name}_reference" for name in COUNTS), "findings"),
+    *(f"{measure}{end}" for measure in GROUP_MEASURES for end in ENDS),
     "reason",
 ]
 
@@ -140,14 +240,14 @@ Row = dict[str, Any]
 
 
 def subgroup_tables(
-    records: pd.DataFrame, predictions: Mapping[str, Predictions], resamples: Replicates
+    records: pd.DataFrame, predictions: Mapping[str, Predictions], replicates: Replicates
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Score every network on every group.
 
     Args:
         records: of the N test images, in the order of the predictions.
         predictions: by backbone.
-        resamples: of their patients.
+        replicates: of their patients.
 
     Returns:
         The tables of subgroups and of gaps. In both a row per backbone, group, and ``macro`` (mean
@@ -161,21 +261,21 @@ def subgroup_tables(
         labels = label_matrix(records, network.classes)
         for group in groups:
             key = {"backbone": backbone, "attribute": group.attribute, "group": group.name}
-            members = score_group(network, labels, group.members, resamples)
-            errors = calibration_errors(network, labels, group.members, resamples)
+            members = score_group(network, labels, group.members, replicates)
+            errors = calibration_errors(network, labels, group.members, replicates)
             scored += [key | row for row in _score_rows(network, members, errors, group.crossed)]
             reference = reference_group(group, groups)
             if reference:
-                rest = score_group(network, labels, group.rest, resamples)
+                rest = score_group(network, labels, group.rest, replicates)
                 rows = _gap_rows(network, members, rest, group.crossed)
-                gaps += [key | {"against": reference} | row for row in rows]
+                gaps += [key | {"reference": reference} | row for row in rows]
     return pd.DataFrame(scored), pd.DataFrame(gaps, columns=GAP_COLUMNS)
 
 
 def reference_group(group: Group, groups: list[Group]) -> str | None:
     """Return the name of the reference of a group, or None if there is no gap to report.
 
-    Of two groups only the first has a gap, as the second is its negative.
+    Of two groups only the first has a gap, as that of the second is its negative.
     """
     if not group.rest.any():
         return None
@@ -187,14 +287,14 @@ def reference_group(group: Group, groups: list[Group]) -> str | None:
 
 
 def _rows_of(classes: tuple[str, ...], crossed: bool) -> list[tuple[str, list[int]]]:
-    """Name the rows, and the columns of the classes that each is a mean over."""
+    """Return the names of the rows and the columns of the classes in each mean."""
     findings = [i for i, name in enumerate(classes) if name != NO_FINDING]
     single = [(name, [i]) for i, name in enumerate(classes) if name == NO_FINDING or not crossed]
     return [(MACRO, findings), *single]
 
 
 def _score_rows(
-    predictions: Predictions, scores: Scores, errors: Floats, crossed: bool
+    predictions: Predictions, scores: GroupScores, errors: Floats, crossed: bool
 ) -> Iterator[Row]:
     for name, columns in _rows_of(predictions.classes, crossed):
         rankable = scores.rankable()
@@ -203,7 +303,7 @@ def _score_rows(
             measure: mean_over(
                 scores.values[measure][:, _measure_columns(measure, name, columns, rankable)]
             )
-            for measure in MEASURES
+            for measure in GROUP_MEASURES
         }
         ece = mean_over(errors[:, kept])
         few = null_reason(predictions, scores, columns[0]) if name != MACRO else None
@@ -220,32 +320,33 @@ def _score_rows(
 
 
 def _gap_rows(
-    predictions: Predictions, group: Scores, rest: Scores, crossed: bool
+    predictions: Predictions, group: GroupScores, rest: GroupScores, crossed: bool
 ) -> Iterator[Row]:
     for name, columns in _rows_of(predictions.classes, crossed):
         rankable = group.rankable() & rest.rankable()
         kept = _row_columns(name, columns, rankable)
         gaps = {
-            m: _gap(group, rest, m, _measure_columns(m, name, columns, rankable)) for m in MEASURES
+            measure: _gap(group, rest, measure, _measure_columns(measure, name, columns, rankable))
+            for measure in GROUP_MEASURES
         }
         few = {
             side: null_reason(predictions, scores, columns[0]) if name != MACRO else None
-            for side, scores in (("group", group), ("against", rest))
+            for side, scores in (("group", group), ("reference", rest))
         }
         reasons = [f"{side}: {why}" for side, why in few.items() if why]
         left = _exclusion_reason(predictions, columns, kept) if name == MACRO else None
         yield {
             "finding": name,
             **_counts(name, columns, group),
-            **_counts(name, columns, rest, "_against"),
+            **_counts(name, columns, rest, "_reference"),
             "findings": len(kept) if name == MACRO else None,
             **interval_columns(gaps),
             "reason": _joined(left, *reasons, without_interval(gaps)),
         }
 
 
-def _counts(name: str, columns: list[int], scores: Scores, end: str = "") -> Row:
-    """Return the COUNTS of a group; those of a class where the row is of one."""
+def _counts(name: str, columns: list[int], scores: GroupScores, end: str = "") -> Row:
+    """Return the COUNTS of a group, those by class for a row of a single class."""
     sides = (scores.patients_with, scores.patients_without)
     patients = [None if name == MACRO else int(side[columns[0]]) for side in sides]
     values = (scores.images, scores.patients, *patients)
@@ -257,16 +358,16 @@ def _joined(*reasons: str | None) -> str | None:
 
 
 def _row_columns(name: str, columns: list[int], rankable: Array) -> list[int]:
-    """Columns of a row; for a macro mean those that every measure can score."""
+    """Return the columns of a row; for a macro mean those that every measure can score."""
     return [i for i in columns if rankable[i]] if name == MACRO else columns
 
 
 def _measure_columns(measure: str, name: str, columns: list[int], rankable: Array) -> list[int]:
-    """Columns that a row's measure is over; those of :func:`_row_columns`, but for calibration.
+    """Return the columns of a measure in a row: :func:`_row_columns`, except for calibration.
 
-    The macro mean of calibration is over every finding. A mean over the scorable findings alone
+    The macro mean of calibration is over all findings. A mean over the scorable findings alone
     would be biased, as these are the findings with more positives in the group. A single class
-    needs positives and negatives: otherwise its prevalence is 0 or 1 in every resample.
+    needs positives and negatives: otherwise its prevalence is 0 or 1 in every replicate.
     """
     if measure != CALIBRATION:
         return _row_columns(name, columns, rankable)
@@ -286,7 +387,7 @@ def _exclusion_reason(predictions: Predictions, columns: list[int], kept: list[i
     )
 
 
-def _gap(group: Scores, rest: Scores, measure: str, columns: list[int]) -> Floats:
+def _gap(group: GroupScores, rest: GroupScores, measure: str, columns: list[int]) -> Floats:
     """Difference of the means over the same classes, see :func:`difference`."""
     first, second = (mean_over(side.values[measure][:, columns]) for side in (group, rest))
     return difference(first, second)

@@ -1,7 +1,7 @@
-"""Platt scaling: a logistic curve that turns one finding's logits into probabilities.
+"""Calibration of one finding (Platt and temperature scaling), its errors, and F1 thresholds.
 
-Temperature scaling, the same curve without its intercept, is there for comparison: a weighted loss
-shifts the log-odds of a rare finding, and no temperature moves a logit of 0 from one half.
+Temperature scaling has no intercept and is for comparison: a weighted loss shifts the log-odds of a
+rare finding, and no temperature moves a logit of 0 from a probability of one half.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,14 +9,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.optimize import brentq
+from scipy.optimize import brentq, root
 from scipy.special import expit
 
-from cxr14.metrics.auroc import Array, Floats, confusion_curve, scorable
+from cxr14.metrics.auroc import Array, Counts, Floats, confusion_curve, scorable
 
-ROUNDS = 100
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.01, 100.0
-DIGITS = 6  # more would record the order of a machine's additions
+DIGITS = 6  # further digits depend on the order of a processor's additions
 
 
 def platt(labels: Array, logits: Array) -> tuple[float, float] | None:
@@ -24,16 +23,15 @@ def platt(labels: Array, logits: Array) -> tuple[float, float] | None:
 
     Platt's smoothed targets, (P + 1) / (P + 2) and 1 / (N + 2), keep the fit finite when the
     classes are separable (Platt 1999; Lin, Lin and Weng 2007, "A note on Platt's probabilistic
-    outputs"). Newton's method on standardised logits, so the result has no seed.
+    outputs"). Logits are standardised for the fit.
 
     Args:
         labels: (N,) of 0 and 1.
         logits: (N,) finite.
 
     Returns:
-        (slope, intercept), rounded to six places. None if one class is missing. Where all
-        logits are equal the slope is 0. The slope is negative for a finding that the network
-        ranks the wrong way round.
+        (slope, intercept), rounded to six places. None if one class is missing. The slope is 0 if
+        all logits are equal, and negative if positives have lower logits than negatives.
     """
     if not scorable(labels):
         return None
@@ -47,16 +45,16 @@ def platt(labels: Array, logits: Array) -> tuple[float, float] | None:
 def temperature(labels: Array, logits: Array) -> float | None:
     """Fit T so that sigmoid(logit / T) is calibrated (Guo et al. 2017, section 4.2).
 
-    Of one finding, on Platt's smoothed targets: what sets it apart from :func:`platt` is the
-    missing intercept alone. The loss is convex in 1 / T, so T is where its slope is 0.
+    It is fitted to one finding and to Platt's smoothed targets, so it differs from :func:`platt`
+    by the missing intercept alone. The loss is convex in 1 / T, so T is where its slope is 0.
 
     Args:
         labels: (N,) of 0 and 1.
         logits: (N,) finite.
 
     Returns:
-        T in [0.01, 100], rounded to six places; 100 also for a finding that the network ranks the
-        wrong way round. None if one class is missing.
+        T in [0.01, 100], rounded to six places; 100 also if positives have lower logits than
+        negatives. None if one class is missing.
     """
     if not scorable(labels):
         return None
@@ -92,44 +90,34 @@ def temperature_probabilities(
 
 
 def _smoothed(labels: Array) -> Floats:
-    """Platt's targets (N,): not quite 1 and not quite 0, by how few there are of each."""
+    """Platt's smoothed targets (N,), see :func:`platt`."""
     present = labels > 0
     positives, negatives = int(present.sum()), int((~present).sum())
     return np.where(present, (positives + 1) / (positives + 2), 1 / (negatives + 2))
 
 
 def _logistic_fit(values: Floats, targets: Floats) -> Floats:
-    """Minimise the cross entropy of soft targets (N,) over (slope, intercept), float64 (2,)."""
+    """Minimise the cross entropy of soft targets (N,) over (slope, intercept), float64 (2,).
+
+    The loss is strictly convex, so its minimum is the root of its gradient.
+    """
     design = np.stack([values, np.ones_like(values)], axis=1)  # (N, 2)
 
-    def loss(fit: Floats) -> float:
-        linear = design @ fit
-        return float((np.logaddexp(0.0, linear) - targets * linear).sum())
+    def gradient(fit: Floats) -> Floats:
+        return np.asarray(design.T @ (expit(design @ fit) - targets))
 
-    fit = np.zeros(2)
-    for _ in range(ROUNDS):
-        estimate = expit(design @ fit)
-        gradient = design.T @ (estimate - targets)
-        spread = estimate * (1 - estimate)
-        curvature = design.T @ (design * spread[:, None]) + 1e-12 * np.eye(2)
-        step = np.linalg.solve(curvature, gradient)
-        gain = float(gradient @ step)
-        if gain < 1e-14:
-            break
-        size = 1.0
-        while size > 1e-8 and loss(fit - size * step) > loss(fit) - 1e-4 * size * gain:
-            size /= 2
-        fit = fit - size * step
-    return fit
+    def hessian(fit: Floats) -> Floats:
+        probability = expit(design @ fit)
+        return np.asarray(design.T @ (design * (probability * (1 - probability))[:, None]))
 
-
-# Brier score, calibration error and its bins.
+    return np.asarray(root(gradient, np.zeros(2), jac=hessian, tol=1e-14).x)
 
 
 BINS = 10
-"""Of equal mass: a rare finding has nearly all its probabilities in the first of ten bins of equal
-width, and whatever those say, one bin averages it away. Ten leave some twenty of the default run's
-test images in each."""
+"""Number of bins of equal mass, each with some twenty test images of the default run.
+
+Of ten bins of equal width the first would hold nearly all images of a rare finding.
+"""
 
 
 def brier(labels: Array, probabilities: Array) -> float:
@@ -138,14 +126,14 @@ def brier(labels: Array, probabilities: Array) -> float:
 
 
 def equal_mass_bins(probabilities: Array, bins: int = BINS) -> npt.NDArray[np.int64]:
-    """Place each image in a bin by the rank of its probability.
+    """Assign each image to a bin by the rank of its probability.
 
-    Equal probabilities share a bin, so neither the order of the images nor a sort decides; bins
+    Equal probabilities share a bin, so the result does not depend on the order of the images. Bins
     are then of unequal mass, and some are empty.
 
     Args:
         probabilities: (N,).
-        bins: how many.
+        bins: number of bins.
 
     Returns:
         (N,) in 0 … bins − 1, higher for higher probabilities.
@@ -155,15 +143,15 @@ def equal_mass_bins(probabilities: Array, bins: int = BINS) -> npt.NDArray[np.in
 
 
 def reliability_table(labels: Array, probabilities: Array, bins: int = BINS) -> pd.DataFrame:
-    """Compare what was predicted with what was observed, in bins of equal mass.
+    """Compare predicted with observed frequencies in bins of equal mass.
 
     Args:
         labels: (N,) of 0 and 1.
         probabilities: (N,) in [0, 1].
-        bins: how many at most.
+        bins: largest number of bins.
 
     Returns:
-        A row per bin that holds images, by rising probability: predicted (mean probability),
+        A row per bin that is not empty, by ascending probability: predicted (mean probability),
         observed (share of positives), images.
     """
     bin_indices = equal_mass_bins(probabilities, bins)
@@ -178,15 +166,15 @@ def reliability_table(labels: Array, probabilities: Array, bins: int = BINS) -> 
 
 
 def calibration_error(labels: Array, probabilities: Array, bins: int = BINS) -> float:
-    """Mean of |predicted − observed| over the bins, weighted by their images: the ECE.
+    """Mean of |predicted − observed| over bins, weighted by their images: the ECE.
 
-    Naeini, Cooper and Hauskrecht 2015; equal mass: Nguyen and O'Connor 2015. Chance alone puts
-    it above 0: for a perfect forecast near p by about √(2p(1 − p)·bins / (πN)).
+    Naeini, Cooper and Hauskrecht 2015; equal mass: Nguyen and O'Connor 2015. A perfect forecast
+    near p has an error of about √(2p(1 − p)·bins / (πN)) by chance.
 
     Args:
         labels: (N,) of 0 and 1, N ≥ 1.
         probabilities: (N,) in [0, 1].
-        bins: how many at most.
+        bins: largest number of bins.
 
     Returns:
         In [0, 1].
@@ -196,35 +184,44 @@ def calibration_error(labels: Array, probabilities: Array, bins: int = BINS) -> 
     return float((gaps * table["images"]).sum() / table["images"].sum())
 
 
-def weighted_calibration_errors(labels: Array, probabilities: Array, weights: Floats) -> Floats:
-    """ECE under many weightings of the images at once, in the bins of the images themselves.
+def weighted_calibration_errors(
+    labels: Array, probabilities: Array, owner: Counts, counts: Array
+) -> Floats:
+    """ECE of each class under every weighting, in the bins of the unweighted images.
 
     Args:
-        labels: (N,) of 0 and 1.
-        probabilities: (N,) in [0, 1].
-        weights: (R, N), how often each image counts.
+        labels: (N, C) of 0 and 1.
+        probabilities: (N, C) in [0, 1]; NaN for a class that is not scored.
+        owner: (N,) the patient of each image, see :class:`cxr14.metrics.bootstrap.Replicates`.
+        counts: (P, W) how often each patient counts.
 
     Returns:
-        (R,) in [0, 1]; for weights of 1 that of :func:`calibration_error`.
+        (W, C) in [0, 1], NaN for a class with NaN and for a weighting without images; for weights
+        of 1 that of :func:`calibration_error`.
     """
-    excess = np.zeros((len(labels), BINS))
-    excess[np.arange(len(labels)), equal_mass_bins(probabilities)] = probabilities - (labels > 0)
-    gaps = np.abs(weights @ excess)  # (R, bins)
-    return np.asarray(gaps.sum(axis=1) / np.maximum(weights.sum(axis=1), 1))
-
-
-# The probability from which a finding is called present: highest F1 on validation.
+    n_classes = labels.shape[1]
+    patients, row = np.unique(owner, return_inverse=True)
+    bins = np.array([equal_mass_bins(column) for column in probabilities.T], np.int64)
+    cells = (row * n_classes + np.arange(n_classes)[:, None]) * BINS + bins  # (C, N)
+    excess = np.nan_to_num(probabilities - (labels > 0)).T
+    by_patient = np.bincount(cells.ravel(), excess.ravel(), len(patients) * n_classes * BINS)
+    weights = counts[patients].T.astype(np.float64)  # (W, patients)
+    gaps = np.abs(weights @ by_patient.reshape(len(patients), n_classes * BINS))
+    images = (weights @ np.bincount(row, minlength=len(patients)))[:, None]
+    totals = gaps.reshape(len(weights), n_classes, BINS).sum(axis=2)
+    unknown = (images == 0) | np.isnan(probabilities).any(axis=0)
+    return np.where(unknown, np.nan, totals / np.maximum(images, 1))
 
 
 def f1_by_threshold(labels: Array, probabilities: Array) -> tuple[Array, Floats]:
-    """Return F1 from every observed probability upwards.
+    """Return F1 with every observed probability as the threshold.
 
     Args:
         labels: (N,) of 0 and 1, with positives.
         probabilities: (N,) in [0, 1]; an image is positive if its probability ≥ threshold.
 
     Returns:
-        The K distinct probabilities, falling (K,), and F1 from each (K,).
+        The K distinct probabilities in descending order, and F1 with each as the threshold (K,).
     """
     thresholds, true_positives, false_positives = confusion_curve(labels, probabilities)
     positives = true_positives[-1]
@@ -239,18 +236,10 @@ def highest_f1(labels: Array, probabilities: Array) -> float | None:
         probabilities: (N,) in [0, 1].
 
     Returns:
-        The threshold; of equally good ones the highest (fewest images called). None if the
+        The threshold; the highest of equally good ones (fewest images called). None if the
         labels hold no positives or no negatives.
     """
     if not scorable(labels):
         return None
     candidates, f1 = f1_by_threshold(labels, probabilities)
-    return float(candidates[np.argmax(f1)])  # argmax takes the first; candidates fall
-
-
-def unscorable_reason(labels: Array, part: str = "validation") -> str | None:
-    """Return why the labels (N,) of a split cannot be scored; None if they can."""
-    if scorable(labels):
-        return None
-    missing = "negatives" if (labels > 0).any() else "positives"
-    return f"{part} holds no {missing} among {len(labels)} images"
+    return float(candidates[np.argmax(f1)])  # the first of equals; candidates descend

@@ -1,4 +1,4 @@
-"""Points of curves for `dvc plots`, few enough to draw: ROC, PR, reliability, F1 by threshold."""
+"""Points of curves for `dvc plots`: ROC, precision-recall, reliability, F1 by threshold."""
 
 from collections.abc import Sequence
 
@@ -14,20 +14,20 @@ POINTS = 200
 
 
 def roc_points(labels: Array, scores: Array) -> pd.DataFrame:
-    """Points of one ROC curve from (0, 0) to (1, 1), at most 200, evenly spread along it.
+    """Points of one ROC curve from (0, 0) to (1, 1), at most 200, at equal distances along it.
 
     Args:
         labels: (N,) of 0 and 1, both present.
         scores: (N,).
 
     Returns:
-        Columns false_positive_rate and true_positive_rate, rising.
+        Columns false_positive_rate and true_positive_rate, ascending.
     """
     _, true_positives, false_positives = confusion_curve(labels, scores)
-    right = np.append(0, false_positives) / false_positives[-1]
-    up = np.append(0, true_positives) / true_positives[-1]
-    kept = _thinned(right + up)
-    return pd.DataFrame({"false_positive_rate": right[kept], "true_positive_rate": up[kept]})
+    fpr = np.append(0, false_positives) / false_positives[-1]
+    tpr = np.append(0, true_positives) / true_positives[-1]
+    kept = _thinned(fpr + tpr)
+    return pd.DataFrame({"false_positive_rate": fpr[kept], "true_positive_rate": tpr[kept]})
 
 
 def precision_recall_points(labels: Array, scores: Array) -> pd.DataFrame:
@@ -38,8 +38,8 @@ def precision_recall_points(labels: Array, scores: Array) -> pd.DataFrame:
         scores: (N,).
 
     Returns:
-        Columns recall and precision; recall rises. Of equal recalls the first is kept, where
-        the precision is highest, if the curve has to be thinned.
+        Columns recall and precision, by ascending recall. A thinned curve keeps the first of
+        equal recalls, where the precision is highest.
     """
     _, true_positives, false_positives = confusion_curve(labels, scores)
     recall = true_positives / true_positives[-1]
@@ -56,25 +56,25 @@ def reliability_points(labels: Array, probabilities: Array) -> pd.DataFrame:
         probabilities: (N,) in [0, 1].
 
     Returns:
-        Columns predicted (mean probability, rising), observed (share of positives), images.
+        Columns predicted (mean probability, ascending), observed (share of positives), images.
     """
     return reliability_table(labels, probabilities)
 
 
 def threshold_f1_points(labels: Array, probabilities: Array) -> pd.DataFrame:
-    """F1 if an image is positive from a threshold upwards; at most 200 points, the best among them.
+    """F1 by threshold: at most 200 points, the highest F1 among them.
 
     Args:
         labels: (N,) of 0 and 1, both present.
         probabilities: (N,) in [0, 1].
 
     Returns:
-        Columns threshold (observed probabilities, rising) and f1.
+        Columns threshold (observed probabilities, ascending) and f1.
     """
     thresholds, f1 = f1_by_threshold(labels, probabilities)
-    rising, f1 = thresholds[::-1], f1[::-1]
-    kept = np.union1d(_thinned(rising, POINTS - 1), np.argmax(f1))
-    return pd.DataFrame({"threshold": rising[kept], "f1": f1[kept]})
+    ascending, f1 = thresholds[::-1], f1[::-1]
+    kept = np.union1d(_thinned(ascending, POINTS - 1), np.argmax(f1))
+    return pd.DataFrame({"threshold": ascending[kept], "f1": f1[kept]})
 
 
 def curve_tables(
@@ -84,8 +84,8 @@ def curve_tables(
 
     Args:
         labels: (N, C) of 0 and 1.
-        logits: (N, C), for what is ranked.
-        probabilities: (N, C), for what is held against a number.
+        logits: (N, C), for ROC and precision-recall.
+        probabilities: (N, C), for reliability and F1.
         classes: C names of the columns.
 
     Returns:
@@ -111,7 +111,7 @@ def curve_tables(
 
 
 def _thinned(along: Array, points: int = POINTS) -> npt.NDArray[np.intp]:
-    """Choose indices of at most ``points`` of the rising values (K,), ends included."""
+    """Return indices of at most ``points`` of the ascending values (K,), both ends included."""
     if len(along) <= points:
         return np.arange(len(along))
     return np.unique(np.searchsorted(along, np.linspace(along[0], along[-1], points)))

@@ -8,7 +8,9 @@ from typing import Any, Final
 import pandas as pd
 
 from cxr14.datasets.records import Source, read_source
+from cxr14.evaluation.measures import MACRO, MEASURES
 from cxr14.io import read_csv, read_numbers
+from cxr14.metrics.bootstrap import ENDS
 
 EVALUATE_TABLES: Final = ("findings",)
 LOCALIZE_TABLES: Final = ("accuracy", "controls", "pointing", "crossfit", "randomisation")
@@ -119,11 +121,12 @@ def _check(paths: list[Path]) -> None:
 
 
 EVALUATE_METRICS: Final = (
-    "macro_auroc",
-    "macro_auroc_low",
-    "macro_auroc_high",
-    "macro_average_precision",
-    "macro_f1",
+    *(
+        f"{MACRO}_{measure.name}{end}"
+        for measure in MEASURES
+        if measure.summary
+        for end in (ENDS if measure.summary == "interval" else ENDS[:1])
+    ),
     "no_finding_auroc",
     "findings_scored",
 )

@@ -72,7 +72,7 @@ def test_both_labels_are_scored_on_the_same_images(records, answers, truth):
     table = adjudicated_table(records, answers, truth, source=OFFICIAL)
     assert list(table) == COLUMNS
     own, kept = score_of(table, "good", "Nodule or mass"), records.iloc[:200]
-    p = platt(answers["good"].of(["Mass", "Nodule"])[:200])
+    p = platt(answers["good"].select(["Mass", "Nodule"]).logits[:200])
     either = 1 - (1 - p[:, 0]) * (1 - p[:, 1])
     mined = (kept["Mass"] + kept["Nodule"]) > 0
     read = truth.loc[kept.index, "Nodule or mass"]
@@ -115,7 +115,7 @@ def test_a_single_finding_is_ranked_by_its_logit_whatever_its_scaling(records):
     decision["platt"] = decision["platt"] | {"Pneumothorax": {"slope": -1.0, "intercept": 0.0}}
     own = predictions_of(make_rows(records, 1, 1), decision)
     scores = combined_scores(own, ("Pneumothorax",))
-    np.testing.assert_array_equal(scores, own.of(["Pneumothorax"])[:, 0])
+    np.testing.assert_array_equal(scores, own.select(["Pneumothorax"]).logits[:, 0])
 
 
 def test_on_phantoms_there_is_a_reason_and_no_number(records, answers, truth):

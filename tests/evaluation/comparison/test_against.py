@@ -49,7 +49,7 @@ def test_differences_are_over_shared_images_and_nothing_is_touched(stored):
     changed = records.copy()
     changed.loc[5, "Mass"] = 1 - changed.loc[5, "Mass"]  # one has another label
     replace("data/records/images.parquet", changed)
-    table, notes = compare_with_revision("first", ["good", "poor"], resamples=30)
+    table, notes = compare_with_revision("first", ["good", "poor"], n_replicates=30)
     assert list(table["backbone"]) == ["good", "good"]
     assert list(table["measure"]) == ["macro_auroc", "macro_average_precision"]
     assert (table["difference"] == table["here"] - table["there"]).all()
@@ -64,7 +64,7 @@ def test_differences_are_over_shared_images_and_nothing_is_touched(stored):
 
 
 def test_what_cannot_be_compared_is_told_in_one_sentence(stored):
-    with pytest.raises(ValueError, match=r"git knows no revision 'nope'; .*git log"):
+    with pytest.raises(ValueError, match=r"git has no revision 'nope'; .*git log"):
         compare_with_revision("nope", ["good"])
     with pytest.raises(ValueError, match=r"^first has no predictions of poor$"):
         compare_with_revision("first", ["poor"])

@@ -31,14 +31,14 @@ def test_the_difference_is_that_of_a_loop_on_the_same_resamples(records, answers
             ]
             values.append(means[0] - means[1])
         expected = summary(np.array(values))
-        got = table.loc[measure, ["difference", "low", "high", "left_out"]]
+        got = table.loc[measure, ["difference", "low", "high", "dropped_replicates"]]
         assert tuple(got) == pytest.approx(expected, abs=1e-9)
 
 
 def test_every_pair_is_compared_once_first_minus_second(records, answers, resamples):
     three = {**answers, "again": answers["good"]}
     table = difference_table(records, three, resamples)
-    pairs = list(zip(table["first"], table["second"], table["measure"], strict=True))
+    pairs = list(zip(table["model_a"], table["model_b"], table["measure"], strict=True))
     names = [("good", "poor"), ("good", "again"), ("poor", "again")]
     assert pairs == [(*pair, measure) for pair in names for measure in MEAN_MEASURES]
     assert (table["difference"][:2] > 0).all()
@@ -52,7 +52,7 @@ def test_of_one_patient_there_is_a_difference_and_no_share_of_resamples(records,
     alone = draw_replicates(np.ones(len(records)), np.random.default_rng(0))
     table = difference_table(records.assign(patient=1), answers, alone)
     assert (table["difference"] > 0).all()
-    assert table[["low", "high", "left_out"]].isna().all(axis=None)
+    assert table[["low", "high", "dropped_replicates"]].isna().all(axis=None)
 
 
 def test_a_network_differs_from_itself_by_nothing(records, answers, resamples):
@@ -64,7 +64,7 @@ def test_a_network_differs_from_itself_by_nothing(records, answers, resamples):
 def test_a_single_network_makes_an_empty_table(records, answers, resamples):
     table = difference_table(records, {"good": answers["good"]}, resamples)
     assert table.empty
-    assert {"first", "second", "measure", "difference"} <= set(table)
+    assert {"model_a", "model_b", "measure", "difference"} <= set(table)
 
 
 def test_means_are_over_findings_that_all_know_and_that_can_be_scored(records, answers):
@@ -92,4 +92,4 @@ def test_a_finding_of_one_patient_leaves_its_resamples_out_and_no_interval(recor
     table = difference_table(rare, own, resamples)
     assert table["difference"].notna().all()
     assert table[["low", "high"]].isna().all(axis=None)
-    assert (table["left_out"] > 0.05).all()
+    assert (table["dropped_replicates"] > 0.05).all()

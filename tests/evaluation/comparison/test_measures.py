@@ -6,17 +6,19 @@ from sklearn.metrics import roc_auc_score
 
 from cxr14.evaluation.measures import (
     CALIBRATION,
-    MEASURES,
     MIN_PATIENTS,
-    calibration_errors,
     difference,
     interval_columns,
     mean_over,
-    null_reason,
     predictions_of,
-    score_group,
     summary,
     without_interval,
+)
+from cxr14.evaluation.subgroups import (
+    GROUP_MEASURES,
+    calibration_errors,
+    null_reason,
+    score_group,
 )
 from cxr14.labels import CLASSES, label_matrix
 from cxr14.metrics.calibration import calibration_error, weighted_calibration_errors
@@ -38,7 +40,7 @@ def test_every_measure_is_that_of_the_repeated_images(records, answers, resample
                 "fnr": (~called[present]).mean(),
                 CALIBRATION: platt(logits[:, column]).mean() - present.mean(),
             }
-            got = {name: scores.values[name][row, column] for name in MEASURES}
+            got = {name: scores.values[name][row, column] for name in GROUP_MEASURES}
             assert got == pytest.approx(expected, abs=1e-9)
 
 
@@ -46,11 +48,12 @@ def test_calibration_errors_are_those_of_evaluation(records, answers, resamples)
     labels, members = label_matrix(records), (records["view"] == "AP").to_numpy()
     own = answers["poor"].calibrated[members]
     errors = calibration_errors(answers["poor"], labels, members, resamples)
-    weights = np.concatenate(list(resamples.by_image()))[:, members]
     for column in (0, 14):
         one = labels[members, column], own[:, column]
         assert errors[0, column] == pytest.approx(calibration_error(*one), abs=1e-12)
-        expected = weighted_calibration_errors(*one, weights)
+        expected = weighted_calibration_errors(
+            *(values[:, None] for values in one), *resamples.of(members)
+        )[:, 0]
         assert errors[:, column] == pytest.approx(expected, abs=1e-12)
 
 
@@ -61,7 +64,7 @@ def test_each_measure_needs_ten_patients_below_its_line(records, answers, resamp
     members = (labels[:, 0] == 0) | np.isin(patients, ill)
     assert labels[members, 0].sum() > MIN_PATIENTS
     scores = score_group(answers["good"], labels, members, resamples)
-    first = {name: bool(np.isfinite(scores.values[name][0, 0])) for name in MEASURES}
+    first = {name: bool(np.isfinite(scores.values[name][0, 0])) for name in GROUP_MEASURES}
     assert first == {"auroc": False, "fpr": True, "fnr": False, CALIBRATION: True}
     assert not scores.rankable()[0]
     assert (scores.patients_with[0], scores.positives[0]) == (9, labels[members, 0].sum())
@@ -88,7 +91,7 @@ def test_a_class_without_threshold_and_scaling_is_ranked_and_says_why(records, r
     everyone = np.ones(len(records), bool)
     scores = score_group(own, label_matrix(records), everyone, resamples)
     mass = CLASSES.index("Mass")
-    known = {name: bool(np.isfinite(scores.values[name][0, mass])) for name in MEASURES}
+    known = {name: bool(np.isfinite(scores.values[name][0, mass])) for name in GROUP_MEASURES}
     assert known == {"auroc": True, "fpr": False, "fnr": False, CALIBRATION: False}
     errors = calibration_errors(own, label_matrix(records), everyone, resamples)
     assert np.isnan(errors).all(axis=0).nonzero()[0].tolist() == [mass]
@@ -121,7 +124,7 @@ def test_above_five_percent_of_lost_resamples_there_is_no_interval():
     values[1:7] = np.nan
     assert summary(values) == (0.5, None, None, pytest.approx(0.06))
     assert summary(np.full(5, np.nan)) == (None, None, None, None)
-    row = interval_columns({name: values for name in MEASURES})
+    row = interval_columns({name: values for name in GROUP_MEASURES})
     assert row["fpr"] == 0.5
     assert row["fpr_low"] is None
 

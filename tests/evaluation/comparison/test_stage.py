@@ -18,7 +18,7 @@ CURVES = ("roc", "pr", "reliability", "threshold_f1")
 
 
 def test_all_tables_and_pictures_are_written_and_twice_the_same(project, monkeypatch):
-    fewer = partial(stages.compare.draw_replicates, resamples=60)
+    fewer = partial(stages.compare.draw_replicates, n_replicates=60)
     monkeypatch.setattr(stages.compare, "draw_replicates", fewer)
     main()
     files = [f"metrics/compare/{name}.csv" for name in TABLES]

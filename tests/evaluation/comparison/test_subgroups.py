@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxr14.evaluation.measures import CALIBRATION, ECE, MACRO, predictions_of, score_group
-from cxr14.evaluation.subgroups import GAP_COLUMNS, REST, subgroup_tables
+from cxr14.evaluation.measures import CALIBRATION, MACRO, predictions_of
+from cxr14.evaluation.subgroups import ECE, GAP_COLUMNS, REST, score_group, subgroup_tables
 from cxr14.labels import CLASSES, FINDINGS, NO_FINDING, label_matrix
 from cxr14.metrics.auroc import macro_auroc
 from cxr14.metrics.bootstrap import draw_replicates, interval
@@ -55,8 +55,8 @@ def test_a_gap_is_the_difference_on_the_same_resamples(tables, records, answers,
     column = CLASSES.index(NO_FINDING)
     values = sides[0].values["fpr"][:, column] - sides[1].values["fpr"][:, column]
     gap = row_of(tables[1], "poor", "F", NO_FINDING)
-    assert gap["against"] == "M"
-    assert (gap["images"], gap["images_against"]) == (women.sum(), (~women).sum())
+    assert gap["reference"] == "M"
+    assert (gap["images"], gap["images_reference"]) == (women.sum(), (~women).sum())
     assert gap["fpr"] == pytest.approx(values[0])
     assert (gap["fpr_low"], gap["fpr_high"]) == pytest.approx(interval(values[1:])[:2])
 
@@ -101,8 +101,8 @@ def test_tables_tell_how_many_patients_have_a_class_and_how_many_not(tables, rec
     assert (own["patients_with"], own["patients_without"]) == (having, lacking)
     assert (gap["patients_with"], gap["patients_without"]) == (having, lacking)
     men = records[records["sex"] == "M"]
-    assert gap["patients_against"] == men["patient"].nunique()
-    assert gap["patients_with_against"] == men.loc[men["Mass"] == 1, "patient"].nunique()
+    assert gap["patients_reference"] == men["patient"].nunique()
+    assert gap["patients_with_reference"] == men.loc[men["Mass"] == 1, "patient"].nunique()
 
 
 def test_of_two_groups_the_gap_is_given_once_and_of_more_against_the_rest(tables):
@@ -111,7 +111,7 @@ def test_of_two_groups_the_gap_is_given_once_and_of_more_against_the_rest(tables
     assert names["sex"] == ["F"]
     assert names["view"] == ["AP"]
     assert names["age"] == ["20–39", "40–59", "60–79"]
-    assert set(own[own["attribute"] == "age"]["against"]) == {REST}
+    assert set(own[own["attribute"] == "age"]["reference"]) == {REST}
     assert "all" not in set(own["attribute"])
 
 
@@ -121,7 +121,7 @@ def test_images_of_unknown_sex_have_scores_but_no_gap(records, answers, resample
     scores, gaps = subgroup_tables(some, {"good": answers["good"]}, resamples)
     assert row_of(scores, "good", "unknown", MACRO)["images"] == 60
     assert "unknown" not in set(gaps["group"])
-    assert row_of(gaps, "good", "F", MACRO)["against"] == "M"
+    assert row_of(gaps, "good", "F", MACRO)["reference"] == "M"
     assert "M" not in set(gaps["group"])
 
 

@@ -43,8 +43,8 @@ def test_the_largest_gap_is_the_one_furthest_from_zero_by_its_interval():
     def gap(group: str, value: float, half: float) -> dict:
         own = {"auroc": value, "auroc_low": value - half, "auroc_high": value + half}
         rest = dict.fromkeys(f"{name}{end}" for name in terminal.WORDS for end in ENDS)
-        where = {"backbone": "b", "attribute": "age", "group": group, "against": "the rest"}
-        return rest | where | {"finding": "macro", "images": 9, "images_against": 91} | own
+        where = {"backbone": "b", "attribute": "age", "group": group, "reference": "the rest"}
+        return rest | where | {"finding": "macro", "images": 9, "images_reference": 91} | own
 
     gaps = pd.DataFrame([gap("small", 0.4, 0.5), gap("sure", -0.2, 0.05), gap("none", 0.01, 0.2)])
     text = printed(terminal.largest_gaps(gaps, source=OFFICIAL))
@@ -74,8 +74,13 @@ def test_differences_without_a_score_or_an_interval_are_dashes(records, answers)
 def test_at_the_width_of_the_stage_no_interval_is_cut_at_official_size():
     """At the eighty columns of a pipe the ends of intervals and the names of networks were."""
     gap = {f"{name}{end}": -0.123 for name in terminal.WORDS for end in ENDS}
-    where = {"backbone": "densenet121", "attribute": "age", "group": "20–39", "against": "the rest"}
-    counts = {"images": 12_345, "images_against": 13_251}
+    where = {
+        "backbone": "densenet121",
+        "attribute": "age",
+        "group": "20–39",
+        "reference": "the rest",
+    }
+    counts = {"images": 12_345, "images_reference": 13_251}
     rows = [where | counts | gap | {"finding": finding} for finding in ("macro", "No Finding")]
     text = printed(terminal.largest_gaps(pd.DataFrame(rows), source=PHANTOM), TABLE_WIDTH)
     assert "…" not in text
