@@ -94,7 +94,7 @@ def test_the_report_of_the_flips_says_how_much_was_repaired(clone: Path) -> None
     numbers = read_json(clone / "chexnext/metrics/relabel.json")
     assert numbers["added"] + numbers["removed"] > 0
     assert numbers["noise_repaired"] is not None
-    flips = pd.read_csv(clone / "chexnext/metrics/relabel/flips.csv")
+    flips = pd.read_csv(clone / "chexnext/metrics/relabel/label_changes.csv")
     assert len(flips) == 2 * 15
     assert (clone / "chexnext/plots/relabel.png").stat().st_size > 10_000
 

@@ -11,7 +11,14 @@ from tests.conftest import ROOT
 
 CURVE = pd.DataFrame({"finding": "Mass", "recall": [0.1, 0.9], "precision": [0.8, 0.3]})
 SCORES = pd.DataFrame({"finding": ["Mass", "Nodule"], "auroc": 0.7})
-HITS = pd.DataFrame({"measure": ["iobb", "iou"], "limit": 0.1, "heat": "pooled", "accuracy": 0.4})
+HITS = pd.DataFrame(
+    {
+        "measure": ["iobb", "iou"],
+        "overlap_threshold": 0.1,
+        "heat_threshold": "pooled",
+        "accuracy": 0.4,
+    }
+)
 
 
 @pytest.mark.parametrize(
@@ -19,7 +26,7 @@ HITS = pd.DataFrame({"measure": ["iobb", "iou"], "limit": 0.1, "heat": "pooled",
     [
         ("by_finding", CURVE, ("recall", "precision")),
         ("intervals", SCORES.assign(auroc_low=0.6, auroc_high=0.8), ("auroc", "finding")),
-        ("localized", HITS.assign(finding="mean"), ("limit", "accuracy")),
+        ("localized", HITS.assign(finding="mean"), ("overlap_threshold", "accuracy")),
     ],
 )
 def test_a_plot_of_phantoms_is_labelled_and_one_of_real_pixels_is_not(name, table, axes):

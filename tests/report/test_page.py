@@ -200,7 +200,7 @@ def test_controls_and_the_cross_fitted_row_stand_in_wangs_table(page):
 
 def test_a_method_that_does_not_change_with_the_weights_is_flagged(phantoms):
     assert similarity(phantoms, "resnet50") == "+.125\nn 31"
-    phantoms.tables["randomisation"]["unchanged"] = 1
+    phantoms.tables["sanity_check"]["unchanged"] = 1
     assert similarity(phantoms, "resnet50") == "+.125\nFLAGGED, unchanged"
 
 

@@ -52,7 +52,7 @@ def findings(area: float, classes: tuple[str, ...]) -> pd.DataFrame:
         row |= ends("auroc", area if known else None)
         for kind in ("", "_platt", "_temperature"):
             row |= {f"brier{kind}": 0.137, f"ece{kind}": 0.057}
-        row |= {"auroc_delong_low": 0.703, "auroc_delong_high": 0.905, "left_out": 0.0}
+        row |= {"auroc_delong_low": 0.703, "auroc_delong_high": 0.905, "dropped_replicates": 0.0}
         rows.append(row | {"reason": None if known else "no positives in test"})
     return pd.DataFrame(rows)
 
@@ -66,15 +66,22 @@ def boxes(classes: tuple[str, ...]) -> pd.DataFrame:
                 for place, name in enumerate((*BOXED, "mean")):
                     n = None if name not in (*classes, "mean") else 11
                     hit = None if n is None else (FULL if place % 2 else HALF)
-                    row = {"measure": measure, "limit": limit, "heat": heat, "finding": name}
-                    rows.append({**row, "n": n, **ends("accuracy", hit), **ends("afp", 1.275)})
+                    row = {
+                        "measure": measure,
+                        "overlap_threshold": limit,
+                        "heat_threshold": heat,
+                        "finding": name,
+                    }
+                    rows.append(
+                        {**row, "n_pairs": n, **ends("accuracy", hit), **ends("afp", 1.275)}
+                    )
     return pd.DataFrame(rows)
 
 
 def controls(accuracy: pd.DataFrame) -> pd.DataFrame:
     """metrics/localize/B/controls.csv: the method again, then what the controls reach."""
     reached = accuracy.assign(accuracy=0.105, accuracy_low=0.095, accuracy_high=0.115)
-    reached = reached.assign(ahead=0.31, ahead_low=-0.01, ahead_high=0.63)
+    reached = reached.assign(difference=0.31, difference_low=-0.01, difference_high=0.63)
     tables = [accuracy.assign(method="gradcam")]
     tables += [reached.assign(method=name, afp=3.125) for name in CONTROLS]
     return pd.concat(tables)
@@ -82,21 +89,28 @@ def controls(accuracy: pd.DataFrame) -> pd.DataFrame:
 
 def crossfitted(accuracy: pd.DataFrame) -> pd.DataFrame:
     """metrics/localize/B/crossfit.csv."""
-    rows = accuracy[accuracy["heat"] == "pooled"].drop(columns="heat")
+    rows = accuracy[accuracy["heat_threshold"] == "pooled"].drop(columns="heat_threshold")
     return rows.assign(chosen_on_first=120, chosen_on_second=100, accuracy=0.645)
 
 
 def randomised() -> pd.DataFrame:
-    """metrics/localize/B/randomisation.csv: alike while some weights are left, then no longer."""
-    alike = {"anew": ["prediction", "network"], "n": [32, 31], "flat": [0, 1], "unchanged": [1, 0]}
-    return pd.DataFrame({**alike, "similarity": [0.875, 0.125], "limit": 0.5, "reason": ""})
+    """metrics/localize/B/sanity_check.csv: alike while some weights are left, then no longer."""
+    alike = {
+        "randomized_layers": ["prediction", "network"],
+        "n_pairs": [32, 31],
+        "n_constant": [0, 1],
+        "unchanged": [1, 0],
+    }
+    return pd.DataFrame(
+        {**alike, "similarity": [0.875, 0.125], "similarity_threshold": 0.5, "reason": ""}
+    )
 
 
 def pointing() -> pd.DataFrame:
     """metrics/localize/B/pointing.csv."""
     return pd.DataFrame(
         [
-            {"method": method, "finding": name, "n": 11}
+            {"method": method, "finding": name, "n_pairs": 11}
             | ends("pointing", 0.455)
             | ends("energy", 0.235)
             for method in ("gradcam", *CONTROLS)
@@ -108,7 +122,7 @@ def pointing() -> pd.DataFrame:
 def localized(phantom: bool) -> dict[str, Any]:
     """The headline numbers of localize."""
     flat: dict[str, Any] = {"boxed_images": 73, "boxed_images_without_pixels": 7}
-    flat |= {"boxed_pairs": 88, "findings_scored": 8, "randomisation_similarity": 0.125}
+    flat |= {"boxed_pairs": 88, "findings_scored": 8, "sanity_check_similarity": 0.125}
     for name in ("accuracy_iobb_t10", "accuracy_iobb_t50", "accuracy_iou_t10"):
         flat |= ends(f"mean_{name}", 0.495)
     flat |= ends("mean_pointing", 0.455) | ends("mean_energy", 0.235)
@@ -128,7 +142,7 @@ def write_backbone(root: Path, name: str, phantom: bool, classes: tuple[str, ...
         "controls": controls(accuracy),
         "pointing": pointing(),
         "crossfit": crossfitted(accuracy),
-        "randomisation": randomised(),
+        "sanity_check": randomised(),
     }
     for table, rows in tables.items():
         write_csv(metrics / "localize" / name / f"{table}.csv", rows)
@@ -138,17 +152,17 @@ def gaps(backbones: list[str]) -> pd.DataFrame:
     """metrics/compare/gaps.csv: women against men, macro and Mass; old against the rest, nulls."""
     rows = []
     for name in backbones:
-        sex = {"attribute": "sex", "group": "F", "against": "M", "images": 100}
-        age = {"attribute": "age", "group": "80+", "against": "the rest", "images": 3}
-        crossed = {"attribute": "sex × age", "group": "F × 60–79", "against": "the rest"}
+        sex = {"attribute": "sex", "group": "F", "reference": "M", "images": 100}
+        age = {"attribute": "age", "group": "80+", "reference": "the rest", "images": 3}
+        crossed = {"attribute": "sex × age", "group": "F × 60–79", "reference": "the rest"}
         for finding, key, auroc in (
             ("macro", sex, -0.05),
             ("Mass", sex, 0.01),
             ("macro", age, None),
             ("macro", crossed | {"images": 40}, 0.155),
         ):
-            row = {"backbone": name, **key, "finding": finding, "images_against": 136}
-            row |= {"patients": 60, "patients_against": 82}
+            row = {"backbone": name, **key, "finding": finding, "images_reference": 136}
+            row |= {"patients": 60, "patients_reference": 82}
             row |= ends("auroc", auroc) | ends("fpr", 0.005) | ends("fnr", None)
             row |= ends("mean_predicted_minus_prevalence", 0.0)
             rows.append(row | {"findings": 13, "reason": None if auroc else "3 positives"})
@@ -158,7 +172,7 @@ def gaps(backbones: list[str]) -> pd.DataFrame:
 def write_comparison(root: Path, backbones: list[str], phantom: bool) -> None:
     """Write what compare leaves: differences, groups, adjudicated labels, curves, the picture."""
     folder, plots = root / "metrics/compare", root / "plots/compare"
-    pair = {"first": "alexnet", "second": "resnet50", "images": 236, "patients": 142}
+    pair = {"model_a": "alexnet", "model_b": "resnet50", "images": 236, "patients": 142}
     rows = [
         {**pair, "measure": measure, "difference": -0.09, "low": -0.14, "high": high}
         for measure, high in (("macro_auroc", -0.04), ("macro_average_precision", 0.01))
@@ -168,7 +182,7 @@ def write_comparison(root: Path, backbones: list[str], phantom: bool) -> None:
     groups = gaps(backbones).assign(positives=None, ece_platt=0.065)
     write_csv(
         folder / "subgroups.csv",
-        groups.drop(columns=["against", "images_against", "patients_against"]),
+        groups.drop(columns=["reference", "images_reference", "patients_reference"]),
     )
     scored = {
         **ends("auroc_adjudicated", None if phantom else 0.845),

@@ -76,7 +76,7 @@ def measure_fake(metrics: Path, backbone: str) -> None:
         for heat in ("60", "pooled")
         for finding in ("Mass", "mean")
     ]
-    columns = ["measure", "limit", "heat", "finding", "accuracy", "afp"]
+    columns = ["measure", "overlap_threshold", "heat_threshold", "finding", "accuracy", "afp"]
     accuracy = pd.DataFrame(rows, columns=columns)
     write_csv(metrics / "localize" / backbone / "accuracy.csv", accuracy)
     pointing = {"method": ["gradcam", "random"], "finding": "Mass", "pointing": [0.4, 0.1]}

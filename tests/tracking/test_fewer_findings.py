@@ -112,10 +112,14 @@ def test_a_boxed_finding_that_was_not_trained_is_null_and_the_mean_is_over_the_o
     scores = read_json("metrics/localize/alexnet.json")
     boxes = pd.read_parquet("data/records/boxes.parquet").finding.value_counts()
     table = pd.read_csv("metrics/localize/alexnet/accuracy.csv")
-    at_t10 = (table.measure == "iobb") & (table.limit == 0.1) & (table.heat == "pooled")
+    at_t10 = (
+        (table.measure == "iobb")
+        & (table.overlap_threshold == 0.1)
+        & (table.heat_threshold == "pooled")
+    )
     rates = table[at_t10].set_index("finding")
-    assert (rates.n["Effusion"], rates.n["Nodule"]) == (boxes.Effusion, boxes.Nodule)
-    assert rates.loc["Mass", ["n", "accuracy"]].isna().all()
+    assert (rates.n_pairs["Effusion"], rates.n_pairs["Nodule"]) == (boxes.Effusion, boxes.Nodule)
+    assert rates.loc["Mass", ["n_pairs", "accuracy"]].isna().all()
     assert "Hernia" not in rates.index  # trained, and NIH drew no box of it
     assert scores["findings_scored"] == 2
     assert scores["mean_accuracy_iobb_t10"] == pytest.approx(

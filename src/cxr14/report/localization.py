@@ -60,7 +60,7 @@ class Line(NamedTuple):
 def counts(results: Results) -> dict[str, int | None]:
     """Return the number of boxed images by finding; None if the network lacks the class."""
     table = results.of("accuracy")
-    pairs = zip(table["finding"], table["n"], strict=True)
+    pairs = zip(table["finding"], table["n_pairs"], strict=True)
     known = {name: round(n) for name, n in pairs if not is_missing(n)}
     return {name: known.get(name) for name in BOXED}
 
@@ -100,7 +100,7 @@ def wang_table(results: Results, measure: str, quantities: tuple[str, ...]) -> T
 
 def _lines(results: Results, measure: str, quantities: tuple[str, ...]) -> Iterator[Line]:
     tables = _tables(results, measure)
-    for limit in distinct(tables[results.best], "limit"):
+    for limit in distinct(tables[results.best], "overlap_threshold"):
         first = format_limit(limit)
         for quantity in quantities:
             what = QUANTITIES[quantity]
@@ -124,7 +124,7 @@ def _tables(results: Results, measure: str) -> dict[str, pd.DataFrame]:
 
 def pooled(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows over the boxes of all heat thresholds together."""
-    return rows[rows["heat"].astype(str) == POOLED]
+    return rows[rows["heat_threshold"].astype(str) == POOLED]
 
 
 def _group(
@@ -133,7 +133,7 @@ def _group(
     """Yield the rows of one T and one quantity."""
     for name, rows in tables.items():
         kind = "control" if name in CONTROLS.values() else ""
-        yield Line((name, *finding_cells(rows[rows["limit"] == limit], quantity)), kind)
+        yield Line((name, *finding_cells(rows[rows["overlap_threshold"] == limit], quantity)), kind)
     boxed = [index for index, n in enumerate(counts(results).values()) if n]
     for table in comparable(results.source, PUBLISHED[measure]):
         values = _published(table, quantity, limit, boxed)
@@ -211,15 +211,15 @@ def _pointing(results: Results) -> Table:
 def _heats(results: Results) -> Table:
     accuracy = results.of("accuracy")
     accuracy = accuracy[(accuracy["finding"] == MEAN) & (accuracy["measure"] == "iobb")]
-    heats = list(dict.fromkeys(accuracy["heat"].astype(str)))
+    heats = list(dict.fromkeys(accuracy["heat_threshold"].astype(str)))
     header = (
         "T(IoBB)",
         *(f"{name}\nheat {heat}" for name in ("accuracy", "AFP") for heat in heats),
     )
     body = []
-    for limit in distinct(accuracy, "limit"):
-        rows = accuracy[accuracy["limit"] == limit]
-        at = {str(row["heat"]): row for row in rows_of(rows)}
+    for limit in distinct(accuracy, "overlap_threshold"):
+        rows = accuracy[accuracy["overlap_threshold"] == limit]
+        at = {str(row["heat_threshold"]): row for row in rows_of(rows)}
         cells = (scored(at[heat], name) for name in ("accuracy", "afp") for heat in heats)
         body.append((format_limit(limit), *cells))
     caption = (
@@ -244,12 +244,12 @@ def _control_differences(results: Results) -> Table:
     """Return the table of differences in accuracy from each control."""
     rows = pooled(results.of("controls"))
     rows = rows[rows["finding"] == MEAN]
-    keys = list(dict.fromkeys(zip(rows["measure"], rows["limit"], strict=True)))
+    keys = list(dict.fromkeys(zip(rows["measure"], rows["overlap_threshold"], strict=True)))
     body = []
     for measure, limit in keys:
-        at = rows[(rows["measure"] == measure) & (rows["limit"] == limit)]
+        at = rows[(rows["measure"] == measure) & (rows["overlap_threshold"] == limit)]
         control_rows = (first_row(at, {"method": name}) for name in CONTROLS)
-        cells = (difference(row, *columns_of("ahead")) for row in control_rows)
+        cells = (difference(row, *columns_of("difference")) for row in control_rows)
         body.append((f"{MEASURES[measure]} > {format_limit(limit)}", *cells))
     caption = (
         f"{results.best}, accuracy minus that of the control, mean over findings, "
@@ -283,8 +283,8 @@ def _backbones(results: Results) -> Table:
 
 def similarity(results: Results, backbone: str) -> str:
     """Return the similarity of the heatmaps to those of random weights, flagged if too high."""
-    row = rows_of(results.of("randomisation", backbone))[-1]
-    flag = "FLAGGED, unchanged" if row["unchanged"] else f"n {count(row['n'])}"
+    row = rows_of(results.of("sanity_check", backbone))[-1]
+    flag = "FLAGGED, unchanged" if row["unchanged"] else f"n {count(row['n_pairs'])}"
     return f"{signed(row['similarity'])}\n{flag}"
 
 
@@ -295,7 +295,7 @@ def _checks(results: Results) -> list[Part]:
     chosen = crossfit[crossfit["finding"] == MEAN]
     tables = {
         "Cross-fitted heat thresholds": chosen.drop(columns="finding"),
-        "Randomised weights": results.of("randomisation"),
+        "Randomised weights": results.of("sanity_check"),
     }
     return [
         Details(title, (frame(rows.drop(columns=CONSTANT, errors="ignore"), caption),))

@@ -183,8 +183,8 @@ def difference_section(results: Results) -> Section:
     headings = (COMPARED.get(name, spaced(name)) for name in measures)
     header = ("first − second", *headings, "images", "patients")
     body = []
-    for first, second in dict.fromkeys(zip(table["first"], table["second"], strict=True)):
-        pair = {"first": first, "second": second}
+    for first, second in dict.fromkeys(zip(table["model_a"], table["model_b"], strict=True)):
+        pair = {"model_a": first, "model_b": second}
         rows = [first_row(table, pair | {"measure": measure}) for measure in measures]
         cells = (difference(row, *PAIRED) for row in rows)
         known = next(row for row in rows if row)

@@ -71,7 +71,7 @@ def gap_table(results: Results) -> Table:
     body = [
         (
             _group_name(row),
-            text(row["against"]),
+            text(row["reference"]),
             *_counted(row),
             *(difference(row, *columns_of(measure)) for measure in MEASURES),
         )
@@ -93,7 +93,7 @@ def largest_table(results: Results) -> Table:
     body = [
         (
             _group_name(gap.row),
-            text(gap.row["against"]),
+            text(gap.row["reference"]),
             spaced(text(gap.row["finding"])),
             MEASURES[gap.measure],
             difference(gap.row, *columns_of(gap.measure)),
@@ -161,6 +161,6 @@ def _group_name(row: Row) -> str:
 
 def _counted(row: Row) -> tuple[str, str]:
     group, others = (
-        f"{count(row[f'images{end}'])}\n{count(row[f'patients{end}'])}" for end in ("", "_against")
+        f"{count(row[f'images{end}'])}\n{count(row[f'patients{end}'])}" for end in ("", "_reference")
     )
     return group, others

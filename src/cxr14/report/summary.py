@@ -13,7 +13,7 @@ from cxr14.io import read_csv, read_numbers
 from cxr14.metrics.bootstrap import ENDS
 
 EVALUATE_TABLES: Final = ("findings",)
-LOCALIZE_TABLES: Final = ("accuracy", "controls", "pointing", "crossfit", "randomisation")
+LOCALIZE_TABLES: Final = ("accuracy", "controls", "pointing", "crossfit", "sanity_check")
 COMPARED: Final = ("differences", "subgroups", "gaps", "adjudicated")
 CURVES: Final = ("roc", "pr", "reliability")
 
@@ -25,14 +25,30 @@ HEADLINE: Final = {
 
 COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "findings": ("finding", "positives", "auroc", "average_precision", "f1", "threshold"),
-    "accuracy": ("measure", "limit", "heat", "finding", "n", "accuracy", "afp"),
-    "controls": ("method", "measure", "limit", "heat", "finding", "accuracy", "ahead"),
-    "pointing": ("method", "finding", "n", "pointing", "energy"),
-    "crossfit": ("measure", "limit", "finding", "n", "accuracy"),
-    "randomisation": ("anew", "n", "similarity"),
-    "differences": ("first", "second", "measure", "difference", "low", "high"),
+    "accuracy": (
+        "measure",
+        "overlap_threshold",
+        "heat_threshold",
+        "finding",
+        "n_pairs",
+        "accuracy",
+        "afp",
+    ),
+    "controls": (
+        "method",
+        "measure",
+        "overlap_threshold",
+        "heat_threshold",
+        "finding",
+        "accuracy",
+        "difference",
+    ),
+    "pointing": ("method", "finding", "n_pairs", "pointing", "energy"),
+    "crossfit": ("measure", "overlap_threshold", "finding", "n_pairs", "accuracy"),
+    "sanity_check": ("randomized_layers", "n_pairs", "similarity"),
+    "differences": ("model_a", "model_b", "measure", "difference", "low", "high"),
     "subgroups": ("backbone", "attribute", "group", "finding", "auroc"),
-    "gaps": ("backbone", "attribute", "group", "against", "finding", "auroc"),
+    "gaps": ("backbone", "attribute", "group", "reference", "finding", "auroc"),
     "adjudicated": ("backbone", "label", "auroc_adjudicated", "auroc_mined", "difference"),
     "roc": ("backbone", "finding"),
     "pr": ("backbone", "finding"),

@@ -139,18 +139,18 @@ def accuracy_table(title: str, accuracy: pd.DataFrame, measure: str, source: Sou
         measure: iobb or iou.
         source: of the images.
     """
-    pooled = accuracy[(accuracy["measure"] == measure) & (accuracy["heat"] == POOLED)]
-    rates = pooled.pivot(index="finding", columns="limit", values="accuracy")
-    limits = sorted(set(pooled["limit"]))
+    pooled = accuracy[(accuracy["measure"] == measure) & (accuracy["heat_threshold"] == POOLED)]
+    rates = pooled.pivot(index="finding", columns="overlap_threshold", values="accuracy")
+    limits = sorted(set(pooled["overlap_threshold"]))
     names = [format_limit(limit) for limit in limits]
     table = _table(source.label(f"{title}, {measure}"), "finding", "n", *names, "AFP")
     table.caption = f"columns: T; AFP: false boxes an image at T {names[0]}"
-    for row in rows_of(pooled[pooled["limit"] == limits[0]]):
+    for row in rows_of(pooled[pooled["overlap_threshold"] == limits[0]]):
         if row["finding"] == MEAN:
             table.add_section()
         shares = (format_number(rates.loc[row["finding"], limit]) for limit in limits)
         afp = format_number(row["afp"], 2)
-        table.add_row(row["finding"], format_count(row["n"], NOT_TRAINED), *shares, afp)
+        table.add_row(row["finding"], format_count(row["n_pairs"], NOT_TRAINED), *shares, afp)
     return table
 
 
@@ -162,24 +162,27 @@ def controls_table(title: str, tables: dict[str, pd.DataFrame], source: Source) 
 
     Args:
         title: of the table.
-        tables: controls, pointing and randomisation, by name.
+        tables: controls, pointing and sanity_check, by name.
         source: of the images.
     """
     controls, pointing = tables["controls"], tables["pointing"]
-    means = controls[(controls["finding"] == MEAN) & (controls["heat"] == POOLED)]
-    scored_at = set(zip(means["measure"], means["limit"], strict=True))
+    means = controls[(controls["finding"] == MEAN) & (controls["heat_threshold"] == POOLED)]
+    scored_at = set(zip(means["measure"], means["overlap_threshold"], strict=True))
     limits = [limit for limit in IN_SHORT if limit in scored_at]
     names = [f"{measure} {format_limit(limit)}" for measure, limit in limits]
     methods = distinct(pointing, "method")
     table = _table(source.label(title), "heat from", *names, "pointing", "energy")
     for method in methods:
-        keys = ({"method": method, "measure": name, "limit": limit} for name, limit in limits)
+        keys = (
+            {"method": method, "measure": name, "overlap_threshold": limit}
+            for name, limit in limits
+        )
         cells = [scored(first_row(means, key), "accuracy") for key in keys]
         mean = first_row(pointing, {"method": method, "finding": MEAN})
         cells += [scored(mean, score) for score in ("pointing", "energy")]
         table.add_row(method, *cells, end_section=True)
     without_heat = _without_heat(pointing[pointing["method"] == methods[0]])
-    table.caption = f"{without_heat}\n{_sanity_check(tables['randomisation'])}"
+    table.caption = f"{without_heat}\n{_sanity_check(tables['sanity_check'])}"
     return table
 
 
@@ -187,7 +190,7 @@ def _without_heat(pointing: pd.DataFrame) -> str:
     *findings, mean = rows_of(pointing)
     counts = {row["finding"]: count(row["empty"]) for row in findings}
     where = ", ".join(f"{name} {n}" for name, n in counts.items() if n not in ("0", MISSING))
-    return f"no heat in {mean['empty']} of {mean['n']} maps" + (f": {where}" if where else "")
+    return f"no heat in {mean['empty']} of {mean['n_pairs']} maps" + (f": {where}" if where else "")
 
 
 def _sanity_check(table: pd.DataFrame) -> str:
@@ -195,10 +198,10 @@ def _sanity_check(table: pd.DataFrame) -> str:
     if pd.isna(last["similarity"]):
         return f"all weights random: {last['reason']}"
     similarity = f"{last['similarity']:.2f}, absolute {last['absolute']:.2f}"
-    sentence = f"all weights random: similarity {similarity}, over {last['n']} maps"
+    sentence = f"all weights random: similarity {similarity}, over {last['n_pairs']} maps"
     if last["unchanged"]:
         return f"[bold red]{sentence}: these maps do not depend on what was learnt[/]"
-    return f"{sentence} (above {last['limit']:g} it would be flagged)"
+    return f"{sentence} (above {last['similarity_threshold']:g} it would be flagged)"
 
 
 # Comparison.
@@ -228,7 +231,7 @@ def differences(table: pd.DataFrame, source: Source) -> Table:
     n = [f", {row['images']:,} images of {row['patients']:,} patients" for row in rows_of(table)]
     heading = f"Differences on test{n[0] if n else ''}, the same patients resampled"
     laid_out = _comparison(heading, source, "first − second", *(WORDS[name] for name in measures))
-    for (one, other), rows in table.groupby(["first", "second"], sort=False):
+    for (one, other), rows in table.groupby(["model_a", "model_b"], sort=False):
         values = rows.set_index("measure").loc[measures, PAIRED]
         ends = values.to_numpy(float)  # a column of nulls has dtype object
         laid_out.add_row(f"{one} − {other}", *(format_difference(*cell) for cell in ends))
@@ -251,8 +254,8 @@ def largest_gaps(table: pd.DataFrame, source: Source) -> Table:
         nearer = pd.concat([gaps[ends[1]], -gaps[ends[2]]], axis=1).max(axis=1)
         order = nearer.sort_values(ascending=False, kind="stable").index[:LARGEST]
         for row in rows_of(gaps.loc[order]):
-            group = f"{row['attribute']} {row['group']} − {row['against']}"
-            counts = f"{row['images']:,}, {row['images_against']:,}"
+            group = f"{row['attribute']} {row['group']} − {row['reference']}"
+            counts = f"{row['images']:,}, {row['images_reference']:,}"
             gap = format_difference(*(row[end] for end in ends))
             laid_out.add_row(name, row["backbone"], group, counts, gap)
         laid_out.add_section()
@@ -377,7 +380,7 @@ def label_changes_summary(changes: pd.DataFrame, split: str, mode: str, source: 
     rates = REPAIRED if source.phantom else {}
     title = source.label(f"Relabelling of {split}, {mode}")
     table = _table(title, "finding", *CHANGES.values(), *rates.values())
-    for row in rows_of(changes[changes["part"] == split]):
+    for row in rows_of(changes[changes["split"] == split]):
         if row["finding"] == ALL:
             table.add_section()
         cells = [*(count(row[name]) for name in CHANGES), *(format_number(row[n]) for n in rates)]

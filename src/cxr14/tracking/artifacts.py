@@ -60,13 +60,15 @@ def _of_findings(table: pd.DataFrame) -> dict[str, float]:
 
 def _of_boxes(table: pd.DataFrame) -> dict[str, float]:
     """Name the mean at each T ``localize/iobb/mean_accuracy/t10``, a finding's at T(IoBB) .1."""
-    pooled = table[table["heat"].astype(str) == POOLED]
+    pooled = table[table["heat_threshold"].astype(str) == POOLED]
     means = pooled[pooled["finding"] == MEAN]
-    at_t10 = pooled[(pooled["measure"] == "iobb") & (pooled["limit"] == 0.1)]
+    at_t10 = pooled[(pooled["measure"] == "iobb") & (pooled["overlap_threshold"] == 0.1)]
     named = {
         f"localize/{measure}/mean_{name}/t{round(100 * limit):02d}": value
         for name in ("accuracy", "afp")
-        for measure, limit, value in zip(means["measure"], means["limit"], means[name], strict=True)
+        for measure, limit, value in zip(
+            means["measure"], means["overlap_threshold"], means[name], strict=True
+        )
     }
     return named | _by_finding(at_t10[at_t10["finding"] != MEAN], PER_BOXED)
 
@@ -90,8 +92,8 @@ COLUMNS: Mapping[str, Mapping[str, Kind]] = {
     "findings": {"finding": "text"},
     "accuracy": {
         "measure": "text",
-        "limit": "number",
-        "heat": "any",
+        "overlap_threshold": "number",
+        "heat_threshold": "any",
         "finding": "text",
         "accuracy": "number",
         "afp": "number",
