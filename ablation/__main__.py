@@ -24,7 +24,6 @@ from ablation.picture import forest
 from ablation.plan import Experiment, plan
 from cxr14.config.blocks import read_train
 from cxr14.console import progress
-from cxr14.datasets.records import PHANTOM_NOTE
 from cxr14.errors import UserError, quote
 from cxr14.figures.style import export
 from cxr14.io import write_json, write_text
@@ -53,10 +52,9 @@ def main(
         ground_truth, predictions = collect(ROOT, revisions, names)
         table = outcome(ground_truth, predictions, experiments, names)
     facts = ground_truth.facts() | {"seeds": numbers, "quick": quick, "experiments": revisions}
-    note = f"{PHANTOM_NOTE}; " if ground_truth.phantom else ""
-    caption = note + show.legend(facts)
+    caption = ground_truth.source.label(show.legend(facts), "{1}; {0}")
     marks = f"line: 95 %; open: lowest and highest of {len(numbers)} seeds"
-    export(STEM, table, forest, TITLE, note + marks)
+    export(STEM, table, forest, TITLE, ground_truth.source.label(marks, "{1}; {0}"))
     write_text(STEM.with_suffix(".md"), show.markdown(table, TITLE, caption))
     write_json(STEM.with_suffix(".json"), facts | {"caption": caption})
     console.print(show.terminal(table, TITLE, caption))

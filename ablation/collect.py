@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from dvc.api import DVCFileSystem
 
+from cxr14.datasets.records import SOURCE, Source, parse_source
 from cxr14.errors import UserError
 from cxr14.evaluation.measures import Predictions, predictions_of
 from cxr14.labels import FINDINGS, label_matrix
@@ -28,19 +29,19 @@ class GroundTruth:
         labels: float32 (N, 15).
         patients: (N,).
         rare: share in train of the findings with the fewest images, rarest first.
-        phantom: whether the images are phantoms.
+        source: of the images.
     """
 
     labels: Array
     patients: Array
     rare: dict[str, float]
-    phantom: bool
+    source: Source
 
     def facts(self) -> dict[str, Any]:
         """Return the numbers of images and patients, the rare findings, and the phantom flag."""
         patients = len(np.unique(self.patients))
         counts = {"images": len(self.labels), "patients": patients}
-        return {"phantom": self.phantom, "rare": self.rare, **counts}
+        return {"phantom": self.source.phantom, "rare": self.rare, **counts}
 
 
 Networks = dict[tuple[str, str], Predictions]
@@ -106,9 +107,9 @@ class Results:
         split = self._table("data/split/split.parquet").set_index("image")["split"]
         with_pixels = self._table("data/cache/index.parquet")["image"]
         train = records.loc[with_pixels[split.loc[with_pixels].to_numpy() == "train"]]
-        phantom = bool(json.loads(self._read("data/records/source.json"))["phantom"])
+        source = parse_source(json.loads(self._read(SOURCE)), SOURCE)
         test = records.loc[images]
-        return GroundTruth(label_matrix(test), test["patient"].to_numpy(), rarest(train), phantom)
+        return GroundTruth(label_matrix(test), test["patient"].to_numpy(), rarest(train), source)
 
 
 def rarest(train: pd.DataFrame, count: int = RARE) -> dict[str, float]:

@@ -6,6 +6,7 @@ from scipy.special import expit
 from ablation.collect import GroundTruth
 from cxr14.evaluation.measures import Predictions
 from cxr14.labels import CLASSES, FINDINGS
+from tests.sources import PHANTOM
 
 IMAGES = 120
 
@@ -15,7 +16,7 @@ def truth(seed=0):
     rng = np.random.default_rng(seed)
     labels = (rng.random((IMAGES, 15)) < 0.3).astype(np.float32)
     rare = dict.fromkeys(FINDINGS[-5:], 0.01)
-    return GroundTruth(labels, rng.integers(0, 40, IMAGES), rare, phantom=True)
+    return GroundTruth(labels, rng.integers(0, 40, IMAGES), rare, PHANTOM)
 
 
 def network(labels, noise, seed):

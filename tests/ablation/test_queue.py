@@ -11,6 +11,7 @@ import pytest
 from ablation import queue
 from ablation.collect import collect
 from ablation.plan import REFERENCE, Experiment
+from tests.sources import PHANTOM
 
 GRAPH = """
 stages:
@@ -26,7 +27,7 @@ stages:
     outs: ["predictions/${item.backbone}.parquet", "evaluation/${item.backbone}"]
 """
 MAKE = """
-import json, sys
+import json, sys, time
 from pathlib import Path
 import numpy as np, pandas as pd, yaml
 from cxr14.labels import CLASSES, LABEL_COLUMNS
@@ -40,9 +41,12 @@ if sys.argv[1] == "prepare":
     parts = ["train"] * 4 + ["val"] * 2 + ["test"] * 3
     save("data/split/split.parquet", pd.DataFrame({"image": names, "split": parts}))
     save("data/cache/index.parquet", pd.DataFrame({"image": names[1:]}))
-    Path("data/records/source.json").write_text('{"phantom": true}')
+    Path("data/records/source.json").write_text(
+        json.dumps({"source": "phantom", "phantom": True, "official_split": False})
+    )
 else:
     seed = yaml.safe_load(open("params.yaml"))["train"]["seed"]
+    time.sleep(2)  # so that a query meets it
     if seed == 2:
         sys.exit("seed 2 is not to my taste")
     answers = {f"{kind} {name}": float(seed) for kind in ("logit", "probability") for name in CLASSES}
@@ -125,7 +129,7 @@ def test_results_are_read_from_the_cache_and_the_work_tree_stays_as_it_was(proje
     assert np.isnan(answers.thresholds).tolist() == [False] * 13 + [True, False]
     assert truth.patients.tolist() == [6, 7, 8]
     assert truth.labels[0, :3].tolist() == [1, 1, 0]
-    assert truth.phantom
+    assert truth.source == PHANTOM
     rare = ["Effusion", "Infiltration", "Mass", "Nodule", "Pneumonia"]  # 0.png is not in the cache
     assert truth.rare == dict.fromkeys(rare, 0)
     with pytest.raises(FileNotFoundError, match=r"seed-3: predictions/resnet50\.parquet is not in"):

@@ -146,6 +146,7 @@ def check_agreement(model: Predictor, trained: Trained) -> None:
 
 
 REQUIRED = (
+    "filelock",
     "isal",
     "kornia-rs",
     "mlflow",
@@ -154,6 +155,7 @@ REQUIRED = (
     "pillow",
     "pyarrow",
     "pydantic",
+    "pyyaml",
     "safetensors",
     "torch",
     "torchvision",
