@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
-from scipy.stats import norm, rankdata
+from scipy.special import ndtri
 
 from cxr14.labels import CLASSES, NO_FINDING
 
@@ -223,6 +223,8 @@ def delong(labels: Array, scores: Array) -> tuple[float, float] | None:
     Returns:
         (area, variance); None with fewer than two positives or two negatives.
     """
+    from scipy.stats import rankdata  # half a second, which report and compare need not wait for
+
     present = labels > 0
     positives, negatives = int(present.sum()), int((~present).sum())
     if min(positives, negatives) < MIN_PER_CLASS:
@@ -249,7 +251,7 @@ def delong_interval(labels: Array, scores: Array) -> tuple[float | None, float |
     estimate = delong(labels, scores)
     if estimate is None or estimate[1] == 0:
         return None, None
-    half = float(norm.ppf(0.975) * np.sqrt(estimate[1]))
+    half = float(ndtri(0.975) * np.sqrt(estimate[1]))
     return max(0.0, estimate[0] - half), min(1.0, estimate[0] + half)
 
 
