@@ -80,7 +80,11 @@ def status(root: Path, commit: str) -> tuple[dict[str, Task], bool]:
 
     By `dvc queue status`, as dvc.api.exp_show fails when an experiment ends while it reads.
     """
-    output = call(root, "dvc", "queue", "status")
+    try:
+        output = call(root, "dvc", "queue", "status")
+    except UserError:  # of an ended task whose commit git has collected, which DVC cannot resolve
+        call(root, "dvc", "queue", "remove", "--success")
+        output = call(root, "dvc", "queue", "status")
     rows = [line.split() for line in output.splitlines()]
     rows = [words for words in rows if words and words[-1] in STATES]
     parents = call(root, "git", "rev-parse", *(f"{revision}^" for revision, *_ in rows)).split()

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import typer
 
+from cxr14 import errors
 from cxr14.config.blocks import read_train
 from cxr14.errors import QUOTED, UserError, explain, mount_point, quote
 from cxr14.metrics.auroc import macro_auroc
@@ -34,6 +35,18 @@ def test_wrong_params_are_a_user_error(tmp_path, monkeypatch):
 def test_a_missing_file_is_named_whichever_library_looked_for_it(tmp_path):
     sentence = explain(error_of(lambda: np.load(tmp_path / "none.npy")))
     assert sentence == f"{tmp_path / 'none.npy'}: No such file or directory"
+
+
+@pytest.mark.parametrize(
+    "graph", [b"", b"stages:\n", b"stages: {a: null}\n", b"stages: {a: {outs: [{}]}}\n", b"\xe9"]
+)
+def test_a_damaged_graph_does_not_hide_the_error_of_a_missing_file(tmp_path, monkeypatch, graph):
+    (tmp_path / "dvc.yaml").write_bytes(graph)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(errors, "GRAPH", tmp_path / "dvc.yaml")
+    errors._output_patterns.cache_clear()
+    assert errors.producing_stage("models/alexnet/model.json") is None
+    errors._output_patterns.cache_clear()
 
 
 @pytest.mark.parametrize(

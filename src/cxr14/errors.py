@@ -5,6 +5,7 @@ import os
 import re
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 QUOTED = 200
 """Maximum characters of a value in an error; the rest is cut and counted."""
@@ -107,18 +108,19 @@ def producing_stage(path: str | Path) -> str | None:
 
 @cache
 def _output_patterns() -> list[tuple[str, str]]:
-    """List a pattern for each output in dvc.yaml, and the target that writes it.
-
-    dvc.yaml is read when the first error is shown.
-    """
+    """Return what :func:`_patterns_of` finds in dvc.yaml; read when the first error is shown."""
     import yaml
 
     try:
-        stages = yaml.safe_load(GRAPH.read_text())["stages"]
-    except (OSError, yaml.YAMLError):
+        return _patterns_of(yaml.safe_load(GRAPH.read_text(encoding="utf-8")))
+    except Exception:  # whatever is wrong with dvc.yaml, the error that is shown is another one
         return []
+
+
+def _patterns_of(graph: Any) -> list[tuple[str, str]]:
+    """List a pattern for each output of a graph, and the target that writes it."""
     patterns = [("chexnext/.+", "chexnext/dvc.yaml")]
-    for name, stage in stages.items():
+    for name, stage in graph["stages"].items():
         target = f"{name}@{{}}" if "matrix" in stage else name
         outputs = [out for kind in ("outs", "metrics", "plots") for out in stage.get(kind, [])]
         for output in outputs:

@@ -147,3 +147,12 @@ def test_a_changed_work_tree_is_refused(project, worked_off):
     (project / "params.yaml").write_text("train: {}\n")
     with pytest.raises(ValueError, match=r"params\.yaml first.*commit the changes"):
         queue.head(project)
+
+
+def test_the_state_is_known_after_git_has_collected_what_ended(project, worked_off):
+    """DVC refuses to list a queue with the commit of an ended task that is gone."""
+    for command in ("git reflog expire --expire=now --all", "git gc --quiet --prune=now"):
+        subprocess.run(command.split(), cwd=project, check=True)
+    tasks, _ = queue.status(project, worked_off[0])
+    assert GOOD.name not in tasks
+    assert list(queue.finished(project, worked_off[0])) == [GOOD.name]

@@ -94,12 +94,15 @@ def is_image(member: str) -> bool:
     return member.lower().endswith(IMAGE_SUFFIXES)
 
 
+SEPARATOR = re.compile(r"[/\\]")  # of member paths; archives made on Windows have backslashes
+
+
 def image_name(member: str) -> str:
     """Return the image's name in the table: always .png, whatever the suffix of the file.
 
     Unicode is normalized (NFC), since macOS may store ü as u and a combining mark.
     """
-    base = re.split(r"[/\\]", member)[-1]
+    base = SEPARATOR.split(member)[-1]
     return unicodedata.normalize("NFC", f"{PurePosixPath(base).stem}.png")
 
 
@@ -107,7 +110,8 @@ def name_fault(member: str) -> Fault | None:
     """Return the fault of an image's name, or None."""
     if not member.isprintable():
         return "unprintable name", "its name has characters that are no text"
-    if any(part.startswith(".") and part not in (".", "..") for part in member.split("/")):
+    parts = SEPARATOR.split(member)
+    if any(part.startswith(".") and part not in (".", "..") for part in parts):
         return "hidden file", "a hidden file: its name or that of its folder starts with a dot"
     return None
 
@@ -245,8 +249,10 @@ OTHER_IMAGES = (
     *(".nii", ".mha", ".mhd", ".nrrd"),
 )
 OTHER_FILES = {  # never opened; the last two lines are zips by their content
-    *(".csv", ".tsv", ".txt", ".json", ".xml", ".md", ".pdf", ".html", ".py", ".log", ".xls"),
-    *(".doc", ".npy", ".parquet", ".pkl", ".h5", ".mat", ".safetensors", ".db", ".sqlite"),
+    *(".csv", ".tsv", ".txt", ".json", ".jsonl", ".yaml", ".yml", ".xml", ".md", ".rst", ".pdf"),
+    *(".html", ".htm", ".py", ".ipynb", ".sh", ".bat", ".log", ".ini", ".toml", ".cfg", ".xls"),
+    *(".doc", ".npy", ".parquet", ".pkl", ".pickle", ".h5", ".hdf5", ".mat", ".safetensors"),
+    *(".md5", ".sha1", ".sha256", ".dvc", ".lock", ".db", ".sqlite", ".url", ".lnk"),
     *(".xlsx", ".docx", ".pptx", ".odt", ".ods", ".odp", ".npz", ".pt", ".pth", ".ckpt", ".jar"),
     *(".whl", ".egg", ".apk", ".epub", ".keras", ".mar", ".nupkg", ".vsix"),
 }

@@ -153,8 +153,10 @@ def _run(jobs: list[Job], workers: int, show: Callable[[int], None]) -> list[Res
         pending = set(futures.values())
         try:
             while pending:
-                pending = wait(pending, timeout=TICK).not_done
+                finished, pending = wait(pending, timeout=TICK)
                 show(done.value)
+                for future in finished:
+                    future.result()  # an unexpected error stops the others
             return [futures[index].result() for index in range(len(jobs))]
         except BrokenProcessPool:
             raise UserError(

@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import requests
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -134,7 +134,7 @@ def read_catalogue(path: Path) -> tuple[RemoteFile, ...]:
         raise UserError(f"{path}: no catalogue ({size})")
     try:
         # json detects UTF-8, UTF-16 and UTF-32 in bytes, with or without a BOM.
-        listed = json.loads(path.read_bytes())
+        listed = json.loads(path.read_bytes(), object_pairs_hook=_unique)
         files = TypeAdapter(tuple[RemoteFile, ...]).validate_python(listed)
     except ValidationError as error:
         first = error.errors()[0]
@@ -146,6 +146,14 @@ def read_catalogue(path: Path) -> tuple[RemoteFile, ...]:
         raise UserError(f"{path}: no JSON ({error})") from None
     _check_names(path, files)
     return files
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Build a JSON object and refuse repeated keys, of which json keeps the last."""
+    repeated = [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
+    if repeated:
+        raise ValueError(f"the key {quote(repeated[0])} is repeated in one object")
+    return dict(pairs)
 
 
 def _check_names(path: Path, files: tuple[RemoteFile, ...]) -> None:

@@ -74,6 +74,7 @@ def _run_group(line: list[str], environment: dict[str, str]) -> int:
         return 0
     finally:
         _end_group(server)
+        watchdog.kill()  # it would wait for processes that have ended but are not reaped yet
         watchdog.communicate()
 
 

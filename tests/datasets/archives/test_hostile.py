@@ -97,3 +97,14 @@ def test_a_zip_member_that_cannot_be_inflated_in_steps_is_refused(tmp_path, meth
     report = Report()
     assert list(iterate_container(tmp_path, "images_001.zip", report)) == []
     assert report.issues[0].detail == f"packed by {name}; only stored and deflate are read"
+
+
+def test_hidden_files_behind_backslashes_are_no_images(tmp_path):
+    """A zip of a Mac's folder that was packed again on Windows."""
+    with zipfile.ZipFile(tmp_path / "images.zip", "w") as archive:
+        archive.writestr("a\\00000001_000.png", IMAGE)
+        for number in range(2):
+            archive.writestr(f"__MACOSX\\{number}\\._00000001_000.png", b"resource %d" % number)
+    listing = list_images(tmp_path)
+    assert listing.manifest["image"].tolist() == ["00000001_000.png"]
+    assert listing.issues["issue"].tolist() == ["hidden file"] * 2

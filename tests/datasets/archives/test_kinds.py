@@ -129,11 +129,22 @@ def test_a_file_that_may_be_an_image_or_an_archive_and_is_not_read_is_listed(tmp
 
 @pytest.mark.parametrize(
     "name",
-    ["a.csv", "README", "notes.txt", "Thumbs.db", ".DS_Store", "t.csv.gz", "b.xlsx", "m.npz"],
+    [
+        "a.csv",
+        "README",
+        "notes.txt",
+        "Thumbs.db",
+        ".DS_Store",
+        "t.csv.gz",
+        "b.xlsx",
+        "m.npz",
+        "w.pickle",
+        "meta.yaml.gz",
+    ],
 )
 def test_other_files_are_no_issue(tmp_path, name):
     write_loose(tmp_path, LOOSE)
-    if name.endswith((".xlsx", ".npz")):  # zips by their content
+    if name.endswith((".xlsx", ".npz", ".pickle")):  # zips by their content
         write_archive(tmp_path / "x.zip", PNGS)
         (tmp_path / "x.zip").rename(tmp_path / name)
     else:

@@ -89,6 +89,7 @@ def test_a_catalogue_in_any_encoding_of_unicode_is_read(tmp_path, encoding):
         (b"[" * 200_000, "no JSON"),
         (b"[" + b" " * 2**20 + b"]", "no catalogue .1048578 bytes; at most"),
         (b"", "no JSON"),
+        (b'[{"name": "a", "name": "b"}]', "no JSON .the key 'name' is repeated"),
         (b"\xff\xfe\x00", "no JSON"),
         (b"\x89PNG\r\n\x1a\n", "no JSON"),
         (b'[{"name": "images_001.tar", "url": "http://a", "md5": null, "bytes": 1' + b"0" * 400 + b"}]",
