@@ -16,7 +16,14 @@ from typing import Any
 import pandas as pd
 
 from cxr14.console import progress
-from cxr14.datasets.archive_kinds import TABLE_NOT_READ, Issue, Report, is_archive_name, is_image
+from cxr14.datasets.archive_kinds import (
+    SEPARATOR,
+    TABLE_NOT_READ,
+    Issue,
+    Report,
+    is_archive_name,
+    is_image,
+)
 from cxr14.datasets.folder_images import DEPTH, files_below, loose_images, read_loose
 from cxr14.datasets.image_sources import (
     MANIFEST_COLUMNS,
@@ -239,7 +246,7 @@ def _odd_images(repeated: pd.DataFrame, kept: pd.DataFrame) -> Iterator[Issue]:
         detail = f"sha256 {row.sha256}"
         yield Issue(str(row.container), str(row.member), "same content", "kept", detail)
     for image, container, member in zip(kept.image, kept.container, kept.member, strict=True):
-        if PurePosixPath(member).name != image:
+        if SEPARATOR.split(member)[-1] != image:
             yield Issue(container, member, "other name", "kept", f"listed as {image}")
 
 

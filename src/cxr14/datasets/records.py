@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from cxr14.errors import UserError, quote
+from cxr14.errors import UserError, quote, remedy
 from cxr14.io import Kind, read_json, read_parquet, unusable, write_csv, write_json, write_metrics
 from cxr14.labels import FINDINGS, LABEL_COLUMNS
 
@@ -66,7 +66,7 @@ def read_source(path: str | Path = SOURCE) -> Source:
     Raises:
         UserError: the file is missing or damaged.
     """
-    return parse_source(read_json(path, "source", "phantom", "official_split"), path)
+    return parse_source(read_json(path), str(path), remedy(path))
 
 
 def write_source(source: Source, path: str | Path = SOURCE) -> None:
@@ -75,22 +75,23 @@ def write_source(source: Source, path: str | Path = SOURCE) -> None:
     write_json(path, facts | {"official_split": source.official_split})
 
 
-def parse_source(facts: Mapping[str, Any], path: str | Path) -> Source:
+def parse_source(facts: Any, file: str, advice: str = "") -> Source:
     """Check the content of source.json.
 
     Args:
         facts: the content.
-        path: of the file, for the error.
+        file: its name in the error.
+        advice: end of the error.
 
     Raises:
-        UserError: a value is of the wrong type.
+        UserError: a value is missing or of the wrong type.
     """
-    name, phantom, official = (facts.get(key) for key in ("source", "phantom", "official_split"))
-    if not (isinstance(name, str) and isinstance(phantom, bool) and isinstance(official, bool)):
-        raise unusable(
-            path, "is damaged: source is a name, phantom and official_split are true or false"
-        )
-    return Source(name, phantom, official)
+    keys = ("source", "phantom", "official_split")
+    name, phantom, official = map(facts.get if isinstance(facts, dict) else {}.get, keys)
+    if isinstance(name, str) and isinstance(phantom, bool) and isinstance(official, bool):
+        return Source(name, phantom, official)
+    needed = "source is a name, phantom and official_split are true or false"
+    raise UserError(f"{file} is damaged: {needed}{advice}")
 
 
 def write_table(path: str | Path, table: pd.DataFrame, source: Source) -> None:

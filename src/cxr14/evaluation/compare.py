@@ -209,7 +209,10 @@ def compare_with_revision(
     shared = [name for name in backbones if other_run.has(network_files(name)[0])]
     if not shared:
         raise UserError(f"{revision} has no predictions of {', '.join(backbones)}")
-    if read_source().phantom != parse_source(other_run.json(SOURCE), SOURCE).phantom:
+    if (
+        read_source().phantom
+        != parse_source(other_run.json(SOURCE), f"{SOURCE} of {revision}").phantom
+    ):
         raise UserError(f"one of {revision} and the work tree is of phantoms; nothing to compare")
     record_tables = read_records(), other_run.table(RECORDS)
     records = [table.set_index("image") for table in record_tables]
