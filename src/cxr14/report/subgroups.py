@@ -161,6 +161,7 @@ def _group_name(row: Row) -> str:
 
 def _counted(row: Row) -> tuple[str, str]:
     group, others = (
-        f"{count(row[f'images{end}'])}\n{count(row[f'patients{end}'])}" for end in ("", "_reference")
+        f"{count(row[f'images{end}'])}\n{count(row[f'patients{end}'])}"
+        for end in ("", "_reference")
     )
     return group, others
