@@ -143,7 +143,6 @@ def test_heatmaps_are_written_with_equal_bytes_and_read_without_pickle(tmp_path,
     (tmp_path / "two.npz").write_bytes(b"PK\x03\x04 cut off")
     with pytest.raises(UserError, match=r"two\.npz is damaged"):
         read_heatmaps(tmp_path / "two.npz")
-        assert (stored["heat"] == grids).all()
 
 
 def test_a_network_of_fewer_classes_gives_the_same_heat_for_those(tiny, pairs):

@@ -10,7 +10,7 @@ import yaml
 from cxr14.io import read_json, write_json, write_npy, write_parquet
 from cxr14.labels import FINDINGS, LABEL_COLUMNS
 from cxr14.report.page import EDA
-from stages import baseline, compare, evaluate, localize_iobb, register, report, train
+from stages import baseline, compare, evaluate, localize_iobb, register, report, sheets, train
 from tests.conftest import ROOT
 from tests.report.written import save_png
 from tests.tracking.conftest import enter
@@ -69,7 +69,7 @@ def project(tmp_path_factory, empty_store):
         write_project()
         write_params()
         baseline.main()
-        for stage in (train, evaluate, localize_iobb):
+        for stage in (train, evaluate, localize_iobb, sheets):
             stage.main("alexnet")
         compare.main()
         report.main(show=False)

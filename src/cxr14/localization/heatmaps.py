@@ -104,7 +104,7 @@ def read_heatmaps(path: str | Path) -> tuple[pd.DataFrame, Grids]:
     """
     check_file(path)
     try:
-        with np.load(path) as arrays:
+        with Path(path).open("rb") as file, np.load(file) as arrays:
             return pd.DataFrame({name: arrays[name] for name in PAIR}), arrays["heat"]
     except (BadZipFile, OSError, KeyError, ValueError) as error:
         raise unusable(path, f"is damaged: {error}") from None
