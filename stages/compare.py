@@ -10,7 +10,7 @@ docs/explanation/fairness.md.
 Reads predictions/B.parquet and evaluation/B/decision.json of every backbone B of train.backbones,
 data/records, data/split, and the adjudicated labels of the torchxrayvision package.
 Writes metrics/compare/differences.csv, subgroups.csv, gaps.csv and adjudicated.csv,
-plots/compare/roc.csv, pr.csv, reliability.csv, threshold_f1.csv and subgroups.png.
+plots/compare/roc.csv, pr.csv, reliability.csv and threshold_f1.csv.
 """
 
 from typing import Annotated
@@ -25,7 +25,6 @@ from cxr14.evaluation.adjudicated import adjudicated_table, read_adjudicated
 from cxr14.evaluation.compare import compare_with_revision, comparison_tables, difference_table
 from cxr14.evaluation.measures import read_test_predictions
 from cxr14.evaluation.subgroups import subgroup_tables
-from cxr14.figures.subgroups import write_picture
 from cxr14.io import METRIC_DIGITS
 from cxr14.metrics.bootstrap import SEED, draw_replicates
 from cxr14.report import terminal
@@ -56,7 +55,6 @@ def main(
         write_table(f"{METRICS}/{name}.csv", table.round(METRIC_DIGITS), source)
     for name, curve in comparison_tables(records, predictions).items():
         write_table(f"{PLOTS}/{name}.csv", curve.round(METRIC_DIGITS), source)
-    write_picture(f"{PLOTS}/subgroups.png", tables["subgroups"], source)
     gaps = terminal.largest_gaps(tables["gaps"], source)
     print_tables(terminal.differences(tables["differences"], source), gaps)
 

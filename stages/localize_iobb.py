@@ -5,22 +5,21 @@
 Heatmaps at cache resolution, detected boxes, IoBB and IoU with the ground-truth boxes; control
 baselines and a sanity check (docs/explanation/localization.md).
 
-Reads models/B, data/cache, data/records, data/split, predictions/B.parquet (captions; split).
+Reads models/B, data/cache, data/records, data/split, predictions/B.parquet (split).
 Writes localization/B/detections.parquet and heatmaps.npz, metrics/localize/B.json and the tables in
-metrics/localize/B, plots/localize/B/FINDING.png.
+metrics/localize/B.
 """
 
 from pathlib import Path
 
-import pandas as pd
 from rich.table import Table
 
 from cxr14.config.blocks import LocalizeParams, read_localize
 from cxr14.console import print_tables
+from cxr14.datasets.records import Source
 from cxr14.evaluation.predictions import read_predictions
-from cxr14.figures.overlays import draw_sheets
 from cxr14.localization.boxes import Thresholds
-from cxr14.localization.evaluate import Inputs, maps_of_model, read_inputs, write_localization
+from cxr14.localization.evaluate import maps_of_model, read_inputs, write_localization
 from cxr14.localization.scores import Maps
 from cxr14.report.terminal import localization_tables
 from stages import Backbone, run
@@ -32,33 +31,17 @@ def main(backbone: Backbone) -> None:
     predictions = read_predictions(f"predictions/{backbone}.parquet")
     settings = params.model_dump(include={"method", "scaling", "batch_size"})
     maps = maps_of_model(Path("models", backbone), backbone, inputs, predictions, **settings)
-    print_tables(*present(Path(), backbone, inputs, predictions, maps, params))
+    print_tables(*write_scores(Path(), backbone, maps, params, inputs.source))
 
 
-def present(
-    root: Path,
-    name: str,
-    inputs: Inputs,
-    predictions: pd.DataFrame,
-    maps: Maps,
-    params: LocalizeParams,
+def write_scores(
+    root: Path, name: str, maps: Maps, params: LocalizeParams, source: Source
 ) -> list[Table]:
-    """Score heatmaps, write the results and contact sheets; return tables for the terminal."""
-    heats, source, title = params.heat_thresholds, inputs.source, f"{name}, {maps.method}"
-    thresholds = Thresholds(params.t_iobb, params.t_iou, heats)
+    """Score heatmaps and write the results below `root`; return tables for the terminal."""
+    thresholds = Thresholds(params.t_iobb, params.t_iou, params.heat_thresholds)
     scores = write_localization(root, name, maps, thresholds, source)
-    draw_sheets(
-        root / "plots/localize" / name,
-        title,
-        maps,
-        scores.overlaps,
-        images=inputs.images,
-        predictions=predictions,
-        heat_thresholds=heats,
-        source=source,
-    )
-    boxed = scores.headline["boxed_images"]
-    return localization_tables(f"{title}, {boxed} boxed images", scores.tables, source)
+    title = f"{name}, {maps.method}, {scores.headline['boxed_images']} boxed images"
+    return localization_tables(title, scores.tables, source)
 
 
 if __name__ == "__main__":

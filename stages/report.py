@@ -1,8 +1,10 @@
-"""Summarize the scores of all backbones: metrics in git, terminal tables, an HTML report.
+"""Summarize the scores of all backbones: metrics in git, terminal tables, pictures, an HTML report.
 
-Reads metrics/baseline.json, metrics/evaluate, metrics/localize, metrics/compare, plots/compare,
-plots/eda, plots/localize, data/records/source.json, params.yaml (train.backbones).
-Writes metrics/summary.json, report/index.html. On real pixels, scores are compared with published
+Reads metrics/baseline.json, metrics/eda.json, metrics/evaluate, metrics/localize, metrics/compare,
+tables in plots/compare and plots/eda, plots/localize, data/cache, data/records/source.json,
+params.yaml (train.backbones).
+Writes plots/eda/NAME.png (the study's figures 1–7), plots/compare/subgroups.png,
+metrics/summary.json and report/index.html. On real pixels, scores are compared with published
 results, each with its split.
 """
 
@@ -13,9 +15,11 @@ import typer
 
 from cxr14.config.blocks import read_train
 from cxr14.console import print_tables
-from cxr14.io import write_metrics, write_text
+from cxr14.figures import eda
+from cxr14.figures.subgroups import write_picture
+from cxr14.io import read_json, write_metrics, write_text
 from cxr14.report.page import render
-from cxr14.report.summary import read_results, summarise
+from cxr14.report.summary import Results, read_results, summarise
 from cxr14.report.terminal import published_table, summary_table
 from stages import run
 
@@ -29,15 +33,23 @@ NEXT = """Where to look next:
 def main(
     show: Annotated[bool, typer.Option("--show", help="Only print the tables.")] = False,
 ) -> None:
-    """Write the summary and the report, and print the tables."""
+    """Write the summary, the pictures and the report, and print the tables."""
     results = read_results(Path(), read_train().backbones)
     note = results.source.caution
     if not show:
+        draw_figures(results)
         write_metrics("metrics/summary.json", summarise(results))
         write_text("report/index.html", render(results, note, Path("plots")))
     published = published_table(results)
     print_tables(summary_table(results, note), *([published] if published else []))
     typer.echo(NEXT)
+
+
+def draw_figures(results: Results) -> None:
+    """Draw the figures of the records and of the groups of patients."""
+    numbers = read_json("metrics/eda.json", "train_val")["train_val"]
+    eda.write_figures("plots/eda", numbers, results.source)
+    write_picture("plots/compare/subgroups.png", results.tables["subgroups"], results.source)
 
 
 if __name__ == "__main__":

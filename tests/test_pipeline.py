@@ -126,12 +126,22 @@ def test_another_loss_makes_training_stale_and_nothing_before_it(clone: Path) ->
     params.write_text(before)
 
 
-def test_an_edit_of_the_report_makes_the_report_stale_alone(clone: Path) -> None:
-    page = clone / "src" / "cxr14" / "report" / "page.py"
-    before = page.read_text()
-    page.write_text(before + "\n")
-    assert stale(clone) == {"report"}
-    page.write_text(before)
+@pytest.mark.parametrize(
+    ("file", "drawing"),
+    [
+        ("report/page.py", {"report"}),
+        ("figures/style.py", {"report"}),
+        ("figures/overlays.py", {f"sheets@{name}" for name in BACKBONES}),
+    ],
+)
+def test_an_edit_of_what_presents_computes_nothing(
+    clone: Path, file: str, drawing: set[str]
+) -> None:
+    code = clone / "src" / "cxr14" / file
+    before = code.read_text()
+    code.write_text(before + "\n")
+    assert stale(clone) == drawing
+    code.write_text(before)
 
 
 def test_an_edit_of_a_saliency_method_never_retrains(clone: Path) -> None:

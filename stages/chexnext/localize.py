@@ -2,11 +2,10 @@
 
     python -m stages.chexnext.localize
 
-Reads chexnext/models/students, chexnext/predictions, chexnext/singles/predictions, data/cache,
-data/records, data/split, params.yaml (localize), chexnext/params.yaml (students).
-Writes chexnext/localization/chexnext, chexnext/metrics/localize/chexnext.json, tables in
-chexnext/metrics/localize/chexnext, chexnext/plots/localize/chexnext; the same for each student in
-chexnext/singles.
+Reads chexnext/models/students, chexnext/singles/predictions, data/cache, data/records,
+data/split, params.yaml (localize), chexnext/params.yaml (students).
+Writes chexnext/localization/chexnext, chexnext/metrics/localize/chexnext.json and tables in
+chexnext/metrics/localize/chexnext; the same for each student in chexnext/singles.
 """
 
 from cxr14.chexnext.paths import ENSEMBLE, ROOT, SINGLES, STUDENTS, network_paths
@@ -16,7 +15,7 @@ from cxr14.console import print_tables
 from cxr14.evaluation.predictions import read_predictions
 from cxr14.localization.evaluate import average_maps, maps_of_model, read_inputs
 from stages import run
-from stages.localize_iobb import present
+from stages.localize_iobb import write_scores
 
 
 def main() -> None:
@@ -27,11 +26,10 @@ def main() -> None:
     for network in network_paths(STUDENTS, students.backbones, students.seeds):
         predictions = read_predictions(SINGLES / f"predictions/{network.title}.parquet")
         maps = maps_of_model(network.model, network.backbone, inputs, predictions, **settings)
-        present(SINGLES, network.title, inputs, predictions, maps, params)
+        write_scores(SINGLES, network.title, maps, params, inputs.source)
         student_maps.append(maps)
-    predictions = read_predictions(ROOT / f"predictions/{ENSEMBLE}.parquet")
     maps = average_maps(student_maps)
-    print_tables(*present(ROOT, ENSEMBLE, inputs, predictions, maps, params))
+    print_tables(*write_scores(ROOT, ENSEMBLE, maps, params, inputs.source))
 
 
 if __name__ == "__main__":

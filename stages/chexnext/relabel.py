@@ -11,25 +11,16 @@ data/split, data/records, data/cache, chexnext/params.yaml (members, relabel).
 Writes chexnext/data/relabelled (labels.parquet, students.parquet, probabilities.npy),
 chexnext/metrics/relabel.json, relabel/label_changes.csv, thresholds.csv and adjudicated.csv
 (agreement with radiologists' labels of train-val, on real images, with intervals by patient), and
-chexnext/plots/relabel.png.
+chexnext/plots/relabel.csv (the most confident label changes; the stage report draws them).
 """
 
 from cxr14.chexnext.ensemble import read_chosen
 from cxr14.chexnext.label_changes import write_label_changes
-from cxr14.chexnext.paths import (
-    LABELS,
-    MEMBERS,
-    ROOT,
-    align_to_cache,
-    network_paths,
-    read_classes,
-)
+from cxr14.chexnext.paths import LABELS, MEMBERS, align_to_cache, network_paths, read_classes
 from cxr14.chexnext.relabel import relabel_by_members, write_relabelled
 from cxr14.config.chexnext import read_members, read_relabel
 from cxr14.console import print_tables
 from cxr14.datasets.records import read_records, read_source, read_split
-from cxr14.figures.label_changes import confident_label_changes, draw_label_changes
-from cxr14.preprocessing.cache import open_cache
 from cxr14.report.terminal import label_changes_summary
 from stages import run
 
@@ -47,11 +38,6 @@ def main() -> None:
     relabelling = relabel_by_members(members, fold_of, params.folds, cached, classes)
     after = write_relabelled(records, cached, split, relabelling, classes, mode)
     changes = write_label_changes(cached, after, relabelling, classes, source)
-
-    images, _ = open_cache("data/cache")
-    true = read_records().iloc[cached.rows] if source.phantom else None
-    sheet = confident_label_changes(cached.images, after, true, relabelling, images, classes)
-    draw_label_changes(ROOT / "plots/relabel.png", sheet, source)
     print_tables(label_changes_summary(changes, "train", mode, source))
 
 

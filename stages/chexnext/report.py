@@ -1,10 +1,12 @@
 """Summarize the scores of single networks, the members' average and the ensemble in a table.
 
+Also draws a contact sheet of the most confident label changes.
+
     python -m stages.chexnext.report
 
-Reads chexnext/metrics, chexnext/singles, data/records/source.json, metrics/baseline.json,
-chexnext/params.yaml (members, students).
-Writes chexnext/metrics/summary.json.
+Reads chexnext/metrics, chexnext/singles, chexnext/plots/relabel.csv, data/cache,
+data/records/source.json, metrics/baseline.json, chexnext/params.yaml (members, students).
+Writes chexnext/metrics/summary.json, chexnext/plots/relabel.png.
 """
 
 from typing import Any
@@ -12,8 +14,10 @@ from typing import Any
 from cxr14.chexnext.paths import ENSEMBLE, MEMBERS, ROOT, SINGLES, STUDENTS, network_paths
 from cxr14.config.chexnext import NetworksParams, read_members, read_students
 from cxr14.console import print_tables
-from cxr14.datasets.records import read_source
-from cxr14.io import read_numbers, write_metrics
+from cxr14.datasets.records import Source, read_source
+from cxr14.figures.label_changes import CHANGES, draw_label_changes
+from cxr14.io import read_csv, read_numbers, write_metrics
+from cxr14.preprocessing.cache import open_cache, rows_of
 from cxr14.report.summary import LOCALIZE_METRICS, Results, summarise
 from cxr14.report.terminal import summary_table
 from stages import run
@@ -34,7 +38,15 @@ def main() -> None:
         curves={},
     )
     write_metrics(ROOT / "metrics/summary.json", summarise(results))
+    draw_relabelling(results.source)
     print_tables(summary_table(results, results.source.caution))
+
+
+def draw_relabelling(source: Source) -> None:
+    """Draw the label changes of chexnext/plots/relabel.csv with their images."""
+    changes, (images, index) = read_csv(ROOT / "plots/relabel.csv", CHANGES), open_cache()
+    pixels = images[rows_of(index, changes["image"])]
+    draw_label_changes(ROOT / "plots/relabel.png", changes, pixels, source)
 
 
 def titles(group: str, networks: NetworksParams) -> list[str]:

@@ -104,7 +104,7 @@ def test_one_more_seed_trains_one_network(clone: Path) -> None:
     params = clone / "chexnext/params.yaml"
     before = params.read_text()
     edit(params, students={"seeds": [0, 1]})
-    after = {"evaluate", "localize", "report", "register"}
+    after = {"evaluate", "localize", "sheets", "report", "register"}
     assert stale(clone) == {"student@alexnet-1", "predict-student@alexnet-1", *after}
     params.write_text(before)
     edit(params, members={"seeds": [0, 1, 2]})

@@ -3,11 +3,14 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from cxr14.datasets.records import write_source
 from cxr14.errors import UserError
-from cxr14.io import read_json, write_json
+from cxr14.figures.label_changes import CHANGES
+from cxr14.io import read_json, write_csv, write_json, write_npy, write_parquet
 from cxr14.report.summary import EVALUATE_METRICS, LOCALIZE_METRICS
 from stages.chexnext import report
 from tests.chexnext.tables import PHANTOM
@@ -31,6 +34,9 @@ def scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         root = "chexnext" if name in ("members", "chexnext") else "chexnext/singles"
         own = numbers | {"validation_macro_auroc": 0.8 if name == MEMBERS[1] else 0.7}
         write_json(f"{root}/metrics/evaluate/{name}.json", own)
+    write_csv("chexnext/plots/relabel.csv", pd.DataFrame(columns=[*CHANGES]))
+    write_npy("data/cache/images.npy", np.zeros((1, 8, 8), np.uint8))
+    write_parquet("data/cache/index.parquet", pd.DataFrame({"row": [0], "image": ["a.png"]}))
     for name in ("chexnext", *STUDENTS):
         root = "chexnext" if name == "chexnext" else "chexnext/singles"
         own = dict.fromkeys(LOCALIZE_METRICS, 0.4) | {"boxed_images": 73}

@@ -1,4 +1,4 @@
-"""The figures through the stage that draws them, on a few records and a cache of noise."""
+"""The figures from the tables of the stage eda, on a few records and a cache of noise."""
 
 import contextlib
 import json
@@ -11,7 +11,9 @@ import pytest
 from PIL import Image
 
 from cxr14.datasets import statistics
+from cxr14.datasets.records import read_source
 from cxr14.figures import eda, style
+from cxr14.io import read_json
 from cxr14.labels import CLASSES, LABEL_COLUMNS
 from stages import eda as stage
 from tests.loaded import loaded
@@ -39,6 +41,12 @@ def few_records() -> pd.DataFrame:
     return frame
 
 
+def explore_and_draw() -> None:
+    stage.main()
+    numbers = read_json("metrics/eda.json", "train_val")["train_val"]
+    eda.write_figures("plots/eda", numbers, read_source())
+
+
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the inputs of the stage and, written by one run, its outputs."""
@@ -56,7 +64,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     index = images[["image"]].assign(row=range(len(images)))
     index.to_parquet(folder / "data/cache/index.parquet")
     with contextlib.chdir(folder):
-        stage.main()
+        explore_and_draw()
     return folder
 
 
@@ -70,7 +78,7 @@ def test_the_stage_writes_every_figure_with_its_numbers_and_twice_the_same_bytes
     outputs = [*written, workspace / "metrics/eda.json"]
     first = [path.read_bytes() for path in outputs]
     with contextlib.chdir(workspace):
-        stage.main()
+        explore_and_draw()
     assert [path.read_bytes() for path in outputs] == first
 
 
@@ -118,7 +126,7 @@ def test_images_without_a_known_age_are_counted_in_words() -> None:
 def test_a_sample_without_a_known_age_says_so() -> None:
     images = few_records()
     images["age"] = pd.array([pd.NA] * len(images), dtype="Int32")
-    table = eda.single_label_samples(images)
+    table = statistics.single_label_samples(images)
     pixels = np.zeros((len(table), 224, 224), np.uint8)
     figure = eda.draw(table, pixels, 5, "title", "below")
     assert figure.axes[0].texts[0].get_text().startswith("age unknown · ")

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cxr14.datasets.statistics import multi_label_samples, single_label_samples
 from cxr14.figures import eda
 from cxr14.labels import CLASSES, LABEL_COLUMNS
 from tests.sources import OFFICIAL, PHANTOM
@@ -33,19 +34,19 @@ def test_a_single_label_sample_has_that_label_only_and_prefers_a_pa_view() -> No
     images = records(
         [("Mass|Nodule", 1, "PA"), ("Mass", 2, "AP"), ("Mass", 3, "PA"), ("No Finding", 4, "AP")]
     )
-    assert shown(eda.single_label_samples(images)) == [("Mass", 2), ("No Finding", 3)]
+    assert shown(single_label_samples(images)) == [("Mass", 2), ("No Finding", 3)]
 
 
 def test_no_patient_is_shown_twice_in_a_figure() -> None:
     images = records([("Mass", 1, "PA"), ("Nodule", 1, "PA"), ("Nodule", 2, "AP")])
-    assert shown(eda.single_label_samples(images)) == [("Mass", 0), ("Nodule", 2)]
+    assert shown(single_label_samples(images)) == [("Mass", 0), ("Nodule", 2)]
 
 
 def test_the_choice_does_not_depend_on_the_order_of_the_rows() -> None:
     rows = [("Mass|Nodule", n % 4, "PA") for n in range(6)] + [("Mass", n, "AP") for n in range(4)]
     images = records(rows)
     turned = images.iloc[::-1]
-    for choose in (eda.single_label_samples, eda.multi_label_samples):
+    for choose in (single_label_samples, multi_label_samples):
         pd.testing.assert_frame_equal(choose(images), choose(turned))
 
 
@@ -53,7 +54,7 @@ def test_the_commonest_pairs_come_first_then_the_commonest_triples() -> None:
     rows = [("Effusion|Mass", 1), ("Edema|Mass", 2), ("Edema|Mass", 3), ("Edema|Hernia", 4)]
     rows += [("Effusion|Mass|Nodule", 5), ("Mass", 6), ("Effusion|Mass|Nodule|Edema", 7)]
     images = records([(labels, patient, "PA") for labels, patient in rows])
-    assert shown(eda.multi_label_samples(images, count=2)) == [
+    assert shown(multi_label_samples(images, count=2)) == [
         ("Mass|Edema", 1),
         ("Edema|Hernia", 3),
         ("Effusion|Mass|Nodule", 4),
@@ -61,12 +62,12 @@ def test_the_commonest_pairs_come_first_then_the_commonest_triples() -> None:
 
 
 def test_no_images_give_no_samples() -> None:
-    assert eda.single_label_samples(records([])).empty
-    assert eda.multi_label_samples(records([])).empty
+    assert single_label_samples(records([])).empty
+    assert multi_label_samples(records([])).empty
 
 
 def test_the_line_below_the_title_tells_what_is_simulated_and_what_is_missing() -> None:
-    table = eda.single_label_samples(records([("Mass", 1, "PA")]))
+    table = single_label_samples(records([("Mass", 1, "PA")]))
     assert eda.subtitle("Figure 6", table, OFFICIAL) == "Figure 6"
     assert eda.subtitle("Figure 6", table, PHANTOM, ["Mass", "Pleural_Thickening"]) == (
         "Figure 6; phantom radiographs: simulated pixels, real records; "
@@ -76,6 +77,6 @@ def test_the_line_below_the_title_tells_what_is_simulated_and_what_is_missing() 
 
 
 def test_samples_and_images_must_be_as_many() -> None:
-    table = eda.single_label_samples(records([("Mass", 1, "PA")]))
+    table = single_label_samples(records([("Mass", 1, "PA")]))
     with pytest.raises(ValueError, match="2 images for 1 samples"):
         eda.draw(table, np.zeros((2, 8, 8), np.uint8), 5, "title", "below")

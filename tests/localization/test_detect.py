@@ -4,14 +4,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cxr14.errors import UserError
 from cxr14.labels import CLASSES
+from cxr14.localization.cam import grids_of_pairs
 from cxr14.localization.heatmaps import (
     boxed_pairs,
     check_tested,
     detect,
-    grids_of_pairs,
     heat_of,
     listed_findings,
+    read_heatmaps,
     uncut_heat,
     write_heatmaps,
 )
@@ -135,10 +137,12 @@ def test_heatmaps_are_written_with_equal_bytes_and_read_without_pickle(tmp_path,
     for name in ("one.npz", "two.npz"):
         write_heatmaps(tmp_path / name, pairs, grids)
     assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
-    with np.load(tmp_path / "one.npz", allow_pickle=False) as stored:
-        assert stored["image"].tolist() == pairs["image"].tolist()
-        assert stored["finding"].tolist() == pairs["finding"].tolist()
-        assert (stored["heat"] == grids).all()
+    stored, heat = read_heatmaps(tmp_path / "one.npz")
+    assert stored.to_numpy().tolist() == pairs[["image", "finding"]].to_numpy().tolist()
+    np.testing.assert_array_equal(heat, grids)
+    (tmp_path / "two.npz").write_bytes(b"PK\x03\x04 cut off")
+    with pytest.raises(UserError, match=r"two\.npz is damaged"):
+        read_heatmaps(tmp_path / "two.npz")
 
 
 def test_a_network_of_fewer_classes_gives_the_same_heat_for_those(tiny, pairs):

@@ -8,7 +8,7 @@ import pytest
 
 from cxr14.datasets.boxes import read_box_table
 from cxr14.datasets.records import Source
-from cxr14.figures.overlays import draw_sheets
+from cxr14.figures.overlays import Localized, draw_sheets
 from cxr14.io import packaged_file
 from cxr14.labels import CLASSES
 from cxr14.localization.boxes import Thresholds
@@ -81,7 +81,7 @@ def test_the_boxed_real_images_go_the_whole_way(real, tmp_path):
     chances = pd.DataFrame({f"probability {name}": 0.5 for name in CLASSES}, index=range(29))
     chances = chances.assign(image=index["image"])
     seen = {"images": images, "predictions": chances, "source": NIH}
-    title = "alexnet, untrained"
-    draw_sheets(tmp_path, title, maps, scores.overlaps, heat_thresholds=[60, 180], **seen)
+    found = Localized(pairs, maps.network_grids, "per_map", ground_truth, scores.overlaps)
+    draw_sheets(tmp_path, "alexnet, untrained", found, heat_thresholds=[60, 180], **seen)
     assert len(list(tmp_path.glob("*.png"))) == pairs["finding"].nunique()
     assert all(localization_tables("alexnet, untrained, 29 boxed images", scores.tables, NIH))

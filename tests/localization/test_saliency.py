@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from cxr14.localization.cam import METHODS, heat_grids, upsampled
+from cxr14.localization.cam import METHODS, heat_grids
+from cxr14.localization.heatmaps import upsampled
 from cxr14.models.inference import deterministic_inference, prepare
 from cxr14.models.network import build_network
 

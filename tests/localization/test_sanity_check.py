@@ -9,7 +9,7 @@ import torch
 from scipy import stats
 from torch import nn
 
-from cxr14.localization.heatmaps import grids_of_pairs
+from cxr14.localization.cam import grids_of_pairs
 from cxr14.localization.sanity_check import (
     MAX_IMAGES,
     SIMILAR,

@@ -5,16 +5,16 @@ import pandas as pd
 import pytest
 
 from cxr14.labels import CLASSES, FINDINGS
-from cxr14.localization import heatmaps
-from cxr14.localization.cam import heat_grids
-from cxr14.localization.heatmaps import (
+from cxr14.localization import cam
+from cxr14.localization.cam import (
     NO_HEAT,
     NOT_LABELLED,
     PER_MAP,
+    heat_grids,
     heat_scale,
     scale_by_finding,
-    validation_images,
 )
+from cxr14.localization.heatmaps import validation_images
 
 IMAGES = np.random.default_rng(3).integers(0, 256, (6, 32, 32), dtype=np.uint8)
 NAMES = [f"{letter}.png" for letter in "abcdef"]
@@ -97,7 +97,7 @@ def test_no_findings_give_an_empty_scale(tiny, validation):
 
 
 def test_of_many_images_some_are_sampled_evenly(tiny, validation, monkeypatch):
-    monkeypatch.setattr(heatmaps, "MAX_VALIDATION_IMAGES", 2)
+    monkeypatch.setattr(cam, "MAX_VALIDATION_IMAGES", 2)
     network = tiny()
     network.prediction.weight.data.abs_()
     table = heat_scale("fixed", network, IMAGES, validation, ["Mass"], "cam", 2)

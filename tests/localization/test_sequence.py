@@ -9,18 +9,19 @@ import pytest
 from cxr14.config.blocks import LocalizeParams
 from cxr14.datasets.records import Source, write_source
 from cxr14.io import read_json, write_npy, write_parquet
-from cxr14.labels import LABEL_COLUMNS
+from cxr14.labels import CLASSES, LABEL_COLUMNS
 from cxr14.localization import evaluate
 from cxr14.localization.evaluate import maps_of_model, read_inputs
 from cxr14.models.network import build_network
-from stages.localize_iobb import present
+from stages import sheets
+from stages.localize_iobb import write_scores
 
 PHANTOM = Source("phantom", phantom=True, official_split=False)
 COUNT, SIDE = 12, 96
 NAMES = [f"{number:02d}.png" for number in range(COUNT)]
 HEAD = {"transition_channels": 8, "pooling": "avg", "lse_r": 10.0, "output_stride": 32}
 PREDICTIONS = pd.DataFrame({"image": NAMES, "split": ["val"] * 4 + ["test"] * 8}).assign(
-    **{f"probability {name}": 0.25 for name in LABEL_COLUMNS}
+    **{f"{kind} {name}": 0.25 for kind in ("logit", "probability") for name in CLASSES}
 )
 
 
@@ -61,7 +62,9 @@ def test_boxes_heatmaps_metrics_and_sheets_are_written_below_the_given_folder(pr
         t_iou=[0.1],
         batch_size=4,
     )
-    tables = present(Path("own"), "alexnet", read_inputs(), PREDICTIONS, maps(), params)
+    tables = write_scores(Path("own"), "alexnet", maps(), params, PHANTOM)
+    write_parquet("own/predictions/alexnet.parquet", PREDICTIONS)
+    sheets.draw(Path("own"), "alexnet", params)
     assert read_json("own/metrics/localize/alexnet.json")["boxed_images"] == 8
     found = pd.read_parquet("own/localization/alexnet/detections.parquet")
     assert set(found["image"]) == set(NAMES[4:])

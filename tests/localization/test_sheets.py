@@ -1,13 +1,21 @@
 """Contact sheets of overlays."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
 from cxr14.datasets.records import Source
-from cxr14.figures.overlays import DETECTED, GROUND_TRUTH, best_and_worst, draw_sheets
-from cxr14.localization.scores import Maps, gather
+from cxr14.figures.overlays import (
+    DETECTED,
+    GROUND_TRUTH,
+    Localized,
+    best_and_worst,
+    draw_sheets,
+)
+from cxr14.localization.scores import gather
 
 PHANTOM, NIH = Source("phantom", True, False), Source("nih", False, True)
 
@@ -23,18 +31,18 @@ def found():
     boxed = gather(
         pairs, ground_truth, 64, "per_map", ("Mass", "Nodule"), np.random.default_rng(0), 2
     )
-    maps = Maps(boxed, {"gradcam": grids}, pd.DataFrame(), pd.DataFrame())
     predictions = pd.DataFrame({"image": names}).assign(
         **{f"probability {finding}": [0.1, 0.2, 0.3] for finding in ("Mass", "Nodule")}
     )
-    return maps, boxed.overlaps(grids, [60, 180]), predictions
+    detections = boxed.overlaps(grids, [60, 180])
+    return Localized(pairs, grids, "per_map", ground_truth, detections), predictions
 
 
 def draw(folder, found, source=PHANTOM):
-    maps, overlaps, predictions = found
+    localized, predictions = found
     images = np.full((3, 64, 64), 90, np.uint8)
     seen = {"images": images, "predictions": predictions, "source": source}
-    draw_sheets(folder, "alexnet", maps, overlaps, heat_thresholds=[60, 180], **seen)
+    draw_sheets(folder, "alexnet", localized, heat_thresholds=[60, 180], **seen)
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
@@ -57,8 +65,9 @@ def test_the_ground_truth_box_is_visible_in_its_colour(tmp_path, found):
 
 
 def test_a_line_marks_where_heat_crosses_a_threshold(tmp_path, found):
-    maps, overlaps, predictions = found
-    draw(tmp_path / "b", (maps, overlaps.iloc[:0], predictions))  # no boxes: yellow are the lines
+    localized, predictions = found
+    unboxed = replace(localized, detections=localized.detections.iloc[:0])
+    draw(tmp_path / "b", (unboxed, predictions))  # no boxes: yellow are the lines
     pixels = np.asarray(Image.open(tmp_path / "b" / "Nodule.png").convert("RGB")).astype(int)
     colour = [int(DETECTED[0][place : place + 2], 16) for place in (1, 3, 5)]
     panel = pixels[80:330, 10:260]

@@ -9,10 +9,8 @@ import yaml
 
 from cxr14.io import read_json, write_json, write_npy, write_parquet
 from cxr14.labels import FINDINGS, LABEL_COLUMNS
-from cxr14.report.page import EDA
-from stages import baseline, compare, evaluate, localize_iobb, register, report, train
+from stages import baseline, compare, eda, evaluate, localize_iobb, register, report, sheets, train
 from tests.conftest import ROOT
-from tests.report.written import save_png
 from tests.tracking.conftest import enter
 
 CLASSES = ["Effusion", "Nodule", "Hernia"]
@@ -49,8 +47,6 @@ def write_project() -> None:
     split = people.assign(split=np.repeat(["train", "val", "test"], IMAGES // 3))
     write_parquet("data/split/split.parquet", split)
     write_json("data/pretrained/alexnet/source.json", {"weights": "none"})
-    for name in EDA:  # the page shows them
-        save_png(Path(f"plots/eda/{name}.png"))
 
 
 def write_params() -> None:
@@ -68,8 +64,9 @@ def project(tmp_path_factory, empty_store):
         enter(root, empty_store, monkeypatch)
         write_project()
         write_params()
+        eda.main()
         baseline.main()
-        for stage in (train, evaluate, localize_iobb):
+        for stage in (train, evaluate, localize_iobb, sheets):
             stage.main("alexnet")
         compare.main()
         report.main(show=False)

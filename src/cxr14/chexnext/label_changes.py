@@ -56,7 +56,7 @@ def write_label_changes(
     classes: Sequence[str],
     source: Source,
 ) -> pd.DataFrame:
-    """Write metrics/relabel.json and its tables; return the table of label changes.
+    """Write metrics/relabel.json, its tables and plots/relabel.csv; return the label changes.
 
     Args:
         cached: the images of the cache, with the old labels.
@@ -81,6 +81,8 @@ def write_label_changes(
     }
     for name, table in tables.items():
         write_table(ROOT / f"metrics/relabel/{name}.csv", table, source)
+    sample = confident_changes(cached.images, after, true, relabelling, classes)
+    write_table(ROOT / "plots/relabel.csv", sample, source)
     summary = headline(changes, cached.images[train], after[train])
     write_result(ROOT / "metrics/relabel.json", summary, source)
     return changes
@@ -225,6 +227,47 @@ def most_confident(
             chosen.append((image, finding))
             counts[finding] += 1
     return chosen
+
+
+ON_SHEET: Final = 12
+"""Label changes of each direction in plots/relabel.csv."""
+
+CONFIDENT: Final = ["image", "finding", "direction", "probability", "threshold", "right"]
+
+
+def confident_changes(
+    before: pd.DataFrame,
+    after: pd.DataFrame,
+    true: Bools | None,
+    relabelling: Relabelling,
+    classes: Sequence[str],
+) -> pd.DataFrame:
+    """List the most confident label changes of both directions, at most two of a finding.
+
+    Args:
+        before: the records of N images.
+        after: the same, relabelled.
+        true: (N, F) the true labels of the findings among the classes; None if unknown.
+        relabelling: of these images.
+        classes: C names of its columns.
+
+    Returns:
+        image, finding, direction (added or removed), probability, threshold, right (whether the
+        new label is the true one; null if unknown), the farthest beyond its threshold first.
+    """
+    findings = without_no_finding(classes)
+    columns = [list(classes).index(name) for name in findings]
+    old, new = (table[findings].to_numpy() > 0 for table in (before, after))
+    margins, rows = np.nan_to_num(relabelling.margins[:, columns]), []
+    for direction in ("added", "removed"):
+        for image, index in most_confident(old, new, margins, findings, direction, ON_SHEET):
+            cell = image, columns[index]
+            row: Row = {"image": before["image"].iloc[image], "finding": findings[index]}
+            row |= {"direction": direction, "probability": relabelling.probabilities[cell]}
+            row |= {"threshold": relabelling.limits[cell]}
+            right = None if true is None else bool(true[image, index] == new[image, index])
+            rows.append(row | {"right": right})
+    return pd.DataFrame(rows, columns=CONFIDENT)
 
 
 # Agreement with adjudicated labels.

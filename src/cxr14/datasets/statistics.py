@@ -58,6 +58,13 @@ def label_counts(images: pd.DataFrame) -> "pd.Series[int]":
     return images[list(LABEL_COLUMNS)].sum(axis="columns").astype(int)
 
 
+def findings_text(images: pd.DataFrame) -> "pd.Series[str]":
+    """Return the labels of each of N images as the NIH table writes them: ``Mass|Nodule``."""
+    labels = images[list(LABEL_COLUMNS)].to_numpy(bool)
+    texts = ["|".join(name for name, on in zip(CLASSES, row, strict=True) if on) for row in labels]
+    return pd.Series(texts, index=images.index, dtype=str)
+
+
 def label_distribution(images: pd.DataFrame) -> pd.DataFrame:
     """Figure 1: finding, images, share of the images; most frequent first, ties in class order."""
     counts = [int(images[column].sum()) for column in LABEL_COLUMNS]
@@ -146,3 +153,48 @@ def key_figures(records: pd.DataFrame) -> dict[str, Any]:
             "atelectasis_male": atelectasis["M"],
         },
     }
+
+
+SAMPLE_COLUMNS = ["findings", "image", "age", "sex", "view"]
+"""Of the images of figures 6 and 7: PA views first, then by name, each patient at most once."""
+
+
+def single_label_samples(images: pd.DataFrame) -> pd.DataFrame:
+    """Select the images of figure 6: one with a single label for each of the 15 classes.
+
+    Args:
+        images: the records to choose from (of train-val, with pixels).
+
+    Returns:
+        findings, image, age, sex, view, in class order; classes without such an image
+        are omitted.
+    """
+    return _one_of_each(images[label_counts(images) == 1], list(CLASSES))
+
+
+def multi_label_samples(images: pd.DataFrame, count: int = 4) -> pd.DataFrame:
+    """Select the images of figure 7: one for each of the commonest label pairs and triples.
+
+    Args:
+        images: the records to choose from (of train-val, with pixels).
+        count: number of pairs, and of triples.
+
+    Returns:
+        findings, image, age, sex, view; at most 2 × `count` rows.
+    """
+    texts, counts = findings_text(images), label_counts(images)
+    wanted: list[str] = []
+    for size in (2, 3):
+        frequency = texts[counts == size].value_counts().sort_index()
+        wanted += frequency.sort_values(ascending=False, kind="stable").index[:count].tolist()
+    return _one_of_each(images[counts > 1], wanted)
+
+
+def _one_of_each(images: pd.DataFrame, wanted: list[str]) -> pd.DataFrame:
+    ranked = images.assign(findings=findings_text(images), other_view=images["view"] != "PA")
+    ranked = ranked.sort_values(["other_view", "image"])
+    chosen = ranked.head(0)
+    for text in wanted:
+        fresh = ~ranked["patient"].isin(chosen["patient"])
+        chosen = pd.concat([chosen, ranked[fresh & (ranked["findings"] == text)].head(1)])
+    return chosen[SAMPLE_COLUMNS].reset_index(drop=True)

@@ -1,10 +1,8 @@
-"""Figures 1–7 of exploratory data analysis.
+"""Figures 1–7 of exploratory data analysis, from the tables of :mod:`cxr14.datasets.statistics`."""
 
-Figures 1–5 show tables of :mod:`cxr14.datasets.statistics`. Figures 6 and 7 show sample images; the
-selection is deterministic: PA views first, then sorted by name, each patient at most once.
-"""
-
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from cxr14.datasets.records import Source
-from cxr14.datasets.statistics import AGE_QUANTILES, SEXES, label_counts
+from cxr14.datasets.statistics import AGE_QUANTILES, SAMPLE_COLUMNS, SEXES
 from cxr14.errors import UserError
 from cxr14.figures.style import (
     BARE,
@@ -31,11 +29,67 @@ from cxr14.figures.style import (
     page,
     rows,
     titled,
+    write_png,
 )
-from cxr14.labels import CLASSES, LABEL_COLUMNS, NO_FINDING
+from cxr14.io import Kind, read_csv
+from cxr14.labels import CLASSES, NO_FINDING
+from cxr14.preprocessing.cache import open_cache, rows_of
+
+COLUMNS: Mapping[str, Mapping[str, Kind]] = {
+    "label_distribution": {"finding": "text", "images": "integer", "share": "number"},
+    "sex": {"sex": "text", "images": "integer", "share": "number", "patients": "integer"},
+    "sex_by_finding": {"finding": "text", "sex": "text", "images": "integer", "share": "number"},
+    "age": {"age": "integer", "images": "integer"},
+    "age_by_finding": {
+        "finding": "text",
+        "images": "integer",
+        **{quantile: "number" for quantile in AGE_QUANTILES},
+    },
+    "sample_single": dict.fromkeys(SAMPLE_COLUMNS, "any"),
+    "sample_multi": dict.fromkeys(SAMPLE_COLUMNS, "any"),
+}
+"""Columns of the tables in plots/eda, in the order of the figures."""
+
+SAMPLES = (
+    ("sample_single", 5, "Images with one label", "Figure 6 · train-val", CLASSES),
+    (
+        "sample_multi",
+        4,
+        "Images with several labels",
+        "Figure 7 · train-val, the commonest combinations",
+        (),
+    ),
+)
+"""Figures 6 and 7: name, images per row, title, start of the subtitle, labels to show."""
 
 SEX_COLOURS = {"F": (ORANGE, INK), "M": (BLUE, "white")}  # colours of bar and text
 SEX_NAMES = {"F": "female", "M": "male"}
+
+
+def write_figures(folder: str | Path, numbers: Mapping[str, Any], source: Source) -> None:
+    """Draw the figures next to their tables; equal tables give equal bytes.
+
+    Args:
+        folder: plots/eda.
+        numbers: ``train_val`` of metrics/eda.json.
+        source: of the images.
+    """
+
+    def write(name: str, figure: Callable[..., Figure], *arguments: Any) -> None:
+        table = read_csv(Path(folder) / f"{name}.csv", COLUMNS[name])
+        write_png(Path(folder) / f"{name}.png", figure, table, *arguments)
+
+    write("label_distribution", label_distribution, numbers["images"])
+    write("sex", sex)
+    write("sex_by_finding", sex_by_finding)
+    write("age", age, numbers["age_fullest_ten_years"], numbers["age_missing"])
+    write("age_by_finding", age_by_finding)
+    images, index = open_cache()
+    for name, columns, title, start, wanted in SAMPLES:
+        table = read_csv(Path(folder) / f"{name}.csv", COLUMNS[name], dtype={"age": "Int64"})
+        pixels = images[rows_of(index, table["image"])]
+        below = subtitle(start, table, source, wanted)
+        write_png(Path(folder) / f"{name}.png", draw, table, pixels, columns, title, below)
 
 
 def label_distribution(table: pd.DataFrame, images: int) -> Figure:
@@ -173,58 +227,9 @@ def age_by_finding(table: pd.DataFrame) -> Figure:
     return figure
 
 
-SAMPLE_COLUMNS = ["findings", "image", "age", "sex", "view"]
 SIMULATED = "phantom radiographs: simulated pixels, real records"
 NATIVE = 224 / DPI  # inches of a 224-pixel image at native resolution
 MARGIN, GAP, HEADER, LINE = 0.12, 0.07, 0.85, 0.17  # inches
-
-
-def findings_text(images: pd.DataFrame) -> "pd.Series[str]":
-    """Return the labels of each of N images as the NIH table writes them: ``Mass|Nodule``."""
-    labels = images[list(LABEL_COLUMNS)].to_numpy(bool)
-    texts = ["|".join(name for name, on in zip(CLASSES, row, strict=True) if on) for row in labels]
-    return pd.Series(texts, index=images.index, dtype=str)
-
-
-def single_label_samples(images: pd.DataFrame) -> pd.DataFrame:
-    """Select the images of figure 6: one with a single label for each of the 15 classes.
-
-    Args:
-        images: the records to choose from (of train-val, with pixels).
-
-    Returns:
-        findings, image, age, sex, view, in class order; classes without such an image
-        are omitted.
-    """
-    return _one_of_each(images[label_counts(images) == 1], list(CLASSES))
-
-
-def multi_label_samples(images: pd.DataFrame, count: int = 4) -> pd.DataFrame:
-    """Select the images of figure 7: one for each of the commonest label pairs and triples.
-
-    Args:
-        images: the records to choose from (of train-val, with pixels).
-        count: number of pairs, and of triples.
-
-    Returns:
-        findings, image, age, sex, view; at most 2 × `count` rows.
-    """
-    texts, counts = findings_text(images), label_counts(images)
-    wanted: list[str] = []
-    for size in (2, 3):
-        frequency = texts[counts == size].value_counts().sort_index()
-        wanted += frequency.sort_values(ascending=False, kind="stable").index[:count].tolist()
-    return _one_of_each(images[counts > 1], wanted)
-
-
-def _one_of_each(images: pd.DataFrame, wanted: list[str]) -> pd.DataFrame:
-    ranked = images.assign(findings=findings_text(images), other_view=images["view"] != "PA")
-    ranked = ranked.sort_values(["other_view", "image"])
-    chosen = ranked.head(0)
-    for text in wanted:
-        fresh = ~ranked["patient"].isin(chosen["patient"])
-        chosen = pd.concat([chosen, ranked[fresh & (ranked["findings"] == text)].head(1)])
-    return chosen[SAMPLE_COLUMNS].reset_index(drop=True)
 
 
 def subtitle(start: str, table: pd.DataFrame, source: Source, wanted: Iterable[str] = ()) -> str:
@@ -245,7 +250,7 @@ def draw(
     """Draw a grid of sample images with their records.
 
     Args:
-        table: N rows as :func:`single_label_samples` gives them.
+        table: N rows as ``statistics.single_label_samples`` gives them.
         pixels: uint8 (N, S, S), the images of these rows.
         columns: images per row.
         title: of the figure.

@@ -19,8 +19,7 @@ from cxr14.console import format_number
 from cxr14.datasets.records import Source
 from cxr14.io import replacing
 from cxr14.localization.boxes import BOX, CACHE_TRANSFORM, PAIR, Boxes, to_cache
-from cxr14.localization.heatmaps import heat_of
-from cxr14.localization.scores import Maps
+from cxr14.localization.heatmaps import Grids, heat_of
 
 COLUMNS = 4
 BEST_AND_WORST = 4
@@ -129,11 +128,21 @@ def _legend(panel: Panel) -> list[Any]:
     ]
 
 
+@dataclass(frozen=True)
+class Localized:
+    """Heatmaps and boxes of P pairs of image and finding."""
+
+    pairs: pd.DataFrame  # see heatmaps.boxed_pairs
+    grids: Grids  # (P, h, w)
+    scaling: str  # of the grids: per_map or fixed
+    ground_truth: pd.DataFrame  # data/records/boxes.parquet
+    detections: pd.DataFrame  # localization/B/detections.parquet
+
+
 def draw_sheets(
     folder: str | Path,
     title: str,
-    maps: Maps,
-    overlaps: pd.DataFrame,
+    found: Localized,
     *,
     images: npt.NDArray[np.uint8],
     predictions: pd.DataFrame,
@@ -145,8 +154,7 @@ def draw_sheets(
     Args:
         folder: plots/localize/B; created if missing.
         title: start of the titles.
-        maps: heatmaps of the network.
-        overlaps: detected boxes with ``iobb`` and ``iou``.
+        found: heatmaps and boxes of the network.
         images: (N, S, S) uint8, the cache.
         predictions: predictions/B.parquet, for the captions.
         heat_thresholds: of 255.
@@ -156,8 +164,8 @@ def draw_sheets(
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.png"):
         old.unlink()
-    pairs = maps.boxed.pairs
-    best = overlaps.groupby(PAIR)["iobb"].max()
+    pairs = found.pairs
+    best = found.detections.groupby(PAIR)["iobb"].max()
     values = best.reindex(pd.MultiIndex.from_frame(pairs[PAIR])).fillna(0.0).to_numpy(float)
     for finding, group in pairs.reset_index(drop=True).groupby("finding"):
         indices = group.index.to_numpy()
@@ -168,30 +176,28 @@ def draw_sheets(
             image = pairs["image"].iloc[index]
             hit = (
                 f"best IoBB {format_number(values[index], 2)}"
-                if maps.network_grids[index].any()
+                if found.grids[index].any()
                 else "no heat"
             )
             caption = f"{image}\np {format_number(probabilities.get(image), 2)}, {hit}"
-            panels.append(_panel(maps, index, overlaps, images, heat_thresholds, caption))
+            panels.append(_panel(found, index, images, heat_thresholds, caption))
         selection = f"{len(panels)} of {len(group)} boxed images, best and worst by IoBB"
         draw_sheet(folder / f"{finding}.png", f"{title}, {finding}: {selection}", panels, source)
 
 
 def _panel(
-    maps: Maps,
+    found: Localized,
     index: int,
-    overlaps: pd.DataFrame,
     images: npt.NDArray[np.uint8],
     heat_thresholds: Sequence[int],
     caption: str,
 ) -> Panel:
-    boxed = maps.boxed
-    pair = boxed.pairs.iloc[index]
+    pair, detections = found.pairs.iloc[index], found.detections
 
     def boxes_of(table: pd.DataFrame) -> Boxes:
         boxes = table.loc[(table[PAIR] == pair[PAIR]).all(axis=1), BOX].to_numpy(np.float64)
         return to_cache(boxes, *pair[CACHE_TRANSFORM].to_numpy(np.float64))
 
-    detected = {t: boxes_of(overlaps[overlaps["heat_threshold"] == t]) for t in heat_thresholds}
-    heat = heat_of(maps.network_grids[index], boxed.size, boxed.scaling)
-    return Panel(images[pair["row"]], heat, boxes_of(boxed.ground_truth), detected, caption)
+    detected = {t: boxes_of(detections[detections["heat_threshold"] == t]) for t in heat_thresholds}
+    heat = heat_of(found.grids[index], images.shape[-1], found.scaling)
+    return Panel(images[pair["row"]], heat, boxes_of(found.ground_truth), detected, caption)

@@ -1,20 +1,26 @@
-"""Class activation maps: CAM, Grad-CAM, Grad-CAM++ and LayerCAM.
+"""Class activation maps: CAM, Grad-CAM, Grad-CAM++ and LayerCAM, and their normalization.
 
 The backbone runs once per image, without gradients: a method needs only the transition maps and the
 head. :data:`METHODS` lists the methods by name.
+
+``per_map`` (Wang et al. 2017) scales each map from its minimum to its maximum. ``fixed`` keeps 0 at
+0 (negative heat becomes 0), and one value per finding becomes 255, the **heat scale**: the median
+of the hottest pixel over the validation images labelled with it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from cxr14.console import track
 from cxr14.errors import UserError
+from cxr14.localization.boxes import scaled_to_255
+from cxr14.localization.heatmaps import Grids, listed_findings
 from cxr14.models.inference import deterministic_inference, prepare
 
 if TYPE_CHECKING:
@@ -159,9 +165,112 @@ def heat_grids(
     return np.concatenate(grids) if grids else np.zeros((0, len(classes), 1, 1), np.float32)
 
 
-def upsampled(grids: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.float32]:
-    """Upsample (M, h, w) bilinearly, corners not aligned, to (M, size, size) float32."""
-    maps = F.interpolate(
-        torch.from_numpy(grids)[:, None], (size, size), mode="bilinear", align_corners=False
-    )
-    return np.asarray(maps[:, 0].numpy())
+def grids_of_pairs(
+    network: "Network",
+    images: npt.NDArray[np.uint8],
+    pairs: pd.DataFrame,
+    method: str,
+    batch_size: int,
+    scale: Mapping[str, float] | None = None,
+) -> Grids:
+    """Compute the heatmap of each pair on the network's grid, one forward pass per image.
+
+    Values are rounded as in heatmaps.npz, so that the boxes can be reproduced from the file.
+
+    Args:
+        network: in eval mode.
+        images: (N, S, S) uint8, the cache.
+        pairs: P rows, see heatmaps.boxed_pairs, of findings among the network's classes.
+        method: one of :data:`METHODS`.
+        batch_size: images per forward pass.
+        scale: the heat that becomes 1, by finding (scaling = fixed); None: per map.
+
+    Returns:
+        (P, h, w) float16; with ``scale`` a hotter map exceeds 1, and negative heat is 0.
+    """
+    rows, image_index = np.unique(pairs["row"].to_numpy(np.int64), return_inverse=True)
+    findings = [name for name in listed_findings(pairs) if name in network.classes]
+    classes = [network.classes.index(name) for name in findings]
+    grids = heat_grids(network, images, rows, classes, method, batch_size)  # (images, C, h, w)
+    column = pairs["finding"].map(findings.index).to_numpy(np.int64)
+    pair_grids = grids[image_index, column]
+    if scale is None:
+        return (scaled_to_255(pair_grids) / 255).astype(np.float16)
+    full_heat = pairs["finding"].map(scale).to_numpy(np.float32)[:, None, None]
+    # float16 ends at 65504.
+    return np.asarray(np.clip(pair_grids / full_heat, 0, 60_000), np.float16)
+
+
+MAX_VALIDATION_IMAGES = 100
+"""Maximum number of validation images per finding, which limits the run time."""
+
+PER_MAP = "each map by its own minimum and maximum"
+NOT_LABELLED = "no validation image is labelled so: median of the other findings"
+NO_HEAT = "half of its validation images have no heat: median of the other findings"
+
+
+def heat_scale(
+    scaling: str,
+    network: "Network",
+    cache: npt.NDArray[np.uint8],
+    validation: pd.DataFrame,
+    findings: Sequence[str],
+    method: str,
+    batch_size: int,
+) -> pd.DataFrame:
+    """Compute for each finding the heat that maps to 255.
+
+    Args:
+        scaling: per_map or fixed.
+        network: in eval mode.
+        cache: (N, S, S) uint8.
+        validation: see heatmaps.validation_images; used for ``fixed`` only.
+        findings: among the network's classes.
+        method: one of :data:`METHODS`.
+        batch_size: images per forward pass.
+
+    Returns:
+        finding, scaling, images (number used), heat_scale (above 0; null for ``per_map``) and
+        reason (null where the finding's own images set the scale).
+
+    Raises:
+        UserError: no finding has heat in its validation images.
+    """
+    table = pd.DataFrame({"finding": list(findings)}).assign(scaling=scaling)
+    if scaling == "per_map":
+        return table.assign(images=0, heat_scale=np.nan, reason=PER_MAP)
+    sampled = {name: _spaced(validation.loc[validation[name] == 1, "row"]) for name in findings}
+    rows = np.unique(np.concatenate([np.zeros(0, np.int64), *sampled.values()]))
+    classes = [network.classes.index(name) for name in findings]
+    grids = heat_grids(network, cache, rows, classes, method, batch_size)
+    hottest = pd.DataFrame(grids.max(axis=(2, 3)), rows, list(findings))
+    medians = [hottest.loc[rows, name].median() for name, rows in sampled.items()]  # NaN: no rows
+    counts = [len(rows) for rows in sampled.values()]
+    return _fill_missing(table.assign(images=counts, heat_scale=np.asarray(medians, np.float64)))
+
+
+def _fill_missing(table: pd.DataFrame) -> pd.DataFrame:
+    """Fill a missing heat scale with the median of the others, and add the reason."""
+    known = table["heat_scale"].where(table["heat_scale"] > 0)
+    if len(known) and known.isna().all():
+        raise UserError(
+            "localize.scaling = fixed needs heat in validation images labelled with a boxed "
+            "finding, and there is none; set localize.scaling to per_map"
+        )
+    reason = pd.Series(np.where(table["images"] > 0, NO_HEAT, NOT_LABELLED))
+    filled = known.fillna(known.median())
+    return table.assign(heat_scale=filled, reason=reason.where(known.isna(), None))
+
+
+def scale_by_finding(scale: pd.DataFrame) -> dict[str, float] | None:
+    """Return the heat that maps to 255 by finding; None for ``per_map``."""
+    if (scale["scaling"] == "per_map").all():
+        return None
+    return dict(zip(scale["finding"], scale["heat_scale"], strict=True))
+
+
+def _spaced(rows: "pd.Series[int]") -> npt.NDArray[np.int64]:
+    """Take at most MAX_VALIDATION_IMAGES of the rows, evenly spaced."""
+    count = min(len(rows), MAX_VALIDATION_IMAGES)
+    indices = np.linspace(0, len(rows) - 1, count).round().astype(int)
+    return np.asarray(rows.to_numpy(np.int64)[indices])

@@ -20,15 +20,13 @@ from cxr14.datasets.records import (
 )
 from cxr14.io import write_parquet
 from cxr14.localization.boxes import Thresholds
-from cxr14.localization.cam import upsampled
+from cxr14.localization.cam import grids_of_pairs, heat_scale, scale_by_finding
 from cxr14.localization.control_baselines import control_grids
 from cxr14.localization.heatmaps import (
     Grids,
     boxed_pairs,
     check_tested,
-    grids_of_pairs,
-    heat_scale,
-    scale_by_finding,
+    upsampled,
     validation_images,
     write_heatmaps,
 )
@@ -112,7 +110,7 @@ def make_maps(
 ) -> Maps:
     """Compute the network's heatmaps, the control baselines and the sanity check.
 
-    Arguments as of :func:`maps_of_model`, heatmaps.heat_scale and sanity_check_similarity.
+    Arguments as of :func:`maps_of_model`, cam.heat_scale and sanity_check_similarity.
     """
     pairs, findings = boxed.pairs, [name for name in boxed.findings if name in network.classes]
     scale = heat_scale(boxed.scaling, network, images, validation, findings, method, batch_size)

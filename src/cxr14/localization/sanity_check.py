@@ -16,7 +16,8 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from cxr14.localization.heatmaps import Grids, grids_of_pairs
+from cxr14.localization.cam import grids_of_pairs
+from cxr14.localization.heatmaps import Grids
 from cxr14.localization.scores import BoxedPairs, means_by_finding
 from cxr14.metrics.auroc import Floats
 from cxr14.metrics.bootstrap import ENDS

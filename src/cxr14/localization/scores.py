@@ -211,7 +211,7 @@ class Maps(NamedTuple):
 
     boxed: BoxedPairs  # P pairs
     grids: dict[str, Grids]  # (P, h, w) by method; the first is the network's
-    scale: pd.DataFrame  # see heatmaps.heat_scale
+    scale: pd.DataFrame  # see cam.heat_scale
     similarity: pd.DataFrame  # see sanity_check.sanity_check_similarity
 
     @property

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxr14.figures.eda import findings_text
+from cxr14.datasets.statistics import findings_text
 from cxr14.labels import (
     CLASSES,
     FINDINGS,
