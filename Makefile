@@ -31,7 +31,7 @@ setup: .venv/stamp  ## fill .venv from requirements.lock (done by every other ta
 repro: .venv/stamp  ## run the whole pipeline on params.yaml, or what has changed of it
 	@$(BIN)/python -m stages.check_run
 	@dvc repro
-	@$(BIN)/python -m stages.report --show
+	@cat report/summary.txt
 
 test: .venv/stamp  ## run the tests but those of the whole graph
 	@$(PYTEST) -m "not graph"

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from cxr14.labels import BOXED
-from cxr14.localization.boxes import scaled_to_255
 from cxr14.localization.cam import METHODS, gradients, heat_grids
 from cxr14.localization.heatmaps import upsampled
+from cxr14.localization.overlap import scaled_to_255
 from cxr14.models.inference import prepare
 from cxr14.models.network import Network
 

@@ -17,7 +17,9 @@ from cxr14.console import format_number
 from cxr14.datasets.boxes import read_box_table
 from cxr14.io import packaged_file
 from cxr14.labels import BOXED
-from cxr14.localization.boxes import (
+from cxr14.localization.control_baselines import control_grids
+from cxr14.localization.heatmaps import Grids
+from cxr14.localization.overlap import (
     POOLED,
     Rule,
     cached_boxes,
@@ -25,8 +27,6 @@ from cxr14.localization.boxes import (
     hits_and_false_boxes,
     scaled_to_255,
 )
-from cxr14.localization.control_baselines import control_grids
-from cxr14.localization.heatmaps import Grids
 from cxr14.localization.scores import BoxedPairs, gather
 from cxr14.metrics.bootstrap import SEED
 

@@ -18,8 +18,8 @@ from cxr14.config.blocks import LocalizeParams, read_localize
 from cxr14.console import print_tables
 from cxr14.datasets.records import Source
 from cxr14.evaluation.predictions import read_predictions
-from cxr14.localization.boxes import Thresholds
 from cxr14.localization.evaluate import maps_of_model, read_inputs, write_localization
+from cxr14.localization.overlap import Thresholds
 from cxr14.localization.scores import Maps
 from cxr14.report.terminal import localization_tables
 from stages import Backbone, run

@@ -4,17 +4,14 @@ Reads metrics/baseline.json, metrics/eda.json, metrics/evaluate, metrics/localiz
 tables in plots/compare and plots/eda, plots/localize, data/cache, data/records/source.json,
 params.yaml (train.backbones).
 Writes plots/eda/NAME.png (the study's figures 1–7), plots/compare/subgroups.png,
-metrics/summary.json and report/index.html. On real pixels, scores are compared with published
-results, each with its split.
+metrics/summary.json, report/index.html and report/summary.txt (the printed tables). On real pixels,
+scores are compared with published results, each with its split.
 """
 
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from cxr14.config.blocks import read_train
-from cxr14.console import print_tables
+from cxr14.console import print_tables, tables_as_text
 from cxr14.figures import eda
 from cxr14.figures.subgroups import write_picture
 from cxr14.io import read_json, write_metrics, write_text
@@ -30,19 +27,16 @@ NEXT = """Where to look next:
   plots/localize/BACKBONE           ground-truth and detected boxes"""
 
 
-def main(
-    show: Annotated[bool, typer.Option("--show", help="Only print the tables.")] = False,
-) -> None:
+def main() -> None:
     """Write the summary, the pictures and the report, and print the tables."""
     results = read_results(Path(), read_train().backbones)
     note = results.source.caution
-    if not show:
-        draw_figures(results)
-        write_metrics("metrics/summary.json", summarise(results))
-        write_text("report/index.html", render(results, note, Path("plots")))
-    published = published_table(results)
-    print_tables(summary_table(results, note), *([published] if published else []))
-    typer.echo(NEXT)
+    draw_figures(results)
+    write_metrics("metrics/summary.json", summarise(results))
+    write_text("report/index.html", render(results, note, Path("plots")))
+    tables = [table for table in (summary_table(results, note), published_table(results)) if table]
+    print_tables(*tables)
+    write_text("report/summary.txt", f"{tables_as_text(*tables)}\n{NEXT}\n")
 
 
 def draw_figures(results: Results) -> None:

@@ -15,8 +15,8 @@ from cxr14.datasets.records import read_boxes, read_records, read_source
 from cxr14.evaluation.predictions import read_predictions
 from cxr14.figures.overlays import Localized, draw_sheets
 from cxr14.io import Kind, read_parquet, unusable
-from cxr14.localization.boxes import BOX, PAIR
 from cxr14.localization.heatmaps import boxed_pairs, read_heatmaps
+from cxr14.localization.overlap import BOX, PAIR
 from cxr14.preprocessing.cache import open_cache
 from stages import Backbone, run
 

@@ -1,6 +1,7 @@
 """How scores and differences are written."""
 
 import pytest
+from rich.table import Table
 
 from cxr14.console import (
     TABLE_WIDTH,
@@ -12,6 +13,7 @@ from cxr14.console import (
     print_tables,
     signed,
     star,
+    tables_as_text,
 )
 
 NAN = float("nan")
@@ -80,3 +82,15 @@ def test_a_star_marks_intervals_that_leave_zero_out():
         star(0.0, 0.0),
         star(float("nan"), float("nan")),
     ) == ("", "", "")
+
+
+def test_a_table_as_text_has_its_cells_and_no_colours():
+    table = Table("model", "AUROC", title="[bold]Test[/]")
+    table.add_row("alexnet", ".765")
+    text = tables_as_text(table, "after")
+    assert "\x1b" not in text
+    assert [line.split() for line in text.splitlines() if "alexnet" in line] == [
+        ["│", "alexnet", "│", ".765", "│"]
+    ]
+    assert text.splitlines()[-1] == "after"
+    assert not [line for line in text.splitlines() if line != line.rstrip()]

@@ -83,6 +83,14 @@ def print_tables(*tables: RenderableType) -> None:
     console.print(*tables)
 
 
+def tables_as_text(*tables: RenderableType) -> str:
+    """Return what :func:`print_tables` prints, without colours and spaces at line ends."""
+    console = Console(width=TABLE_WIDTH, color_system=None, legacy_windows=False)
+    with console.capture() as captured:
+        console.print(*tables)
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())
+
+
 def progress(unit: str, **options: Any) -> Progress:
     """Return a progress bar with count, unit, elapsed and remaining time.
 

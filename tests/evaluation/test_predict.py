@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from cxr14.evaluation.predict import held_out, predict_logits, prediction_table
-from cxr14.evaluation.predictions import logit_columns, probability_columns
+from cxr14.evaluation.predict import held_out, predict_logits
+from cxr14.evaluation.predictions import logit_columns, prediction_table, probability_columns
 from cxr14.labels import CLASSES
 from cxr14.models.inference import prepare
 

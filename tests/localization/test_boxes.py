@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from cxr14.localization.boxes import hot_boxes, scaled_to_255, to_cache, to_source
+from cxr14.localization.overlap import hot_boxes, scaled_to_255, to_cache, to_source
 
 GRIDS = hnp.array_shapes(min_dims=2, max_dims=2, max_side=6)
 

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxr14.localization.boxes import PAIR, covered_cells
 from cxr14.localization.control_baselines import (
     centre_gaussian,
     control_grids,
     mean_boxes,
     random_maps,
 )
+from cxr14.localization.overlap import PAIR, covered_cells
 from cxr14.localization.scores import halves
 
 

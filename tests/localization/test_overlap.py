@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision.ops import box_iou
 
-from cxr14.localization.boxes import intersection, iobb, iou
+from cxr14.localization.overlap import intersection, iobb, iou
 
 DETECTED = np.array([[0.0, 0.0, 10.0, 10.0], [20.0, 20.0, 4.0, 5.0]])
 GROUND_TRUTH = np.array([[5.0, 0.0, 10.0, 20.0], [10.0, 0.0, 5.0, 5.0]])

@@ -11,9 +11,9 @@ from cxr14.datasets.records import Source
 from cxr14.figures.overlays import Localized, draw_sheets
 from cxr14.io import packaged_file
 from cxr14.labels import CLASSES
-from cxr14.localization.boxes import Thresholds
 from cxr14.localization.evaluate import make_maps
 from cxr14.localization.heatmaps import boxed_pairs
+from cxr14.localization.overlap import Thresholds
 from cxr14.localization.scores import gather
 from cxr14.localization.tables import score
 from cxr14.models.network import build_network

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from cxr14.datasets.boxes import read_box_table
 from cxr14.io import packaged_file
 from cxr14.labels import BOXED
-from cxr14.localization.boxes import POOLED, Rule, Thresholds, cached_boxes, hits_and_false_boxes
 from cxr14.localization.control_baselines import control_grids
+from cxr14.localization.overlap import POOLED, Rule, Thresholds, cached_boxes, hits_and_false_boxes
 from cxr14.localization.scores import Maps, gather
 from cxr14.localization.tables import score
 

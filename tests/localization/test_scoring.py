@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxr14.localization.boxes import (
+from cxr14.localization.overlap import (
     POOLED,
     Rule,
     Thresholds,

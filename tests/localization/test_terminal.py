@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from cxr14.datasets.records import PHANTOM_NOTE, Source
-from cxr14.localization.boxes import Thresholds
 from cxr14.localization.control_baselines import control_grids
+from cxr14.localization.overlap import Thresholds
 from cxr14.localization.scores import Maps
 from cxr14.localization.tables import score
 from cxr14.report.terminal import accuracy_table, localization_tables

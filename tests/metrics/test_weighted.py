@@ -246,6 +246,6 @@ def test_the_measures_do_not_import_torch():
     modules = [
         *(f"metrics.{name}" for name in ("auroc", "bootstrap", "calibration", "curves")),
         *(f"evaluation.{name}" for name in ("predict", "evaluate", "tables", "predictions")),
-        *("localization.boxes", "report.terminal"),
+        *("localization.overlap", "report.terminal"),
     ]
     assert loaded((f"cxr14.{name}" for name in modules), ["torch"]) == set()

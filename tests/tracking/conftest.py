@@ -94,7 +94,7 @@ def predict_fake(root: Path, backbone: str, network) -> None:
     """Predict straight with torch, so that the pyfunc is checked against something else."""
     import torch
 
-    from cxr14.evaluation.predict import prediction_table
+    from cxr14.evaluation.predictions import prediction_table
     from cxr14.models.inference import prepare
 
     images = np.load(root / "data/cache/images.npy")

@@ -69,7 +69,7 @@ def project(tmp_path_factory, empty_store):
         for stage in (train, evaluate, localize_iobb, sheets):
             stage.main("alexnet")
         compare.main()
-        report.main(show=False)
+        report.main()
         register.main()
         yield root
 
@@ -125,6 +125,13 @@ def test_a_boxed_finding_that_was_not_trained_is_null_and_the_mean_is_over_the_o
     assert scores["boxed_images_without_pixels"] == 0
     sheets = sorted(path.stem for path in Path("plots/localize/alexnet").glob("*.png"))
     assert sheets == ["Effusion", "Nodule"]
+
+
+def test_the_printed_tables_are_also_a_file(project):
+    text = Path("report/summary.txt").read_text()
+    assert "alexnet" in text
+    assert "says nothing about patients" in " ".join(text.split())
+    assert "report/index.html" in text
 
 
 def test_the_report_says_what_was_not_trained_and_over_how_many_the_means_are(project):

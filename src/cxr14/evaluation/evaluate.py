@@ -11,8 +11,7 @@ import pandas as pd
 
 from cxr14.datasets.records import read_source, write_result, write_table
 from cxr14.evaluation.measures import MEASURES, Predictions, sample_of, unscorable_reason
-from cxr14.evaluation.predict import prediction_table
-from cxr14.evaluation.predictions import probability_columns
+from cxr14.evaluation.predictions import prediction_table, probability_columns
 from cxr14.evaluation.tables import finding_rows, mean_rows, measure_values
 from cxr14.io import write_json, write_parquet
 from cxr14.labels import CLASSES, NO_FINDING, label_matrix

@@ -3,18 +3,15 @@
 torch is imported inside :func:`predict_logits`: measures of given logits do not need it.
 """
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.special import expit
 
 from cxr14.console import track
 from cxr14.errors import UserError
-from cxr14.evaluation.predictions import HELD_OUT, logit_columns, probability_columns
-from cxr14.labels import CLASSES
+from cxr14.evaluation.predictions import HELD_OUT
 
 if TYPE_CHECKING:
     from cxr14.models.network import Network
@@ -76,36 +73,3 @@ def predict_logits(
             output = network(prepare(batch, input_size))
             logits[start : start + batch_size] = output.float().cpu().numpy()
     return logits
-
-
-def prediction_table(
-    held_out_images: pd.DataFrame,
-    logits: npt.NDArray[np.float32],
-    classes: Sequence[str] = CLASSES,
-) -> pd.DataFrame:
-    """Build predictions/B.parquet.
-
-    Args:
-        held_out_images: image and split, M rows, as :func:`held_out` gives them.
-        logits: (M, C) float32.
-        classes: C names of the logits.
-
-    Returns:
-        image, split, C columns ``logit <class>``, C columns ``probability <class>``.
-
-    Raises:
-        UserError: a logit is not finite.
-    """
-    broken = np.flatnonzero(~np.isfinite(logits).all(axis=1))
-    if len(broken):
-        raise UserError(
-            f"the network predicts NaN or infinity for {len(broken)} of {len(logits)} images, "
-            f"first {held_out_images['image'].iloc[broken[0]]}; train it again, for example "
-            "with a lower train.learning_rate"
-        )
-    columns = pd.DataFrame(
-        np.concatenate([logits, expit(logits)], axis=1),
-        columns=logit_columns(classes) + probability_columns(classes),
-    )
-    named = held_out_images[["image", "split"]].reset_index(drop=True)
-    return pd.concat([named, columns], axis=1)

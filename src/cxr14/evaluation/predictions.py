@@ -1,4 +1,4 @@
-"""Readers of the predictions and the decision that the evaluate stage writes."""
+"""Predictions and decision of a network: the table of logits and probabilities, and readers."""
 
 import math
 from collections.abc import Sequence
@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
+from scipy.special import expit
 
-from cxr14.errors import quote
+from cxr14.errors import UserError, quote
 from cxr14.io import read_json, read_parquet, unusable
 from cxr14.labels import CLASSES
 
@@ -30,6 +32,39 @@ def classes_of(rows: pd.DataFrame) -> tuple[str, ...]:
     """Return the classes of the logit columns of a table, in its order."""
     columns = [str(name) for name in rows.columns]
     return tuple(name.removeprefix(LOGIT) for name in columns if name.startswith(LOGIT))
+
+
+def prediction_table(
+    held_out_images: pd.DataFrame,
+    logits: npt.NDArray[np.float32],
+    classes: Sequence[str] = CLASSES,
+) -> pd.DataFrame:
+    """Build predictions/B.parquet.
+
+    Args:
+        held_out_images: image and split, M rows, see ``cxr14.evaluation.predict.held_out``.
+        logits: (M, C) float32.
+        classes: C names of the logits.
+
+    Returns:
+        image, split, C columns ``logit <class>``, C columns ``probability <class>``.
+
+    Raises:
+        UserError: a logit is not finite.
+    """
+    broken = np.flatnonzero(~np.isfinite(logits).all(axis=1))
+    if len(broken):
+        raise UserError(
+            f"the network predicts NaN or infinity for {len(broken)} of {len(logits)} images, "
+            f"first {held_out_images['image'].iloc[broken[0]]}; train it again, for example "
+            "with a lower train.learning_rate"
+        )
+    columns = pd.DataFrame(
+        np.concatenate([logits, expit(logits)], axis=1),
+        columns=logit_columns(classes) + probability_columns(classes),
+    )
+    named = held_out_images[["image", "split"]].reset_index(drop=True)
+    return pd.concat([named, columns], axis=1)
 
 
 def rows_of_test(predictions: pd.DataFrame) -> pd.DataFrame:

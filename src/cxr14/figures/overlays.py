@@ -18,8 +18,8 @@ from matplotlib.patches import Patch, Rectangle
 from cxr14.console import format_number
 from cxr14.datasets.records import Source
 from cxr14.io import replacing
-from cxr14.localization.boxes import BOX, CACHE_TRANSFORM, PAIR, Boxes, to_cache
 from cxr14.localization.heatmaps import Grids, heat_of
+from cxr14.localization.overlap import BOX, CACHE_TRANSFORM, PAIR, Boxes, to_cache
 
 COLUMNS = 4
 BEST_AND_WORST = 4

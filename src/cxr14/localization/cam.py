@@ -19,8 +19,8 @@ from torch import Tensor
 
 from cxr14.console import track
 from cxr14.errors import UserError
-from cxr14.localization.boxes import scaled_to_255
 from cxr14.localization.heatmaps import Grids, listed_findings
+from cxr14.localization.overlap import scaled_to_255
 from cxr14.models.inference import deterministic_inference, prepare
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from cxr14.localization.boxes import cached_boxes, covered_cells, scaled_to_255
 from cxr14.localization.heatmaps import Grids
+from cxr14.localization.overlap import cached_boxes, covered_cells, scaled_to_255
 from cxr14.localization.scores import BoxedPairs
 from cxr14.metrics.auroc import Floats
 

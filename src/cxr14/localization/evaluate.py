@@ -19,7 +19,6 @@ from cxr14.datasets.records import (
     write_table,
 )
 from cxr14.io import write_parquet
-from cxr14.localization.boxes import Thresholds
 from cxr14.localization.cam import grids_of_pairs, heat_scale, scale_by_finding
 from cxr14.localization.control_baselines import control_grids
 from cxr14.localization.heatmaps import (
@@ -30,6 +29,7 @@ from cxr14.localization.heatmaps import (
     validation_images,
     write_heatmaps,
 )
+from cxr14.localization.overlap import Thresholds
 from cxr14.localization.sanity_check import OTHER_SEED, sanity_check_similarity
 from cxr14.localization.scores import BoxedPairs, Maps, gather
 from cxr14.localization.tables import Scores, score

@@ -14,7 +14,7 @@ from cxr14.datasets.raw import SHIPPED
 from cxr14.errors import UserError
 from cxr14.io import check_file, replacing, unusable
 from cxr14.labels import BOXED, FINDINGS
-from cxr14.localization.boxes import (
+from cxr14.localization.overlap import (
     BOX,
     CACHE_TRANSFORM,
     PAIR,

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cxr14.localization.boxes import MEAN, with_overlaps
 from cxr14.localization.heatmaps import Grids, detect, listed_findings
+from cxr14.localization.overlap import MEAN, with_overlaps
 from cxr14.metrics.auroc import Floats
 from cxr14.metrics.bootstrap import ENDS, MAX_DROPPED_SHARE, N_REPLICATES, interval, patient_weights
 

@@ -12,7 +12,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from cxr14.io import METRIC_DIGITS
-from cxr14.localization.boxes import (
+from cxr14.localization.heatmaps import Grids, uncut_heat
+from cxr14.localization.overlap import (
     POOLED,
     Rule,
     Thresholds,
@@ -21,7 +22,6 @@ from cxr14.localization.boxes import (
     hits_and_false_boxes,
     rules,
 )
-from cxr14.localization.heatmaps import Grids, uncut_heat
 from cxr14.localization.sanity_check import sanity_check_table
 from cxr14.localization.scores import BoxedPairs, Maps, Means, plain_means
 from cxr14.metrics.auroc import Floats

@@ -10,7 +10,7 @@ import pandas as pd
 
 from cxr14.console import NOT_TRAINED, format_limit, format_number, is_missing, signed
 from cxr14.labels import BOXED
-from cxr14.localization.boxes import MEAN, POOLED
+from cxr14.localization.overlap import MEAN, POOLED
 from cxr14.report.elements import (
     Cells,
     Details,

@@ -20,7 +20,7 @@ from cxr14.evaluation.evaluate import Scores
 from cxr14.evaluation.measures import CALIBRATION, MACRO
 from cxr14.evaluation.subgroups import CROSSED
 from cxr14.labels import NO_FINDING
-from cxr14.localization.boxes import MEAN, POOLED
+from cxr14.localization.overlap import MEAN, POOLED
 from cxr14.report.elements import Row, columns_of, count, distinct, first_row, rows_of, scored, text
 from cxr14.report.published import auroc_header, auroc_rows, split_summary, subset_note
 from cxr14.report.summary import Results, legend, ordered, sample

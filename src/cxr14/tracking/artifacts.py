@@ -15,7 +15,7 @@ from cxr14.errors import UserError
 from cxr14.evaluation.predict import held_out
 from cxr14.evaluation.predictions import read_decision, read_predictions
 from cxr14.io import Kind, read_csv, read_numbers, sha256, unusable
-from cxr14.localization.boxes import MEAN, POOLED
+from cxr14.localization.overlap import MEAN, POOLED
 from cxr14.models.serialization import DESCRIPTION, ModelDescription, check_weights, read_described
 from cxr14.preprocessing.cache import open_cache
 from cxr14.tracking.runs import flatten

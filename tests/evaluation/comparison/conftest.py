@@ -10,7 +10,7 @@ import pytest
 from scipy.special import expit
 
 from cxr14.evaluation.measures import Predictions, predictions_of
-from cxr14.evaluation.predict import prediction_table
+from cxr14.evaluation.predictions import prediction_table
 from cxr14.labels import CLASSES, LABEL_COLUMNS, label_matrix
 from cxr14.metrics.bootstrap import Replicates, draw_replicates
 from tests.conftest import ROOT
