@@ -54,7 +54,7 @@ def _figure(changes: pd.DataFrame, pixels: Pixels, source: Source) -> Figure:
     pitch = side + CAPTION + GAP
     height = HEAD + pitch * len(rows) + MARGIN
     selection = "the farthest beyond their threshold, at most two of a finding"
-    headline_text = "the most confident flips" if rows else "no label was flipped"
+    headline_text = "the most confident changes" if rows else "no label was changed"
     below = source.label(selection, "{}; {}")
     figure = titled(f"Relabelling, train and val: {headline_text}", below, height)
     for line, row in enumerate(rows):

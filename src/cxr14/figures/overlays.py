@@ -112,9 +112,7 @@ def _outline(axis: Axes, boxes: Boxes, colour: str, style: str) -> None:
 
 def _legend(panel: Panel) -> list[Any]:
     return [
-        Patch(
-            facecolor="#555555", edgecolor=GROUND_TRUTH, linewidth=1.4, label="box drawn by hand"
-        ),
+        Patch(facecolor="#555555", edgecolor=GROUND_TRUTH, linewidth=1.4, label="ground-truth box"),
         *(
             Patch(
                 facecolor="#555555",

@@ -23,7 +23,7 @@ PANELS: Final = (
     (CALIBRATION, NO_FINDING, "No Finding: predicted\nminus observed share"),
 )
 SUBTITLE: Final = (
-    "Test part; 95 % intervals, patients resampled; "
+    "Test split; 95 % intervals, patients resampled; "
     f"means over findings with positives and negatives of {MIN_PATIENTS} patients each"
 )
 SMALL: Final[dict[str, Any]] = {"color": GREY, "fontsize": 8, "bbox": BARE}
