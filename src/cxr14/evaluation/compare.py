@@ -24,9 +24,9 @@ from cxr14.evaluation.predictions import network_files, read_network, rows_of_te
 from cxr14.labels import NO_FINDING, label_matrix, without_no_finding
 from cxr14.metrics.auroc import Array, Floats, scorable
 from cxr14.metrics.bootstrap import N_REPLICATES, SEED, Replicates, draw_replicates
+from cxr14.metrics.calibration import reliability_bins
 from cxr14.metrics.curves import (
     precision_recall_points,
-    reliability_points,
     roc_points,
     threshold_f1_points,
 )
@@ -348,11 +348,12 @@ def _curves_of(predictions: Predictions, labels: Array) -> Iterator[tuple[str, C
 
 def _class_curves(predictions: Predictions, labels: Array, column: int) -> Curves:
     labels_of_class, logits = labels[:, column], predictions.logits[:, column]
+    probabilities = predictions.probabilities[:, column]
     return {
-        "roc": roc_points(labels_of_class, logits),
-        "pr": precision_recall_points(labels_of_class, logits),
+        "roc": pd.DataFrame(roc_points(labels_of_class, logits)),
+        "pr": pd.DataFrame(precision_recall_points(labels_of_class, logits)),
         **_reliability(labels_of_class, predictions.calibrated[:, column]),
-        "threshold_f1": threshold_f1_points(labels_of_class, predictions.probabilities[:, column]),
+        "threshold_f1": pd.DataFrame(threshold_f1_points(labels_of_class, probabilities)),
     }
 
 
@@ -361,7 +362,7 @@ def _reliability(labels: Array, calibrated: Floats) -> Curves:
     known = np.isfinite(calibrated)
     if not known.any():
         return {}
-    return {"reliability": reliability_points(labels[known], calibrated[known])}
+    return {"reliability": pd.DataFrame(reliability_bins(labels[known], calibrated[known]))}
 
 
 def thinned(curve: pd.DataFrame, name: str) -> pd.DataFrame:

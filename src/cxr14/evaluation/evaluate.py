@@ -12,13 +12,12 @@ import pandas as pd
 from cxr14.datasets.records import read_source, write_result, write_table
 from cxr14.evaluation.measures import MEASURES, Predictions, sample_of, unscorable_reason
 from cxr14.evaluation.predictions import prediction_table, probability_columns
-from cxr14.evaluation.tables import finding_rows, mean_rows, measure_values
+from cxr14.evaluation.tables import curve_tables, finding_rows, mean_rows, measure_values
 from cxr14.io import write_json, write_parquet
 from cxr14.labels import CLASSES, NO_FINDING, label_matrix
 from cxr14.metrics.auroc import Array, macro_auroc
 from cxr14.metrics.bootstrap import N_REPLICATES, SEED, draw_replicates
 from cxr14.metrics.calibration import highest_f1, platt, temperature
-from cxr14.metrics.curves import curve_tables
 
 
 def decide(

@@ -1,5 +1,6 @@
 """findings.csv and means.csv: every measure of every class, and its means, with intervals."""
 
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -13,8 +14,18 @@ from cxr14.evaluation.measures import (
     findings_of,
     unscorable_reason,
 )
-from cxr14.metrics.auroc import MIN_PER_CLASS, Array, Floats, delong_interval, first_per_patient
+from cxr14.labels import CLASSES
+from cxr14.metrics.auroc import (
+    MIN_PER_CLASS,
+    Array,
+    Floats,
+    delong_interval,
+    first_per_patient,
+    scorable,
+)
 from cxr14.metrics.bootstrap import ENDS, MAX_DROPPED_SHARE, interval
+from cxr14.metrics.calibration import reliability_bins
+from cxr14.metrics.curves import Points, precision_recall_points, roc_points, threshold_f1_points
 
 FINDING_COLUMNS: Final = [
     *("finding", "images", "positives", "negatives", "prevalence", "threshold"),
@@ -184,3 +195,37 @@ def _mean_row(values: Floats, replicates: Floats) -> Row:
         "dropped_replicates": dropped if known and resampled else None,
         "reason": reason,
     }
+
+
+def curve_tables(
+    labels: Array, logits: Array, probabilities: Array, classes: Sequence[str] = CLASSES
+) -> dict[str, pd.DataFrame]:
+    """Points of all four curves of every class that can be scored.
+
+    Args:
+        labels: (N, C) of 0 and 1.
+        logits: (N, C), for ROC and precision-recall.
+        probabilities: (N, C), for reliability and F1.
+        classes: C names of the columns.
+
+    Returns:
+        ``roc``, ``pr``, ``reliability`` and ``threshold_f1``, each with a first column ``finding``,
+        in the order of the classes.
+    """
+    sources: dict[str, tuple[Callable[[Array, Array], Points], Array, list[str]]] = {
+        "roc": (roc_points, logits, ["false_positive_rate", "true_positive_rate"]),
+        "pr": (precision_recall_points, logits, ["recall", "precision"]),
+        "reliability": (reliability_bins, probabilities, ["predicted", "observed", "images"]),
+        "threshold_f1": (threshold_f1_points, probabilities, ["threshold", "f1"]),
+    }
+    tables = {}
+    for name, (points, scores, columns) in sources.items():
+        curves = [
+            pd.DataFrame(points(labels[:, i], scores[:, i])).assign(finding=finding)
+            for i, finding in enumerate(classes)
+            if scorable(labels[:, i])
+        ]
+        empty = pd.DataFrame(columns=["finding", *columns])
+        joined = pd.concat(curves, ignore_index=True) if curves else empty
+        tables[name] = joined[["finding", *columns]]
+    return tables

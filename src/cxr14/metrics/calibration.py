@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from scipy.optimize import brentq, root
 from scipy.special import expit
 
@@ -142,7 +141,7 @@ def equal_mass_bins(probabilities: Array, bins: int = BINS) -> npt.NDArray[np.in
     return np.asarray(below * bins // max(len(probabilities), 1), np.int64)
 
 
-def reliability_table(labels: Array, probabilities: Array, bins: int = BINS) -> pd.DataFrame:
+def reliability_bins(labels: Array, probabilities: Array, bins: int = BINS) -> dict[str, Array]:
     """Compare predicted with observed frequencies in bins of equal mass.
 
     Args:
@@ -151,18 +150,17 @@ def reliability_table(labels: Array, probabilities: Array, bins: int = BINS) -> 
         bins: largest number of bins.
 
     Returns:
-        A row per bin that is not empty, by ascending probability: predicted (mean probability),
-        observed (share of positives), images.
+        For the K bins that are not empty, by ascending probability: predicted (mean probability),
+        observed (share of positives) and images, (K,) each.
     """
     bin_indices = equal_mass_bins(probabilities, bins)
     images = np.bincount(bin_indices, minlength=bins)
-    sums = (
-        np.bincount(bin_indices, values, bins)
+    filled = images > 0
+    predicted, observed = (
+        np.bincount(bin_indices, values, bins)[filled] / images[filled]
         for values in (probabilities.astype(np.float64), labels > 0)
     )
-    predicted, observed = (np.divide(sums_by_bin, np.maximum(images, 1)) for sums_by_bin in sums)
-    table = pd.DataFrame({"predicted": predicted, "observed": observed, "images": images})
-    return table[table["images"] > 0].reset_index(drop=True)
+    return {"predicted": predicted, "observed": observed, "images": images[filled]}
 
 
 def calibration_error(labels: Array, probabilities: Array, bins: int = BINS) -> float:
@@ -179,9 +177,8 @@ def calibration_error(labels: Array, probabilities: Array, bins: int = BINS) -> 
     Returns:
         In [0, 1].
     """
-    table = reliability_table(labels, probabilities, bins)
-    gaps = (table["predicted"] - table["observed"]).abs()
-    return float((gaps * table["images"]).sum() / table["images"].sum())
+    predicted, observed, images = reliability_bins(labels, probabilities, bins).values()
+    return float((np.abs(predicted - observed) * images).sum() / images.sum())
 
 
 def weighted_calibration_errors(

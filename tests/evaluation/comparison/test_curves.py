@@ -59,7 +59,7 @@ def test_a_short_curve_is_that_of_evaluation(tables, records, answers):
     own = tables["roc"].query("backbone == 'poor' and finding == 'Hernia'")
     column = CLASSES.index("Hernia")
     whole = roc_points(records["Hernia"].to_numpy(), answers["poor"].logits[:, column])
-    pairs = set(map(tuple, whole.to_numpy()))
+    pairs = set(zip(*whole.values(), strict=True))
     assert set(map(tuple, own[AXES["roc"]].to_numpy(float))) <= pairs
 
 
