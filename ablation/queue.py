@@ -62,7 +62,7 @@ def head(root: Path) -> str:
     if changed:
         raise UserError(
             f"the work tree differs from HEAD (`git status`; {changed.split()[1]} first), and an "
-            "experiment is known by its commit; commit the changes, or put them away"
+            "experiment is identified by its commit; commit or stash the changes"
         )
     return call(root, "git", "rev-parse", "HEAD").strip()
 
@@ -80,11 +80,7 @@ def status(root: Path, commit: str) -> tuple[dict[str, Task], bool]:
 
     By `dvc queue status`, as dvc.api.exp_show fails when an experiment ends while it reads.
     """
-    try:
-        output = call(root, "dvc", "queue", "status")
-    except UserError:  # of an ended task whose commit git has collected, which DVC cannot resolve
-        call(root, "dvc", "queue", "remove", "--success")
-        output = call(root, "dvc", "queue", "status")
+    output = _queue_status(root)
     rows = [line.split() for line in output.splitlines()]
     rows = [words for words in rows if words and words[-1] in STATES]
     parents = call(root, "git", "rev-parse", *(f"{revision}^" for revision, *_ in rows)).split()
@@ -94,6 +90,20 @@ def status(root: Path, commit: str) -> tuple[dict[str, Task], bool]:
         if parent == commit
     }
     return tasks, "Worker status: 0 active, 0 idle" not in output
+
+
+def _queue_status(root: Path) -> str:
+    """Return the output of `dvc queue status`.
+
+    DVC fails if git has collected the commit of a task that ended long ago; these are then removed
+    from the queue, the failed ones only if need be.
+    """
+    for ended in ("--success", "--failed"):
+        try:
+            return call(root, "dvc", "queue", "status")
+        except UserError:
+            call(root, "dvc", "queue", "remove", ended)
+    return call(root, "dvc", "queue", "status")
 
 
 def enqueue(root: Path, commit: str, experiments: Sequence[Experiment]) -> int:

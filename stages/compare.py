@@ -1,7 +1,7 @@
 """Compare the networks with each other, by group of patients, and with adjudicated labels.
 
 All networks are scored on the same bootstrap replicates of the patients. With --against differences
-from an earlier run are printed, and nothing is written. How to read the tables:
+from a revision are printed, and nothing is written. How to read the tables:
 docs/explanation/fairness.md.
 
     python -m stages.compare

@@ -50,10 +50,9 @@ def main(best_effort: BestEffort = False) -> None:
 
 
 def entry(model: Registered) -> dict[str, str | bool]:
-    """Return the entry of a model in registered.json, without version or time stamp."""
+    """Return the entry of a model in registered.json: what follows from its artifacts alone."""
     return {
         "backbone": model.trained.backbone,
-        "champion": model.champion,
         "identity": model.trained.identity,
         "weights_sha256": model.trained.model["weights_sha256"],
     }

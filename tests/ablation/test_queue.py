@@ -145,7 +145,7 @@ def test_only_what_failed_is_queued_again(project, worked_off):
 
 def test_a_changed_work_tree_is_refused(project, worked_off):
     (project / "params.yaml").write_text("train: {}\n")
-    with pytest.raises(ValueError, match=r"params\.yaml first.*commit the changes"):
+    with pytest.raises(ValueError, match=r"params\.yaml first.*commit or stash"):
         queue.head(project)
 
 

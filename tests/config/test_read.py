@@ -43,6 +43,11 @@ def test_an_unknown_key_is_refused_by_its_full_name(tmp_path):
     assert "oven.haet = 3: unknown key" in refusal(tmp_path, "oven: {heat: 1, haet: 3}")
 
 
+def test_a_misspelt_key_is_named_first_with_the_key_that_was_meant(tmp_path):
+    sentence = refusal(tmp_path, "oven: {haet: 3}")
+    assert "oven.haet = 3: unknown key; did you mean heat?; oven.heat: is missing" in sentence
+
+
 def test_an_unsuitable_value_is_named_with_what_is_allowed(tmp_path):
     assert "oven.heat = -1: input should be greater than 0" in refusal(tmp_path, "oven: {heat: -1}")
     assert "oven.mode = 'boil': input should be 'fan' or 'grill'" in refusal(

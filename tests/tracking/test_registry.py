@@ -226,7 +226,6 @@ def test_the_stage_writes_what_is_registered_without_clock_or_version(
     model = read_json(project / "models/alexnet/model.json")
     assert entry == {
         "backbone": "alexnet",
-        "champion": True,
         "identity": model["run_identity"],
         "weights_sha256": model["weights_sha256"],
     }

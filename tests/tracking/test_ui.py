@@ -103,3 +103,12 @@ def test_the_server_ends_with_its_children_when_the_command_is_killed(project: P
     while (alive := [pid for pid in family if is_alive(pid)]) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert alive == []
+
+
+def test_a_port_in_use_is_one_sentence_with_another_one(project: Path) -> None:
+    from cxr14.tracking import ui
+
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        port = busy.getsockname()[1]
+        with pytest.raises(UserError, match=rf"port {port} .* in use.*cxr14 ui --port {port + 1}"):
+            ui.serve("127.0.0.1", port)

@@ -7,6 +7,7 @@ The parser is DVC's. Of another YAML version it would read plain scalars such as
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -296,12 +297,18 @@ def check_block(name: str, block: type[BlockT], values: Any, path: str | Path) -
         return block.model_validate(values)
     except ValidationError as error:
         problems = [
-            f"{_key(name, problem)}{_value(problem)}: {_message(problem)}{_limits(block, problem)}"
-            for problem in error.errors()[:MAX_PROBLEMS]
+            f"{_key(name, problem)}{_value(problem)}: {_message(block, problem)}"
+            f"{_limits(block, problem)}"
+            for problem in sorted(error.errors(), key=_is_known_key)[:MAX_PROBLEMS]
         ]
         if error.error_count() > MAX_PROBLEMS:
             problems.append(f"and {error.error_count() - MAX_PROBLEMS} more")
         raise ParamsError(f"{path}: " + "; ".join(problems)) from None
+
+
+def _is_known_key(problem: ErrorDetails) -> bool:
+    """Sort unknown keys first: a misspelt key is also missing."""
+    return problem["type"] != "extra_forbidden"
 
 
 def _key(name: str, problem: ErrorDetails) -> str:
@@ -311,14 +318,18 @@ def _key(name: str, problem: ErrorDetails) -> str:
 
 
 def _value(problem: ErrorDetails) -> str:
-    """Return the wrong value; empty if keys of a block are inconsistent with each other."""
-    return f" = {quote(problem['input'])}" if problem["loc"] else ""
+    """Return the wrong value; empty for a missing key, and if keys of a block disagree."""
+    has_value = problem["loc"] and problem["type"] != "missing"
+    return f" = {quote(problem['input'])}" if has_value else ""
 
 
-def _message(problem: ErrorDetails) -> str:
+def _message(block: type[Block], problem: ErrorDetails) -> str:
     """Return pydantic's message as the end of a sentence."""
+    if problem["type"] == "missing":
+        return "is missing"
     if problem["type"] == "extra_forbidden":
-        return "unknown key"
+        similar = get_close_matches(str(problem["loc"][-1]), block.model_fields, 1)
+        return f"unknown key; did you mean {similar[0]}?" if similar else "unknown key"
     if problem["type"] == "value_error":
         return problem["msg"].removeprefix("Value error, ")
     return problem["msg"][0].lower() + problem["msg"][1:]

@@ -56,7 +56,7 @@ SAMPLES = (
         "sample_multi",
         4,
         "Images with several labels",
-        "Figure 7 · train-val, the commonest combinations",
+        "Figure 7 · train-val, the most frequent combinations among images with pixels",
         (),
     ),
 )
@@ -174,7 +174,7 @@ def age(table: pd.DataFrame, fullest_ten_years: int, missing: int) -> Figure:
     note = f"; {missing} more have no known age" if missing else ""
     decade = f"{max(fullest_ten_years - 9, 0)}–{fullest_ten_years}"
     figure, axes = page(
-        f"The commonest age is {years} years, the fullest ten years are {decade}",
+        f"The most frequent age is {years} years, the most frequent decade {decade}",
         f"Figure 4 · train-val, {table['images'].sum():,} images by age of the patient; "
         f"dark: {decade}{note}",
         height=4.2,

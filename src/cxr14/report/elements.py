@@ -14,7 +14,14 @@ from typing import Any, ClassVar
 import pandas as pd
 from PIL import Image
 
-from cxr14.console import MISSING, format_count, format_difference, format_interval, is_missing
+from cxr14.console import (
+    MISSING,
+    format_count,
+    format_difference,
+    format_interval,
+    format_number,
+    is_missing,
+)
 from cxr14.metrics.bootstrap import ENDS
 
 Row = dict[str, Any]
@@ -103,12 +110,14 @@ def as_webp(png: bytes) -> bytes:
 
 
 def frame(rows: pd.DataFrame, caption: str) -> Table:
-    """Return a table of a data frame: floats with three decimals, NaN as dashes."""
+    """Return a table of a data frame: scores with three decimals, NaN as dashes."""
 
     def cell(value: Any) -> str:
         if pd.isna(value):
             return MISSING
-        return f"{value:.3f}" if isinstance(value, float) and value % 1 else f"{value}"
+        if isinstance(value, float):
+            return f"{value:g}" if value % 1 == 0 and value > 1 else format_number(value)
+        return str(value)
 
     body = [tuple(map(cell, row)) for row in rows.itertuples(index=False)]
     return Table(tuple(spaced(str(name)) for name in rows), body, caption)

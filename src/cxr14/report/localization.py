@@ -82,7 +82,8 @@ def wang_table(results: Results, measure: str, quantities: tuple[str, ...]) -> T
         f"{results.best}, boxes of all heat thresholds pooled; n: boxed images of the finding; "
         "small: 95 % intervals, patients resampled. AFP: boxes that are no hit, per boxed image. "
         "Cross-fitted: the heat threshold chosen on one half of the boxed patients, scored on the "
-        "other. Grey: controls; mean box: where the finding's boxes lie in the other half."
+        "other. Grey: control baselines; mean box: average position of the finding's boxes in "
+        "the other half of the patients."
     )
     if published:
         sources = (f"{p.name} ({split_text(results.source, p)}, n {p.pairs})" for p in published)
@@ -295,7 +296,7 @@ def _checks(results: Results) -> list[Part]:
     chosen = crossfit[crossfit["finding"] == MEAN]
     tables = {
         "Cross-fitted heat thresholds": chosen.drop(columns="finding"),
-        "Randomised weights": results.of("sanity_check"),
+        "Sanity check: random weights": results.of("sanity_check"),
     }
     return [
         Details(title, (frame(rows.drop(columns=CONSTANT, errors="ignore"), caption),))

@@ -79,9 +79,9 @@ def headline_section(results: Results) -> Section:
     ]
     kinds = ["control" if row[0] == BASELINE else "" for row in body]
     how = (
-        "Each number is on the test split, on which nothing was chosen; the small range below it "
-        "is its 95 % interval (patients resampled). Two models whose intervals overlap may still "
-        "differ: see the paired differences."
+        "Each number is on the test split, except the validation AUROC, by which the model was "
+        "chosen; the small range below it is its 95 % interval (patients resampled). Two models "
+        "whose intervals overlap may still differ: see the paired differences."
     )
     caption = results.source.label(f"{sample(results)}. {legend(results)}")
     chosen = (
@@ -270,7 +270,7 @@ COLUMNS: Final = ("", "remark", "text", *[""] * (len(HEADER) - 4), "remark")
 
 def adjudicated_section(results: Results) -> Section:
     """Return the section of AUROC on adjudicated labels, or of the reason why there is none."""
-    title, rows = "Labels read by radiologists", results.tables["adjudicated"]
+    title, rows = "Adjudicated labels", results.tables["adjudicated"]
     if rows.empty or results.source.phantom:
         reasons = sorted({text(reason) for reason in rows["reason"]} - {""})
         why = "; ".join(reasons) or "no test image has adjudicated labels"

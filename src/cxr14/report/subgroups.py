@@ -61,13 +61,13 @@ def subgroup_section(results: Results, png: bytes) -> Section:
         largest_table(results),
         Details("Scores by group", (group_table(results),)),
     )
-    return Section("subgroups", "Groups of patients", how, parts)
+    return Section("subgroups", "Subgroups", how, parts)
 
 
 def gap_table(results: Results) -> Table:
     """Lay out the macro gaps of single attributes."""
     rows = _single(results.of("gaps"))
-    header = ("group", "against", *COUNTED, *MEASURES.values())
+    header = ("group", "reference", *COUNTED, *MEASURES.values())
     body = [
         (
             _group_name(row),
@@ -89,7 +89,7 @@ def largest_table(results: Results) -> Table:
     """Lay out the largest gaps over all groups and findings."""
     gaps = gaps_with_interval(results.of("gaps"))
     reliable = largest(gaps)
-    header = ("group", "against", "finding", "measure", "gap", *COUNTED)
+    header = ("group", "reference", "finding", "measure", "gap", *COUNTED)
     body = [
         (
             _group_name(gap.row),

@@ -6,6 +6,7 @@ MLflow leaves the children of its server running, so they are ended here, howeve
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from types import FrameType
@@ -47,6 +48,7 @@ def serve(host: str, port: int) -> int:
         raise UserError(
             f"MLFLOW_TRACKING_URI names a server: open {hide_passwords(tracking_uri())} instead"
         )
+    _check_port(host, port)
     connect()  # creates the tables under the lock, beside a training that starts now
     for name in STOP_SIGNALS:
         signal.signal(name, _exit)
@@ -54,6 +56,17 @@ def serve(host: str, port: int) -> int:
     page = f"http://{host}:{port}/{START_PAGE}"
     print(f"MLflow, in about 20 seconds: {page} (Ctrl-C ends it)", flush=True)
     return _run_group(command(host, port), environment)
+
+
+def _check_port(host: str, port: int) -> None:
+    """Check that no other program listens on the port."""
+    try:
+        socket.create_server((host, port)).close()
+    except OSError as error:
+        raise UserError(
+            f"port {port} of {host} cannot be used ({error.strerror}); choose another one: "
+            f"cxr14 ui --port {port + 1}"
+        ) from None
 
 
 def _run_group(line: list[str], environment: dict[str, str]) -> int:
