@@ -101,7 +101,9 @@ def _queue_status(root: Path) -> str:
     for ended in ("--success", "--failed"):
         try:
             return call(root, "dvc", "queue", "status")
-        except UserError:
+        except UserError as error:
+            if "Invalid commit" not in str(error):
+                raise
             call(root, "dvc", "queue", "remove", ended)
     return call(root, "dvc", "queue", "status")
 

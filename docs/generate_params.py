@@ -135,7 +135,7 @@ def default(values: dict[str, Any], key: str) -> str:
         value = value.get(word) if isinstance(value, dict) else None
     if isinstance(value, dict) or (value is None and ".NAME." in key):
         return "–"
-    return shown(value)
+    return yaml_text(value)
 
 
 def flat(key: str, value: Any) -> Iterator[tuple[str, str]]:
@@ -144,16 +144,16 @@ def flat(key: str, value: Any) -> Iterator[tuple[str, str]]:
         for name, child in value.items():
             yield from flat(f"{key}.{name}", child)
     else:
-        yield key, shown(value)
+        yield key, yaml_text(value)
 
 
-def shown(value: Any) -> str:
+def yaml_text(value: Any) -> str:
     """Return a value as YAML writes it in one line."""
     if isinstance(value, list):
-        return ", ".join(shown(item) for item in value)
+        return ", ".join(yaml_text(item) for item in value)
     words: dict[Any, str] = {None: "null", True: "true", False: "false"}
-    known = isinstance(value, bool) or value is None
-    return code(words[value] if known else value or "{}" if isinstance(value, dict) else value)
+    has_word = isinstance(value, bool) or value is None
+    return code(words[value] if has_word else value or "{}" if isinstance(value, dict) else value)
 
 
 def code(value: object) -> str:
@@ -163,16 +163,16 @@ def code(value: object) -> str:
 
 def comments(file: Path) -> dict[str, str]:
     """Return the comment of each key of a YAML file, by dotted key; empty without one."""
-    found: dict[str, str] = {}
+    meanings: dict[str, str] = {}
     stack: list[tuple[int, str]] = []
     for line in file.read_text().splitlines():
         if match := KEY.fullmatch(line):
             indent, name, text = len(match[1]), match[2], match[3]
             stack = [(level, word) for level, word in stack if level < indent] + [(indent, name)]
-            found[".".join(word for _, word in stack)] = text or ""
+            meanings[".".join(word for _, word in stack)] = text or ""
         elif match := CONTINUED.fullmatch(line):
-            found[".".join(word for _, word in stack)] += f" {match[1]}"
-    return found
+            meanings[".".join(word for _, word in stack)] += f" {match[1]}"
+    return meanings
 
 
 if __name__ == "__main__":

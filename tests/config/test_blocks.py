@@ -62,6 +62,7 @@ def test_a_backbone_that_is_not_listed_is_refused_with_the_list():
         ({"epoch": 3}, r"overrides\.alexnet\)\.epoch = 3: unknown key"),
         ({"epochs": 0}, r"overrides\.alexnet\)\.epochs = 0: input should be greater than 0"),
         ({"augment": {"spin": 1}}, r"overrides\.alexnet\)\.augment\.spin = 1: unknown key"),
+        ({"augment": {"sed": 1}}, r"augment\.sed = 1: unknown key$"),
         ({"augment": None}, r"overrides\.alexnet\)\.augment = None"),
         ({"backbones": ["vgg16"]}, r"overrides\.alexnet\)\.backbones = \['vgg16'\]: unknown key"),
         ({"overrides": {}}, r"overrides\.alexnet\)\.overrides = \{\}: unknown key"),

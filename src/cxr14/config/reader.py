@@ -328,7 +328,9 @@ def _message(block: type[Block], problem: ErrorDetails) -> str:
     if problem["type"] == "missing":
         return "is missing"
     if problem["type"] == "extra_forbidden":
-        similar = get_close_matches(str(problem["loc"][-1]), block.model_fields, 1)
+        # Of the block's own keys: those of a block within it are not known here.
+        keys = block.model_fields if len(problem["loc"]) == 1 else ()
+        similar = get_close_matches(str(problem["loc"][-1]), keys, 1)
         return f"unknown key; did you mean {similar[0]}?" if similar else "unknown key"
     if problem["type"] == "value_error":
         return problem["msg"].removeprefix("Value error, ")
