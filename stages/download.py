@@ -52,10 +52,7 @@ def main(
         raise UserError(f"--catalogue is for data.source nih, and it is {params.source}")
     check_links(Path.cwd(), [str(TABLES), str(ARCHIVES)])
     if params.source == "phantom":
-        phantom = params.phantom
-        counts = write_phantoms(
-            TABLES, ARCHIVES, phantom.images, phantom.contrast, phantom.seed, workers
-        )
+        counts = write_phantoms(TABLES, ARCHIVES, params.phantom, workers)
     elif params.source == "folder":
         if params.folder is None:
             raise UserError("data.source is folder, but data.folder names none; set data.folder")

@@ -3,13 +3,16 @@
 The official lists define test if the source has them (`split.official`). All other splits are by
 patient, stratified by finding; patients with boxes are in test.
 
+Phantoms have boxes and masks of every image; those of test are kept, the others left out.
+
 Your own boxes in another unit than NIH's (`data.boxes`) are converted to pixels of its 1024 grid.
 
 Reads:  data/raw/tables, params.yaml (split, data.boxes); data/raw/archives or data.folder, if the
 unit of your own boxes depends on the sizes of the files
 
-Writes: data/records (images.parquet, boxes.parquet, source.json), data/split/split.parquet,
-data/table_issues.csv (every data issue of the tables), metrics/patient_split.json
+Writes: data/records (images.parquet, boxes.parquet, masks.parquet, source.json),
+data/split/split.parquet, data/table_issues.csv (every data issue of the tables),
+metrics/patient_split.json
 """
 
 from functools import partial
@@ -26,6 +29,7 @@ from cxr14.datasets.raw import (
     BOX_TABLE,
     IMAGE_TABLE,
     LISTS,
+    MASK_TABLE,
     TABLES,
     images_base,
     read_facts,
@@ -35,6 +39,7 @@ from cxr14.datasets.records import SPLIT, Source, write_source
 from cxr14.datasets.split import count_splits, official_split, split_patients, unscorable
 from cxr14.errors import UserError
 from cxr14.io import packaged_file, write_metrics, write_parquet
+from cxr14.masks import MASKS, masks_of, write_masks
 from stages import run
 
 RECORDS = Path("data/records")
@@ -54,7 +59,7 @@ def main() -> None:
         TABLES,
         use_lists,
         origins,
-        box_unit=read_data().boxes,
+        box_unit="nih" if facts["phantom"] else read_data().boxes,
         file_sizes=partial(file_sizes, manifest, images_base(facts["base"])),
         nih_boxes=read_boxes(packaged_file("torchxrayvision", NIH_BOXES)),
     )
@@ -65,9 +70,11 @@ def main() -> None:
         names = " and ".join(tables[Path(name).stem].file for name in LISTS)
         train_val, test = (table.image.tolist() for table in lists)
         official = official_split(images, train_val, test, names)
+    # Every phantom has boxes, so they do not decide who is in test.
+    boxed = set() if facts["phantom"] else boxed_images(tables["boxes"])
     split = split_patients(
         images,
-        boxed_images(tables["boxes"]),
+        boxed,
         official,
         params.test_fraction,
         params.val_fraction,
@@ -76,7 +83,11 @@ def main() -> None:
     counts = count_splits(images, split)
     source = Source(facts["source"], facts["phantom"], use_lists)
     write_parquet(RECORDS / "images.parquet", images)
+    tested = split.image[split.split == "test"]
+    if facts["phantom"]:
+        boxes = boxes[boxes.image.isin(tested)]
     write_parquet(RECORDS / "boxes.parquet", boxes)
+    write_masks(MASKS, masks_of(tested, TABLES / MASK_TABLE))
     write_source(source)
     write_parquet(SPLIT, split)
     substitutes = {"packaged_table": IMAGE_TABLE, "packaged_boxes": BOX_TABLE}

@@ -64,10 +64,20 @@ def read_findings() -> tuple[str, ...]:
 
 
 class PhantomParams(Block):
-    """Number of phantoms, at most one per row of NIH's table; contrast of the findings; seed."""
+    """Number, size and seed of the phantoms, and how their findings are drawn.
+
+    Attributes:
+        images: at most one per row of NIH's table.
+        size: pixels per side; NIH's images have 1024.
+        contrast: of the findings; 0 hides them.
+        shortcut: how far chest drains go with Pneumothorax, from 0 (independent) to 1.
+        seed: of patients, anatomy and noise.
+    """
 
     images: int = Field(gt=0, le=112_120)
+    size: int = Field(ge=256, le=1024)
     contrast: float = Field(ge=0, le=100)
+    shortcut: float = Field(ge=0, le=1)
     seed: Seed
 
 

@@ -31,7 +31,9 @@ RENEW = "`dvc repro --force download && dvc repro`"
 """Command that reads a user's folder again, since DVC does not track it."""
 
 MANIFEST, RAW_ISSUES, FACTS = "manifest.csv", "issues.csv", "source.json"
-RAW_FILES = (MANIFEST, RAW_ISSUES, FACTS, "oddities.csv")
+MASK_TABLE = "masks.parquet"
+"""Masks of the findings of phantoms; other sources have none."""
+RAW_FILES = (MANIFEST, RAW_ISSUES, FACTS, MASK_TABLE, "oddities.csv")
 """Files in tables/ beside the tables and lists; the last is of earlier versions."""
 
 

@@ -8,10 +8,10 @@ inside the function that needs it.
 import pandas as pd
 import pandera.pandas as pa
 
-from cxr14.labels import ALLOWED, BOXED, OTHER_SPELLINGS, readable
+from cxr14.labels import ALLOWED, FINDINGS, OTHER_SPELLINGS, readable
 
 NUMBER = r"-?[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]+)?"
-BOXED_SPELLINGS = (*BOXED, *(other for other, name in OTHER_SPELLINGS.items() if name in BOXED))
+BOXED_SPELLINGS = (*FINDINGS, *OTHER_SPELLINGS)
 INFINITY = float("inf")
 
 
@@ -62,7 +62,7 @@ IMAGES = pa.DataFrameSchema(
 BOXES = pa.DataFrameSchema(
     {
         "image": IMAGE,
-        "finding": _one_of(BOXED_SPELLINGS, ", ".join(BOXED)),
+        "finding": _one_of(BOXED_SPELLINGS, ", ".join(FINDINGS)),
         "x": COORDINATE,
         "y": COORDINATE,
         "width": EXTENT,

@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from cxr14.config.blocks import PhantomParams
 from cxr14.datasets.archive_kinds import TABLE_NOT_READ
 from cxr14.datasets.boxes import check_box_table
+from cxr14.datasets.columns import NIH_HEADINGS
 from cxr14.datasets.download import check_free_space, fetch_all
 from cxr14.datasets.folder_tables import FolderTables, UserTable, find_tables
 from cxr14.datasets.image_sources import MANIFEST_COLUMNS
@@ -25,6 +27,7 @@ from cxr14.datasets.raw import (
     IMAGE_TABLE,
     LISTS,
     MANIFEST,
+    MASK_TABLE,
     RAW_FILES,
     RAW_ISSUES,
     RENEW,
@@ -35,7 +38,9 @@ from cxr14.datasets.raw import (
 from cxr14.datasets.text_files import read_user_file
 from cxr14.errors import UserError
 from cxr14.io import packaged_file, project_root, write_bytes, write_csv, write_json
-from cxr14.phantoms.render import render_archive
+from cxr14.masks import write_masks
+from cxr14.phantoms.places import places_of_boxes
+from cxr14.phantoms.render import Drawing, render_archive
 from cxr14.phantoms.sampling import choose_records
 
 PHANTOM_ARCHIVE = "images_001.tar"
@@ -64,20 +69,31 @@ class SourceTables:
 
 
 def write_phantoms(
-    tables: Path, archives: Path, count: int, contrast: float, seed: int, workers: int
+    tables: Path, archives: Path, params: PhantomParams, workers: int
 ) -> dict[str, int]:
-    """Write the packaged tables and render `count` phantoms into one archive."""
+    """Write the packaged table, render phantoms into one archive, and write boxes and masks.
+
+    Args:
+        tables: folder of the tables. Its box table holds the extents of the drawn findings, of
+            every image; masks.parquet their masks.
+        archives: folder of the archive.
+        params: number of phantoms, and how they are drawn.
+        workers: processes; 0 means one per core. The bytes do not depend on it.
+    """
     _check_targets(tables, archives)
     source = SourceTables({"source": "phantom", "phantom": True, "base": None})
     _write_tables(tables, source)
     _remove_archives(archives, keep=set())
-    records, boxes = read_images(tables / IMAGE_TABLE), read_boxes(tables / BOX_TABLE)
-    chosen = choose_records(records, boxes, count, seed)
-    chosen_boxes = boxes[boxes.image.isin(chosen.image)]
+    records, nih_boxes = read_images(tables / IMAGE_TABLE), read_boxes(tables / BOX_TABLE)
+    chosen = choose_records(records, params.images, params.seed)
+    places = places_of_boxes(nih_boxes)
+    drawing = Drawing(places, params.size, params.contrast, params.shortcut, params.seed)
     temporary = archives / f".{PHANTOM_ARCHIVE}.new"
-    listing = render_archive(chosen, chosen_boxes, temporary, contrast, seed, workers)
+    drawn = render_archive(chosen, temporary, drawing, workers)
     place_archive(temporary, archives / PHANTOM_ARCHIVE)
-    manifest = listing.assign(container=PHANTOM_ARCHIVE)[list(MANIFEST_COLUMNS)]
+    write_csv(tables / BOX_TABLE, drawn.boxes.rename(columns=NIH_HEADINGS))
+    write_masks(tables / MASK_TABLE, drawn.masks)
+    manifest = drawn.images.assign(container=PHANTOM_ARCHIVE)[list(MANIFEST_COLUMNS)]
     return _write_listing(tables, Listing(manifest, issue_table("download", [])), source)
 
 

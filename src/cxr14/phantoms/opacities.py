@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from cxr14.phantoms.anatomy import Floats
+from cxr14.phantoms.places import FrameBox
 from cxr14.phantoms.scene import SIZE, Scene
 
 # Smooth random fields, computed once per process and cropped at random positions.
@@ -40,10 +41,6 @@ def strands(
 ) -> Floats:
     """Return thin winding lines in [0, 1]: the zero crossings of a field."""
     return np.asarray(np.exp(-((blobs(rng, shape, tall_px, wide_px) / 0.3) ** 2)))
-
-
-FrameBox = tuple[float, float, float, float]
-MARGIN_PX: Final = 2.5  # margin inside a box, by which upsampling spreads a pixel
 
 
 @dataclass(frozen=True)
@@ -92,9 +89,8 @@ def smooth(ramp: npt.NDArray[Any]) -> Floats:
 
 def patch(scene: Scene, box: FrameBox) -> Patch | None:
     """Crop a box (frame px: x, y, width, height) out of the scene; None if it is too small."""
-    x, y, width, height = box
-    x0, y0 = x + MARGIN_PX, y + MARGIN_PX
-    x1, y1 = x + width - MARGIN_PX, y + height - MARGIN_PX
+    x0, y0, width, height = box
+    x1, y1 = x0 + width, y0 + height
     rows = slice(max(0, int(np.ceil(y0))), min(SIZE, int(np.floor(y1)) + 1))
     columns = slice(max(0, int(np.ceil(x0))), min(SIZE, int(np.floor(x1)) + 1))
     if rows.stop - rows.start < 3 or columns.stop - columns.start < 3:
@@ -115,22 +111,20 @@ def nodule(at: Patch, rng: np.random.Generator) -> Floats:
 
 
 def mass(at: Patch, rng: np.random.Generator) -> Floats:
-    """Return a large lump: the union of a few balls."""
-    out = np.zeros(at.shape, np.float32)
-    for _ in range(int(rng.integers(3, 6))):
-        cu, cv = rng.uniform(-0.33, 0.33, 2)
-        size = rng.uniform(0.5, 0.66)
-        chord = 1 - ((at.u - cu) ** 2 + (at.v - cv) ** 2) / size**2
-        out = np.maximum(out, size * np.sqrt(np.clip(chord, 0, None)))
-    dense = np.clip(1.4 * min(at.shape) / 2 * at.mm, 26, 48) * rng.uniform(0.8, 1.3)
-    return np.asarray(dense * 2.7 * out * at.window(0.1))
+    """Return a large lump: the chord of an ellipsoid with a lobulated, slightly soft outline."""
+    lobes = blobs(rng, at.shape, round(min(at.shape) / 15) * 3.0 + 3.0)
+    radius = np.sqrt(at.u**2 + at.v**2) * (1.12 + 0.16 * np.clip(lobes, -2, 2))
+    chord = np.sqrt(np.clip(1 - radius**2, 0, None))
+    dense = np.clip(1.1 * min(at.shape) * at.mm, 48, 80) * rng.uniform(0.8, 1.2)
+    grain = 1 + 0.06 * blobs(rng, at.shape, 5.0)
+    return np.asarray(dense * smooth(chord * 1.25) * grain * at.window(0.12))
 
 
 def infiltration(at: Patch, rng: np.random.Generator) -> Floats:
     """Return a mild, ill-defined, patchy and streaky cloud."""
     cloud = np.clip(0.45 + 0.6 * blobs(rng, at.shape, 7.0), 0, 1.6)
     streaks = strands(rng, at.shape, 3.0, 4.0)
-    dense = rng.uniform(16, 28) * cloud + rng.uniform(9, 16) * streaks
+    dense = rng.uniform(20, 32) * cloud + rng.uniform(9, 16) * streaks
     return np.asarray(dense * at.blob(rng, 0.15) * _in_lung(at))
 
 
@@ -146,7 +140,7 @@ def pneumonia(at: Patch, rng: np.random.Generator) -> Floats:
     """Return one focal patch with a fluffy edge, grainy inside."""
     grains = 0.8 + 0.3 * blobs(rng, at.shape, 4.0) + 0.3 * blobs(rng, at.shape, 11.0)
     body = at.blob(rng, 0.28)
-    return np.asarray(rng.uniform(24, 38) * body * np.clip(grains, 0.1, None) * _in_lung(at))
+    return np.asarray(rng.uniform(30, 44) * body * np.clip(grains, 0.1, None) * _in_lung(at))
 
 
 def atelectasis(at: Patch, rng: np.random.Generator) -> Floats:
@@ -158,7 +152,7 @@ def atelectasis(at: Patch, rng: np.random.Generator) -> Floats:
         slope, bend = rng.uniform(-0.3, 0.3), rng.uniform(-0.2, 0.2)
         line = middle + slope * at.u + bend * at.u**2
         thick = np.clip(rng.uniform(6, 11) / height_mm, 0.05, 0.4)
-        out = out + rng.uniform(28, 46) * np.exp(-(((at.v - line) / thick) ** 2))
+        out = out + rng.uniform(30, 48) * np.exp(-(((at.v - line) / thick) ** 2))
     return np.asarray(out * at.window(0.3) * _in_lung(at))
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import itertools
 import os
 import struct
 import tarfile
@@ -9,10 +10,11 @@ import tempfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,41 +23,109 @@ from PIL import Image
 
 from cxr14.console import track
 from cxr14.io import end_with_parent, replacing
+from cxr14.masks import COLUMNS as MASK_COLUMNS
+from cxr14.masks import SIDE, encode_mask
 from cxr14.phantoms.anatomy import Anatomy, Floats, Pose, load_anatomy
-from cxr14.phantoms.findings import Box, added_density, reshape
+from cxr14.phantoms.findings import DIFFUSE, Drawn, draw, reshape
+from cxr14.phantoms.places import Places
 from cxr14.phantoms.scene import SIZE, Look, build_scene, generator, patient_traits
 
-PICTURE: Final = 1024  # px per side, as in NIH's set
+Box = tuple[str, float, float, float, float]
+"""Finding, x, y, width and height in px of NIH's 1024×1024 images."""
+GRID_PX: Final = 1024  # of the boxes, whatever the size of the picture
 
 
-def render(
-    record: Mapping[str, object], boxes: Sequence[Box], anatomy: Anatomy, contrast: float, seed: int
-) -> npt.NDArray[np.uint8]:
+@dataclass(frozen=True)
+class Drawing:
+    """How phantoms are drawn: the block `data.phantom` of params.yaml, and the places of findings.
+
+    Attributes:
+        places: of NIH's boxes.
+        size: px per side of a picture.
+        contrast: of the findings; 0 hides them, 1 is the default.
+        shortcut: how far drains go with Pneumothorax, 0 to 1.
+        seed: of all phantoms, mixed with patient and image.
+    """
+
+    places: Places
+    size: int
+    contrast: float
+    shortcut: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class Phantom:
+    """A simulated radiograph, and where its findings are.
+
+    Attributes:
+        picture: uint8 (size, size), bright for high attenuation.
+        boxes: of each lesion of the findings with an extent.
+        masks: bool (SIDE, SIDE) of each finding, over the whole picture.
+    """
+
+    picture: npt.NDArray[np.uint8]
+    boxes: list[Box]
+    masks: dict[str, npt.NDArray[np.bool_]]
+
+
+def render(record: Mapping[str, object], anatomy: Anatomy, drawing: Drawing) -> Phantom:
     """Render one phantom. The same arguments give the same bytes in any order and process.
 
     Args:
         record: image, patient, follow_up, age, sex, view and the 14 finding columns (0 or 1).
-        boxes: (finding, x, y, width, height) in px of the image.
         anatomy: the projected groups.
-        contrast: contrast of the findings; 0 hides them, 1 is the default.
-        seed: seed of all phantoms, mixed with patient and image.
-
-    Returns:
-        uint8 (1024, 1024), bright for high attenuation.
+        drawing: how to draw.
     """
+    seed, contrast = drawing.seed, drawing.contrast
     shape, look = patient_traits(record, seed)
-    reshape(shape, record, boxes, contrast, seed)
+    reshape(shape, record, drawing.places, contrast, seed)
     view = "AP" if record["view"] == "AP" else "PA"
     scene = build_scene(anatomy, shape, look, view, generator(seed, "pose", record["image"]))
     plain = scene.base + scene.heart + look.marks * scene.marks
-    density = plain
+    drawn = draw(scene, record, drawing.places, seed)
+    density = plain.copy()
     if contrast:
-        density = plain + contrast * added_density(scene, record, boxes, seed)
-    return _develop(plain, density, look, generator(seed, "noise", record["image"]))
+        for part in itertools.chain.from_iterable(drawn.values()):
+            density += contrast * part.density
+    picture = _develop(
+        plain, density, look, drawing.size, generator(seed, "noise", record["image"])
+    )
+    masks = {
+        name: halved(np.any([part.mask for part in parts], axis=0))
+        for name, parts in drawn.items()
+        if parts
+    }
+    return Phantom(picture, _boxes_of(drawn), masks)
+
+
+def _boxes_of(drawn: Mapping[str, Sequence[Drawn]]) -> list[Box]:
+    """Return the box around each lesion of the findings with an extent."""
+    masks = [
+        (finding, part.mask)
+        for finding, parts in drawn.items()
+        if finding not in DIFFUSE
+        for part in parts
+    ]
+    return [(finding, *_extent(mask)) for finding, mask in masks if mask.any()]
+
+
+def _extent(mask: npt.NDArray[np.bool_]) -> tuple[float, float, float, float]:
+    """Return x, y, width and height of a mask (SIZE, SIZE) in px of NIH's images."""
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    (x, right), (y, bottom) = ((int(ends[0]), int(ends[-1]) + 1) for ends in (columns, rows))
+    scale = GRID_PX / SIZE
+    return x * scale, y * scale, (right - x) * scale, (bottom - y) * scale
+
+
+def halved(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Reduce a mask (SIZE, SIZE) to (SIDE, SIDE): cells with at least half of their pixels."""
+    cell = SIZE // SIDE
+    return np.asarray(mask.reshape(SIDE, cell, SIDE, cell).mean(axis=(1, 3)) >= 0.5)
 
 
 def _develop(
-    plain: Floats, density: Floats, look: Look, rng: np.random.Generator
+    plain: Floats, density: Floats, look: Look, size: int, rng: np.random.Generator
 ) -> npt.NDArray[np.uint8]:
     """Convert millimetres of water to grey, with the window of the image without findings.
 
@@ -67,11 +137,8 @@ def _develop(
     centre = 0.5 * (low + high) - look.exposure * wide
     tone = (density - centre + 0.5 * look.detail * (density - _blurred(plain))) / wide
     grey = 250 / (1 + np.exp(-4.3 * tone)) + 2
-    large = Image.fromarray(np.rint(grey).astype(np.uint8)).resize(
-        (PICTURE, PICTURE), Image.Resampling.BICUBIC
-    )
-    picture = look.noise * _noise(rng)
-    picture += np.asarray(large)
+    picture = look.noise * _noise(size, rng)
+    picture += resized(grey, size)
     _mark(picture, rng)
     picture += 0.5  # truncation then rounds
     return np.clip(picture, 0, 255, out=picture).astype(np.uint8)
@@ -79,25 +146,35 @@ def _develop(
 
 def _mark(picture: Floats, rng: np.random.Generator) -> None:
     """Add the marker L to 70 % of the images, on the patient's left near the upper edge."""
-    marked, row, column = rng.random() < 0.7, *rng.integers((30, 890), (170, 960))
+    scale = len(picture) / GRID_PX
+    marked, row, column = (
+        rng.random() < 0.7,
+        *(rng.integers((30, 890), (170, 960)) * scale).astype(int),
+    )
     if marked:
-        size = int(rng.integers(26, 46))
+        size = max(8, int(rng.integers(26, 46) * scale))
         letter = np.zeros((size, size // 2), bool)
         letter[:, : size // 7] = letter[-(size // 7) :] = True
         area = picture[row : row + size, column : column + size // 2]
         area[letter[:, : area.shape[1]]] = rng.uniform(215, 250)
 
 
-def _noise(rng: np.random.Generator) -> Floats:
+def resized(grey: Floats, size: int) -> Floats:
+    """Resample a picture (SIZE, SIZE) to (size, size)."""
+    if size == SIZE:
+        return grey
+    return np.asarray(Image.fromarray(grey).resize((size, size), Image.Resampling.BICUBIC))
+
+
+def _noise(size: int, rng: np.random.Generator) -> Floats:
     """Crop a random piece of one noise field of deviation 1, faster than new noise."""
     row, column = rng.integers(0, 256, 2)
-    return _noise_field()[row : row + PICTURE, column : column + PICTURE]
+    return _noise_field(size)[row : row + size, column : column + size]
 
 
 @lru_cache(maxsize=1)
-def _noise_field() -> Floats:
-    size = (PICTURE + 256, PICTURE + 256)
-    return np.random.default_rng(41).standard_normal(size, dtype=np.float32)
+def _noise_field(size: int) -> Floats:
+    return np.random.default_rng(41).standard_normal((size + 256, size + 256), dtype=np.float32)
 
 
 def _blurred(picture: Floats) -> Floats:
@@ -146,77 +223,92 @@ CHUNK = 4  # images per task of a worker
 _state: dict[str, Any] = {}
 
 
+Written = tuple[bytes, list[Box], dict[str, npt.NDArray[np.int32]]]
+"""A PNG, the boxes, and the run lengths of the masks."""
+
+
+class Listings(NamedTuple):
+    """Tables of an archive of phantoms.
+
+    Attributes:
+        images: image, member, bytes, sha256 of each PNG, sorted by image.
+        boxes: image, finding, x, y, width, height in px of NIH's 1024×1024 images.
+        masks: image, finding, runs; see :mod:`cxr14.masks`.
+    """
+
+    images: pd.DataFrame
+    boxes: pd.DataFrame
+    masks: pd.DataFrame
+
+
 def render_archive(
     records: pd.DataFrame,
-    boxes: pd.DataFrame,
     path: Path,
-    contrast: float,
-    seed: int,
+    drawing: Drawing,
     workers: int = 0,
     anatomy: Anatomy | None = None,
-) -> pd.DataFrame:
+) -> Listings:
     """Render every row of ``records`` into one uncompressed tar, written atomically.
 
     Args:
-        records: rows of images.parquet (see :func:`cxr14.phantoms.render.render`).
-        boxes: image, finding, x, y, width, height in px of the 1024×1024 image.
+        records: rows of images.parquet (see :func:`render`).
         path: path of the tar; members are ``images/<name>.png``, sorted by name.
-        contrast: contrast of the findings; 0 hides them.
-        seed: seed of all phantoms.
+        drawing: how to draw.
         workers: processes; 0 means one per core. The bytes do not depend on it.
         anatomy: the projected groups; None projects them, which takes seconds.
-
-    Returns:
-        image, member, bytes, sha256 of each PNG, sorted by image.
     """
     rows = records.sort_values("image").to_dict("records")
-    by_image: dict[str, list[Box]] = {}
-    columns = ["image", "finding", "x", "y", "width", "height"]
-    for image, finding, x, y, width, height in boxes[columns].itertuples(index=False, name=None):
-        by_image.setdefault(image, []).append((finding, x, y, width, height))
-    jobs = [(row, by_image.get(str(row["image"]), []), contrast, seed) for row in rows]
-    pictures = _rendered(jobs, workers or os.cpu_count() or 1, anatomy or load_anatomy())
-    table = []
+    phantoms = _rendered(rows, drawing, workers or os.cpu_count() or 1, anatomy or load_anatomy())
+    images, boxes, masks = [], [], []
     with (
         replacing(path) as temporary,
         tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar,
     ):
-        for row, content in zip(rows, pictures, strict=True):
-            member = f"images/{row['image']}"
-            info = tarfile.TarInfo(member)
+        for row, (content, drawn_boxes, runs) in zip(rows, phantoms, strict=True):
+            name = str(row["image"])
+            info = tarfile.TarInfo(f"images/{name}")
             info.size = len(content)
             tar.addfile(info, io.BytesIO(content))
-            table.append((row["image"], member, len(content), hashlib.sha256(content).hexdigest()))
-    return pd.DataFrame(table, columns=["image", "member", "bytes", "sha256"])
+            images.append((name, info.name, len(content), hashlib.sha256(content).hexdigest()))
+            boxes += [(name, *box) for box in drawn_boxes]
+            masks += [(name, finding, lengths) for finding, lengths in runs.items()]
+    return Listings(
+        pd.DataFrame(images, columns=["image", "member", "bytes", "sha256"]),
+        pd.DataFrame(boxes, columns=["image", "finding", "x", "y", "width", "height"]),
+        pd.DataFrame(masks, columns=[*MASK_COLUMNS]),
+    )
 
 
-def _rendered(jobs: list[Any], workers: int, anatomy: Anatomy) -> Iterator[bytes]:
-    """Yield the PNGs in the order of the jobs, with a progress bar."""
-    contents = _mapped(jobs, min(workers, len(jobs)), anatomy)
-    yield from track(contents, "phantoms", "images", total=len(jobs), transient=True)
+def _rendered(
+    rows: list[Any], drawing: Drawing, workers: int, anatomy: Anatomy
+) -> Iterator[Written]:
+    """Yield the phantoms in the order of the rows, with a progress bar."""
+    phantoms = _mapped(rows, drawing, min(workers, len(rows)), anatomy)
+    yield from track(phantoms, "phantoms", "images", total=len(rows), transient=True)
 
 
-def _mapped(jobs: list[Any], workers: int, anatomy: Anatomy) -> Iterator[bytes]:
+def _mapped(rows: list[Any], drawing: Drawing, workers: int, anatomy: Anatomy) -> Iterator[Written]:
     """Render in this process, or in processes that map one file of the anatomy."""
     if workers <= 1:
-        _state["anatomy"] = anatomy
-        yield from map(_draw, jobs)
+        _state.update(anatomy=anatomy, drawing=drawing)
+        yield from map(_draw, rows)
         return
     with tempfile.TemporaryDirectory() as folder:
         layers = Path(folder) / "layers.npy"
         np.save(layers, anatomy.layers)
-        shared = (layers, anatomy.poses)
+        shared = (layers, anatomy.poses, drawing)
         with ProcessPoolExecutor(
             workers, get_context("spawn"), initializer=_open, initargs=shared
         ) as pool:
-            yield from pool.map(_draw, jobs, chunksize=CHUNK)
+            yield from pool.map(_draw, rows, chunksize=CHUNK)
 
 
-def _open(layers: Path, poses: tuple[Pose, ...]) -> None:
+def _open(layers: Path, poses: tuple[Pose, ...], drawing: Drawing) -> None:
     end_with_parent()
-    _state["anatomy"] = Anatomy(np.load(layers, mmap_mode="r"), poses)
+    _state.update(anatomy=Anatomy(np.load(layers, mmap_mode="r"), poses), drawing=drawing)
 
 
-def _draw(job: tuple[dict[str, Any], list[Box], float, int]) -> bytes:
-    row, boxes, contrast, seed = job
-    return encode(render(row, boxes, _state["anatomy"], contrast, seed))
+def _draw(row: dict[str, Any]) -> Written:
+    phantom = render(row, _state["anatomy"], _state["drawing"])
+    runs = {finding: encode_mask(mask) for finding, mask in phantom.masks.items()}
+    return encode(phantom.picture), phantom.boxes, runs

@@ -19,6 +19,12 @@ def generator(seed: int, *names: object) -> np.random.Generator:
     return np.random.default_rng([seed, *(zlib.crc32(str(name).encode()) for name in names)])
 
 
+def finding_side(record: Mapping[str, object], finding: str, seed: int) -> str:
+    """Return the lung, right or left, of a patient's one-sided finding."""
+    rng = generator(seed, "side", finding, record["patient"])
+    return "right" if rng.random() < 0.55 else "left"
+
+
 @dataclass
 class Shape:
     """Positions and sizes of a patient's organs. Global findings change them.

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxr14.datasets.masks import (
+from cxr14.errors import UserError
+from cxr14.masks import (
     SIDE,
     decode_mask,
     encode_mask,
@@ -16,7 +17,6 @@ from cxr14.datasets.masks import (
     read_masks,
     write_masks,
 )
-from cxr14.errors import UserError
 
 
 def corner(rows: int, columns: int) -> np.ndarray:

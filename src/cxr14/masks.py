@@ -66,3 +66,15 @@ def read_masks(path: str | Path = MASKS) -> pd.DataFrame:
     if any(np.sum(runs) != SIDE**2 or np.min(runs) < 0 for runs in table["runs"]):
         raise unusable(path, f"is damaged: a mask does not have {SIDE}×{SIDE} pixels")
     return table
+
+
+def masks_of(images: Iterable[str], path: str | Path) -> pd.DataFrame:
+    """Read the masks of some images; none if the source has no table of masks.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    if not Path(path).exists():
+        return mask_table([])
+    table = read_masks(path)
+    return table[table["image"].isin([*images])].reset_index(drop=True)
