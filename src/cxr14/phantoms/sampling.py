@@ -8,16 +8,19 @@ from cxr14.errors import UserError
 from cxr14.labels import FINDINGS, NO_FINDING_COLUMN
 
 IMAGES_PER_PATIENT = 3
+SCARCE = 0.1
+"""A finding with fewer images than this share of the sample lends all of them (Hernia has 227)."""
 NO_FINDING_SHARE = 0.18
 CANDIDATES = 12
 """Patients compared per step; more of them give more findings on fewer images."""
 
 
 def choose_records(images: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
-    """Choose `count` images, at most three of each patient, enriched in the rare findings.
+    """Choose `count` images, up to three of each patient, enriched in the rare findings.
 
-    First, for the finding with the fewest images, those of a patient with it, of a few random ones
-    the patient with the most rare findings. Last, patients without a finding.
+    First every image of a scarce finding. Then, for the finding with the fewest images, those of a
+    patient with it: of a few random ones the patient with the most rare findings. Last, patients
+    without a finding.
 
     Args:
         images: the records (N rows).
@@ -54,8 +57,11 @@ def _enriched(sick: pd.DataFrame, room: int, rng: np.random.Generator) -> list[i
     rows_of = _rows_by_owner(owner)
     owners = [np.unique(owner[column == 1]) for column in labels.T]
     free = np.ones(len(patients), bool)
-    counts = np.zeros(labels.shape[1])
-    chosen: list[int] = []
+    scarce = labels.sum(0) < SCARCE * room
+    rows = rng.permutation(np.flatnonzero(labels[:, scarce].any(axis=1)))[:room]
+    free[owner[rows]] = False
+    counts = labels[rows].sum(0).astype(np.float64)
+    chosen: list[int] = sick.index.to_numpy()[rows].tolist()
     while len(chosen) < room:
         order = np.argsort(counts, kind="stable")
         candidates = next((left for f in order if len(left := owners[f][free[owners[f]]])), None)
