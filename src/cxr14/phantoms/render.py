@@ -26,6 +26,7 @@ from cxr14.io import end_with_parent, replacing
 from cxr14.masks import COLUMNS as MASK_COLUMNS
 from cxr14.masks import SIDE, encode_mask
 from cxr14.phantoms.anatomy import Anatomy, Floats, Pose, load_anatomy
+from cxr14.phantoms.devices import add_devices
 from cxr14.phantoms.findings import DIFFUSE, Drawn, draw, reshape
 from cxr14.phantoms.places import Places
 from cxr14.phantoms.scene import SIZE, Look, build_scene, generator, patient_traits
@@ -82,7 +83,8 @@ def render(record: Mapping[str, object], anatomy: Anatomy, drawing: Drawing) -> 
     reshape(shape, record, drawing.places, contrast, seed)
     view = "AP" if record["view"] == "AP" else "PA"
     scene = build_scene(anatomy, shape, look, view, generator(seed, "pose", record["image"]))
-    plain = scene.base + scene.heart + look.marks * scene.marks
+    devices, _ = add_devices(scene, record, seed, drawing.shortcut)
+    plain = scene.base + scene.heart + look.marks * scene.marks + devices
     drawn = draw(scene, record, drawing.places, seed)
     density = plain.copy()
     if contrast:
