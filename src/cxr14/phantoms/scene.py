@@ -118,7 +118,7 @@ def patient_traits(record: Mapping[str, object], seed: int) -> tuple[Shape, Look
 def _shape(
     patient: np.random.Generator, image: np.random.Generator, portable: bool, female: bool
 ) -> Shape:
-    wobble = patient.normal(0, (5.0, 6.0), (6, 6, 2)) + image.normal(0, 1.2, (6, 6, 2))
+    wobble = patient.normal(0, (4.2, 5.5), (6, 6, 2)) + image.normal(0, 1.2, (6, 6, 2))
     zoom = 0.89 * patient.normal(1, 0.05) * image.normal(1, 0.035) * (1.03 if portable else 1.0)
     tall = patient.normal(1, 0.06) * image.normal(1, 0.02)
     width = patient.normal(1.0, 0.09) * image.normal(1, 0.02) * (1.06 if portable else 1.0)
@@ -155,7 +155,7 @@ def _look(patient: np.random.Generator, image: np.random.Generator, portable: bo
 def _breasts(rng: np.random.Generator, flank: float) -> tuple[Breast, ...]:
     """Sample a woman's breasts, larger in heavy patients; one in 40 women has lost one."""
     size = float(np.clip(rng.normal(1.0 + 0.3 * flank, 0.16), 0.65, 1.4))
-    thick, low = rng.uniform(9, 30) * size, rng.normal(250, 16)
+    thick, low = rng.uniform(14, 40) * size, rng.normal(250, 16)
     apart, tall = rng.normal(101, 7), rng.uniform(0.8, 1.05)
     lost = int(rng.integers(2)) if rng.random() < 0.025 else None
     out = []
@@ -241,8 +241,7 @@ def build_scene(
     """
     poses = [number for number, pose in enumerate(anatomy.poses) if pose.view == view]
     layers = anatomy.pose(int(image.choice(poses)))
-    tissue = look.soft * (layers["soft"] + layers["abdomen"] + layers["arms"])
-    tissue += look.vessels * layers["vessels"]
+    tissue = look.soft * layers["soft"] + look.vessels * layers["vessels"]
     _add_breasts(tissue, look.breasts)
     _add_bubble(tissue, look.bubble)
     skeleton = _skeleton_warp(shape)
