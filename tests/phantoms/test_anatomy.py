@@ -24,7 +24,7 @@ def test_the_patients_left_is_on_the_right_of_the_picture_and_the_head_is_up(ana
         return (rows * weight).sum() / weight.sum(), (columns * weight).sum() / weight.sum()
 
     assert middle("right")[1] < middle("heart")[1] < middle("left")[1]
-    assert middle("left")[0] < middle("abdomen")[0]
+    assert middle("marks")[0] < middle("soft")[0]
     assert middle("vessels")[1] < middle("left")[1]
 
 

@@ -20,12 +20,9 @@ from cxr14.io import packaged_file
 
 Floats = npt.NDArray[np.float32]
 
-GROUPS: Final = ("soft", "abdomen", "vessels", "bone", "heart", "marks", "right", "left")
-"""The groups of the CT. ``right`` and ``left`` are millimetres of lung along the ray, the
-others millimetres of water. Heart and great vessels are the excess over lung of the same volume."""
-
-LAYERS: Final = (*GROUPS, "arms")
-"""The groups and, as the CT shows none of them hanging, drawn arms (millimetres of water)."""
+LAYERS: Final = ("soft", "vessels", "bone", "heart", "marks", "right", "left")
+"""The groups. ``right`` and ``left`` are millimetres of lung along the ray, the others millimetres
+of water. Heart and great vessels are the excess over lung of the same volume."""
 
 PIXEL_MM: Final = 0.703125  # the CT's own pixel, kept for the projections
 SLAB: Final = 16  # CT rows (11 mm) that are projected together
@@ -40,7 +37,6 @@ _LUNG_LEFT = (10, 11)
 _LUNG_RIGHT = (12, 13, 14)
 _HEART = (51, 61)
 _VESSELS = (52, 53, 54, 55, 56, 57, 58, 59, 60, 62)
-_ABDOMEN = (*range(1, 10), *range(18, 21), 63, 64)
 _BONE = (*range(29, 46), *range(69, 75), *range(92, 117), 118)
 
 
@@ -56,7 +52,7 @@ def slabs() -> Floats:
     hu, labels = _read()
     columns, rows, slices = hu.shape
     hu[LESION] = np.where(_is(labels[LESION], _LUNG_LEFT), np.minimum(hu[LESION], -820), hu[LESION])
-    out = np.zeros((len(GROUPS), rows // SLAB, columns, slices), np.float32)
+    out = np.zeros((len(LAYERS), rows // SLAB, columns, slices), np.float32)
     body = _body(hu)
     heart = _heart(labels)
     for slab in range(rows // SLAB):
@@ -83,16 +79,15 @@ def _groups(
     body: npt.NDArray[np.bool_],
     heart: npt.NDArray[np.bool_],
 ) -> list[npt.NDArray[Any]]:
-    """Split voxels into the groups of GROUPS, in their order."""
+    """Split voxels into the groups of LAYERS, in their order."""
     right, left, vessels = (_is(labels, ids) for ids in (_LUNG_RIGHT, _LUNG_LEFT, _VESSELS))
-    abdomen, bone = _is(labels, _ABDOMEN), _is(labels, _BONE)
+    bone = _is(labels, _BONE)
     water = np.where(body, np.clip(1 + np.minimum(hu, BLOOD_HU) / 1000, 0, None), 0)
     lung = right | left
     added = water - LUNG_DENSITY
-    soft = np.where(lung | heart | vessels, LUNG_DENSITY, np.where(abdomen, 0, water))
+    soft = np.where(lung | heart | vessels, LUNG_DENSITY, water)
     return [
         soft,
-        np.where(abdomen, water, 0),
         np.where(vessels, added, 0),
         np.where(bone, np.clip(hu - BLOOD_HU, 0, BONE_HU) / 1000 * BONE_GAIN, 0),
         np.where(heart, added, 0),
@@ -131,7 +126,7 @@ def _is(labels: npt.NDArray[np.uint8], ids: tuple[int, ...]) -> npt.NDArray[np.b
     return np.asarray(table[labels])
 
 
-PAD: Final = 144  # px added on every side by repeating the border, for warps that reach out
+PAD: Final = 144  # px added on every side, for warps that reach out
 
 
 @dataclass(frozen=True)
@@ -182,31 +177,31 @@ def load_anatomy(poses: tuple[Pose, ...] = POSES) -> Anatomy:
 
 
 def _pose_layers(groups: Floats, pose: Pose) -> Floats:
-    """Project the groups and add the arms: raised out of the frame (PA) or hanging (AP)."""
+    """Project the groups in a pose; arms are raised out of the frame (PA) or hang (AP)."""
     layers = _finished(_project(groups, pose))
-    arms = np.zeros_like(layers[:1])
     if pose.view == "AP":
-        _lower_arms(layers, arms[0], pose)
-    return np.concatenate([layers, arms])
+        _lower_arms(layers, pose)
+    return layers
 
 
-def _lower_arms(layers: Floats, arms: Floats, pose: Pose) -> None:
+def _lower_arms(layers: Floats, pose: Pose) -> None:
     """Remove what is left of the raised arms, and draw hanging ones beside the chest."""
-    rows, columns = (np.arange(length) - PAD + 0.5 for length in arms.shape)
-    x, y = columns[None, :].astype(np.float32), rows[:, None].astype(np.float32)
+    soft, bone = layers[LAYERS.index("soft")], layers[LAYERS.index("bone")]
+    rows, columns = (np.arange(length) - PAD + 0.5 for length in soft.shape)
+    x = columns[None, :].astype(np.float32)
+    y = rows[:, None].astype(np.float32)
     for side in (-1, 1):
-        aside = side * (x - 247)
-        layers[3] *= 1 - _ramp((aside - 168) / 10) * _ramp((140 - y) / 30)
-        layers[0] *= 1 - 0.45 * _ramp((aside - 172) / 50)
+        aside = np.asarray(side * (x - 247), np.float32)
+        bone *= 1 - _ramp((aside - 150) / 40) * _ramp((150 - y) / 60)
+        soft *= 1 - 0.8 * _ramp((aside - 168) / 60)
         spread = 14 + 3.0 * side * pose.turn  # px from shoulder to elbow, sideways
-        shoulder, elbow = (208.0, 56.0), (214.0 + spread, 400.0)
-        arms += _rod(aside, y, (shoulder[0] - 6, 74), elbow, 62.0, 1.1)
-        arms += 0.5 * _rod(aside, y, shoulder, shoulder, 33.0, 0.9)
-        shaft = _rod(aside, y, shoulder, elbow, 17.0, 1.5) - _rod(
-            aside, y, shoulder, elbow, 11.0, 1.5
-        )
-        arms += shaft
-        layers[3] += _scapula(aside, y)
+        shoulder, elbow = (212.0, 58.0), (222.0 + spread, 560.0)
+        head = (shoulder[0] - 11, shoulder[1] - 4)
+        soft += _rod(aside, y, (shoulder[0] - 4, 76), elbow, 64.0, 1.1, 0.75)
+        soft += 0.3 * _rod(aside, y, head, head, 31.0, 0.9, 0.75)
+        soft += _rod(aside, y, shoulder, elbow, 17.0, 1.5)
+        soft -= _rod(aside, y, shoulder, elbow, 11.0, 1.5)  # marrow
+        bone += _scapula(aside, y)
 
 
 def _ramp(value: npt.NDArray[Any]) -> Floats:
@@ -221,11 +216,14 @@ def _rod(
     end: tuple[float, float],
     radius: float,
     density: float,
+    power: float = 0.5,
 ) -> Floats:
-    """Return the chord of a rod with round ends, px, as millimetres of water."""
-    away = _distance(x, y, start, end)
-    chord = 2 * PIXEL_MM * density * np.sqrt(np.clip(radius**2 - away, 0, None))
-    return np.asarray(chord, np.float32)
+    """Return the chord of a rod with round ends, px, as millimetres of water.
+
+    A power above 0.5 gives a softer edge than that of a round rod.
+    """
+    depth = np.clip(1 - _distance(x, y, start, end) / radius**2, 0, None)
+    return np.asarray(2 * PIXEL_MM * density * radius * depth**power, np.float32)
 
 
 def _distance(x: Floats, y: Floats, start: tuple[float, float], end: tuple[float, float]) -> Floats:
@@ -268,20 +266,24 @@ def _project(planes: Floats, pose: Pose) -> Floats:
 
 def _finished(layers: Floats) -> Floats:
     """Pad, and extrapolate above the CT's last slice: a neck between sloping shoulders."""
-    layers = np.pad(layers, ((0, 0), (PAD, PAD), (PAD, PAD)), mode="edge")
+    layers = np.pad(layers, ((0, 0), (PAD, 0), (PAD, PAD)), mode="edge")
+    layers = np.pad(layers, ((0, 0), (0, PAD), (0, 0)), mode="symmetric")  # more abdomen
+    for edge in (slice(0, PAD), slice(-PAD, None)):  # the CT cuts the body off at its sides
+        layers[0, :, edge] = ndimage.gaussian_filter1d(layers[0, :, edge], 14, axis=0)
     _, height, width = layers.shape
-    top = PAD + 14  # layers 0–2: soft tissue, abdomen, vessels; 3: bone; 4: heart
-    layers[:3, :top] = ndimage.gaussian_filter(layers[:3, :top], (0, 0, 6))
-    layers[3, :PAD] = layers[3, 2 * PAD - 1 : PAD - 1 : -1]  # the spine, mirrored
+    top = PAD + 14  # layers 0, 1: soft tissue, vessels; 2: bone; 3: heart
+    layers[:2, :top] = ndimage.gaussian_filter(layers[:2, :top], (0, 0, 6))
+    layers[2, :PAD] = layers[2, 2 * PAD - 1 : PAD - 1 : -1]  # the spine, mirrored
     above = PAD + 40 - np.arange(height)[:, None]  # px above the shoulders' slope
     aside = np.abs(np.arange(width)[None, :] - width / 2 + 24)
     outside = aside - (95 + 150 * np.exp(-np.clip(above, 0, None) / 28))
     skin = 1 / (1 + np.exp(np.clip(outside / 14, -30, 30)))
     faded = np.where(above > 0, skin, 1).astype(np.float32)
     bone = 1 / (1 + np.exp(np.clip((aside - 60) / 8, -30, 30)))
-    layers[:3] *= faded
-    layers[3] *= np.where(np.arange(height)[:, None] < PAD, bone, faded)
-    layers[4] = ndimage.gaussian_filter(layers[4], 1.0)  # slices are 2.5 mm apart
+    layers[:2] *= faded
+    into = _ramp((np.arange(height)[:, None] - PAD) / 18)  # clavicles fade where the CT ends
+    layers[2] *= np.where(into < 1, bone + (1 - bone) * into, 1) * np.where(into > 0, faded, 1)
+    layers[3] = ndimage.gaussian_filter(layers[3], 1.0)  # slices are 2.5 mm apart
     return layers
 
 
@@ -295,8 +297,8 @@ def _scaled(plane: Floats, height: int, scale: float, right_mm: float, down_mm: 
     """Resample a coronal plane (slices, columns) to pixels, scaled and shifted, with borders."""
     rows, columns = plane.shape
     step, margin_rows, margin_columns = 2.5 / PIXEL_MM, 28, 96  # enough for POSES
-    margins = ((margin_rows, margin_rows), (margin_columns, margin_columns))
-    padded = np.pad(plane, margins, mode="edge")
+    padded = np.pad(plane, ((margin_rows, 0), (margin_columns, margin_columns)), mode="edge")
+    padded = np.pad(padded, ((0, margin_rows), (0, 0)), mode="symmetric")
     wide, tall = columns / scale, height / step / scale
     x = margin_columns + columns / 2 - right_mm / PIXEL_MM - wide / 2
     y = margin_rows + rows / 2 - down_mm / 2.5 - tall / 2

@@ -116,16 +116,16 @@ def patient_traits(record: Mapping[str, object], seed: int) -> tuple[Shape, Look
 def _shape(
     patient: np.random.Generator, image: np.random.Generator, portable: bool, female: bool
 ) -> Shape:
-    wobble = patient.normal(0, (5.0, 6.0), (6, 6, 2)) + image.normal(0, 1.2, (6, 6, 2))
-    zoom = 0.89 * patient.normal(1, 0.05) * image.normal(1, 0.035) * (1.03 if portable else 1.0)
-    tall = patient.normal(1, 0.06) * image.normal(1, 0.02)
+    wobble = patient.normal(0, (4.2, 5.5), (6, 6, 2)) + image.normal(0, 1.2, (6, 6, 2))
+    zoom = 0.92 * patient.normal(1, 0.04) * image.normal(1, 0.03)
+    tall = patient.normal(1, 0.05) * image.normal(1, 0.02)
     width = patient.normal(1.0, 0.09) * image.normal(1, 0.02) * (1.06 if portable else 1.0)
-    broad = patient.normal(0.97 if female else 1.03, 0.04)
+    broad = patient.normal(0.98 if female else 1.02, 0.035)
     weight = float(np.clip(patient.normal(0.08, 0.24), -0.45, 0.55))  # thin to obese
     inspiration = image.normal(16.0, 12.0) if portable else image.normal(-2.0, 7.0)
     return Shape(
         zoom=[zoom / broad, zoom / tall],
-        shift=[float(v) for v in image.normal(0, (15, 13)) + patient.normal(0, (3, 5))],
+        shift=[float(v) for v in image.normal(0, (13, 11)) + patient.normal(0, (3, 5))],
         turn=float(image.normal(0, 3.5 if portable else 2.0)),
         wobble=np.moveaxis(wobble, -1, 0),
         raised=[float(v) for v in patient.normal(0, 8, 2) + image.normal(0, 2, 2) + inspiration],
@@ -153,7 +153,7 @@ def _look(patient: np.random.Generator, image: np.random.Generator, portable: bo
 def _breasts(rng: np.random.Generator, flank: float) -> tuple[Breast, ...]:
     """Sample a woman's breasts, larger in heavy patients; one in 40 women has lost one."""
     size = float(np.clip(rng.normal(1.0 + 0.3 * flank, 0.16), 0.65, 1.4))
-    thick, low = rng.uniform(9, 30) * size, rng.normal(250, 16)
+    thick, low = rng.uniform(14, 40) * size, rng.normal(250, 16)
     apart, tall = rng.normal(101, 7), rng.uniform(0.8, 1.05)
     lost = int(rng.integers(2)) if rng.random() < 0.025 else None
     out = []
@@ -169,15 +169,16 @@ def _bubble(rng: np.random.Generator, portable: bool) -> Bubble | None:
     """Sample the air in the stomach, seen below the left dome of half of the upright."""
     if rng.random() > (0.35 if portable else 0.55):
         return None
-    wide = rng.uniform(13, 30)
-    tall = wide * rng.uniform(0.55, 0.9)
-    x, y = rng.normal(322, 9), DOME_ROW + 14 + tall + rng.uniform(0, 8)
+    wide = rng.uniform(14, 28)
+    tall = wide * rng.uniform(0.7, 1.05)
+    x, y = rng.normal(328, 9), DOME_ROW + 14 + tall + rng.uniform(0, 8)
     return Bubble(x, y, wide, tall, rng.uniform(20, 50), not portable)
 
 
 HEART_BOX: Final = (189.0, 132.0, 384.0, 301.0)  # the heart in the CT's px: x0, y0, x1, y1
 CENTRE: Final = (250.0, 186.0)  # the middle of an average frame in the CT's px: x, y
 MIDLINE: Final = 247.0  # column of the sternum, px of the CT
+THORAX: Final = (260.0, 196.0)  # middle and half width of the ribs, px of the CT
 DOME_ROW: Final = 277.0  # top of the diaphragm, px of the CT
 ROW: Final[Floats] = np.arange(SIZE, dtype=np.float32)[:, None]
 COLUMN: Final[Floats] = np.arange(SIZE, dtype=np.float32)[None, :]
@@ -239,8 +240,7 @@ def build_scene(
     """
     poses = [number for number, pose in enumerate(anatomy.poses) if pose.view == view]
     layers = anatomy.pose(int(image.choice(poses)))
-    tissue = look.soft * (layers["soft"] + layers["abdomen"] + layers["arms"])
-    tissue += look.vessels * layers["vessels"]
+    tissue = look.soft * layers["soft"] + look.vessels * layers["vessels"]
     _add_breasts(tissue, look.breasts)
     _add_bubble(tissue, look.bubble)
     skeleton = _skeleton_warp(shape)
@@ -277,7 +277,7 @@ def _add_bubble(tissue: Floats, bubble: Bubble | None) -> None:
     rows, columns, u, v = _around(bubble.x, bubble.y, bubble.wide, bubble.tall)
     air = np.clip(1 - u * u - v * v, 0, None) ** 0.6
     if bubble.level:
-        air *= np.clip((0.5 - v) * 4, 0, 1)  # fluid below a level
+        air *= np.clip((0.5 - v) * 3, 0, 1)  # fluid below a level
     tissue[rows, columns] -= np.minimum(bubble.air_mm * air, 0.7 * tissue[rows, columns])
 
 
@@ -301,8 +301,9 @@ def _skeleton_warp(shape: Shape) -> Warp:
     x, y = flat.cells()
     bend = np.asarray(ndimage.zoom(shape.wobble, (1, CELLS / 6, CELLS / 6), order=3))
     aside = x - MIDLINE
-    beyond = np.logaddexp(0, (np.abs(aside) - 175) / 12) * 12  # px beside the ribs
-    bend[0] -= np.sign(aside) * shape.flank * beyond
+    ribs, width = (x - THORAX[0]), THORAX[1]
+    beyond = np.logaddexp(0, (np.abs(ribs) - width) / 10) * 10  # px beside the ribs
+    bend[0] -= np.sign(ribs) * shape.flank * beyond
     outer = np.logaddexp(0, (np.abs(aside) - 90) / 15) * 15 / 100
     bend[1] -= shape.slope * outer / (1 + np.exp((y - 80) / 18))
     size, phase = shape.curve
