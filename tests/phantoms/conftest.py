@@ -1,10 +1,50 @@
-"""One anatomy for all tests of this room: projecting the CT takes seconds."""
+"""One anatomy and one way of drawing for all tests of this folder."""
 
+from dataclasses import replace
+from typing import Any, Protocol
+
+import pandas as pd
 import pytest
 
+from cxr14.labels import FINDINGS
 from cxr14.phantoms.anatomy import POSES, Anatomy, load_anatomy
+from cxr14.phantoms.places import places_of_boxes
+from cxr14.phantoms.render import Drawing, Phantom, render
 
 
 @pytest.fixture(scope="session")
 def anatomy() -> Anatomy:
-    return load_anatomy((POSES[0], POSES[3]))  # one PA, one AP
+    """Return one pose of each view; projecting the CT takes seconds."""
+    return load_anatomy((POSES[0], POSES[3]))
+
+
+@pytest.fixture(scope="session")
+def drawing(tables: tuple[pd.DataFrame, pd.DataFrame]) -> Drawing:
+    return Drawing(places_of_boxes(tables[1]), size=512, contrast=1.0, shortcut=0.0, seed=14)
+
+
+def row(patient: int = 1, follow_up: int = 0, *findings: str, **other: Any) -> dict[str, Any]:
+    """Return the record of a man of 50, upright, with these findings."""
+    facts = {
+        "image": f"{patient:08d}_{follow_up:03d}.png",
+        "patient": patient,
+        "follow_up": follow_up,
+        "age": 50,
+        "sex": "M",
+        "view": "PA",
+    }
+    return facts | {finding: int(finding in findings) for finding in FINDINGS} | other
+
+
+class Draw(Protocol):
+    """Renders a record, with other values of Drawing by name."""
+
+    def __call__(self, record: dict[str, Any], **other: Any) -> Phantom: ...
+
+
+@pytest.fixture
+def drawn(anatomy: Anatomy, drawing: Drawing) -> Draw:
+    def render_with(record: dict[str, Any], **other: Any) -> Phantom:
+        return render(record, anatomy, replace(drawing, **other))
+
+    return render_with

@@ -19,8 +19,9 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from cxr14.labels import FINDINGS
+from cxr14.masks import decode_mask
 from cxr14.phantoms.anatomy import Anatomy
-from cxr14.phantoms.render import encode, render, render_archive
+from cxr14.phantoms.render import Drawing, encode, render, render_archive
 
 NAMES = ["00000007_002.png", "00000007_000.png", "00000003_000.png"]
 
@@ -32,48 +33,51 @@ def records() -> pd.DataFrame:
     return table.assign(**{finding: np.uint8(finding == "Mass") for finding in FINDINGS})
 
 
-BOXES = pd.DataFrame(
-    [
-        (NAMES[0], "Mass", 200.0, 300.0, 150.0, 160.0),
-        ("00000099_000.png", "Mass", 1.0, 1.0, 9.0, 9.0),
-    ],
-    columns=["image", "finding", "x", "y", "width", "height"],
-)
-
-
 def test_the_tar_has_the_layout_of_nih_and_its_bytes_do_not_depend_on_the_workers(
-    anatomy: Anatomy, records: pd.DataFrame, tmp_path: Path
+    anatomy: Anatomy, drawing: Drawing, records: pd.DataFrame, tmp_path: Path
 ):
-    tables = [
-        render_archive(records, BOXES, tmp_path / f"{workers}.tar", 1.0, 14, workers, anatomy)
+    listings = [
+        render_archive(records, tmp_path / f"{workers}.tar", drawing, workers, anatomy)
         for workers in (1, 2)
     ]
     contents = [(tmp_path / f"{workers}.tar").read_bytes() for workers in (1, 2)]
     assert contents[0] == contents[1]
-    pd.testing.assert_frame_equal(*tables)
-    assert list(tables[0].columns) == ["image", "member", "bytes", "sha256"]
+    pd.testing.assert_frame_equal(listings[0].images, listings[1].images)
+    pd.testing.assert_frame_equal(listings[0].boxes, listings[1].boxes)
     with tarfile.open(fileobj=io.BytesIO(contents[0])) as tar:
         members = tar.getmembers()
         assert [member.name for member in members] == [f"images/{name}" for name in sorted(NAMES)]
         assert {(member.mtime, member.uid, member.gid) for member in members} == {(0, 0, 0)}
-        for member, line in zip(members, tables[0].itertuples(), strict=True):
+        for member, line in zip(members, listings[0].images.itertuples(), strict=True):
             handle = tar.extractfile(member)
             assert handle is not None
             content = handle.read()
             assert line.member == member.name
             assert line.bytes == member.size == len(content)
             assert line.sha256 == hashlib.sha256(content).hexdigest()
-    boxed = records.to_dict("records")[0]
-    wanted = render(boxed, [("Mass", 200.0, 300.0, 150.0, 160.0)], anatomy, 1.0, 14)  # type: ignore[arg-type]
-    assert (np.asarray(Image.open(io.BytesIO(content))) == wanted).all()
+    wanted = render(records.to_dict("records")[0], anatomy, drawing)  # type: ignore[arg-type]
+    assert (np.asarray(Image.open(io.BytesIO(content))) == wanted.picture).all()
+
+
+def test_boxes_and_masks_are_those_of_the_phantoms(
+    anatomy: Anatomy, drawing: Drawing, records: pd.DataFrame, tmp_path: Path
+):
+    listings = render_archive(records, tmp_path / "x.tar", drawing, 1, anatomy)
+    for record in records.to_dict("records"):
+        phantom = render(record, anatomy, drawing)  # type: ignore[arg-type]
+        boxes = listings.boxes[listings.boxes.image == record["image"]]
+        assert list(boxes.drop(columns="image").itertuples(index=False, name=None)) == phantom.boxes
+        masks = listings.masks[listings.masks.image == record["image"]]
+        assert masks.finding.tolist() == ["Mass"]
+        assert (decode_mask(masks.runs.iloc[0]) == phantom.masks["Mass"]).all()
 
 
 def test_workers_do_not_outlive_a_stage_that_is_killed(
-    anatomy: Anatomy, records: pd.DataFrame, tmp_path: Path
+    anatomy: Anatomy, drawing: Drawing, records: pd.DataFrame, tmp_path: Path
 ):
     """They went on for good below process 1, with a tenth of the memory each."""
     many = pd.concat([records.assign(image=f"{n:08}_" + records.image) for n in range(400)])
-    arguments = (many, BOXES, tmp_path / "killed.tar", 1.0, 14, 2, anatomy)
+    arguments = (many, tmp_path / "killed.tar", drawing, 2, anatomy)
     stage = get_context("spawn").Process(target=render_archive, args=arguments)
     stage.start()
     deadline = time.monotonic() + 60
@@ -87,10 +91,10 @@ def test_workers_do_not_outlive_a_stage_that_is_killed(
 
 
 def test_a_failed_drawing_leaves_no_archive(
-    anatomy: Anatomy, records: pd.DataFrame, tmp_path: Path
+    anatomy: Anatomy, drawing: Drawing, records: pd.DataFrame, tmp_path: Path
 ):
     with pytest.raises(KeyError):
-        render_archive(records.drop(columns="sex"), BOXES, tmp_path / "x.tar", 1.0, 14, 1, anatomy)
+        render_archive(records.drop(columns="sex"), tmp_path / "x.tar", drawing, 1, anatomy)
     assert list(tmp_path.iterdir()) == []
 
 

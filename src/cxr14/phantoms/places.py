@@ -133,5 +133,5 @@ def _shown(scene: Scene) -> npt.NDArray[np.bool_]:
     deep = lungs >= SHOWN_MM
     if not deep.any():
         return deep
-    shown: npt.NDArray[np.bool_] = deep & (density <= SHOWN_DENSE * np.median(density[deep]))
-    return shown
+    shown = deep & (density <= SHOWN_DENSE * np.median(density[deep]))
+    return np.asarray(ndimage.binary_erosion(shown))  # not at the very edge

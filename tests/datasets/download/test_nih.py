@@ -7,6 +7,7 @@ import json
 import pandas as pd
 import pytest
 
+from cxr14.config.blocks import PhantomParams
 from cxr14.datasets.image_table import read_boxes, read_images
 from cxr14.datasets.raw import BOX_TABLE, FACTS, IMAGE_TABLE, LISTS, MANIFEST
 from cxr14.datasets.source import write_phantoms
@@ -53,7 +54,8 @@ def test_a_mirror_gives_tables_lists_and_archives_alike(nih_server, tmp_path):
 
 def test_archives_of_an_earlier_source_do_not_stay(nih_server, tmp_path):
     archives = tmp_path / "archives"
-    write_phantoms(tmp_path / "tables", archives, count=3, contrast=1.0, seed=1, workers=1)
+    params = PhantomParams(images=3, size=256, contrast=1.0, shortcut=0.0, seed=1)
+    write_phantoms(tmp_path / "tables", archives, params, workers=1)
     assert [path.name for path in archives.iterdir()] == ["images_001.tar"]
     bring(tmp_path)
     assert {path.name for path in archives.iterdir()} == set(HALVES)

@@ -1,0 +1,129 @@
+"""Where findings are drawn: masks and boxes of what can be seen."""
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from cxr14.labels import FINDINGS
+from cxr14.masks import SIDE
+from cxr14.phantoms.anatomy import Anatomy
+from cxr14.phantoms.findings import DIFFUSE, draw, reshape
+from cxr14.phantoms.render import Drawing, Phantom
+from cxr14.phantoms.scene import Scene, build_scene, generator, patient_traits
+from tests.phantoms.conftest import Draw, row
+
+RESHAPING = ("Cardiomegaly", "Emphysema", "Atelectasis", "Fibrosis")
+"""Findings that also move heart or diaphragm."""
+
+
+def changed(phantom: Phantom, plain: Phantom) -> npt.NDArray[np.float64]:
+    """Mean absolute change of each pixel of a mask, in grey levels."""
+    change = np.abs(phantom.picture.astype(float) - plain.picture)
+    cell = len(change) // SIDE
+    return np.asarray(change.reshape(SIDE, cell, SIDE, cell).mean(axis=(1, 3)))
+
+
+def full(boxes: list[tuple[str, float, float, float, float]]) -> npt.NDArray[np.bool_]:
+    """Pixels of a mask that boxes touch."""
+    inside = np.zeros((SIDE, SIDE), bool)
+    for _, x, y, width, height in boxes:
+        scale = SIDE / 1024
+        rows = slice(int(y * scale), int(np.ceil((y + height) * scale)))
+        inside[rows, int(x * scale) : int(np.ceil((x + width) * scale))] = True
+    return inside
+
+
+@pytest.mark.parametrize("finding", FINDINGS)
+def test_every_finding_has_a_mask_and_every_local_one_boxes_around_it(drawn: Draw, finding: str):
+    for patient in range(6):
+        phantom = drawn(row(patient, 0, finding))
+        assert set(phantom.masks) == {finding}
+        assert phantom.masks[finding].any()
+        assert {box[0] for box in phantom.boxes} == ({finding} - set(DIFFUSE))
+        if phantom.boxes:
+            assert not (phantom.masks[finding] & ~full(phantom.boxes)).any()
+
+
+@pytest.mark.parametrize("finding", sorted(set(FINDINGS) - set(RESHAPING)))
+def test_a_finding_changes_the_picture_where_its_mask_is(drawn: Draw, finding: str):
+    inside, outside = [], []
+    for patient in range(4):
+        change = changed(drawn(row(patient, 0, finding)), drawn(row(patient)))
+        mask = drawn(row(patient, 0, finding)).masks[finding]
+        inside.append(change[mask].mean())
+        outside.append(change[~mask].mean())
+    assert np.mean(inside) > 5 * np.mean(outside)
+
+
+def test_a_boxed_lesion_leaves_the_rest_of_the_picture_as_it_was(drawn: Draw):
+    for finding in ("Nodule", "Mass", "Hernia", "Pneumonia"):
+        phantom = drawn(row(4, 0, finding))
+        mask = phantom.masks[finding]
+        rows, columns = np.nonzero(mask)
+        near = np.zeros_like(mask)
+        near[
+            max(0, rows.min() - 25) : rows.max() + 25,
+            max(0, columns.min() - 25) : columns.max() + 25,
+        ] = True
+        assert changed(phantom, drawn(row(4)))[~near].max() == 0
+
+
+def scene_of(anatomy: Anatomy, drawing: Drawing, patient: int, finding: str) -> Scene:
+    record = row(patient, 0, finding)
+    shape, look = patient_traits(record, 14)
+    reshape(shape, record, drawing.places, 1.0, 14)
+    return build_scene(anatomy, shape, look, "PA", generator(14, "pose", record["image"]))
+
+
+@pytest.mark.parametrize(
+    ("finding", "low", "high"), [("Effusion", 0.5, 1.1), ("Pneumothorax", -0.1, 0.75)]
+)
+def test_fluid_is_at_the_base_and_air_at_the_apex(
+    anatomy: Anatomy, drawing: Drawing, finding: str, low: float, high: float
+):
+    for patient in range(8):
+        scene = scene_of(anatomy, drawing, patient, finding)
+        for part in draw(scene, row(patient, 0, finding), drawing.places, 14)[finding]:
+            side = max(("right", "left"), key=lambda s: (part.mask & (scene.side(s) > 12)).sum())
+            top, bottom, _, _ = scene.extent(side)
+            middle = (np.nonzero(part.mask)[0].mean() - top) / (bottom - top)
+            assert low < middle < high
+
+
+@pytest.mark.parametrize(
+    "finding", ["Nodule", "Mass", "Infiltration", "Consolidation", "Pneumonia"]
+)
+def test_opacities_are_in_the_lungs(anatomy: Anatomy, drawing: Drawing, finding: str):
+    for patient in range(8):
+        scene = scene_of(anatomy, drawing, patient, finding)
+        for part in draw(scene, row(patient, 0, finding), drawing.places, 14)[finding]:
+            rows, columns = np.nonzero(part.mask)
+            assert scene.lungs[int(rows.mean()), int(columns.mean())] > 40
+
+
+def test_an_enlarged_heart_is_wider_than_the_same_patients_heart(drawn: Draw, anatomy: Anatomy):
+    for patient in range(4):
+        mask = drawn(row(patient, 0, "Cardiomegaly")).masks["Cardiomegaly"]
+        shape, look = patient_traits(row(patient), 14)
+        image = generator(14, "pose", row(patient)["image"])
+        plain = build_scene(anatomy, shape, look, "PA", image).heart > 15
+        wide = np.flatnonzero(mask.any(axis=0))
+        normal = np.flatnonzero(plain.any(axis=0))
+        assert 2 * (wide[-1] - wide[0]) > 1.05 * (normal[-1] - normal[0])
+
+
+def test_a_finding_stays_at_its_place_in_follow_ups(drawn: Draw):
+    def centre(patient: int, visit: int) -> npt.NDArray[np.float64]:
+        mask = drawn(row(patient, visit, "Mass")).masks["Mass"]
+        return np.array([axis.mean() for axis in np.nonzero(mask)])
+
+    moved = [np.hypot(*(centre(patient, 0) - centre(patient, 1))) for patient in range(6)]
+    apart = [np.hypot(*(centre(patient, 0) - centre(patient + 1, 0))) for patient in range(6)]
+    assert np.median(moved) < 0.5 * np.median(apart)
+
+
+def test_several_findings_have_a_mask_each(drawn: Draw):
+    phantom = drawn(row(9, 0, "Effusion", "Nodule", "Edema"))
+    assert set(phantom.masks) == {"Effusion", "Nodule", "Edema"}
+    alone = drawn(row(9, 0, "Nodule")).masks["Nodule"]
+    assert (phantom.masks["Nodule"] == alone).all()
