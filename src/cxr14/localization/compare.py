@@ -74,12 +74,13 @@ def compare_with_run(
     """
     reference = open_run(name)
     table, notes = compare_predictions(reference, backbones, n_replicates)
-    rows: list[Row] = []
-    for backbone in table["backbone"].unique():
-        rows_of_backbone, note = compare_boxes(reference, backbone, n_replicates)
-        rows += rows_of_backbone
+    tables = []
+    for backbone, of_backbone in table.groupby("backbone", sort=False):
+        rows, note = compare_boxes(reference, str(backbone), n_replicates)
+        boxes = pd.DataFrame(rows, columns=table.columns).assign(backbone=backbone)
+        tables += [of_backbone, boxes] if rows else [of_backbone]
         notes.append(f"{backbone}: {note}")
-    return pd.concat([table, pd.DataFrame(rows, columns=table.columns)]), notes
+    return pd.concat(tables, ignore_index=True), notes
 
 
 @dataclass(frozen=True)

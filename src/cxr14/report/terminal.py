@@ -288,18 +288,13 @@ def revision_table(table: pd.DataFrame, revision: str, notes: list[str], source:
     """Lay out the differences from another run, a row per network and measure."""
     heading = f"The work tree compared with {revision}, the same patients resampled"
     laid_out = _comparison(heading, source, "network", "measure", "here", revision, "difference")
-    for row in rows_of(table.sort_values("backbone", key=_order_of_first, kind="stable")):
+    for row in rows_of(table):
         scores = format_number(row["here"]), format_number(row["there"])
         gap = format_difference(*(row[name] for name in PAIRED))
         laid_out.add_row(row["backbone"], WORDS[row["measure"]], *scores, gap)
     reasons = dict.fromkeys(text(reason) for reason in table["reason"])
     laid_out.caption = "\n".join([*notes, *filter(None, reasons), REVISION_LEGEND, STAR])
     return laid_out
-
-
-def _order_of_first(values: "pd.Series[Any]") -> "pd.Series[Any]":
-    """Sort key: the position of a value's first appearance."""
-    return values.map({value: position for position, value in enumerate(values.unique())})
 
 
 def _comparison(heading: str, source: Source, *columns: str) -> Table:
