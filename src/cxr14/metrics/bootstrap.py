@@ -21,8 +21,8 @@ MIN_PATIENTS: Final = 10
 
 Patients with positives for recall or average precision, with negatives for specificity, both for
 AUROC. Patients are counted, not images, because patients are resampled. With ten, one patient
-changes a rate by about 0.1, and simulated 95 % intervals of an AUROC cover it in 92 % of cases;
-with three patients in 80 %.
+changes a rate by about 0.1, and simulated 95 % intervals of an AUROC cover it in 90 % of cases;
+with three patients in 76 % (benchmarks/coverage.py).
 """
 
 ENDS: Final = ("", "_low", "_high")
