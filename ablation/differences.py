@@ -10,19 +10,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cxr14.evaluation.measures import Predictions, mean_over
+from cxr14.evaluation.measures import AP_BIAS_SHIFTS, Predictions, mean_over
 from cxr14.labels import FINDINGS
 from cxr14.metrics.auroc import Array, Floats, weighted_auroc_and_ap
 from cxr14.metrics.bootstrap import (
     N_REPLICATES,
     SEED,
     Replicates,
+    bias_corrected,
     confusion_counts,
     draw_replicates,
     interval,
 )
 
 MEASURES = ("F1", "AUROC", "AP")
+BIAS_SHIFTS = {"AP": AP_BIAS_SHIFTS}
 
 
 @dataclass(frozen=True)
@@ -105,16 +107,19 @@ def resampled_means(
     }
 
 
-def compare(seeds: Sequence[Floats], reference: Sequence[Floats]) -> Difference:
+def compare(
+    seeds: Sequence[Floats], reference: Sequence[Floats], bias_shifts: int = 0
+) -> Difference:
     """Compare an arm with the reference by one measure.
 
     Args:
         seeds: (1 + R,) for each seed: on test, then on the resamples.
         reference: the same of the reference, seed by seed.
+        bias_shifts: of the measure, see :func:`cxr14.metrics.bootstrap.bias_corrected`.
     """
     by_seed = np.stack(seeds) - np.stack(reference)
     mean = by_seed.mean(axis=0)
-    low, high, _ = interval(mean[1:])
+    low, high, _ = interval(bias_corrected(mean, bias_shifts, (-1.0, 1.0)))
     known = bool(np.isfinite(mean[0]))
     return Difference(
         float(np.stack(seeds)[:, 0].mean()) if known else None,

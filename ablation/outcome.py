@@ -7,7 +7,7 @@ from itertools import product
 import pandas as pd
 
 from ablation.collect import GroundTruth
-from ablation.differences import MEASURES, compare, resampled_means
+from ablation.differences import BIAS_SHIFTS, MEASURES, compare, resampled_means
 from ablation.plan import ARMS, REFERENCE, Experiment
 from cxr14.evaluation.measures import Predictions
 from cxr14.labels import FINDINGS
@@ -53,5 +53,5 @@ def outcome(
                 for wanted in (arm, REFERENCE)
             )
             names = {"group": group, "measure": measure, "backbone": backbone, "arm": str(arm)}
-            rows.append(names | asdict(compare(seeds, reference)))
+            rows.append(names | asdict(compare(seeds, reference, BIAS_SHIFTS.get(measure, 0))))
     return pd.DataFrame(rows)

@@ -1,11 +1,12 @@
 """Compare the networks with each other, by group of patients, and with adjudicated labels.
 
 All networks are scored on the same bootstrap replicates of the patients. With --against differences
-from a revision are printed, and nothing is written. How to read the tables:
-docs/explanation/fairness.md.
+of scores and boxes from a revision or a folder are printed, and nothing is written. How to read the
+tables: docs/explanation/fairness.md.
 
     python -m stages.compare
-    python -m stages.compare --against main
+    python -m stages.compare --against main            # a branch, a tag, a commit, an experiment
+    python -m stages.compare --against ../cxr14-copy   # a folder with predictions and localization
 
 Reads predictions/B.parquet and evaluation/B/decision.json of every backbone B of train.backbones,
 data/records, data/split, and the adjudicated labels of the torchxrayvision package.
@@ -13,6 +14,7 @@ Writes metrics/compare/differences.csv, subgroups.csv, gaps.csv and adjudicated.
 plots/compare/roc.csv, pr.csv, reliability.csv and threshold_f1.csv.
 """
 
+from importlib import import_module
 from typing import Annotated
 
 import numpy as np
@@ -22,7 +24,7 @@ from cxr14.config.blocks import read_train
 from cxr14.console import print_tables
 from cxr14.datasets.records import check_in_split, read_source, read_split, records_of, write_table
 from cxr14.evaluation.adjudicated import adjudicated_table, read_adjudicated
-from cxr14.evaluation.compare import compare_with_revision, comparison_tables, difference_table
+from cxr14.evaluation.compare import comparison_tables, difference_table
 from cxr14.evaluation.measures import read_test_predictions
 from cxr14.evaluation.subgroups import subgroup_tables
 from cxr14.io import METRIC_DIGITS
@@ -36,13 +38,15 @@ METRICS, PLOTS = "metrics/compare", "plots/compare"
 def main(
     against: Annotated[
         str | None,
-        typer.Option(help="Only print differences from this branch, commit or experiment."),
+        typer.Option(help="Only print differences from this revision, experiment or folder."),
     ] = None,
 ) -> None:
     """Run the stage."""
     backbones, source = read_train().backbones, read_source()
     if against:
-        table, notes = compare_with_revision(against, backbones)
+        # Imported by name, so that the stage does not depend on localization: nothing is written.
+        runs = import_module("cxr14.localization.compare")
+        table, notes = runs.compare_with_run(against, backbones)
         return print_tables(terminal.revision_table(table, against, notes, source))
     images, predictions = read_test_predictions(backbones)
     check_in_split(images, "test", read_split())

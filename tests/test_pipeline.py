@@ -168,13 +168,15 @@ def test_another_value_is_an_experiment_that_is_kept(clone: Path) -> None:
 def test_branches_are_compared_by_params_metrics_and_plots_without_a_network(clone: Path) -> None:
     """The other branch's results come from the experiment of the same params (the run cache)."""
     outputs = dict(pasted(clone, "2. Compare branches"))
-    _, repro, _, params, metrics, _ = WAYS["2. Compare branches"]
+    _, repro, _, params, metrics, against, _ = WAYS["2. Compare branches"]
     assert "Running stage 'train" not in outputs[repro]
     assert outputs[params].split() == [
         *("Path", "Param", "main", "unweighted"),
         *("params.yaml", "loss.weighting", "batch", "none"),
     ]
     assert "alexnet.test_macro_auroc" in outputs[metrics]
+    assert not re.search(r"_(low|high)\b", outputs[metrics])
+    assert "boxes > .1" in outputs[against]
     page = (clone / "dvc_plots" / "index.html").read_text()
     assert "finding (click to pick)" in page
     assert "validation_macro_auroc" in page

@@ -111,7 +111,9 @@ def test_what_cannot_be_told_has_its_reason() -> None:
     assert row["reason"] == "too few patients labelled: 0 of 10"
     assert np.isnan(row["after"])
     few = table(truth=TRUTH.head(18)).loc["kappa"].iloc[0]
-    assert few["reason"] == "too few patients with it: 9 of 10; without it: 0 of 10"
+    assert (
+        few["reason"] == "too few patients with it: 9 of 10; too few patients without it: 0 of 10"
+    )
 
 
 def test_the_rates_that_phantoms_get_are_those_of_mined_labels_on_all_adjudicated_images() -> None:

@@ -11,9 +11,11 @@ from cxr14.datasets.records import write_source
 from cxr14.errors import UserError
 from cxr14.figures.label_changes import CHANGES
 from cxr14.io import read_json, write_csv, write_json, write_npy, write_parquet
-from cxr14.report.summary import EVALUATE_METRICS, LOCALIZE_METRICS
+from cxr14.labels import CLASSES
+from cxr14.report.summary import EVALUATE_METRICS, INTERVALS, LOCALIZE_METRICS
 from stages.chexnext import report
 from tests.chexnext.tables import PHANTOM
+from tests.report.written import findings, write_intervals
 
 PARAMS = Path(__file__).resolve().parents[2] / "chexnext/params.yaml"
 STUDENTS = ("student-alexnet-0", "student-alexnet-1", "student-alexnet-2")
@@ -34,6 +36,8 @@ def scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         root = "chexnext" if name in ("members", "chexnext") else "chexnext/singles"
         own = numbers | {"validation_macro_auroc": 0.8 if name == MEMBERS[1] else 0.7}
         write_json(f"{root}/metrics/evaluate/{name}.json", own)
+        write_csv(f"{root}/metrics/evaluate/{name}/findings.csv", findings(0.7, CLASSES))
+        write_intervals(f"{root}/metrics/evaluate/{name}", own, *INTERVALS["evaluate"])
     write_csv("chexnext/plots/relabel.csv", pd.DataFrame(columns=[*CHANGES]))
     write_npy("data/cache/images.npy", np.zeros((1, 8, 8), np.uint8))
     write_parquet("data/cache/index.parquet", pd.DataFrame({"row": [0], "image": ["a.png"]}))
@@ -41,6 +45,7 @@ def scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         root = "chexnext" if name == "chexnext" else "chexnext/singles"
         own = dict.fromkeys(LOCALIZE_METRICS, 0.4) | {"boxed_images": 73}
         write_json(f"{root}/metrics/localize/{name}.json", own)
+        write_intervals(f"{root}/metrics/localize/{name}", own, *INTERVALS["localize"])
 
 
 def test_what_is_not_localised_has_no_boxed_images_either(

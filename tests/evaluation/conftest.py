@@ -17,7 +17,7 @@ def study():
     labels[parts == "val", MASS] = 0
     labels[parts == "test", FIBROSIS] = 1
     logits = (labels + generator.normal(0, 1, (150, 15))).astype(np.float32)
-    return parts, labels, logits, expit(logits), np.arange(150) // 3
+    return parts, labels, logits, expit(logits), np.arange(150) // 2
 
 
 @pytest.fixture(scope="module")

@@ -51,9 +51,10 @@ def test_means_are_over_what_could_be_scored(scored):
         assert means[f"weighted_{name}"]["value"] == pytest.approx(weighted)
     head = scores.headline
     assert head["macro_auroc"] == means["macro_auroc"]["value"]
-    assert head["macro_auroc_low"] < head["macro_auroc"] < head["macro_auroc_high"]
-    assert head["weighted_auroc_low"] < head["weighted_auroc"] < head["weighted_auroc_high"]
-    assert head["micro_auroc_low"] < head["micro_auroc"] < head["micro_auroc_high"]
+    for kind in ("macro", "weighted", "micro"):
+        row = means[f"{kind}_auroc"]
+        assert row["low"] < row["value"] < row["high"]
+    assert not [key for key in head if key.endswith(("_low", "_high"))]  # dvc metrics diff
 
 
 def test_the_micro_mean_pools_the_entries_of_all_findings(study, scored):
@@ -82,20 +83,32 @@ def test_before_and_after_calibration_the_means_are_over_the_same_findings(score
     assert scores.headline["macro_ece_platt"] == pytest.approx(calibrated["ece_platt"].mean())
 
 
-def test_an_interval_of_the_macro_mean_needs_every_finding_in_the_resample(study, scored):
+def test_the_chance_level_of_an_error_is_beside_it_and_in_its_means(study, scored):
+    table, means = scored[1].findings.iloc[:14], rows(scored[1].means, "mean")
+    calibrated = table[table["ece_platt"].notna()]
+    for name in ("ece", "ece_platt", "ece_temperature"):
+        chance = calibrated[f"{name}_chance"]
+        assert ((chance > 0) & (chance < 0.2)).all()
+        assert means[f"macro_{name}"]["chance"] == pytest.approx(chance.mean())
+    assert means["macro_ece"]["value"] > means["macro_ece"]["chance"]
+    assert np.isnan(means["macro_auroc"]["chance"])
+    again = measure(*part(study, "test"), scored[0], np.random.default_rng(7), n_replicates=20)
+    assert again.findings["ece_chance"].equals(scored[1].findings["ece_chance"])  # same seed
+
+
+def test_an_interval_of_the_macro_mean_needs_enough_patients_of_every_finding(study, scored):
     labels, *others = part(study, "test")
     rare = labels.copy()
-    rare[:, EDEMA] = np.arange(90) < 3  # all positives in one patient, drawn in 63 % of resamples
+    rare[:, EDEMA] = np.arange(90) < 2  # all positives in one patient, drawn in 63 % of resamples
     scores = measure(rare, *others, scored[0], np.random.default_rng(0), n_replicates=200)
     row, means = rows(scores.findings)["Edema"], rows(scores.means, "mean")
     assert row["auroc"] > 0
     assert np.isnan(row["auroc_low"])
-    assert row["dropped_replicates"] == pytest.approx((29 / 30) ** 30, abs=0.1)
-    assert "of resamples hold one class only" in row["reason"]
-    assert "one image per patient leaves 1 positive and 29 negative images" in row["reason"]
+    assert row["dropped_replicates"] == pytest.approx((44 / 45) ** 45, abs=0.1)
+    assert "no intervals: too few patients with it: 1 of 10" in row["reason"]
+    assert "one image per patient leaves 1 positive and 44 negative images" in row["reason"]
     assert means["macro_auroc"]["value"] > 0
     assert np.isnan(means["macro_auroc"]["low"])
     assert means["macro_auroc"]["dropped_replicates"] == row["dropped_replicates"]
-    assert means["macro_auroc"]["reason"].endswith("of resamples leave a finding unscored")
+    assert means["macro_auroc"]["reason"] == "no interval: too few patients of Edema"
     assert means["micro_auroc"]["low"] < means["micro_auroc"]["high"]
-    assert scores.headline["macro_auroc_low"] is None

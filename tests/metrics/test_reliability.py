@@ -11,6 +11,7 @@ from sklearn.metrics import brier_score_loss
 from cxr14.metrics.calibration import (
     brier,
     calibration_error,
+    chance_calibration_error,
     equal_mass_bins,
     reliability_bins,
     weighted_calibration_errors,
@@ -80,6 +81,20 @@ def test_chance_alone_lifts_the_error_of_a_perfect_forecast_as_the_docstring_say
         probabilities = generator.uniform(0.19, 0.21, 250)
         errors.append(calibration_error(generator.random(250) < probabilities, probabilities))
     assert np.mean(errors) == pytest.approx(np.sqrt(2 * 0.2 * 0.8 * 10 / (np.pi * 250)), rel=0.1)
+
+
+def test_the_chance_level_is_the_mean_error_of_labels_that_follow_the_probabilities():
+    generator = np.random.default_rng(4)
+    probabilities = np.round(generator.beta(0.5, 3, 200), 2)  # some are equal
+    labels = generator.random((400, 200)) < probabilities
+    expected = np.mean([calibration_error(row, probabilities) for row in labels])
+    assert chance_calibration_error(probabilities, generator) == pytest.approx(expected, rel=0.1)
+    fewer = chance_calibration_error(probabilities[::4], generator)
+    assert fewer == pytest.approx(2 * expected, rel=0.2)  # a quarter of the images
+
+
+def test_a_certain_forecast_has_no_error_by_chance():
+    assert chance_calibration_error(np.array([0.0, 1, 1, 0]), np.random.default_rng(0)) == 0
 
 
 @settings(max_examples=40, deadline=None)  # a busy machine is no failure

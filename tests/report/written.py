@@ -10,6 +10,7 @@ from cxr14.datasets.records import Source, write_source
 from cxr14.io import write_csv, write_metrics
 from cxr14.labels import BOXED, CLASSES
 from cxr14.report.page import EDA
+from cxr14.report.summary import INTERVALS
 
 AREAS = {"alexnet": 0.72, "resnet50": 0.81}
 """AUROC by backbone, of every finding but Hernia; the worse one first."""
@@ -30,14 +31,20 @@ def evaluated(area: float, phantom: bool) -> dict[str, Any]:
     scores = {f"{kind}_auroc": area for kind in ("macro", "micro", "weighted")}
     scores |= {"macro_average_precision": 0.315, "macro_f1": 0.285, "no_finding_auroc": 0.665}
     flat: dict[str, Any] = {"images": 236, "patients": 142, "findings_scored": 13}
-    for name, value in scores.items():
-        flat |= ends(name, value)
+    flat |= scores
     flat |= {"macro_brier": 0.2, "macro_brier_platt": 0.1, "macro_ece": 0.3, "macro_ece_platt": 0.1}
     return (
         flat
         | {"findings_with_f1": 13, "validation_macro_auroc": area - 0.04}
         | {"phantom": int(phantom)}
     )
+
+
+def write_intervals(folder: Path | str, numbers: dict[str, Any], file: str, key: str) -> None:
+    """The table of a JSON file's intervals: metrics/evaluate/B/means.csv and its like."""
+    scores = {name: value for name, value in numbers.items() if isinstance(value, float)}
+    rows = [{key: n, "value": v, "low": v - 0.02, "high": v + 0.02} for n, v in scores.items()]
+    write_csv(Path(folder, file), pd.DataFrame(rows))
 
 
 def findings(area: float, classes: tuple[str, ...]) -> pd.DataFrame:
@@ -49,9 +56,9 @@ def findings(area: float, classes: tuple[str, ...]) -> pd.DataFrame:
         row |= {"negatives": 195, "prevalence": 0.174, "threshold": 0.44}
         for measure in ("average_precision", "f1", "precision", "recall", "specificity"):
             row |= ends(measure, 0.335 if known else None)
-        row |= ends("auroc", area if known else None)
+        row |= ends("auroc", (0.665 if name == "No Finding" else area) if known else None)
         for kind in ("", "_platt", "_temperature"):
-            row |= {f"brier{kind}": 0.137, f"ece{kind}": 0.057}
+            row |= {f"brier{kind}": 0.137, f"ece{kind}": 0.057, f"ece{kind}_chance": 0.043}
         row |= {"auroc_delong_low": 0.703, "auroc_delong_high": 0.905, "dropped_replicates": 0.0}
         rows.append(row | {"reason": None if known else "no positives in test"})
     return pd.DataFrame(rows)
@@ -124,18 +131,20 @@ def localized(phantom: bool) -> dict[str, Any]:
     flat: dict[str, Any] = {"boxed_images": 73, "boxed_images_without_pixels": 7}
     flat |= {"boxed_pairs": 88, "findings_scored": 8, "sanity_check_similarity": 0.125}
     for name in ("accuracy_iobb_t10", "accuracy_iobb_t50", "accuracy_iou_t10"):
-        flat |= ends(f"mean_{name}", 0.495)
-    flat |= ends("mean_pointing", 0.455) | ends("mean_energy", 0.235)
-    flat |= ends("crossfit_mean_accuracy_iobb_t10", 0.545)
+        flat |= {f"mean_{name}": 0.495}
+    flat |= {"mean_pointing": 0.455, "mean_energy": 0.235}
+    flat |= {"crossfit_mean_accuracy_iobb_t10": 0.545}
     return flat | {"phantom": int(phantom)}
 
 
 def write_backbone(root: Path, name: str, phantom: bool, classes: tuple[str, ...]) -> None:
     """Write what evaluate and localize leave of one backbone."""
     metrics, area = root / "metrics", AREAS.get(name, 0.6)
-    write_metrics(metrics / "evaluate" / f"{name}.json", evaluated(area, phantom))
+    headlines = {"evaluate": evaluated(area, phantom), "localize": localized(phantom)}
+    for stage, flat in headlines.items():
+        write_metrics(metrics / stage / f"{name}.json", flat)
+        write_intervals(metrics / stage / name, flat, *INTERVALS[stage])
     write_csv(metrics / "evaluate" / name / "findings.csv", findings(area, classes))
-    write_metrics(metrics / "localize" / f"{name}.json", localized(phantom))
     accuracy = boxes(classes)
     tables = {
         "accuracy": accuracy,
@@ -179,7 +188,7 @@ def write_comparison(root: Path, backbones: list[str], phantom: bool) -> None:
     ]
     write_csv(folder / "differences.csv", pd.DataFrame(rows))
     write_csv(folder / "gaps.csv", gaps(backbones))
-    groups = gaps(backbones).assign(positives=None, ece_platt=0.065)
+    groups = gaps(backbones).assign(positives=None)
     write_csv(
         folder / "subgroups.csv",
         groups.drop(columns=["reference", "images_reference", "patients_reference"]),

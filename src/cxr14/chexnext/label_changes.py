@@ -20,7 +20,7 @@ from cxr14.chexnext.paths import ROOT, CachedImages
 from cxr14.chexnext.relabel import Relabelling
 from cxr14.datasets.records import PHANTOM_NOTE, Source, read_records, write_result, write_table
 from cxr14.evaluation.adjudicated import MAPPING, read_adjudicated
-from cxr14.evaluation.measures import MIN_PATIENTS, difference, interval_columns, without_interval
+from cxr14.evaluation.measures import difference, interval_columns, without_interval
 from cxr14.labels import NO_FINDING_COLUMN, without_no_finding
 from cxr14.metrics.auroc import Floats
 from cxr14.metrics.bootstrap import (
@@ -30,6 +30,7 @@ from cxr14.metrics.bootstrap import (
     Replicates,
     draw_replicates,
     patients_by_class,
+    too_few_patients,
     weighted_sums,
 )
 
@@ -312,7 +313,7 @@ def agreement_table(
         The columns COLUMNS, a row per split (train, val), label and measure (sensitivity,
         precision, Cohen's kappa): images, their patients and adjudicated positives; the measure
         before, after and after minus before, each with its interval; the reason where a cell is
-        empty. The rules are those of cxr14.evaluation.measures (MIN_PATIENTS, constant sides).
+        empty. The rules are those of the other tables (MIN_PATIENTS, constant sides).
     """
     is_adjudicated = before["image"].isin(adjudicated.index).to_numpy() & (not source.phantom)
     rows: list[Row] = []
@@ -349,13 +350,9 @@ def _compared(true: Bools, before: Bools, after: Bools, replicates: Replicates) 
     patients = {"with it": positive, "without it": negative, "labelled": min(labelled)}
     old, new = (agreement(true, labels, replicates) for labels in (before, after))
     for measure, groups in DENOMINATORS.items():
-        few = [
-            f"{name}: {patients[name]} of {MIN_PATIENTS}"
-            for name in groups
-            if patients[name] < MIN_PATIENTS
-        ]
+        few = too_few_patients({name: patients[name] for name in groups})
         if few:
-            yield {"measure": measure, "reason": f"too few patients {'; '.join(few)}"}
+            yield {"measure": measure, "reason": few}
             continue
         values = dict(zip(STATES, (old[measure], new[measure]), strict=False))
         values["difference"] = difference(new[measure], old[measure])

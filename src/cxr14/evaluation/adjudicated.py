@@ -17,7 +17,8 @@ import pandas as pd
 from cxr14.datasets.records import PHANTOM_NOTE, Source
 from cxr14.errors import UserError
 from cxr14.evaluation.measures import (
-    MIN_PATIENTS,
+    WITH,
+    WITHOUT,
     Predictions,
     difference,
     interval_columns,
@@ -26,7 +27,14 @@ from cxr14.evaluation.measures import (
 from cxr14.io import packaged_file
 from cxr14.labels import label_matrix
 from cxr14.metrics.auroc import Array, Floats, weighted_auroc
-from cxr14.metrics.bootstrap import ENDS, SEED, Replicates, draw_replicates, patients_by_class
+from cxr14.metrics.bootstrap import (
+    ENDS,
+    SEED,
+    Replicates,
+    draw_replicates,
+    patients_by_class,
+    too_few_patients,
+)
 
 PACKAGE: Final = "torchxrayvision"
 FILE: Final = "torchxrayvision/data/google2019_nih-chest-xray-labels.csv.gz"
@@ -163,8 +171,8 @@ def _score_row(ground_truth: Array, mined: Array, scores: Array, replicates: Rep
         having, lacking = patients_by_class(sides, replicates.owner).tolist()
         row[f"positives{end}"] = int(present.sum())
         row |= {f"patients_with{end}": having, f"patients_without{end}": lacking}
-        if min(having, lacking) < MIN_PATIENTS:
-            few = f"{having} patients with it and {lacking} without, {MIN_PATIENTS} of each needed"
+        few = too_few_patients({WITH: having, WITHOUT: lacking})
+        if few:
             reasons.append(f"{kind}: {few}")
         else:
             columns = present[:, None], scores[:, None]

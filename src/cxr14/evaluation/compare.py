@@ -1,103 +1,29 @@
-"""Comparisons of networks: between backbones, with another git revision, and curves."""
+"""Comparisons of networks: between backbones, and their curves."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from io import BytesIO
 from itertools import combinations
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
-from cxr14.datasets.records import RECORDS, SOURCE, parse_source, read_records, read_source
-from cxr14.errors import UserError, quote
 from cxr14.evaluation.measures import (
     MACRO,
     MEASURES,
+    Measure,
     Predictions,
-    predictions_of,
     sample_of,
     summary,
 )
-from cxr14.evaluation.predictions import network_files, read_network, rows_of_test
 from cxr14.labels import NO_FINDING, label_matrix, without_no_finding
 from cxr14.metrics.auroc import Array, Floats, scorable
-from cxr14.metrics.bootstrap import N_REPLICATES, SEED, Replicates, draw_replicates
+from cxr14.metrics.bootstrap import Replicates, enough_patients, patients_by_class
 from cxr14.metrics.calibration import reliability_bins
 from cxr14.metrics.curves import (
     precision_recall_points,
     roc_points,
     threshold_f1_points,
 )
-
-
-class Revision:
-    """Files of a git revision, read by DVC without a checkout.
-
-    A commit, a branch, a tag, or an experiment by its name.
-    """
-
-    def __init__(self, revision: str, root: str = ".") -> None:
-        """Open a revision.
-
-        Raises:
-            UserError: git has no such revision.
-        """
-        from dvc.api import DVCFileSystem  # slow import, needed by one command
-        from dvc.repo import Repo
-        from dvc.scm import SCMError, resolve_rev
-
-        self.revision = revision
-        try:
-            with Repo(root) as repo:
-                commit = resolve_rev(repo.scm, revision)
-        except SCMError:
-            raise UserError(
-                f"git has no revision {quote(revision)}; `git log --oneline` and `dvc exp show` "
-                "list what there is"
-            ) from None
-        self._files = DVCFileSystem(root, rev=commit)
-
-    def has(self, path: str) -> bool:
-        """Whether the revision has a file, in DVC's cache or not."""
-        return bool(self._files.exists(path))
-
-    def read(self, path: str) -> bytes:
-        """Read a file.
-
-        Raises:
-            FileNotFoundError: the revision has no such file, or DVC's cache does not.
-        """
-        try:
-            return bytes(self._files.read_bytes(path))
-        except FileNotFoundError:
-            message = f"{self.revision} has no {path}; choose a revision that was evaluated"
-            if self.has(path):
-                message = (
-                    f"{path} of {self.revision} is not in DVC's cache; `dvc fetch` brings it from "
-                    f"a remote, or a run of {self.revision} makes it again"
-                )
-            raise FileNotFoundError(message) from None
-
-    def table(self, path: str) -> pd.DataFrame:
-        """Read a parquet file, see :meth:`read`; a damaged one is a UserError."""
-        import pyarrow as pa
-
-        try:
-            return pd.read_parquet(BytesIO(self.read(path)))
-        except (pa.ArrowException, ValueError) as error:
-            raise UserError(
-                f"{path} of {self.revision} is damaged: no parquet file ({type(error).__name__})"
-            ) from None
-
-    def json(self, path: str) -> Any:
-        """Read a JSON file, see :meth:`read`; a damaged one is a UserError."""
-        try:
-            return json.loads(self.read(path))
-        except ValueError:
-            raise UserError(f"{path} of {self.revision} is damaged: no JSON") from None
-
 
 MEAN_MEASURES: Final = {f"{MACRO}_{item.name}": item for item in MEASURES if item.compared}
 """Measures whose means over findings are compared, by the name of the mean."""
@@ -119,34 +45,51 @@ def difference_table(
 
     Returns:
         A row per pair and measure: model_a, model_b, measure, difference (a − b), low, high,
-        dropped_replicates (share that cannot score all findings; null without replicates, the
-        images being of one patient), images, patients, findings (over which both means are).
+        dropped_replicates (share that cannot score all findings; null without an interval),
+        images, patients, findings (over which both means are), reason (why there is no interval).
     """
     findings = common_findings(list(predictions.values()), records)
+    few = few_patients(records, findings, replicates)
     means = {
         name: macro_values(network, records, findings, replicates)
         for name, network in predictions.items()
     }
+    counts = {"images": len(records), "patients": len(replicates.counts)}
     rows = [
-        {"model_a": model_a, "model_b": model_b, **row}
+        {"model_a": model_a, "model_b": model_b, **row, **counts}
+        | {"findings": len(findings[row["measure"]]), "reason": few[row["measure"]]}
         for model_a, model_b in combinations(predictions, 2)
-        for row in difference_rows(means[model_a], means[model_b])
+        for row in difference_rows(means[model_a], means[model_b], few)
     ]
-    columns = ["model_a", "model_b", "measure", *DIFFERENCE]
-    return pd.DataFrame(rows, columns=columns).assign(
-        images=len(records), patients=len(replicates.counts), findings=len(findings)
-    )
+    columns = ["model_a", "model_b", "measure", *DIFFERENCE, *counts, "findings", "reason"]
+    return pd.DataFrame(rows, columns=columns)
 
 
-def difference_rows(first: Mapping[str, Floats], second: Mapping[str, Floats]) -> Iterator[Row]:
-    """Yield the difference of each measure, (1 + R,) in both, with its interval."""
-    for measure in MEAN_MEASURES:
-        scores = summary(first[measure] - second[measure])
-        yield {"measure": measure, **dict(zip(DIFFERENCE, scores, strict=True))}
+def difference_rows(
+    first: Mapping[str, Floats], second: Mapping[str, Floats], few: Mapping[str, str | None]
+) -> Iterator[Row]:
+    """Yield the difference of each measure with its interval.
+
+    Args:
+        first: by measure, (1 + R,).
+        second: same.
+        few: by measure, why there is no interval, see :func:`few_patients`.
+    """
+    for name, measure in MEAN_MEASURES.items():
+        values = measure.difference(first[name], second[name])
+        scores = summary(values[:1] if few[name] else values)
+        yield {"measure": name, **dict(zip(DIFFERENCE, scores, strict=True))}
 
 
-def common_findings(predictions: Sequence[Predictions], records: pd.DataFrame) -> list[str]:
-    """Return the findings that all networks predict and that have positives and negatives."""
+Findings = dict[str, list[str]]
+"""Findings over which a mean is taken, by measure."""
+
+
+def common_findings(predictions: Sequence[Predictions], records: pd.DataFrame) -> Findings:
+    """Return the findings that all networks predict and that have positives and negatives.
+
+    For a measure at thresholds they also need a threshold of every network.
+    """
     shared = [
         name
         for name in predictions[0].classes
@@ -154,135 +97,52 @@ def common_findings(predictions: Sequence[Predictions], records: pd.DataFrame) -
     ]
     findings = without_no_finding(shared)
     labels = label_matrix(records, findings)
-    return [name for name, column in zip(findings, labels.T, strict=True) if scorable(column)]
+    scored = [name for name, column in zip(findings, labels.T, strict=True) if scorable(column)]
+
+    def usable(measure: Measure) -> list[str]:
+        if measure.needs != "threshold":
+            return scored
+        thresholds = [network.decision["thresholds"] for network in predictions]
+        return [name for name in scored if all(values[name] is not None for values in thresholds)]
+
+    return {name: usable(measure) for name, measure in MEAN_MEASURES.items()}
+
+
+def few_patients(
+    records: pd.DataFrame, findings: Findings, replicates: Replicates
+) -> dict[str, str | None]:
+    """Return by measure which findings have too few patients for an interval, or None."""
+
+    def reason(names: list[str]) -> str | None:
+        if not names:
+            return None
+        present = label_matrix(records, names) > 0
+        sides = (patients_by_class(side, replicates.owner) for side in (present, ~present))
+        few = np.array(names)[~enough_patients(*sides)].tolist()
+        return f"no interval: too few patients of {', '.join(few)}" if few else None
+
+    return {measure: reason(names) for measure, names in findings.items()}
 
 
 def macro_values(
-    predictions: Predictions, records: pd.DataFrame, findings: Sequence[str], replicates: Replicates
+    predictions: Predictions, records: pd.DataFrame, findings: Findings, replicates: Replicates
 ) -> dict[str, Floats]:
     """Means over findings of the compared measures, each (1 + R,).
 
     NaN in a replicate that leaves one of the findings without positives or negatives.
     """
-    if not findings:
-        return dict.fromkeys(MEAN_MEASURES, np.full(replicates.counts.shape[1], np.nan))
-    labels = label_matrix(records, findings)
-    sample = sample_of(predictions.select(findings), labels, replicates)
-    return {name: item.compute(sample).mean(axis=1) for name, item in MEAN_MEASURES.items()}
-
-
-@dataclass(frozen=True)
-class Run:
-    """One network of one run.
-
-    Attributes:
-        rows: its predictions/B.parquet on test, sorted by image.
-        decision: its evaluation/B/decision.json.
-        records: all records of the run, by image.
-    """
-
-    rows: pd.DataFrame
-    decision: dict[str, Any]
-    records: pd.DataFrame
-
-    def predictions(self, images: list[str]) -> Predictions:
-        """Return the predictions for some images, in their order."""
-        return predictions_of(self.rows.set_index("image").loc[images], self.decision)
-
-
-def compare_with_revision(
-    revision: str, backbones: Sequence[str], n_replicates: int = N_REPLICATES
-) -> tuple[pd.DataFrame, list[str]]:
-    """Compare networks of the work tree with those of the same name in a revision.
-
-    Returns:
-        A row per backbone and measure (backbone, measure, here, there, difference = here − there,
-        low, high, dropped_replicates, images, patients, findings), and notes on what is not
-        compared.
-
-    Raises:
-        FileNotFoundError: the revision or DVC's cache lacks a file.
-        UserError: there is no such revision, no backbone or no image in common, or one run is of
-            phantoms and the other is not.
-    """
-    other_run = Revision(revision)
-    shared = [name for name in backbones if other_run.has(network_files(name)[0])]
-    if not shared:
-        raise UserError(f"{revision} has no predictions of {', '.join(backbones)}")
-    if (
-        read_source().phantom
-        != parse_source(other_run.json(SOURCE), f"{SOURCE} of {revision}").phantom
-    ):
-        raise UserError(f"one of {revision} and the work tree is of phantoms; nothing to compare")
-    record_tables = read_records(), other_run.table(RECORDS)
-    records = [table.set_index("image") for table in record_tables]
-    rows: list[dict[str, Any]] = []
-    noted: dict[str, list[str]] = {}
-    for name in shared:
-        ours = Run(*read_network(name), records[0])
-        predictions, decision = network_files(name)
-        theirs = Run(
-            rows_of_test(other_run.table(predictions)), other_run.json(decision), records[1]
-        )
-        images, note = shared_images(ours, theirs)
-        noted.setdefault(note, []).append(name)
-        rows += [{"backbone": name, **row} for row in compare(ours, theirs, images, n_replicates)]
-    absent = [f"{revision} has no {name}" for name in backbones if name not in shared]
-    return pd.DataFrame(rows), [*(f"{', '.join(noted[note])}: {note}" for note in noted), *absent]
-
-
-def shared_images(current: Run, reference: Run) -> tuple[list[str], str]:
-    """Find the test images that have the same labels and patient in two runs.
-
-    Returns:
-        Their sorted names, and a note on how many images are compared and not compared.
-
-    Raises:
-        UserError: there are no such images.
-    """
-    names, reference_names = (run.rows["image"].tolist() for run in (current, reference))
-    both = sorted(set(names) & set(reference_names))
-    facts = [
-        np.column_stack([label_matrix(run.records.loc[both]), run.records.loc[both, "patient"]])
-        for run in (current, reference)
-    ]
-    same = (facts[0] == facts[1]).all(axis=1)
-    images = [name for name, equal in zip(both, same, strict=True) if equal]
-    counts = {
-        "only here": len(names) - len(both),
-        "only there": len(reference_names) - len(both),
-        "with other labels or another patient": len(both) - len(images),
+    samples = {
+        names: sample_of(predictions.select(names), label_matrix(records, names), replicates)
+        for names in set(map(tuple, findings.values()))
+        if names
     }
-    left = ", ".join(f"{count} {why}" for why, count in counts.items())
-    if not images:
-        raise UserError(f"the two runs share no test image with the same labels ({left})")
-    return images, f"{len(images)} test images compared; not compared {left}"
-
-
-def compare(
-    current: Run, reference: Run, images: list[str], n_replicates: int = N_REPLICATES
-) -> list[dict[str, Any]]:
-    """Score two networks on the same images and replicates, a row per measure."""
-    predictions = [run.predictions(images) for run in (current, reference)]
-    records = current.records.loc[images]
-    replicates = draw_replicates(
-        records["patient"].to_numpy(), np.random.default_rng(SEED), n_replicates
-    )
-    findings = common_findings(predictions, records)
-    values, reference_values = (
-        macro_values(network, records, findings, replicates) for network in predictions
-    )
-    counts = {"images": len(images), "patients": len(replicates.counts), "findings": len(findings)}
-    return [
-        {
-            "measure": row["measure"],
-            "here": values[row["measure"]][0],
-            "there": reference_values[row["measure"]][0],
-            **{key: row[key] for key in DIFFERENCE},
-            **counts,
-        }
-        for row in difference_rows(values, reference_values)
-    ]
+    nothing = np.full(replicates.counts.shape[1], np.nan)
+    return {
+        name: item.compute(samples[names]).mean(axis=1)
+        if (names := tuple(findings[name]))
+        else nothing
+        for name, item in MEAN_MEASURES.items()
+    }
 
 
 COMPARISON_POINTS: Final = 60

@@ -132,15 +132,18 @@ def measure(
     """
     predictions = Predictions(tuple(classes), logits, probabilities, decision)
     sample = sample_of(predictions, labels, draw_replicates(patients, generator, n_replicates))
-    values = measure_values(sample)
-    findings = finding_rows(predictions, sample, patients, values)
-    means = mean_rows(predictions, sample, values)
+    measured = measure_values(sample)
+    findings = finding_rows(predictions, sample, patients, measured)
+    means = mean_rows(predictions, sample, measured)
     images = {"images": len(labels), "patients": len(np.unique(patients))}
     return Scores({**images, **_headline(findings, means)}, findings, means)
 
 
 def _headline(findings: pd.DataFrame, means: pd.DataFrame) -> dict[str, Any]:
-    """Select the headline numbers from both tables, as :data:`MEASURES` names them."""
+    """Select the headline numbers from both tables, as :data:`MEASURES` names them.
+
+    Without the ends of intervals: `dvc metrics diff` would list them as metrics.
+    """
     rows = {row["mean"]: row for row in means.to_dict("records")}
     numbers: dict[str, Any] = {
         "findings_scored": rows["macro_auroc"]["findings"],
@@ -149,12 +152,8 @@ def _headline(findings: pd.DataFrame, means: pd.DataFrame) -> dict[str, Any]:
     for measure in MEASURES:
         for name in (f"{kind}_{measure.name}" for kind in measure.headline):
             numbers[name] = rows[name]["value"]
-            if measure.headline_interval:
-                numbers |= {f"{name}_{end}": rows[name][end] for end in ("low", "high")}
     no_finding = findings.set_index("finding").reindex([NO_FINDING]).iloc[0]
-    numbers |= {
-        f"no_finding_{end}": no_finding[end] for end in ("auroc", "auroc_low", "auroc_high")
-    }
+    numbers["no_finding_auroc"] = no_finding["auroc"]
     return {name: None if pd.isna(value) else value for name, value in numbers.items()}
 
 

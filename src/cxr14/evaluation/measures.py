@@ -20,17 +20,21 @@ from cxr14.evaluation.predictions import (
     read_network,
 )
 from cxr14.labels import NO_FINDING
-from cxr14.metrics.auroc import Array, Floats, scorable, weighted_auroc_and_ap
+from cxr14.metrics.auroc import Array, Counts, Floats, scorable, weighted_auroc_and_ap
 from cxr14.metrics.bootstrap import (
     ENDS,
+    SEED,
     ConfusionCounts,
     Replicates,
     bias_corrected,
     confusion_counts,
+    enough_patients,
     interval,
+    patients_by_class,
     weighted_sums,
 )
 from cxr14.metrics.calibration import (
+    chance_calibration_error,
     platt_probabilities,
     temperature_probabilities,
     weighted_calibration_errors,
@@ -132,6 +136,12 @@ def read_test_predictions(backbones: Sequence[str]) -> tuple[list[str], dict[str
     return images, predictions
 
 
+WITH: Final = "with it"
+WITHOUT: Final = "without it"
+CALLED: Final = "called positive"
+"""Patients of a class, see :attr:`Sample.patients`."""
+
+
 @dataclass(frozen=True)
 class Sample:
     """N images with predictions for C classes, and the replicates of their patients.
@@ -161,6 +171,15 @@ class Sample:
     def confusion(self) -> ConfusionCounts:
         """Confusion counts at the thresholds, (1 + R, C) each."""
         return confusion_counts(self.labels, self.called, *self.replicates)
+
+    @cached_property
+    def patients(self) -> dict[str, Counts]:
+        """Number of patients with each class, without it, and called positive, (C,) each."""
+        present = self.labels > 0
+        sides = {WITH: present, WITHOUT: ~present, CALLED: self.called}
+        return {
+            who: patients_by_class(images, self.replicates.owner) for who, images in sides.items()
+        }
 
     def pooled(self, columns: Array) -> "Sample":
         """Return all entries (image, class) of some columns (C,) as a single class."""
@@ -213,6 +232,20 @@ def calibration_error(forecast: str, sample: Sample) -> Floats:
     return np.where(sample.confusion.known, errors, np.nan)
 
 
+def chance_error(forecast: str, sample: Sample) -> Floats:
+    """ECE of a perfectly calibrated forecast with the same probabilities, (C,).
+
+    Each class has the same seed, so that its value does not depend on the other classes.
+    """
+    probabilities = sample.forecasts[forecast]
+    known = sample.confusion.known[0] & ~np.isnan(probabilities).any(axis=0)
+    errors = [
+        chance_calibration_error(column, np.random.default_rng(SEED)) if scored else np.nan
+        for column, scored in zip(probabilities.T, known, strict=True)
+    ]
+    return np.array(errors, np.float64)
+
+
 @dataclass(frozen=True)
 class Measure:
     """A measure by class, and the files that report its means over findings.
@@ -224,69 +257,94 @@ class Measure:
             without negatives.
         needs: what has to be chosen on validation: nothing, a threshold, or a calibration.
         headline: kinds of mean in metrics/evaluate/B.json.
-        headline_interval: whether their intervals are there, too.
-        summary: macro mean in metrics/summary.json: its value, its value with the interval, or not.
+        summary: whether its macro mean is in metrics/summary.json.
         compared: whether differences.csv compares its macro mean.
-        biased: whether resampling increases it, see :func:`cxr14.metrics.bootstrap.bias_corrected`.
+        patients: of whom an interval needs MIN_PATIENTS, see :attr:`Sample.patients`.
+        bias_shifts: see :func:`cxr14.metrics.bootstrap.bias_corrected`.
+        chance: the expected value (C,) of a perfect forecast, where it is not 0 or 1.
     """
 
     name: str
     compute: Callable[[Sample], Floats]
     needs: Literal["nothing", "threshold", "calibration"] = "nothing"
     headline: tuple[str, ...] = ()
-    headline_interval: bool = True
-    summary: Literal["value", "interval"] | None = None
+    summary: bool = False
     compared: bool = False
-    biased: bool = False
+    patients: tuple[str, ...] = (WITH, WITHOUT)
+    bias_shifts: int = 0
+    chance: Callable[[Sample], Floats] | None = None
 
     def replicates(self, values: Floats) -> Floats:
         """Return the replicates (R,) of (1 + R,) values, from which an interval is computed."""
-        return bias_corrected(values) if self.biased else values[1:]
+        return bias_corrected(values, self.bias_shifts)
+
+    def difference(self, first: Floats, second: Floats) -> Floats:
+        """Return first minus second, (1 + R,), with corrected replicates."""
+        values = first - second
+        return np.append(values[:1], bias_corrected(values, self.bias_shifts, (-1.0, 1.0)))
+
+    def has_enough_patients(self, sample: Sample) -> Array:
+        """Return which classes (C,) have an interval, bool."""
+        return enough_patients(*(sample.patients[who] for who in self.patients))
 
 
 MACRO: Final = "macro"
 """Mean over findings, and the row of that mean."""
+
+AP_BIAS_SHIFTS: Final = 2
+ECE_BIAS_SHIFTS: Final = 1
+"""An interval of the ECE includes what chance adds, which has a column of its own."""
+
+
+def _ece(forecast: str, headline: tuple[str, ...] = ()) -> Measure:
+    return Measure(
+        f"ece{forecast}",
+        partial(calibration_error, forecast),
+        "calibration",
+        headline,
+        bias_shifts=ECE_BIAS_SHIFTS,
+        chance=partial(chance_error, forecast),
+    )
+
 
 MEASURES: Final = (
     Measure(
         "auroc",
         lambda sample: sample.ranking[0],
         headline=(MACRO, "micro", "weighted"),
-        summary="interval",
+        summary=True,
         compared=True,
     ),
     Measure(
         "average_precision",
         lambda sample: sample.ranking[1],
         headline=(MACRO,),
-        summary="value",
+        summary=True,
         compared=True,
+        bias_shifts=AP_BIAS_SHIFTS,
     ),
     Measure(
         "f1",
         partial(decision_measure, ConfusionCounts.f1),
         needs="threshold",
         headline=(MACRO,),
-        summary="value",
+        summary=True,
+        compared=True,
     ),
-    Measure("precision", partial(decision_measure, ConfusionCounts.precision), "threshold"),
+    Measure(
+        "precision",
+        partial(decision_measure, ConfusionCounts.precision),
+        "threshold",
+        patients=(WITH, WITHOUT, CALLED),
+    ),
     Measure("recall", partial(decision_measure, ConfusionCounts.recall), "threshold"),
     Measure("specificity", partial(decision_measure, ConfusionCounts.specificity), "threshold"),
-    Measure("brier", partial(brier, ""), "calibration", (MACRO,), headline_interval=False),
-    Measure("brier_platt", partial(brier, "_platt"), "calibration", (MACRO,), False),
+    Measure("brier", partial(brier, ""), "calibration", (MACRO,)),
+    Measure("brier_platt", partial(brier, "_platt"), "calibration", (MACRO,)),
     Measure("brier_temperature", partial(brier, "_temperature"), "calibration"),
-    Measure("ece", partial(calibration_error, ""), "calibration", (MACRO,), False, biased=True),
-    Measure(
-        "ece_platt",
-        partial(calibration_error, "_platt"),
-        "calibration",
-        (MACRO,),
-        headline_interval=False,
-        biased=True,
-    ),
-    Measure(
-        "ece_temperature", partial(calibration_error, "_temperature"), "calibration", biased=True
-    ),
+    _ece("", (MACRO,)),
+    _ece("_platt", (MACRO,)),
+    _ece("_temperature"),
 )
 """All measures, in the order of the columns of findings.csv."""
 
@@ -306,14 +364,6 @@ def unscorable_reason(labels: Array, split: str = "validation") -> str | None:
 
 CALIBRATION: Final = "mean_predicted_minus_prevalence"
 """Calibration of a group of images, a measure of :mod:`cxr14.evaluation.subgroups`."""
-
-MIN_PATIENTS: Final = 10
-"""Minimum number of patients in the denominator of a rate.
-
-Patients with positives for the false negative rate, with negatives for the false positive rate,
-both for AUROC, and twice as many of any kind for calibration. Patients are counted because patients
-are resampled. With ten, one patient changes a rate by about 0.1.
-"""
 
 FIXED: Final = "one side is the same in every resample"
 

@@ -16,7 +16,8 @@ import pandas as pd
 from cxr14.evaluation.measures import (
     CALIBRATION,
     MACRO,
-    MIN_PATIENTS,
+    WITH,
+    WITHOUT,
     Predictions,
     difference,
     interval_columns,
@@ -27,13 +28,14 @@ from cxr14.labels import NO_FINDING, label_matrix
 from cxr14.metrics.auroc import Array, Counts, Floats, weighted_auroc
 from cxr14.metrics.bootstrap import (
     ENDS,
+    MIN_PATIENTS,
     Replicates,
-    bias_corrected,
     confusion_counts,
+    enough_patients,
     patients_by_class,
+    too_few_patients,
     weighted_sums,
 )
-from cxr14.metrics.calibration import weighted_calibration_errors
 
 BANDS: Final = ((0, 20), (20, 40), (40, 60), (60, 80), (80, None))
 """First year of an age band and the first year after it; the last band is open.
@@ -125,7 +127,7 @@ def _order(cell: tuple[str, ...]) -> list[tuple[int, str]]:
 
 
 GROUP_MEASURES: Final = ("auroc", "fpr", "fnr", CALIBRATION)
-ECE: Final = "ece_platt"
+"""Without the ECE: chance increases it the more the smaller the group is."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,8 @@ class GroupScores:
         patients_with: (C,) patients of the positives of each class.
         patients_without: (C,) patients of the negatives; one with images of both kinds is in both.
         values: by measure, (1 + R, C): on all images, then by replicate; NaN where a measure has
-            too few patients (see MIN_PATIENTS), no threshold or no scaling.
+            too few patients (calibration needs twice MIN_PATIENTS of any kind), no threshold or no
+            scaling.
     """
 
     images: int
@@ -151,7 +154,7 @@ class GroupScores:
 
     def rankable(self) -> Array:
         """Whether each class (C,) has enough patients for every measure."""
-        enough = np.minimum(self.patients_with, self.patients_without) >= MIN_PATIENTS
+        enough = enough_patients(self.patients_with, self.patients_without)
         return enough & (self.patients >= 2 * MIN_PATIENTS)
 
 
@@ -171,14 +174,14 @@ def score_group(
     patients_without = patients_by_class(~present, subset.owner)
     patients = len(np.unique(subset.owner))
     values = {"auroc": np.full((subset.counts.shape[1], len(group.classes)), np.nan)}
-    ranked = np.minimum(patients_with, patients_without) >= MIN_PATIENTS
+    ranked = enough_patients(patients_with, patients_without)
     values["auroc"][:, ranked] = weighted_auroc(
         present[:, ranked], group.logits[:, ranked], *subset
     )
     values |= _rates(group, present, subset)
     half = np.full_like(patients_with, patients // 2)
     for name, below in (("fpr", patients_without), ("fnr", patients_with), (CALIBRATION, half)):
-        values[name][:, below < MIN_PATIENTS] = np.nan
+        values[name][:, ~enough_patients(below)] = np.nan
     return GroupScores(
         len(present), patients, present.sum(axis=0), patients_with, patients_without, values
     )
@@ -198,30 +201,14 @@ def _rates(predictions: Predictions, present: Array, replicates: Replicates) -> 
         }
 
 
-def calibration_errors(
-    predictions: Predictions, labels: Array, members: Array, replicates: Replicates
-) -> Floats:
-    """Calibration error of the Platt-scaled probabilities on a group, see :func:`score_group`.
-
-    Returns:
-        (1 + R, C); NaN for a class without scaling, and with too few patients.
-    """
-    subset = replicates.of(members)
-    if len(np.unique(subset.owner)) < 2 * MIN_PATIENTS:
-        return np.full((subset.counts.shape[1], labels.shape[1]), np.nan)
-    return weighted_calibration_errors(labels[members], predictions.calibrated[members], *subset)
-
-
 def null_reason(predictions: Predictions, scores: GroupScores, column: int) -> str | None:
     """Return why some scores of a class are missing."""
-    below = {
-        "patients with it": (int(scores.patients_with[column]), MIN_PATIENTS),
-        "patients without it": (int(scores.patients_without[column]), MIN_PATIENTS),
-        "patients": (scores.patients, 2 * MIN_PATIENTS),
-    }
-    few = ((who, count, need) for who, (count, need) in below.items() if count < need)
-    reasons = [f"too few {who}: {count} of {need}" for who, count, need in few]
-    return _joined(*reasons, predictions.reasons.get(predictions.classes[column]))
+    sides = {WITH: scores.patients_with[column], WITHOUT: scores.patients_without[column]}
+    return _joined(
+        too_few_patients({who: int(count) for who, count in sides.items()}),
+        too_few_patients({"": scores.patients}, 2 * MIN_PATIENTS),
+        predictions.reasons.get(predictions.classes[column]),
+    )
 
 
 REST: Final = "the rest"
@@ -262,8 +249,7 @@ def subgroup_tables(
         for group in groups:
             key = {"backbone": backbone, "attribute": group.attribute, "group": group.name}
             members = score_group(network, labels, group.members, replicates)
-            errors = calibration_errors(network, labels, group.members, replicates)
-            scored += [key | row for row in _score_rows(network, members, errors, group.crossed)]
+            scored += [key | row for row in _score_rows(network, members, group.crossed)]
             reference = reference_group(group, groups)
             if reference:
                 rest = score_group(network, labels, group.rest, replicates)
@@ -293,9 +279,7 @@ def _rows_of(classes: tuple[str, ...], crossed: bool) -> list[tuple[str, list[in
     return [(MACRO, findings), *single]
 
 
-def _score_rows(
-    predictions: Predictions, scores: GroupScores, errors: Floats, crossed: bool
-) -> Iterator[Row]:
+def _score_rows(predictions: Predictions, scores: GroupScores, crossed: bool) -> Iterator[Row]:
     for name, columns in _rows_of(predictions.classes, crossed):
         rankable = scores.rankable()
         kept = _row_columns(name, columns, rankable)
@@ -305,7 +289,6 @@ def _score_rows(
             )
             for measure in GROUP_MEASURES
         }
-        ece = mean_over(errors[:, kept])
         few = null_reason(predictions, scores, columns[0]) if name != MACRO else None
         left = _exclusion_reason(predictions, columns, kept) if name == MACRO else None
         yield {
@@ -314,7 +297,6 @@ def _score_rows(
             "positives": None if name == MACRO else int(scores.positives[columns[0]]),
             "findings": len(kept) if name == MACRO else None,
             **interval_columns(means),
-            **interval_columns({ECE: np.append(ece[:1], bias_corrected(ece))}),
             "reason": _joined(left, few),
         }
 

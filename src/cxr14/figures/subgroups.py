@@ -10,10 +10,11 @@ from matplotlib.figure import Figure
 
 from cxr14.console import NOT_TRAINED
 from cxr14.datasets.records import Source
-from cxr14.evaluation.measures import CALIBRATION, MACRO, MIN_PATIENTS
+from cxr14.evaluation.measures import CALIBRATION, MACRO
 from cxr14.evaluation.subgroups import ALL, ATTRIBUTES
 from cxr14.figures.style import BARE, FAINT, GREY, INK, PALETTE, WIDTH, titled, write_png
 from cxr14.labels import NO_FINDING
+from cxr14.metrics.bootstrap import MIN_PATIENTS
 
 BAND: Final = 0.74  # share of a row that the networks take
 PANELS: Final = (

@@ -3,6 +3,7 @@
 Patients are resampled, not images, since images of one patient are not independent.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -14,6 +15,15 @@ N_REPLICATES = 1000
 SEED = 14
 MAX_DROPPED_SHARE = 0.05
 BLOCK_SIZE = 100  # replicates per call of the generator; another number would draw others
+
+MIN_PATIENTS: Final = 10
+"""Minimum number of patients behind an interval, in each denominator of the measure.
+
+Patients with positives for recall or average precision, with negatives for specificity, both for
+AUROC. Patients are counted, not images, because patients are resampled. With ten, one patient
+changes a rate by about 0.1, and simulated 95 % intervals of an AUROC cover it in 90 % of cases;
+with three patients in 76 % (benchmarks/coverage.py).
+"""
 
 ENDS: Final = ("", "_low", "_high")
 """Suffixes of columns and keys: the value, and the ends of its interval."""
@@ -96,6 +106,26 @@ def patients_by_class(present: Array, owner: Counts) -> Counts:
     """
     patients = [np.count_nonzero(np.bincount(owner[column])) for column in present.T]
     return np.array(patients, np.int64)
+
+
+def enough_patients(*counts: Counts) -> Array:
+    """Return whether all counts of patients, (C,) each, reach the minimum: bool (C,)."""
+    return np.asarray(np.min(counts, axis=0) >= MIN_PATIENTS)
+
+
+def too_few_patients(counts: Mapping[str, int], required: int = MIN_PATIENTS) -> str | None:
+    """Return which counts of patients are below the minimum, or None.
+
+    Args:
+        counts: number of patients by what they have in common, such as ``with it``.
+        required: the minimum.
+    """
+    few = [
+        f"too few patients {who}".rstrip() + f": {count} of {required}"
+        for who, count in counts.items()
+        if count < required
+    ]
+    return "; ".join(few) or None
 
 
 @dataclass(frozen=True)
@@ -181,19 +211,29 @@ def interval(values: Floats) -> tuple[float | None, float | None, float]:
     return float(low), float(high), dropped
 
 
-def bias_corrected(values: Floats) -> Floats:
-    """Shift replicates so that their mean is the value on all images.
+def bias_corrected(
+    values: Floats, shifts: int = 1, bounds: tuple[float, float] = (0.0, 1.0)
+) -> Floats:
+    """Subtract the bias of the replicates, their mean minus the value on all images.
 
-    For an error that resampling increases, such as the ECE: plain percentiles would lie above the
-    value (bootstrap estimate of bias: Efron and Tibshirani 1993, chapter 10).
+    Resampling increases some measures: the calibration error, since every replicate adds chance
+    again, and average precision, since copies of a positive raise one another's precision. One
+    shift centres the replicates on the value. The value exceeds the expectation of infinitely many
+    images by about as much as the replicates exceed the value (Efron and Tibshirani 1993, chapter
+    10). Two shifts therefore give the replicates of the bias-corrected value, whose percentiles
+    cover that expectation. The intervals BC and BCa (Efron 1987) shift twice, too, on the scale of
+    normal quantiles. They have no replicates left where nearly all lie above the value, as those
+    of a macro mean do.
 
     Args:
         values: (1 + R,): on all images, then by replicate.
+        shifts: how often the bias is subtracted; 0 changes nothing.
+        bounds: of the measure; (-1, 1) for differences.
 
     Returns:
-        (R,), at least 0; NaN stays NaN.
+        (R,) within the bounds; NaN stays NaN.
     """
     replicates = values[1:]
     known = replicates[~np.isnan(replicates)]
     bias = known.mean() - values[0] if len(known) else 0.0
-    return np.maximum(replicates - bias, 0.0)
+    return np.clip(replicates - shifts * bias, *bounds)

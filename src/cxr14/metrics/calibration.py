@@ -167,7 +167,8 @@ def calibration_error(labels: Array, probabilities: Array, bins: int = BINS) -> 
     """Mean of |predicted − observed| over bins, weighted by their images: the ECE.
 
     Naeini, Cooper and Hauskrecht 2015; equal mass: Nguyen and O'Connor 2015. A perfect forecast
-    near p has an error of about √(2p(1 − p)·bins / (πN)) by chance.
+    near p has an error of about √(2p(1 − p)·bins / (πN)) by chance, see
+    :func:`chance_calibration_error`.
 
     Args:
         labels: (N,) of 0 and 1, N ≥ 1.
@@ -179,6 +180,35 @@ def calibration_error(labels: Array, probabilities: Array, bins: int = BINS) -> 
     """
     predicted, observed, images = reliability_bins(labels, probabilities, bins).values()
     return float((np.abs(predicted - observed) * images).sum() / images.sum())
+
+
+CHANCE_DRAWS = 200
+"""Simulated sets of labels per class; the mean of their errors is within about 2 %."""
+
+
+def chance_calibration_error(
+    probabilities: Floats, generator: np.random.Generator, draws: int = CHANCE_DRAWS
+) -> float:
+    """Estimate the ECE that a perfectly calibrated forecast has with these probabilities.
+
+    Labels are drawn from the probabilities, independently for each image, and scored in the same
+    bins as by :func:`calibration_error` ("consistency resampling", Bröcker and Smith 2007).
+
+    Args:
+        probabilities: (N,) in [0, 1], N ≥ 1.
+        generator: source of the labels.
+        draws: number of simulated sets of labels.
+
+    Returns:
+        In [0, 1].
+    """
+    order = np.argsort(probabilities, kind="stable")
+    ascending = probabilities[order].astype(np.float64)
+    starts = np.unique(equal_mass_bins(ascending), return_index=True)[1]
+    positives = generator.random((draws, len(ascending))) < ascending
+    gaps = np.add.reduceat(positives, starts, axis=1, dtype=np.float64)
+    gaps -= np.add.reduceat(ascending, starts)
+    return float(np.abs(gaps).sum(axis=1).mean() / len(ascending))
 
 
 def weighted_calibration_errors(

@@ -129,6 +129,12 @@ def scored(row: Mapping[str, Any], name: str, form: str = "{}\n{}–{}") -> str:
     return format_interval(value, low, high, form)
 
 
+def beside_chance(row: Mapping[str, Any], name: str, form: str = "{}\nchance {}") -> str:
+    """Format ``row[name]`` with its value for a perfect forecast, ``name_chance``."""
+    value = format_number(row.get(name))
+    return value if value == MISSING else form.format(value, format_number(row[f"{name}_chance"]))
+
+
 def difference(row: Mapping[str, Any], *columns: str) -> str:
     """Format a difference with its interval; * marks one whose interval excludes 0.
 

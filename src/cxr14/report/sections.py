@@ -12,9 +12,11 @@ from cxr14.report.elements import (
     Cells,
     Details,
     Figure,
+    Row,
     Section,
     Subtitle,
     Table,
+    beside_chance,
     columns_of,
     count,
     difference,
@@ -96,10 +98,12 @@ def finding_section(results: Results) -> Section:
     how = (
         "AUROC does not depend on how common a finding is; average precision does: its floor is "
         "the prevalence beside it. F1, precision, recall and specificity are at the threshold of "
-        "highest F1 on validation."
+        "highest F1 on validation; their intervals take the threshold as given."
     )
     calibration_how = (
-        "A Brier score and an expected calibration error (ECE) of 0 are best. Weighted losses "
+        "A Brier score of 0 is best. The expected calibration error (ECE) of a perfectly "
+        "calibrated network is not 0 but the chance level below it, which is higher for fewer "
+        "images; only the part above it is miscalibration. Weighted losses "
         "shift log-odds; Platt scaling per finding (fitted on validation) corrects this, a single "
         "temperature cannot."
     )
@@ -151,12 +155,18 @@ def _calibration(results: Results) -> Table:
             spaced(row["finding"]),
             count(row["images"]),
             count(row["positives"]),
-            *(format_number(row.get(measure)) for measure in CALIBRATION),
+            *(_calibration_cell(row, measure) for measure in CALIBRATION),
         )
         for row in rows_of(results.of("findings"))
     ]
     caption = f"{results.best}; temperature and Platt scaling are fitted on validation."
     return Table(header, body, results.source.label(caption))
+
+
+def _calibration_cell(row: Row, measure: str) -> str:
+    if measure.startswith("ece"):
+        return beside_chance(row, measure)
+    return format_number(row.get(measure))
 
 
 def _backbones(results: Results) -> Table:
@@ -202,7 +212,11 @@ def difference_section(results: Results) -> Section:
 
 
 PAIRED: Final = ("difference", "low", "high")
-COMPARED: Final = {"macro_auroc": "AUROC\nmacro", "macro_average_precision": "AP\nmacro"}
+COMPARED: Final = {
+    "macro_auroc": "AUROC\nmacro",
+    "macro_average_precision": "AP\nmacro",
+    "macro_f1": "F1\nmacro",
+}
 
 
 def published_section(results: Results) -> Section | None:

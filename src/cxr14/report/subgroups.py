@@ -4,7 +4,7 @@ from typing import Final, NamedTuple
 
 import pandas as pd
 
-from cxr14.console import format_number, is_missing
+from cxr14.console import is_missing
 from cxr14.evaluation.measures import CALIBRATION, MACRO
 from cxr14.evaluation.subgroups import CROSSED
 from cxr14.report.elements import (
@@ -132,7 +132,7 @@ def gaps_with_interval(gaps: pd.DataFrame) -> list[Gap]:
 def group_table(results: Results) -> Table:
     """Lay out the macro scores of single attributes."""
     rows = _single(results.of("subgroups"))
-    header = ("group", "images", "patients", *MEASURES.values(), "ECE\nPlatt", "remark")
+    header = ("group", "images", "patients", *MEASURES.values(), "remark")
     body = [
         (
             _group_name(row),
@@ -140,7 +140,6 @@ def group_table(results: Results) -> Table:
             count(row["patients"]),
             *(scored(row, measure) for measure in list(MEASURES)[:-1]),
             difference(row, *columns_of(CALIBRATION)),
-            format_number(row["ece_platt"]),
             text(row["reason"]),
         )
         for row in rows_of(rows)

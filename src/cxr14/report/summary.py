@@ -10,7 +10,7 @@ import pandas as pd
 from cxr14.datasets.records import Source, read_source
 from cxr14.evaluation.measures import MACRO, MEASURES
 from cxr14.io import read_csv, read_numbers
-from cxr14.metrics.bootstrap import ENDS
+from cxr14.labels import NO_FINDING
 
 EVALUATE_TABLES: Final = ("findings",)
 LOCALIZE_TABLES: Final = ("accuracy", "controls", "pointing", "crossfit", "sanity_check")
@@ -63,8 +63,8 @@ class Results:
 
     source: Source
     baseline: dict[str, Any]  # metrics/baseline.json
-    evaluate: dict[str, dict[str, Any]]  # metrics/evaluate/B.json by backbone
-    localize: dict[str, dict[str, Any]]  # metrics/localize/B.json by backbone
+    evaluate: dict[str, dict[str, Any]]  # by backbone, see read_headline
+    localize: dict[str, dict[str, Any]]  # by backbone, see read_headline
     tables: dict[str, pd.DataFrame]  # by name of the file; column `backbone`, or `first`, `second`
     curves: dict[str, pd.DataFrame]  # plots/compare, by name of the file
 
@@ -107,7 +107,8 @@ def read_results(root: Path, backbones: list[str]) -> Results:
     curves = {name: plots / f"{name}.csv" for name in CURVES}
     single = root / "data/records/source.json", metrics / "baseline.json"
     by_backbone = [path for paths in jsons.values() for path in paths.values()]
-    _check([*single, *by_backbone, *details.values(), *shared.values(), *curves.values()])
+    ends = [metrics / s / b / INTERVALS[s][0] for s in jsons for b in backbones]
+    _check([*single, *by_backbone, *ends, *details.values(), *shared.values(), *curves.values()])
     tables = {
         name: pd.concat([_table(details[name, b], name).assign(backbone=b) for b in backbones])
         for name in (*EVALUATE_TABLES, *LOCALIZE_TABLES)
@@ -115,15 +116,42 @@ def read_results(root: Path, backbones: list[str]) -> Results:
     return Results(
         source=read_source(single[0]),
         baseline=read_numbers(single[1], "test"),
-        evaluate=_read_all(jsons, "evaluate"),
-        localize=_read_all(jsons, "localize"),
+        evaluate={name: read_headline(metrics, "evaluate", name) for name in backbones},
+        localize={name: read_headline(metrics, "localize", name) for name in backbones},
         tables=tables | {name: _table(path, name) for name, path in shared.items()},
         curves={name: _table(path, name) for name, path in curves.items()},
     )
 
 
-def _read_all(paths: Mapping[str, Mapping[str, Path]], stage: str) -> dict[str, Any]:
-    return {name: read_numbers(path, *HEADLINE[stage]) for name, path in paths[stage].items()}
+INTERVALS: Final = {"evaluate": ("means.csv", "mean"), "localize": ("headline.csv", "metric")}
+"""Table in metrics/STAGE/B with the intervals of metrics/STAGE/B.json, and its key column."""
+
+
+def read_headline(metrics: Path, stage: str, name: str) -> dict[str, Any]:
+    """Read metrics/STAGE/NAME.json, and add the ends of its intervals from a table.
+
+    `dvc metrics diff` would list ends in the JSON file as metrics.
+
+    Args:
+        metrics: the folder.
+        stage: evaluate or localize.
+        name: of the network or ensemble.
+
+    Raises:
+        UserError: a file is missing or damaged.
+    """
+    numbers: dict[str, Any] = read_numbers(metrics / stage / f"{name}.json", *HEADLINE[stage])
+    file, key = INTERVALS[stage]
+    rows = read_csv(metrics / stage / name / file, {key: "text", "low": "any", "high": "any"})
+    ends = rows.set_index(key)[["low", "high"]]
+    if stage == "evaluate":  # no mean, so not in means.csv
+        findings = _table(metrics / stage / name / "findings.csv", "findings").set_index("finding")
+        no_finding = findings.reindex([NO_FINDING])[["auroc_low", "auroc_high"]].to_numpy()[0]
+        ends.loc["no_finding_auroc"] = no_finding
+    for metric in set(numbers) & set(ends.index):
+        low, high = ends.loc[metric]
+        numbers |= {f"{metric}_low": low, f"{metric}_high": high}
+    return numbers
 
 
 def _table(path: Path, name: str) -> pd.DataFrame:
@@ -137,25 +165,18 @@ def _check(paths: list[Path]) -> None:
 
 
 EVALUATE_METRICS: Final = (
-    *(
-        f"{MACRO}_{measure.name}{end}"
-        for measure in MEASURES
-        if measure.summary
-        for end in (ENDS if measure.summary == "interval" else ENDS[:1])
-    ),
+    *(f"{MACRO}_{measure.name}" for measure in MEASURES if measure.summary),
     "no_finding_auroc",
     "findings_scored",
 )
 LOCALIZE_METRICS: Final = (
     "mean_accuracy_iobb_t10",
-    "mean_accuracy_iobb_t10_low",
-    "mean_accuracy_iobb_t10_high",
     "mean_accuracy_iobb_t50",
     "mean_pointing",
     "boxed_images",
 )
-"""Metrics of the summary. The other intervals are in metrics/evaluate and metrics/localize, so that
-`dvc metrics diff` of a backbone fits a terminal."""
+"""Metrics of the summary. `dvc metrics diff` would list the ends of intervals as metrics, so they
+are in tables, see :data:`INTERVALS`."""
 
 
 def summarise(results: Results) -> dict[str, Any]:

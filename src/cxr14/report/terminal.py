@@ -21,7 +21,17 @@ from cxr14.evaluation.measures import CALIBRATION, MACRO
 from cxr14.evaluation.subgroups import CROSSED
 from cxr14.labels import NO_FINDING
 from cxr14.localization.overlap import MEAN, POOLED
-from cxr14.report.elements import Row, columns_of, count, distinct, first_row, rows_of, scored, text
+from cxr14.report.elements import (
+    Row,
+    beside_chance,
+    columns_of,
+    count,
+    distinct,
+    first_row,
+    rows_of,
+    scored,
+    text,
+)
 from cxr14.report.published import auroc_header, auroc_rows, split_summary, subset_note
 from cxr14.report.summary import Results, legend, ordered, sample
 
@@ -50,7 +60,9 @@ HEADINGS: Final = {
     "ece_platt": "Platt",
 }
 WITH_INTERVALS: Final = ("auroc", "average_precision", "f1")
+WITH_CHANCE: Final = ("ece", "ece_platt")
 MEANS: Final = ("macro", "weighted", "micro")
+MEAN_VALUES: Final = ("value", "low", "high", "chance")
 
 
 def findings_table(backbone: str, scores: Scores, source: Source) -> Table:
@@ -83,6 +95,8 @@ def _cells(row: Row) -> list[str]:
     for measure in HEADINGS:
         if measure in WITH_INTERVALS:
             cells.append(scored(row, measure, "{} ({}–{})"))
+        elif measure in WITH_CHANCE and measure in row:
+            cells.append(beside_chance(row, measure, "{}/{}"))
         elif measure not in row:
             cells.append("")
         else:
@@ -94,8 +108,9 @@ def _mean(means: pd.DataFrame, kind: str) -> Row:
     """Return one kind of mean as a row of findings: measure, measure_low, measure_high."""
     row: Row = {}
     for record in rows_of(means[means["mean"].str.startswith(f"{kind}_")]):
-        columns = columns_of(record["mean"].removeprefix(f"{kind}_"))
-        row |= zip(columns, (record["value"], record["low"], record["high"]), strict=True)
+        measure = record["mean"].removeprefix(f"{kind}_")
+        columns = (*columns_of(measure), f"{measure}_chance")
+        row |= {c: record[k] for c, k in zip(columns, MEAN_VALUES, strict=True)}
     return row
 
 
@@ -104,7 +119,7 @@ def _headline(head: dict[str, Any]) -> str:
         "in brackets 95 % intervals, patients resampled; F1 at the threshold and Platt scaling "
         f"chosen on validation (its macro AUROC {format_number(head['validation_macro_auroc'])})\n"
         f"means over {head['findings_scored']} findings, from F1 on {head['findings_with_f1']}; "
-        "a calibrated network has some ECE by chance (docs/explanation/metrics.md)"
+        "ECE as trained and after Platt scaling, /: of a perfectly calibrated network"
     )
 
 
@@ -220,8 +235,15 @@ WORDS: Final = {
     CALIBRATION: "predicted − observed",
     "macro_auroc": "AUROC",
     "macro_average_precision": "AP",
+    "macro_f1": "F1",
+    "mean_accuracy_iobb_t10": "boxes > .1",
+    "mean_pointing": "pointing",
 }
 PAIRED: Final = ["difference", "low", "high"]
+REVISION_LEGEND: Final = (
+    "boxes > .1: share of boxed pairs hit at IoBB > .1 by a box of any heat threshold; pointing: "
+    "hottest pixel in a box"
+)
 STAR: Final = "* the interval excludes 0; not corrected for multiple comparisons"
 
 
@@ -263,14 +285,15 @@ def largest_gaps(table: pd.DataFrame, source: Source) -> Table:
 
 
 def revision_table(table: pd.DataFrame, revision: str, notes: list[str], source: Source) -> Table:
-    """Lay out the differences from a revision, a row per network and measure."""
+    """Lay out the differences from another run, a row per network and measure."""
     heading = f"The work tree compared with {revision}, the same patients resampled"
     laid_out = _comparison(heading, source, "network", "measure", "here", revision, "difference")
     for row in rows_of(table):
         scores = format_number(row["here"]), format_number(row["there"])
         gap = format_difference(*(row[name] for name in PAIRED))
         laid_out.add_row(row["backbone"], WORDS[row["measure"]], *scores, gap)
-    laid_out.caption = "\n".join([*notes, STAR])
+    reasons = dict.fromkeys(text(reason) for reason in table["reason"])
+    laid_out.caption = "\n".join([*notes, *filter(None, reasons), REVISION_LEGEND, STAR])
     return laid_out
 
 

@@ -105,7 +105,7 @@ def test_positives_of_nine_patients_are_too_few_however_many_they_are(records, a
     few = truth.assign(Pneumothorax=[*nine, False])
     own = score_of(adjudicated_table(records, answers, few, OFFICIAL), "good", "Pneumothorax")
     assert own["positives"] == nine.sum()
-    assert own["reason"].startswith("adjudicated: 9 patients with it and")
+    assert own["reason"].startswith("adjudicated: too few patients with it: 9 of 10")
     assert own[["auroc_adjudicated", "difference"]].isna().all()
     assert own["auroc_mined"] > 0.5
 
@@ -153,4 +153,4 @@ def test_too_few_images_are_counted_and_not_scored(records, answers, truth, imag
     assert own["images"] == images
     assert pd.isna(own["auroc_adjudicated"])
     ill = records.iloc[:images].loc[few["Pneumothorax"].to_numpy(), "patient"].nunique()
-    assert own["reason"].startswith(f"adjudicated: {ill} patients with it and")
+    assert own["reason"].startswith(f"adjudicated: too few patients with it: {ill} of 10")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from cxr14.evaluation.compare import Run, compare_with_revision, shared_images
+from cxr14.evaluation.revisions import Revision, Run, compare_predictions, shared_images
 from tests.evaluation.comparison.conftest import make_decision, make_records, make_rows
 
 DATA = ["predictions/good.parquet", "evaluation/good", "data/records"]
@@ -49,9 +49,9 @@ def test_differences_are_over_shared_images_and_nothing_is_touched(stored):
     changed = records.copy()
     changed.loc[5, "Mass"] = 1 - changed.loc[5, "Mass"]  # one has another label
     replace("data/records/images.parquet", changed)
-    table, notes = compare_with_revision("first", ["good", "poor"], n_replicates=30)
-    assert list(table["backbone"]) == ["good", "good"]
-    assert list(table["measure"]) == ["macro_auroc", "macro_average_precision"]
+    table, notes = compare_predictions(Revision("first"), ["good", "poor"], n_replicates=30)
+    assert list(table["backbone"]) == ["good"] * 3
+    assert list(table["measure"]) == ["macro_auroc", "macro_average_precision", "macro_f1"]
     assert (table["difference"] == table["here"] - table["there"]).all()
     assert (table["high"] < 0).all()
     assert set(table["images"]) == {len(records) - 3}
@@ -65,21 +65,21 @@ def test_differences_are_over_shared_images_and_nothing_is_touched(stored):
 
 def test_what_cannot_be_compared_is_told_in_one_sentence(stored):
     with pytest.raises(ValueError, match=r"git has no revision 'nope'; .*git log"):
-        compare_with_revision("nope", ["good"])
+        Revision("nope")
     with pytest.raises(ValueError, match=r"^first has no predictions of poor$"):
-        compare_with_revision("first", ["poor"])
+        compare_predictions(Revision("first"), ["poor"])
     Path("data/records/source.json").unlink()
     Path("data/records/source.json").write_text(
         json.dumps({"source": "nih", "phantom": False, "official_split": False})
     )
     with pytest.raises(ValueError, match="one of first and the work tree is of phantoms"):
-        compare_with_revision("first", ["good"])
+        compare_predictions(Revision("first"), ["good"])
     Path("data/records/source.json").write_text(
         json.dumps({"source": "phantom", "phantom": True, "official_split": False})
     )
     shutil.rmtree(".dvc/cache")
     with pytest.raises(FileNotFoundError, match=r"of first is not in DVC's cache; .*dvc fetch"):
-        compare_with_revision("first", ["good"])
+        compare_predictions(Revision("first"), ["good"])
 
 
 def test_runs_without_a_shared_image_are_refused_with_the_counts():

@@ -30,7 +30,8 @@ def test_the_difference_is_that_of_a_loop_on_the_same_resamples(records, answers
                 for own in answers.values()
             ]
             values.append(means[0] - means[1])
-        expected = summary(np.array(values))
+        shifted = MEAN_MEASURES[measure].difference(np.array(values), np.zeros(21))
+        expected = summary(shifted)
         got = table.loc[measure, ["difference", "low", "high", "dropped_replicates"]]
         assert tuple(got) == pytest.approx(expected, abs=1e-9)
 
@@ -41,8 +42,8 @@ def test_every_pair_is_compared_once_first_minus_second(records, answers, resamp
     pairs = list(zip(table["model_a"], table["model_b"], table["measure"], strict=True))
     names = [("good", "poor"), ("good", "again"), ("poor", "again")]
     assert pairs == [(*pair, measure) for pair in names for measure in MEAN_MEASURES]
-    assert (table["difference"][:2] > 0).all()
-    assert (table["difference"][4:] < 0).all()
+    assert (table["difference"][:3] > 0).all()
+    assert (table["difference"][6:] < 0).all()
     assert set(table["images"]) == {len(records)}
     assert set(table["patients"]) == {records["patient"].nunique()}
 
@@ -71,12 +72,23 @@ def test_means_are_over_findings_that_all_know_and_that_can_be_scored(records, a
     names = [f"{kind} {name}" for kind in ("logit", "probability") for name in ("Mass", "Hernia")]
     rows = make_rows(records, 1.5, 1)[["image", "split", *names]]
     other = predictions_of(rows, make_decision())
-    assert common_findings([answers["good"], other], records) == ["Mass", "Hernia"]
-    assert common_findings([answers["good"], other], records.assign(Hernia=1)) == ["Mass"]
+    networks = [answers["good"], other]
+    assert common_findings(networks, records)["macro_auroc"] == ["Mass", "Hernia"]
+    assert common_findings(networks, records.assign(Hernia=1))["macro_auroc"] == ["Mass"]
+
+
+def test_f1_is_compared_over_the_findings_that_have_a_threshold_in_both(records, resamples):
+    thresholds = make_decision()["thresholds"] | {"Mass": None}
+    rows, decision = make_rows(records, 1, 1), make_decision(thresholds=thresholds)
+    own = {"a": predictions_of(rows, make_decision()), "b": predictions_of(rows, decision)}
+    table = difference_table(records, own, resamples).set_index("measure")
+    assert table["findings"].to_dict() == dict(zip(MEAN_MEASURES, (14, 14, 13), strict=True))
+    assert (table[["difference", "low", "high"]] == 0).all(axis=None)
 
 
 def test_without_a_finding_to_score_there_is_no_difference(records, answers, resamples):
-    assert np.isnan(macro_values(answers["good"], records, [], resamples)["macro_auroc"]).all()
+    nothing: dict[str, list[str]] = {name: [] for name in MEAN_MEASURES}
+    assert np.isnan(macro_values(answers["good"], records, nothing, resamples)["macro_auroc"]).all()
     empty = make_records(3).assign(**dict.fromkeys(FINDINGS, 0))
     own = predictions_of(make_rows(empty, 1, 1), make_decision())
     table = difference_table(empty, {"a": own, "b": own}, resamples)
@@ -84,12 +96,13 @@ def test_without_a_finding_to_score_there_is_no_difference(records, answers, res
     assert (table["findings"] == 0).all()
 
 
-def test_a_finding_of_one_patient_leaves_its_resamples_out_and_no_interval(records, resamples):
-    """One patient in a thousand resamples is not drawn in e⁻¹ of them."""
-    lone = records["patient"] == records["patient"].iloc[0]
-    rare = records.assign(Hernia=lone.astype(np.uint8))
+@pytest.mark.parametrize(("patients", "known"), [(1, False), (9, False), (10, True)])
+def test_an_interval_needs_ten_patients_of_every_finding(records, resamples, patients, known):
+    ill = records["patient"].isin(records["patient"].unique()[:patients])
+    rare = records.assign(Hernia=ill.astype(np.uint8))
     own = {n: predictions_of(make_rows(rare, 1, n), make_decision()) for n in (1, 2)}
     table = difference_table(rare, own, resamples)
     assert table["difference"].notna().all()
-    assert table[["low", "high"]].isna().all(axis=None)
-    assert (table["dropped_replicates"] > 0.05).all()
+    assert (table[["low", "high"]].notna() == known).all(axis=None)
+    reason = None if known else "no interval: too few patients of Hernia"
+    assert set(table["reason"]) == {reason}

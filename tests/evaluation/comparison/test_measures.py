@@ -6,7 +6,6 @@ from sklearn.metrics import roc_auc_score
 
 from cxr14.evaluation.measures import (
     CALIBRATION,
-    MIN_PATIENTS,
     difference,
     interval_columns,
     mean_over,
@@ -16,12 +15,11 @@ from cxr14.evaluation.measures import (
 )
 from cxr14.evaluation.subgroups import (
     GROUP_MEASURES,
-    calibration_errors,
     null_reason,
     score_group,
 )
 from cxr14.labels import CLASSES, label_matrix
-from cxr14.metrics.calibration import calibration_error, weighted_calibration_errors
+from cxr14.metrics.bootstrap import MIN_PATIENTS
 from tests.evaluation.comparison.conftest import make_decision, make_rows, platt, repeated
 
 
@@ -42,19 +40,6 @@ def test_every_measure_is_that_of_the_repeated_images(records, answers, resample
             }
             got = {name: scores.values[name][row, column] for name in GROUP_MEASURES}
             assert got == pytest.approx(expected, abs=1e-9)
-
-
-def test_calibration_errors_are_those_of_evaluation(records, answers, resamples):
-    labels, members = label_matrix(records), (records["view"] == "AP").to_numpy()
-    own = answers["poor"].calibrated[members]
-    errors = calibration_errors(answers["poor"], labels, members, resamples)
-    for column in (0, 14):
-        one = labels[members, column], own[:, column]
-        assert errors[0, column] == pytest.approx(calibration_error(*one), abs=1e-12)
-        expected = weighted_calibration_errors(
-            *(values[:, None] for values in one), *resamples.of(members)
-        )[:, 0]
-        assert errors[:, column] == pytest.approx(expected, abs=1e-12)
 
 
 def test_each_measure_needs_ten_patients_below_its_line(records, answers, resamples):
@@ -78,7 +63,6 @@ def test_calibration_needs_twenty_patients_however_many_images(records, answers,
     assert members.sum() > 2 * MIN_PATIENTS
     scores = score_group(answers["good"], labels, members, resamples)
     assert np.isnan(scores.values[CALIBRATION]).all()
-    assert np.isnan(calibration_errors(answers["good"], labels, members, resamples)).all()
     assert not scores.rankable().any()
     assert "too few patients: 19 of 20" in null_reason(answers["good"], scores, 0)
 
@@ -93,8 +77,6 @@ def test_a_class_without_threshold_and_scaling_is_ranked_and_says_why(records, r
     mass = CLASSES.index("Mass")
     known = {name: bool(np.isfinite(scores.values[name][0, mass])) for name in GROUP_MEASURES}
     assert known == {"auroc": True, "fpr": False, "fnr": False, CALIBRATION: False}
-    errors = calibration_errors(own, label_matrix(records), everyone, resamples)
-    assert np.isnan(errors).all(axis=0).nonzero()[0].tolist() == [mass]
     assert null_reason(own, scores, mass) == "validation holds no positives among 9 images"
     assert null_reason(own, scores, 0) is None
 

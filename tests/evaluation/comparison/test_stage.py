@@ -1,5 +1,7 @@
 """The stage as a whole, on two small networks."""
 
+import re
+import shutil
 from functools import partial
 from pathlib import Path
 
@@ -55,3 +57,15 @@ def test_a_network_that_was_not_evaluated_is_named_with_the_remedy(project):
 def test_the_stage_imports_neither_torch_nor_torchxrayvision_nor_pyplot_nor_dvc():
     unwanted = "torch", "torchxrayvision", "matplotlib.pyplot", "dvc"
     assert loaded(["stages.compare"], unwanted) == set()
+
+
+def test_a_folder_with_another_run_is_compared_and_nothing_is_written(project, capsys):
+    other = Path(shutil.copytree(project, project.parent / f"{project.name}_other"))
+    make_rows(make_records(), 0.2, 9).to_parquet(other / "predictions/good.parquet")
+    before = sorted(project.rglob("*"))
+    main(against=str(other))
+    assert sorted(project.rglob("*")) == before
+    text = " ".join(capsys.readouterr().out.split())
+    assert "good, poor: 240 test images compared; not compared 0 only here" in text
+    assert "good: no boxes compared, as the work tree and" in text
+    assert re.search(r"good F1 \.\d+ \.\d+ \+\.\d+ \(\+", text)

@@ -1,0 +1,252 @@
+"""Comparison of the heatmaps and boxes of the work tree with those of another run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any, Final
+from zipfile import BadZipFile
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from cxr14.datasets.records import BOXES, RECORDS
+from cxr14.errors import UserError
+from cxr14.evaluation.compare import DIFFERENCE
+from cxr14.evaluation.measures import mean_over, summary
+from cxr14.evaluation.revisions import (
+    INDEX,
+    Files,
+    Folder,
+    compare_predictions,
+    open_run,
+    read_object,
+    read_table,
+)
+from cxr14.localization.heatmaps import Grids, boxed_pairs, upsampled
+from cxr14.localization.overlap import (
+    BOX,
+    PAIR,
+    POOLED,
+    Rule,
+    cached_boxes,
+    covered_cells,
+    hits_and_false_boxes,
+    scaled_to_255,
+)
+from cxr14.localization.tables import pointing
+from cxr14.metrics.auroc import Floats
+from cxr14.metrics.bootstrap import (
+    N_REPLICATES,
+    SEED,
+    Replicates,
+    draw_replicates,
+    enough_patients,
+    patients_by_class,
+    weighted_sums,
+)
+
+HIT: Final = Rule("iobb", 0.1, POOLED)
+BOX_MEASURES: Final = ("mean_accuracy_iobb_t10", "mean_pointing")
+"""Means over the boxed findings, named as in metrics/localize/B.json."""
+
+PREPROCESS: Final = "metrics/preprocess.json"
+
+Row = dict[str, Any]
+
+
+def compare_with_run(
+    name: str, backbones: Sequence[str], n_replicates: int = N_REPLICATES
+) -> tuple[pd.DataFrame, list[str]]:
+    """Compare predictions and boxes of the work tree with those of a revision or a folder.
+
+    Args:
+        name: of the folder, or of a branch, tag, commit or experiment.
+        backbones: to compare with those of the same name.
+        n_replicates: number of bootstrap replicates.
+
+    Returns:
+        The rows and the notes of :func:`compare_predictions`, and those of the boxes.
+
+    Raises:
+        FileNotFoundError: the run or DVC's cache lacks a file.
+        UserError: see :func:`compare_predictions`; or a file is damaged.
+    """
+    reference = open_run(name)
+    table, notes = compare_predictions(reference, backbones, n_replicates)
+    tables = []
+    for backbone, of_backbone in table.groupby("backbone", sort=False):
+        rows, note = compare_boxes(reference, str(backbone), n_replicates)
+        boxes = pd.DataFrame(rows, columns=table.columns).assign(backbone=backbone)
+        tables += [of_backbone, boxes] if rows else [of_backbone]
+        notes.append(f"{backbone}: {note}")
+    return pd.concat(tables, ignore_index=True), notes
+
+
+@dataclass(frozen=True)
+class BoxScores:
+    """Scores of P pairs of one network.
+
+    Attributes:
+        pairs: image, finding, patient, and ground_truth: the coordinates of its boxes as text.
+        values: (P, 2), the BOX_MEASURES of each pair.
+        heat_thresholds: of the detected boxes.
+    """
+
+    pairs: pd.DataFrame
+    values: Floats
+    heat_thresholds: tuple[int, ...]
+
+
+def localization_files(backbone: str) -> tuple[str, str]:
+    """Return the paths of a network's heatmaps and its detected boxes."""
+    return f"localization/{backbone}/heatmaps.npz", f"localization/{backbone}/detections.parquet"
+
+
+def read_box_scores(run: Files, backbone: str) -> BoxScores:
+    """Score the heatmaps and the detected boxes of a network.
+
+    Raises:
+        FileNotFoundError: the run or DVC's cache lacks a file.
+        UserError: a file is damaged.
+    """
+    heatmaps, detected = localization_files(backbone)
+    names, grids = _read_heatmaps(run, heatmaps)
+    detections, boxes = read_table(run, detected), read_table(run, BOXES)
+    listed = boxed_pairs(boxes, read_table(run, INDEX), read_table(run, RECORDS))
+    pairs = names.merge(listed, on=PAIR, validate="one_to_one")
+    hits, _ = hits_and_false_boxes(pairs, detections, [HIT])
+    scaling = "fixed" if (detections["scaling"] == "fixed").any() else "per_map"
+    points = _pointing(pairs, boxes, grids, int(read_object(run, PREPROCESS)["size"]), scaling)
+    ordered = boxes.sort_values([*PAIR, *BOX])
+    text = ordered[BOX].astype(float).round(3).astype(str).agg(" ".join, axis=1)
+    ground_truth = (
+        text.groupby([ordered[key] for key in PAIR]).agg("; ".join).rename("ground_truth")
+    )
+    return BoxScores(
+        pairs[[*PAIR, "patient"]].join(ground_truth, on=PAIR),
+        np.column_stack([hits[:, 0].astype(float), points]),
+        tuple(sorted(set(detections["heat_threshold"]))),
+    )
+
+
+def _read_heatmaps(run: Files, path: str) -> tuple[pd.DataFrame, Grids]:
+    """Read the pairs (P rows) and the grids (P, h, w) of heatmaps.npz."""
+    try:
+        with np.load(BytesIO(run.read(path))) as arrays:
+            return pd.DataFrame({name: arrays[name] for name in PAIR}), arrays["heat"]
+    except (BadZipFile, KeyError, ValueError):
+        raise UserError(f"{path} of {run.name} is damaged: no heatmaps") from None
+
+
+def _pointing(
+    pairs: pd.DataFrame, boxes: pd.DataFrame, grids: Grids, size: int, scaling: str
+) -> Floats:
+    """Pointing game of P pairs, (P,)."""
+    scores = []
+    for grid, truth in zip(grids, cached_boxes(pairs, boxes), strict=True):
+        heat = upsampled(grid[None].astype(np.float32), size)[0]
+        heat = heat if scaling == "fixed" else scaled_to_255(heat)
+        scores.append(pointing(heat, covered_cells(truth, size, (size, size))))
+    return np.array(scores, np.float64)
+
+
+def compare_boxes(
+    reference: Files, backbone: str, n_replicates: int = N_REPLICATES
+) -> tuple[list[Row], str]:
+    """Compare the boxes of one network of the work tree with those of another run.
+
+    Only pairs with the same patient and the same ground-truth boxes are compared, so that the
+    replicates are paired.
+
+    Returns:
+        A row per measure, as of :func:`compare_predictions`, none without a pair to compare; and a
+        note on what is compared.
+    """
+    runs: tuple[Files, ...] = (Folder("."), reference)
+    lacking = [run.name for run in runs if not all(map(run.has, localization_files(backbone)))]
+    if lacking:
+        where = " and ".join("the work tree" if name == "." else name for name in lacking)
+        return [], f"no boxes compared, as {where} has no localization/{backbone}"
+    here, there = (read_box_scores(run, backbone) for run in runs)
+    indices, note = shared_pairs(here.pairs, there.pairs)
+    if not len(indices):
+        return [], f"no boxes compared: {note}"
+    if here.heat_thresholds != there.heat_thresholds:
+        note += f"; heat thresholds {here.heat_thresholds} here, {there.heat_thresholds} there"
+    values = here.values[indices[:, 0]], there.values[indices[:, 1]]
+    return difference_of_boxes(here.pairs.iloc[indices[:, 0]], *values, n_replicates), note
+
+
+def shared_pairs(pairs: pd.DataFrame, reference: pd.DataFrame) -> tuple[npt.NDArray[Any], str]:
+    """Find the pairs with the same patient and ground-truth boxes in two runs.
+
+    Args:
+        pairs: see :class:`BoxScores`.
+        reference: same, of the other run.
+
+    Returns:
+        (K, 2) their indices in both, and a note on how many pairs are compared and not compared.
+    """
+    numbered = [
+        table.assign(**{f"row_{i}": range(len(table))})
+        for i, table in enumerate((pairs, reference))
+    ]
+    both = numbered[0].merge(numbered[1], on=PAIR, suffixes=("", "_reference"))
+    same = (both["patient"] == both["patient_reference"]) & (
+        both["ground_truth"] == both["ground_truth_reference"]
+    )
+    counts = {
+        "only here": len(pairs) - len(both),
+        "only there": len(reference) - len(both),
+        "with other boxes or another patient": int((~same).sum()),
+    }
+    left = ", ".join(f"{count} {why}" for why, count in counts.items())
+    note = f"boxes of {int(same.sum())} pairs compared; not compared {left}"
+    return both.loc[same, ["row_0", "row_1"]].to_numpy(), note
+
+
+def difference_of_boxes(
+    pairs: pd.DataFrame, here: Floats, there: Floats, n_replicates: int = N_REPLICATES
+) -> list[Row]:
+    """Compare two networks on the same pairs and replicates, a row per measure.
+
+    Args:
+        pairs: image, finding and patient of K pairs.
+        here: (K, 2) the BOX_MEASURES of one network.
+        there: same, of the other.
+        n_replicates: number of bootstrap replicates.
+    """
+    patients, findings = pairs["patient"].to_numpy(), pairs["finding"].to_numpy(str)
+    replicates = draw_replicates(patients, np.random.default_rng(SEED), n_replicates)
+    names = np.unique(findings)
+    members = findings[:, None] == names
+    enough = enough_patients(patients_by_class(members, replicates.owner))
+    few = (
+        f"no interval: too few patients of {', '.join(names[~enough])}"
+        if not enough.all()
+        else None
+    )
+    counts = {"images": pairs["image"].nunique(), "patients": len(replicates.counts)}
+    rows = []
+    for column, measure in enumerate(BOX_MEASURES):
+        scores = [_macro(values[:, column], members, replicates) for values in (here, there)]
+        values = scores[0] - scores[1]
+        change = summary(values[:1] if few else values)
+        row: Row = {"measure": measure, "here": scores[0][0], "there": scores[1][0]}
+        row |= dict(zip(DIFFERENCE, change, strict=True))
+        rows.append(row | counts | {"findings": len(names), "reason": few})
+    return rows
+
+
+def _macro(values: Floats, members: npt.NDArray[np.bool_], replicates: Replicates) -> Floats:
+    """Mean over F findings of the means of values (K,): (1 + R,), NaN if a finding is not drawn.
+
+    Args:
+        values: (K,).
+        members: (K, F) whether a pair is of a finding.
+        replicates: of the patients of the pairs.
+    """
+    table = np.concatenate([values[:, None] * members, members], axis=1)
+    totals, counts = np.split(weighted_sums(table, *replicates), 2, axis=1)
+    return mean_over(np.where(counts > 0, totals / np.maximum(counts, 1), np.nan))
