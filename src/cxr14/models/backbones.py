@@ -90,7 +90,8 @@ class TokenMaps(nn.Module):
         encoder = self.encoder
         embedded = encoder.dropout(tokens + self._positions(height, width))
         outputs: Tensor = encoder.ln(encoder.layers(embedded))
-        return outputs[:, 1:].transpose(1, 2).unflatten(2, (height, width))
+        channels = outputs.shape[-1]
+        return outputs[:, 1:].transpose(1, 2).reshape(batch, channels, height, width)
 
     def _positions(self, height: int, width: int) -> Tensor:
         """Return the embedding of the class token and of every patch, (1, 1 + h·w, C)."""
