@@ -210,6 +210,15 @@ MIN_PER_CLASS = 2
 """Positives and negatives that DeLong's variance needs."""
 
 
+def midranks(values: Array) -> Floats:
+    """Rank (N,) values from 1, equal ones by their mean rank, (N,).
+
+    As ``scipy.stats.rankdata``, whose import takes half a second.
+    """
+    _, position, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return np.asarray((counts.cumsum() - (counts - 1) / 2)[position], np.float64)
+
+
 def delong(labels: Array, scores: Array) -> tuple[float, float] | None:
     """Return AUROC and its variance (DeLong, DeLong and Clarke-Pearson 1988).
 
@@ -223,15 +232,13 @@ def delong(labels: Array, scores: Array) -> tuple[float, float] | None:
     Returns:
         (area, variance); None with fewer than two positives or two negatives.
     """
-    from scipy.stats import rankdata  # half a second, which report and compare need not wait for
-
     present = labels > 0
     positives, negatives = int(present.sum()), int((~present).sum())
     if min(positives, negatives) < MIN_PER_CLASS:
         return None
-    ranks = rankdata(scores)
-    negatives_below = (ranks[present] - rankdata(scores[present])) / negatives
-    positives_below = (ranks[~present] - rankdata(scores[~present])) / positives
+    ranks = midranks(scores)
+    negatives_below = (ranks[present] - midranks(scores[present])) / negatives
+    positives_below = (ranks[~present] - midranks(scores[~present])) / positives
     variance = np.var(negatives_below, ddof=1) / positives
     variance += np.var(positives_below, ddof=1) / negatives
     return float(negatives_below.mean()), float(variance)
