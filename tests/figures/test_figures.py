@@ -16,7 +16,6 @@ from cxr14.figures import eda, style
 from cxr14.io import read_json
 from cxr14.labels import CLASSES, LABEL_COLUMNS
 from stages import eda as stage
-from tests.loaded import loaded
 
 NAMES = ("label_distribution", "sex", "sex_by_finding", "age", "age_by_finding")
 SAMPLES = ("sample_single", "sample_multi")
@@ -138,8 +137,3 @@ def test_every_bar_bears_its_count() -> None:
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert texts[0] == "5  (27.8%)"  # Mass: once and again alone, three times with another
     assert len(texts) == len(CLASSES)
-
-
-def test_eda_and_baseline_import_neither_torch_nor_mlflow_nor_pyplot() -> None:
-    unwanted = "torch", "mlflow", "matplotlib.pyplot"
-    assert loaded(["stages.eda", "stages.baseline"], unwanted) == set()

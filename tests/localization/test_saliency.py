@@ -84,6 +84,15 @@ def test_a_network_in_training_is_refused_as_its_images_would_mix(tiny):
         heat_grids(tiny().train(), IMAGES, np.arange(1), [0], "gradcam", 1)
 
 
+@pytest.mark.parametrize("shape", [(7, 7), (14, 14), (6, 6), (1, 1), (3, 5)])
+def test_upsampling_is_that_of_torch(shape):
+    grids = np.random.default_rng(0).random((4, *shape), np.float32)
+    size = (224, 224)
+    theirs = torch.nn.functional.interpolate(torch.from_numpy(grids)[None], size, mode="bilinear")
+    assert upsampled(grids, 224).dtype == np.float32
+    np.testing.assert_allclose(upsampled(grids, 224), theirs[0].numpy(), rtol=0, atol=1e-6)
+
+
 def test_upsampling_does_not_align_corners():
     # Centres of two cells lie at 1 and 3 of 4 pixels; outside them the map stays flat.
     wide = upsampled(np.array([[[0.0, 1.0]]], np.float32), 4)

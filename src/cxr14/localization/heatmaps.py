@@ -7,8 +7,6 @@ from zipfile import BadZipFile
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import torch
-import torch.nn.functional as F
 
 from cxr14.datasets.raw import SHIPPED
 from cxr14.errors import UserError
@@ -111,11 +109,22 @@ def read_heatmaps(path: str | Path) -> tuple[pd.DataFrame, Grids]:
 
 
 def upsampled(grids: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.float32]:
-    """Upsample (M, h, w) bilinearly, corners not aligned, to (M, size, size) float32."""
-    maps = F.interpolate(
-        torch.from_numpy(grids)[:, None], (size, size), mode="bilinear", align_corners=False
-    )
-    return np.asarray(maps[:, 0].numpy())
+    """Upsample (M, h, w) bilinearly, corners not aligned, to (M, size, size) float32.
+
+    As torch's ``interpolate`` (up to rounding), without torch, which a contact sheet does not need.
+    """
+    wide = _stretched(grids, size)  # (M, h, size)
+    return np.ascontiguousarray(_stretched(wide.swapaxes(1, 2), size).swapaxes(1, 2))
+
+
+def _stretched(values: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.float32]:
+    """Interpolate (…, n) linearly along the last axis to (…, size)."""
+    length = values.shape[-1]
+    at = np.maximum((np.arange(size) + 0.5) * (length / size) - 0.5, 0)  # pixel centres
+    low = at.astype(np.intp)
+    high = np.minimum(low + 1, length - 1)
+    share = (at - low).astype(np.float32)
+    return np.asarray(values[..., low] * (1 - share) + values[..., high] * share)
 
 
 def heat_of(grid: npt.NDArray[np.float16], size: int, scaling: str = "per_map") -> Heat:

@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
 
 from cxr14.localization.cam import grids_of_pairs
 from cxr14.localization.heatmaps import Grids
 from cxr14.localization.scores import BoxedPairs, means_by_finding
-from cxr14.metrics.auroc import Floats
+from cxr14.metrics.auroc import Floats, midranks
 from cxr14.metrics.bootstrap import ENDS
 
 if TYPE_CHECKING:
@@ -82,10 +81,8 @@ def rank_correlations(grids1: Grids, grids2: Grids) -> Floats:
     Returns:
         (P,), NaN if one of the two is constant.
     """
-    ranks = [
-        stats.rankdata(grids.reshape(len(grids), -1).astype(np.float64), axis=1)
-        for grids in (grids1, grids2)
-    ]
+    flat = [grids.reshape(len(grids), -1) for grids in (grids1, grids2)]
+    ranks = [np.array([midranks(row) for row in rows]).reshape(rows.shape) for rows in flat]
     ranks1, ranks2 = (rank - rank.mean(axis=1, keepdims=True) for rank in ranks)
     spread = np.sqrt((ranks1**2).sum(axis=1) * (ranks2**2).sum(axis=1))
     covariance = (ranks1 * ranks2).sum(axis=1)

@@ -210,6 +210,15 @@ MIN_PER_CLASS = 2
 """Positives and negatives that DeLong's variance needs."""
 
 
+def midranks(values: Array) -> Floats:
+    """Rank (N,) values from 1, equal ones by their mean rank, (N,).
+
+    As ``scipy.stats.rankdata``, whose import takes half a second.
+    """
+    _, position, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return np.asarray((counts.cumsum() - (counts - 1) / 2)[position], np.float64)
+
+
 def delong(labels: Array, scores: Array) -> tuple[float, float] | None:
     """Return AUROC and its variance (DeLong, DeLong and Clarke-Pearson 1988).
 

@@ -22,24 +22,25 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-import torchvision
 from torch import Tensor, nn
-from torch.func import functional_call
-from torchvision.models import (
+
+from cxr14.errors import UserError, quote
+from cxr14.labels import STUDIED as STUDIED
+from cxr14.models.inference import MEAN, STD
+from cxr14.models.torchvision_import import (
     VisionTransformer,
     get_model,
     get_model_builder,
     get_model_weights,
     list_models,
+    torchvision,
 )
-
-from cxr14.errors import UserError, quote
-from cxr14.labels import STUDIED as STUDIED
-from cxr14.models.inference import MEAN, STD
 
 
 def map_shape(features: nn.Module, size: int) -> tuple[int, int, int]:
-    """Infer the shape of the maps of one image on torch's meta device.
+    """Infer the shape of the maps of one image from those of an empty batch, which costs nothing.
+
+    Not by the meta device: its convolution imports SymPy, which takes longer.
 
     Args:
         features: images float (B, 3, s, s) to maps (B, C, h, w).
@@ -51,16 +52,14 @@ def map_shape(features: nn.Module, size: int) -> tuple[int, int, int]:
     Raises:
         RuntimeError: the network does not allow images of this size, or gives no such maps.
     """
-    state = {**dict(features.named_parameters()), **dict(features.named_buffers())}
-    weightless = {name: tensor.to("meta") for name, tensor in state.items()}
-    image = torch.empty(1, 3, size, size, device="meta")
+    images = torch.empty(0, 3, size, size, device=next(features.parameters()).device)
     was_training = features.training
     try:
         with torch.no_grad():
-            maps = functional_call(features.eval(), weightless, image)
+            maps = features.eval()(images)
     finally:
         features.train(was_training)
-    if maps.ndim != 4 or 0 in maps.shape:
+    if maps.ndim != 4 or 0 in maps.shape[1:]:
         raise RuntimeError(f"maps of shape {tuple(maps.shape)}")
     _, channels, height, width = maps.shape
     return channels, height, width
@@ -91,7 +90,8 @@ class TokenMaps(nn.Module):
         encoder = self.encoder
         embedded = encoder.dropout(tokens + self._positions(height, width))
         outputs: Tensor = encoder.ln(encoder.layers(embedded))
-        return outputs[:, 1:].transpose(1, 2).reshape(batch, -1, height, width)
+        channels = outputs.shape[-1]
+        return outputs[:, 1:].transpose(1, 2).reshape(batch, channels, height, width)
 
     def _positions(self, height: int, width: int) -> Tensor:
         """Return the embedding of the class token and of every patch, (1, 1 + h·w, C)."""

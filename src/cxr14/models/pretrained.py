@@ -15,12 +15,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.hub import download_url_to_file, get_dir
 from torch.nn.modules.batchnorm import _NormBase
-from torchvision.models import get_model_weights
 
 from cxr14.errors import UserError
 from cxr14.io import check_file, replacing, sha256, unusable
 from cxr14.models.backbones import build_classifier, check_backbone
 from cxr14.models.network import Network
+from cxr14.models.torchvision_import import get_model_weights
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:

@@ -15,7 +15,6 @@ from cxr14.evaluation.measures import read_test_predictions
 from cxr14.figures.subgroups import write_picture
 from stages.compare import main
 from tests.evaluation.comparison.conftest import make_records, make_rows
-from tests.loaded import loaded
 
 TABLES = ("differences", "subgroups", "gaps", "adjudicated")
 CURVES = ("roc", "pr", "reliability", "threshold_f1")
@@ -52,11 +51,6 @@ def test_a_network_that_was_not_evaluated_is_named_with_the_remedy(project):
         UserError, match=r"^evaluation/poor/decision\.json is missing; .*evaluate@poor"
     ):
         read_test_predictions(["good", "poor"])
-
-
-def test_the_stage_imports_neither_torch_nor_torchxrayvision_nor_pyplot_nor_dvc():
-    unwanted = "torch", "torchxrayvision", "matplotlib.pyplot", "dvc"
-    assert loaded(["stages.compare"], unwanted) == set()
 
 
 def test_a_folder_with_another_run_is_compared_and_nothing_is_written(project, capsys):
