@@ -9,7 +9,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 # Compiled modules are kept: without them importing torch takes 14 s instead of 5, twenty times.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup repro test test-graph check bench ablation ui register clean lock
+.PHONY: help setup repro verify verify-cpus test test-graph check bench ablation ui register clean lock
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,6 +32,12 @@ repro: .venv/stamp  ## run the whole pipeline on params.yaml, or what has change
 	@$(BIN)/python -m stages.check_run
 	@dvc repro
 	@cat report/summary.txt
+
+verify: .venv/stamp  ## after repro: are dvc.lock, metrics and plots the committed ones?
+	@$(BIN)/python -m verify
+
+verify-cpus: .venv/stamp  ## a tiny graph on emulated processors too, are the bits equal? (ARGS=--help)
+	@$(BIN)/python -m verify.cpus $(ARGS)
 
 test: .venv/stamp  ## run the tests but those of the whole graph
 	@$(PYTEST) -m "not graph"

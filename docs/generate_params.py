@@ -7,7 +7,7 @@ meanings from params.yaml and its comments.
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from cxr14.config import check
 from cxr14.config.reader import Block, read_yaml
@@ -46,7 +46,10 @@ def tables() -> str:
             if text := meanings[name]:
                 lines += [f"{text[0].upper()}{text[1:]}.", ""]
             block = get_type_hints(reader)["return"]
-            if isinstance(block, type) and issubclass(block, Block) and block not in documented:
+            if get_origin(block) is Literal:
+                choices = ", ".join(map(code, get_args(block)))
+                lines += [f"Allowed: {choices}. Default: {code(values[name])}."]
+            elif isinstance(block, type) and issubclass(block, Block) and block not in documented:
                 documented.add(block)
                 lines += key_table(name, block, values, meanings)
             else:

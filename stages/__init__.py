@@ -14,8 +14,21 @@ import typer
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-from cxr14.errors import QUOTED, MissingFileError, explain, printable
+from cxr14.config.blocks import Numerics, read_numerics
+from cxr14.errors import QUOTED, MissingFileError, UserError, explain, printable
 from cxr14.labels import check_name
+from cxr14.numerics import set_environment
+
+
+def _numerics() -> Numerics:
+    """Return the key `numerics`; portable if params.yaml is invalid, as its check will report."""
+    try:
+        return read_numerics()
+    except UserError:
+        return "portable"
+
+
+set_environment(_numerics())  # before a stage imports NumPy or torch
 
 CheckpointSeconds = Annotated[float, typer.Option(min=0, help="Between two checkpoints.")]
 CHECKPOINT_SECONDS = 60.0

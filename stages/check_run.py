@@ -9,6 +9,10 @@ Reads what `check_params --check`, `check_outputs --cache`, `pretrained --check`
 `download --check` read. Writes nothing.
 """
 
+import typer
+
+from cxr14.config.blocks import read_numerics
+from cxr14.numerics import describe_deviation
 from stages import check_outputs, check_params, download, pretrained, run
 
 
@@ -18,6 +22,9 @@ def main() -> None:
     check_outputs.main(cache=True)
     pretrained.main(check_only=True)
     download.main(check=True)
+    deviation = describe_deviation()
+    if deviation and read_numerics() == "portable":
+        typer.echo(f"note: numerics is portable, but {deviation}", err=True)
 
 
 if __name__ == "__main__":

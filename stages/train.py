@@ -5,7 +5,7 @@ and augmented there. The run is logged to MLflow. An interrupted run resumes fro
 checkpoint with the same command, and ends with the same weights.
 
 Reads:  data/cache, data/records, data/split, data/pretrained/BACKBONE, params.yaml (model, loss,
-train, data.findings), .scratch/train (a checkpoint, if there is one of this run)
+train, data.findings, numerics), .scratch/train (a checkpoint, if there is one of this run)
 
 Writes: models/BACKBONE (weights.safetensors, model.json), plots/train/BACKBONE.csv,
 metrics/train/BACKBONE.json
@@ -14,7 +14,13 @@ metrics/train/BACKBONE.json
 from functools import partial
 from pathlib import Path
 
-from cxr14.config.blocks import read_findings, read_loss, read_model, read_train
+from cxr14.config.blocks import (
+    read_findings,
+    read_loss,
+    read_model,
+    read_numerics,
+    read_train,
+)
 from stages import CHECKPOINT_SECONDS, Backbone, CheckpointSeconds, check_all_params, run
 
 
@@ -30,7 +36,17 @@ def main(
     from cxr14.training.train import Job, run_job
 
     folder = Path("models") / backbone
-    job = Job(backbone, model, loss, recipe, folder, backbone, backbone, read_findings())
+    job = Job(
+        backbone,
+        model,
+        loss,
+        recipe,
+        folder,
+        name=backbone,
+        title=backbone,
+        classes=read_findings(),
+        numerics=read_numerics(),
+    )
     work = partial(run_job, job, partial(start_run, "stages/train.py"), checkpoint_seconds)
     arguments = [f"--backbone={backbone}", f"--checkpoint-seconds={checkpoint_seconds}"]
     run_training(backbone, recipe.processes, "stages.train", arguments, work)

@@ -152,6 +152,11 @@ STALENESS = [
     ),
     ("src/cxr14/preprocessing/fill.py", {"preprocess"}, {"preprocess", "eda", "train"}),
     ("src/cxr14/config/check.py", {"check-params"}, {"check-params"}),
+    (
+        "src/cxr14/numerics.py",
+        {"train", "evaluate", "localize-iobb"},
+        {"train"} | SCORED,
+    ),
 ]
 BEFORE = {"check-params", "check-outputs"}
 
@@ -245,13 +250,33 @@ def blocks_read(script: Path) -> set[str]:
     names = {name for file in needed_files(script) for name in imported_names(ROOT / file)
              if not file.startswith("src/cxr14/config/")}  # fmt: skip
     readers = {n.removeprefix("cxr14.config.blocks.read_") for n in names if ".read_" in n}
-    return {"data" if name == "findings" else name for name in readers} & set(BLOCKS)
+    return {"data" if name == "findings" else name for name in readers} & set(BLOCKS) - {"numerics"}
 
 
 @pytest.mark.parametrize("name", sorted(set(STAGES) - {CHECK}))
 def test_a_stage_declares_the_params_of_the_blocks_that_it_reads(name: str) -> None:
-    declared = {param.split(".")[0] for param in STAGES[name].get("params", [])}
+    declared = {param.split(".")[0] for param in STAGES[name].get("params", [])} - {"numerics"}
     assert blocks_read(script_of(STAGES[name])) == declared
+
+
+@pytest.mark.parametrize(
+    ("graph", "running"),
+    [
+        ("dvc.yaml", {"train", "evaluate", "localize-iobb"}),
+        (
+            "chexnext/dvc.yaml",
+            {"member", "student", "predict-member", "predict-student", "localize"},
+        ),
+    ],
+)
+def test_the_stages_that_run_a_network_and_no_others_depend_on_numerics(
+    graph: str, running: set[str]
+) -> None:
+    """`stages` reads the key for all of them, and only torch's part of it is a choice."""
+    stages = yaml.safe_load((ROOT / graph).read_text())["stages"]
+    assert {name for name in stages if "numerics" in stages[name].get("params", [])} == running
+    code = {name for name in stages if "src/cxr14/numerics.py" in stages[name]["deps"]}
+    assert code == running
 
 
 def test_the_choice_of_findings_reaches_train_alone_and_without_the_rest_of_its_block() -> None:

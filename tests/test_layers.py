@@ -8,6 +8,7 @@ from tests.imports import ROOT, imported_names
 
 LAYERS = [
     "errors",
+    "numerics",
     "io",
     "labels",
     "console",

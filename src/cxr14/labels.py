@@ -6,13 +6,14 @@ Source: Wang et al. 2017, "ChestX-ray8" (arXiv 1705.02315v5), and the shipped ta
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Final
-
-import numpy as np
-import numpy.typing as npt
-import pandas as pd
+from typing import TYPE_CHECKING, Final
 
 from cxr14.errors import UserError, quote
+
+if TYPE_CHECKING:  # params are read before NumPy is imported, see cxr14.numerics
+    import numpy as np
+    import numpy.typing as npt
+    import pandas as pd
 
 CHESTXRAY8: Final = (
     "Atelectasis",
@@ -92,7 +93,7 @@ def names_of(text: str) -> list[str]:
     return [name for name in CLASSES if name in named]
 
 
-def readable(texts: pd.Series) -> pd.Series:
+def readable(texts: "pd.Series") -> "pd.Series":
     """Return the mask of the texts that :func:`names_of` can parse; bool (N,)."""
     return texts.isin([text for text in texts.unique() if _is_readable(text)])
 
@@ -105,15 +106,18 @@ def _is_readable(text: str) -> bool:
     return True
 
 
-def respelled(texts: pd.Series) -> pd.Series:
+def respelled(texts: "pd.Series") -> "pd.Series":
     """Return the mask of N texts with another spelling, spaces or a repeated name; bool (N,)."""
     distinct = texts.unique()
     other = [t for t in distinct if sorted(names_of(t)) != sorted(t.split("|"))]
     return texts.isin(other)
 
 
-def multi_hot(texts: pd.Series) -> npt.NDArray[np.uint8]:
+def multi_hot(texts: "pd.Series") -> "npt.NDArray[np.uint8]":
     """Return the multi-hot matrix of N readable texts; uint8 (N, 15), in the order of CLASSES."""
+    import numpy as np
+    import pandas as pd
+
     codes, distinct = pd.factorize(texts)
     hot = np.zeros((len(distinct), len(CLASSES)), np.uint8)
     for row, text in enumerate(distinct):
@@ -125,13 +129,15 @@ MORE_POSITIVES = "raise split.val_fraction, change split.seed, or add images"
 """The fix if val lacks positives; these keys also define val for the official lists."""
 
 
-def label_matrix(images: pd.DataFrame, classes: Sequence[str] = CLASSES) -> npt.NDArray[np.float32]:
+def label_matrix(
+    images: "pd.DataFrame", classes: Sequence[str] = CLASSES
+) -> "npt.NDArray[np.float32]":
     """Return the labels of a table of N images as float32 (N, C), a column per class.
 
     An image with none of the classes is a row of zeros.
     """
     columns = [LABEL_COLUMNS[CLASSES.index(name)] for name in classes]
-    return images[columns].to_numpy(np.float32)
+    return images[columns].to_numpy("float32")
 
 
 # Names of backbones become parts of paths and commands, so their characters are checked here.

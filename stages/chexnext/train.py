@@ -7,7 +7,7 @@ last checkpoint with the same command, and ends with the same weights.
     python -m stages.chexnext.train --group members --backbone alexnet --seed 0
 
 Reads data/cache, data/records, data/split, data/pretrained/B, chexnext/data, params.yaml (model,
-data.findings), chexnext/params.yaml (loss, train, members).
+data.findings, numerics), chexnext/params.yaml (loss, train, members).
 Writes chexnext/models/GROUP/B-SEED, chexnext/plots/train/GROUP/B-SEED.csv,
 chexnext/metrics/train/GROUP/B-SEED.json.
 """
@@ -19,7 +19,7 @@ from typing import Annotated
 import typer
 
 from cxr14.chexnext.paths import LABELS, RELABELLED, ROOT, Group, NetworkPaths, split_of_fold
-from cxr14.config.blocks import read_findings, read_model
+from cxr14.config.blocks import read_findings, read_model, read_numerics
 from cxr14.config.chexnext import read_chexnext_loss, read_members, read_recipe
 from stages import CHECKPOINT_SECONDS, Backbone, CheckpointSeconds, check_all_params, run
 
@@ -58,6 +58,7 @@ def main(
         classes=read_findings(),
         tables=Tables(labels, split),
         results=ROOT,
+        numerics=read_numerics(),
     )
     work = partial(run_job, job, partial(start_run, "stages/chexnext/train.py"), checkpoint_seconds)
     arguments = [f"--group={group}", f"--backbone={backbone}", f"--seed={seed}"]

@@ -9,7 +9,7 @@ import yaml
 from cxr14.config import blocks
 from cxr14.config.blocks import TrainParams
 from cxr14.config.check import BLOCKS
-from cxr14.config.reader import ParamsError, check_block
+from cxr14.config.reader import Block, ParamsError, check_block
 from tests.conftest import ROOT
 
 OWN: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
@@ -22,7 +22,17 @@ def recipe(**changes: Any) -> TrainParams:
 @pytest.mark.parametrize("name", BLOCKS)
 def test_the_own_file_is_valid(name, monkeypatch):
     monkeypatch.chdir(ROOT)
-    assert BLOCKS[name]().model_dump() == OWN[name]
+    value = BLOCKS[name]()
+    assert (value.model_dump() if isinstance(value, Block) else value) == OWN[name]
+
+
+@pytest.mark.parametrize(("value", "quoted"), [("exact", "'exact'"), ("[fast]", "['fast']")])
+def test_another_value_of_numerics_is_refused_by_name(tmp_path, monkeypatch, value, quoted):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text(f"numerics: {value}\n")
+    with pytest.raises(ParamsError) as error:
+        blocks.read_numerics()
+    assert str(error.value) == f"params.yaml: numerics = {quoted}; allowed: portable, fast"
 
 
 def test_every_block_of_the_own_file_has_a_reader():

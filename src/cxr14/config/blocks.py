@@ -1,6 +1,6 @@
 """Blocks of params.yaml: keys, types and ranges."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast, get_args
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -13,9 +13,27 @@ from cxr14.config.reader import (
     Text,
     check_block,
     read_block,
+    read_yaml,
 )
 from cxr14.errors import UserError, quote
 from cxr14.labels import CLASSES, canonical, without_no_finding
+
+Numerics = Literal["portable", "fast"]
+
+
+def read_numerics() -> Numerics:
+    """Read the top-level key `numerics` of params.yaml.
+
+    Raises:
+        ParamsError: the key is missing, or its value is another one.
+    """
+    value = read_yaml("params.yaml").get("numerics")
+    for allowed in get_args(Numerics):
+        if value == allowed:
+            return cast(Numerics, allowed)
+    raise ParamsError(
+        f"params.yaml: numerics = {quote(value)}; allowed: {', '.join(get_args(Numerics))}"
+    )
 
 
 def classes_of(value: Any) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from cxr14.config.blocks import (
     read_localize,
     read_loss,
     read_model,
+    read_numerics,
     read_preprocess,
     read_split,
     read_train,
@@ -37,6 +38,7 @@ FILE = "params.yaml"
 Readers = dict[str, Callable[[], object]]
 
 BLOCKS: Readers = {
+    "numerics": read_numerics,
     "data": read_data,
     "split": read_split,
     "preprocess": read_preprocess,

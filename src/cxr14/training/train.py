@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import pandas as pd
 import torch
 
-from cxr14.config.blocks import LossParams, ModelParams, Recipe
+from cxr14.config.blocks import LossParams, ModelParams, Numerics, Recipe
 from cxr14.console import TrainingProgress, training_progress
 from cxr14.datasets.records import Source, read_source, write_result
 from cxr14.errors import UserError
@@ -77,6 +77,7 @@ class Job:
         classes: outputs of the network, in the order of CLASSES.
         tables: the labels and the split.
         results: the folder that holds plots/train and metrics/train.
+        numerics: portable or fast; set by the stage before torch was imported.
     """
 
     backbone: str
@@ -89,13 +90,14 @@ class Job:
     classes: Sequence[str] = CLASSES
     tables: Tables = DEFAULT_TABLES
     results: Path = Path()
+    numerics: Numerics = "portable"
 
     @property
     def params(self) -> dict[str, Any]:
         """Params of the run, as model.json and trackers record them."""
         blocks = {"model": self.model, "loss": self.loss, "train": self.recipe}
         dumped = {name: block.model_dump() for name, block in blocks.items()}
-        return {"data": {"findings": list(self.classes)}, **dumped}
+        return {"numerics": self.numerics, "data": {"findings": list(self.classes)}, **dumped}
 
 
 @contextmanager
