@@ -244,16 +244,6 @@ def delong(labels: Array, scores: Array) -> tuple[float, float] | None:
     return float(negatives_below.mean()), float(variance)
 
 
-def midranks(values: Array) -> Floats:
-    """Return the rank of each value (N,) from 1; equal values share the mean of their ranks.
-
-    As scipy.stats.rankdata, whose import takes longer than all scores of a network.
-    """
-    ascending = np.sort(values)
-    below, up_to = (np.searchsorted(ascending, values, side) for side in ("left", "right"))
-    return np.asarray((below + up_to + 1) / 2)
-
-
 def delong_interval(labels: Array, scores: Array) -> tuple[float | None, float | None]:
     """95 % interval by DeLong's variance, AUROC ± 1.96 standard errors, clipped to [0, 1].
 
