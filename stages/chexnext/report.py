@@ -18,7 +18,7 @@ from cxr14.datasets.records import Source, read_source
 from cxr14.figures.label_changes import CHANGES, draw_label_changes
 from cxr14.io import read_csv, read_numbers, write_metrics
 from cxr14.preprocessing.cache import open_cache, rows_of
-from cxr14.report.summary import LOCALIZE_METRICS, Results, summarise
+from cxr14.report.summary import LOCALIZE_METRICS, Results, read_ends, summarise
 from cxr14.report.terminal import summary_table
 from stages import run
 
@@ -56,8 +56,9 @@ def titles(group: str, networks: NetworksParams) -> list[str]:
 
 def read(name: str, stage: str) -> dict[str, Any]:
     """Read the metrics file of one row."""
-    root = ROOT if name in (MEMBERS, ENSEMBLE) else SINGLES
-    return read_numbers(root / "metrics" / stage / f"{name}.json")
+    folder = (ROOT if name in (MEMBERS, ENSEMBLE) else SINGLES) / "metrics" / stage
+    ends = read_ends(folder / name / "headline.csv") if stage == "localize" else {}
+    return read_numbers(folder / f"{name}.json") | ends
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from cxr14.localization.scores import gather
 from cxr14.localization.tables import score
 from cxr14.models.network import build_network
 from cxr14.preprocessing.decode import shrink
-from cxr14.report.terminal import localization_tables
+from cxr14.report.terminal_localization import localization_tables
 
 NIH = Source("nih", phantom=False, official_split=True)
 SIZE = 224

@@ -12,7 +12,7 @@ from cxr14.localization.control_baselines import control_grids
 from cxr14.localization.overlap import Thresholds
 from cxr14.localization.scores import Maps
 from cxr14.localization.tables import score
-from cxr14.report.terminal import accuracy_table, localization_tables
+from cxr14.report.terminal_localization import accuracy_table, localization_tables
 
 PHANTOM, NIH = Source("phantom", True, False), Source("nih", False, True)
 

@@ -13,13 +13,20 @@ from cxr14.io import read_csv, read_numbers
 from cxr14.metrics.bootstrap import ENDS
 
 EVALUATE_TABLES: Final = ("findings",)
-LOCALIZE_TABLES: Final = ("accuracy", "controls", "pointing", "crossfit", "sanity_check")
+LOCALIZE_TABLES: Final = (
+    "accuracy",
+    "controls",
+    "pointing",
+    "pixels",
+    "crossfit",
+    "sanity_check",
+)
 COMPARED: Final = ("differences", "subgroups", "gaps", "adjudicated")
 CURVES: Final = ("roc", "pr", "reliability")
 
 HEADLINE: Final = {
     "evaluate": ("validation_macro_auroc", "images", "macro_auroc"),
-    "localize": ("boxed_images", "mean_accuracy_iobb_t10"),
+    "localize": ("boxed_images", "mean_accuracy_iobb_t10", "mean_false_boxes_iobb_t10"),
 }
 """Required keys of metrics/STAGE/B.json."""
 
@@ -43,7 +50,8 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
         "accuracy",
         "difference",
     ),
-    "pointing": ("method", "finding", "n_pairs", "pointing", "energy"),
+    "pointing": ("method", "finding", "n_pairs", "pointing", "energy", "pointing_difference"),
+    "pixels": ("method", "measure", "heat_threshold", "finding", "n_pairs", "value"),
     "crossfit": ("measure", "overlap_threshold", "finding", "n_pairs", "accuracy"),
     "sanity_check": ("randomized_layers", "n_pairs", "similarity"),
     "differences": ("model_a", "model_b", "measure", "difference", "low", "high"),
@@ -107,7 +115,8 @@ def read_results(root: Path, backbones: list[str]) -> Results:
     curves = {name: plots / f"{name}.csv" for name in CURVES}
     single = root / "data/records/source.json", metrics / "baseline.json"
     by_backbone = [path for paths in jsons.values() for path in paths.values()]
-    _check([*single, *by_backbone, *details.values(), *shared.values(), *curves.values()])
+    ends = [metrics / "localize" / b / "headline.csv" for b in backbones]
+    _check([*single, *by_backbone, *ends, *details.values(), *shared.values(), *curves.values()])
     tables = {
         name: pd.concat([_table(details[name, b], name).assign(backbone=b) for b in backbones])
         for name in (*EVALUATE_TABLES, *LOCALIZE_TABLES)
@@ -116,7 +125,10 @@ def read_results(root: Path, backbones: list[str]) -> Results:
         source=read_source(single[0]),
         baseline=read_numbers(single[1], "test"),
         evaluate=_read_all(jsons, "evaluate"),
-        localize=_read_all(jsons, "localize"),
+        localize={
+            name: numbers | read_ends(metrics / "localize" / name / "headline.csv")
+            for name, numbers in _read_all(jsons, "localize").items()
+        },
         tables=tables | {name: _table(path, name) for name, path in shared.items()},
         curves={name: _table(path, name) for name, path in curves.items()},
     )
@@ -124,6 +136,20 @@ def read_results(root: Path, backbones: list[str]) -> Results:
 
 def _read_all(paths: Mapping[str, Mapping[str, Path]], stage: str) -> dict[str, Any]:
     return {name: read_numbers(path, *HEADLINE[stage]) for name, path in paths[stage].items()}
+
+
+def read_ends(path: Path) -> dict[str, float]:
+    """Read the interval ends of a headline: ``metric_low`` and ``metric_high`` by metric.
+
+    Args:
+        path: headline.csv, with the columns metric, value, low and high.
+    """
+    rows = read_csv(path, {"metric": "text", "low": "number", "high": "number"})
+    return {
+        f"{metric}_{end}": value
+        for end in ("low", "high")
+        for metric, value in zip(rows["metric"], rows[end], strict=True)
+    }
 
 
 def _table(path: Path, name: str) -> pd.DataFrame:
@@ -148,10 +174,11 @@ EVALUATE_METRICS: Final = (
 )
 LOCALIZE_METRICS: Final = (
     "mean_accuracy_iobb_t10",
-    "mean_accuracy_iobb_t10_low",
-    "mean_accuracy_iobb_t10_high",
     "mean_accuracy_iobb_t50",
+    "mean_false_boxes_iobb_t10",
     "mean_pointing",
+    "controls_beaten_iobb_t10",
+    "controls_beaten_pointing",
     "boxed_images",
 )
 """Metrics of the summary. The other intervals are in metrics/evaluate and metrics/localize, so that
@@ -179,7 +206,8 @@ def summarise(results: Results) -> dict[str, Any]:
 BASELINE: Final = "baseline"
 LEGEND: Final = (
     "AUROC, average precision (AP) and F1 are means over the findings, with 95 % intervals by "
-    "patient; No Finding is its AUROC; boxes: share of boxed findings hit at that IoBB."
+    "patient; No Finding is its AUROC; boxes: share of boxed findings hit at that IoBB by a box of "
+    "any heat threshold (pooled); false boxes: boxes per image that are no hit at IoBB > .1."
 )
 
 
