@@ -206,15 +206,19 @@ MEASURES: Final = {
     "test_no_finding_auroc": "No\nFinding",
     "boxes_mean_accuracy_iobb_t10": "boxes\n> .1",
     "boxes_mean_accuracy_iobb_t50": "boxes\n> .5",
-    "boxes_mean_false_boxes_iobb_t10": "false\nboxes",
 }
-HEADER: Final = ("model", *MEASURES.values())
+FALSE_BOXES: Final = "boxes_mean_false_boxes_iobb_t10"
+HEADER: Final = ("model", *MEASURES.values(), "false\nboxes")
 
 
 def summary_rows(results: Results) -> list[tuple[str, ...]]:
     """Return the columns of HEADER by model, in the order of :func:`ordered`."""
     return [
-        (name, *(scored(numbers, measure) for measure in MEASURES))
+        (
+            name,
+            *(scored(numbers, measure) for measure in MEASURES),
+            format_number(numbers.get(FALSE_BOXES), 2),
+        )
         for name, numbers in ordered(results)
     ]
 

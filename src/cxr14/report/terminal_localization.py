@@ -9,12 +9,10 @@ from cxr14.console import (
     format_count,
     format_limit,
     format_number,
-    is_missing,
 )
 from cxr14.datasets.records import Source
 from cxr14.localization.overlap import MEAN, POOLED
 from cxr14.report.elements import (
-    Row,
     columns_of,
     count,
     difference,
@@ -34,10 +32,10 @@ def localization_tables(title: str, tables: dict[str, pd.DataFrame], source: Sou
     accuracies = [
         accuracy_table(title, tables["accuracy"], name, source) for name in ("iobb", "iou")
     ]
-    beside = controls_table(f"{title}, beside controls", tables, source)
     return [
         *accuracies,
-        beside,
+        controls_table(f"{title}, beside controls", tables, source),
+        differences_table(f"{title}, minus controls", tables, source),
         *pixels_table(f"{title}, pixels of masks", tables["pixels"], source),
     ]
 
@@ -72,9 +70,8 @@ def accuracy_table(title: str, accuracy: pd.DataFrame, measure: str, source: Sou
 def controls_table(title: str, tables: dict[str, pd.DataFrame], source: Source) -> Table:
     """Lay out the means over findings of the method and the control baselines, with intervals.
 
-    Below each control is the difference of the method. The caption counts the method's maps without
-    heat, and gives the similarity of the sanity check (all weights random); it flags a method whose
-    maps do not change.
+    The caption counts the method's maps without heat, and gives the similarity of the sanity check
+    (all weights random); it flags a method whose maps do not change.
 
     Args:
         title: of the table.
@@ -89,35 +86,53 @@ def controls_table(title: str, tables: dict[str, pd.DataFrame], source: Source) 
     methods = distinct(pointing, "method")
     table = plain_table(source.label(title), "heat from", *names, "pointing", "energy")
     for method in methods:
-        cells = [scored(first_row(means, key), "accuracy") for key in _keys(method, limits)]
+        cells = [
+            scored(first_row(means, {"method": method, "measure": name, **_at(limit)}), "accuracy")
+            for name, limit in limits
+        ]
         mean = first_row(pointing, {"method": method, "finding": MEAN})
         cells += [scored(mean, score) for score in ("pointing", "energy")]
-        table.add_row(method, *cells, end_section=method == methods[0])
-        if method != methods[0]:
-            gaps = [_gap(first_row(means, key), "difference") for key in _keys(method, limits)]
-            gaps += [_gap(mean, f"{score}_difference") for score in ("pointing", "energy")]
-            table.add_row(f"  {methods[0]} −", *gaps, end_section=True)
-    table.caption = "\n".join(
-        [
-            "boxes pooled over heat thresholds; − : the method minus the control, on the same "
-            f"resamples, * excludes 0: {(len(methods) - 1) * (len(limits) + 2)} intervals of 95 % "
-            "each, not adjusted for their number",
-            _without_heat(pointing[pointing["method"] == methods[0]]),
-            _sanity_check(tables["sanity_check"]),
-        ]
+        table.add_row(method, *cells, end_section=True)
+    without_heat = _without_heat(pointing[pointing["method"] == methods[0]])
+    table.caption = (
+        "iobb and iou: boxes of all heat thresholds pooled\n"
+        f"{without_heat}\n{_sanity_check(tables['sanity_check'])}"
     )
     return table
 
 
-def _keys(method: str, limits: list[tuple[str, float]]) -> list[Row]:
-    """Return the keys of a method's rows in controls.csv."""
-    return [
-        {"method": method, "measure": name, "overlap_threshold": limit} for name, limit in limits
-    ]
+def _at(limit: float) -> dict[str, float]:
+    return {"overlap_threshold": limit}
 
 
-def _gap(row: Row, name: str) -> str:
-    return difference(row, *columns_of(name))
+def differences_table(title: str, tables: dict[str, pd.DataFrame], source: Source) -> Table:
+    """Lay out the differences of the method from each control baseline, means over findings.
+
+    Args:
+        title: of the table.
+        tables: controls and pointing, by name.
+        source: of the images.
+    """
+    controls, pointing = tables["controls"], tables["pointing"]
+    means = controls[(controls["finding"] == MEAN) & (controls["heat_threshold"] == POOLED)]
+    _, *names = distinct(pointing, "method")
+    table = plain_table(source.label(title), "method −", *names)
+    for measure, limit in IN_SHORT:
+        at = means[(means["measure"] == measure) & (means["overlap_threshold"] == limit)]
+        if len(at):
+            rows = (first_row(at, {"method": name}) for name in names)
+            cells = (difference(row, *columns_of("difference")) for row in rows)
+            table.add_row(f"{measure} {format_limit(limit)}", *cells)
+    pointed = pointing[pointing["finding"] == MEAN]
+    for score in ("pointing", "energy"):
+        rows = (first_row(pointed, {"method": name}) for name in names)
+        cells = (difference(row, *columns_of(f"{score}_difference")) for row in rows)
+        table.add_row(score, *cells)
+    table.caption = (
+        f"* the interval excludes 0; {table.row_count * len(names)} intervals of 95 % each, "
+        "not adjusted for their number"
+    )
+    return table
 
 
 def pixels_table(title: str, pixels: pd.DataFrame, source: Source) -> list[Table]:
@@ -126,7 +141,7 @@ def pixels_table(title: str, pixels: pd.DataFrame, source: Source) -> list[Table
     if means["value"].isna().all():
         return []
     keys = list(dict.fromkeys(zip(means["measure"], means["heat_threshold"], strict=True)))
-    names = [measure if is_missing(heat) else f"IoU, heat > {heat:g}" for measure, heat in keys]
+    names = [name if pd.isna(heat) else f"IoU, heat > {heat:g}" for name, heat in keys]
     table = plain_table(source.label(title), "heat from", *names)
     for method, rows in means.groupby("method", sort=False):
         table.add_row(str(method), *(scored(row, "value") for row in rows_of(rows)))
