@@ -229,7 +229,7 @@ def summary_table(results: Results, caution: str) -> Table:
     Intervals are below their scores, so that the table fits eighty columns.
     """
     title = f"Test split, mean over findings ({sample(results)}). {caution}"
-    table = plain_table(title, *HEADER, caption=legend(results))
+    table = plain_table(title, *HEADER, caption=legend(results), padding=0)
     for row in summary_rows(results):
         table.add_row(*row)
     return table
