@@ -41,6 +41,8 @@ def scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         root = "chexnext" if name == "chexnext" else "chexnext/singles"
         own = dict.fromkeys(LOCALIZE_METRICS, 0.4) | {"boxed_images": 73}
         write_json(f"{root}/metrics/localize/{name}.json", own)
+        ends = {"metric": ["mean_pointing"], "low": [0.3], "high": [0.5]}
+        write_csv(f"{root}/metrics/localize/{name}/headline.csv", pd.DataFrame(ends))
 
 
 def test_what_is_not_localised_has_no_boxed_images_either(

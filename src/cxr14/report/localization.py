@@ -11,7 +11,6 @@ import pandas as pd
 from cxr14.console import NOT_TRAINED, format_limit, format_number, is_missing, signed
 from cxr14.labels import BOXED
 from cxr14.localization.overlap import MEAN, POOLED
-from cxr14.localization.scores import N_HALVINGS
 from cxr14.report.elements import (
     Cells,
     Details,
@@ -84,7 +83,7 @@ def wang_table(results: Results, measure: str, quantities: tuple[str, ...]) -> T
         f"{results.best}, boxes of all heat thresholds pooled; n: boxed images of the finding; "
         "small: 95 % intervals, patients resampled. AFP: boxes that are no hit, per boxed image. "
         "Cross-fitted: one heat threshold, chosen on half of the boxed patients and scored on the "
-        f"others, averaged over {N_HALVINGS} halvings. Grey: control baselines; mean box: average "
+        "others, averaged over many halvings. Grey: control baselines; mean box: average "
         "position of the finding's boxes in all other patients."
     )
     if published:
