@@ -77,7 +77,12 @@ def test_rows_are_ordered_by_score_and_the_baseline_comes_last(phantoms):
     ordered = summary_rows(phantoms)
     assert [row[0] for row in ordered] == ["resnet50", "alexnet", "baseline"]
     assert ordered[0][:3] == ("resnet50", ".810\n.790–.830", ".315\n.295–.335")
-    assert ordered[0][3:] == (".285\n.265–.305", ".665\n.645–.685", *[".495\n.475–.515"] * 2, "1.27")
+    assert ordered[0][3:] == (
+        ".285\n.265–.305",
+        ".665\n.645–.685",
+        *[".495\n.475–.515"] * 2,
+        "1.27",
+    )
     assert ordered[2] == ("baseline", ".500", ".100", ".000", "–", "–", "–", "–")
     assert {len(row) for row in ordered} == {len(HEADER)}
 
