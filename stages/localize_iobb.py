@@ -2,8 +2,8 @@
 
     python -m stages.localize_iobb --backbone alexnet
 
-Heatmaps at cache resolution, detected boxes, IoBB and IoU with the ground-truth boxes; control
-baselines and a sanity check (docs/explanation/localization.md).
+Heatmaps, detected boxes, IoBB and IoU with the ground-truth boxes; on phantoms also the overlap
+with masks; control baselines and a sanity check (docs/explanation/localization.md).
 
 Reads models/B, data/cache, data/records, data/split, predictions/B.parquet (split).
 Writes localization/B/detections.parquet and heatmaps.npz, metrics/localize/B.json and the tables in
@@ -21,7 +21,7 @@ from cxr14.evaluation.predictions import read_predictions
 from cxr14.localization.evaluate import maps_of_model, read_inputs, write_localization
 from cxr14.localization.overlap import Thresholds
 from cxr14.localization.scores import Maps
-from cxr14.report.terminal import localization_tables
+from cxr14.report.terminal_localization import localization_tables
 from stages import Backbone, run
 
 
@@ -29,7 +29,7 @@ def main(backbone: Backbone) -> None:
     """Run the stage."""
     params, inputs = read_localize(), read_inputs()
     predictions = read_predictions(f"predictions/{backbone}.parquet")
-    settings = params.model_dump(include={"method", "scaling", "batch_size"})
+    settings = params.model_dump(include={"method", "scaling", "size", "batch_size"})
     maps = maps_of_model(Path("models", backbone), backbone, inputs, predictions, **settings)
     print_tables(*write_scores(Path(), backbone, maps, params, inputs.source))
 

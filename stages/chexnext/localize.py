@@ -21,7 +21,7 @@ from stages.localize_iobb import write_scores
 def main() -> None:
     """Run the stage."""
     params, students, inputs = read_localize(), read_students(), read_inputs()
-    settings = params.model_dump(include={"method", "scaling", "batch_size"})
+    settings = params.model_dump(include={"method", "scaling", "size", "batch_size"})
     student_maps = []
     for network in network_paths(STUDENTS, students.backbones, students.seeds):
         predictions = read_predictions(SINGLES / f"predictions/{network.title}.parquet")

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from cxr14.labels import CLASSES
-from cxr14.localization.scores import gather
+from cxr14.localization.scores import PixelMaps, gather, gather_masked
+from cxr14.masks import SIDE, encode_mask
 
 
 class TinyNetwork(nn.Module):
@@ -66,3 +67,26 @@ def boxed(pair_tables):
     """The same, gathered; an Effusion would have been known, a Pneumonia not."""
     trained = ("Mass", "Nodule", "Effusion")
     return gather(*pair_tables, SIZE, "per_map", trained, np.random.default_rng(0), resamples=200)
+
+
+@pytest.fixture
+def masked(pair_tables):
+    """The same pairs with the pixels of their boxes as masks, on images of 32 px."""
+    pairs, ground_truth = pair_tables
+    runs = []
+    for box in ground_truth.itertuples():
+        mask = np.zeros((SIDE, SIDE), bool)
+        y, x, side = (int(value) * SIDE // SIZE for value in (box.y, box.x, box.width))
+        mask[y : y + side, x : x + side] = True
+        runs.append(encode_mask(mask))
+    table = pairs.assign(runs=runs, source_width=SIZE, source_height=SIZE)
+    trained = ("Mass", "Nodule", "Effusion")
+    return gather_masked(table, SIZE, "per_map", trained, np.random.default_rng(0), resamples=200)
+
+
+@pytest.fixture
+def no_pixels(pair_tables):
+    """Maps of a source without masks."""
+    none = pair_tables[0].iloc[:0].assign(runs=[], source_width=[], source_height=[])
+    pairs = gather_masked(none, SIZE, "per_map", ("Mass",), np.random.default_rng(0), resamples=20)
+    return PixelMaps(pairs, {"gradcam": np.zeros((0, 4, 4), np.float16)})

@@ -5,10 +5,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy import ndimage
 
-from cxr14.localization.overlap import hot_boxes, scaled_to_255, to_cache, to_source
+from cxr14.localization.overlap import hot_regions, scaled_to_255, to_cache, to_source
 
 GRIDS = hnp.array_shapes(min_dims=2, max_dims=2, max_side=6)
+
+
+def hot_boxes(heat, threshold):
+    """Boxes and scores of a single map."""
+    _, boxes, scores = hot_regions(heat[None], threshold)
+    return boxes, scores
 
 
 def test_every_isolated_region_gets_a_tight_box_and_its_highest_heat():
@@ -95,3 +102,21 @@ def test_boxes_of_a_map_scaled_by_itself_survive_a_positive_factor_and_a_shift(
     )
     assert first[0].tolist() == second[0].tolist()
     assert first[1].tolist() == second[1].tolist()
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    hnp.arrays("float32", st.tuples(st.integers(0, 3), *[st.integers(1, 9)] * 2),
+               elements=st.sampled_from([0.0, 50.0, 100.0, 200.0])),
+    st.sampled_from([0, 60, 180, 254]),
+)  # fmt: skip
+def test_regions_of_many_maps_are_those_that_scipy_labels_one_by_one(maps, threshold):
+    found = hot_regions(maps, threshold)
+    expected = []
+    for index, heat in enumerate(maps):
+        labels, count = ndimage.label(heat > threshold, structure=np.ones((3, 3)))
+        for number, (down, across) in enumerate(ndimage.find_objects(labels, count), 1):
+            box = (across.start, down.start, across.stop - across.start, down.stop - down.start)
+            expected.append((index, *box, heat[labels == number].max()))
+    rows = np.column_stack([found.map_index, found.boxes, found.scores]).tolist()
+    assert rows == [[float(value) for value in row] for row in expected]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from cxr14.localization.control_baselines import (
     centre_gaussian,
     control_grids,
-    mean_boxes,
+    mean_of_others,
     random_maps,
 )
 from cxr14.localization.overlap import PAIR, covered_cells
@@ -68,24 +68,31 @@ def test_the_centre_gaussian_falls_alike_to_all_sides():
     assert gaussian == pytest.approx(gaussian[::-1, ::-1])
 
 
-def test_a_mean_box_comes_from_the_other_half_alone():
-    covered = np.arange(4.0).reshape(4, 1, 1)
+def test_a_mean_box_is_that_of_all_other_patients():
+    covered = np.array([1.0, 2.0, 4.0, 9.0]).reshape(4, 1, 1)
     findings = np.array(["Mass"] * 4)
-    second = np.array([False, False, True, True])
-    assert mean_boxes(covered, findings, second).ravel().tolist() == [2.5, 2.5, 0.5, 0.5]
-    covered[0] = 100  # its own box does not reach a pair's own map
-    assert mean_boxes(covered, findings, second).ravel().tolist() == [2.5, 2.5, 50.5, 50.5]
+    patients = np.array([1, 1, 2, 3])
+    means = mean_of_others(covered, findings, patients).ravel().tolist()
+    assert means == [6.5, 6.5, 4.0, pytest.approx(7 / 3)]
+    covered[0] = 100  # the box of a patient does not reach the patient's own maps
+    assert mean_of_others(covered, findings, patients).ravel().tolist()[:2] == [6.5, 6.5]
 
 
-def test_a_finding_that_the_other_half_lacks_takes_the_mean_of_all_its_boxes():
+def test_a_finding_that_no_other_patient_has_takes_the_mean_of_all_their_boxes():
     covered = np.array([1.0, 2.0, 4.0]).reshape(3, 1, 1)
     findings = np.array(["Mass", "Nodule", "Effusion"])
-    second = np.array([False, True, True])
-    assert mean_boxes(covered, findings, second).ravel().tolist() == [3, 1, 1]
+    assert mean_of_others(covered, findings, np.arange(3)).ravel().tolist() == [3, 2.5, 1.5]
 
 
-def test_a_single_patient_leaves_no_other_half_and_so_no_heat():
-    assert not mean_boxes(np.ones((2, 3, 3)), np.array(["Mass", "Mass"]), np.zeros(2, bool)).any()
+def test_a_single_patient_leaves_no_others_and_so_no_heat():
+    assert not mean_of_others(np.ones((2, 3, 3)), np.array(["Mass", "Mass"]), np.zeros(2)).any()
+
+
+def test_the_mean_mask_has_the_pixels_of_other_patients_masks(masked):
+    covered = masked.covered((32, 32))
+    for index, runs in enumerate(masked.runs):
+        assert covered[index].sum() == runs[1::2].sum() / 64  # 8 × 8 pixels of the mask in a cell
+    assert list(control_grids(masked, (4, 4), np.random.default_rng(0)))[-1] == "mean_mask"
 
 
 def test_controls_are_reproduced_by_the_seed_on_the_networks_grid(boxed):

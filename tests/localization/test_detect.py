@@ -6,7 +6,7 @@ import pytest
 
 from cxr14.errors import UserError
 from cxr14.labels import CLASSES
-from cxr14.localization.cam import grids_of_pairs
+from cxr14.localization.cam import SaliencySettings, grids_of_pairs
 from cxr14.localization.heatmaps import (
     boxed_pairs,
     check_tested,
@@ -41,6 +41,7 @@ GROUND_TRUTH = pd.DataFrame(
     columns=["image", "finding", "x", "y", "width", "height"],
 )
 SIZE = 32
+CAM = SaliencySettings("cam", 2, SIZE)
 
 
 @pytest.fixture
@@ -104,30 +105,30 @@ def test_a_flat_map_gives_no_box(pairs):
 
 def test_each_pair_gets_the_grid_of_its_own_image_and_finding(tiny, pairs):
     images = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE), dtype=np.uint8)
-    grids = grids_of_pairs(tiny(), images, pairs, "cam", 2)
+    grids = grids_of_pairs(tiny(), images, pairs, CAM)
     assert grids.dtype == np.float16
     assert grids.shape == (3, 8, 8)
     assert (grids.min(axis=(1, 2)) == 0).all()
     assert (grids.max(axis=(1, 2)) == 1).all()
     for place in range(3):
-        alone = grids_of_pairs(tiny(), images, pairs.iloc[[place]], "cam", 1)
+        alone = grids_of_pairs(tiny(), images, pairs.iloc[[place]], CAM._replace(batch_size=1))
         assert grids[place] == pytest.approx(alone[0], abs=2e-3)
     assert not np.allclose(grids[1], grids[2], atol=0.05)
 
 
 def test_without_pairs_there_are_no_grids(tiny, pairs):
     images = np.zeros((2, SIZE, SIZE), np.uint8)
-    assert len(grids_of_pairs(tiny(), images, pairs.iloc[:0], "gradcam", 2)) == 0
+    assert len(grids_of_pairs(tiny(), images, pairs.iloc[:0], CAM)) == 0
 
 
 def test_heat_fills_its_range_after_upsampling():
-    heat = heat_of(np.eye(3, dtype=np.float16), 30)
+    heat = heat_of(np.eye(3, dtype=np.float16)[None], 30)[0]
     assert heat.shape == (30, 30)
     assert (heat.min(), heat.max()) == (0, 255)
 
 
 def test_a_fixed_scale_cuts_what_exceeds_the_heat_scale():
-    grid = np.array([[0.0, 0.2], [1.0, 3.0]], np.float16)
+    grid = np.array([[[0.0, 0.2], [1.0, 3.0]]], np.float16)
     assert heat_of(grid, 2, "fixed").ravel() == pytest.approx([0, 51, 255, 255], abs=0.05)
     assert uncut_heat(grid, 2, "fixed").ravel() == pytest.approx([0, 51, 255, 765], abs=0.05)
 
@@ -153,15 +154,15 @@ def test_a_network_of_fewer_classes_gives_the_same_heat_for_those(tiny, pairs):
     two.prediction.weight.data = whole.prediction.weight.data[columns]
     mass = pairs[pairs["finding"] == "Mass"]
     for method in ("gradcam", "cam"):
-        expected = grids_of_pairs(whole, images, mass, method, 2)
-        assert (grids_of_pairs(two, images, mass, method, 2) == expected).all()
+        expected = grids_of_pairs(whole, images, mass, CAM._replace(method=method))
+        assert (grids_of_pairs(two, images, mass, CAM._replace(method=method)) == expected).all()
 
 
 def test_with_a_fixed_scale_a_faint_map_gives_no_box_and_a_hot_one_more(tiny, pairs):
     images = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE), dtype=np.uint8)
     network = tiny()
     network.prediction.weight.data.abs_()
-    job = (network, images, pairs, "cam", 2)
+    job = (network, images, pairs, CAM)
     raw = grids_of_pairs(*job, {"Mass": 1.0, "Effusion": 1.0})
     tops = {"Mass": 10 * float(raw[[0, 2]].max()), "Effusion": float(raw[1].max()) / 2}
     grids = grids_of_pairs(*job, tops)
@@ -180,7 +181,7 @@ def test_with_a_fixed_scale_negative_heat_of_cam_is_nothing(tiny, pairs):
     images = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE), dtype=np.uint8)
     network = tiny()
     network.prediction.weight.data.abs_().neg_()
-    grids = grids_of_pairs(network, images, pairs, "cam", 2, {"Mass": 1.0, "Effusion": 1.0})
+    grids = grids_of_pairs(network, images, pairs, CAM, {"Mass": 1.0, "Effusion": 1.0})
     assert not grids.any()
     assert len(detect(pairs, grids, SIZE, [0], "fixed")) == 0
 

@@ -1,10 +1,12 @@
 """Means by finding and over findings, with intervals by patient."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from cxr14.localization.scores import means_by_finding, plain_means
+from cxr14.localization.means import means_by_finding, plain_means, wilson_interval
 from cxr14.metrics.bootstrap import patient_weights
 
 FINDINGS = ["Mass", "Nodule", "Effusion"]
@@ -54,3 +56,47 @@ def test_without_any_pair_all_is_null():
     nothing = np.zeros((20, 0), np.int64)
     means = means_by_finding(VALUES[:0], OF_PAIR[:0], FINDINGS, nothing)
     assert all(np.isnan(numbers).all() and numbers.shape == (4, 2) for numbers in means)
+
+
+def test_wilsons_interval_at_the_edge_and_inside():
+    low, high = wilson_interval(np.array([0.0, 1.0, 0.5]), np.array([11.0, 11.0, 40.0]))
+    # z² / (n + z²) of 11 cases; inside as in statsmodels' proportion_confint.
+    assert low == pytest.approx([0, 0.7412, 0.3520], abs=1e-4)
+    assert high == pytest.approx([0.2588, 1, 0.6480], abs=1e-4)
+
+
+def test_a_finding_that_is_always_hit_has_an_interval_by_its_patients(boxed):
+    """It had 1.000–1.000, of eleven images."""
+    mass = boxed.finding_of_pair == "Mass"
+    always = np.where(mass, 1.0, boxed.pairs["row"] % 8 == 0)[:, None]
+    means = boxed.means(always)
+    row = boxed.findings.index("Mass")
+    assert means.value[row, 0] == means.high[row, 0] == 1
+    assert means.low[row, 0] == pytest.approx(16 / (16 + 1.959964**2))  # sixteen patients
+    twice = replace(boxed, pairs=boxed.pairs.assign(patient=boxed.pairs["patient"] // 2))
+    fewer = twice.means(always).low[row, 0]
+    assert fewer == pytest.approx(8 / (8 + 1.959964**2))  # two images of a patient are one case
+
+
+def test_a_mean_of_findings_that_are_all_hit_is_not_certain_either(boxed):
+    means = boxed.means(np.ones((len(boxed.pairs), 1)))
+    cases = 2**2 / (1 / 16 + 1 / 4)  # of the mean of 16 and of 4 patients
+    assert means.low[-1, 0] == pytest.approx(cases / (cases + 1.959964**2))
+
+
+def test_a_constant_that_is_no_share_has_no_interval_and_the_table_says_why(boxed):
+    boxes = boxed.means(np.full((len(boxed.pairs), 1), 2), share=False)
+    table = boxed.tidy([{"key": 1}], {"afp": boxes}).set_index("finding")
+    assert table.loc["Mass", "afp"] == 2
+    assert np.isnan(table.loc["Mass", "afp_low"])
+    assert table.loc["Mass", "reason"] == "no interval of afp: the same in every resample"
+
+
+def test_a_difference_has_no_interval_if_one_side_never_varies(boxed):
+    varies = (boxed.pairs["row"].to_numpy() % 2)[:, None]
+    row = boxed.findings.index("Mass")
+    fixed = boxed.differences(np.ones_like(varies), varies)
+    assert fixed.value[row, 0] == 0.5
+    assert np.isnan([fixed.low[row, 0], fixed.high[row, 0]]).all()
+    both = boxed.differences(1 - varies, varies)
+    assert both.low[row, 0] < both.value[row, 0] == 0 < both.high[row, 0]

@@ -11,14 +11,15 @@ from cxr14.datasets.records import Source
 from cxr14.figures.overlays import Localized, draw_sheets
 from cxr14.io import packaged_file
 from cxr14.labels import CLASSES
+from cxr14.localization.cam import SaliencySettings
 from cxr14.localization.evaluate import make_maps
 from cxr14.localization.heatmaps import boxed_pairs
 from cxr14.localization.overlap import Thresholds
-from cxr14.localization.scores import gather
+from cxr14.localization.scores import gather, gather_masked
 from cxr14.localization.tables import score
 from cxr14.models.network import build_network
 from cxr14.preprocessing.decode import shrink
-from cxr14.report.terminal import localization_tables
+from cxr14.report.terminal_localization import localization_tables
 
 NIH = Source("nih", phantom=False, official_split=True)
 SIZE = 224
@@ -53,9 +54,10 @@ def test_the_boxed_real_images_go_the_whole_way(real, tmp_path):
     none = pd.DataFrame(columns=["row", *CLASSES])
     generator, network = np.random.default_rng(0), build(1).eval()
     boxed = gather(pairs, ground_truth, SIZE, "per_map", CLASSES, generator)
-    maps = make_maps(
-        network, partial(build, 2), images, boxed, none, "gradcam", 8, generator=generator
-    )
+    nothing = pairs.iloc[:0].assign(runs=[], source_width=[], source_height=[])
+    masked = gather_masked(nothing, SIZE, "per_map", CLASSES, generator)
+    settings = SaliencySettings("gradcam", 8, SIZE)
+    maps = make_maps(network, partial(build, 2), images, boxed, masked, none, settings, generator)
     scores = score(maps, Thresholds([0.1, 0.5, 0.9], [0.1, 0.5], [60, 180]))
 
     assert scores.headline["boxed_images"] == len(images) == 29

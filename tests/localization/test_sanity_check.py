@@ -9,7 +9,7 @@ import torch
 from scipy import stats
 from torch import nn
 
-from cxr14.localization.cam import grids_of_pairs
+from cxr14.localization.cam import SaliencySettings, grids_of_pairs
 from cxr14.localization.sanity_check import (
     MAX_IMAGES,
     SIMILAR,
@@ -66,8 +66,10 @@ def test_the_sample_is_all_pairs_of_at_most_so_many_images_spread_evenly():
 
 def test_a_network_that_ignores_its_weights_is_flagged(boxed):
     trained, build = network_of(Brightness)
-    grids = grids_of_pairs(trained, IMAGES, boxed.pairs, "gradcam", 8)
-    similarity = sanity_check_similarity(trained, build, IMAGES, boxed.pairs, grids, "gradcam", 8)
+    grids = grids_of_pairs(trained, IMAGES, boxed.pairs, SaliencySettings("gradcam", 8, 64))
+    similarity = sanity_check_similarity(
+        trained, build, IMAGES, boxed.pairs, grids, SaliencySettings("gradcam", 8, 64)
+    )
     table = sanity_check_table(boxed, similarity)
     assert table["randomized_layers"].tolist() == ["head", "network"]
     assert (table["similarity"] > 0.99).all()
@@ -77,8 +79,10 @@ def test_a_network_that_ignores_its_weights_is_flagged(boxed):
 
 def test_a_network_that_uses_its_weights_is_not(boxed):
     trained, build = network_of(Network)
-    grids = grids_of_pairs(trained, IMAGES, boxed.pairs, "cam", 8)
-    similarity = sanity_check_similarity(trained, build, IMAGES, boxed.pairs, grids, "cam", 8)
+    grids = grids_of_pairs(trained, IMAGES, boxed.pairs, SaliencySettings("cam", 8, 64))
+    similarity = sanity_check_similarity(
+        trained, build, IMAGES, boxed.pairs, grids, SaliencySettings("cam", 8, 64)
+    )
     table = sanity_check_table(boxed, similarity)
     assert (table["similarity"].abs() < SIMILAR).all()
     assert table["unchanged"].tolist() == [0, 0]
@@ -86,9 +90,9 @@ def test_a_network_that_uses_its_weights_is_not(boxed):
 
 def test_a_network_built_with_the_same_seed_is_wholly_similar(boxed):
     trained, build = network_of(Network)
-    grids = grids_of_pairs(trained, IMAGES, boxed.pairs, "cam", 8)
+    grids = grids_of_pairs(trained, IMAGES, boxed.pairs, SaliencySettings("cam", 8, 64))
     similarity = sanity_check_similarity(
-        trained, lambda: build(1), IMAGES, boxed.pairs, grids, "cam", 8
+        trained, lambda: build(1), IMAGES, boxed.pairs, grids, SaliencySettings("cam", 8, 64)
     )
     assert similarity.to_numpy() == pytest.approx(1)
 
@@ -106,9 +110,11 @@ def test_flat_pairs_are_left_out_and_counted(boxed):
 def test_the_trained_network_is_left_as_it_was(boxed):
     trained = build_network("resnet18", 8, "avg", 10.0, 1).eval()
     before = {name: value.clone() for name, value in trained.state_dict().items()}
-    grids = grids_of_pairs(trained, IMAGES, boxed.pairs, "cam", 8)
+    grids = grids_of_pairs(trained, IMAGES, boxed.pairs, SaliencySettings("cam", 8, 64))
     build = network_of(Network)[1]
-    sanity_check_similarity(trained, build, IMAGES, boxed.pairs, grids, "cam", 8)
+    sanity_check_similarity(
+        trained, build, IMAGES, boxed.pairs, grids, SaliencySettings("cam", 8, 64)
+    )
     assert all(torch.equal(before[name], value) for name, value in trained.state_dict().items())
     assert not trained.training
 
@@ -117,8 +123,10 @@ def test_without_a_boxed_image_there_is_nothing_to_compare(boxed):
     """The stage failed: nothing cannot be reshaped."""
     trained, build = network_of(Network)
     none = boxed.pairs.iloc[:0]
-    grids = grids_of_pairs(trained, IMAGES, none, "gradcam", 8)
-    similarity = sanity_check_similarity(trained, build, IMAGES, none, grids, "gradcam", 8)
+    grids = grids_of_pairs(trained, IMAGES, none, SaliencySettings("gradcam", 8, 64))
+    similarity = sanity_check_similarity(
+        trained, build, IMAGES, none, grids, SaliencySettings("gradcam", 8, 64)
+    )
     table = sanity_check_table(replace(boxed, pairs=none, weights=boxed.weights[:, :0]), similarity)
     assert table["randomized_layers"].tolist() == ["head", "network"]
     assert set(table["reason"]) == {"no pair of maps to compare"}

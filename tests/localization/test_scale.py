@@ -10,6 +10,7 @@ from cxr14.localization.cam import (
     NO_HEAT,
     NOT_LABELLED,
     PER_MAP,
+    SaliencySettings,
     heat_grids,
     heat_scale,
     scale_by_finding,
@@ -32,7 +33,9 @@ def validation():
 
 def hottest(network, finding, row):
     classes = [CLASSES.index(finding)]
-    return float(heat_grids(network, IMAGES, np.array([row]), classes, "cam", 1).max())
+    return float(
+        heat_grids(network, IMAGES, np.array([row]), classes, SaliencySettings("cam", 1, 32)).max()
+    )
 
 
 def test_only_validation_images_are_used_in_the_order_of_their_names(validation):
@@ -46,7 +49,9 @@ def test_the_top_is_the_median_of_the_hottest_pixels_of_labelled_validation_imag
 ):
     network = tiny()
     network.prediction.weight.data.abs_()  # so every map has heat
-    table = heat_scale("fixed", network, IMAGES, validation, ["Effusion", "Mass"], "cam", 2)
+    table = heat_scale(
+        "fixed", network, IMAGES, validation, ["Effusion", "Mass"], SaliencySettings("cam", 2, 32)
+    )
     assert table["images"].tolist() == [1, 3]  # Effusion: c alone, e and f are for testing
     assert table["heat_scale"].tolist() == pytest.approx(
         [
@@ -65,7 +70,9 @@ def test_a_finding_that_no_validation_image_has_takes_the_median_of_the_others(t
     network.prediction.weight.data.abs_()
     network.prediction.weight.data[CLASSES.index("Effusion")] = 0  # a finding without heat
     findings = ["Effusion", "Mass", "Nodule"]
-    table = heat_scale("fixed", network, IMAGES, validation, findings, "gradcam", 2)
+    table = heat_scale(
+        "fixed", network, IMAGES, validation, findings, SaliencySettings("gradcam", 2, 32)
+    )
     assert table["images"].tolist() == [1, 3, 0]
     assert table["heat_scale"].nunique() == 1
     assert table["reason"].fillna("").tolist() == [NO_HEAT, "", NOT_LABELLED]
@@ -77,30 +84,41 @@ def test_without_any_heat_there_is_no_scale_and_one_sentence_says_so(tiny, valid
     with pytest.raises(
         ValueError, match=r"needs heat in validation .* localize\.scaling to per_map"
     ):
-        heat_scale("fixed", network, IMAGES, validation, ["Mass"], "gradcam", 2)
+        heat_scale(
+            "fixed", network, IMAGES, validation, ["Mass"], SaliencySettings("gradcam", 2, 32)
+        )
 
 
 def test_per_map_uses_no_image_and_has_the_same_columns(tiny, validation):
     network = tiny()
-    own = heat_scale("per_map", network, IMAGES, validation, ["Mass"], "cam", 2)
+    own = heat_scale(
+        "per_map", network, IMAGES, validation, ["Mass"], SaliencySettings("cam", 2, 32)
+    )
     assert network.passes == 0
     assert own["reason"].tolist() == [PER_MAP]
     assert scale_by_finding(own) is None
     network.prediction.weight.data.abs_()
-    fixed = heat_scale("fixed", network, IMAGES, validation, ["Mass"], "cam", 2)
+    fixed = heat_scale(
+        "fixed", network, IMAGES, validation, ["Mass"], SaliencySettings("cam", 2, 32)
+    )
     assert list(own.columns) == list(fixed.columns)
 
 
 def test_no_findings_give_an_empty_scale(tiny, validation):
     for scaling in ("per_map", "fixed"):
-        assert len(heat_scale(scaling, tiny(), IMAGES, validation, [], "cam", 2)) == 0
+        assert (
+            len(heat_scale(scaling, tiny(), IMAGES, validation, [], SaliencySettings("cam", 2, 32)))
+            == 0
+        )
 
 
 def test_of_many_images_some_are_sampled_evenly(tiny, validation, monkeypatch):
     monkeypatch.setattr(cam, "MAX_VALIDATION_IMAGES", 2)
     network = tiny()
     network.prediction.weight.data.abs_()
-    table = heat_scale("fixed", network, IMAGES, validation, ["Mass"], "cam", 2)
+    table = heat_scale(
+        "fixed", network, IMAGES, validation, ["Mass"], SaliencySettings("cam", 2, 32)
+    )
     assert table["images"].tolist() == [2]
     assert table["heat_scale"][0] == pytest.approx(
         np.mean([hottest(network, "Mass", row) for row in (5, 3)])  # the first and the last

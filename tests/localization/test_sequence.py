@@ -12,6 +12,7 @@ from cxr14.io import read_json, write_npy, write_parquet
 from cxr14.labels import CLASSES, LABEL_COLUMNS
 from cxr14.localization import evaluate
 from cxr14.localization.evaluate import maps_of_model, read_inputs
+from cxr14.masks import MASKS, mask_table, write_masks
 from cxr14.models.network import build_network
 from stages import sheets
 from stages.localize_iobb import write_scores
@@ -20,6 +21,7 @@ PHANTOM = Source("phantom", phantom=True, official_split=False)
 COUNT, SIDE = 12, 96
 NAMES = [f"{number:02d}.png" for number in range(COUNT)]
 HEAD = {"transition_channels": 8, "pooling": "avg", "lse_r": 10.0, "output_stride": 32}
+DESCRIPTION = {"head": HEAD, "input_size": 64}
 PREDICTIONS = pd.DataFrame({"image": NAMES, "split": ["val"] * 4 + ["test"] * 8}).assign(
     **{f"{kind} {name}": 0.25 for kind in ("logit", "probability") for name in CLASSES}
 )
@@ -42,14 +44,18 @@ def project(tmp_path, monkeypatch):
     write_parquet("data/split/split.parquet", split)
     box = {"finding": "Mass", "x": 100.0, "y": 200.0, "width": 300.0, "height": 300.0}
     write_parquet("data/records/boxes.parquet", pd.DataFrame({"image": NAMES[4:]}).assign(**box))
+    mask = np.zeros((256, 256), bool)
+    mask[50:125, 25:100] = True
+    masks = [(name, finding, mask) for name in NAMES[4:] for finding in ("Edema", "Mass")]
+    write_masks(MASKS, mask_table(masks))
     write_source(PHANTOM)
     network = build_network("alexnet", *list(HEAD.values())[:3], seed=1).eval()
-    monkeypatch.setattr(evaluate, "load_model", lambda folder: (network, {"head": HEAD}))
+    monkeypatch.setattr(evaluate, "load_model", lambda folder: (network, DESCRIPTION))
 
 
-def maps(predictions=PREDICTIONS):
+def maps(predictions=PREDICTIONS, size="cache"):
     place = Path("models/alexnet"), "alexnet"
-    how = {"method": "cam", "scaling": "per_map", "batch_size": 4}
+    how = {"method": "cam", "scaling": "per_map", "size": size, "batch_size": 4}
     return maps_of_model(*place, read_inputs(), predictions, **how)
 
 
@@ -57,6 +63,7 @@ def test_boxes_heatmaps_metrics_and_sheets_are_written_below_the_given_folder(pr
     params = LocalizeParams(
         method="cam",
         scaling="per_map",
+        size="cache",
         heat_thresholds=[60, 180],
         t_iobb=[0.1],
         t_iou=[0.1],
@@ -71,6 +78,16 @@ def test_boxes_heatmaps_metrics_and_sheets_are_written_below_the_given_folder(pr
     assert Path("own/localization/alexnet/heatmaps.npz").exists()
     assert Path("own/plots/localize/alexnet/Mass.png").exists()
     assert "8 boxed images" in tables[0].title
+    headline = pd.read_csv("own/metrics/localize/alexnet/headline.csv").set_index("metric")
+    numbers = read_json("own/metrics/localize/alexnet.json")
+    assert headline.loc["mean_energy", "value"] == numbers["mean_energy"]
+    pixels = pd.read_csv("own/metrics/localize/alexnet/pixels.csv").set_index("finding")
+    assert set(pixels.loc["Edema", "n_pairs"]) == {8}  # it has a mask and no box
+
+
+def test_images_enter_at_the_size_of_the_training_or_of_the_cache(project):
+    assert maps(size="cache").network_grids.shape[1:] == (2, 2)  # AlexNet at 96 px
+    assert maps(size="train").network_grids.shape[1:] == (1, 1)  # at 64 px
 
 
 def test_boxed_images_that_the_network_was_chosen_on_are_refused(project):

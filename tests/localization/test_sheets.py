@@ -12,8 +12,8 @@ from cxr14.figures.overlays import (
     DETECTED,
     GROUND_TRUTH,
     Localized,
-    best_and_worst,
     draw_sheets,
+    hits_then_misses,
 )
 from cxr14.localization.scores import gather
 
@@ -74,8 +74,18 @@ def test_a_line_marks_where_heat_crosses_a_threshold(tmp_path, found):
     assert (np.abs(panel - colour).max(axis=2) < 60).sum() > 50
 
 
-def test_best_and_worst_are_chosen_by_value_then_name():
-    names = [f"{letter}.png" for letter in "abcdefghij"]
-    values = np.array([0.0, 0.9, 0.5, 0.5, 0.1, 0.2, 0.3, 0.8, 0.0, 0.4])
-    assert [names[place][0] for place in best_and_worst(names, values)] == list("bhcdfeai")
-    assert best_and_worst(names[:3], values[:3]) == [1, 2, 0]
+def test_the_best_hits_come_first_then_the_worst_misses():
+    names = [f"{letter}.png" for letter in "abcdefghijkl"]
+    values = np.array([0.0, 0.9, 0.5, 0.5, 0.1, 0.02, 0.3, 0.8, 0.0, 0.4, 0.05, 0.2])
+    assert [names[index][0] for index in hits_then_misses(names, values)] == list("bhcdkfai")
+    # Equal to the limit is no hit; e is the best of five misses and left out.
+    assert hits_then_misses(names[:3], values[:3]) == [1, 2, 0]
+
+
+def test_few_hits_leave_their_panels_to_misses_and_the_other_way_round():
+    names = [f"{number:02d}.png" for number in range(12)]
+    one_hit, one_miss = np.zeros(12), np.linspace(1, 0, 12)
+    one_hit[5] = 0.7
+    assert hits_then_misses(names, one_hit) == [5, 4, 6, 7, 8, 9, 10, 11]
+    assert hits_then_misses(names, one_miss + 0.05)[-1] == 11
+    assert hits_then_misses(names, one_miss) == [0, 1, 2, 3, 4, 5, 10, 11]

@@ -77,8 +77,13 @@ def test_rows_are_ordered_by_score_and_the_baseline_comes_last(phantoms):
     ordered = summary_rows(phantoms)
     assert [row[0] for row in ordered] == ["resnet50", "alexnet", "baseline"]
     assert ordered[0][:3] == ("resnet50", ".810\n.790–.830", ".315\n.295–.335")
-    assert ordered[0][3:] == (".285\n.265–.305", ".665\n.645–.685", *[".495\n.475–.515"] * 2)
-    assert ordered[2] == ("baseline", ".500", ".100", ".000", "–", "–", "–")
+    assert ordered[0][3:] == (
+        ".285\n.265–.305",
+        ".665\n.645–.685",
+        *[".495\n.475–.515"] * 2,
+        "1.27",
+    )
+    assert ordered[2] == ("baseline", ".500", ".100", ".000", "–", "–", "–", "–")
     assert {len(row) for row in ordered} == {len(HEADER)}
 
 
@@ -91,7 +96,7 @@ def test_the_baseline_comes_last_below_a_worse_network_and_one_without_a_score(p
 
 def test_a_baseline_without_a_score_is_listed_too(phantoms):
     phantoms.baseline["test"] = {"macro_auroc": None, "images": 0}
-    assert summary_rows(phantoms)[-1] == ("baseline", "–", "–", "–", "–", "–", "–")
+    assert summary_rows(phantoms)[-1] == ("baseline", *["–"] * 7)
 
 
 def test_the_table_is_printed_with_its_caution_and_n(phantoms):

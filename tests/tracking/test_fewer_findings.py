@@ -9,6 +9,7 @@ import yaml
 
 from cxr14.io import read_json, write_json, write_npy, write_parquet
 from cxr14.labels import FINDINGS, LABEL_COLUMNS
+from cxr14.masks import mask_table, write_masks
 from stages import baseline, compare, eda, evaluate, localize_iobb, register, report, sheets, train
 from tests.conftest import ROOT
 from tests.tracking.conftest import enter
@@ -42,6 +43,7 @@ def write_project() -> None:
     write_parquet("data/records/images.parquet", records)
     columns = ["image", "finding", "x", "y", "width", "height"]
     write_parquet("data/records/boxes.parquet", pd.DataFrame(boxes, columns=columns))
+    write_masks("data/records/masks.parquet", mask_table([]))
     facts = {"source": "phantom", "phantom": True, "official_split": False}
     write_json("data/records/source.json", facts)
     split = people.assign(split=np.repeat(["train", "val", "test"], IMAGES // 3))

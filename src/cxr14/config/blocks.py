@@ -326,10 +326,14 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class LocalizeParams(Block):
-    """`heat_thresholds` are of 255, by `scaling`; `t_iobb` and `t_iou` are shares of an area."""
+    """`heat_thresholds` are of 255, by `scaling`; `t_iobb` and `t_iou` are shares of an area.
 
-    method: Literal["gradcam", "cam", "gradcam_pp", "layercam"]
+    Images enter the network at the `size` of its training or of the cache.
+    """
+
+    method: Literal["gradcam", "cam", "gradcam_pp", "layercam", "hirescam"]
     scaling: Literal["per_map", "fixed"]
+    size: Literal["train", "cache"]
     heat_thresholds: list[Annotated[int, Field(ge=0, le=254)]] = Field(min_length=1, max_length=255)
     t_iobb: list[Share] = Field(min_length=1, max_length=100)
     t_iou: list[Share] = Field(min_length=1, max_length=100)

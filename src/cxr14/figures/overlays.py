@@ -15,14 +15,17 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
-from cxr14.console import format_number
+from cxr14.console import format_limit, format_number
 from cxr14.datasets.records import Source
 from cxr14.io import replacing
 from cxr14.localization.heatmaps import Grids, heat_of
 from cxr14.localization.overlap import BOX, CACHE_TRANSFORM, PAIR, Boxes, to_cache
 
 COLUMNS = 4
-BEST_AND_WORST = 4
+PANELS = 8
+HIT = 0.1
+"""IoBB above which a box is a hit, as in the headline metrics."""
+
 GROUND_TRUTH = "#00e5ff"
 DETECTED: Final = ("#ffd400", "#ffffff", "#ff7ad9", "#8cff66")  # by rising heat threshold
 # Red with opacity proportional to heat.
@@ -40,20 +43,22 @@ class Panel:
     caption: str
 
 
-def best_and_worst(names: Sequence[str], values: npt.NDArray[np.float64]) -> list[int]:
-    """Return indices of the four best and the four worst values, sorted descending.
+def hits_then_misses(names: Sequence[str], values: npt.NDArray[np.float64]) -> list[int]:
+    """Choose the best hits and the worst misses, sorted from the best to the worst.
 
     Args:
         names: of the images; the order of equal values.
-        values: (n,) best IoBB by image.
+        values: (n,) best IoBB by image; a hit exceeds HIT.
 
     Returns:
-        Indices of ``names``; all of them if there are at most eight.
+        At most eight indices of ``names``, four hits and four misses; if there are fewer of one
+        kind, more of the other.
     """
     order = sorted(range(len(names)), key=lambda index: (-values[index], names[index]))
-    if len(order) <= 2 * BEST_AND_WORST:
-        return order
-    return order[:BEST_AND_WORST] + order[-BEST_AND_WORST:]
+    hits = int(np.count_nonzero(values > HIT))
+    misses = min(len(order) - hits, max(PANELS // 2, PANELS - hits))
+    shown = min(hits, PANELS - misses)
+    return order[:shown] + order[len(order) - misses :]
 
 
 def draw_sheet(path: str | Path, title: str, panels: Sequence[Panel], source: Source) -> None:
@@ -66,18 +71,18 @@ def draw_sheet(path: str | Path, title: str, panels: Sequence[Panel], source: So
         source: of the images.
     """
     rows = -(-len(panels) // COLUMNS)
-    height = 2.95 * rows + 0.9
+    height = 3.15 * rows + 1.15
     figure = Figure(figsize=(2.6 * COLUMNS, height), dpi=100)
     # Fixed margins: matplotlib's automatic layout draws the figure twice.
-    edges = {"left": 0.01, "right": 0.99, "top": 1 - 0.75 / height, "bottom": 0.4 / height}
-    figure.subplots_adjust(**edges, wspace=0.04, hspace=0.14)
-    figure.suptitle(source.label(title, "{}\n{}"), fontsize=10)
+    edges = {"left": 0.01, "right": 0.99, "top": 1 - 1.1 / height, "bottom": 0.45 / height}
+    figure.subplots_adjust(**edges, wspace=0.04, hspace=0.2)
+    figure.suptitle(source.label(title, "{}\n{}"), fontsize=13)
     axes = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
     for axis in axes:
         axis.set_axis_off()
     for axis, panel in zip(axes, panels, strict=False):
         _draw(axis, panel)
-    figure.legend(handles=_legend(panels[0]), loc="lower center", ncols=4, fontsize=8)
+    figure.legend(handles=_legend(panels[0]), loc="lower center", ncols=4, fontsize=11)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", metadata={"Software": None})
 
@@ -91,11 +96,11 @@ def _draw(axis: Axes, panel: Panel) -> None:
     for threshold, colour in _colours(panel):
         if panel.heat.min() <= threshold < panel.heat.max():  # else no contour exists
             at = middles, middles, panel.heat
-            axis.contour(*at, levels=[threshold], colors=[colour], linewidths=0.6)
+            axis.contour(*at, levels=[threshold], colors=[colour], linewidths=1.0)
         _outline(axis, panel.detected[threshold], colour, "--")
     axis.set_xlim(0, size)
     axis.set_ylim(size, 0)
-    axis.set_title(panel.caption, fontsize=7)
+    axis.set_title(panel.caption, fontsize=11)
 
 
 def _colours(panel: Panel) -> list[tuple[int, str]]:
@@ -103,16 +108,16 @@ def _colours(panel: Panel) -> list[tuple[int, str]]:
 
 
 def _outline(axis: Axes, boxes: Boxes, colour: str, style: str) -> None:
-    shadow = [patheffects.Stroke(linewidth=2.6, foreground="black"), patheffects.Normal()]
+    shadow = [patheffects.Stroke(linewidth=4.0, foreground="black"), patheffects.Normal()]
     for x, y, width, height in boxes:
         patch = Rectangle((x, y), width, height, fill=False, edgecolor=colour, linestyle=style)
-        patch.set(linewidth=1.4, path_effects=shadow)
+        patch.set(linewidth=2.2, path_effects=shadow)
         axis.add_patch(patch)
 
 
 def _legend(panel: Panel) -> list[Any]:
     return [
-        Patch(facecolor="#555555", edgecolor=GROUND_TRUTH, linewidth=1.4, label="ground-truth box"),
+        Patch(facecolor="#555555", edgecolor=GROUND_TRUTH, linewidth=2.2, label="ground-truth box"),
         *(
             Patch(
                 facecolor="#555555",
@@ -167,20 +172,25 @@ def draw_sheets(
     values = best.reindex(pd.MultiIndex.from_frame(pairs[PAIR])).fillna(0.0).to_numpy(float)
     for finding, group in pairs.reset_index(drop=True).groupby("finding"):
         indices = group.index.to_numpy()
-        chosen = indices[best_and_worst(list(group["image"]), values[indices])]
+        chosen = indices[hits_then_misses(list(group["image"]), values[indices])]
         probabilities = predictions.set_index("image")[f"probability {finding}"]
         panels = []
         for index in chosen:
             image = pairs["image"].iloc[index]
-            hit = (
-                f"best IoBB {format_number(values[index], 2)}"
-                if found.grids[index].any()
-                else "no heat"
-            )
-            caption = f"{image}\np {format_number(probabilities.get(image), 2)}, {hit}"
+            probability = format_number(probabilities.get(image), 2)
+            caption = f"{image}\n{_outcome(found.grids[index], values[index])}, p {probability}"
             panels.append(_panel(found, index, images, heat_thresholds, caption))
-        selection = f"{len(panels)} of {len(group)} boxed images, best and worst by IoBB"
-        draw_sheet(folder / f"{finding}.png", f"{title}, {finding}: {selection}", panels, source)
+        hits = np.count_nonzero(values[indices] > HIT)
+        selection = f"{hits} of {len(group)} boxed images hit (IoBB > {format_limit(HIT)})"
+        heading = f"{title}, {finding}: {selection}\nbest hits, then worst misses"
+        draw_sheet(folder / f"{finding}.png", heading, panels, source)
+
+
+def _outcome(grid: npt.NDArray[np.float16], iobb: float) -> str:
+    """Return hit or miss with the best IoBB, or that there is no heat."""
+    if not grid.any():
+        return "MISS, no heat"
+    return f"{'hit' if iobb > HIT else 'MISS'}, IoBB {format_number(iobb, 2)}"
 
 
 def _panel(
@@ -197,5 +207,5 @@ def _panel(
         return to_cache(boxes, *pair[CACHE_TRANSFORM].to_numpy(np.float64))
 
     detected = {t: boxes_of(detections[detections["heat_threshold"] == t]) for t in heat_thresholds}
-    heat = heat_of(found.grids[index], images.shape[-1], found.scaling)
+    (heat,) = heat_of(found.grids[[index]], images.shape[-1], found.scaling)
     return Panel(images[pair["row"]], heat, boxes_of(found.ground_truth), detected, caption)

@@ -1,4 +1,4 @@
-"""Class activation maps: CAM, Grad-CAM, Grad-CAM++ and LayerCAM, and their normalization.
+"""Class activation maps by CAM, Grad-CAM and its variants, and their normalization.
 
 The backbone runs once per image, without gradients: a method needs only the transition maps and the
 head. :data:`METHODS` lists the methods by name.
@@ -9,7 +9,7 @@ of the hottest pixel over the validation images labelled with it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,8 @@ from torch import Tensor
 
 from cxr14.console import track
 from cxr14.errors import UserError
-from cxr14.localization.heatmaps import Grids, listed_findings
+from cxr14.labels import FINDINGS
+from cxr14.localization.heatmaps import Grids
 from cxr14.localization.overlap import scaled_to_255
 from cxr14.models.inference import deterministic_inference, prepare
 
@@ -102,6 +103,18 @@ def grad_cam_pp(network: "Network", maps: Tensor, classes: Sequence[int]) -> Ten
     return (weights * maps[:, None]).sum(dim=2).relu()
 
 
+def hires_cam(network: "Network", maps: Tensor, classes: Sequence[int]) -> Tensor:
+    """HiResCAM (Draelos and Carin 2020, arXiv 2011.08891): ReLU(Σ_k g_k A_k).
+
+    Each pixel is weighted by its own gradient, of either sign. For average pooling the gradient is
+    the same everywhere, and HiResCAM equals Grad-CAM.
+
+    Returns:
+        (B, C, h, w), not negative.
+    """
+    return (gradients(network, maps, classes) * maps[:, None]).sum(dim=2).relu()  # equation 5
+
+
 def layer_cam(network: "Network", maps: Tensor, classes: Sequence[int]) -> Tensor:
     """LayerCAM (Jiang et al. 2021, IEEE Trans. Image Process. 30: 5875–5888).
 
@@ -124,7 +137,16 @@ METHODS: Final[dict[str, Method]] = {
     "cam": cam,
     "gradcam_pp": grad_cam_pp,
     "layercam": layer_cam,
+    "hirescam": hires_cam,
 }
+
+
+class SaliencySettings(NamedTuple):
+    """Settings of a network's heatmaps."""
+
+    method: str  # one of METHODS
+    batch_size: int  # images per forward pass
+    input_size: int  # pixels per side of the images that enter the network
 
 
 def heat_grids(
@@ -132,21 +154,16 @@ def heat_grids(
     images: npt.NDArray[np.uint8],
     rows: npt.NDArray[np.int64],
     classes: Sequence[int],
-    method: str,
-    batch_size: int,
+    settings: SaliencySettings,
 ) -> npt.NDArray[np.float32]:
     """Compute heatmaps at the resolution of the network's grid.
-
-    Images enter at cache resolution, whatever size the network was trained at. At 32 px, VGG-16's
-    default, the grid would be a single cell; in the cache anatomy is seven times as large.
 
     Args:
         network: in eval mode.
         images: (N, S, S) uint8, the cache.
         rows: (M,) which of them.
         classes: C indices of the network's classes.
-        method: one of :data:`METHODS`.
-        batch_size: images per forward pass.
+        settings: method, batch size and input size.
 
     Returns:
         (M, C, h, w) float32, not scaled; only cam can be negative.
@@ -156,11 +173,12 @@ def heat_grids(
     """
     if network.training:
         raise UserError("heatmaps need a network in evaluation mode; call network.eval() first")
+    method, batch_size, input_size = settings
     grids = []
     with deterministic_inference(network) as device, torch.no_grad():
         for start in track(range(0, len(rows), batch_size), f"heatmaps of {len(rows)} images"):
             batch = torch.from_numpy(images[rows[start : start + batch_size]]).to(device)
-            maps = network.maps(prepare(batch, images.shape[-1]))
+            maps = network.maps(prepare(batch, input_size))
             grids.append(METHODS[method](network, maps, classes).float().cpu().numpy())
     return np.concatenate(grids) if grids else np.zeros((0, len(classes), 1, 1), np.float32)
 
@@ -169,8 +187,7 @@ def grids_of_pairs(
     network: "Network",
     images: npt.NDArray[np.uint8],
     pairs: pd.DataFrame,
-    method: str,
-    batch_size: int,
+    settings: SaliencySettings,
     scale: Mapping[str, float] | None = None,
 ) -> Grids:
     """Compute the heatmap of each pair on the network's grid, one forward pass per image.
@@ -180,18 +197,17 @@ def grids_of_pairs(
     Args:
         network: in eval mode.
         images: (N, S, S) uint8, the cache.
-        pairs: P rows, see heatmaps.boxed_pairs, of findings among the network's classes.
-        method: one of :data:`METHODS`.
-        batch_size: images per forward pass.
+        pairs: image, finding and row of P pairs, of findings among the network's classes.
+        settings: method, batch size and input size.
         scale: the heat that becomes 1, by finding (scaling = fixed); None: per map.
 
     Returns:
         (P, h, w) float16; with ``scale`` a hotter map exceeds 1, and negative heat is 0.
     """
     rows, image_index = np.unique(pairs["row"].to_numpy(np.int64), return_inverse=True)
-    findings = [name for name in listed_findings(pairs) if name in network.classes]
+    findings = [name for name in FINDINGS if name in set(pairs["finding"])]
     classes = [network.classes.index(name) for name in findings]
-    grids = heat_grids(network, images, rows, classes, method, batch_size)  # (images, C, h, w)
+    grids = heat_grids(network, images, rows, classes, settings)  # (images, C, h, w)
     column = pairs["finding"].map(findings.index).to_numpy(np.int64)
     pair_grids = grids[image_index, column]
     if scale is None:
@@ -215,8 +231,7 @@ def heat_scale(
     cache: npt.NDArray[np.uint8],
     validation: pd.DataFrame,
     findings: Sequence[str],
-    method: str,
-    batch_size: int,
+    settings: SaliencySettings,
 ) -> pd.DataFrame:
     """Compute for each finding the heat that maps to 255.
 
@@ -226,8 +241,7 @@ def heat_scale(
         cache: (N, S, S) uint8.
         validation: see heatmaps.validation_images; used for ``fixed`` only.
         findings: among the network's classes.
-        method: one of :data:`METHODS`.
-        batch_size: images per forward pass.
+        settings: method, batch size and input size.
 
     Returns:
         finding, scaling, images (number used), heat_scale (above 0; null for ``per_map``) and
@@ -242,7 +256,7 @@ def heat_scale(
     sampled = {name: _spaced(validation.loc[validation[name] == 1, "row"]) for name in findings}
     rows = np.unique(np.concatenate([np.zeros(0, np.int64), *sampled.values()]))
     classes = [network.classes.index(name) for name in findings]
-    grids = heat_grids(network, cache, rows, classes, method, batch_size)
+    grids = heat_grids(network, cache, rows, classes, settings)
     hottest = pd.DataFrame(grids.max(axis=(2, 3)), rows, list(findings))
     medians = [hottest.loc[rows, name].median() for name, rows in sampled.items()]  # NaN: no rows
     counts = [len(rows) for rows in sampled.values()]

@@ -9,8 +9,8 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from cxr14.localization.heatmaps import Grids
-from cxr14.localization.overlap import cached_boxes, covered_cells, scaled_to_255
-from cxr14.localization.scores import BoxedPairs
+from cxr14.localization.overlap import scaled_to_255
+from cxr14.localization.scores import ScoredPairs
 from cxr14.metrics.auroc import Floats
 
 SMOOTHING = 1.0  # standard deviation of the random map's smoothing, in cells of the grid
@@ -18,25 +18,23 @@ SPREAD = 0.25  # standard deviation of the centre Gaussian, as a share of the im
 
 
 def control_grids(
-    boxed: BoxedPairs, grid: tuple[int, int], generator: np.random.Generator
+    scored: ScoredPairs, grid: tuple[int, int], generator: np.random.Generator
 ) -> dict[str, Grids]:
     """Compute the heatmaps of the three control baselines.
 
     Args:
-        boxed: P boxed pairs, and the halves of their patients.
+        scored: P pairs with their ground truth.
         grid: (h, w) of the network's maps.
         generator: source of the random maps.
 
     Returns:
         By name of the control, (P, h, w) float16, each map from 0 to 1; a constant map is 0.
     """
-    boxes = cached_boxes(boxed.pairs, boxed.ground_truth)
-    covered = np.array([covered_cells(pair_boxes, boxed.size, grid) for pair_boxes in boxes])
-    covered = covered.reshape(-1, *grid)
+    count, patients = len(scored.pairs), scored.pairs["patient"].to_numpy()
     controls = {
-        "random": random_maps(len(boxes), grid, generator),
-        "centre_gaussian": np.tile(centre_gaussian(grid), (len(boxes), 1, 1)),
-        "mean_box": mean_boxes(covered, boxed.finding_of_pair, boxed.second_half),
+        "random": random_maps(count, grid, generator),
+        "centre_gaussian": np.tile(centre_gaussian(grid), (count, 1, 1)),
+        scored.average: mean_of_others(scored.covered(grid), scored.finding_of_pair, patients),
     }
     full = {name: scaled_to_255(maps.astype(np.float32)) / 255 for name, maps in controls.items()}
     return {name: maps.astype(np.float16) for name, maps in full.items()}
@@ -57,29 +55,28 @@ def centre_gaussian(grid: tuple[int, int]) -> Floats:
     return np.asarray(np.outer(down, across))
 
 
-def mean_boxes(
-    covered: Floats, findings: npt.NDArray[np.str_], second_half: npt.NDArray[np.bool_]
+def mean_of_others(
+    covered: Floats, findings: npt.NDArray[np.str_], patients: npt.NDArray[np.generic]
 ) -> Floats:
-    """Mean ground-truth box of each pair's finding in the other half of the patients.
+    """Mean ground truth of each pair's finding in all other patients.
 
-    If the other half has no box of the finding, the mean is over all of its boxes. If it is empty,
-    there is no heat.
+    If no other patient has the finding, the mean is over all their pairs. If there is no other
+    patient, there is no heat.
 
     Args:
-        covered: (P, h, w) share of each cell that the pair's ground-truth boxes cover.
+        covered: (P, h, w) share of each cell that the pair's ground truth covers.
         findings: (P,) names.
-        second_half: (P,), see scores.halves.
+        patients: (P,).
 
     Returns:
         (P, h, w), 0–1.
     """
     maps = np.zeros_like(covered)
     for finding in np.unique(findings):
-        for half in (False, True):
-            targets = (findings == finding) & (second_half == half)
-            other_half = second_half != half
-            same = other_half & (findings == finding)
-            source = same if same.any() else other_half
-            if targets.any() and source.any():
-                maps[targets] = covered[source].mean(axis=0)
+        same = findings == finding
+        for patient in np.unique(patients[same]):
+            others = patients != patient
+            source = same & others if (same & others).any() else others
+            if source.any():
+                maps[same & ~others] = covered[source].mean(axis=0)
     return maps

@@ -19,20 +19,35 @@ from cxr14.datasets.records import (
     write_table,
 )
 from cxr14.io import write_parquet
-from cxr14.localization.cam import grids_of_pairs, heat_scale, scale_by_finding
+from cxr14.labels import FINDINGS
+from cxr14.localization.cam import (
+    SaliencySettings,
+    grids_of_pairs,
+    heat_scale,
+    scale_by_finding,
+)
 from cxr14.localization.control_baselines import control_grids
 from cxr14.localization.heatmaps import (
     Grids,
     boxed_pairs,
     check_tested,
+    masked_pairs,
     upsampled,
     validation_images,
     write_heatmaps,
 )
-from cxr14.localization.overlap import Thresholds
+from cxr14.localization.overlap import PAIR, Thresholds
 from cxr14.localization.sanity_check import OTHER_SEED, sanity_check_similarity
-from cxr14.localization.scores import BoxedPairs, Maps, gather
+from cxr14.localization.scores import (
+    BoxedPairs,
+    Maps,
+    MaskedPairs,
+    PixelMaps,
+    gather,
+    gather_masked,
+)
 from cxr14.localization.tables import Scores, score
+from cxr14.masks import read_masks
 from cxr14.metrics.bootstrap import SEED
 from cxr14.models.network import Network, build_network
 from cxr14.models.serialization import load_model
@@ -47,6 +62,7 @@ class Inputs:
     index: pd.DataFrame  # of the cache
     records: pd.DataFrame  # data/records/images.parquet
     boxes: pd.DataFrame  # data/records/boxes.parquet
+    masks: pd.DataFrame  # data/records/masks.parquet
     source: Source
 
 
@@ -57,7 +73,7 @@ def read_inputs() -> Inputs:
         UserError: a patient is in two splits of data/split.
     """
     read_split()
-    return Inputs(*open_cache(), read_records(), read_boxes(), read_source())
+    return Inputs(*open_cache(), read_records(), read_boxes(), read_masks(), read_source())
 
 
 def maps_of_model(
@@ -67,6 +83,7 @@ def maps_of_model(
     predictions: pd.DataFrame,
     method: str,
     scaling: str,
+    size: str,
     batch_size: int,
 ) -> Maps:
     """Compute the heatmaps of a trained network, and of the control baselines.
@@ -78,24 +95,38 @@ def maps_of_model(
         predictions: of the network, with the split of each image.
         method: one of cam.METHODS.
         scaling: per_map or fixed.
+        size: of the images that enter: train (that of the training) or cache.
         batch_size: images per forward pass.
 
     Returns:
-        Of the boxed pairs, in the order of heatmaps.boxed_pairs.
+        Of the boxed pairs, in the order of heatmaps.boxed_pairs, and of the masked pairs.
 
     Raises:
-        UserError: a boxed image is not in test.
+        UserError: an image with a box or a mask is not in test.
     """
     network, description = load_model(folder)
+    cached = inputs.images.shape[-1]
+    input_size = description["input_size"] if size == "train" else cached
+    settings = SaliencySettings(method, batch_size, input_size)
     arguments = {"seed": OTHER_SEED, "classes": network.classes} | description["head"]
     build = partial(build_network, backbone, **arguments)
-    ground_truth = inputs.boxes[inputs.boxes["finding"].isin(network.classes)]
-    pairs = boxed_pairs(ground_truth, inputs.index, inputs.records)
-    check_tested(pairs, predictions)
-    images, generator = inputs.images, np.random.default_rng(SEED)
-    boxed = gather(pairs, ground_truth, images.shape[-1], scaling, network.classes, generator)
+    generator = np.random.default_rng(SEED)
+    boxed, masked = gather_truth(inputs, network.classes, scaling, generator)
+    for pairs in (boxed.pairs, masked.pairs):
+        check_tested(pairs, predictions)
     validation = validation_images(predictions, inputs.index, inputs.records)
-    return make_maps(network, build, images, boxed, validation, method, batch_size, generator)
+    return make_maps(network, build, inputs.images, boxed, masked, validation, settings, generator)
+
+
+def gather_truth(
+    inputs: Inputs, classes: Sequence[str], scaling: str, generator: np.random.Generator
+) -> tuple[BoxedPairs, MaskedPairs]:
+    """Gather the pairs of a network's classes that have boxes, and those that have a mask."""
+    size, records = inputs.images.shape[-1], (inputs.index, inputs.records)
+    boxes, masks = (table[table["finding"].isin(classes)] for table in (inputs.boxes, inputs.masks))
+    arguments = size, scaling, classes, generator
+    boxed = gather(boxed_pairs(boxes, *records), boxes, *arguments)
+    return boxed, gather_masked(masked_pairs(masks, *records), *arguments)
 
 
 def make_maps(
@@ -103,21 +134,31 @@ def make_maps(
     build: Callable[[], Network],
     images: npt.NDArray[np.uint8],
     boxed: BoxedPairs,
+    masked: MaskedPairs,
     validation: pd.DataFrame,
-    method: str,
-    batch_size: int,
+    settings: SaliencySettings,
     generator: np.random.Generator,
 ) -> Maps:
     """Compute the network's heatmaps, the control baselines and the sanity check.
 
     Arguments as of :func:`maps_of_model`, cam.heat_scale and sanity_check_similarity.
     """
-    pairs, findings = boxed.pairs, [name for name in boxed.findings if name in network.classes]
-    scale = heat_scale(boxed.scaling, network, images, validation, findings, method, batch_size)
-    grids = grids_of_pairs(network, images, pairs, method, batch_size, scale_by_finding(scale))
-    controls = control_grids(boxed, (grids.shape[1], grids.shape[2]), generator)
-    similarity = sanity_check_similarity(network, build, images, pairs, grids, method, batch_size)
-    return Maps(boxed, {method: grids} | controls, scale, similarity)
+    pairs = pd.concat([boxed.pairs, masked.pairs])[[*PAIR, "row"]]
+    findings = [name for name in FINDINGS if name in {*boxed.findings, *pairs["finding"]}]
+    findings = [name for name in findings if name in network.classes]
+    scale = heat_scale(boxed.scaling, network, images, validation, findings, settings)
+    # One forward pass for boxes and masks of an image.
+    grids = grids_of_pairs(network, images, pairs, settings, scale_by_finding(scale))
+    of_boxes, of_masks = np.split(grids, [len(boxed.pairs)])
+    shape = (grids.shape[1], grids.shape[2])
+    similarity = sanity_check_similarity(network, build, images, boxed.pairs, of_boxes, settings)
+    return Maps(
+        boxed,
+        {settings.method: of_boxes} | control_grids(boxed, shape, generator),
+        scale,
+        similarity,
+        PixelMaps(masked, {settings.method: of_masks} | control_grids(masked, shape, generator)),
+    )
 
 
 AVERAGED_SCALE = "the average of maps, each by the top of its own network"
@@ -138,9 +179,14 @@ def average_maps(members: Sequence[Maps]) -> Maps:
     scale = finest.scale
     if (scale["scaling"] == "fixed").any():
         scale = scale.assign(heat_scale=np.nan, reason=AVERAGED_SCALE)
-    similarity = pd.concat([maps.similarity for maps in members])
-    grids = finest.grids | {finest.method: mean}
-    return finest._replace(grids=grids, scale=scale, similarity=similarity)
+    masked, grids = finest.pixels
+    on_masks = mean_grids([maps.pixels.grids[finest.method] for maps in members])
+    return finest._replace(
+        grids=finest.grids | {finest.method: mean},
+        scale=scale,
+        similarity=pd.concat([maps.similarity for maps in members]),
+        pixels=PixelMaps(masked, grids | {finest.method: on_masks}),
+    )
 
 
 def mean_grids(grids: Sequence[Grids]) -> Grids:

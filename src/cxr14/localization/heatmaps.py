@@ -17,12 +17,15 @@ from cxr14.localization.overlap import (
     CACHE_TRANSFORM,
     PAIR,
     Heat,
-    hot_boxes,
+    Regions,
+    hot_regions,
     scaled_to_255,
     to_source,
 )
+from cxr14.masks import SIDE, Mask
 
 DETECTION_COLUMNS = [*PAIR, "heat_threshold", *BOX, "score", "scaling"]
+SOURCE_SIZE = ["source_width", "source_height"]
 Grids = npt.NDArray[np.float16]
 """(P, h, w), not negative; 1 is the map's own maximum (per_map) or the heat scale (fixed)."""
 
@@ -42,17 +45,55 @@ def boxed_pairs(boxes: pd.DataFrame, index: pd.DataFrame, images: pd.DataFrame) 
     """
     pairs = boxes[PAIR].drop_duplicates().sort_values(PAIR)
     pairs = pairs.merge(images[["image", "patient"]], on="image", validate="many_to_one")
-    columns = ["image", "row", *CACHE_TRANSFORM, "source_width", "source_height"]
+    columns = ["image", "row", *CACHE_TRANSFORM, *SOURCE_SIZE]
     pairs = pairs.merge(index[columns], on="image", validate="many_to_one")
-    longer = np.maximum(pairs.pop("source_width"), pairs.pop("source_height"))
+    longer = pairs[SOURCE_SIZE].max(axis=1)
+    pairs = pairs.drop(columns=SOURCE_SIZE)
     return pairs.assign(scale=pairs["scale"] * longer / SHIPPED)
 
 
-def check_tested(pairs: pd.DataFrame, predictions: pd.DataFrame) -> None:
-    """Check that all boxed images are in test.
+def masked_pairs(masks: pd.DataFrame, index: pd.DataFrame, images: pd.DataFrame) -> pd.DataFrame:
+    """List the pairs of image and finding that have a mask and pixels.
 
     Args:
-        pairs: see :func:`boxed_pairs`.
+        masks: data/records/masks.parquet; a mask without any pixel in it is no pair.
+        index: data/cache/index.parquet; an image that is not in it has no pixels.
+        images: data/records/images.parquet, for the patient.
+
+    Returns:
+        image, finding, runs, patient, row, scale, offset_x, offset_y, source_width, source_height;
+        one row per pair, sorted. Scale and offset are those of the index.
+    """
+    shown = masks[masks["runs"].map(lambda runs: bool(np.sum(runs[1::2])))]
+    pairs = shown.sort_values(PAIR, ignore_index=True)
+    pairs = pairs.merge(images[["image", "patient"]], on="image", validate="many_to_one")
+    columns = ["image", "row", *CACHE_TRANSFORM, *SOURCE_SIZE]
+    return pairs.merge(index[columns], on="image", validate="many_to_one")
+
+
+def cached_mask(mask: Mask, transform: npt.NDArray[np.float64], size: int) -> Mask:
+    """Return which pixels of the cached image have their centre in a mask: (size, size).
+
+    Args:
+        mask: (SIDE, SIDE), over the whole of the source image.
+        transform: scale, offset_x, offset_y, source_width and source_height of the image, see
+            data/cache/index.parquet.
+        size: side of the cached image in pixels.
+    """
+    scale, offset_x, offset_y, width, height = transform
+    middles = np.arange(size) + 0.5
+    across, down = (
+        np.floor((middles - offset) * SIDE / (scale * length)).clip(-1, SIDE).astype(int) + 1
+        for offset, length in ((offset_x, width), (offset_y, height))
+    )
+    return np.asarray(np.pad(mask, 1)[np.ix_(down, across)])  # outside of the source: False
+
+
+def check_tested(pairs: pd.DataFrame, predictions: pd.DataFrame) -> None:
+    """Check that all images with ground truth are in test.
+
+    Args:
+        pairs: see :func:`boxed_pairs` and :func:`masked_pairs`.
         predictions: predictions/B.parquet, with the split of each image.
 
     Raises:
@@ -127,15 +168,25 @@ def _stretched(values: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.flo
     return np.asarray(values[..., low] * (1 - share) + values[..., high] * share)
 
 
-def heat_of(grid: npt.NDArray[np.float16], size: int, scaling: str = "per_map") -> Heat:
-    """Return the heatmap (size, size), 0–255, of a grid (h, w); scaling as the grid was made."""
-    return np.minimum(uncut_heat(grid, size, scaling), 255)
+def downsampled(pixels: npt.NDArray[np.float64], grid: tuple[int, int]) -> npt.NDArray[np.float64]:
+    """Average the pixels (S, S) of each cell: (h, w); pixels on a border count in both cells."""
+    image = torch.from_numpy(pixels)[None, None]
+    return np.asarray(F.interpolate(image, grid, mode="area")[0, 0].numpy())
 
 
-def uncut_heat(grid: npt.NDArray[np.float16], size: int, scaling: str = "per_map") -> Heat:
+def heat_of(grids: Grids, size: int, scaling: str = "per_map") -> Heat:
+    """Return the heatmaps (M, size, size), 0–255, of grids (M, h, w); scaling as they were made."""
+    return np.minimum(uncut_heat(grids, size, scaling), 255)
+
+
+def uncut_heat(grids: Grids, size: int, scaling: str = "per_map") -> Heat:
     """Return :func:`heat_of` without the limit of 255 (a fixed scale can exceed it)."""
-    heat = upsampled(grid[None].astype(np.float32), size)[0]
+    heat = upsampled(grids.astype(np.float32), size)
     return heat * 255 if scaling == "fixed" else scaled_to_255(heat)
+
+
+CHUNK = 32
+"""Heatmaps held in memory at a time."""
 
 
 def detect(
@@ -158,20 +209,18 @@ def detect(
         image, finding, heat_threshold, x, y, width, height (pixels of the shipped image),
         score (the highest heat inside the region, 0–255) and scaling.
     """
-    transforms = pairs[CACHE_TRANSFORM].to_numpy(np.float64)
-    boxes, scores = [np.zeros((0, 4))], [np.zeros(0)]
-    counts = []
-    for grid, transform in zip(grids, transforms, strict=True):
-        heat = heat_of(grid, size, scaling)
+    found = {threshold: [Regions.none()] for threshold in heat_thresholds}
+    for start in range(0, len(grids), CHUNK):
+        heat = heat_of(grids[start : start + CHUNK], size, scaling)
         for threshold in heat_thresholds:
-            detected, hottest = hot_boxes(heat, threshold)
-            boxes.append(to_source(detected, *transform))
-            scores.append(hottest)
-            counts.append(len(detected))
-    # One table for all maps is faster than one per map.
-    keys = pairs[PAIR].merge(
-        pd.DataFrame({"heat_threshold": np.asarray(heat_thresholds, np.int64)}), how="cross"
-    )
-    detections = keys.loc[np.repeat(np.arange(len(keys)), counts)].reset_index(drop=True)
-    detections[BOX] = np.concatenate(boxes)
-    return detections.assign(score=np.concatenate(scores), scaling=scaling)[DETECTION_COLUMNS]
+            regions = hot_regions(heat, threshold)
+            found[threshold].append(regions._replace(map_index=regions.map_index + start))
+    stacked = [Regions(*map(np.concatenate, zip(*parts, strict=True))) for parts in found.values()]
+    every = Regions(*map(np.concatenate, zip(*stacked, strict=True)))
+    thresholds = np.repeat(np.asarray(heat_thresholds), [len(part.map_index) for part in stacked])
+    order = np.argsort(every.map_index, kind="stable")  # by pair; then thresholds as given
+    rows = pairs.iloc[every.map_index[order]].reset_index(drop=True)
+    detections = rows[PAIR].assign(heat_threshold=thresholds[order].astype(np.int64))
+    scale, offset_x, offset_y = rows[CACHE_TRANSFORM].to_numpy(np.float64).T
+    detections[BOX] = to_source(every.boxes[order], scale, offset_x, offset_y)
+    return detections.assign(score=every.scores[order], scaling=scaling)[DETECTION_COLUMNS]

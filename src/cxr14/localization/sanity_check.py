@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cxr14.localization.cam import grids_of_pairs
+from cxr14.localization.cam import SaliencySettings, grids_of_pairs
 from cxr14.localization.heatmaps import Grids
-from cxr14.localization.scores import BoxedPairs, means_by_finding
+from cxr14.localization.means import means_by_finding
+from cxr14.localization.scores import BoxedPairs
 from cxr14.metrics.auroc import Floats, midranks
 from cxr14.metrics.bootstrap import ENDS
 
@@ -44,8 +45,7 @@ def sanity_check_similarity(
     images: npt.NDArray[np.uint8],
     pairs: pd.DataFrame,
     grids: Grids,
-    method: str,
-    batch_size: int,
+    settings: SaliencySettings,
 ) -> pd.DataFrame:
     """Compare the maps of a network with those of its randomized copies.
 
@@ -55,8 +55,7 @@ def sanity_check_similarity(
         images: (N, S, S) uint8, the cache.
         pairs: P rows, see heatmaps.boxed_pairs.
         grids: (P, h, w) the trained network's maps.
-        method: one of cam.METHODS.
-        batch_size: images per forward pass.
+        settings: of the trained network's maps.
 
     Returns:
         A row for each pair of :func:`sample`, by its index in ``pairs``; a column for the
@@ -70,7 +69,7 @@ def sanity_check_similarity(
     random_head.features = trained.features
     similarity = {}
     for layers, network in (("head", random_head), ("network", build())):
-        maps = grids_of_pairs(network.eval(), images, pairs.iloc[indices], method, batch_size)
+        maps = grids_of_pairs(network.eval(), images, pairs.iloc[indices], settings)
         similarity[layers] = rank_correlations(grids[indices], maps)
     return pd.DataFrame(similarity, index=indices)
 

@@ -58,15 +58,16 @@ class Line(NamedTuple):
 
 
 def counts(results: Results) -> dict[str, int | None]:
-    """Return the number of boxed images by finding; None if the network lacks the class."""
+    """Return the number of boxed images by finding; None for one that was not trained."""
     table = results.of("accuracy")
     pairs = zip(table["finding"], table["n_pairs"], strict=True)
     known = {name: round(n) for name, n in pairs if not is_missing(n)}
-    return {name: known.get(name) for name in BOXED}
+    listed = [name for name in distinct(table, "finding") if name != MEAN]
+    return {name: known.get(name) for name in listed}
 
 
 def finding_header(results: Results, *first: str) -> Cells:
-    """Return a header with the eight findings, n below each, and their mean."""
+    """Return a header with the findings, n below each, and their mean."""
     headings = (
         f"{spaced(name)}\n{NOT_TRAINED if n is None else f'n {n}'}"
         for name, n in counts(results).items()
@@ -81,9 +82,9 @@ def wang_table(results: Results, measure: str, quantities: tuple[str, ...]) -> T
     caption = (
         f"{results.best}, boxes of all heat thresholds pooled; n: boxed images of the finding; "
         "small: 95 % intervals, patients resampled. AFP: boxes that are no hit, per boxed image. "
-        "Cross-fitted: the heat threshold chosen on one half of the boxed patients, scored on the "
-        "other. Grey: control baselines; mean box: average position of the finding's boxes in "
-        "the other half of the patients."
+        "Cross-fitted: one heat threshold, chosen on half of the boxed patients and scored on the "
+        "others, averaged over many halvings. Grey: control baselines; mean box: average "
+        "position of the finding's boxes in all other patients."
     )
     if published:
         sources = (f"{p.name} ({split_text(results.source, p)}, n {p.pairs})" for p in published)
@@ -134,28 +135,31 @@ def _group(
     """Yield the rows of one T and one quantity."""
     for name, rows in tables.items():
         kind = "control" if name in CONTROLS.values() else ""
-        yield Line((name, *finding_cells(rows[rows["overlap_threshold"] == limit], quantity)), kind)
-    boxed = [index for index, n in enumerate(counts(results).values()) if n]
+        at_limit = rows[rows["overlap_threshold"] == limit]
+        yield Line((name, *finding_cells(results, at_limit, quantity)), kind)
     for table in comparable(results.source, PUBLISHED[measure]):
-        values = _published(table, quantity, limit, boxed)
+        values = _published(results, table, quantity, limit)
         if values:
             kind = "published" if same_split(results.source, table) else "other"
             yield Line((f"{table.name}\n{split_text(results.source, table)}", *values), kind)
 
 
-def finding_cells(rows: pd.DataFrame, quantity: str) -> Cells:
-    """Return one quantity of the eight findings and their mean; dashes for missing rows."""
+def finding_cells(results: Results, rows: pd.DataFrame, quantity: str) -> Cells:
+    """Return one quantity of the findings and their mean; dashes for missing rows."""
     row_of = {row["finding"]: row for row in rows_of(rows)}
-    return tuple(scored(row_of.get(name, {}), quantity) for name in (*BOXED, MEAN))
+    return tuple(scored(row_of.get(name, {}), quantity) for name in (*counts(results), MEAN))
 
 
-def _published(table: BoxTable, quantity: str, limit: float, boxed: list[int]) -> Cells:
+def _published(results: Results, table: BoxTable, quantity: str, limit: float) -> Cells:
     """Return published values, and their mean over the findings with boxes here."""
     values = (table.accuracy if quantity == "accuracy" else table.afp).get(round(limit, 6))
     if values is None:
         return ()
-    mean = sum(values[index] for index in boxed) / len(boxed) if boxed else None
-    return (*map(format_number, values), format_number(mean))
+    value_of = dict(zip(BOXED, values, strict=True))
+    boxed = [value_of[name] for name, n in counts(results).items() if n and name in value_of]
+    mean = sum(boxed) / len(boxed) if boxed else None
+    cells = (format_number(value_of.get(name)) for name in counts(results))
+    return (*cells, format_number(mean))
 
 
 MEASURES: Final = {"iobb": "IoBB", "iou": "IoU"}
@@ -182,6 +186,8 @@ def box_section(results: Results) -> Section:
         _control_differences(results),
         Subtitle("Pointing game and energy"),
         _pointing(results),
+        Subtitle("Overlap with the pixels of masks"),
+        _pixels(results),
         Subtitle("By heat threshold"),
         _heats(results),
         Subtitle("Every backbone"),
@@ -199,13 +205,46 @@ def _pointing(results: Results) -> Table:
             method_rows = rows[rows["method"] == method]
             who = CONTROLS.get(method, f"{results.best}, {method}")
             first = "" if method in CONTROLS else quantity
-            body.append((first, who, *finding_cells(method_rows, quantity)))
+            body.append((first, who, *finding_cells(results, method_rows, quantity)))
             kinds.append("control" if method in CONTROLS else "begin")
     caption = (
         "Pointing: share of images whose hottest point is in the ground-truth box; energy: share "
         "of the heat inside it. Neither needs a threshold. n: boxed images."
     )
     header = finding_header(results, "measure", "")
+    return Table(header, body, results.source.label(caption), kinds, TEXTS[1:])
+
+
+PIXELS: Final = {"pointing": "pointing", "energy": "energy", "iou": "IoU"}
+MASK_CONTROLS: Final = ("random", "centre_gaussian", "mean_mask")
+
+
+def _pixels(results: Results) -> Part:
+    """Return the table of scores on the pixels of masks, if the source has masks."""
+    rows = results.of("pixels")
+    if rows["value"].isna().all():
+        return "The source of the images has no masks: there is nothing to score."
+    findings = distinct(rows, "finding")
+    n_pairs = dict(zip(rows["finding"], rows["n_pairs"], strict=True))
+    body, kinds = [], []
+    keys = dict.fromkeys(zip(rows["measure"], rows["heat_threshold"].fillna(-1), strict=True))
+    for measure, heat in keys:  # only the IoU has a threshold
+        at = rows[(rows["measure"] == measure) & (rows["heat_threshold"].fillna(-1) == heat)]
+        first = PIXELS[measure] + ("" if heat < 0 else f"\nheat > {heat:g}")
+        for method, method_rows in at.groupby("method", sort=False):
+            control = method in MASK_CONTROLS
+            who = spaced(str(method)) if control else f"{results.best}, {method}"
+            row_of = {row["finding"]: row for row in rows_of(method_rows)}
+            body.append((first, who, *(scored(row_of[name], "value") for name in findings)))
+            kinds.append("control" if control else "begin")
+            first = ""
+    names = (f"{spaced(name)}\nn {count(n_pairs[name])}" for name in findings)
+    caption = (
+        "Of all findings that are drawn in test images, also those without a box. Pointing and "
+        "energy as above, in the mask; IoU of the pixels above a heat threshold with the mask. "
+        "Mean mask: average mask of the finding in all other patients."
+    )
+    header = ("measure", "", *names)
     return Table(header, body, results.source.label(caption), kinds, TEXTS[1:])
 
 
@@ -232,12 +271,18 @@ def _heats(results: Results) -> Table:
 
 
 BACKBONES: Final = {
-    "mean_accuracy_iobb_t10": "IoBB > .1",
-    "mean_accuracy_iobb_t50": "IoBB > .5",
-    "mean_accuracy_iou_t10": "IoU > .1",
+    "mean_accuracy_iobb_t10": "IoBB > .1\npooled",
+    "mean_false_boxes_iobb_t10": "false boxes\npooled, per image",
+    "mean_accuracy_iobb_t50": "IoBB > .5\npooled",
+    "mean_accuracy_iou_t10": "IoU > .1\npooled",
+    "crossfit_mean_accuracy_iobb_t10": "IoBB > .1\none threshold, cross-fitted",
+    "crossfit_mean_false_boxes_iobb_t10": "false boxes\none threshold, cross-fitted",
     "mean_pointing": "pointing",
     "mean_energy": "energy",
-    "crossfit_mean_accuracy_iobb_t10": "IoBB > .1\ncross-fitted",
+}
+BEATEN: Final = {
+    "controls_beaten_iobb_t10": "controls beaten\nIoBB > .1",
+    "controls_beaten_pointing": "controls beaten\npointing",
 }
 
 
@@ -252,22 +297,34 @@ def _control_differences(results: Results) -> Table:
         control_rows = (first_row(at, {"method": name}) for name in CONTROLS)
         cells = (difference(row, *columns_of("difference")) for row in control_rows)
         body.append((f"{MEASURES[measure]} > {format_limit(limit)}", *cells))
+    pointed = results.of("pointing")
+    pointed = pointed[pointed["finding"] == MEAN]
+    for name in ("pointing", "energy"):
+        control_rows = (first_row(pointed, {"method": control}) for control in CONTROLS)
+        columns = columns_of(f"{name}_difference")
+        body.append((name, *(difference(row, *columns) for row in control_rows)))
     caption = (
-        f"{results.best}, accuracy minus that of the control, mean over findings, "
+        f"{results.best} minus the control, mean over findings, "
         f"{results.localize[results.best]['boxed_images']} boxed images; paired on the same "
-        "resampled patients. * marks a 95 % interval that excludes 0."
+        f"resampled patients. * marks a 95 % interval that excludes 0; of the "
+        f"{len(body) * len(CONTROLS)} intervals here each is at 95 %, without adjustment for their "
+        "number. No interval: one side is the same in every resample."
     )
     return Table(("hit at", *CONTROLS.values()), body, results.source.label(caption))
 
 
 def _backbones(results: Results) -> Table:
-    header = ("backbone", "boxed images", "without pixels", *BACKBONES.values(), SIMILARITY)
+    header = (
+        *("backbone", "boxed images", "without pixels"),
+        *(*BACKBONES.values(), *BEATEN.values(), SIMILARITY),
+    )
     body = [
         (
             name,
             str(numbers["boxed_images"]),
             str(numbers["boxed_images_without_pixels"]),
             *(scored(numbers, measure) for measure in BACKBONES),
+            *(f"{count(numbers.get(name))} of {len(CONTROLS)}" for name in BEATEN),
             similarity(results, name),
         )
         for name, numbers in results.localize.items()
@@ -275,7 +332,9 @@ def _backbones(results: Results) -> Table:
     numbers = results.localize[results.best]
     caption = (
         f"Means over {numbers['findings_scored']} findings, {numbers['boxed_pairs']} pairs of "
-        "image and finding. Similarity: rank correlation of the heatmaps with those of the same "
+        "image and finding. Pooled: boxes of all heat thresholds together, which hit more and miss "
+        "more than those of one. Controls beaten: the 95 % interval of the difference is above 0. "
+        "Similarity: rank correlation of the heatmaps with those of the same "
         "network with random weights (Adebayo et al. 2018); a method whose maps stay alike shows "
         "the image, not what was learnt, and is flagged."
     )

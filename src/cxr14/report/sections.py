@@ -47,8 +47,9 @@ HEADLINES: Final = {
     "test_macro_average_precision": "AP\nmacro",
     "test_macro_f1": "F1\nmacro",
     "test_no_finding_auroc": "AUROC\nNo Finding",
-    "boxes_mean_accuracy_iobb_t10": "boxes hit\nIoBB > .1",
-    "boxes_mean_accuracy_iobb_t50": "boxes hit\nIoBB > .5",
+    "boxes_mean_accuracy_iobb_t10": "boxes hit\nIoBB > .1, pooled",
+    "boxes_mean_accuracy_iobb_t50": "boxes hit\nIoBB > .5, pooled",
+    "boxes_mean_false_boxes_iobb_t10": "false boxes\nper image, IoBB > .1",
 }
 SCORES: Final = {
     "auroc": "AUROC",

@@ -13,13 +13,20 @@ from cxr14.io import read_csv, read_numbers
 from cxr14.labels import NO_FINDING
 
 EVALUATE_TABLES: Final = ("findings",)
-LOCALIZE_TABLES: Final = ("accuracy", "controls", "pointing", "crossfit", "sanity_check")
+LOCALIZE_TABLES: Final = (
+    "accuracy",
+    "controls",
+    "pointing",
+    "pixels",
+    "crossfit",
+    "sanity_check",
+)
 COMPARED: Final = ("differences", "subgroups", "gaps", "adjudicated")
 CURVES: Final = ("roc", "pr", "reliability")
 
 HEADLINE: Final = {
     "evaluate": ("validation_macro_auroc", "images", "macro_auroc"),
-    "localize": ("boxed_images", "mean_accuracy_iobb_t10"),
+    "localize": ("boxed_images", "mean_accuracy_iobb_t10", "mean_false_boxes_iobb_t10"),
 }
 """Required keys of metrics/STAGE/B.json."""
 
@@ -43,7 +50,8 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
         "accuracy",
         "difference",
     ),
-    "pointing": ("method", "finding", "n_pairs", "pointing", "energy"),
+    "pointing": ("method", "finding", "n_pairs", "pointing", "energy", "pointing_difference"),
+    "pixels": ("method", "measure", "heat_threshold", "finding", "n_pairs", "value"),
     "crossfit": ("measure", "overlap_threshold", "finding", "n_pairs", "accuracy"),
     "sanity_check": ("randomized_layers", "n_pairs", "similarity"),
     "differences": ("model_a", "model_b", "measure", "difference", "low", "high"),
@@ -172,7 +180,10 @@ EVALUATE_METRICS: Final = (
 LOCALIZE_METRICS: Final = (
     "mean_accuracy_iobb_t10",
     "mean_accuracy_iobb_t50",
+    "mean_false_boxes_iobb_t10",
     "mean_pointing",
+    "controls_beaten_iobb_t10",
+    "controls_beaten_pointing",
     "boxed_images",
 )
 """Metrics of the summary. `dvc metrics diff` would list the ends of intervals as metrics, so they
@@ -200,7 +211,8 @@ def summarise(results: Results) -> dict[str, Any]:
 BASELINE: Final = "baseline"
 LEGEND: Final = (
     "AUROC, average precision (AP) and F1 are means over the findings, with 95 % intervals by "
-    "patient; No Finding is its AUROC; boxes: share of boxed findings hit at that IoBB."
+    "patient; No Finding is its AUROC; boxes: share of boxed findings hit at that IoBB by a box of "
+    "any heat threshold (pooled); false boxes: boxes per image that are no hit at IoBB > .1."
 )
 
 

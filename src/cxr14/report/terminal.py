@@ -9,10 +9,7 @@ from rich.table import Table
 from cxr14.chexnext.label_changes import ALL
 from cxr14.console import (
     MISSING,
-    NOT_TRAINED,
-    format_count,
     format_difference,
-    format_limit,
     format_number,
 )
 from cxr14.datasets.records import Source
@@ -20,7 +17,6 @@ from cxr14.evaluation.evaluate import Scores
 from cxr14.evaluation.measures import CALIBRATION, MACRO
 from cxr14.evaluation.subgroups import CROSSED
 from cxr14.labels import NO_FINDING
-from cxr14.localization.overlap import MEAN, POOLED
 from cxr14.report.elements import (
     Row,
     beside_chance,
@@ -36,7 +32,7 @@ from cxr14.report.published import auroc_header, auroc_rows, split_summary, subs
 from cxr14.report.summary import Results, legend, ordered, sample
 
 
-def _table(title: str, *headings: str, left: int = 1, **options: Any) -> Table:
+def plain_table(title: str, *headings: str, left: int = 1, **options: Any) -> Table:
     """Return a table without rows; the first ``left`` columns hold text, the others numbers."""
     style: dict[str, Any] = {"box": SIMPLE, "pad_edge": False, "collapse_padding": True}
     table = Table(title=title, **style | options)
@@ -75,7 +71,7 @@ def findings_table(backbone: str, scores: Scores, source: Source) -> Table:
     """
     head = scores.headline
     title = f"{backbone} on {head['images']} test images of {head['patients']} patients"
-    table = _table(source.label(title), "finding", *HEADINGS.values(), padding=0)
+    table = plain_table(source.label(title), "finding", *HEADINGS.values(), padding=0)
     table.caption = "\n".join([_headline(head), *_reasons(scores)])
     rows = rows_of(scores.findings)
     for row in (row for row in rows if row["finding"] != NO_FINDING):
@@ -129,94 +125,6 @@ def _reasons(scores: Scores) -> list[str]:
     macro = first_row(scores.means, {"mean": "macro_auroc"})
     reasons["macro mean"] = text(macro["reason"])
     return [f"{name}: {reason}" for name, reason in reasons.items() if reason]
-
-
-# Localization.
-
-IN_SHORT = [("iobb", 0.1), ("iobb", 0.5), ("iou", 0.1)]
-"""Measures and limits of the table of controls, as far as they were scored."""
-
-
-def localization_tables(title: str, tables: dict[str, pd.DataFrame], source: Source) -> list[Table]:
-    """Lay out the tables of the stage; ``title`` names the network, the method and n."""
-    accuracies = [
-        accuracy_table(title, tables["accuracy"], name, source) for name in ("iobb", "iou")
-    ]
-    return [*accuracies, controls_table(f"{title}, beside controls", tables, source)]
-
-
-def accuracy_table(title: str, accuracy: pd.DataFrame, measure: str, source: Source) -> Table:
-    """Lay out accuracy by finding and T, pooled over heat thresholds, and the AFP.
-
-    Args:
-        title: of the table.
-        accuracy: accuracy.csv.
-        measure: iobb or iou.
-        source: of the images.
-    """
-    pooled = accuracy[(accuracy["measure"] == measure) & (accuracy["heat_threshold"] == POOLED)]
-    rates = pooled.pivot(index="finding", columns="overlap_threshold", values="accuracy")
-    limits = sorted(set(pooled["overlap_threshold"]))
-    names = [format_limit(limit) for limit in limits]
-    table = _table(source.label(f"{title}, {measure}"), "finding", "n", *names, "AFP")
-    table.caption = f"columns: T; AFP: false boxes an image at T {names[0]}"
-    for row in rows_of(pooled[pooled["overlap_threshold"] == limits[0]]):
-        if row["finding"] == MEAN:
-            table.add_section()
-        shares = (format_number(rates.loc[row["finding"], limit]) for limit in limits)
-        afp = format_number(row["afp"], 2)
-        table.add_row(row["finding"], format_count(row["n_pairs"], NOT_TRAINED), *shares, afp)
-    return table
-
-
-def controls_table(title: str, tables: dict[str, pd.DataFrame], source: Source) -> Table:
-    """Lay out the means over findings of the method and the control baselines, with intervals.
-
-    The caption counts the method's maps without heat, and gives the similarity of the sanity check
-    (all weights random); it flags a method whose maps do not change.
-
-    Args:
-        title: of the table.
-        tables: controls, pointing and sanity_check, by name.
-        source: of the images.
-    """
-    controls, pointing = tables["controls"], tables["pointing"]
-    means = controls[(controls["finding"] == MEAN) & (controls["heat_threshold"] == POOLED)]
-    scored_at = set(zip(means["measure"], means["overlap_threshold"], strict=True))
-    limits = [limit for limit in IN_SHORT if limit in scored_at]
-    names = [f"{measure} {format_limit(limit)}" for measure, limit in limits]
-    methods = distinct(pointing, "method")
-    table = _table(source.label(title), "heat from", *names, "pointing", "energy")
-    for method in methods:
-        keys = (
-            {"method": method, "measure": name, "overlap_threshold": limit}
-            for name, limit in limits
-        )
-        cells = [scored(first_row(means, key), "accuracy") for key in keys]
-        mean = first_row(pointing, {"method": method, "finding": MEAN})
-        cells += [scored(mean, score) for score in ("pointing", "energy")]
-        table.add_row(method, *cells, end_section=True)
-    without_heat = _without_heat(pointing[pointing["method"] == methods[0]])
-    table.caption = f"{without_heat}\n{_sanity_check(tables['sanity_check'])}"
-    return table
-
-
-def _without_heat(pointing: pd.DataFrame) -> str:
-    *findings, mean = rows_of(pointing)
-    counts = {row["finding"]: count(row["empty"]) for row in findings}
-    where = ", ".join(f"{name} {n}" for name, n in counts.items() if n not in ("0", MISSING))
-    return f"no heat in {mean['empty']} of {mean['n_pairs']} maps" + (f": {where}" if where else "")
-
-
-def _sanity_check(table: pd.DataFrame) -> str:
-    last = rows_of(table)[-1]
-    if pd.isna(last["similarity"]):
-        return f"all weights random: {last['reason']}"
-    similarity = f"{last['similarity']:.2f}, absolute {last['absolute']:.2f}"
-    sentence = f"all weights random: similarity {similarity}, over {last['n_pairs']} maps"
-    if last["unchanged"]:
-        return f"[bold red]{sentence}: these maps do not depend on what was learnt[/]"
-    return f"{sentence} (above {last['similarity_threshold']:g} it would be flagged)"
 
 
 # Comparison.
@@ -300,7 +208,7 @@ def revision_table(table: pd.DataFrame, revision: str, notes: list[str], source:
 def _comparison(heading: str, source: Source, *columns: str) -> Table:
     title = source.label(heading)
     width = max(len(title), len(STAR))  # avoids line breaks
-    return _table(title, *columns, left=len(columns), caption=STAR, min_width=width)
+    return plain_table(title, *columns, left=len(columns), caption=STAR, min_width=width)
 
 
 # Summary of all networks.
@@ -313,13 +221,18 @@ MEASURES: Final = {
     "boxes_mean_accuracy_iobb_t10": "boxes\n> .1",
     "boxes_mean_accuracy_iobb_t50": "boxes\n> .5",
 }
-HEADER: Final = ("model", *MEASURES.values())
+FALSE_BOXES: Final = "boxes_mean_false_boxes_iobb_t10"
+HEADER: Final = ("model", *MEASURES.values(), "false\nboxes")
 
 
 def summary_rows(results: Results) -> list[tuple[str, ...]]:
     """Return the columns of HEADER by model, in the order of :func:`ordered`."""
     return [
-        (name, *(scored(numbers, measure) for measure in MEASURES))
+        (
+            name,
+            *(scored(numbers, measure) for measure in MEASURES),
+            format_number(numbers.get(FALSE_BOXES), 2),
+        )
         for name, numbers in ordered(results)
     ]
 
@@ -330,7 +243,7 @@ def summary_table(results: Results, caution: str) -> Table:
     Intervals are below their scores, so that the table fits eighty columns.
     """
     title = f"Test split, mean over findings ({sample(results)}). {caution}"
-    table = _table(title, *HEADER, caption=legend(results))
+    table = plain_table(title, *HEADER, caption=legend(results), padding=0)
     for row in summary_rows(results):
         table.add_row(*row)
     return table
@@ -342,7 +255,7 @@ def published_table(results: Results) -> Table | None:
         return None
     title = f"AUROC by finding; ours is {results.best}, the best by validation; n: positives"
     caption = f"Published means are over the same findings. {subset_note(results)}".strip()
-    table = _table(title, "finding", caption=caption, padding=0)
+    table = plain_table(title, "finding", caption=caption, padding=0)
     _, _, _, *published = auroc_header(results)
     table.add_column(f"ours\n{split_summary(results)}", justify="right", width=9)
     for name in published:  # only DenseNet121 is longer
@@ -376,7 +289,7 @@ REPAIRED: Final = {
 def noise_table(counts: pd.DataFrame, source: Source) -> Table:
     """Lay out the counts of label noise in train and val (``label_noise.count_noise``)."""
     title = source.label("Label noise, as in mined labels")
-    table = _table(title, "finding", "images", *NOISE.values())
+    table = plain_table(title, "finding", "images", *NOISE.values())
     summed = counts.groupby("finding", sort=False)[["images", *NOISE]].sum()
     for finding, row in summed.iterrows():
         table.add_row(str(finding), *map(count, row))
@@ -386,7 +299,7 @@ def noise_table(counts: pd.DataFrame, source: Source) -> Table:
 def selection_table(outcome: dict[str, Any], source: Source) -> Table:
     """Lay out chexnext/selection/selection.json."""
     title = f"Members on validation, mean {outcome['measure']} over the findings"
-    table = _table(source.label(title), "member", "fold", "score", "chosen")
+    table = plain_table(source.label(title), "member", "fold", "score", "chosen")
     for name, member in outcome["members"].items():
         fold = MISSING if outcome["folds"] == 1 else str(member["fold"])
         table.add_row(name, fold, format_number(member["score"]), "yes" if member["chosen"] else "")
@@ -402,7 +315,7 @@ def label_changes_summary(changes: pd.DataFrame, split: str, mode: str, source: 
     """Lay out the label changes of a split; on phantoms with precision and recall."""
     rates = REPAIRED if source.phantom else {}
     title = source.label(f"Relabelling of {split}, {mode}")
-    table = _table(title, "finding", *CHANGES.values(), *rates.values())
+    table = plain_table(title, "finding", *CHANGES.values(), *rates.values())
     for row in rows_of(changes[changes["split"] == split]):
         if row["finding"] == ALL:
             table.add_section()

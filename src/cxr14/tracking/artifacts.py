@@ -18,6 +18,7 @@ from cxr14.io import Kind, read_csv, read_numbers, sha256, unusable
 from cxr14.localization.overlap import MEAN, POOLED
 from cxr14.models.serialization import DESCRIPTION, ModelDescription, check_weights, read_described
 from cxr14.preprocessing.cache import open_cache
+from cxr14.report.summary import read_ends
 from cxr14.tracking.runs import flatten
 
 PER_FINDING = (
@@ -221,6 +222,9 @@ class Trained:
         for stage in MEASURES:
             path = self.root / "metrics" / stage / f"{self.backbone}.json"
             known |= flatten({stage: read_numbers(path)}, "/") if path.exists() else {}
+            headline = path.parent / self.backbone / "headline.csv"
+            if headline.exists():
+                known |= flatten({stage: read_ends(headline)}, "/")
         tables = {p.stem: p for _, p in self.metric_files() if p.suffix == ".csv"}
         known |= table_metrics(
             {name: read_csv(path, COLUMNS.get(name, {})) for name, path in tables.items()}
