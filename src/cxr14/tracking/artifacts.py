@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from pydantic import Field
 
-from cxr14.datasets.records import read_split
+from cxr14.datasets.records import read_split, records_of
 from cxr14.errors import UserError
 from cxr14.evaluation.predict import held_out
 from cxr14.evaluation.predictions import read_decision, read_predictions
@@ -171,6 +171,11 @@ class Trained:
         return self.root / "data" / "split" / "split.parquet"
 
     @property
+    def records(self) -> Path:
+        """Table of the labels on which validation and test are scored."""
+        return self.root / "data" / "records" / "images.parquet"
+
+    @property
     def identity(self) -> str:
         """Hash of everything that determined the training."""
         return str(self.model["run_identity"])
@@ -247,7 +252,8 @@ class Trained:
 
         Raises:
             UserError: a file is damaged, the weights do not match the hash in model.json, or the
-                predictions are of other classes, or of other images than the present split.
+                predictions are of other classes, or of other images than the present split and
+                the records.
         """
         self.check_weights()
         self.history()
@@ -257,6 +263,7 @@ class Trained:
             read_decision(self.decision, classes)
             listed = held_out(open_cache(self.cache)[1], read_split(self.split))
             read_predictions(self.predictions, classes, listed)
+            records_of(listed["image"].tolist(), self.records)
 
     def check_weights(self) -> None:
         """Raise UserError unless the weights match the hash in model.json."""
@@ -341,6 +348,11 @@ class TrainedEnsemble(Trained):
     def split(self) -> Path:
         """Split table, shared by both pipelines."""
         return Path("data/split/split.parquet")
+
+    @property
+    def records(self) -> Path:
+        """Labels before relabelling."""
+        return self.labels
 
     def check_weights(self) -> None:
         """Raise UserError unless the weights of all networks match their model.json."""
