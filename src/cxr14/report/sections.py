@@ -12,6 +12,7 @@ from cxr14.report.elements import (
     Cells,
     Details,
     Figure,
+    Part,
     Section,
     Subtitle,
     Table,
@@ -36,6 +37,7 @@ from cxr14.report.published import (
     split_summary,
     subset_note,
 )
+from cxr14.report.sentences import sentences
 from cxr14.report.summary import BASELINE, Results, legend, ordered, sample
 
 HEADLINES: Final = {
@@ -88,7 +90,8 @@ def headline_section(results: Results) -> Section:
         f"Sections on a single model show {results.best}, which has the highest macro AUROC on "
         "validation."
     )
-    return Section("results", "Results", how, (Table(header, body, caption, kinds), chosen))
+    parts: list[Part] = [*sentences(results), Table(header, body, caption, kinds), chosen]
+    return Section("results", "Results", how, parts)
 
 
 def finding_section(results: Results) -> Section:

@@ -12,7 +12,7 @@ from cxr14.evaluation.measures import MACRO, MEASURES
 from cxr14.io import read_csv, read_numbers
 from cxr14.metrics.bootstrap import ENDS
 
-EVALUATE_TABLES: Final = ("findings",)
+EVALUATE_TABLES: Final = ("findings", "means")
 LOCALIZE_TABLES: Final = ("accuracy", "controls", "pointing", "crossfit", "sanity_check")
 COMPARED: Final = ("differences", "subgroups", "gaps", "adjudicated")
 CURVES: Final = ("roc", "pr", "reliability")
@@ -25,6 +25,7 @@ HEADLINE: Final = {
 
 COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "findings": ("finding", "positives", "auroc", "average_precision", "f1", "threshold"),
+    "means": ("mean", "value", "low", "high"),
     "accuracy": (
         "measure",
         "overlap_threshold",
@@ -84,12 +85,14 @@ class Results:
         return rows[rows["backbone"] == (backbone or self.best)]
 
 
-def read_results(root: Path, backbones: list[str]) -> Results:
+def read_results(root: Path, backbones: list[str], source: Source | None = None) -> Results:
     """Read metrics, tables and curves of the backbones.
 
     Args:
         root: of the project.
         backbones: names, in the order of the report.
+        source: read from data/records if None. If given, files that are not in git are not read:
+            there are no curves.
 
     Raises:
         FileNotFoundError: files are missing; names all of them.
@@ -104,8 +107,9 @@ def read_results(root: Path, backbones: list[str]) -> Results:
         for b in backbones
     }
     shared = {name: metrics / "compare" / f"{name}.csv" for name in COMPARED}
-    curves = {name: plots / f"{name}.csv" for name in CURVES}
-    single = root / "data/records/source.json", metrics / "baseline.json"
+    curves = {} if source else {name: plots / f"{name}.csv" for name in CURVES}
+    recorded, baseline = root / "data/records/source.json", metrics / "baseline.json"
+    single = [baseline] if source else [recorded, baseline]
     by_backbone = [path for paths in jsons.values() for path in paths.values()]
     _check([*single, *by_backbone, *details.values(), *shared.values(), *curves.values()])
     tables = {
@@ -113,8 +117,8 @@ def read_results(root: Path, backbones: list[str]) -> Results:
         for name in (*EVALUATE_TABLES, *LOCALIZE_TABLES)
     }
     return Results(
-        source=read_source(single[0]),
-        baseline=read_numbers(single[1], "test"),
+        source=source or read_source(recorded),
+        baseline=read_numbers(baseline, "test"),
         evaluate=_read_all(jsons, "evaluate"),
         localize=_read_all(jsons, "localize"),
         tables=tables | {name: _table(path, name) for name, path in shared.items()},
