@@ -45,7 +45,7 @@ def main(best_effort: BestEffort = False, promote: Promote = None) -> None:
     """Register the trained models, print a table, and write registered.json."""
     trained = find_trained(read_train().backbones)
     if best_effort:
-        registration = register_or_warn(trained, MODEL, "make register")
+        registration = register_or_warn(trained, MODEL, "make register", promote)
     else:
         registration = register(trained, MODEL, promote)
     show(registration)

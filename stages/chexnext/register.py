@@ -38,7 +38,7 @@ def main(best_effort: BestEffort = False, promote: Promote = None) -> None:
     students = network_paths(STUDENTS, params.backbones, params.seeds)
     ensemble = find_ensemble(ENSEMBLE, ROOT, [network.model for network in students], LABELS)
     if best_effort:
-        registration = register_or_warn([ensemble], MODEL, COMMAND)
+        registration = register_or_warn([ensemble], MODEL, COMMAND, promote)
     else:
         registration = register([ensemble], MODEL, promote)
     show(registration)

@@ -307,19 +307,22 @@ Promote = Annotated[
 ]
 
 
-def register_or_warn(trained: Sequence[Trained], model: str, command: str) -> Registration:
+def register_or_warn(
+    trained: Sequence[Trained], model: str, command: str, promote: str | None = None
+) -> Registration:
     """Register; if the store cannot be used, print a warning and return no models.
 
     Args:
         trained: backbones or ensembles.
         model: name of the registered model.
         command: shell command that registers later, for the warning.
+        promote: see :func:`register`.
 
     Raises:
         UserError: an artifact is wrong, or a model does not reproduce its predictions.
     """
     try:
-        return register(trained, model)
+        return register(trained, model, promote)
     except StoreError as error:
         print(
             f"warning: nothing is registered: {explain(error)}; all artifacts are complete, and "
