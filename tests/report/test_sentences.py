@@ -68,7 +68,7 @@ def test_a_backbone_below_the_mark_is_not_counted(phantoms):
 def test_a_single_backbone_has_no_lead_and_one_without_a_score_is_left_out(phantoms):
     change(phantoms, "means", {"backbone": "alexnet", "mean": "macro_auroc"}, value=None)
     assert "lead" not in ranking(phantoms)
-    assert "1 of 1 backbones" in ranking(phantoms)
+    assert "1 of 1 backbone " in ranking(phantoms)
     change(phantoms, "means", {"mean": "macro_auroc"}, value=None)
     assert ranking(phantoms) == "No backbone has an AUROC on test."
 

@@ -67,7 +67,7 @@ def ranking(results: Results) -> str:
 
 
 def _share(count: int, total: int) -> str:
-    return f"{count or 'None'} of {total} backbones"
+    return f"{count or 'None'} of {total} backbone{'' if total == 1 else 's'}"
 
 
 def _lead(results: Results, first: str, second: str) -> str:
