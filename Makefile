@@ -62,8 +62,8 @@ ablation: .venv/stamp  ## weightings and poolings compared, 40 minutes (ARGS=--q
 ui: .venv/stamp  ## MLflow's pages on http://127.0.0.1:5000 (ARGS="--port 5001")
 	@$(BIN)/python -m cxr14.cli ui $(ARGS)
 
-register: .venv/stamp  ## sync MLflow's runs and registry with the artifacts
-	@$(BIN)/python -m stages.register
+register: .venv/stamp  ## sync MLflow's runs and registry with the artifacts (ARGS="--promote NAME")
+	@$(BIN)/python -m stages.register $(ARGS)
 
 lock: .venv/stamp  ## resolve requirements.lock from pyproject.toml
 	@uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes \

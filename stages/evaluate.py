@@ -2,8 +2,8 @@
 
     python -m stages.evaluate --backbone alexnet
 
-Thresholds (highest F1), Platt and temperature scaling are chosen on validation; nothing that learns
-or chooses reads the labels of test. Intervals: patients resampled. How to read the numbers:
+Thresholds (highest F1), Platt and temperature scaling are chosen on validation; the stage chooses
+nothing on test. Intervals: patients resampled. How to read the numbers:
 docs/explanation/metrics.md.
 
 Reads models/B, data/cache, data/records, data/split.

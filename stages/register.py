@@ -2,18 +2,20 @@
 
     python -m stages.register                  (also: make register)
     python -m stages.register --best-effort    (as `dvc repro` runs it)
+    python -m stages.register --promote NAME   (also: make register ARGS="--promote NAME")
 
 With --best-effort an unusable store is a warning, registered.json is an empty list, and the stage
 succeeds: MLflow is only a view of the artifacts.
 
 Reads models/B, plots/train/B.csv, metrics/evaluate/B.json, metrics/localize/B.json,
 plots/evaluate/B, plots/localize/B, evaluation/B/decision.json, predictions/B.parquet,
-data/split and data/cache for each backbone B of train.backbones that is trained. Writes the MLflow
-store (mlflow.db and mlruns/, or MLFLOW_TRACKING_URI) and registry/registered.json.
+data/records, data/split and data/cache for each backbone B of train.backbones that is trained.
+Writes the MLflow store (mlflow.db and mlruns/, or MLFLOW_TRACKING_URI) and
+registry/registered.json.
 
 A second run adds nothing; a deleted store is restored as far as the artifacts allow.
-The alias champion goes to the best macro AUROC on validation, after that model was loaded
-back and agreed with its predictions.
+The alias champion moves to the best model on validation if it is ahead by more than the paired
+interval, or to NAME, after that model was loaded back and agreed with its predictions.
 """
 
 from pathlib import Path
@@ -27,7 +29,9 @@ from cxr14.tracking.artifacts import find_trained
 from cxr14.tracking.registry import (
     MODEL,
     BestEffort,
+    Promote,
     Registered,
+    Registration,
     phantom_note,
     register,
     register_or_warn,
@@ -37,16 +41,21 @@ from stages import run
 OUT = Path("registry/registered.json")
 
 
-def main(best_effort: BestEffort = False) -> None:
+def main(best_effort: BestEffort = False, promote: Promote = None) -> None:
     """Register the trained models, print a table, and write registered.json."""
     trained = find_trained(read_train().backbones)
     if best_effort:
-        registered = register_or_warn(trained, MODEL, "make register")
+        registration = register_or_warn(trained, MODEL, "make register", promote)
     else:
-        registered = register(trained)
-    if registered:
-        print_tables(table(registered))
-    write_json(OUT, [entry(model) for model in registered if model.version is not None])
+        registration = register(trained, MODEL, promote)
+    show(registration)
+    write_json(OUT, [entry(model) for model in registration.models if model.version is not None])
+
+
+def show(registration: Registration) -> None:
+    """Print the table of the registered models, if any, and the sentence on the champion."""
+    if registration.models:
+        print_tables(table(registration.models), registration.champion)
 
 
 def entry(model: Registered) -> dict[str, str | bool]:

@@ -4,8 +4,8 @@ Reads metrics/baseline.json, metrics/eda.json, metrics/evaluate, metrics/localiz
 tables in plots/compare and plots/eda, plots/localize, data/cache, data/records/source.json,
 params.yaml (train.backbones).
 Writes plots/eda/NAME.png (the study's figures 1–7), plots/compare/subgroups.png,
-metrics/summary.json, report/index.html and report/summary.txt (the printed tables). On real pixels,
-scores are compared with published results, each with its split.
+metrics/summary.json, report/index.html and report/summary.txt (the printed tables and sentences).
+On real pixels, scores are compared with published results, each with its split.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ from cxr14.figures.subgroups import write_picture
 from cxr14.io import read_json, write_metrics, write_text
 from cxr14.report.page import render
 from cxr14.report.summary import Results, read_results, summarise
-from cxr14.report.terminal import published_table, summary_table
+from cxr14.report.terminal import published_table, sentence_list, summary_table
 from stages import run
 
 NEXT = """Where to look next:
@@ -36,7 +36,9 @@ def main() -> None:
     write_text("report/index.html", render(results, note, Path("plots")))
     tables = [table for table in (summary_table(results, note), published_table(results)) if table]
     print_tables(*tables)
-    write_text("report/summary.txt", f"{tables_as_text(*tables)}\n{NEXT}\n")
+    listed = sentence_list(results)
+    print(listed)
+    write_text("report/summary.txt", f"{tables_as_text(*tables)}\n{listed}\n\n{NEXT}\n")
 
 
 def draw_figures(results: Results) -> None:

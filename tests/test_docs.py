@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from docs import generate_params
+from docs import generate_params, generate_results
 from tests.clones import run
 from tests.conftest import ROOT
 
@@ -25,6 +25,12 @@ def test_the_page_of_params_is_that_of_the_config() -> None:
     page = generate_params.PAGE.read_text()
     command = "python docs/generate_params.py"
     assert page == generate_params.updated(page), f"params.md is out of date; run `{command}`"
+
+
+def test_the_results_of_the_readme_are_those_of_the_committed_metrics() -> None:
+    page = generate_results.PAGE.read_text()
+    command = "python docs/generate_results.py"
+    assert page == generate_results.updated(page), f"README.md is out of date; run `{command}`"
 
 
 def rows_of_params() -> Iterator[tuple[str, str, str]]:

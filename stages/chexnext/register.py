@@ -9,37 +9,41 @@ Reads chexnext/models/students, chexnext/predictions, chexnext/evaluation, chexn
 chexnext/plots, chexnext/data/labels.parquet, data/split, data/cache. Writes the MLflow store and
 chexnext/registry/registered.json.
 
-A second run adds nothing. The alias champion of `cxr14-chexnext` goes to the best model on
-validation, if images, split, classes and the labels before relabelling are the same, and if the
-loaded model reproduces its predictions. Usage:
+A second run adds nothing. The alias champion of `cxr14-chexnext` moves to the new ensemble if it is
+ahead on validation by more than the paired interval (on the labels before relabelling), or if
+images, split, classes or those labels are others; and if the loaded model reproduces its
+predictions. With --promote it moves in any case:
+
+    python -m stages.chexnext.register --promote chexnext
+
+Usage:
 
     mlflow.pyfunc.load_model("models:/cxr14-chexnext@champion").predict(images)
 """
 
 from cxr14.chexnext.paths import ENSEMBLE, LABELS, ROOT, STUDENTS, network_paths
 from cxr14.config.chexnext import read_students
-from cxr14.console import print_tables
 from cxr14.io import write_json
 from cxr14.tracking.artifacts import MODEL, find_ensemble
-from cxr14.tracking.registry import BestEffort, register, register_or_warn
+from cxr14.tracking.registry import BestEffort, Promote, register, register_or_warn
 from stages import run
-from stages.register import entry, table
+from stages.register import entry, show
 
 COMMAND = "python -m stages.chexnext.register"
 
 
-def main(best_effort: BestEffort = False) -> None:
+def main(best_effort: BestEffort = False, promote: Promote = None) -> None:
     """Run the stage."""
     params = read_students()
     students = network_paths(STUDENTS, params.backbones, params.seeds)
     ensemble = find_ensemble(ENSEMBLE, ROOT, [network.model for network in students], LABELS)
     if best_effort:
-        registered = register_or_warn([ensemble], MODEL, COMMAND)
+        registration = register_or_warn([ensemble], MODEL, COMMAND, promote)
     else:
-        registered = register([ensemble], MODEL)
-    if registered:
-        print_tables(table(registered))
-    write_json(ROOT / "registry/registered.json", [entry(model) for model in registered])
+        registration = register([ensemble], MODEL, promote)
+    show(registration)
+    entries = [entry(model) for model in registration.models]
+    write_json(ROOT / "registry/registered.json", entries)
 
 
 if __name__ == "__main__":

@@ -64,6 +64,16 @@ def findings(area: float, classes: tuple[str, ...]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def means(area: float) -> pd.DataFrame:
+    """metrics/evaluate/B/means.csv."""
+    values = {"macro_auroc": area, "macro_ece": 0.3, "macro_ece_platt": 0.1}
+    rows = [
+        {"mean": name, "value": value, "low": value - 0.02, "high": value + 0.02}
+        for name, value in values.items()
+    ]
+    return pd.DataFrame(rows)
+
+
 def boxes(classes: tuple[str, ...]) -> pd.DataFrame:
     """metrics/localize/B/accuracy.csv; every other finding is always hit."""
     rows = []
@@ -176,6 +186,7 @@ def write_backbone(root: Path, name: str, phantom: bool, classes: tuple[str, ...
         write_metrics(metrics / stage / f"{name}.json", flat)
         write_intervals(metrics / stage / name, flat, *INTERVALS[stage])
     write_csv(metrics / "evaluate" / name / "findings.csv", findings(area, classes))
+    write_csv(metrics / "evaluate" / name / "means.csv", means(area))
     accuracy = boxes(classes)
     tables = {
         "accuracy": accuracy,

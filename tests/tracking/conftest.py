@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from cxr14.io import write_csv, write_json, write_metrics, write_npy, write_parquet
-from cxr14.labels import CLASSES
+from cxr14.labels import CLASSES, LABEL_COLUMNS
+from cxr14.metrics.auroc import auroc
 
 SIDE = 40
 IMAGES = 12
@@ -107,6 +108,23 @@ def predict_fake(root: Path, backbone: str, network) -> None:
     write_parquet(root / "predictions" / f"{backbone}.parquet", table[::-1])
 
 
+def label_fake(root: Path, better: str, worse: str) -> None:
+    """Label validation as one network ranks it, for the finding that the other ranks worst."""
+    networks = [pd.read_parquet(root / f"predictions/{name}.parquet") for name in (better, worse)]
+    first, second = (rows.set_index("image").sort_index() for rows in networks)
+    val = first["split"] == "val"
+    scores = {}
+    for name in CLASSES[:-1]:
+        logits = first[f"logit {name}"]
+        labels = (logits > logits[val].median()).astype(int)
+        scores[name] = auroc(labels[val].to_numpy(), second.loc[val, f"logit {name}"].to_numpy())
+    worst = min(scores, key=scores.__getitem__)
+    logits = first[f"logit {worst}"]
+    records = pd.DataFrame(0, index=first.index, columns=LABEL_COLUMNS)
+    records[worst] = (logits > logits[val].median()).astype(int)
+    write_parquet(root / "data/records/images.parquet", records.reset_index())
+
+
 @pytest.fixture(scope="session")
 def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("trained")
@@ -117,6 +135,7 @@ def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_parquet(root / "data/split/split.parquet", split_fake())
     train_fake(root, "alexnet", 0.70, seed=1)
     train_fake(root, "googlenet", 0.65, seed=2)
+    label_fake(root, "alexnet", "googlenet")
     return root
 
 

@@ -6,7 +6,8 @@ from cxr14.io import read_json, write_json
 from cxr14.models.network import build_network
 from cxr14.models.serialization import save_model
 from cxr14.tracking.artifacts import find_trained
-from cxr14.tracking.registry import DATA, register
+from cxr14.tracking.champion import DATA
+from cxr14.tracking.registry import register
 from tests.tracking.conftest import predict_fake
 
 
@@ -27,5 +28,5 @@ def test_among_models_of_different_classes_those_with_the_most_are_compared(proj
     predict_fake(project, "alexnet", network.eval())
     decision = {"format": 1, "thresholds": {"Mass": 0.5}, "platt": {"Mass": None}, "reasons": {}}
     write_json(project / "evaluation/alexnet/decision.json", decision)
-    registered = register(find_trained(["alexnet", "googlenet"]))
+    registered = register(find_trained(["alexnet", "googlenet"])).models
     assert [one.champion for one in registered] == [False, True]

@@ -9,7 +9,8 @@ import pytest
 
 from cxr14.io import read_json, write_json, write_parquet
 from cxr14.tracking.artifacts import find_trained
-from cxr14.tracking.registry import CHAMPION, MODEL, Registered, register
+from cxr14.tracking.champion import CHAMPION
+from cxr14.tracking.registry import MODEL, Registration, register
 from cxr14.tracking.runs import start_run
 from cxr14.tracking.store import connect
 from stages import register as stage
@@ -66,8 +67,8 @@ def without_ids(metrics: dict[tuple[str, str], object]) -> list[tuple[str, objec
     return sorted((name, history) for (_, name), history in metrics.items())
 
 
-def facts(registered: list[Registered]) -> list[tuple[str, str | None, bool]]:
-    return [(one.trained.backbone, one.version, one.champion) for one in registered]
+def facts(registration: Registration) -> list[tuple[str, str | None, bool]]:
+    return [(one.trained.backbone, one.version, one.champion) for one in registration.models]
 
 
 def spoil_predictions(project: Path, backbone: str) -> None:
@@ -88,13 +89,13 @@ def test_registering_twice_adds_nothing_and_a_deleted_store_is_restored(project:
 
     shutil.rmtree(project / "mlruns")  # the records outlive the files: new versions
     restored = register(find_trained(BACKBONES))
-    assert [one.champion for one in restored] == [True, False]
+    assert [one.champion for one in restored.models] == [True, False]
     assert contents()["runs"] == before["runs"]
     assert len(contents()["versions"]) == 2
 
 
 def test_a_run_has_the_params_numbers_and_files_of_its_model(project: Path) -> None:
-    run_id = register(find_trained(BACKBONES))[0].run_id
+    run_id = register(find_trained(BACKBONES)).models[0].run_id
     client, _ = connect()
     run = client.get_run(run_id)
     assert run.info.status == "FINISHED"
@@ -112,7 +113,7 @@ def test_a_run_has_the_params_numbers_and_files_of_its_model(project: Path) -> N
 
 
 def test_run_and_version_bear_the_hashes_of_what_they_are_of(project: Path) -> None:
-    best = register(find_trained(BACKBONES))[0]
+    best = register(find_trained(BACKBONES)).models[0]
     hashes = best.trained.hashes()
     assert set(hashes) == {"weights_sha256", "data_sha256", "decision_sha256"}
     client, _ = connect()
@@ -148,7 +149,7 @@ def test_a_run_cut_short_is_completed_not_doubled(project: Path) -> None:
     run = start_run(*about, PHANTOM)
     run.log_epoch(trained.history()[0])
     shutil.rmtree(project / "evaluation")  # not evaluated: no version, no champion
-    (registered,) = register([trained])
+    (registered,) = register([trained]).models
     assert (registered.run_id, registered.version, registered.champion) == (run.run_id, None, False)
     client, _ = connect()
     history = client.get_metric_history(run.run_id, "loss")
@@ -173,7 +174,7 @@ def change_model(project: Path, backbone: str, **facts: object) -> None:
 def test_a_weaker_experiment_does_not_take_the_alias_from_a_better_model(project: Path) -> None:
     """Three epochs of AlexNet alone used to become champion over all that was there."""
     register(find_trained(["alexnet"]))
-    (weaker,) = register(find_trained(["googlenet"]))
+    (weaker,) = register(find_trained(["googlenet"])).models
     assert (weaker.version, weaker.champion) == ("2", False)
     assert contents()["aliases"] == {CHAMPION: "1"}
 
@@ -190,7 +191,7 @@ def test_a_champion_whose_files_are_gone_makes_way_for_a_model_that_can_be_loade
     register(find_trained(["alexnet"]))
     shutil.rmtree(project / "models/alexnet")  # the experiment is not at hand any more
     shutil.rmtree(project / "mlruns")
-    (weaker,) = register(find_trained(["googlenet"]))
+    (weaker,) = register(find_trained(["googlenet"])).models
     assert (weaker.version, weaker.champion) == ("2", True)
     assert contents()["aliases"] == {CHAMPION: "2"}
     assert mlflow.pyfunc.load_model(f"models:/{MODEL}@{CHAMPION}")
@@ -234,3 +235,4 @@ def test_the_stage_writes_what_is_registered_without_clock_or_version(
     shown = capsys.readouterr().out
     assert "alexnet" in shown
     assert "0.7000" in shown
+    assert "alexnet (version 1) is the first champion: best macro AUROC on validation" in shown

@@ -240,7 +240,7 @@ def test_a_copied_repository_never_writes_into_the_original(
     # In a new process, as MLflow keeps the file open that it opened first.
     code = "from cxr14.tracking.artifacts import find_trained\n"
     code += "from cxr14.tracking.registry import register\n"
-    code += "print([one.champion for one in register(find_trained(['alexnet']))])"
+    code += "print([one.champion for one in register(find_trained(['alexnet'])).models])"
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)

@@ -91,7 +91,7 @@ def test_models_are_registered_and_loaded_back_through_the_server(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
     for _ in range(2):  # the second time adds nothing
-        (one,) = register(find_trained(["alexnet"]))  # loads it back before it is champion
+        (one,) = register(find_trained(["alexnet"])).models  # loads it back before it is champion
         assert (one.version, one.champion) == ("1", True)
     client, experiment = connect()
     assert client.get_experiment(experiment).artifact_location.startswith("mlflow-artifacts:")

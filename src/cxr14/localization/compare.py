@@ -34,7 +34,7 @@ from cxr14.localization.overlap import (
     hits_and_false_boxes,
     scaled_to_255,
 )
-from cxr14.localization.tables import pointing
+from cxr14.localization.pointing import pointing
 from cxr14.metrics.auroc import Floats
 from cxr14.metrics.bootstrap import (
     N_REPLICATES,

@@ -170,8 +170,19 @@ def _stretched(values: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.flo
 
 def downsampled(pixels: npt.NDArray[np.float64], grid: tuple[int, int]) -> npt.NDArray[np.float64]:
     """Average the pixels (S, S) of each cell: (h, w); pixels on a border count in both cells."""
-    image = torch.from_numpy(pixels)[None, None]
-    return np.asarray(F.interpolate(image, grid, mode="area")[0, 0].numpy())
+    sums = np.zeros((pixels.shape[0] + 1, pixels.shape[1] + 1))
+    sums[1:, 1:] = pixels.cumsum(axis=0).cumsum(axis=1)
+    ends = [_cells(length, cells) for length, cells in zip(pixels.shape, grid, strict=True)]
+    (top, bottom), (left, right) = ends
+    inside = sums[np.ix_(bottom, right)] - sums[np.ix_(top, right)]
+    inside += sums[np.ix_(top, left)] - sums[np.ix_(bottom, left)]
+    return np.asarray(inside / np.outer(bottom - top, right - left))
+
+
+def _cells(length: int, cells: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return the first pixel of each of some cells of an axis, and the one after its last."""
+    number = np.arange(cells)
+    return number * length // cells, -(-(number + 1) * length // cells)
 
 
 def heat_of(grids: Grids, size: int, scaling: str = "per_map") -> Heat:

@@ -12,6 +12,7 @@ from cxr14.report.elements import (
     Cells,
     Details,
     Figure,
+    Part,
     Row,
     Section,
     Subtitle,
@@ -38,6 +39,7 @@ from cxr14.report.published import (
     split_summary,
     subset_note,
 )
+from cxr14.report.sentences import sentences
 from cxr14.report.summary import BASELINE, Results, legend, ordered, sample
 
 HEADLINES: Final = {
@@ -91,7 +93,8 @@ def headline_section(results: Results) -> Section:
         f"Sections on a single model show {results.best}, which has the highest macro AUROC on "
         "validation."
     )
-    return Section("results", "Results", how, (Table(header, body, caption, kinds), chosen))
+    parts: list[Part] = [*sentences(results), Table(header, body, caption, kinds), chosen]
+    return Section("results", "Results", how, parts)
 
 
 def finding_section(results: Results) -> Section:

@@ -12,7 +12,7 @@ from cxr14.evaluation.measures import MACRO, MEASURES
 from cxr14.io import read_csv, read_numbers
 from cxr14.labels import NO_FINDING
 
-EVALUATE_TABLES: Final = ("findings",)
+EVALUATE_TABLES: Final = ("findings", "means")
 LOCALIZE_TABLES: Final = (
     "accuracy",
     "controls",
@@ -32,6 +32,7 @@ HEADLINE: Final = {
 
 COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "findings": ("finding", "positives", "auroc", "average_precision", "f1", "threshold"),
+    "means": ("mean", "value", "low", "high"),
     "accuracy": (
         "measure",
         "overlap_threshold",
@@ -92,12 +93,14 @@ class Results:
         return rows[rows["backbone"] == (backbone or self.best)]
 
 
-def read_results(root: Path, backbones: list[str]) -> Results:
+def read_results(root: Path, backbones: list[str], source: Source | None = None) -> Results:
     """Read metrics, tables and curves of the backbones.
 
     Args:
         root: of the project.
         backbones: names, in the order of the report.
+        source: read from data/records if None. If given, files that are not in git are not read:
+            there are no curves.
 
     Raises:
         FileNotFoundError: files are missing; names all of them.
@@ -112,8 +115,9 @@ def read_results(root: Path, backbones: list[str]) -> Results:
         for b in backbones
     }
     shared = {name: metrics / "compare" / f"{name}.csv" for name in COMPARED}
-    curves = {name: plots / f"{name}.csv" for name in CURVES}
-    single = root / "data/records/source.json", metrics / "baseline.json"
+    curves = {} if source else {name: plots / f"{name}.csv" for name in CURVES}
+    recorded, baseline = root / "data/records/source.json", metrics / "baseline.json"
+    single = [baseline] if source else [recorded, baseline]
     by_backbone = [path for paths in jsons.values() for path in paths.values()]
     ends = [metrics / s / b / INTERVALS[s][0] for s in jsons for b in backbones]
     _check([*single, *by_backbone, *ends, *details.values(), *shared.values(), *curves.values()])
@@ -122,8 +126,8 @@ def read_results(root: Path, backbones: list[str]) -> Results:
         for name in (*EVALUATE_TABLES, *LOCALIZE_TABLES)
     }
     return Results(
-        source=read_source(single[0]),
-        baseline=read_numbers(single[1], "test"),
+        source=source or read_source(recorded),
+        baseline=read_numbers(baseline, "test"),
         evaluate={name: read_headline(metrics, "evaluate", name) for name in backbones},
         localize={name: read_headline(metrics, "localize", name) for name in backbones},
         tables=tables | {name: _table(path, name) for name, path in shared.items()},

@@ -1,5 +1,6 @@
 """Terminal tables of the stages of both pipelines."""
 
+from textwrap import fill
 from typing import Any, Final
 
 import pandas as pd
@@ -29,6 +30,7 @@ from cxr14.report.elements import (
     text,
 )
 from cxr14.report.published import auroc_header, auroc_rows, split_summary, subset_note
+from cxr14.report.sentences import sentences
 from cxr14.report.summary import Results, legend, ordered, sample
 
 
@@ -247,6 +249,14 @@ def summary_table(results: Results, caution: str) -> Table:
     for row in summary_rows(results):
         table.add_row(*row)
     return table
+
+
+def sentence_list(results: Results) -> str:
+    """Return the results in sentences, one bullet each, in lines of at most 80 columns."""
+    return "\n".join(
+        fill(text, 80, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False)
+        for text in sentences(results)
+    )
 
 
 def published_table(results: Results) -> Table | None:

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from pydantic import Field
 
-from cxr14.datasets.records import read_split
+from cxr14.datasets.records import read_split, records_of
 from cxr14.errors import UserError
 from cxr14.evaluation.predict import held_out
 from cxr14.evaluation.predictions import read_decision, read_predictions
@@ -18,7 +18,6 @@ from cxr14.io import Kind, read_csv, read_numbers, sha256, unusable
 from cxr14.localization.overlap import MEAN, POOLED
 from cxr14.models.serialization import DESCRIPTION, ModelDescription, check_weights, read_described
 from cxr14.preprocessing.cache import open_cache
-from cxr14.report.summary import read_ends
 from cxr14.tracking.runs import flatten
 
 PER_FINDING = (
@@ -172,6 +171,11 @@ class Trained:
         return self.root / "data" / "split" / "split.parquet"
 
     @property
+    def records(self) -> Path:
+        """Table of the labels on which validation and test are scored."""
+        return self.root / "data" / "records" / "images.parquet"
+
+    @property
     def identity(self) -> str:
         """Hash of everything that determined the training."""
         return str(self.model["run_identity"])
@@ -222,9 +226,6 @@ class Trained:
         for stage in MEASURES:
             path = self.root / "metrics" / stage / f"{self.backbone}.json"
             known |= flatten({stage: read_numbers(path)}, "/") if path.exists() else {}
-            headline = path.parent / self.backbone / "headline.csv"
-            if headline.exists():
-                known |= flatten({stage: read_ends(headline)}, "/")
         tables = {p.stem: p for _, p in self.metric_files() if p.suffix == ".csv"}
         known |= table_metrics(
             {name: read_csv(path, COLUMNS.get(name, {})) for name, path in tables.items()}
@@ -251,7 +252,8 @@ class Trained:
 
         Raises:
             UserError: a file is damaged, the weights do not match the hash in model.json, or the
-                predictions are of other classes, or of other images than the present split.
+                predictions are of other classes, or of other images than the present split and
+                the records.
         """
         self.check_weights()
         self.history()
@@ -261,6 +263,7 @@ class Trained:
             read_decision(self.decision, classes)
             listed = held_out(open_cache(self.cache)[1], read_split(self.split))
             read_predictions(self.predictions, classes, listed)
+            records_of(listed["image"].tolist(), self.records)
 
     def check_weights(self) -> None:
         """Raise UserError unless the weights match the hash in model.json."""
@@ -345,6 +348,11 @@ class TrainedEnsemble(Trained):
     def split(self) -> Path:
         """Split table, shared by both pipelines."""
         return Path("data/split/split.parquet")
+
+    @property
+    def records(self) -> Path:
+        """Labels before relabelling."""
+        return self.labels
 
     def check_weights(self) -> None:
         """Raise UserError unless the weights of all networks match their model.json."""

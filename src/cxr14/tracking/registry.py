@@ -1,4 +1,4 @@
-"""The registered model ``cxr14``: a version per trained backbone, and the alias ``champion``.
+"""The registered model ``cxr14``: a version per trained backbone.
 
 An ensemble has a registered model of its own, because on phantoms its validation labels differ.
 """
@@ -11,20 +11,19 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import typer
 
 import cxr14
 from cxr14.datasets.records import PHANTOM_NOTE
-from cxr14.errors import UserError, explain
-from cxr14.evaluation.predictions import read_predictions
-from cxr14.preprocessing.cache import open_cache, rows_of
+from cxr14.errors import explain
+from cxr14.preprocessing.cache import open_cache
 from cxr14.tracking import MODEL_ARTIFACT, REMARKS, spread_columns
 from cxr14.tracking.artifacts import Trained
+from cxr14.tracking.champion import PREDICTIONS, SCORE, check_promotable, has_files, set_champion
 from cxr14.tracking.runs import (
     GIT_COMMIT,
     IDENTITY,
@@ -41,7 +40,6 @@ from cxr14.tracking.store import StoreError, check_location, connect, lock, stor
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities.model_registry import ModelVersion
 
 
 REBUILT = "cxr14.rebuilt"
@@ -51,7 +49,7 @@ def sync_run(client: "MlflowClient", experiment: str, trained: Trained) -> str:
     """Bring the run of a trained model in line with its artifacts; create it if it is missing.
 
     Returns:
-        The id of the finished run with all epochs, metrics and plots.
+        The id of the finished run with all epochs, metrics, plots and predictions.
     """
     run_id = _only_run(client, experiment, trained) or _rebuild(client, experiment, trained)
     check_location(client.get_run(run_id).info.artifact_uri)
@@ -64,6 +62,8 @@ def sync_run(client: "MlflowClient", experiment: str, trained: Trained) -> str:
         client.log_artifact(run_id, str(path), f"metrics/{stage}")
     for stage, folder in trained.plots():
         client.log_artifacts(run_id, str(folder), f"plots/{stage}")
+    if trained.evaluated:
+        client.log_artifact(run_id, str(trained.predictions), PREDICTIONS)
     if client.get_run(run_id).info.status != "FINISHED":
         client.set_terminated(run_id, "FINISHED")
     return run_id
@@ -102,47 +102,6 @@ def _sync_history(client: "MlflowClient", run_id: str, trained: Trained) -> None
         step = int(row.pop("epoch"))
         if step not in logged:
             log_metrics(client, run_id, row, step)
-
-
-N_COMPARED = 8
-"""Images on which a loaded model is compared with its predictions."""
-
-TOLERANCE = 1e-4
-
-
-class Predictor(Protocol):
-    """A model that scores images, such as a loaded pyfunc."""
-
-    def predict(self, data: npt.NDArray[np.uint8]) -> pd.DataFrame:
-        """Score uint8 (B, S, S); columns as in model.json."""
-
-
-def check_agreement(model: Predictor, trained: Trained) -> None:
-    """Compare the probabilities of a loaded model with those of the pipeline, on a few images.
-
-    Raises:
-        UserError: they differ by more than TOLERANCE, or there are no predictions.
-    """
-    images, index = open_cache(trained.cache)
-    expected = read_predictions(trained.predictions, trained.model["classes"])
-    if expected.empty:
-        raise UserError(f"{trained.predictions} is empty: {trained.backbone} cannot be checked")
-    chosen = np.unique(np.linspace(0, len(expected) - 1, N_COMPARED).round().astype(int))
-    few = expected.iloc[chosen]
-    scored = model.predict(np.asarray(images[rows_of(index, few.image)]))
-    classes = trained.model["classes"]
-    columns = [f"probability {name}" for name in classes]
-    difference = np.abs(scored[classes].to_numpy() - few[columns].to_numpy())
-    if not difference.max() <= TOLERANCE:  # also true for NaN
-        row, column = np.unravel_index(
-            np.argmax(np.nan_to_num(difference, nan=2)), difference.shape
-        )
-        raise UserError(
-            f"{trained.backbone} as loaded back from the registry differs from "
-            f"{trained.predictions} by {difference[row, column]:.2g} (allowed {TOLERANCE}) in "
-            f"{classes[column]} of {few.image.iloc[row]}; champion stays as it was. Recompute with "
-            f"`dvc repro evaluate@{trained.backbone}`"
-        )
 
 
 REQUIRED = (
@@ -230,8 +189,6 @@ def example() -> pd.DataFrame:
 MODEL = "cxr14"
 """Name of the registered model of single backbones."""
 
-CHAMPION = "champion"
-DATA, SCORE = "data_sha256", "validation_macro_auroc"
 ABOUT = "A probability for each finding, and for No Finding, of grey chest radiographs."
 
 
@@ -245,25 +202,39 @@ class Registered:
     champion: bool
 
 
+@dataclass(frozen=True)
+class Registration:
+    """The registered models, and a sentence on the champion; none if no model is evaluated."""
+
+    models: list[Registered]
+    champion: str = ""
+
+
 def phantom_note(trained: Trained) -> str:
     """Return the note for a model of simulated images; empty for real ones."""
     return PHANTOM_NOTE if trained.model["phantom"] else ""
 
 
-def register(trained: Sequence[Trained], model: str = MODEL) -> list[Registered]:
-    """Sync the runs, register new versions, and set ``champion`` to the best one.
+def register(
+    trained: Sequence[Trained], model: str = MODEL, promote: str | None = None
+) -> Registration:
+    """Sync the runs, register new versions, and set ``champion`` (:func:`set_champion`).
 
     A second call adds nothing. A deleted store is restored.
 
     Args:
         trained: backbones or ensembles.
         model: name of the registered model.
+        promote: name of the model that becomes champion; None leaves it to the comparison.
 
     Raises:
         StoreError: the store cannot be used.
-        UserError: an artifact is damaged or of other data, or the model that would become
-            champion does not reproduce its predictions; the alias is then unchanged.
+        UserError: an artifact is damaged or of other data, no evaluated model has the name
+            `promote`, or the model that would become champion does not reproduce its
+            predictions; the alias is then unchanged.
     """
+    if promote is not None:
+        check_promotable(trained, promote)
     for network in trained:
         network.check()
     client, experiment = connect()
@@ -274,11 +245,13 @@ def register(trained: Sequence[Trained], model: str = MODEL) -> list[Registered]
             for network, run_id in zip(trained, runs, strict=True)
         ]
         current = [(t, v) for t, v in zip(trained, versions, strict=True) if v is not None]
-        champion = _set_champion(client, model, current) if current else None
-    return [
-        Registered(network, run_id, version, champion is not None and version == champion)
+        decision = set_champion(client, model, current, promote) if current else None
+    holder, reason = (decision.version, decision.reason) if decision else ("", "")
+    models = [
+        Registered(network, run_id, version, version == holder)
         for network, run_id, version in zip(trained, runs, versions, strict=True)
     ]
+    return Registration(models, reason)
 
 
 def _version(
@@ -290,7 +263,7 @@ def _version(
     where = f"name = '{model}' and tags.`{IDENTITY}` = '{trained.identity}'"
     for version in client.search_model_versions(where):
         if content.items() <= version.tags.items():
-            if _has_files(version):
+            if has_files(version):
                 return str(version.version)
             client.delete_model_version(model, version.version)
     return _add_version(client, experiment, model, trained, run_id, content)
@@ -299,13 +272,6 @@ def _version(
 def _create_registered_model(client: "MlflowClient", model: str) -> None:
     if not client.search_registered_models(f"name = '{model}'"):
         client.create_registered_model(model, description=ABOUT)
-
-
-def _has_files(version: "ModelVersion") -> bool:
-    """Whether the files of a version exist; they may have been deleted without its record."""
-    import mlflow
-
-    return bool(mlflow.artifacts.list_artifacts(f"models:/{version.name}/{version.version}"))
 
 
 def _add_version(
@@ -333,50 +299,30 @@ def _add_version(
     return str(version.version)
 
 
-def _set_champion(client: "MlflowClient", model: str, current: list[tuple[Trained, str]]) -> str:
-    """Set the alias to the best version by validation, if it reproduces its predictions.
-
-    A champion with a higher score on the same data is kept as long as its files exist. A champion
-    on other data or of other classes is replaced, because the scores are not comparable. If the
-    trained models differ in classes, only those with the most classes are compared.
-    """
-    import mlflow
-
-    def sort_key(pair: tuple[Trained, str]) -> tuple[int, list[str], float, str]:
-        classes = pair[0].model["classes"]
-        return len(classes), classes, pair[0].score, pair[0].backbone
-
-    trained, version = max(current, key=sort_key)
-    alias = client.get_registered_model(model).aliases.get(CHAMPION)
-    if alias is not None:
-        holder = client.get_model_version(model, str(alias))
-        comparable = holder.tags.get(DATA) == trained.hashes()[DATA]
-        if comparable and float(holder.tags[SCORE]) > trained.score and _has_files(holder):
-            return str(alias)
-    if str(alias) != version:
-        check_agreement(mlflow.pyfunc.load_model(f"models:/{model}/{version}"), trained)
-        client.set_registered_model_alias(model, CHAMPION, version)
-    return version
-
-
 BestEffort = Annotated[
     bool, typer.Option("--best-effort", help="Only warn if MLflow's store cannot be used.")
 ]
+Promote = Annotated[
+    str | None, typer.Option("--promote", metavar="NAME", help="Make this model champion.")
+]
 
 
-def register_or_warn(trained: Sequence[Trained], model: str, command: str) -> list[Registered]:
-    """Register; if the store cannot be used, print a warning and return an empty list.
+def register_or_warn(
+    trained: Sequence[Trained], model: str, command: str, promote: str | None = None
+) -> Registration:
+    """Register; if the store cannot be used, print a warning and return no models.
 
     Args:
         trained: backbones or ensembles.
         model: name of the registered model.
         command: shell command that registers later, for the warning.
+        promote: see :func:`register`.
 
     Raises:
         UserError: an artifact is wrong, or a model does not reproduce its predictions.
     """
     try:
-        return register(trained, model)
+        return register(trained, model, promote)
     except StoreError as error:
         print(
             f"warning: nothing is registered: {explain(error)}; all artifacts are complete, and "
@@ -384,4 +330,4 @@ def register_or_warn(trained: Sequence[Trained], model: str, command: str) -> li
             f"again)",
             file=sys.stderr,
         )
-        return []
+        return Registration([])
