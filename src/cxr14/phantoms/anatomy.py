@@ -191,13 +191,13 @@ def _lower_arms(layers: Floats, pose: Pose) -> None:
     x = columns[None, :].astype(np.float32)
     y = rows[:, None].astype(np.float32)
     for side in (-1, 1):
-        aside = np.asarray(side * (x - 247), np.float32)
+        aside = np.asarray(side * (x - 258), np.float32)
         bone *= 1 - _ramp((aside - 150) / 40) * _ramp((150 - y) / 60)
         soft *= 1 - 0.8 * _ramp((aside - 168) / 60)
         spread = 14 + 3.0 * side * pose.turn  # px from shoulder to elbow, sideways
-        shoulder, elbow = (212.0, 58.0), (222.0 + spread, 560.0)
+        shoulder, elbow = (216.0, 58.0), (230.0 + spread, 560.0)
         head = (shoulder[0] - 11, shoulder[1] - 4)
-        soft += _rod(aside, y, (shoulder[0] - 4, 76), elbow, 64.0, 1.1, 0.75)
+        soft += _rod(aside, y, (shoulder[0] - 4, 76), elbow, 62.0, 1.1, 0.9)
         soft += 0.3 * _rod(aside, y, head, head, 31.0, 0.9, 0.75)
         soft += _rod(aside, y, shoulder, elbow, 17.0, 1.5)
         soft -= _rod(aside, y, shoulder, elbow, 11.0, 1.5)  # marrow

@@ -119,8 +119,8 @@ def _rows(anchors: Floats, rows: slice, size: int) -> Floats:
 
 
 def enlarged(layer: Floats) -> Floats:
-    """Enlarge a layer to (SIZE, SIZE) by bilinear interpolation."""
-    return np.array(Image.fromarray(layer).resize((SIZE, SIZE), Image.Resampling.BILINEAR))
+    """Enlarge a layer to (SIZE, SIZE), read-only, by bilinear interpolation."""
+    return np.asarray(Image.fromarray(layer).resize((SIZE, SIZE), Image.Resampling.BILINEAR))
 
 
 def _between(
