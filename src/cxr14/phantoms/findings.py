@@ -46,7 +46,7 @@ def edema(scene: Scene, rng: np.random.Generator) -> Drawn:
     """Draw haze around both hila, fuller vessels, short septal lines near the bases."""
     out = rng.uniform(0.5, 1.1) * scene.marks
     septa = strands(rng, FRAME, 2.0, 9.0)
-    dense = rng.uniform(9, 19)
+    dense = rng.uniform(12, 24)
     shown = np.zeros(FRAME, bool)
     for side in ("right", "left"):
         across, down = _position(scene, side)
@@ -55,14 +55,14 @@ def edema(scene: Scene, rng: np.random.Generator) -> Drawn:
         shown |= lung * haze > 0.4
         haze *= np.clip(0.85 + 0.3 * blobs(rng, FRAME, 9.0), 0.2, None)
         base = smooth((across - 0.45) / 0.3) * smooth((down - 0.45) / 0.25)
-        out = out + lung * (dense * haze + 18 * base * septa)
+        out = out + lung * (dense * haze + 26 * base * septa)
     return Drawn(np.asarray(out), shown)
 
 
 def emphysema(scene: Scene, rng: np.random.Generator) -> Drawn:
     """Draw thinner lung tissue: darker, vessels pruned, a few thin-walled bullae."""
     pruned = rng.uniform(0.6, 0.95) * scene.marks * smooth(1.1 + 0.4 * blobs(rng, FRAME, 40.0))
-    out = -rng.uniform(0.02, 0.05) * scene.lungs - pruned
+    out = -rng.uniform(0.035, 0.07) * scene.lungs - pruned
     for _ in range(int(rng.integers(3, 9))):
         side = "right" if rng.random() < 0.5 else "left"
         top, bottom, medial, lateral = scene.extent(side)
@@ -71,7 +71,7 @@ def emphysema(scene: Scene, rng: np.random.Generator) -> Drawn:
         radius = np.hypot(COLUMN - x, ROW - y) / (rng.uniform(8, 22) / scene.mm)
         inside = smooth((1 - radius) / 0.15) * np.clip(scene.side(side) / 40, 0, 1)
         wall = np.exp(-(((radius - 1) / 0.1) ** 2)) * np.clip(scene.side(side) / 40, 0, 1)
-        out = out + 3 * wall - 5 * inside
+        out = out + 5 * wall - 8 * inside
     return Drawn(np.asarray(out), scene.lungs > 40)
 
 
@@ -80,7 +80,7 @@ def fibrosis(scene: Scene, rng: np.random.Generator) -> Drawn:
     net = np.maximum(strands(rng, FRAME, 2.2), strands(rng, FRAME, 3.4))
     net = net * np.clip(0.8 + 0.5 * blobs(rng, FRAME, 16.0), 0, None)
     weight = np.zeros(FRAME, np.float32)
-    dense, reach = rng.uniform(12, 20), rng.uniform(0.25, 0.5)
+    dense, reach = rng.uniform(20, 32), rng.uniform(0.25, 0.5)
     for side in ("right", "left"):
         _, down = _position(scene, side)
         rim = 0.6 * smooth(1 - scene.depth_px(side) / (18 / scene.mm))
@@ -100,7 +100,7 @@ def effusion(scene: Scene, place: Place, rng: np.random.Generator) -> Drawn:
     level = bottom - reach * (0.5 + 0.5 * across**2)
     filled = smooth((ROW - level) / rng.uniform(12, 26) + 0.5)
     depth = 55 * np.tanh(scene.side(place.side) / 55)
-    added = rng.uniform(0.65, 0.95) * filled * depth
+    added = rng.uniform(0.75, 1.1) * filled * depth
     return Drawn(added - 0.7 * filled * scene.marks * (depth > 1), added > 14)
 
 
@@ -116,9 +116,9 @@ def pneumothorax(scene: Scene, place: Place, rng: np.random.Generator) -> Drawn:
     wall = smooth(side / 25) * smooth((across - 0.1 - 0.5 * down) / 0.25)
     free = smooth((gap - depth) / 3 + 0.5) * wall
     line = np.exp(-(((depth - gap) / 1.6) ** 2)) * wall * (gap > 3)
-    air = free * (1.5 * scene.marks + 0.17 * side + 4)
-    collapsed = 0.03 * side * (1 - free) * smooth(1.2 - down)
-    return Drawn(rng.uniform(8, 12) * line + collapsed - air, free > 0.5)
+    air = free * (1.6 * scene.marks + 0.25 * side + 7)
+    collapsed = 0.05 * side * (1 - free) * smooth(1.2 - down)
+    return Drawn(rng.uniform(12, 18) * line + collapsed - air, free > 0.5)
 
 
 def pleural_thickening(scene: Scene, place: Place, rng: np.random.Generator) -> Drawn:
@@ -130,7 +130,7 @@ def pleural_thickening(scene: Scene, place: Place, rng: np.random.Generator) -> 
     outer = smooth((across - 0.25 - 0.3 * np.clip(down, 0, 1)) / 0.2)
     band = smooth(1.25 - scene.depth_px(place.side) / np.clip(wide, 3, None))
     shape = band * smooth(scene.side(place.side) / 18) * stretch * outer
-    return Drawn(rng.uniform(36, 56) * shape, shape > 0.3)
+    return Drawn(rng.uniform(56, 84) * shape, shape > 0.3)
 
 
 def _position(scene: Scene, side: str) -> tuple[Floats, Floats]:

@@ -106,7 +106,7 @@ def nodule(at: Patch, rng: np.random.Generator) -> Floats:
     """Return a small dense ball: the chord of a sphere, sometimes calcified."""
     radius_mm = min(at.shape) / 2 * at.mm
     chord = np.sqrt(np.clip(1 - at.u**2 - at.v**2, 0, None))
-    dense = np.clip(4.8 * radius_mm, 45, 74) * rng.uniform(0.8, 1.4)
+    dense = np.clip(6 * radius_mm, 60, 95) * rng.uniform(0.85, 1.3)
     return np.asarray(dense * chord**1.5 * at.window(0.12))
 
 
@@ -115,7 +115,7 @@ def mass(at: Patch, rng: np.random.Generator) -> Floats:
     lobes = blobs(rng, at.shape, round(min(at.shape) / 15) * 3.0 + 3.0)
     radius = np.sqrt(at.u**2 + at.v**2) * (1.12 + 0.16 * np.clip(lobes, -2, 2))
     chord = np.sqrt(np.clip(1 - radius**2, 0, None))
-    dense = np.clip(1.1 * min(at.shape) * at.mm, 48, 80) * rng.uniform(0.8, 1.2)
+    dense = np.clip(1.5 * min(at.shape) * at.mm, 75, 120) * rng.uniform(0.85, 1.2)
     grain = 1 + 0.06 * blobs(rng, at.shape, 5.0)
     return np.asarray(dense * smooth(chord * 1.25) * grain * at.window(0.12))
 
@@ -124,7 +124,7 @@ def infiltration(at: Patch, rng: np.random.Generator) -> Floats:
     """Return a mild, ill-defined, patchy and streaky cloud."""
     cloud = np.clip(0.45 + 0.6 * blobs(rng, at.shape, 7.0), 0, 1.6)
     streaks = strands(rng, at.shape, 3.0, 4.0)
-    dense = rng.uniform(20, 32) * cloud + rng.uniform(9, 16) * streaks
+    dense = rng.uniform(28, 42) * cloud + rng.uniform(14, 24) * streaks
     return np.asarray(dense * at.blob(rng, 0.15) * _in_lung(at))
 
 
@@ -133,26 +133,26 @@ def consolidation(at: Patch, rng: np.random.Generator) -> Floats:
     bronchi = np.clip(at.marks / 7, 0, 1)
     body = smooth(at.blob(rng, 0.22) * 1.5)
     even = 1 + 0.08 * blobs(rng, at.shape, 5.0) - 0.8 * bronchi
-    return np.asarray(rng.uniform(46, 66) * body * even * _in_lung(at))
+    return np.asarray(rng.uniform(62, 86) * body * even * _in_lung(at))
 
 
 def pneumonia(at: Patch, rng: np.random.Generator) -> Floats:
     """Return one focal patch with a fluffy edge, grainy inside."""
     grains = 0.8 + 0.3 * blobs(rng, at.shape, 4.0) + 0.3 * blobs(rng, at.shape, 11.0)
     body = at.blob(rng, 0.28)
-    return np.asarray(rng.uniform(30, 44) * body * np.clip(grains, 0.1, None) * _in_lung(at))
+    return np.asarray(rng.uniform(44, 62) * body * np.clip(grains, 0.1, None) * _in_lung(at))
 
 
 def atelectasis(at: Patch, rng: np.random.Generator) -> Floats:
     """Return one to three plates in profile, over a slightly denser region."""
-    out = rng.uniform(9, 18) * at.blob(rng, 0.2)
+    out = rng.uniform(12, 24) * at.blob(rng, 0.2)
     count = int(rng.integers(1, 4))
     height_mm = at.shape[0] * at.mm
     for middle in np.linspace(-0.5, 0.5, count) if count > 1 else [rng.uniform(-0.3, 0.3)]:
         slope, bend = rng.uniform(-0.3, 0.3), rng.uniform(-0.2, 0.2)
         line = middle + slope * at.u + bend * at.u**2
         thick = np.clip(rng.uniform(6, 11) / height_mm, 0.05, 0.4)
-        out = out + rng.uniform(30, 48) * np.exp(-(((at.v - line) / thick) ** 2))
+        out = out + rng.uniform(46, 70) * np.exp(-(((at.v - line) / thick) ** 2))
     return np.asarray(out * at.window(0.3) * _in_lung(at))
 
 
