@@ -33,6 +33,8 @@ from cxr14.metrics.bootstrap import SEED
 from cxr14.models.serialization import load_model
 
 HIT = Rule("iobb", 0.1, POOLED)
+FINER = (16, 8, 4)
+"""Strides of the layers that are compared with the last one."""
 
 
 class Score(NamedTuple):
@@ -81,19 +83,19 @@ def main(backbone: str, size: str = "train") -> None:
     pairs = pd.concat([boxed.pairs, masked.pairs])[[*PAIR, "row"]]
     input_size = description["input_size"] if size == "train" else inputs.images.shape[-1]
     scores = {}
-    for method in METHODS:
-        if method == "cam" and network.pooling != "avg":
-            continue
-        settings = SaliencySettings(method, params.batch_size, input_size)
+    methods = [(name, "last") for name in METHODS if name != "cam" or network.pooling == "avg"]
+    methods += [(name, layer) for layer in FINER for name in ("gradcam", "hirescam", "layercam")]
+    for method, layer in methods:
+        settings = SaliencySettings(method, params.batch_size, input_size, layer, params.smoothing)
         grids = grids_of_pairs(network, inputs.images, pairs, settings)
-        scores[method] = scores_of(boxed, masked, grids, params.heat_thresholds)
+        name = f"{method}, {layer} ({grids.shape[1]}×{grids.shape[2]})"
+        scores[name] = scores_of(boxed, masked, grids, params.heat_thresholds)
     first, *others = scores
     title = (
-        f"{backbone}, pooling {network.pooling}, images of {input_size} px, grid "
-        f"{grids.shape[1]}×{grids.shape[2]}, {len(masked.pairs)} masks, {len(boxed.pairs)} pairs "
-        "with boxes; means over findings, 95 % intervals"
+        f"{backbone}, pooling {network.pooling}, images of {input_size} px, {len(masked.pairs)} "
+        f"masks, {len(boxed.pairs)} pairs with boxes; means over findings, 95 % intervals"
     )
-    table = Table("method", *scores[first], box=MARKDOWN)
+    table = Table("method, layer (grid)", *scores[first], box=MARKDOWN)
     for method, own in scores.items():
         means = (score.pairs.means(score.values, share=score.share) for score in own.values())
         table.add_row(method, *map(cell, means))

@@ -29,8 +29,7 @@ def main(backbone: Backbone) -> None:
     """Run the stage."""
     params, inputs = read_localize(), read_inputs()
     predictions = read_predictions(f"predictions/{backbone}.parquet")
-    settings = params.model_dump(include={"method", "scaling", "size", "batch_size"})
-    maps = maps_of_model(Path("models", backbone), backbone, inputs, predictions, **settings)
+    maps = maps_of_model(Path("models", backbone), backbone, inputs, predictions, params)
     print_tables(*write_scores(Path(), backbone, maps, params, inputs.source))
 
 

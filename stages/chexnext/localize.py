@@ -21,11 +21,10 @@ from stages.localize_iobb import write_scores
 def main() -> None:
     """Run the stage."""
     params, students, inputs = read_localize(), read_students(), read_inputs()
-    settings = params.model_dump(include={"method", "scaling", "size", "batch_size"})
     student_maps = []
     for network in network_paths(STUDENTS, students.backbones, students.seeds):
         predictions = read_predictions(SINGLES / f"predictions/{network.title}.parquet")
-        maps = maps_of_model(network.model, network.backbone, inputs, predictions, **settings)
+        maps = maps_of_model(network.model, network.backbone, inputs, predictions, params)
         write_scores(SINGLES, network.title, maps, params, inputs.source)
         student_maps.append(maps)
     maps = average_maps(student_maps)

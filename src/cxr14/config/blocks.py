@@ -328,10 +328,16 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 class LocalizeParams(Block):
     """`heat_thresholds` are of 255, by `scaling`; `t_iobb` and `t_iou` are shares of an area.
 
-    Images enter the network at the `size` of its training or of the cache.
+    Attributes:
+        layer: whose maps and gradients make the heatmap: the last one, or the deepest with this
+            stride (pixels of the image per pixel of the maps).
+        smoothing: deviation of the Gaussian that smooths a heatmap, as a share of its side.
+        size: of the images that enter the network: of its training, or of the cache.
     """
 
     method: Literal["gradcam", "cam", "gradcam_pp", "layercam", "hirescam"]
+    layer: Literal["last", 32, 16, 8, 4, 2]
+    smoothing: float = Field(ge=0, le=0.5)
     scaling: Literal["per_map", "fixed"]
     size: Literal["train", "cache"]
     heat_thresholds: list[Annotated[int, Field(ge=0, le=254)]] = Field(min_length=1, max_length=255)

@@ -1,7 +1,10 @@
-"""Class activation maps by CAM, Grad-CAM and its variants, and their normalization.
+"""Class activation maps by CAM, Grad-CAM and their variants, at any layer, and their normalization.
 
-The backbone runs once per image, without gradients: a method needs only the transition maps and the
-head. :data:`METHODS` lists the methods by name.
+A map needs the activations of a layer and the gradient of a class's logit by them. The layer is the
+last one (`localize.layer: last`, the transition maps), or the deepest with a given stride. Maps of
+the last layer show where the *network* holds its evidence: a pixel of it may depend on the whole
+image, above all with small images. The gradient at a finer layer leads back to where in the *image*
+the evidence comes from (Jiang et al. 2021, "LayerCAM", section IV).
 
 ``per_map`` (Wang et al. 2017) scales each map from its minimum to its maximum. ``fixed`` keeps 0 at
 0 (negative heat becomes 0), and one value per finding becomes 255, the **heat scale**: the median
@@ -15,77 +18,49 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
+from scipy import ndimage
 from torch import Tensor
 
 from cxr14.console import track
 from cxr14.errors import UserError
-from cxr14.labels import FINDINGS
 from cxr14.localization.heatmaps import Grids
 from cxr14.localization.overlap import scaled_to_255
+from cxr14.models.backbones import layers_up_to
 from cxr14.models.inference import deterministic_inference, prepare
 
 if TYPE_CHECKING:
     from cxr14.models.network import Network
 
+Part = Callable[[Tensor], Tensor]
 
-def cam(network: "Network", maps: Tensor, classes: Sequence[int]) -> Tensor:
+
+def cam(maps: Tensor, gradient: Tensor) -> Tensor:
     """CAM (Zhou et al. 2016, arXiv 1512.04150): Σ_k w_k A_k.
 
-    The weight w_k of a map is that of the prediction layer; there is no backward pass.
+    For average pooling, the weight w_k of the prediction layer is the sum of the gradient over
+    space.
 
     Returns:
-        (B, C, h, w), of either sign; the mean over space plus the bias is the logit.
-
-    Raises:
-        UserError: the network does not use average pooling.
+        (P, h, w), of either sign; the mean over space plus the bias is the logit.
     """
-    if network.pooling != "avg":
-        raise UserError(
-            f"localize.method = cam is exact for model.pooling = avg only, and this network "
-            f"pools with {network.pooling}; set localize.method to gradcam"
-        )
-    weights = network.prediction.weight.detach()[list(classes)]  # (C, T)
-    return torch.einsum("ct,bthw->bchw", weights, maps.detach())  # equation 2
+    return (gradient.sum(dim=(2, 3), keepdim=True) * maps).sum(dim=1)  # equation 2
 
 
-def gradients(network: "Network", maps: Tensor, classes: Sequence[int]) -> Tensor:
-    """Gradient of each class's logit by the maps, through the head only.
-
-    All classes share one batched backward pass. On a CPU this takes a half to a quarter of the time
-    of separate passes, with bit-identical results.
-
-    Args:
-        network: its ``score(maps)`` must not mix images.
-        maps: (B, T, h, w) transition maps; not modified.
-        classes: C indices of the network's classes.
-
-    Returns:
-        (B, C, T, h, w): ∂logit/∂map.
-    """
-    maps = maps.detach().requires_grad_()
-    with torch.enable_grad():
-        logits = network.score(maps)[:, list(classes)]  # (B, C)
-    # Row c selects the sum of logit c over the images.
-    chosen = torch.eye(len(classes), dtype=logits.dtype, device=logits.device)
-    chosen = chosen[:, None].expand(-1, len(maps), -1)  # (C, B, C)
-    (gradient,) = torch.autograd.grad(logits, maps, chosen, is_grads_batched=True)
-    return gradient.transpose(0, 1)
-
-
-def grad_cam(network: "Network", maps: Tensor, classes: Sequence[int]) -> Tensor:
+def grad_cam(maps: Tensor, gradient: Tensor) -> Tensor:
     """Grad-CAM (Selvaraju et al. 2017, arXiv 1610.02391): ReLU(Σ_k α_k A_k).
 
-    The weight α_k is the mean gradient of the map. It equals ReLU(CAM) / (h·w), for max and lse
-    pooling too: over space the gradients add up to the weight w_k of the prediction layer.
+    The weight α_k is the mean gradient of the map. At the last layer it equals ReLU(CAM) / (h·w),
+    for max and lse pooling too: over space the gradients add up to the weight w_k of the prediction
+    layer.
 
     Returns:
-        (B, C, h, w), not negative.
+        (P, h, w), not negative.
     """
-    weights = gradients(network, maps, classes).mean(dim=(3, 4), keepdim=True)  # equation 1
-    return (weights * maps[:, None]).sum(dim=2).relu()  # equation 2
+    weights = gradient.mean(dim=(2, 3), keepdim=True)  # equation 1
+    return (weights * maps).sum(dim=1).relu()  # equation 2
 
 
-def grad_cam_pp(network: "Network", maps: Tensor, classes: Sequence[int]) -> Tensor:
+def grad_cam_pp(maps: Tensor, gradient: Tensor) -> Tensor:
     """Grad-CAM++ (Chattopadhyay et al. 2018, arXiv 1710.11063).
 
     ReLU(Σ_k A_k Σ_ij α_ij ReLU(g_ij)) with g the gradients and α = g² / (2g² + S·g³), S the sum of
@@ -95,42 +70,42 @@ def grad_cam_pp(network: "Network", maps: Tensor, classes: Sequence[int]) -> Ten
     pooling. There the weight of a map is ReLU(w) / (2 + w · its mean).
 
     Returns:
-        (B, C, h, w), not negative.
+        (P, h, w), not negative.
     """
-    positive = gradients(network, maps, classes).relu()
-    sums = maps.sum(dim=(2, 3), keepdim=True)[:, None]  # (B, 1, T, 1, 1), not negative
-    weights = (positive / (2 + sums * positive)).sum(dim=(3, 4), keepdim=True)
-    return (weights * maps[:, None]).sum(dim=2).relu()
+    positive = gradient.relu()
+    sums = maps.sum(dim=(2, 3), keepdim=True)  # (P, T, 1, 1), not negative
+    weights = (positive / (2 + sums * positive)).sum(dim=(2, 3), keepdim=True)
+    return (weights * maps).sum(dim=1).relu()
 
 
-def hires_cam(network: "Network", maps: Tensor, classes: Sequence[int]) -> Tensor:
+def hires_cam(maps: Tensor, gradient: Tensor) -> Tensor:
     """HiResCAM (Draelos and Carin 2020, arXiv 2011.08891): ReLU(Σ_k g_k A_k).
 
-    Each pixel is weighted by its own gradient, of either sign. For average pooling the gradient is
-    the same everywhere, and HiResCAM equals Grad-CAM.
+    Each pixel is weighted by its own gradient, of either sign. At the last layer of average pooling
+    the gradient is the same everywhere, and HiResCAM equals Grad-CAM.
 
     Returns:
-        (B, C, h, w), not negative.
+        (P, h, w), not negative.
     """
-    return (gradients(network, maps, classes) * maps[:, None]).sum(dim=2).relu()  # equation 5
+    return (gradient * maps).sum(dim=1).relu()  # equation 5
 
 
-def layer_cam(network: "Network", maps: Tensor, classes: Sequence[int]) -> Tensor:
+def layer_cam(maps: Tensor, gradient: Tensor) -> Tensor:
     """LayerCAM (Jiang et al. 2021, IEEE Trans. Image Process. 30: 5875–5888).
 
-    ReLU(Σ_k ReLU(g_k) A_k): each pixel is weighted by its own positive gradient. With max and lse
-    pooling only the locations that the logit depends on are hot. For average pooling it is a CAM of
-    the positive weights, / (h·w).
+    ReLU(Σ_k ReLU(g_k) A_k): each pixel is weighted by its own positive gradient, so that the maps
+    of fine layers are sharp. At the last layer of average pooling it is a CAM of the positive
+    weights, / (h·w).
 
     Returns:
-        (B, C, h, w), not negative.
+        (P, h, w), not negative.
     """
-    positive = gradients(network, maps, classes).relu()
-    return (positive * maps[:, None]).sum(dim=2).relu()
+    return (gradient.relu() * maps).sum(dim=1).relu()
 
 
-Method = Callable[["Network", Tensor, Sequence[int]], Tensor]
-"""Of a network, its maps (B, T, h, w) and C class indices: (B, C, h, w) of any scale."""
+Method = Callable[[Tensor, Tensor], Tensor]
+"""Of the activations (P, T, h, w) of P pairs and the gradients of their logits by them, of the same
+shape: (P, h, w) of any scale."""
 
 METHODS: Final[dict[str, Method]] = {
     "gradcam": grad_cam,
@@ -147,40 +122,114 @@ class SaliencySettings(NamedTuple):
     method: str  # one of METHODS
     batch_size: int  # images per forward pass
     input_size: int  # pixels per side of the images that enter the network
+    layer: int | str = "last"  # last, or the stride of the layer
+    smoothing: float = 0.0  # deviation of the Gaussian on a map, as a share of its side
+
+
+def parts_at(network: "Network", layer: int | str) -> tuple[Part, Part]:
+    """Split a network at a layer into two functions: images to maps, and maps to logits.
+
+    Args:
+        network: (B, 3, s, s) to (B, C).
+        layer: last (the transition maps), or a stride: the deepest layer of the backbone with at
+            most so many pixels of the image per pixel of the maps.
+
+    Raises:
+        UserError: no layer has this stride.
+    """
+    if layer == "last":
+        return network.maps, network.score
+    first, rest = layers_up_to(network.features, int(layer))
+    if not len(first):
+        raise UserError(
+            f"localize.layer is {layer}, but {network.backbone} has no layer of that stride; "
+            f"set a larger one, or last"
+        )
+
+    def score(maps: Tensor) -> Tensor:
+        return network.score(network.head.transition(rest(maps)))
+
+    return first, score
+
+
+def gradients(score: Part, maps: Tensor, classes: Tensor) -> Tensor:
+    """Gradient of each pair's logit by its own maps.
+
+    Args:
+        score: maps to logits; must not mix pairs.
+        maps: (P, T, h, w); not modified.
+        classes: int64 (P,), the class of each pair.
+
+    Returns:
+        (P, T, h, w): ∂logit/∂map.
+    """
+    maps = maps.detach().requires_grad_()
+    with torch.enable_grad():
+        logits = score(maps).gather(1, classes[:, None]).sum()
+    (gradient,) = torch.autograd.grad(logits, maps)
+    return gradient
+
+
+def check_method(network: "Network", settings: SaliencySettings) -> None:
+    """Refuse a method that does not fit the network.
+
+    Raises:
+        UserError: cam, and the network does not use average pooling or the layer is not the last;
+            or the network is being trained.
+    """
+    if network.training:
+        raise UserError("heatmaps need a network in evaluation mode; call network.eval() first")
+    if settings.method == "cam" and (network.pooling != "avg" or settings.layer != "last"):
+        raise UserError(
+            f"localize.method = cam is exact for model.pooling = avg and localize.layer = last, "
+            f"and here they are {network.pooling} and {settings.layer}; set localize.method to "
+            f"gradcam"
+        )
 
 
 def heat_grids(
     network: "Network",
     images: npt.NDArray[np.uint8],
     rows: npt.NDArray[np.int64],
-    classes: Sequence[int],
+    classes: npt.NDArray[np.int64],
     settings: SaliencySettings,
 ) -> npt.NDArray[np.float32]:
-    """Compute heatmaps at the resolution of the network's grid.
+    """Compute the heatmap of each of P pairs of an image and a class, on the grid of the layer.
+
+    Equal rows that follow one another share the forward pass up to the layer.
 
     Args:
         network: in eval mode.
         images: (N, S, S) uint8, the cache.
-        rows: (M,) which of them.
-        classes: C indices of the network's classes.
-        settings: method, batch size and input size.
+        rows: (P,) image of each pair.
+        classes: (P,) index of each pair's class in the network's classes.
+        settings: of the heatmaps.
 
     Returns:
-        (M, C, h, w) float32, not scaled; only cam can be negative.
+        (P, h, w) float32, not scaled; only cam can be negative.
 
     Raises:
-        UserError: the method does not fit the network, or the network is being trained.
+        UserError: the method does not fit the network, the network has no such layer, or it is
+            being trained.
     """
-    if network.training:
-        raise UserError("heatmaps need a network in evaluation mode; call network.eval() first")
-    method, batch_size, input_size = settings
-    grids = []
+    check_method(network, settings)
+    first, score = parts_at(network, settings.layer)
+    size, method, grids = settings.batch_size, METHODS[settings.method], []
     with deterministic_inference(network) as device, torch.no_grad():
-        for start in track(range(0, len(rows), batch_size), f"heatmaps of {len(rows)} images"):
-            batch = torch.from_numpy(images[rows[start : start + batch_size]]).to(device)
-            maps = network.maps(prepare(batch, input_size))
-            grids.append(METHODS[method](network, maps, classes).float().cpu().numpy())
-    return np.concatenate(grids) if grids else np.zeros((0, len(classes), 1, 1), np.float32)
+        for start in track(range(0, len(rows), size), f"{len(rows)} heatmaps"):
+            chosen, image_of_pair = np.unique(rows[start : start + size], return_inverse=True)
+            batch = torch.from_numpy(images[chosen]).to(device)
+            maps = first(prepare(batch, settings.input_size))[torch.from_numpy(image_of_pair)]
+            of_pair = torch.from_numpy(classes[start : start + size]).to(device)
+            grids.append(method(maps, gradients(score, maps, of_pair)).float().cpu().numpy())
+    raw = np.concatenate(grids) if grids else np.zeros((0, 1, 1), np.float32)
+    return smoothed(raw, settings.smoothing)
+
+
+def smoothed(maps: npt.NDArray[np.float32], share: float) -> npt.NDArray[np.float32]:
+    """Smooth maps (P, h, w) by a Gaussian whose deviation is a share of their side."""
+    down, across = (share * side for side in maps.shape[1:])
+    return np.asarray(ndimage.gaussian_filter(maps, (0, down, across), mode="nearest"))
 
 
 def grids_of_pairs(
@@ -190,7 +239,7 @@ def grids_of_pairs(
     settings: SaliencySettings,
     scale: Mapping[str, float] | None = None,
 ) -> Grids:
-    """Compute the heatmap of each pair on the network's grid, one forward pass per image.
+    """Compute the heatmap of each pair on the layer's grid.
 
     Values are rounded as in heatmaps.npz, so that the boxes can be reproduced from the file.
 
@@ -198,18 +247,18 @@ def grids_of_pairs(
         network: in eval mode.
         images: (N, S, S) uint8, the cache.
         pairs: image, finding and row of P pairs, of findings among the network's classes.
-        settings: method, batch size and input size.
+        settings: of the heatmaps.
         scale: the heat that becomes 1, by finding (scaling = fixed); None: per map.
 
     Returns:
         (P, h, w) float16; with ``scale`` a hotter map exceeds 1, and negative heat is 0.
     """
-    rows, image_index = np.unique(pairs["row"].to_numpy(np.int64), return_inverse=True)
-    findings = [name for name in FINDINGS if name in set(pairs["finding"])]
-    classes = [network.classes.index(name) for name in findings]
-    grids = heat_grids(network, images, rows, classes, settings)  # (images, C, h, w)
-    column = pairs["finding"].map(findings.index).to_numpy(np.int64)
-    pair_grids = grids[image_index, column]
+    rows = pairs["row"].to_numpy(np.int64)
+    classes = pairs["finding"].map(network.classes.index).to_numpy(np.int64)
+    order = np.argsort(rows, kind="stable")
+    grids = heat_grids(network, images, rows[order], classes[order], settings)
+    pair_grids = np.empty_like(grids)
+    pair_grids[order] = grids
     if scale is None:
         return (scaled_to_255(pair_grids) / 255).astype(np.float16)
     full_heat = pairs["finding"].map(scale).to_numpy(np.float32)[:, None, None]
@@ -254,11 +303,11 @@ def heat_scale(
     if scaling == "per_map":
         return table.assign(images=0, heat_scale=np.nan, reason=PER_MAP)
     sampled = {name: _spaced(validation.loc[validation[name] == 1, "row"]) for name in findings}
-    rows = np.unique(np.concatenate([np.zeros(0, np.int64), *sampled.values()]))
-    classes = [network.classes.index(name) for name in findings]
-    grids = heat_grids(network, cache, rows, classes, settings)
-    hottest = pd.DataFrame(grids.max(axis=(2, 3)), rows, list(findings))
-    medians = [hottest.loc[rows, name].median() for name, rows in sampled.items()]  # NaN: no rows
+    medians = []
+    for name, rows in sampled.items():
+        classes = np.full(len(rows), network.classes.index(name))
+        hottest = heat_grids(network, cache, rows, classes, settings).max(axis=(1, 2))
+        medians.append(float(np.median(hottest)) if len(rows) else np.nan)
     counts = [len(rows) for rows in sampled.values()]
     return _fill_missing(table.assign(images=counts, heat_scale=np.asarray(medians, np.float64)))
 

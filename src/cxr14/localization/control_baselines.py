@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from cxr14.localization.cam import smoothed
 from cxr14.localization.heatmaps import Grids
 from cxr14.localization.overlap import scaled_to_255
 from cxr14.localization.scores import ScoredPairs
@@ -18,13 +19,14 @@ SPREAD = 0.25  # standard deviation of the centre Gaussian, as a share of the im
 
 
 def control_grids(
-    scored: ScoredPairs, grid: tuple[int, int], generator: np.random.Generator
+    scored: ScoredPairs, grid: tuple[int, int], smoothing: float, generator: np.random.Generator
 ) -> dict[str, Grids]:
     """Compute the heatmaps of the three control baselines.
 
     Args:
         scored: P pairs with their ground truth.
         grid: (h, w) of the network's maps.
+        smoothing: of the network's maps, see cam.smoothed.
         generator: source of the random maps.
 
     Returns:
@@ -36,7 +38,8 @@ def control_grids(
         "centre_gaussian": np.tile(centre_gaussian(grid), (count, 1, 1)),
         scored.average: mean_of_others(scored.covered(grid), scored.finding_of_pair, patients),
     }
-    full = {name: scaled_to_255(maps.astype(np.float32)) / 255 for name, maps in controls.items()}
+    maps = {name: smoothed(raw.astype(np.float32), smoothing) for name, raw in controls.items()}
+    full = {name: scaled_to_255(smooth) / 255 for name, smooth in maps.items()}
     return {name: maps.astype(np.float16) for name, maps in full.items()}
 
 

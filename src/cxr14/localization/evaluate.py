@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from cxr14.config.blocks import LocalizeParams
 from cxr14.datasets.records import (
     Source,
     read_boxes,
@@ -81,10 +82,7 @@ def maps_of_model(
     backbone: str,
     inputs: Inputs,
     predictions: pd.DataFrame,
-    method: str,
-    scaling: str,
-    size: str,
-    batch_size: int,
+    params: LocalizeParams,
 ) -> Maps:
     """Compute the heatmaps of a trained network, and of the control baselines.
 
@@ -93,10 +91,7 @@ def maps_of_model(
         backbone: its name.
         inputs: see :func:`read_inputs`.
         predictions: of the network, with the split of each image.
-        method: one of cam.METHODS.
-        scaling: per_map or fixed.
-        size: of the images that enter: train (that of the training) or cache.
-        batch_size: images per forward pass.
+        params: how to compute the heatmaps.
 
     Returns:
         Of the boxed pairs, in the order of heatmaps.boxed_pairs, and of the masked pairs.
@@ -106,12 +101,14 @@ def maps_of_model(
     """
     network, description = load_model(folder)
     cached = inputs.images.shape[-1]
-    input_size = description["input_size"] if size == "train" else cached
-    settings = SaliencySettings(method, batch_size, input_size)
+    input_size = description["input_size"] if params.size == "train" else cached
+    settings = SaliencySettings(
+        params.method, params.batch_size, input_size, params.layer, params.smoothing
+    )
     arguments = {"seed": OTHER_SEED, "classes": network.classes} | description["head"]
     build = partial(build_network, backbone, **arguments)
     generator = np.random.default_rng(SEED)
-    boxed, masked = gather_truth(inputs, network.classes, scaling, generator)
+    boxed, masked = gather_truth(inputs, network.classes, params.scaling, generator)
     for pairs in (boxed.pairs, masked.pairs):
         check_tested(pairs, predictions)
     validation = validation_images(predictions, inputs.index, inputs.records)
@@ -154,10 +151,14 @@ def make_maps(
     similarity = sanity_check_similarity(network, build, images, boxed.pairs, of_boxes, settings)
     return Maps(
         boxed,
-        {settings.method: of_boxes} | control_grids(boxed, shape, generator),
+        {settings.method: of_boxes} | control_grids(boxed, shape, settings.smoothing, generator),
         scale,
         similarity,
-        PixelMaps(masked, {settings.method: of_masks} | control_grids(masked, shape, generator)),
+        PixelMaps(
+            masked,
+            {settings.method: of_masks}
+            | control_grids(masked, shape, settings.smoothing, generator),
+        ),
     )
 
 

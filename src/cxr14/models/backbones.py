@@ -15,6 +15,7 @@ The channels are inferred from shapes. A vision transformer gives a pixel per pa
 """
 
 import math
+from collections.abc import Iterator
 from difflib import get_close_matches
 from functools import partial
 from math import isqrt
@@ -177,6 +178,35 @@ def _dilate(features: nn.Module, name: str) -> None:
 def _replace(features: nn.Module, name: str, *layers: nn.Module) -> None:
     parent, _, child = name.rpartition(".")
     setattr(features.get_submodule(parent), child, nn.Sequential(*layers))
+
+
+def layers_up_to(features: nn.Module, stride: int) -> tuple[nn.Sequential, nn.Sequential]:
+    """Split a backbone behind its deepest layer of at most a stride.
+
+    Args:
+        features: images (B, 3, s, s) to maps.
+        stride: pixels of the image per pixel of the layer's maps, to the next power of two at
+            SIZE px: AlexNet's first layer has 55×55 maps at 224 px, so its stride is 4.
+
+    Returns:
+        The layers up to that one, none if all are coarser, and the rest; both share their weights.
+    """
+    layers = [*_in_sequence(features)]
+    last = 0
+    for count in range(1, len(layers) + 1):
+        grid = map_shape(nn.Sequential(*layers[:count]), SIZE)[1]
+        if 2 ** round(math.log2(SIZE / grid)) <= stride:
+            last = count
+    return nn.Sequential(*layers[:last]), nn.Sequential(*layers[last:])
+
+
+def _in_sequence(module: nn.Module) -> Iterator[nn.Module]:
+    """Yield the modules that a nested sequence applies one after the other."""
+    if type(module) is nn.Sequential:
+        for child in module:
+            yield from _in_sequence(child)
+    else:
+        yield module
 
 
 AFTER_THE_MAPS = ("avgpool", "classifier", "fc")
