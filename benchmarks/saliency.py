@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cxr14.config.blocks import read_localize
-from cxr14.console import format_difference, format_interval
+from cxr14.console import format_difference, format_interval, signed
 from cxr14.localization.cam import METHODS, SaliencySettings, grids_of_pairs
 from cxr14.localization.evaluate import gather_truth, read_inputs
 from cxr14.localization.heatmaps import Grids
@@ -71,7 +71,8 @@ def cell(means: Means, form: str = "{} ({}–{})") -> str:
 def difference(score: Score, reference: Score) -> str:
     """Format the difference of a method's mean from that of the reference."""
     means = score.pairs.differences(score.values, reference.values)
-    return format_difference(*(float(numbers[-1, 0]) for numbers in means))
+    value, low, high = (float(numbers[-1, 0]) for numbers in means)
+    return signed(value) if np.isnan(low) else format_difference(value, low, high)
 
 
 def main(backbone: str, size: str = "train") -> None:

@@ -108,6 +108,7 @@ def test_a_run_has_the_params_numbers_and_files_of_its_model(project: Path) -> N
     assert [f.path for f in client.list_artifacts(run_id, "metrics/localize")] == [
         "metrics/localize/accuracy.csv",
         "metrics/localize/alexnet.json",
+        "metrics/localize/headline.csv",
         "metrics/localize/pointing.csv",
     ]
 

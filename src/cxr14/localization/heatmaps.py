@@ -64,7 +64,7 @@ def masked_pairs(masks: pd.DataFrame, index: pd.DataFrame, images: pd.DataFrame)
         image, finding, runs, patient, row, scale, offset_x, offset_y, source_width, source_height;
         one row per pair, sorted. Scale and offset are those of the index.
     """
-    shown = masks[masks["runs"].map(lambda runs: bool(np.sum(runs[1::2])))]
+    shown = masks[np.array([np.sum(runs[1::2]) > 0 for runs in masks["runs"]], bool)]
     pairs = shown.sort_values(PAIR, ignore_index=True)
     pairs = pairs.merge(images[["image", "patient"]], on="image", validate="many_to_one")
     columns = ["image", "row", *CACHE_TRANSFORM, *SOURCE_SIZE]
