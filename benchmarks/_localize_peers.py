@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from cxr14.labels import BOXED
-from cxr14.localization.cam import METHODS, gradients, heat_grids
+from cxr14.localization.cam import METHODS, SaliencySettings, gradients, heat_grids
 from cxr14.localization.heatmaps import upsampled
 from cxr14.localization.overlap import scaled_to_255
 from cxr14.models.inference import prepare
@@ -35,9 +35,10 @@ def at_full_size(grids: npt.NDArray[np.float32], size: int) -> Heat:
 def ours(network: Network, images: Images, method: str, batch_size: int) -> Way:
     """Return the function of the stage."""
     rows, classes = np.arange(len(images)), positions(network)
+    settings = SaliencySettings(method, batch_size, images.shape[-1])
 
     def run() -> Heat:
-        grids = heat_grids(network, images, rows, classes, method, batch_size)
+        grids = heat_grids(network, images, rows, classes, settings)
         return at_full_size(grids, images.shape[-1])
 
     return run

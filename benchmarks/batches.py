@@ -33,10 +33,11 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from cxr14.datasets.image_table import read_images
+from cxr14.datasets.image_table import read_boxes, read_images
 from cxr14.io import packaged_file, write_npy
 from cxr14.models.inference import prepare
-from cxr14.phantoms.render import render_archive
+from cxr14.phantoms.places import places_of_boxes
+from cxr14.phantoms.render import Drawing, render_archive
 from cxr14.preprocessing.decode import shrink
 from cxr14.training.dataset import Resident, Streamed
 
@@ -47,6 +48,7 @@ BATCHES = 16
 """Per block of the fast ways."""
 PHANTOMS = 64
 TABLE = "torchxrayvision/data/Data_Entry_2017_v2020.csv.gz"
+BOXES = "torchxrayvision/data/BBox_List_2017.csv.gz"
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 Epoch = Callable[[], Iterator[Tensor]]
@@ -58,8 +60,9 @@ def find_pngs(folder: Path) -> tuple[list[Path], str]:
     if real.is_dir():
         return sorted(real.glob("*.png")), "real radiographs"
     records = read_images(packaged_file("torchxrayvision", TABLE)).head(PHANTOMS)
-    boxes = records.reindex(columns=["image", "finding", "x", "y", "width", "height"]).head(0)
-    render_archive(records, boxes, folder / "phantoms.tar", 1.0, 14)
+    places = places_of_boxes(read_boxes(packaged_file("torchxrayvision", BOXES)))
+    drawing = Drawing(places, size=1024, contrast=1.0, shortcut=0.0, seed=14)
+    render_archive(records, folder / "phantoms.tar", drawing)
     with tarfile.open(folder / "phantoms.tar") as tar:
         tar.extractall(folder, filter="data")
     return sorted((folder / "images").glob("*.png")), "phantom radiographs"

@@ -2,9 +2,9 @@
 
     python benchmarks/learning.py        (after dvc repro)
 
-Targets on the default phantoms: the best backbone has a macro AUROC of at least .75 on test,
-every backbone at least .60, and logistic regression on 16×16 thumbnails stays at least .08 under
-the best. The regression's strength is chosen on validation, per finding.
+Targets on the default phantoms: the best backbone has a macro AUROC of at least .85 on test, two
+have .80, every one .68, and logistic regression on 16×16 thumbnails stays at least .12 under the
+best. The regression's strength is chosen on validation, per finding.
 """
 
 import warnings
@@ -25,7 +25,7 @@ from cxr14.preprocessing.cache import open_cache, rows_of
 
 SIDE = 16
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
-BEST, EVERY, MARGIN = 0.75, 0.60, 0.08
+BEST, TWO, EVERY, MARGIN = 0.85, 0.80, 0.68, 0.12
 
 
 def read_splits() -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -79,9 +79,10 @@ def main() -> None:
     for name, value in sorted(networks.items(), key=lambda item: -item[1]):
         print(f"  {name:40s} {value:.3f}")
     print(f"  {'logistic regression, 16×16 thumbnails':40s} {floor:.3f}")
-    best = max(networks.values())
+    best, *others = sorted(networks.values(), reverse=True)
     for text, holds in (
         (f"best ≥ {BEST}", best >= BEST),
+        (f"two ≥ {TWO}", others[:1] >= [TWO]),
         (f"every backbone ≥ {EVERY}", min(networks.values()) >= EVERY),
         (f"thumbnails at least {MARGIN} under the best", best - floor >= MARGIN),
     ):

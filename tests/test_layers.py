@@ -11,6 +11,7 @@ LAYERS = [
     "numerics",
     "io",
     "labels",
+    "masks",
     "console",
     "config",
     "phantoms",
