@@ -75,7 +75,7 @@ def prepare(images: Tensor, size: int) -> Tensor:
 
 
 CHANNELS_LAST_ON_CPU = ("alexnet", "googlenet", "resnet50", "densenet121")
-"""Training step on 2 cores: at 96 px 43 against 32 and 20 against 15 images/s (googlenet, resnet50);
+"""Training step, 2 cores: at 96 px 43 against 32 and 20 against 15 images/s (googlenet, resnet50);
 with AVX2, at 112 px 201 against 185 (alexnet), at 64 px 63 against 56 (densenet121)."""
 
 BF16_CAPABILITY = (8, 0)
