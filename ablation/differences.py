@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cxr14.evaluation.measures import AP_BIAS_SHIFTS, Predictions, mean_over
+from cxr14.evaluation.measures import AP_BIAS_SHIFTS, Predictions
 from cxr14.labels import FINDINGS
 from cxr14.metrics.auroc import Array, Floats, weighted_auroc_and_ap
 from cxr14.metrics.bootstrap import (
@@ -22,6 +22,7 @@ from cxr14.metrics.bootstrap import (
     draw_replicates,
     interval,
 )
+from cxr14.metrics.intervals import mean_over
 
 MEASURES = ("F1", "AUROC", "AP")
 BIAS_SHIFTS = {"AP": AP_BIAS_SHIFTS}

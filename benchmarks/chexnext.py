@@ -31,11 +31,11 @@ from cxr14.chexnext.ensemble import Logits, logit_of_mean
 from cxr14.config.chexnext import read_recipe
 from cxr14.console import format_number, signed
 from cxr14.datasets.records import PHANTOM_NOTE, read_source
-from cxr14.evaluation.measures import mean_over
 from cxr14.io import sha256, write_csv
 from cxr14.labels import FINDINGS, label_matrix
 from cxr14.metrics.auroc import Floats, weighted_auroc_and_ap
 from cxr14.metrics.bootstrap import SEED, draw_replicates, interval
+from cxr14.metrics.intervals import mean_over
 from cxr14.preprocessing.cache import ARRAY, INDEX
 from cxr14.training.distributed import InterruptedTrainingError
 

@@ -11,9 +11,9 @@ from sklearn.metrics import cohen_kappa_score
 from cxr14.chexnext.label_changes import NO_COUNTERPART, NONE_HERE, agreement, agreement_table
 from cxr14.datasets.records import PHANTOM_NOTE
 from cxr14.evaluation.adjudicated import FILE, MAPPING, PACKAGE, read_adjudicated
-from cxr14.evaluation.measures import FIXED
 from cxr14.io import packaged_file
 from cxr14.metrics.bootstrap import draw_replicates
+from cxr14.metrics.intervals import FIXED
 from tests.chexnext.tables import NIH, PHANTOM, records, splits
 
 ROOT = Path(__file__).resolve().parents[2]

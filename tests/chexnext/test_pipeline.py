@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from cxr14.io import read_json
-from tests.clones import clone_into, commit, run
+from tests.clones import clone_into, commit, run, shrink_params
 
 pytestmark = pytest.mark.graph
 
@@ -28,12 +28,10 @@ def edit(path: Path, **blocks: dict) -> None:
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Sixty phantoms, two members of two folds, one student of one epoch; run once."""
+    """150 phantoms, two members of two folds, one student of one epoch; run once."""
     folder = tmp_path_factory.mktemp("chexnext") / "clone"
     clone_into(folder)
-    phantom = {"images": 60, "contrast": 1.0, "seed": 14}
-    small = {"data": {"phantom": phantom}, "preprocess": {"size": 128}}
-    edit(folder / "params.yaml", **small, train={"backbones": ["alexnet"], "overrides": {}})
+    shrink_params(folder / "params.yaml", ["alexnet"])
     networks = {"members": {"seeds": [0, 1], "folds": 2}, "students": {"seeds": [0]}}
     recipe = {"input_size": 64, "epochs": 1, "batch_size": 8, "overrides": {}}
     edit(folder / "chexnext/params.yaml", train=recipe, relabel={"mode": "replace"}, **networks)

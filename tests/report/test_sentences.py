@@ -50,14 +50,14 @@ def test_another_best_on_validation_is_named(phantoms):
 @pytest.mark.parametrize(
     ("low", "high", "verdict"),
     [
-        (-0.14, 0.01, "which is not significant"),
-        (0.01, 0.02, "which is significant"),
-        (None, None, "without an interval"),
+        (-0.14, 0.01, "+.090 (−.010 to +.140), which is not significant"),
+        (0.01, 0.02, "+.090 (−.020 to −.010), which is significant"),
+        (None, None, "+.090, without an interval"),
     ],
 )
 def test_a_lead_is_significant_if_its_interval_excludes_zero(phantoms, low, high, verdict):
     change(phantoms, "differences", {"measure": "macro_auroc"}, low=low, high=high)
-    assert f", {verdict}. " in ranking(phantoms)
+    assert f"Its lead over alexnet is {verdict}. " in ranking(phantoms)
 
 
 def test_a_backbone_below_the_mark_is_not_counted(phantoms):
@@ -132,6 +132,8 @@ def test_a_backbone_beats_the_controls_only_if_it_is_ahead_of_every_one(phantoms
     )
     change(phantoms, "controls", {"method": "mean_box"}, difference_low=None)
     assert controls(phantoms)[0].startswith("None of 2 backbones")
+    change(phantoms, "controls", {}, difference_low=None, difference_high=None)
+    assert "The nearest: alexnet +.310 over the " in controls(phantoms)[0]
 
 
 def test_the_pointing_game_is_compared_where_it_has_differences(phantoms):

@@ -4,7 +4,7 @@ import math
 
 import pandas as pd
 
-from cxr14.tracking.artifacts import PER_FINDING, table_metrics
+from cxr14.tracking.table_metrics import PER_FINDING, table_metrics
 from tests.report.written import boxes, findings, pointing
 
 CLASSES = ("Effusion", "Mass", "Hernia")

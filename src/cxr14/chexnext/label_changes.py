@@ -20,7 +20,6 @@ from cxr14.chexnext.paths import ROOT, CachedImages
 from cxr14.chexnext.relabel import Relabelling
 from cxr14.datasets.records import PHANTOM_NOTE, Source, read_records, write_result, write_table
 from cxr14.evaluation.adjudicated import MAPPING, read_adjudicated
-from cxr14.evaluation.measures import difference, interval_columns, without_interval
 from cxr14.labels import NO_FINDING_COLUMN, without_no_finding
 from cxr14.metrics.auroc import Floats
 from cxr14.metrics.bootstrap import (
@@ -33,6 +32,7 @@ from cxr14.metrics.bootstrap import (
     too_few_patients,
     weighted_sums,
 )
+from cxr14.metrics.intervals import difference, interval_columns, without_interval
 
 Bools = npt.NDArray[np.bool_]
 Row = dict[str, Any]

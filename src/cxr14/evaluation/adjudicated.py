@@ -16,14 +16,7 @@ import pandas as pd
 
 from cxr14.datasets.records import PHANTOM_NOTE, Source
 from cxr14.errors import UserError
-from cxr14.evaluation.measures import (
-    WITH,
-    WITHOUT,
-    Predictions,
-    difference,
-    interval_columns,
-    without_interval,
-)
+from cxr14.evaluation.measures import WITH, WITHOUT, Predictions
 from cxr14.io import packaged_file
 from cxr14.labels import label_matrix
 from cxr14.metrics.auroc import Array, Floats, weighted_auroc
@@ -35,6 +28,7 @@ from cxr14.metrics.bootstrap import (
     patients_by_class,
     too_few_patients,
 )
+from cxr14.metrics.intervals import difference, interval_columns, without_interval
 
 PACKAGE: Final = "torchxrayvision"
 FILE: Final = "torchxrayvision/data/google2019_nih-chest-xray-labels.csv.gz"

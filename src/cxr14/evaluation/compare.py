@@ -7,14 +7,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from cxr14.evaluation.measures import (
-    MACRO,
-    MEASURES,
-    Measure,
-    Predictions,
-    sample_of,
-    summary,
-)
+from cxr14.evaluation.measures import MACRO, MEASURES, Measure, Predictions, sample_of
 from cxr14.labels import NO_FINDING, label_matrix, without_no_finding
 from cxr14.metrics.auroc import Array, Floats, scorable
 from cxr14.metrics.bootstrap import Replicates, enough_patients, patients_by_class
@@ -24,6 +17,7 @@ from cxr14.metrics.curves import (
     roc_points,
     threshold_f1_points,
 )
+from cxr14.metrics.intervals import summary
 
 MEAN_MEASURES: Final = {f"{MACRO}_{item.name}": item for item in MEASURES if item.compared}
 """Measures whose means over findings are compared, by the name of the mean."""

@@ -13,17 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cxr14.evaluation.measures import (
-    CALIBRATION,
-    MACRO,
-    WITH,
-    WITHOUT,
-    Predictions,
-    difference,
-    interval_columns,
-    mean_over,
-    without_interval,
-)
+from cxr14.evaluation.measures import CALIBRATION, MACRO, WITH, WITHOUT, Predictions
 from cxr14.labels import NO_FINDING, label_matrix
 from cxr14.metrics.auroc import Array, Counts, Floats, weighted_auroc
 from cxr14.metrics.bootstrap import (
@@ -36,6 +26,7 @@ from cxr14.metrics.bootstrap import (
     too_few_patients,
     weighted_sums,
 )
+from cxr14.metrics.intervals import difference, interval_columns, mean_over, without_interval
 
 BANDS: Final = ((0, 20), (20, 40), (40, 60), (60, 80), (80, None))
 """First year of an age band and the first year after it; the last band is open.

@@ -13,7 +13,6 @@ import pandas as pd
 from cxr14.datasets.records import BOXES, RECORDS
 from cxr14.errors import UserError
 from cxr14.evaluation.compare import DIFFERENCE
-from cxr14.evaluation.measures import mean_over, summary
 from cxr14.evaluation.revisions import (
     INDEX,
     Files,
@@ -45,6 +44,7 @@ from cxr14.metrics.bootstrap import (
     patients_by_class,
     weighted_sums,
 )
+from cxr14.metrics.intervals import mean_over, summary
 
 HIT: Final = Rule("iobb", 0.1, POOLED)
 BOX_MEASURES: Final = ("mean_accuracy_iobb_t10", "mean_pointing")

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cxr14.evaluation.measures import FIXED, difference, summary
 from cxr14.labels import FINDINGS
 from cxr14.localization.heatmaps import (
     SOURCE_SIZE,
@@ -32,6 +31,7 @@ from cxr14.localization.overlap import (
 from cxr14.masks import decode_mask
 from cxr14.metrics.auroc import Floats
 from cxr14.metrics.bootstrap import ENDS, MAX_DROPPED_SHARE, N_REPLICATES, patient_weights
+from cxr14.metrics.intervals import FIXED, difference, summary
 
 NOT_TRAINED = "not trained"
 NO_PIXELS = "no boxed image with pixels"
@@ -102,7 +102,7 @@ class ScoredPairs(ABC):
     def differences(self, first: npt.NDArray[np.generic], second: npt.NDArray[np.generic]) -> Means:
         """Average first minus second, (P, K) each, on the same replicates.
 
-        There is no interval if either side is the same in every replicate (measures.difference).
+        There is no interval if either side is the same in every replicate (see metrics.intervals).
         """
         weights = np.concatenate([np.ones((1, len(self.pairs)), np.int64), self.weights])
         one, other = (

@@ -16,6 +16,7 @@ from cxr14.console import (
     format_limit,
     format_number,
     is_missing,
+    signed,
 )
 from cxr14.evaluation.measures import MACRO
 from cxr14.localization.overlap import MEAN, POOLED
@@ -77,7 +78,7 @@ def _lead(results: Results, first: str, second: str) -> str:
         key = dict(zip(("model_a", "model_b"), pair, strict=True)) | {"measure": "macro_auroc"}
         if row := first_row(table, key):
             low, high = sorted(sign * row[end] for end in ("low", "high"))
-            gap = format_difference(sign * row["difference"], low, high, PAIRED)
+            gap = _difference(sign * row["difference"], low, high)
             return f". Its lead over {second} is {gap}, {_verdict(low, high)}"
     return ""
 
@@ -154,7 +155,7 @@ class Lead(NamedTuple):
     high: float
 
     def __str__(self) -> str:
-        gap = format_difference(self.difference, self.low, self.high, PAIRED)
+        gap = _difference(self.difference, self.low, self.high)
         return f"{self.backbone} {gap} over the {self.control}"
 
 
@@ -219,7 +220,7 @@ def subgroup_gap(results: Results) -> str | None:
     row, measure, _ = reliable[0]
     finding = "mean over findings" if row["finding"] == MACRO else spaced(row["finding"])
     value, low, high = (row[column] for column in columns_of(measure))
-    gap = format_difference(value, low, high, PAIRED)
+    gap = _difference(value, low, high)
     groups = f"{row['attribute']} {row['group']} against {row['reference']}"
     return f"{text}; the largest: {MEASURES[measure]}, {finding}, {groups}: {gap}."
 
@@ -244,3 +245,10 @@ def _mean(results: Results, backbone: str, name: str) -> Row:
 
 def _interval(row: Row) -> str:
     return format_interval(row["value"], row["low"], row["high"], RANGE)
+
+
+def _difference(value: float, low: float, high: float) -> str:
+    """Format a difference with its interval; without an interval the difference alone."""
+    if is_missing(low) or is_missing(high):
+        return signed(value)
+    return format_difference(value, low, high, PAIRED)

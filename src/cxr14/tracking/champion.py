@@ -16,11 +16,11 @@ import pandas as pd
 from cxr14.console import format_difference, format_number
 from cxr14.datasets.records import read_split, records_of
 from cxr14.errors import UserError, quote
-from cxr14.evaluation.measures import summary
 from cxr14.evaluation.predictions import logit_columns, read_predictions
 from cxr14.labels import label_matrix, without_no_finding
 from cxr14.metrics.auroc import scorable, weighted_auroc_and_ap
 from cxr14.metrics.bootstrap import N_REPLICATES, SEED, draw_replicates
+from cxr14.metrics.intervals import summary
 from cxr14.preprocessing.cache import open_cache, rows_of
 from cxr14.tracking.artifacts import Trained
 from cxr14.tracking.runs import IDENTITY

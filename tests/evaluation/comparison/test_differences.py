@@ -5,9 +5,10 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from cxr14.evaluation.compare import MEAN_MEASURES, common_findings, difference_table, macro_values
-from cxr14.evaluation.measures import predictions_of, summary
+from cxr14.evaluation.measures import predictions_of
 from cxr14.labels import FINDINGS, label_matrix
 from cxr14.metrics.bootstrap import Replicates, draw_replicates
+from cxr14.metrics.intervals import summary
 from tests.evaluation.comparison.conftest import make_decision, make_records, make_rows, repeated
 
 

@@ -4,15 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from cxr14.evaluation.measures import (
-    CALIBRATION,
-    difference,
-    interval_columns,
-    mean_over,
-    predictions_of,
-    summary,
-    without_interval,
-)
+from cxr14.evaluation.measures import CALIBRATION, predictions_of
 from cxr14.evaluation.subgroups import (
     GROUP_MEASURES,
     null_reason,
@@ -20,6 +12,13 @@ from cxr14.evaluation.subgroups import (
 )
 from cxr14.labels import CLASSES, label_matrix
 from cxr14.metrics.bootstrap import MIN_PATIENTS
+from cxr14.metrics.intervals import (
+    difference,
+    interval_columns,
+    mean_over,
+    summary,
+    without_interval,
+)
 from tests.evaluation.comparison.conftest import make_decision, make_rows, platt, repeated
 
 
