@@ -1,6 +1,6 @@
 """Heatmaps of the eight boxed findings, by this package and by pytorch-grad-cam."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from cxr14.labels import BOXED
-from cxr14.localization.cam import METHODS, SaliencySettings, gradients, heat_grids
+from cxr14.localization.cam import METHODS, SaliencySettings, heat_grids
 from cxr14.localization.heatmaps import upsampled
 from cxr14.localization.overlap import scaled_to_255
 from cxr14.models.inference import prepare
@@ -34,12 +34,14 @@ def at_full_size(grids: npt.NDArray[np.float32], size: int) -> Heat:
 
 def ours(network: Network, images: Images, method: str, batch_size: int) -> Way:
     """Return the function of the stage."""
-    rows, classes = np.arange(len(images)), positions(network)
-    settings = SaliencySettings(method, batch_size, images.shape[-1])
+    size, count = images.shape[-1], len(positions(network))
+    rows = np.repeat(np.arange(len(images)), count)
+    classes = np.tile(np.array(positions(network)), len(images))
+    settings = SaliencySettings(method, batch_size * count, size)
 
     def run() -> Heat:
         grids = heat_grids(network, images, rows, classes, settings)
-        return at_full_size(grids, images.shape[-1])
+        return at_full_size(grids.reshape(len(images), count, *grids.shape[1:]), size)
 
     return run
 
@@ -76,16 +78,15 @@ def positions(network: Network) -> list[int]:
     return [network.classes.index(name) for name in BOXED]
 
 
-def grad_cam_pp_as_theirs(network: Network, maps: Tensor, classes: Sequence[int]) -> Tensor:
+def grad_cam_pp_as_theirs(maps: Tensor, gradient: Tensor) -> Tensor:
     """Compute Grad-CAM++ with the epsilon of pytorch-grad-cam, for the comparison only."""
-    gradient = gradients(network, maps, classes)
-    sums = maps.sum(dim=(2, 3), keepdim=True)[:, None]
+    sums = maps.sum(dim=(2, 3), keepdim=True)
     alpha = gradient**2 / (2 * gradient**2 + sums * gradient**3 + 1e-6)
-    weights = (alpha * gradient.relu()).sum(dim=(3, 4), keepdim=True)
-    return (weights * maps[:, None]).sum(dim=2).relu()
+    weights = (alpha * gradient.relu()).sum(dim=(2, 3), keepdim=True)
+    return (weights * maps).sum(dim=1).relu()
 
 
-METHODS["ReLU(cam)"] = lambda *job: METHODS["cam"](*job).relu()
+METHODS["ReLU(cam)"] = lambda maps, gradient: METHODS["cam"](maps, gradient).relu()
 METHODS["gradcam_pp as theirs"] = grad_cam_pp_as_theirs
 ALIKE = {"cam": "ReLU(cam)", "gradcam_pp": "gradcam_pp as theirs"}
 

@@ -51,7 +51,7 @@ def maps_on(boxed: BoxedPairs, grid: tuple[int, int]) -> dict[str, Grids]:
     """Return the control baselines, and the ground-truth boxes as heatmaps."""
     boxes = cached_boxes(boxed.pairs, boxed.ground_truth)
     covered = np.array([covered_cells(box, boxed.size, grid) for box in boxes], np.float32)
-    controls = control_grids(boxed, grid, np.random.default_rng(SEED))
+    controls = control_grids(boxed, grid, 0.0, np.random.default_rng(SEED))
     return controls | {"ground-truth boxes": (scaled_to_255(covered) / 255).astype(np.float16)}
 
 

@@ -94,9 +94,10 @@ def test_a_missing_block_is_named():
         ({"model": {"weights": "imagenett"}}, "model.weights = 'imagenett': no such"),
         ({"model": {"weights": "chexnext"}}, "model.weights = 'chexnext': no such"),
         (
-            {"model": {"pooling": "max"}, "localize": {"method": "cam"}},
+            {"model": {"pooling": "max"}, "localize": {"method": "cam", "layer": "last"}},
             "localize.method = 'cam' is",
         ),
+        ({"localize": {"method": "cam", "layer": 4}}, "and localize.layer = 'last' only; set"),
         (
             {
                 "model": {"weights": "imagenet"},

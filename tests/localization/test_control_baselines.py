@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cxr14.localization.cam import smoothed
 from cxr14.localization.control_baselines import (
     centre_gaussian,
     control_grids,
     mean_of_others,
     random_maps,
 )
-from cxr14.localization.overlap import PAIR, covered_cells
+from cxr14.localization.overlap import PAIR, covered_cells, scaled_to_255
 from cxr14.localization.scores import halves
 
 
@@ -56,7 +57,7 @@ def test_random_maps_are_smooth_and_reproduced_by_the_seed():
 
 
 def test_on_a_grid_of_one_cell_no_control_has_heat_and_nothing_fails(boxed):
-    for maps in control_grids(boxed, (1, 1), np.random.default_rng(0)).values():
+    for maps in control_grids(boxed, (1, 1), 0.0, np.random.default_rng(0)).values():
         assert maps.shape == (len(boxed.pairs), 1, 1)
         assert not maps.any()
 
@@ -92,11 +93,11 @@ def test_the_mean_mask_has_the_pixels_of_other_patients_masks(masked):
     covered = masked.covered((32, 32))
     for index, runs in enumerate(masked.runs):
         assert covered[index].sum() == runs[1::2].sum() / 64  # 8 × 8 pixels of the mask in a cell
-    assert list(control_grids(masked, (4, 4), np.random.default_rng(0)))[-1] == "mean_mask"
+    assert list(control_grids(masked, (4, 4), 0.0, np.random.default_rng(0)))[-1] == "mean_mask"
 
 
 def test_controls_are_reproduced_by_the_seed_on_the_networks_grid(boxed):
-    first, again = (control_grids(boxed, (6, 6), np.random.default_rng(1)) for _ in range(2))
+    first, again = (control_grids(boxed, (6, 6), 0.0, np.random.default_rng(1)) for _ in range(2))
     assert list(first) == ["random", "centre_gaussian", "mean_box"]
     for name, maps in first.items():
         assert maps.shape == (len(boxed.pairs), 6, 6)
@@ -104,6 +105,21 @@ def test_controls_are_reproduced_by_the_seed_on_the_networks_grid(boxed):
         assert (maps == again[name]).all()
         assert (maps.min(axis=(1, 2)) == 0).all()
         assert (maps.max(axis=(1, 2)) == 1).all()
+
+
+def test_controls_are_smoothed_like_the_maps_of_the_network(boxed):
+    grid, smoothing = (12, 12), 0.1
+    controls = control_grids(boxed, grid, smoothing, np.random.default_rng(1))
+    raw = random_maps(len(boxed.pairs), grid, np.random.default_rng(1)).astype(np.float32)
+    covered, patients = boxed.covered(grid), boxed.pairs["patient"].to_numpy()
+    expected = {
+        "random": raw,
+        "centre_gaussian": np.tile(centre_gaussian(grid), (len(raw), 1, 1)).astype(np.float32),
+        "mean_box": mean_of_others(covered, boxed.finding_of_pair, patients).astype(np.float32),
+    }
+    for name, maps in expected.items():
+        smooth = scaled_to_255(smoothed(maps, smoothing)) / 255
+        np.testing.assert_array_equal(controls[name], smooth.astype(np.float16))
 
 
 def test_a_fixed_scale_leaves_the_controls_as_strong_as_they_are(boxed):
@@ -114,7 +130,7 @@ def test_a_fixed_scale_leaves_the_controls_as_strong_as_they_are(boxed):
     """
     few = boxed.ground_truth.assign(width=2.0, height=2.0)  # scattered: no cell is often covered
     own, fixed = replace(boxed, ground_truth=few), replace(boxed, ground_truth=few, scaling="fixed")
-    made = control_grids(own, (7, 7), np.random.default_rng(1))
+    made = control_grids(own, (7, 7), 0.0, np.random.default_rng(1))
     for maps in made.values():
         found = [each.overlaps(maps, [180]).groupby(PAIR).size() for each in (own, fixed)]
         assert len(found[0]) == len(found[1]) == len(boxed.pairs)

@@ -6,10 +6,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from cxr14.localization.cam import METHODS, cam, grad_cam, grad_cam_pp, gradients, layer_cam
+from cxr14.errors import UserError
+from cxr14.localization.cam import (
+    METHODS,
+    SaliencySettings,
+    cam,
+    check_method,
+    grad_cam,
+    grad_cam_pp,
+    gradients,
+    hires_cam,
+    layer_cam,
+)
 from cxr14.models.network import POOLINGS, Head
 
 MAPS = torch.rand(3, 4, 5, 6, generator=torch.Generator().manual_seed(1))
+CLASSES_OF_MAPS = torch.tensor([3, 14, 0])
 
 # Two maps of 2×2 and one class, logit = 2 · pool(A) − 1 · pool(B), so all can be done on paper.
 A = [[4.0, 0.0], [0.0, 0.0]]
@@ -24,9 +36,15 @@ def head(pooling, weights=(2.0, -1.0), lse_r=1.0):
     return network.eval()
 
 
+def heat_of(method, network, maps, classes=None):
+    """The heat (P, h, w) of each image's class, by default the first."""
+    classes = torch.zeros(len(maps), dtype=torch.int64) if classes is None else classes
+    return method(maps, gradients(network.score, maps, classes))
+
+
 def by_hand(method, pooling, a=A, b=B):
     """The heat of the one class, as nested lists."""
-    return method(head(pooling), torch.tensor([[a, b]]), [0])[0, 0].tolist()
+    return heat_of(method, head(pooling), torch.tensor([[a, b]]))[0].tolist()
 
 
 def test_cam_sums_the_maps_by_the_weights_of_the_prediction():
@@ -64,6 +82,20 @@ def test_layer_cam_of_maximum_pooling_is_hot_at_the_maximum_alone():
     assert by_hand(layer_cam, "max", B, A) == [[0, 4], [0, 0]]  # 2 · 2
 
 
+def test_hires_cam_of_average_pooling_is_grad_cam():
+    assert by_hand(hires_cam, "avg") == by_hand(grad_cam, "avg") == [[2, 0], [0, 0]]
+    assert by_hand(hires_cam, "avg", B, A) == [[0, 1], [0.5, 0.5]]  # ReLU(B/2 − A/4)
+
+
+def test_hires_cam_subtracts_where_a_gradient_is_negative_and_layer_cam_does_not():
+    maps = torch.tensor([[A, [[2.0, 0.0], [0.0, 5.0]]]])
+    gradient = torch.tensor([[[[1.0, 1.0], [1.0, 1.0]], [[-1.0, 1.0], [1.0, 1.0]]]])
+    assert hires_cam(maps, gradient)[0].tolist() == [[2, 0], [0, 5]]  # 4·1 − 2·1, 5·1
+    assert layer_cam(maps, gradient)[0].tolist() == [[4, 0], [0, 5]]
+    # The mean gradients are 1 and 1/2: one weight for the whole of a map.
+    assert grad_cam(maps, gradient)[0].tolist() == [[5, 0], [0, 2.5]]
+
+
 def test_lse_pooling_weighs_pixels_by_their_share_of_the_exponentials():
     # Shares of A: e⁴ / (e⁴ + 3) at the corner; the slope there is twice it.
     share = torch.tensor(4.0).exp() / (torch.tensor(4.0).exp() + 3)
@@ -76,50 +108,55 @@ def test_lse_pooling_weighs_pixels_by_their_share_of_the_exponentials():
 
 def test_for_average_pooling_grad_cam_is_the_positive_part_of_cam_up_to_scale(tiny):
     network = tiny()
-    heat = grad_cam(network, MAPS, [0, 7, 14])
-    expected = cam(network, MAPS, [0, 7, 14]).relu() / 30  # h·w
-    assert heat.shape == (3, 3, 5, 6)
+    heat = heat_of(grad_cam, network, MAPS, CLASSES_OF_MAPS)
+    expected = heat_of(cam, network, MAPS, CLASSES_OF_MAPS).relu() / 30  # h·w
+    assert heat.shape == (3, 5, 6)
     torch.testing.assert_close(heat, expected, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize("pooling", ["max", "lse"])
 def test_for_other_poolings_too_as_the_gradients_of_a_map_add_up_to_its_weight(pooling):
     network = Head(8, 4, pooling, 10.0, 15).eval()
-    weights = network.prediction.weight.detach()[[3, 14]]
-    torch.testing.assert_close(
-        gradients(network, MAPS, [3, 14]).sum(dim=(3, 4)), weights.expand(3, -1, -1)
-    )
-    expected = torch.einsum("ct,bthw->bchw", weights, MAPS).relu() / 30
-    torch.testing.assert_close(grad_cam(network, MAPS, [3, 14]), expected)
+    weights = network.prediction.weight.detach()[CLASSES_OF_MAPS]
+    gradient = gradients(network.score, MAPS, CLASSES_OF_MAPS)
+    torch.testing.assert_close(gradient.sum(dim=(2, 3)), weights)
+    expected = torch.einsum("pt,pthw->phw", weights, MAPS).relu() / 30
+    torch.testing.assert_close(grad_cam(MAPS, gradient), expected)
 
 
 def test_the_mean_of_cam_and_the_bias_make_the_logit(tiny):
     network = tiny()
-    logits = cam(network, MAPS, range(15)).mean(dim=(2, 3)) + network.prediction.bias
+    heat = [heat_of(cam, network, MAPS, torch.full((3,), position)) for position in range(15)]
+    logits = torch.stack(heat, dim=1).mean(dim=(2, 3)) + network.prediction.bias
     torch.testing.assert_close(logits, network.score(MAPS))
 
 
-def test_cam_is_refused_for_other_pooling_in_one_sentence(tiny):
-    with pytest.raises(ValueError, match=r"pools with max; set localize\.method to gradcam"):
-        cam(tiny("max"), MAPS, [0])
+@pytest.mark.parametrize(
+    ("pooling", "layer", "named"), [("max", "last", "max and last"), ("avg", 4, "avg and 4")]
+)
+def test_cam_is_refused_for_other_pooling_or_off_the_last_layer(tiny, pooling, layer, named):
+    settings = SaliencySettings("cam", 1, 32, layer)
+    with pytest.raises(UserError, match=rf"they are {named}; set localize\.method to gradcam"):
+        check_method(tiny(pooling), settings)
+    check_method(tiny(pooling), settings._replace(method="gradcam"))
+    check_method(tiny("avg"), settings._replace(layer="last"))
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
-def test_the_batched_backward_pass_gives_what_a_pass_for_each_image_and_class_gives(pooling):
+def test_one_backward_pass_of_all_pairs_gives_what_a_pass_for_each_gives(pooling):
     network = Head(8, 4, pooling, 10.0, 15).eval()
-    batched = gradients(network, MAPS, [3, 14, 0])
-    assert batched.shape == (3, 3, 4, 5, 6)
-    for image in range(3):
-        for place, position in enumerate([3, 14, 0]):
-            maps = MAPS[image : image + 1].clone().requires_grad_()
-            (alone,) = torch.autograd.grad(network.score(maps)[0, position], maps)
-            torch.testing.assert_close(batched[image, place], alone[0])
+    of_pairs = gradients(network.score, MAPS, CLASSES_OF_MAPS)
+    assert of_pairs.shape == MAPS.shape
+    for index, position in enumerate(CLASSES_OF_MAPS):
+        maps = MAPS[index : index + 1].clone().requires_grad_()
+        (alone,) = torch.autograd.grad(network.score(maps)[0, position], maps)
+        torch.testing.assert_close(of_pairs[index], alone[0])
 
 
 def test_gradients_work_where_gradients_are_off_and_leave_maps_and_weights_alone(tiny):
     network, maps = tiny(), MAPS.clone()
     with torch.no_grad():
-        gradients(network, maps, [0])
+        gradients(network.score, maps, CLASSES_OF_MAPS)
     assert torch.equal(maps, MAPS)
     assert not maps.requires_grad
     assert all(weight.grad is None for weight in network.parameters())
@@ -134,8 +171,8 @@ def test_gradients_work_where_gradients_are_off_and_leave_maps_and_weights_alone
 def test_all_methods_but_cam_are_finite_and_not_negative(maps, weights, pooling):
     network = head(pooling, tuple(weights.tolist()))
     for name in METHODS.keys() - {"cam"}:
-        heat = METHODS[name](network, torch.from_numpy(maps), [0])
-        assert heat.shape == (2, 1, 3, 4)
+        heat = heat_of(METHODS[name], network, torch.from_numpy(maps))
+        assert heat.shape == (2, 3, 4)
         assert heat.isfinite().all()
         assert (heat >= 0).all()
 
@@ -143,6 +180,6 @@ def test_all_methods_but_cam_are_finite_and_not_negative(maps, weights, pooling)
 def test_grad_cam_pp_keeps_its_shape_however_small_the_gradients():
     # With a number such as 10⁻⁶ added to its denominator, as others have it, it would not.
     maps = torch.rand(1, 2, 7, 7, generator=torch.Generator().manual_seed(2))
-    small = [grad_cam_pp(head("avg", (s, 3 * s)), maps, [0]) for s in (1e-4, 1e-5)]
+    small = [heat_of(grad_cam_pp, head("avg", (s, 3 * s)), maps) for s in (1e-4, 1e-5)]
     scaled = [heat / heat.max() for heat in small]
     torch.testing.assert_close(scaled[0], scaled[1], rtol=1e-3, atol=0)

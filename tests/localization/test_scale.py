@@ -32,10 +32,8 @@ def validation():
 
 
 def hottest(network, finding, row):
-    classes = [CLASSES.index(finding)]
-    return float(
-        heat_grids(network, IMAGES, np.array([row]), classes, SaliencySettings("cam", 1, 32)).max()
-    )
+    pair = np.array([row]), np.array([CLASSES.index(finding)])
+    return float(heat_grids(network, IMAGES, *pair, SaliencySettings("cam", 1, 32)).max())
 
 
 def test_only_validation_images_are_used_in_the_order_of_their_names(validation):

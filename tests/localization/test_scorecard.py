@@ -110,7 +110,7 @@ def test_any_box_of_two_cached_pixels_a_side_is_found_inside_itself(box, height)
 
 
 def test_every_table_has_its_columns_and_a_reason_where_there_is_no_score(boxed):
-    controls = control_grids(boxed, (4, 4), np.random.default_rng(1))
+    controls = control_grids(boxed, (4, 4), 0.0, np.random.default_rng(1))
     tables = scored(boxed, masks(boxed), **controls).tables
     assert set(tables) == {
         *("accuracy", "controls", "pointing", "pixels", "crossfit", "sanity_check", "scale"),
@@ -131,7 +131,7 @@ def test_every_table_has_its_columns_and_a_reason_where_there_is_no_score(boxed)
 
 
 def test_controls_have_the_difference_of_the_method(boxed):
-    controls = control_grids(boxed, (4, 4), np.random.default_rng(1))
+    controls = control_grids(boxed, (4, 4), 0.0, np.random.default_rng(1))
     scores = scored(boxed, masks(boxed), **controls)
     own, table = scores.tables["accuracy"], scores.tables["controls"]
     method = table[table["method"] == "gradcam"].drop(columns="method")
@@ -190,7 +190,7 @@ def test_without_any_boxed_image_all_is_null_and_nothing_fails(pair_tables, no_p
     none = pairs.iloc[:0]
     boxed = gather(none, ground_truth, 32, "per_map", ("Hernia",), np.random.default_rng(0))
     grids = np.zeros((0, 1, 1), np.float16)
-    controls = control_grids(boxed, (1, 1), np.random.default_rng(0))
+    controls = control_grids(boxed, (1, 1), 0.0, np.random.default_rng(0))
     scale, similarity = pd.DataFrame(), pd.DataFrame({"head": [], "network": []}, dtype=float)
     maps = Maps(boxed, {"cam": grids} | controls, scale, similarity, no_pixels)
     scores = score(maps, LIMITS)
@@ -220,7 +220,7 @@ def test_one_patient_has_scores_but_neither_intervals_nor_a_crossfit_and_says_so
 
 
 def test_controls_that_are_beaten_are_counted_and_false_boxes_stand_beside_hits(boxed):
-    controls = control_grids(boxed, (4, 4), np.random.default_rng(1))
+    controls = control_grids(boxed, (4, 4), 0.0, np.random.default_rng(1))
     good = masks(boxed)
     good[::5] = 0  # not always right: a side that never varies has no interval
     scores = scored(boxed, good, **controls)

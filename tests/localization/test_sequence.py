@@ -53,25 +53,28 @@ def project(tmp_path, monkeypatch):
     monkeypatch.setattr(evaluate, "load_model", lambda folder: (network, DESCRIPTION))
 
 
-def maps(predictions=PREDICTIONS, size="cache"):
-    place = Path("models/alexnet"), "alexnet"
-    how = {"method": "cam", "scaling": "per_map", "size": size, "batch_size": 4}
-    return maps_of_model(*place, read_inputs(), predictions, **how)
+PARAMS = LocalizeParams(
+    method="cam",
+    layer="last",
+    smoothing=0.0,
+    scaling="per_map",
+    size="cache",
+    heat_thresholds=[60, 180],
+    t_iobb=[0.1],
+    t_iou=[0.1],
+    batch_size=4,
+)
+
+
+def maps(predictions=PREDICTIONS, **changes):
+    params = PARAMS.model_copy(update=changes)
+    return maps_of_model(Path("models/alexnet"), "alexnet", read_inputs(), predictions, params)
 
 
 def test_boxes_heatmaps_metrics_and_sheets_are_written_below_the_given_folder(project):
-    params = LocalizeParams(
-        method="cam",
-        scaling="per_map",
-        size="cache",
-        heat_thresholds=[60, 180],
-        t_iobb=[0.1],
-        t_iou=[0.1],
-        batch_size=4,
-    )
-    tables = write_scores(Path("own"), "alexnet", maps(), params, PHANTOM)
+    tables = write_scores(Path("own"), "alexnet", maps(), PARAMS, PHANTOM)
     write_parquet("own/predictions/alexnet.parquet", PREDICTIONS)
-    sheets.draw(Path("own"), "alexnet", params)
+    sheets.draw(Path("own"), "alexnet", PARAMS)
     assert read_json("own/metrics/localize/alexnet.json")["boxed_images"] == 8
     found = pd.read_parquet("own/localization/alexnet/detections.parquet")
     assert set(found["image"]) == set(NAMES[4:])
@@ -88,6 +91,19 @@ def test_boxes_heatmaps_metrics_and_sheets_are_written_below_the_given_folder(pr
 def test_images_enter_at_the_size_of_the_training_or_of_the_cache(project):
     assert maps(size="cache").network_grids.shape[1:] == (2, 2)  # AlexNet at 96 px
     assert maps(size="train").network_grids.shape[1:] == (1, 1)  # at 64 px
+
+
+def test_the_layer_sets_the_grid_of_the_maps_and_of_the_control_baselines(project):
+    finer = maps(method="layercam", layer=4)
+    assert finer.network_grids.shape[1:] == (23, 23)  # AlexNet's first layer at 96 px
+    assert {grids.shape[1:] for grids in finer.grids.values()} == {(23, 23)}
+    assert {grids.shape[1:] for grids in finer.pixels.grids.values()} == {(23, 23)}
+
+
+def test_smoothing_reaches_the_network_and_every_control_baseline(project):
+    rough, smooth = maps(layer="last"), maps(layer="last", smoothing=0.5)
+    for name, grids in smooth.grids.items():
+        assert (grids != rough.grids[name]).any()
 
 
 def test_boxed_images_that_the_network_was_chosen_on_are_refused(project):

@@ -19,7 +19,7 @@ PHANTOM, NIH = Source("phantom", True, False), Source("nih", False, True)
 
 
 def tables_of(boxed, pixels, similarity=0.2, **empty):
-    controls = control_grids(boxed, (4, 4), np.random.default_rng(1))
+    controls = control_grids(boxed, (4, 4), 0.0, np.random.default_rng(1))
     grids = np.random.default_rng(2).random((len(boxed.pairs), 4, 4)).astype(np.float16)
     for name, count in empty.items():
         grids[np.flatnonzero(boxed.finding_of_pair == name)[:count]] = 0

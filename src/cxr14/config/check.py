@@ -134,10 +134,11 @@ def _pipeline() -> Iterator[str]:
         if name in used:
             yield from _size(FILE, f"train.input_size of {name}", recipe)
     yield from _weights(weights, used)
-    if read_localize().method == "cam" and read_model().pooling != "avg":
+    localize, pooling = read_localize(), read_model().pooling
+    if localize.method == "cam" and (pooling != "avg" or localize.layer != "last"):
         yield (
-            f"{FILE}: localize.method = 'cam' is exact for model.pooling = 'avg' only; set "
-            f"localize.method to gradcam"
+            f"{FILE}: localize.method = 'cam' is exact for model.pooling = 'avg' and "
+            f"localize.layer = 'last' only; set localize.method to gradcam"
         )
 
 

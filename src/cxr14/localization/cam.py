@@ -227,9 +227,13 @@ def heat_grids(
 
 
 def smoothed(maps: npt.NDArray[np.float32], share: float) -> npt.NDArray[np.float32]:
-    """Smooth maps (P, h, w) by a Gaussian whose deviation is a share of their side."""
+    """Smooth maps (P, h, w) by a Gaussian whose deviation is a share of their side.
+
+    The border reflects, so that the sum of a map is kept: repeating the outermost pixels would
+    multiply heat at the border.
+    """
     down, across = (share * side for side in maps.shape[1:])
-    return np.asarray(ndimage.gaussian_filter(maps, (0, down, across), mode="nearest"))
+    return np.asarray(ndimage.gaussian_filter(maps, (0, down, across), mode="reflect"))
 
 
 def grids_of_pairs(

@@ -194,8 +194,9 @@ def layers_up_to(features: nn.Module, stride: int) -> tuple[nn.Sequential, nn.Se
     layers = [*_in_sequence(features)]
     last = 0
     for count in range(1, len(layers) + 1):
-        grid = map_shape(nn.Sequential(*layers[:count]), SIZE)[1]
-        if 2 ** round(math.log2(SIZE / grid)) <= stride:
+        _, height, width = map_shape(nn.Sequential(*layers[:count]), SIZE)
+        # Swin's blocks have their channels last, (B, h, w, C): no maps to weigh by channel.
+        if height == width and 2 ** round(math.log2(SIZE / height)) <= stride:
             last = count
     return nn.Sequential(*layers[:last]), nn.Sequential(*layers[last:])
 
