@@ -61,9 +61,7 @@ def test_a_transformer_cannot_be_split_within(undrawn):
 
 
 @pytest.mark.parametrize("stride", [4, 8, 16])
-def test_maps_of_a_layer_have_channels_first_also_where_the_network_puts_them_last(
-    undrawn, stride
-):
+def test_maps_of_a_layer_have_channels_first_also_where_the_network_puts_them_last(undrawn, stride):
     """Swin's blocks compute with (B, h, w, C): summing over the wrong axis gave maps of 56 × 96."""
     first, _ = layers_up_to(build_features("swin_t")[0].eval(), stride)
     _, _, height, width = first(torch.rand(1, 3, 224, 224)).shape
