@@ -20,6 +20,7 @@ from PIL import Image
 
 from cxr14.labels import FINDINGS
 from cxr14.masks import decode_mask
+from cxr14.numerics import DISABLED
 from cxr14.phantoms.anatomy import Anatomy
 from cxr14.phantoms.render import Drawing, encode, render, render_archive
 
@@ -33,6 +34,17 @@ def records() -> pd.DataFrame:
     return table.assign(**{finding: np.uint8(finding == "Mass") for finding in FINDINGS})
 
 
+@pytest.fixture
+def environment_at_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take back what an import of `stages` by another test set after NumPy was loaded here.
+
+    Workers would load it, and have NumPy compute with other instructions than this process.
+    """
+    for name in (DISABLED, "OPENBLAS_CORETYPE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.usefixtures("environment_at_start")
 def test_the_tar_has_the_layout_of_nih_and_its_bytes_do_not_depend_on_the_workers(
     anatomy: Anatomy, drawing: Drawing, records: pd.DataFrame, tmp_path: Path
 ):
