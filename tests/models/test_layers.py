@@ -33,7 +33,7 @@ def test_the_layers_have_the_grid_of_their_stride_and_the_rest_leads_to_the_same
 
 @pytest.mark.parametrize(
     ("name", "stride", "channels"),
-    [("resnet50", 4, 256), ("resnet50", 8, 512), ("vgg16", 4, 128), ("densenet121", 4, 256)],
+    [("resnet50", 4, 256), ("resnet50", 8, 512), ("vgg16", 4, 256), ("densenet121", 4, 256)],
 )
 def test_the_layer_is_the_deepest_of_its_stride(undrawn, name, stride, channels):
     """The whole stage: ResNet-50's first has 64 channels at its start and 256 at its end."""
