@@ -150,7 +150,9 @@ def parts_at(network: "Network", layer: int | str) -> tuple[Part, Part]:
     def score(maps: Tensor) -> Tensor:
         return network.score(network.head.transition(rest(maps)))
 
-    return nn.Sequential(without_weights, first), score
+    # Inferring shapes puts layers into training mode, in which batch normalization mixes pairs.
+    network.eval()
+    return nn.Sequential(without_weights, first).eval(), score
 
 
 def _split_rescaling(features: nn.Module) -> tuple[nn.Module, nn.Module]:
