@@ -60,7 +60,7 @@ def test_problems_of_all_blocks_of_both_files_are_named_at_once():
     sentence = refusal()
     for key in ("localize.method", "train.epochs", "relabel.mode", "members.seeds.0"):
         assert key in sentence
-    assert "params.yaml: unknown block 'splat'; allowed: data, split" in sentence
+    assert "params.yaml: unknown block 'splat'; allowed: numerics, data, split" in sentence
 
 
 def test_a_missing_block_is_named():

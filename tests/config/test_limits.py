@@ -49,7 +49,7 @@ LEAVES = [leaf for name in BLOCKS for leaf in leaves(CONTENT[name], (name,))]
 NUMBERS = [
     path
     for path, value in LEAVES
-    if type(value) in (int, float) and path[-1] != "output_stride"  # a choice of two
+    if type(value) in (int, float) and path[-1] not in ("output_stride", "layer")  # choices
 ]
 
 
