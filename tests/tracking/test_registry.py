@@ -28,8 +28,6 @@ METRICS = {
     "evaluate/phantom": 1,
     "learning_rate": 0.1,
     "localize/boxed_images": 3,
-    "localize/mean_pointing_low": 0.3,
-    "localize/mean_pointing_high": 0.5,
     "localize/iobb/mean_accuracy/t10": 0.5,
     "localize/iobb/mean_accuracy/t25": 0.5,
     "localize/iobb/mean_afp/t10": 1.5,

@@ -53,7 +53,8 @@ def test_a_network_that_was_not_evaluated_is_named_with_the_remedy(project):
         read_test_predictions(["good", "poor"])
 
 
-def test_a_folder_with_another_run_is_compared_and_nothing_is_written(project, capsys):
+def test_a_folder_with_another_run_is_compared_and_nothing_is_written(project, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "250")  # for the long name of the folder
     other = Path(shutil.copytree(project, project.parent / f"{project.name}_other"))
     make_rows(make_records(), 0.2, 9).to_parquet(other / "predictions/good.parquet")
     before = sorted(project.rglob("*"))
