@@ -167,6 +167,7 @@ def test_another_value_is_an_experiment_that_is_kept(clone: Path) -> None:
 
 def test_branches_are_compared_by_params_metrics_and_plots_without_a_network(clone: Path) -> None:
     """The other branch's results come from the experiment of the same params (the run cache)."""
+    commit(clone, "Results")  # those of main, which the comparison reads from DVC's cache
     outputs = dict(pasted(clone, "2. Compare branches"))
     _, repro, _, params, metrics, against, _ = WAYS["2. Compare branches"]
     assert "Running stage 'train" not in outputs[repro]

@@ -94,7 +94,12 @@ class Revision:
 
     def has(self, path: str) -> bool:
         """Whether the revision has a file, in DVC's cache or not."""
-        return bool(self._files.exists(path))
+        from dvc_data.index import DataIndexDirError
+
+        try:
+            return bool(self._files.exists(path))
+        except DataIndexDirError:  # its folder is not in the cache
+            return True
 
     def read(self, path: str) -> bytes:
         """Read a file.
@@ -102,9 +107,11 @@ class Revision:
         Raises:
             FileNotFoundError: the revision has no such file, or DVC's cache does not.
         """
+        from dvc_data.index import DataIndexDirError  # a folder that is not in the cache
+
         try:
             return bytes(self._files.read_bytes(path))
-        except FileNotFoundError:
+        except (FileNotFoundError, DataIndexDirError):
             message = f"{self.name} has no {path}; choose a revision that was evaluated"
             if self.has(path):
                 message = (
