@@ -18,6 +18,7 @@ metrics/patient_split.json
 from functools import partial
 from pathlib import Path
 
+import pandas as pd
 import typer
 
 from cxr14.config.blocks import read_data, read_split
@@ -44,6 +45,20 @@ from stages import run
 
 RECORDS = Path("data/records")
 NIH_BOXES = f"torchxrayvision/data/{BOX_TABLE}.gz"
+
+
+def write_records(
+    images: pd.DataFrame, boxes: pd.DataFrame, source: Source, split: pd.DataFrame
+) -> None:
+    """Write the records and the split; of phantoms' boxes and masks those of test."""
+    tested = split.image[split.split == "test"]
+    if source.phantom:
+        boxes = boxes[boxes.image.isin(tested)]
+    write_parquet(RECORDS / "images.parquet", images)
+    write_parquet(RECORDS / "boxes.parquet", boxes)
+    write_masks(MASKS, masks_of(tested, TABLES / MASK_TABLE))
+    write_source(source)
+    write_parquet(SPLIT, split)
 
 
 def main() -> None:
@@ -82,14 +97,7 @@ def main() -> None:
     )
     counts = count_splits(images, split)
     source = Source(facts["source"], facts["phantom"], use_lists)
-    write_parquet(RECORDS / "images.parquet", images)
-    tested = split.image[split.split == "test"]
-    if facts["phantom"]:
-        boxes = boxes[boxes.image.isin(tested)]
-    write_parquet(RECORDS / "boxes.parquet", boxes)
-    write_masks(MASKS, masks_of(tested, TABLES / MASK_TABLE))
-    write_source(source)
-    write_parquet(SPLIT, split)
+    write_records(images, boxes, source, split)
     substitutes = {"packaged_table": IMAGE_TABLE, "packaged_boxes": BOX_TABLE}
     flags = source.flags | {
         flag: int(not origins.get(table)) for flag, table in substitutes.items()
