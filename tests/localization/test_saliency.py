@@ -11,7 +11,6 @@ from cxr14.localization.cam import (
     SaliencySettings,
     gradients,
     heat_grids,
-    parts_at,
     smoothed,
 )
 from cxr14.localization.heatmaps import upsampled
@@ -58,6 +57,7 @@ def test_grad_cam_of_real_networks_is_that_of_hooks_and_a_whole_backward_pass(ba
 
 LAYERS = {
     ("alexnet", 4): ("features.1", 23),
+    ("resnet18", 4): ("features.layer1", 24),
     ("resnet18", 8): ("features.layer2", 12),
     ("densenet121", 8): ("features.0.denseblock2", 12),
 }
@@ -248,14 +248,3 @@ def test_images_enter_at_the_given_size_and_the_grid_follows(tiny):
         maps = network.maps(prepare(torch.from_numpy(IMAGES), 16))
     gradient = gradients(network.score, maps, torch.from_numpy(classes))
     assert grids == pytest.approx(METHODS["cam"](maps, gradient).numpy(), abs=1e-6)
-
-
-def test_a_backbone_that_rescales_its_images_is_split_behind_that():
-    """GoogLeNet's first module has no weights, from which shapes could be inferred."""
-    network = build_network("googlenet", 8, "avg", 10.0, seed=1).eval()
-    first, score = parts_at(network, 4)
-    images = torch.rand(1, 3, 64, 64)
-    with torch.no_grad():
-        maps = first(images)
-        assert maps.shape == (1, 192, 16, 16)
-        torch.testing.assert_close(score(maps), network(images), rtol=0, atol=0)

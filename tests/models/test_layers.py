@@ -15,8 +15,7 @@ WIDTHS_AT_224 = {
 """Pixels per side of the maps of the deepest layer, by its stride; None: there is no such layer."""
 
 
-# GoogLeNet's first module has no weights; tests/localization/test_saliency.py splits it behind that.
-@pytest.mark.parametrize("name", [name for name in STUDIED if name != "googlenet"])
+@pytest.mark.parametrize("name", STUDIED)
 def test_the_layers_have_the_grid_of_their_stride_and_the_rest_leads_to_the_same_maps(name):
     torch.manual_seed(0)
     features = build_features(name)[0].eval()
@@ -26,7 +25,6 @@ def test_the_layers_have_the_grid_of_their_stride_and_the_rest_leads_to_the_same
         maps = features(images)
         for stride in WIDTHS_AT_224[name]:
             first, rest = layers_up_to(features, stride)
-            features.eval()  # inferring shapes leaves layers in training mode
             fine = first(images) if len(first) else None
             widths[stride] = None if fine is None else fine.shape[-1]
             assert torch.equal(rest(images if fine is None else fine), maps)
@@ -68,3 +66,19 @@ def test_maps_of_a_layer_have_channels_first_also_where_the_network_puts_them_la
     first, _ = layers_up_to(build_features("swin_t")[0].eval(), stride)
     _, _, height, width = first(torch.rand(1, 3, 224, 224)).shape
     assert height == width == 224 // 4
+
+
+def test_splitting_leaves_every_module_in_its_mode(undrawn):
+    """Left in training mode, batch normalization mixed the pairs: heat was off by a third."""
+    features = build_features("resnet50")[0].eval()
+    features.get_submodule("layer1").train()
+    before = {name: module.training for name, module in features.named_modules()}
+    layers_up_to(features, 8)
+    assert {name: module.training for name, module in features.named_modules()} == before
+
+
+def test_the_rescaling_of_the_images_is_no_layer(undrawn):
+    features = build_features("googlenet")[0]
+    first, rest = layers_up_to(features, 1)
+    assert not len(first)
+    assert rest[0] is features[0]

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 from scipy import ndimage
-from torch import Tensor, nn
+from torch import Tensor
 
 from cxr14.console import track
 from cxr14.errors import UserError
@@ -139,8 +139,7 @@ def parts_at(network: "Network", layer: int | str) -> tuple[Part, Part]:
     """
     if layer == "last":
         return network.maps, network.score
-    without_weights, features = _split_rescaling(network.features)
-    first, rest = layers_up_to(features, int(layer))
+    first, rest = layers_up_to(network.features, int(layer))
     if not len(first):
         raise UserError(
             f"localize.layer is {layer}, but {network.backbone} has no layer of that stride; "
@@ -150,16 +149,7 @@ def parts_at(network: "Network", layer: int | str) -> tuple[Part, Part]:
     def score(maps: Tensor) -> Tensor:
         return network.score(network.head.transition(rest(maps)))
 
-    # Inferring shapes puts layers into training mode, in which batch normalization mixes pairs.
-    network.eval()
-    return nn.Sequential(without_weights, first).eval(), score
-
-
-def _split_rescaling(features: nn.Module) -> tuple[nn.Module, nn.Module]:
-    """Split off the rescaling of the images, which some backbones begin with: it has no weights."""
-    if isinstance(features, nn.Sequential) and not any(True for _ in features[0].parameters()):
-        return features[0], features[1:]
-    return nn.Identity(), features
+    return first, score
 
 
 def gradients(score: Part, maps: Tensor, classes: Tensor) -> Tensor:

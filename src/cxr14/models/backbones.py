@@ -18,6 +18,7 @@ import math
 from collections.abc import Iterator
 from difflib import get_close_matches
 from functools import partial
+from itertools import chain
 from math import isqrt
 from typing import Any
 
@@ -53,13 +54,14 @@ def map_shape(features: nn.Module, size: int) -> tuple[int, int, int]:
     Raises:
         RuntimeError: the network does not allow images of this size, or gives no such maps.
     """
-    images = torch.empty(0, 3, size, size, device=next(features.parameters()).device)
-    was_training = features.training
+    held = next(chain(features.parameters(), features.buffers()), torch.empty(0))
+    modes = [(module, module.training) for module in features.modules()]
     try:
         with torch.no_grad():
-            maps = features.eval()(images)
+            maps = features.eval()(torch.empty(0, 3, size, size, device=held.device))
     finally:
-        features.train(was_training)
+        for module, training in modes:
+            module.training = training
     if maps.ndim != 4 or 0 in maps.shape[1:]:
         raise RuntimeError(f"maps of shape {tuple(maps.shape)}")
     _, channels, height, width = maps.shape
@@ -192,8 +194,9 @@ def layers_up_to(features: nn.Module, stride: int) -> tuple[nn.Sequential, nn.Se
         The layers up to that one, none if all are coarser, and the rest; both share their weights.
     """
     layers = [*_in_sequence(features)]
+    start = 1 if isinstance(layers[0], HalfRange) else 0  # rescales the images: no layer to map
     last = 0
-    for count in range(1, len(layers) + 1):
+    for count in range(start + 1, len(layers) + 1):
         _, height, width = map_shape(nn.Sequential(*layers[:count]), SIZE)
         # Swin's blocks have their channels last, (B, h, w, C): no maps to weigh by channel.
         if height == width and 2 ** round(math.log2(SIZE / height)) <= stride:
