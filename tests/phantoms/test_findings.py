@@ -8,6 +8,7 @@ from cxr14.labels import FINDINGS
 from cxr14.masks import SIDE
 from cxr14.phantoms.anatomy import Anatomy
 from cxr14.phantoms.findings import DIFFUSE, draw, reshape
+from cxr14.phantoms.opacities import OPACITIES, patch
 from cxr14.phantoms.render import Drawing, Phantom
 from cxr14.phantoms.scene import Scene, build_scene, generator, patient_traits
 from tests.phantoms.conftest import Draw, row
@@ -127,3 +128,17 @@ def test_several_findings_have_a_mask_each(drawn: Draw):
     assert set(phantom.masks) == {"Effusion", "Nodule", "Edema"}
     alone = drawn(row(9, 0, "Nodule")).masks["Nodule"]
     assert (phantom.masks["Nodule"] == alone).all()
+
+
+@pytest.mark.parametrize("finding", OPACITIES)
+def test_an_opacity_fades_before_the_edges_of_its_box(anatomy: Anatomy, finding: str):
+    """A lobe that reached beyond the box ended in a straight edge."""
+    record = row(1)
+    shape, look = patient_traits(record, 14)
+    scene = build_scene(anatomy, shape, look, "PA", generator(14, "pose", record["image"]))
+    at = patch(scene, (120.0, 180.0, 90.0, 70.0))
+    assert at is not None
+    for seed in range(20):
+        density = np.abs(OPACITIES[finding](at, np.random.default_rng(seed)))
+        edges = [density[0], density[-1], density[:, 0], density[:, -1]]
+        assert max(edge.max() for edge in edges) < 0.05 * density.max()

@@ -47,6 +47,16 @@ def test_equal_arguments_give_equal_phantoms_in_any_order(drawn: Draw):
     assert (drawn(row(1, 0, "Mass"), seed=15).picture != wanted[0].picture).any()
 
 
+def test_a_phantom_says_where_its_devices_are(drawn: Draw):
+    record = row(1, 0, "Pneumothorax")
+    drained = drawn(record, shortcut=1.0)
+    assert drawn(record).devices.keys() == drained.devices.keys() - {"drain"}
+    change = np.abs(drained.picture.astype(float) - drawn(record).picture)
+    at_mask = change.reshape(256, 2, 256, 2).mean(axis=(1, 3))
+    inside = drained.devices["drain"]
+    assert at_mask[inside].mean() > 10 * at_mask[~inside].mean()
+
+
 @pytest.mark.parametrize("finding", FINDINGS)
 def test_contrast_nought_hides_a_finding_and_more_shows_it(drawn: Draw, finding: str):
     plain = drawn(row(3)).picture

@@ -91,6 +91,7 @@ def write_phantoms(
     temporary = archives / f".{PHANTOM_ARCHIVE}.new"
     drawn = render_archive(chosen, temporary, drawing, workers)
     place_archive(temporary, archives / PHANTOM_ARCHIVE)
+    # The boxes of the drawn findings replace those of NIH, which the places came from.
     write_csv(tables / BOX_TABLE, drawn.boxes.rename(columns=NIH_HEADINGS))
     write_masks(tables / MASK_TABLE, drawn.masks)
     manifest = drawn.images.assign(container=PHANTOM_ARCHIVE)[list(MANIFEST_COLUMNS)]

@@ -73,12 +73,20 @@ class Patch:
         across, down = (smooth((1 - np.abs(axis)) / soft) for axis in (self.u, self.v))
         return np.asarray(across * down)
 
-    def blob(self, rng: np.random.Generator, rough: float, power: float = 2.0) -> Floats:
+    def radius(self, uneven: Floats) -> Floats:
+        """Return the distance from the middle of an uneven ellipse, 1 at its outline.
+
+        The outline touches an edge of the box and crosses none: cut off, it would be straight.
+        """
+        distance = np.sqrt(self.u**2 + self.v**2) * uneven
+        edge = np.maximum(np.abs(self.u), np.abs(self.v)) > 0.95
+        return np.asarray(distance / np.min(distance[edge], initial=1.5))
+
+    def blob(self, rng: np.random.Generator, rough: float, power: float = 3.0) -> Floats:
         """Return an uneven ellipse inside the box: 1 in the middle, 0 outside."""
         size_px = max(3.0, min(self.shape) / 6)
         uneven = 1 + rough * np.clip(blobs(rng, self.shape, round(size_px / 3) * 3.0), -2, 2)
-        radius = np.sqrt(self.u**2 + self.v**2) * np.clip(uneven, 0.4, None)
-        return np.asarray(np.clip(1 - radius**power, 0, 1) * self.window(0.15))
+        return np.asarray(np.clip(1 - self.radius(np.clip(uneven, 0.4, None)) ** power, 0, 1))
 
 
 def smooth(ramp: npt.NDArray[Any]) -> Floats:
@@ -113,11 +121,11 @@ def nodule(at: Patch, rng: np.random.Generator) -> Floats:
 def mass(at: Patch, rng: np.random.Generator) -> Floats:
     """Return a large lump: the chord of an ellipsoid with a lobulated, slightly soft outline."""
     lobes = blobs(rng, at.shape, round(min(at.shape) / 15) * 3.0 + 3.0)
-    radius = np.sqrt(at.u**2 + at.v**2) * (1.12 + 0.16 * np.clip(lobes, -2, 2))
+    radius = at.radius(1 + 0.14 * np.clip(lobes, -2, 2))
     chord = np.sqrt(np.clip(1 - radius**2, 0, None))
     dense = np.clip(1.5 * min(at.shape) * at.mm, 75, 120) * rng.uniform(0.85, 1.2)
     grain = 1 + 0.06 * blobs(rng, at.shape, 5.0)
-    return np.asarray(dense * smooth(chord * 1.25) * grain * at.window(0.12))
+    return np.asarray(dense * smooth(chord * 1.25) * grain)
 
 
 def infiltration(at: Patch, rng: np.random.Generator) -> Floats:
@@ -131,7 +139,7 @@ def infiltration(at: Patch, rng: np.random.Generator) -> Floats:
 def consolidation(at: Patch, rng: np.random.Generator) -> Floats:
     """Return a dense, even opacity with dark bronchi beside the vessels."""
     bronchi = np.clip(at.marks / 7, 0, 1)
-    body = smooth(at.blob(rng, 0.22) * 1.5)
+    body = smooth(at.blob(rng, 0.22) * 2)
     even = 1 + 0.08 * blobs(rng, at.shape, 5.0) - 0.8 * bronchi
     return np.asarray(rng.uniform(62, 86) * body * even * _in_lung(at))
 

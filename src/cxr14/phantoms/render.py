@@ -57,17 +57,19 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Phantom:
-    """A simulated radiograph, and where its findings are.
+    """A simulated radiograph, and where its findings and devices are.
 
     Attributes:
         picture: uint8 (size, size), bright for high attenuation.
         boxes: of each lesion of the findings with an extent.
         masks: bool (SIDE, SIDE) of each finding, over the whole picture.
+        devices: same, of each device; at least half of a cell is covered.
     """
 
     picture: npt.NDArray[np.uint8]
     boxes: list[Box]
     masks: dict[str, npt.NDArray[np.bool_]]
+    devices: dict[str, npt.NDArray[np.bool_]]
 
 
 def render(record: Mapping[str, object], anatomy: Anatomy, drawing: Drawing) -> Phantom:
@@ -83,8 +85,8 @@ def render(record: Mapping[str, object], anatomy: Anatomy, drawing: Drawing) -> 
     reshape(shape, record, drawing.places, contrast, seed)
     view = "AP" if record["view"] == "AP" else "PA"
     scene = build_scene(anatomy, shape, look, view, generator(seed, "pose", record["image"]))
-    devices, _ = add_devices(scene, record, seed, drawing.shortcut)
-    plain = scene.base + scene.heart + look.marks * scene.marks + devices
+    water_mm, devices = add_devices(scene, record, seed, drawing.shortcut)
+    plain = scene.base + scene.heart + look.marks * scene.marks + water_mm
     drawn = draw(scene, record, drawing.places, seed)
     density = plain.copy()
     if contrast:
@@ -98,7 +100,8 @@ def render(record: Mapping[str, object], anatomy: Anatomy, drawing: Drawing) -> 
         for name, parts in drawn.items()
         if parts
     }
-    return Phantom(picture, _boxes_of(drawn), masks)
+    device_masks = {name: halved(mask) for name, mask in devices.items()}
+    return Phantom(picture, _boxes_of(drawn), masks, device_masks)
 
 
 def _boxes_of(drawn: Mapping[str, Sequence[Drawn]]) -> list[Box]:
