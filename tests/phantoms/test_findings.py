@@ -3,9 +3,14 @@
 import numpy as np
 import numpy.typing as npt
 import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from cxr14.labels import FINDINGS
 from cxr14.masks import SIDE
+from cxr14.metrics.auroc import auroc
 from cxr14.phantoms.anatomy import Anatomy
 from cxr14.phantoms.findings import DIFFUSE, draw, reshape
 from cxr14.phantoms.opacities import OPACITIES, patch
@@ -142,3 +147,22 @@ def test_an_opacity_fades_before_the_edges_of_its_box(anatomy: Anatomy, finding:
         density = np.abs(OPACITIES[finding](at, np.random.default_rng(seed)))
         edges = [density[0], density[-1], density[:, 0], density[:, -1]]
         assert max(edge.max() for edge in edges) < 0.05 * density.max()
+
+
+@pytest.mark.parametrize("finding", ["Effusion", "Mass"])
+def test_a_classifier_cannot_tell_images_with_a_box_of_nih_from_others(
+    drawn: Draw, tables, finding: str
+):
+    """Once, an image with a box was drawn by another rule, and networks missed what it showed."""
+    records, boxes = tables
+    same = records[(records[finding] == 1) & (records["view"] == "PA")]
+    boxed = same["image"].isin(boxes.loc[boxes["finding"] == finding, "image"])
+    chosen = [group.iloc[:50].to_dict("records") for group in (same[boxed], same[~boxed])]
+    pictures = [drawn(record, size=256).picture for group in chosen for record in group]
+    thumbnails = np.stack(pictures).reshape(-1, 16, 16, 16, 16).mean(axis=(2, 4)).reshape(-1, 256)
+    has_box = np.repeat([1, 0], [len(group) for group in chosen])
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=1e-3))
+    scores = cross_val_predict(model, thumbnails, has_box, cv=5, method="decision_function")
+    area = auroc(has_box, scores)
+    deviation = 1 / np.sqrt(6 * min(map(len, chosen)))  # of an AUROC without information
+    assert abs(area - 0.5) < 2.6 * deviation  # one in a hundred by chance
