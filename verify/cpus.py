@@ -29,10 +29,10 @@ from verify.tiny_graph import HASHES
 QEMU = "qemu-x86_64"
 INSTALL = f"{QEMU} is missing; install qemu-user (Debian and Ubuntu: apt-get install qemu-user)"
 NUMPY_AVX2 = "X86_V3"
-"""Off under qemu 7.2, whose gather instructions are wrong: NumPy's argsort leaves arrays unsorted.
+"""Off under qemu 7.2, where NumPy's AVX2 argsort leaves arrays unsorted.
 
-torch's grid_sample crashes by them, so the tiny graph does not augment. NumPy's code without AVX2
-gives the same bits.
+torch's grid_sample with AVX2 crashes there, so the tiny graph does not augment. NumPy's code without
+AVX2 gives the same bits.
 """
 
 Hashes = dict[str, str]
