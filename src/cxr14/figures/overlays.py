@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ from cxr14.localization.overlap import BOX, CACHE_TRANSFORM, PAIR, Boxes, to_cac
 
 COLUMNS = 4
 PANELS = 8
+NO_BOXES = np.zeros((0, 4))
 HIT = 0.1
 """IoBB above which a box is a hit, as in the headline metrics."""
 
@@ -93,14 +95,17 @@ def _draw(axis: Axes, panel: Panel) -> None:
         axis.imshow(layer, cmap=colours, vmin=0, vmax=255, extent=(0, size, size, 0))
     _outline(axis, panel.ground_truth, GROUND_TRUTH, "-")
     middles = np.arange(size) + 0.5
+    low, high = panel.heat.min(), panel.heat.max()
+    lines = {level: colour for level, colour in _colours(panel) if low <= level < high}
+    if lines:  # else matplotlib warns that no contour exists
+        at = middles, middles, panel.heat
+        axis.contour(*at, levels=[*lines], colors=[*lines.values()], linewidths=1.0)
     for threshold, colour in _colours(panel):
-        if panel.heat.min() <= threshold < panel.heat.max():  # else no contour exists
-            at = middles, middles, panel.heat
-            axis.contour(*at, levels=[threshold], colors=[colour], linewidths=1.0)
         _outline(axis, panel.detected[threshold], colour, "--")
     axis.set_xlim(0, size)
     axis.set_ylim(size, 0)
-    axis.set_title(panel.caption, fontsize=11)
+    # With a fixed y matplotlib does not build the hidden ticks to find the title's place.
+    axis.set_title(panel.caption, fontsize=11, y=1.0)
 
 
 def _colours(panel: Panel) -> list[tuple[int, str]]:
@@ -141,6 +146,21 @@ class Localized:
     ground_truth: pd.DataFrame  # data/records/boxes.parquet
     detections: pd.DataFrame  # localization/B/detections.parquet
 
+    @cached_property
+    def ground_truth_boxes(self) -> dict[Any, Boxes]:
+        """Boxes (K, 4) in pixels of the source image by image and finding."""
+        return _grouped(self.ground_truth, PAIR)
+
+    @cached_property
+    def detected_boxes(self) -> dict[Any, Boxes]:
+        """Boxes (K, 4) in pixels of the source image by image, finding and heat threshold."""
+        return _grouped(self.detections, [*PAIR, "heat_threshold"])
+
+
+def _grouped(table: pd.DataFrame, keys: list[str]) -> dict[Any, Boxes]:
+    boxes = table[BOX].to_numpy(np.float64)
+    return {key: boxes[rows] for key, rows in table.groupby(keys).indices.items()}
+
 
 def draw_sheets(
     folder: str | Path,
@@ -167,13 +187,13 @@ def draw_sheets(
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.png"):
         old.unlink()
-    pairs = found.pairs
+    pairs, by_image = found.pairs, predictions.set_index("image")
     best = found.detections.groupby(PAIR)["iobb"].max()
     values = best.reindex(pd.MultiIndex.from_frame(pairs[PAIR])).fillna(0.0).to_numpy(float)
     for finding, group in pairs.reset_index(drop=True).groupby("finding"):
         indices = group.index.to_numpy()
         chosen = indices[hits_then_misses(list(group["image"]), values[indices])]
-        probabilities = predictions.set_index("image")[f"probability {finding}"]
+        probabilities = by_image[f"probability {finding}"]
         panels = []
         for index in chosen:
             image = pairs["image"].iloc[index]
@@ -200,12 +220,12 @@ def _panel(
     heat_thresholds: Sequence[int],
     caption: str,
 ) -> Panel:
-    pair, detections = found.pairs.iloc[index], found.detections
-
-    def boxes_of(table: pd.DataFrame) -> Boxes:
-        boxes = table.loc[(table[PAIR] == pair[PAIR]).all(axis=1), BOX].to_numpy(np.float64)
-        return to_cache(boxes, *pair[CACHE_TRANSFORM].to_numpy(np.float64))
-
-    detected = {t: boxes_of(detections[detections["heat_threshold"] == t]) for t in heat_thresholds}
+    pair = found.pairs.iloc[index]
+    key, transform = tuple(pair[PAIR]), pair[CACHE_TRANSFORM].to_numpy(np.float64)
+    detected = {
+        threshold: to_cache(found.detected_boxes.get((*key, threshold), NO_BOXES), *transform)
+        for threshold in heat_thresholds
+    }
+    ground_truth = to_cache(found.ground_truth_boxes[key], *transform)
     (heat,) = heat_of(found.grids[[index]], images.shape[-1], found.scaling)
-    return Panel(images[pair["row"]], heat, boxes_of(found.ground_truth), detected, caption)
+    return Panel(images[pair["row"]], heat, ground_truth, detected, caption)
