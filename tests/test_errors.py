@@ -180,7 +180,7 @@ def test_a_stage_in_another_folder_says_that_it_belongs_in_the_root(tmp_path, na
     assert len(ended.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("name", ["train", "pretrained", "evaluate", "localize_iobb", "sheets"])
+@pytest.mark.parametrize("name", ["train", "pretrained", "evaluate", "localize_iobb"])
 def test_a_stage_takes_no_path_for_a_backbone(tmp_path, name):
     shutil.copy(ROOT / "params.yaml", tmp_path)
     ended = stage_outside(tmp_path, name, "--backbone", "../../x;" + "a" * 10**5)

@@ -88,9 +88,9 @@ def steps(backbones: list[str]) -> Iterator[tuple[str, Callable[[], None]]]:
     for first in (download, patient_split, preprocess, eda, baseline):
         yield first.__name__, first.main
     for name in backbones:
-        for stage in (pretrained, train, evaluate, localize_iobb, sheets):
+        for stage in (pretrained, train, evaluate, localize_iobb):
             yield f"{stage.__name__} {name}", partial(stage.main, name)
-    yield from ((last.__name__, last.main) for last in (compare, report))
+    yield from ((last.__name__, last.main) for last in (compare, sheets, report))
 
 
 if __name__ == "__main__":

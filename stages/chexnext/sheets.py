@@ -11,15 +11,15 @@ from cxr14.chexnext.paths import ENSEMBLE, ROOT, SINGLES, STUDENTS, network_path
 from cxr14.config.blocks import read_localize
 from cxr14.config.chexnext import read_students
 from stages import run
-from stages.sheets import draw
+from stages.sheets import draw_all
 
 
 def main() -> None:
     """Run the stage."""
     params, students = read_localize(), read_students()
-    for network in network_paths(STUDENTS, students.backbones, students.seeds):
-        draw(SINGLES, network.title, params)
-    draw(ROOT, ENSEMBLE, params)
+    networks = network_paths(STUDENTS, students.backbones, students.seeds)
+    roots = [*(SINGLES for _ in networks), ROOT]
+    draw_all(roots, [*(network.title for network in networks), ENSEMBLE], params)
 
 
 if __name__ == "__main__":

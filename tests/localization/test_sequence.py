@@ -8,6 +8,7 @@ import pytest
 
 from cxr14.config.blocks import LocalizeParams
 from cxr14.datasets.records import Source, write_source
+from cxr14.errors import UserError
 from cxr14.io import read_json, write_npy, write_parquet
 from cxr14.labels import CLASSES, LABEL_COLUMNS
 from cxr14.localization import evaluate
@@ -86,6 +87,31 @@ def test_boxes_heatmaps_metrics_and_sheets_are_written_below_the_given_folder(pr
     assert headline.loc["mean_energy", "value"] == numbers["mean_energy"]
     pixels = pd.read_csv("own/metrics/localize/alexnet/pixels.csv").set_index("finding")
     assert set(pixels.loc["Edema", "n_pairs"]) == {8}  # it has a mask and no box
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_the_sheets_of_several_networks_are_the_same_bytes_drawn_at_once(
+    project, monkeypatch, cores
+):
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    roots, names = [Path("a"), Path("b")], ["alexnet", "other"]
+    for root, name in zip(roots, names, strict=True):
+        write_scores(root, name, maps(), PARAMS, PHANTOM)
+        write_parquet(root / f"predictions/{name}.parquet", PREDICTIONS)
+    sheets.draw_all(roots, names, PARAMS)
+    sheet = Path("b/plots/localize/other/Mass.png")
+    drawn = sheet.read_bytes()
+    sheets.draw(Path("b"), "other", PARAMS)
+    assert sheet.read_bytes() == drawn
+    assert Path("a/plots/localize/alexnet/Mass.png").exists()
+
+
+def test_a_missing_file_of_one_network_of_several_is_one_sentence(project, monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    write_scores(Path(), "alexnet", maps(), PARAMS, PHANTOM)
+    write_parquet("predictions/alexnet.parquet", PREDICTIONS)
+    with pytest.raises(UserError, match=r"^localization/other/heatmaps\.npz [^\n]*$"):
+        sheets.draw_all([Path(), Path()], ["alexnet", "other"], PARAMS)
 
 
 def test_images_enter_at_the_size_of_the_training_or_of_the_cache(project):

@@ -14,6 +14,7 @@ from cxr14.figures.overlays import (
     Localized,
     draw_sheets,
     hits_then_misses,
+    main_overlaps,
 )
 from cxr14.localization.scores import gather
 
@@ -76,16 +77,36 @@ def test_a_line_marks_where_heat_crosses_a_threshold(tmp_path, found):
 
 def test_the_best_hits_come_first_then_the_worst_misses():
     names = [f"{letter}.png" for letter in "abcdefghijkl"]
-    values = np.array([0.0, 0.9, 0.5, 0.5, 0.1, 0.02, 0.3, 0.8, 0.0, 0.4, 0.05, 0.2])
-    assert [names[index][0] for index in hits_then_misses(names, values)] == list("bhcdkfai")
-    # Equal to the limit is no hit; e is the best of five misses and left out.
-    assert hits_then_misses(names[:3], values[:3]) == [1, 2, 0]
+    overlaps = np.array([0.0, 0.9, 0.5, 0.5, 0.1, 0.02, 0.3, 0.8, 0.0, 0.4, 0.05, 0.2])
+    chosen = hits_then_misses(names, overlaps > 0.1, overlaps)
+    assert [names[index][0] for index in chosen] == list("bhcdkfai")  # e is the best of five misses
+
+
+def test_a_hit_comes_before_any_miss_whatever_its_overlap():
+    is_hit = np.array([False, True, False, True])
+    assert hits_then_misses(list("abcd"), is_hit, np.array([0.3, 0.1, 0.0, 0.2])) == [3, 1, 0, 2]
 
 
 def test_few_hits_leave_their_panels_to_misses_and_the_other_way_round():
     names = [f"{number:02d}.png" for number in range(12)]
     one_hit, one_miss = np.zeros(12), np.linspace(1, 0, 12)
     one_hit[5] = 0.7
-    assert hits_then_misses(names, one_hit) == [5, 4, 6, 7, 8, 9, 10, 11]
-    assert hits_then_misses(names, one_miss + 0.05)[-1] == 11
-    assert hits_then_misses(names, one_miss) == [0, 1, 2, 3, 4, 5, 10, 11]
+    assert hits_then_misses(names, one_hit > 0, one_hit) == [5, 4, 6, 7, 8, 9, 10, 11]
+    assert hits_then_misses(names, one_miss + 0.05 > 0.1, one_miss)[-1] == 11
+    assert hits_then_misses(names, one_miss > 0.1, one_miss) == [0, 1, 2, 3, 4, 5, 10, 11]
+
+
+def test_the_main_overlap_is_that_of_the_largest_box_at_the_threshold_and_of_no_speck():
+    pairs = pd.DataFrame({"image": ["a", "b", "c"], "finding": "Mass"})
+    rows = [
+        ("a", 180, 9.0, 0.5),
+        ("a", 180, 1.0, 0.1),  # a speck
+        ("a", 60, 20.0, 0.3),
+        ("b", 180, 1.0, 0.1),
+        ("b", 180, 8.0, 0.0),
+        ("c", 60, 5.0, 0.9),  # it has no heat above 180
+    ]
+    detections = pd.DataFrame(rows, columns=["image", "heat_threshold", "width", "iou"])
+    detections = detections.assign(finding="Mass", height=2.0)
+    assert main_overlaps(pairs, detections, 180).tolist() == [0.5, 0.0, 0.0]
+    assert main_overlaps(pairs, detections.iloc[:0], 180).tolist() == [0.0, 0.0, 0.0]

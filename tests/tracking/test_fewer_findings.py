@@ -68,11 +68,10 @@ def project(tmp_path_factory, empty_store):
         write_params()
         eda.main()
         baseline.main()
-        for stage in (train, evaluate, localize_iobb, sheets):
+        for stage in (train, evaluate, localize_iobb):
             stage.main("alexnet")
-        compare.main()
-        report.main()
-        register.main()
+        for stage in (compare, sheets, report, register):
+            stage.main()
         yield root
 
 

@@ -43,7 +43,7 @@ WRITTEN = {  # outputs that are folders: names of the files that their stages wr
     "evaluation/*": r"[^/]+\.(json|csv|parquet)",
     "localization/*": r"[^/]+\.(json|csv|parquet)",
     "plots/baseline": r"[^/]+\.csv",
-    "plots/localize/*": r"[^/]+\.png",
+    "plots/localize": r"[^/]+/[^/]+\.png",
     "report": r"[^/]+\.html",
     "chexnext/data/folds": r"(.+/)?[^/]+\.parquet",
     "chexnext/data/relabelled": r"[^/]+\.(parquet|npy)",
