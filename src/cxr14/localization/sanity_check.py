@@ -65,10 +65,10 @@ def sanity_check_similarity(
     indices = sample(pairs)
     if not len(pairs):
         return pd.DataFrame({"head": [], "network": []}, dtype=np.float64)
-    random_head = build()
-    random_head.features = trained.features
+    network = build()
     similarity = {}
-    for layers, network in (("head", random_head), ("network", build())):
+    for layers, features in (("head", trained.features), ("network", network.features)):
+        network.features = features
         maps = grids_of_pairs(network.eval(), images, pairs.iloc[indices], settings)
         similarity[layers] = rank_correlations(grids[indices], maps)
     return pd.DataFrame(similarity, index=indices)

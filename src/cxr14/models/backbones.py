@@ -15,7 +15,8 @@ The channels are inferred from shapes. A vision transformer gives a pixel per pa
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from functools import partial
 from itertools import chain
@@ -145,9 +146,20 @@ def _grids(features: nn.Module) -> tuple[dict[str, tuple[int, int]], int]:
         grids[name] = inputs[0].shape[-1], maps.shape[-1]
 
     layers = [item for item in features.named_modules() if isinstance(item[1], WINDOWED)]
-    handles = [layer.register_forward_hook(partial(note, name)) for name, layer in layers]
-    try:
+    with _forward_hooks((layer, partial(note, name)) for name, layer in layers):
         return grids, map_shape(features, SIZE)[2]
+
+
+Hook = Callable[[nn.Module, Any, Any], None]
+"""Of a layer, its inputs and its output."""
+
+
+@contextmanager
+def _forward_hooks(hooks: Iterable[tuple[nn.Module, Hook]]) -> Iterator[None]:
+    """Call a hook after each forward pass of its layer, within the block."""
+    handles = [layer.register_forward_hook(hook) for layer, hook in hooks]
+    try:
+        yield
     finally:
         for handle in handles:
             handle.remove()
@@ -196,12 +208,24 @@ def layers_up_to(features: nn.Module, stride: int) -> tuple[nn.Sequential, nn.Se
     layers = [*_in_sequence(features)]
     start = 1 if isinstance(layers[0], HalfRange) else 0  # rescales the images: no layer to map
     last = 0
-    for count in range(start + 1, len(layers) + 1):
-        _, height, width = map_shape(nn.Sequential(*layers[:count]), SIZE)
+    for count, (_, _, height, width) in enumerate(_shapes(layers), 1):
         # Swin's blocks have their channels last, (B, h, w, C): no maps to weigh by channel.
-        if height == width and 2 ** round(math.log2(SIZE / height)) <= stride:
+        square = height == width and count > start
+        if square and 2 ** round(math.log2(SIZE / height)) <= stride:
             last = count
     return nn.Sequential(*layers[:last]), nn.Sequential(*layers[last:])
+
+
+def _shapes(layers: Sequence[nn.Module]) -> list[torch.Size]:
+    """Infer the shape of each layer's maps in one forward pass; the layers follow one another."""
+    shapes: list[torch.Size] = []
+
+    def note(_: nn.Module, __: tuple[Tensor], maps: Tensor) -> None:
+        shapes.append(maps.shape)
+
+    with _forward_hooks((layer, note) for layer in dict.fromkeys(layers)):
+        map_shape(nn.Sequential(*layers), SIZE)
+    return shapes
 
 
 def _in_sequence(module: nn.Module) -> Iterator[nn.Module]:
