@@ -1,15 +1,16 @@
 """Shortcut learning with known truth: chest drains that go with Pneumothorax.
 
-    python benchmarks/shortcut.py                     (about six minutes on two cores)
+    python benchmarks/shortcut.py --contrast 0.3      (about six minutes on two cores)
 
-The phantoms of params.yaml are drawn twice: with drains that do not depend on the findings
-(data.phantom.shortcut 0), and with a drain in every image with Pneumothorax and in no other (1).
+The phantoms of params.yaml, with findings of this contrast, are drawn twice: with drains that do
+not depend on the findings (data.phantom.shortcut 0), and with a drain in every image with
+Pneumothorax and in no other (1).
 One network is trained on each set. Both are tested on both sets, which have the same test records.
 Their heatmaps for Pneumothorax in the images with drains are scored on the masks of the drain and
 of the air: pointing game and energy, intervals by patient. A network that has learnt the drain has
 a high AUROC with the shortcut and a low one without it, and its heat is on the drain.
 
-Writes .scratch/shortcut/shortcut.png. Results: docs/explanation/shortcut.md.
+Writes .scratch/shortcut/contrast-C.png. Results: docs/explanation/shortcut.md.
 """
 
 import os
@@ -37,6 +38,7 @@ from cxr14.figures.overlays import HEAT
 from cxr14.io import packaged_file
 from cxr14.localization.cam import SaliencySettings, grids_of_pairs
 from cxr14.localization.heatmaps import uncut_heat
+from cxr14.localization.means import wilson_interval
 from cxr14.localization.pointing import energy, pointing
 from cxr14.masks import SIDE
 from cxr14.metrics.auroc import weighted_auroc
@@ -77,14 +79,14 @@ class Phantoms:
     rows: npt.NDArray[np.int64]
 
 
-def build(folder: Path, backbone: str, shortcut: float) -> None:
+def build(folder: Path, backbone: str, contrast: float, shortcut: float) -> None:
     """Draw phantoms and train a network in a folder, by the stages, unless it is there."""
     if (folder / "models" / backbone / "model.json").exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
     yaml = YAML()
     params = yaml.load(Path("params.yaml"))
-    params["data"]["phantom"]["shortcut"] = shortcut
+    params["data"]["phantom"] |= {"contrast": contrast, "shortcut": shortcut}
     yaml.dump(params, folder / "params.yaml")
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     for stage in ("download", "patient_split", "preprocess", "pretrained", "train"):
@@ -111,16 +113,22 @@ def auroc_interval(network: Network, input_size: int, phantoms: Phantoms) -> str
     return cell(weighted_auroc(labels, scores, *replicates)[:, 0])
 
 
-def cell(values: npt.NDArray[np.float64]) -> str:
-    """Format a value and its interval; values (1 + R,) on all images, then by replicate."""
+def cell(values: npt.NDArray[np.float64], patients: int = 0) -> str:
+    """Format a value and its interval; values (1 + R,) on all images, then by replicate.
+
+    A share of 0 or 1 of some patients has Wilson's interval, as all replicates are equal.
+    """
+    if patients and values[0] in (0, 1):
+        low, high = wilson_interval(values[:1], np.array([patients]))
+        return format_interval(float(values[0]), float(low[0]), float(high[0]))
     return format_interval(*summary(values)[:3])
 
 
-def drain_and_air(records: pd.DataFrame) -> tuple[Masks, Masks]:
+def drain_and_air(records: pd.DataFrame, contrast: float) -> tuple[Masks, Masks]:
     """Render the phantoms again for the masks of the drain and of the air: (N, SIDE, SIDE) each."""
     params, anatomy = read_data().phantom, load_anatomy()
     places = places_of_boxes(read_boxes(packaged_file("torchxrayvision", BOXES)))
-    drawing = Drawing(places, params.size, params.contrast, 1.0, params.seed)
+    drawing = Drawing(places, params.size, contrast, 1.0, params.seed)
     drawn = [render(record, anatomy, drawing) for record in records.to_dict("records")]
     drains, air = (
         np.stack([ndimage.binary_dilation(mask, iterations=MARGIN) for mask in masks])
@@ -157,7 +165,7 @@ def mean_scores(
     replicates = draw_replicates(patients, np.random.default_rng(SEED))
     table = np.column_stack([scores, np.ones(len(scores))])
     *sums, counts = weighted_sums(table, *replicates).T
-    return [cell(values / counts) for values in sums]
+    return [cell(values / counts, len(replicates.counts)) for values in sums]
 
 
 def draw_examples(path: Path, pictures: Masks, heats: dict[str, npt.NDArray[np.float32]]) -> None:
@@ -176,22 +184,26 @@ def draw_examples(path: Path, pictures: Masks, heats: dict[str, npt.NDArray[np.f
     figure.savefig(path, metadata={"Software": None})
 
 
-def main(backbone: str = "alexnet", examples: int = 5) -> None:
+def main(backbone: str = "alexnet", contrast: float = 0.3, examples: int = 5) -> None:
     """Build both sets, and print the table."""
     params, phantoms, networks = read_localize(), {}, {}
     for name, shortcut in SHORTCUTS.items():
-        folder = SCRATCH / f"{shortcut:g}"
-        build(folder, backbone, shortcut)
+        folder = SCRATCH / f"contrast-{contrast:g}-shortcut-{shortcut:g}"
+        build(folder, backbone, contrast, shortcut)
         phantoms[name] = read_test(folder)
         network, facts = load_model(folder / "models" / backbone)
         networks[name] = network, int(facts["input_size"])
     drained = phantoms["with Pneumothorax"]
     positive = drained.records[FINDING].to_numpy() == 1
     records = drained.records[positive]
-    targets = dict(zip(("drain", "air"), drain_and_air(records), strict=True))
+    targets = dict(zip(("drain", "air"), drain_and_air(records, contrast), strict=True))
     columns = [f"AUROC, drains {name}" for name in SHORTCUTS]
     columns += [f"{measure}, {target}" for target in targets for measure in ("pointing", "energy")]
-    table = Table("trained with drains", *columns, title=f"{backbone}, {FINDING}: {PHANTOM_NOTE}")
+    table = Table(
+        "trained with drains",
+        *columns,
+        title=f"{backbone}, {FINDING}, contrast {contrast:g}: {PHANTOM_NOTE}",
+    )
     heats = {}
     for name, (network, size) in networks.items():
         heats[name] = heat_of_finding(network, size, drained, positive, params)
@@ -206,7 +218,7 @@ def main(backbone: str = "alexnet", examples: int = 5) -> None:
     chosen = np.linspace(0, len(records) - 1, examples).round().astype(int)
     pictures = drained.images[drained.rows[positive][chosen]]
     shown = {name: heat[chosen] for name, heat in heats.items()}
-    draw_examples(SCRATCH / "shortcut.png", pictures, shown)
+    draw_examples(SCRATCH / f"contrast-{contrast:g}.png", pictures, shown)
     Console(width=200).print(table)
 
 
