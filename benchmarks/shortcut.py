@@ -55,7 +55,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SCRATCH = Path(".scratch/shortcut")
 FINDING = "Pneumothorax"
 BOXES = "torchxrayvision/data/BBox_List_2017.csv.gz"
-SHORTCUTS = {"independent": 0.0, "with Pneumothorax": 1.0}
+SHORTCUTS = {"independent drains": 0.0, "drains with Pneumothorax": 1.0}
 """data.phantom.shortcut by how the drains are drawn."""
 
 MARGIN = 5
@@ -178,9 +178,9 @@ def draw_examples(path: Path, pictures: Masks, heats: dict[str, npt.NDArray[np.f
             axis.imshow(picture, cmap="gray", vmin=0, vmax=255, extent=box)
             axis.imshow(map_, cmap=HEAT, vmin=0, vmax=255, extent=box)
             axis.set_axis_off()
-        row[0].set_title(f"trained with drains {name}", loc="left", fontsize=12)
+        row[0].set_title(f"trained with {name}", loc="left", fontsize=12)
     figure.suptitle(f"Heat of {FINDING} ({PHANTOM_NOTE})", fontsize=13)
-    figure.tight_layout()
+    figure.tight_layout(h_pad=2)
     figure.savefig(path, metadata={"Software": None})
 
 
@@ -193,11 +193,11 @@ def main(backbone: str = "alexnet", contrast: float = 0.3, examples: int = 5) ->
         phantoms[name] = read_test(folder)
         network, facts = load_model(folder / "models" / backbone)
         networks[name] = network, int(facts["input_size"])
-    drained = phantoms["with Pneumothorax"]
+    drained = phantoms["drains with Pneumothorax"]
     positive = drained.records[FINDING].to_numpy() == 1
     records = drained.records[positive]
     targets = dict(zip(("drain", "air"), drain_and_air(records, contrast), strict=True))
-    columns = [f"AUROC, drains {name}" for name in SHORTCUTS]
+    columns = [f"AUROC, {name}" for name in SHORTCUTS]
     columns += [f"{measure}, {target}" for target in targets for measure in ("pointing", "energy")]
     table = Table(
         "trained with drains",
