@@ -257,12 +257,11 @@ def grids_of_pairs(
     Returns:
         (P, h, w) float16; with ``scale`` a hotter map exceeds 1, and negative heat is 0.
     """
-    rows = pairs["row"].to_numpy(np.int64)
     classes = pairs["finding"].map(network.classes.index).to_numpy(np.int64)
-    order = np.argsort(rows, kind="stable")
-    grids = heat_grids(network, images, rows[order], classes[order], settings)
-    pair_grids = np.empty_like(grids)
-    pair_grids[order] = grids
+    keys = np.stack([pairs["row"].to_numpy(np.int64), classes], axis=-1)
+    # Sorted by image, each pair once: those of boxes often recur among those of masks.
+    distinct, pair = np.unique(keys, axis=0, return_inverse=True)
+    pair_grids = heat_grids(network, images, *distinct.T, settings)[pair]
     if scale is None:
         return (scaled_to_255(pair_grids) / 255).astype(np.float16)
     full_heat = pairs["finding"].map(scale).to_numpy(np.float32)[:, None, None]

@@ -154,18 +154,22 @@ def upsampled(grids: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.float
 
     As torch's ``interpolate`` (up to rounding), without torch, which a contact sheet does not need.
     """
-    wide = _stretched(grids, size)  # (M, h, size)
-    return np.ascontiguousarray(_stretched(wide.swapaxes(1, 2), size).swapaxes(1, 2))
+    return _stretched(_stretched(grids, size, axis=2), size, axis=1)
 
 
-def _stretched(values: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.float32]:
-    """Interpolate (…, n) linearly along the last axis to (…, size)."""
-    length = values.shape[-1]
+def _stretched(values: npt.NDArray[np.float32], size: int, axis: int) -> npt.NDArray[np.float32]:
+    """Interpolate (M, h, w) linearly along an axis to a length of ``size``."""
+    length = values.shape[axis]
     at = np.maximum((np.arange(size) + 0.5) * (length / size) - 0.5, 0)  # pixel centres
     low = at.astype(np.intp)
     high = np.minimum(low + 1, length - 1)
-    share = (at - low).astype(np.float32)
-    return np.asarray(values[..., low] * (1 - share) + values[..., high] * share)
+    share = np.expand_dims((at - low).astype(np.float32), 2 - axis)
+    stretched = values.take(low, axis)
+    stretched *= 1 - share
+    following = values.take(high, axis)
+    following *= share
+    stretched += following
+    return stretched
 
 
 def downsampled(pixels: npt.NDArray[np.float64], grid: tuple[int, int]) -> npt.NDArray[np.float64]:
