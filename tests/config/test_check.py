@@ -95,9 +95,9 @@ def test_a_missing_block_is_named():
         ({"model": {"weights": "chexnext"}}, "model.weights = 'chexnext': no such"),
         (
             {"model": {"pooling": "max"}, "localize": {"method": "cam", "layer": "last"}},
-            "localize.method = 'cam' is",
+            "localize.method = cam is exact",
         ),
-        ({"localize": {"method": "cam", "layer": 4}}, "and localize.layer = 'last' only; set"),
+        ({"localize": {"method": "cam", "layer": 4}}, "here they are avg and 4; set"),
         (
             {
                 "model": {"weights": "imagenet"},

@@ -1,5 +1,6 @@
 """The saliency methods, on maps that can be worked out by hand and on real networks."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -11,10 +12,10 @@ from cxr14.localization.cam import (
     METHODS,
     SaliencySettings,
     cam,
-    check_method,
     grad_cam,
     grad_cam_pp,
     gradients,
+    heat_grids,
     hires_cam,
     layer_cam,
 )
@@ -135,11 +136,12 @@ def test_the_mean_of_cam_and_the_bias_make_the_logit(tiny):
     ("pooling", "layer", "named"), [("max", "last", "max and last"), ("avg", 4, "avg and 4")]
 )
 def test_cam_is_refused_for_other_pooling_or_off_the_last_layer(tiny, pooling, layer, named):
-    settings = SaliencySettings("cam", 1, 32, layer)
+    images, one = np.zeros((1, 64, 64), np.uint8), np.zeros(1, np.int64)
+    settings = SaliencySettings("cam", 1, 64, layer)
     with pytest.raises(UserError, match=rf"they are {named}; set localize\.method to gradcam"):
-        check_method(tiny(pooling), settings)
-    check_method(tiny(pooling), settings._replace(method="gradcam"))
-    check_method(tiny("avg"), settings._replace(layer="last"))
+        heat_grids(tiny(pooling).eval(), images, one, one, settings)
+    allowed = settings._replace(method="gradcam", layer="last")
+    assert len(heat_grids(tiny(pooling).eval(), images, one, one, allowed)) == 1
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)

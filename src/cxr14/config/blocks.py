@@ -349,3 +349,16 @@ class LocalizeParams(Block):
 def read_localize() -> LocalizeParams:
     """Read the block `localize` of params.yaml."""
     return read_block("localize", LocalizeParams)
+
+
+def check_method(method: str, layer: int | str, pooling: str) -> None:
+    """Refuse CAM where it is not exact: it needs average pooling and the last layer.
+
+    Raises:
+        UserError: names the keys.
+    """
+    if method == "cam" and (pooling != "avg" or layer != "last"):
+        raise UserError(
+            f"localize.method = cam is exact for model.pooling = avg and localize.layer = last, "
+            f"and here they are {pooling} and {layer}; set localize.method to gradcam"
+        )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cxr14.config.blocks import (
     Recipe,
+    check_method,
     read_data,
     read_evaluate,
     read_localize,
@@ -134,12 +135,11 @@ def _pipeline() -> Iterator[str]:
         if name in used:
             yield from _size(FILE, f"train.input_size of {name}", recipe)
     yield from _weights(weights, used)
-    localize, pooling = read_localize(), read_model().pooling
-    if localize.method == "cam" and (pooling != "avg" or localize.layer != "last"):
-        yield (
-            f"{FILE}: localize.method = 'cam' is exact for model.pooling = 'avg' and "
-            f"localize.layer = 'last' only; set localize.method to gradcam"
-        )
+    localize = read_localize()
+    try:
+        check_method(localize.method, localize.layer, read_model().pooling)
+    except UserError as error:
+        yield f"{FILE}: {error}"
 
 
 def _chexnext() -> Iterator[str]:

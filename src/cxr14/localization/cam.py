@@ -21,6 +21,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
+from cxr14.config.blocks import check_method
 from cxr14.console import track
 from cxr14.errors import UserError
 from cxr14.localization.heatmaps import Grids
@@ -170,23 +171,6 @@ def gradients(score: Part, maps: Tensor, classes: Tensor) -> Tensor:
     return gradient
 
 
-def check_method(network: "Network", settings: SaliencySettings) -> None:
-    """Refuse a method that does not fit the network.
-
-    Raises:
-        UserError: cam, and the network does not use average pooling or the layer is not the last;
-            or the network is being trained.
-    """
-    if network.training:
-        raise UserError("heatmaps need a network in evaluation mode; call network.eval() first")
-    if settings.method == "cam" and (network.pooling != "avg" or settings.layer != "last"):
-        raise UserError(
-            f"localize.method = cam is exact for model.pooling = avg and localize.layer = last, "
-            f"and here they are {network.pooling} and {settings.layer}; set localize.method to "
-            f"gradcam"
-        )
-
-
 def heat_grids(
     network: "Network",
     images: npt.NDArray[np.uint8],
@@ -212,7 +196,9 @@ def heat_grids(
         UserError: the method does not fit the network, the network has no such layer, or it is
             being trained.
     """
-    check_method(network, settings)
+    if network.training:
+        raise UserError("heatmaps need a network in evaluation mode; call network.eval() first")
+    check_method(settings.method, settings.layer, network.pooling)
     first, score = parts_at(network, settings.layer)
     size, method, grids = settings.batch_size, METHODS[settings.method], []
     with deterministic_inference(network) as device, torch.no_grad():

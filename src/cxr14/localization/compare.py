@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, Final
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -22,29 +21,26 @@ from cxr14.evaluation.revisions import (
     read_object,
     read_table,
 )
-from cxr14.localization.heatmaps import Grids, boxed_pairs, upsampled
+from cxr14.localization.heatmaps import DAMAGED, boxed_pairs, load_heatmaps
+from cxr14.localization.means import by_finding
 from cxr14.localization.overlap import (
     BOX,
     PAIR,
     POOLED,
     Rule,
-    cached_boxes,
-    covered_cells,
     hits_and_false_boxes,
-    scaled_to_255,
 )
-from cxr14.localization.pointing import pointing
+from cxr14.localization.pointing import MEASURES, score_maps
+from cxr14.localization.scores import gather
 from cxr14.metrics.auroc import Floats
 from cxr14.metrics.bootstrap import (
     N_REPLICATES,
     SEED,
-    Replicates,
     draw_replicates,
     enough_patients,
     patients_by_class,
-    weighted_sums,
 )
-from cxr14.metrics.intervals import mean_over, summary
+from cxr14.metrics.intervals import summary
 
 HIT: Final = Rule("iobb", 0.1, POOLED)
 BOX_MEASURES: Final = ("mean_accuracy_iobb_t10", "mean_pointing")
@@ -111,13 +107,19 @@ def read_box_scores(run: Files, backbone: str) -> BoxScores:
         UserError: a file is damaged.
     """
     heatmaps, detected = localization_files(backbone)
-    names, grids = _read_heatmaps(run, heatmaps)
+    content = BytesIO(run.read(heatmaps))
+    try:
+        names, grids = load_heatmaps(content)
+    except DAMAGED:
+        raise UserError(f"{heatmaps} of {run.name} is damaged: no heatmaps") from None
     detections, boxes = read_table(run, detected), read_table(run, BOXES)
     listed = boxed_pairs(boxes, read_table(run, INDEX), read_table(run, RECORDS))
     pairs = names.merge(listed, on=PAIR, validate="one_to_one")
     hits, _ = hits_and_false_boxes(pairs, detections, [HIT])
     scaling = "fixed" if (detections["scaling"] == "fixed").any() else "per_map"
-    points = _pointing(pairs, boxes, grids, int(read_object(run, PREPROCESS)["size"]), scaling)
+    size, findings = int(read_object(run, PREPROCESS)["size"]), sorted(set(pairs["finding"]))
+    boxed = gather(pairs, boxes, size, scaling, findings, np.random.default_rng(SEED), 0)
+    points = score_maps(boxed, {"network": grids})["network"][:, MEASURES.index("pointing")]
     ordered = boxes.sort_values([*PAIR, *BOX])
     text = ordered[BOX].astype(float).round(3).astype(str).agg(" ".join, axis=1)
     ground_truth = (
@@ -128,27 +130,6 @@ def read_box_scores(run: Files, backbone: str) -> BoxScores:
         np.column_stack([hits[:, 0].astype(float), points]),
         tuple(sorted(set(detections["heat_threshold"]))),
     )
-
-
-def _read_heatmaps(run: Files, path: str) -> tuple[pd.DataFrame, Grids]:
-    """Read the pairs (P rows) and the grids (P, h, w) of heatmaps.npz."""
-    try:
-        with np.load(BytesIO(run.read(path))) as arrays:
-            return pd.DataFrame({name: arrays[name] for name in PAIR}), arrays["heat"]
-    except (BadZipFile, KeyError, ValueError):
-        raise UserError(f"{path} of {run.name} is damaged: no heatmaps") from None
-
-
-def _pointing(
-    pairs: pd.DataFrame, boxes: pd.DataFrame, grids: Grids, size: int, scaling: str
-) -> Floats:
-    """Pointing game of P pairs, (P,)."""
-    scores = []
-    for grid, truth in zip(grids, cached_boxes(pairs, boxes), strict=True):
-        heat = upsampled(grid[None].astype(np.float32), size)[0]
-        heat = heat if scaling == "fixed" else scaled_to_255(heat)
-        scores.append(pointing(heat, covered_cells(truth, size, (size, size))))
-    return np.array(scores, np.float64)
 
 
 def compare_boxes(
@@ -220,33 +201,21 @@ def difference_of_boxes(
     patients, findings = pairs["patient"].to_numpy(), pairs["finding"].to_numpy(str)
     replicates = draw_replicates(patients, np.random.default_rng(SEED), n_replicates)
     names = np.unique(findings)
-    members = findings[:, None] == names
-    enough = enough_patients(patients_by_class(members, replicates.owner))
+    enough = enough_patients(patients_by_class(findings[:, None] == names, replicates.owner))
     few = (
         f"no interval: too few patients of {', '.join(names[~enough])}"
         if not enough.all()
         else None
     )
     counts = {"images": pairs["image"].nunique(), "patients": len(replicates.counts)}
+    weights = replicates.counts[replicates.owner].T.astype(np.int64)  # (1 + R, K)
+    means = [by_finding(values, findings, names, weights)[:, -1] for values in (here, there)]
     rows = []
     for column, measure in enumerate(BOX_MEASURES):
-        scores = [_macro(values[:, column], members, replicates) for values in (here, there)]
+        scores = [values[:, column] for values in means]
         values = scores[0] - scores[1]
         change = summary(values[:1] if few else values)
         row: Row = {"measure": measure, "here": scores[0][0], "there": scores[1][0]}
         row |= dict(zip(DIFFERENCE, change, strict=True))
         rows.append(row | counts | {"findings": len(names), "reason": few})
     return rows
-
-
-def _macro(values: Floats, members: npt.NDArray[np.bool_], replicates: Replicates) -> Floats:
-    """Mean over F findings of the means of values (K,): (1 + R,), NaN if a finding is not drawn.
-
-    Args:
-        values: (K,).
-        members: (K, F) whether a pair is of a finding.
-        replicates: of the patients of the pairs.
-    """
-    table = np.concatenate([values[:, None] * members, members], axis=1)
-    totals, counts = np.split(weighted_sums(table, *replicates), 2, axis=1)
-    return mean_over(np.where(counts > 0, totals / np.maximum(counts, 1), np.nan))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO, Final
 from zipfile import BadZipFile
 
 import numpy as np
@@ -143,10 +144,20 @@ def read_heatmaps(path: str | Path) -> tuple[pd.DataFrame, Grids]:
     """
     check_file(path)
     try:
-        with Path(path).open("rb") as file, np.load(file) as arrays:
-            return pd.DataFrame({name: arrays[name] for name in PAIR}), arrays["heat"]
-    except (BadZipFile, OSError, KeyError, ValueError) as error:
+        with Path(path).open("rb") as file:
+            return load_heatmaps(file)
+    except DAMAGED as error:
         raise unusable(path, f"is damaged: {error}") from None
+
+
+DAMAGED: Final = (BadZipFile, OSError, KeyError, ValueError)
+"""What :func:`load_heatmaps` raises for a damaged file."""
+
+
+def load_heatmaps(file: IO[bytes]) -> tuple[pd.DataFrame, Grids]:
+    """Read an open heatmaps.npz, see :func:`read_heatmaps`."""
+    with np.load(file) as arrays:
+        return pd.DataFrame({name: arrays[name] for name in PAIR}), arrays["heat"]
 
 
 def upsampled(grids: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.float32]:

@@ -233,7 +233,7 @@ def selection(results: Results) -> str:
     if results.source.phantom:
         return (
             f"{CHOSEN} The default settings were compared on phantoms of the test split "
-            "(docs/lab-notes/training.md), which favours them."
+            "(docs/lab-notes/training.md, docs/lab-notes/heatmaps.md), which favours them."
         )
     return f"{CHOSEN} Whether settings were compared on test before this run is not recorded."
 
