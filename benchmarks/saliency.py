@@ -4,9 +4,11 @@
     python benchmarks/saliency.py alexnet --size cache
 
 Reads models/B, data/cache, data/records and params.yaml (localize). Scores are means over findings,
-computed as in the stage localize-iobb. The second table is the difference of each method from the
-first, on the same resampled patients; * marks a 95 % interval that excludes 0. Choose the default
-method on phantoms, not on the real test images: there the boxes are for testing only.
+computed as in the stage localize-iobb. The last rows are networks with a random head, and with
+random weights everywhere, by the method and layer of params.yaml: what maps find without training.
+The second table is the difference of each method from the first, on the same resampled patients; *
+marks a 95 % interval that excludes 0. Choose the default method on phantoms, not on the real test
+images: there the boxes are for testing only.
 Results: docs/explanation/saliency.md.
 """
 
@@ -28,8 +30,10 @@ from cxr14.localization.heatmaps import Grids
 from cxr14.localization.means import Means
 from cxr14.localization.overlap import PAIR, POOLED, Rule, hits_and_false_boxes
 from cxr14.localization.pointing import score_maps
+from cxr14.localization.sanity_check import OTHER_SEED
 from cxr14.localization.scores import BoxedPairs, MaskedPairs, ScoredPairs
 from cxr14.metrics.bootstrap import SEED
+from cxr14.models.network import build_network
 from cxr14.models.serialization import load_model
 
 HIT = Rule("iobb", 0.1, POOLED)
@@ -83,13 +87,20 @@ def main(backbone: str, size: str = "train") -> None:
     boxed, masked = gather_truth(inputs, network.classes, "per_map", generator)
     pairs = pd.concat([boxed.pairs, masked.pairs])[[*PAIR, "row"]]
     input_size = description["input_size"] if size == "train" else inputs.images.shape[-1]
+    arguments = {"seed": OTHER_SEED, "classes": network.classes} | description["head"]
+    random = build_network(backbone, **arguments)
     scores = {}
     methods = [(name, "last") for name in METHODS if name != "cam" or network.pooling == "avg"]
     methods += [(name, layer) for layer in FINER for name in ("gradcam", "hirescam", "layercam")]
-    for method, layer in methods:
+    rows = [("", network, network.features, *method) for method in methods]
+    chosen = params.method, params.layer
+    rows += [(", random head", random, network.features, *chosen)]
+    rows += [(", random network", random, random.features, *chosen)]
+    for weights, scored, features, method, layer in rows:
         settings = SaliencySettings(method, params.batch_size, input_size, layer, params.smoothing)
-        grids = grids_of_pairs(network, inputs.images, pairs, settings)
-        name = f"{method}, {layer} ({grids.shape[1]}×{grids.shape[2]})"
+        scored.features = features
+        grids = grids_of_pairs(scored.eval(), inputs.images, pairs, settings)
+        name = f"{method}, {layer} ({grids.shape[1]}×{grids.shape[2]}){weights}"
         scores[name] = scores_of(boxed, masked, grids, params.heat_thresholds)
     first, *others = scores
     title = (
