@@ -73,6 +73,9 @@ def test_the_threshold_is_that_of_highest_f1_and_none_leaves_the_labels() -> Non
 def test_relabelling_train_and_val_passes_the_check() -> None:
     new = relabelled_records(records(), ROWS, ~NOTHING, CLASSES, "replace")
     check_only_train_val(records(), new, splits())
+    changed = (new != records()).any(axis=1)
+    assert changed.iloc[:150].any()
+    assert not changed.iloc[150:].any()
 
 
 def test_a_relabelled_test_image_is_found_however_small_the_change() -> None:

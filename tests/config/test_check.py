@@ -48,6 +48,8 @@ def test_the_own_files_are_valid_with_and_without_the_second_pipeline():
     check_chexnext()
     Path("chexnext/params.yaml").unlink()
     check_params()
+    with pytest.raises(UserError, match=r"^chexnext/params\.yaml does not exist"):
+        check_chexnext()
 
 
 def test_problems_of_all_blocks_of_both_files_are_named_at_once():
@@ -139,8 +141,9 @@ def test_the_second_file_is_checked_too(changes, told):
 
 
 def test_own_weights_are_found_in_the_repository():
-    save_file({}, "mine.safetensors")
     write(model={"weights": "mine.safetensors"})
+    assert "no such .safetensors file" in refusal()
+    save_file({}, "mine.safetensors")
     check_params()
 
 

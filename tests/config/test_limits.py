@@ -125,7 +125,8 @@ def test_seeds_are_whole_numbers(group, seeds):
 
 @pytest.mark.parametrize("seed", [0, 2**31, 2**62, 2**63 - 1])
 def test_large_seeds_that_libraries_can_hold_are_taken(seed):
-    check_block("train", TrainParams, changed(("train", "seed"), seed), "params.yaml")
+    block = changed(("train", "seed"), seed)
+    assert check_block("train", TrainParams, block, "params.yaml").seed == seed
 
 
 def test_switches_are_true_or_false_and_nothing_that_looks_like_it():

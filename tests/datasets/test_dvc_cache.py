@@ -65,6 +65,8 @@ def test_a_replaced_output_leaves_the_cache_intact(root):
     (root / "data/cache/images.npy").unlink()
     (root / "data/cache/images.npy").write_bytes(b"another")
     check(root)
+    md5 = hashlib.md5(b"pixels").hexdigest()
+    assert (root / "cache" / md5[:2] / md5[2:]).read_bytes() == b"pixels"
 
 
 def test_a_changed_output_of_the_second_pipeline_is_made_by_its_own_command(root):

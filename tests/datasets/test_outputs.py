@@ -100,8 +100,11 @@ def test_a_users_folder_that_is_a_link_to_itself_is_left_to_the_listing(root, tm
 
 
 @pytest.mark.parametrize("name", ["data/raw/images", "data/mine", ".scratch/download"])
-def test_a_users_folder_beside_the_outputs_is_fine(root, name):
+def test_a_users_folder_beside_the_outputs_is_fine_unless_it_becomes_an_output(root, name):
     check_user_folder(root / name, root)
+    (root / "dvc.yaml").write_text(f"stages: {{a: {{cmd: x, outs: [{name}]}}}}")
+    with pytest.raises(UserError, match=rf"is in {name}, an output"):
+        check_user_folder(root / name, root)
 
 
 @pytest.mark.parametrize("name", ["data", "data/raw", "data/raw/archives", "models", "models/a"])
@@ -119,6 +122,8 @@ def test_a_link_at_data_raw_images_is_nobodys_business(root, own):
     (root / "data" / "raw" / "images").symlink_to(own)
     check_links(root, OUTPUTS)
     check_foreign(root, OUTPUTS, None)
+    with pytest.raises(UserError, match=r"^data/raw/images is a link to "):
+        check_links(root, [*OUTPUTS, "data/raw/images"])
 
 
 @pytest.mark.parametrize(
@@ -185,6 +190,9 @@ def test_a_link_to_a_download_is_known_by_the_download(root):
     (root / ARCHIVES).mkdir(parents=True)
     os.link(download, root / ARCHIVES / "images_001.tar.gz")
     check_foreign(root, OUTPUTS, None)
+    download.unlink()
+    with pytest.raises(UserError, match="no stage wrote this file"):
+        check_foreign(root, OUTPUTS, None)
 
 
 def test_listings_come_from_dvcs_lock_and_cache(root, tmp_path):

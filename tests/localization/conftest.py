@@ -49,10 +49,14 @@ SIZE = 32
 
 @pytest.fixture
 def pair_tables():
-    """Sixteen patients with a Mass each, every fourth with a Nodule too: pairs and ground-truth boxes."""
+    """Sixteen patients with a Mass each, ten with a Nodule too: pairs and ground-truth boxes."""
     generator = np.random.default_rng(14)
     pairs = [(f"{patient:02d}.png", "Mass", patient, patient) for patient in range(16)]
-    pairs += [(f"{patient:02d}.png", "Nodule", patient, patient) for patient in range(0, 16, 4)]
+    pairs += [
+        (f"{patient:02d}.png", "Nodule", patient, patient)
+        for patient in range(16)
+        if patient % 8 < 5
+    ]
     table = pd.DataFrame(sorted(pairs), columns=["image", "finding", "patient", "row"])
     corner, side = generator.integers(0, 16, (len(table), 2)), generator.integers(4, 16, len(table))
     ground_truth = table[["image", "finding"]].assign(x=corner[:, 0], y=corner[:, 1], width=side)

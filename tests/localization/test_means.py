@@ -73,15 +73,36 @@ def test_a_finding_that_is_always_hit_has_an_interval_by_its_patients(boxed):
     row = boxed.findings.index("Mass")
     assert means.value[row, 0] == means.high[row, 0] == 1
     assert means.low[row, 0] == pytest.approx(16 / (16 + 1.959964**2))  # sixteen patients
-    twice = replace(boxed, pairs=boxed.pairs.assign(patient=boxed.pairs["patient"] // 2))
-    fewer = twice.means(always).low[row, 0]
-    assert fewer == pytest.approx(8 / (8 + 1.959964**2))  # two images of a patient are one case
+    of_eleven = replace(boxed, pairs=boxed.pairs.assign(patient=boxed.pairs["patient"].clip(0, 10)))
+    fewer = of_eleven.means(always).low[row, 0]
+    assert fewer == pytest.approx(11 / (11 + 1.959964**2))  # six images of a patient are one case
+
+
+def test_fewer_than_ten_patients_of_a_finding_have_no_interval_nor_has_the_mean(boxed):
+    """The ten with a Nodule become nine; a difference has none either."""
+    of_nine = replace(boxed, pairs=boxed.pairs.assign(patient=boxed.pairs["patient"].clip(1)))
+    varies = (boxed.pairs["row"].to_numpy() % 2)[:, None]
+    mass, nodule = (boxed.findings.index(name) for name in ("Mass", "Nodule"))
+    for pairs, missing in ((boxed, []), (of_nine, [nodule, len(boxed.findings)])):
+        for means in (pairs.means(varies), pairs.differences(1 - varies, varies)):
+            assert np.isnan(means.low[missing]).all()
+            assert np.isnan(means.high[missing]).all()
+            assert np.isfinite(means.value[[mass, nodule, -1]]).all()
+            assert means.low[mass, 0] < means.high[mass, 0]
+    assert np.isfinite(boxed.means(varies).low[[nodule, -1]]).all()
+    table = of_nine.tidy([{"key": 1}], {"accuracy": of_nine.means(varies)}).set_index("finding")
+    assert table.loc["Nodule", "reason"] == "no interval: too few patients: 9 of 10"
+    assert table.loc["mean", "reason"] == "no interval: too few patients of Nodule"
 
 
 def test_a_mean_of_findings_that_are_all_hit_is_not_certain_either(boxed):
-    means = boxed.means(np.ones((len(boxed.pairs), 1)))
-    cases = 2**2 / (1 / 16 + 1 / 4)  # of the mean of 16 and of 4 patients
+    ones, nodule = np.ones((len(boxed.pairs), 1)), boxed.finding_of_pair == "Nodule"
+    apart = boxed.pairs["patient"] + 100 * nodule  # no patient has both
+    means = replace(boxed, pairs=boxed.pairs.assign(patient=apart)).means(ones)
+    cases = 2**2 / (1 / 16 + 1 / 10)  # of the mean of 16 and of 10 patients
     assert means.low[-1, 0] == pytest.approx(cases / (cases + 1.959964**2))
+    of_sixteen = boxed.means(ones).low[-1, 0]  # at most the number of patients
+    assert of_sixteen == pytest.approx(16 / (16 + 1.959964**2))
 
 
 def test_a_constant_that_is_no_share_has_no_interval_and_the_table_says_why(boxed):

@@ -100,8 +100,13 @@ def test_a_network_built_with_the_same_seed_is_wholly_similar(boxed):
 def test_flat_pairs_are_left_out_and_counted(boxed):
     similarity = pd.DataFrame({"head": [0.2, np.nan, 0.4]}, index=[0, 3, 5])
     row = sanity_check_table(boxed, similarity).iloc[0]
-    assert (row["n_pairs"], row["n_constant"], row["reason"]) == (2, 1, "")
+    assert (row["n_pairs"], row["n_constant"]) == (2, 1)
     assert row["similarity"] == pytest.approx(0.3)
+    assert np.isnan(row["similarity_low"])
+    assert row["reason"] == "no interval: too few patients: 2 of 10"
+    whole = sanity_check_table(boxed, pd.DataFrame({"head": np.linspace(0, 1, 26)})).iloc[0]
+    assert whole["similarity_low"] < 0.5 < whole["similarity_high"]
+    assert whole["reason"] == ""
     nothing = sanity_check_table(boxed, similarity.assign(head=np.nan)).iloc[0]
     assert (nothing["n_pairs"], nothing["n_constant"], nothing["unchanged"]) == (0, 3, 0)
     assert nothing["reason"] == "no pair of maps to compare"

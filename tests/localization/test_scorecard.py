@@ -61,7 +61,7 @@ def test_ground_truth_boxes_as_heat_score_one_at_iobb_of_nine_tenths(boxed):
             assert at.loc[finding, "afp"] == 0
     assert scores.headline["mean_accuracy_iobb_t50"] == 1
     ends = scores.tables["headline"].set_index("metric").loc["mean_accuracy_iobb_t10"]
-    assert ends["low"] < ends["value"] == ends["high"] == 1  # of twenty pairs, not certain
+    assert ends["low"] < ends["value"] == ends["high"] == 1  # of 26 pairs, not certain
     assert scores.headline["mean_pointing"] == pytest.approx(1)
     assert scores.headline["mean_energy"] == pytest.approx(1)
     assert scores.headline["crossfit_mean_accuracy_iobb_t10"] == 1
@@ -160,7 +160,7 @@ def test_the_headline_is_short_flat_and_agrees_with_the_tables(boxed):
         table.loc["mean", "accuracy"], abs=1e-4
     )
     assert scores.headline["boxed_images"] == 16
-    assert scores.headline["boxed_pairs"] == 20
+    assert scores.headline["boxed_pairs"] == 26
     assert scores.headline["findings_scored"] == 2
     assert scores.headline["sanity_check_similarity"] == 0.2
 
@@ -213,7 +213,7 @@ def test_one_patient_has_scores_but_neither_intervals_nor_a_crossfit_and_says_so
     ).loc["mean"]
     assert mean["accuracy"] == 1
     assert np.isnan(mean["accuracy_low"])
-    assert mean["reason"] == "no interval: all boxed images are of one patient"
+    assert mean["reason"] == "no interval: too few patients of Mass, Nodule"
     fitted = rows_of(scores.tables["crossfit"], measure="iobb", overlap_threshold=0.1).loc["mean"]
     assert np.isnan(fitted["accuracy"])
     assert fitted["reason"].endswith("no other half to choose a threshold")
@@ -242,6 +242,6 @@ def test_pixel_scores_are_in_the_headline_with_their_heat_threshold(boxed, maske
         boxed, {"cam": masks(boxed)}, pd.DataFrame(), SIMILARITY, PixelMaps(masked, {"cam": exact})
     )
     headline = score(maps, LIMITS).headline
-    assert headline["masked_pairs"] == 20
+    assert headline["masked_pairs"] == 26
     for name in ("pointing", "energy", "iou_heat_60", "iou_heat_180"):
         assert headline[f"mask_mean_{name}"] == pytest.approx(1)

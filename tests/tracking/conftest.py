@@ -13,7 +13,7 @@ from cxr14.labels import CLASSES, LABEL_COLUMNS
 from cxr14.metrics.auroc import auroc
 
 SIDE = 40
-IMAGES = 12
+IMAGES = 40
 EPOCHS = 3
 MLFLOW_WARNINGS = (
     "The ``noload`` loader strategy is deprecated",

@@ -25,7 +25,7 @@ def alias() -> str:
 
 
 def test_the_difference_is_that_of_the_aurocs_on_validation_by_patient(project: Path) -> None:
-    """Six validation images: the model ranks Mass perfectly, the champion the other way round."""
+    """Twenty validation images: the model ranks Mass perfectly, the champion the other way round."""
     (trained,) = find_trained(["alexnet"])
     champion = read_predictions(trained.predictions).assign(
         **{"logit Mass": lambda rows: -rows["logit Mass"]}
@@ -36,11 +36,29 @@ def test_the_difference_is_that_of_the_aurocs_on_validation_by_patient(project: 
     records["Mass"] = (logits < logits[val].median()).astype(int)
     write_parquet(trained.records, records.reset_index())
     found = compare_on_validation(trained, champion)
-    assert (found.difference, found.low, found.high, found.patients) == (1, 1, 1, 6)
+    assert (found.difference, found.low, found.high, found.patients) == (1, 1, 1, 20)
     assert found.ahead
     same = compare_on_validation(trained, read_predictions(trained.predictions))
     assert (same.difference, same.low, same.high) == (0, 0, 0)
     assert not same.ahead
+
+
+def test_with_nine_patients_of_a_finding_no_model_is_ahead_and_the_sentence_says_why(
+    project: Path,
+) -> None:
+    """As in every comparison of networks; before, an interval of nine patients moved the alias."""
+    register(find_trained(["googlenet"]))
+    label_fake(project, "alexnet", "googlenet")
+    records = pd.read_parquet("data/records/images.parquet").set_index("image")
+    (finding,) = records[list(LABEL_COLUMNS)].any().loc[lambda found: found].index
+    val = read_predictions("predictions/alexnet.parquet").query("split == 'val'")["image"]
+    positives = [image for image in val if records.loc[image, finding]]
+    records.loc[positives[0], finding] = 0
+    write_parquet("data/records/images.parquet", records.reset_index())
+    reason = register(find_trained(["alexnet"])).champion
+    assert "20 patients; no interval: too few patients of " in reason
+    assert reason.endswith("; `--promote alexnet` moves it.")
+    assert alias() == "1"
 
 
 def test_without_a_finding_to_score_no_model_is_ahead(project: Path) -> None:
@@ -68,7 +86,7 @@ def test_the_alias_stays_unless_the_interval_of_the_difference_is_above_zero(
     label_fake(project, "alexnet", "googlenet")
     moves = register(find_trained(["alexnet"])).champion  # googlenet is known to the store alone
     assert moves.startswith("Champion moves from googlenet (version 1) to alexnet (version 2): +")
-    assert moves.endswith("in macro AUROC on validation, 6 patients.")
+    assert moves.endswith("in macro AUROC on validation, 20 patients.")
     assert alias() == "2"
     again = register(find_trained(BOTH)).champion
     assert again == "alexnet (version 2) stays champion: best macro AUROC on validation."

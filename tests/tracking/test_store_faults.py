@@ -274,7 +274,8 @@ def test_a_link_at_the_old_place_keeps_a_moved_repository_working(
         database.commit()
     connect()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")  # relative, and the same
-    connect()
+    client, experiment = connect()
+    assert client.get_experiment(experiment).artifact_location == (old / "mlruns").as_uri()
 
 
 def test_a_store_shared_by_repositories_keeps_its_own_folder(

@@ -247,7 +247,7 @@ def grids_of_pairs(
     keys = np.stack([pairs["row"].to_numpy(np.int64), classes], axis=-1)
     # Sorted by image, each pair once: those of boxes often recur among those of masks.
     distinct, pair = np.unique(keys, axis=0, return_inverse=True)
-    pair_grids = heat_grids(network, images, *distinct.T, settings)[pair]
+    pair_grids = heat_grids(network, images, distinct[:, 0], distinct[:, 1], settings)[pair]
     if scale is None:
         return (scaled_to_255(pair_grids) / 255).astype(np.float16)
     full_heat = pairs["finding"].map(scale).to_numpy(np.float32)[:, None, None]

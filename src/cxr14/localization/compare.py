@@ -209,7 +209,9 @@ def difference_of_boxes(
     )
     counts = {"images": pairs["image"].nunique(), "patients": len(replicates.counts)}
     weights = replicates.counts[replicates.owner].T.astype(np.int64)  # (1 + R, K)
-    means = [by_finding(values, findings, names, weights)[:, -1] for values in (here, there)]
+    means = [
+        by_finding(values, findings, names.tolist(), weights)[:, -1] for values in (here, there)
+    ]
     rows = []
     for column, measure in enumerate(BOX_MEASURES):
         scores = [values[:, column] for values in means]

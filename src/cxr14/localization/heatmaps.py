@@ -175,7 +175,7 @@ def _stretched(values: npt.NDArray[np.float32], size: int, axis: int) -> npt.NDA
     low = at.astype(np.intp)
     high = np.minimum(low + 1, length - 1)
     share = np.expand_dims((at - low).astype(np.float32), 2 - axis)
-    stretched = values.take(low, axis)
+    stretched: npt.NDArray[np.float32] = values.take(low, axis)
     stretched *= 1 - share
     following = values.take(high, axis)
     following *= share

@@ -20,7 +20,7 @@ from cxr14.localization.heatmaps import Grids
 from cxr14.localization.means import means_by_finding
 from cxr14.localization.scores import BoxedPairs
 from cxr14.metrics.auroc import Floats, midranks
-from cxr14.metrics.bootstrap import ENDS
+from cxr14.metrics.bootstrap import ENDS, too_few_patients
 
 if TYPE_CHECKING:
     from cxr14.models.network import Network
@@ -89,6 +89,9 @@ def rank_correlations(grids1: Grids, grids2: Grids) -> Floats:
     return np.asarray(rho)
 
 
+NO_PAIRS: Final = "no pair of maps to compare"
+
+
 def sanity_check_table(boxed: BoxedPairs, similarity: pd.DataFrame) -> pd.DataFrame:
     """Average the similarity of maps with trained and with random weights.
 
@@ -107,14 +110,17 @@ def sanity_check_table(boxed: BoxedPairs, similarity: pd.DataFrame) -> pd.DataFr
         known = column.dropna()
         indices, values = known.index.to_numpy(), known.to_numpy(np.float64)[:, None]
         group, weights = np.full(len(known), "all"), boxed.weights[:, indices]
-        means = means_by_finding(values, group, ["all"], weights)
+        value, *ends = (
+            float(numbers[0, 0]) for numbers in means_by_finding(values, group, ["all"], weights)
+        )
+        few = too_few_patients({"": boxed.pairs["patient"].iloc[indices].nunique()})
         names = [f"similarity{end}" for end in ENDS]
         rows.append(
             {"randomized_layers": layers, "images": boxed.pairs["image"].iloc[indices].nunique()}
             | {"n_pairs": len(known), "n_constant": len(column) - len(known)}
-            | {name: float(numbers[0, 0]) for name, numbers in zip(names, means, strict=True)}
-            | {"absolute": float(column.abs().mean())}
+            | dict(zip(names, [value, *([np.nan, np.nan] if few else ends)], strict=True))
+            | {"absolute": float(column.abs().mean()), "similarity_threshold": SIMILAR}
+            | {"unchanged": int(column.abs().mean() > SIMILAR)}
+            | {"reason": (f"no interval: {few}" if few else "") if len(known) else NO_PAIRS}
         )
-    table = pd.DataFrame(rows).assign(similarity_threshold=SIMILAR)
-    reason = np.where(table["n_pairs"] > 0, "", "no pair of maps to compare")
-    return table.assign(unchanged=(table["absolute"] > SIMILAR).astype(int), reason=reason)
+    return pd.DataFrame(rows)

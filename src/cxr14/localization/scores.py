@@ -30,13 +30,18 @@ from cxr14.localization.overlap import (
 )
 from cxr14.masks import decode_mask
 from cxr14.metrics.auroc import Floats
-from cxr14.metrics.bootstrap import ENDS, MAX_DROPPED_SHARE, N_REPLICATES, patient_weights
+from cxr14.metrics.bootstrap import (
+    ENDS,
+    N_REPLICATES,
+    enough_patients,
+    patient_weights,
+    too_few_patients,
+)
 from cxr14.metrics.intervals import FIXED, difference, summary
 
 NOT_TRAINED = "not trained"
 NO_PIXELS = "no boxed image with pixels"
 NO_MASKS = "no test image with a mask (only phantoms have masks)"
-ONE_PATIENT = "no interval: all boxed images are of one patient"
 SAME = "the same in every resample"
 
 
@@ -70,8 +75,9 @@ class ScoredPairs(ABC):
     def means(self, values: npt.NDArray[np.generic], *, share: bool = True) -> Means:
         """Average values (P, K) by finding, with intervals by patient.
 
-        If all pairs of a finding have the same value, its bootstrap interval has no width. A share
-        of 0 or 1 then has Wilson's interval, with patients as cases. Any other value has none.
+        Fewer than bootstrap.MIN_PATIENTS patients have no interval. If all pairs of a finding have
+        the same value, its bootstrap interval has no width. A share of 0 or 1 then has Wilson's
+        interval, with patients as cases. Any other value has none.
 
         Args:
             values: numbers or booleans.
@@ -85,7 +91,13 @@ class ScoredPairs(ABC):
             np.where(constant, np.where(edge & share, end, np.nan), percentile)
             for end, percentile in zip(wilson, means[1:], strict=True)
         )
-        return Means(means.value, low, high)
+        return self._where_enough(Means(means.value, low, high))
+
+    @cached_property
+    def patients(self) -> npt.NDArray[np.int64]:
+        """Number of patients with each finding: (F,)."""
+        counts = self.pairs.groupby("finding")["patient"].nunique()
+        return np.asarray(counts.reindex(self.findings, fill_value=0), np.int64)
 
     def _cases(self) -> Floats:
         """Patients with each finding, and the effective number of the mean over findings: (F + 1,).
@@ -93,16 +105,25 @@ class ScoredPairs(ABC):
         The mean of F proportions, of n_f patients each, has the variance of one proportion of
         F² / Σ 1/n_f cases, but the same patient may have several findings.
         """
-        patients = self.pairs.groupby("finding")["patient"].nunique()
-        counts = patients.reindex(self.findings).to_numpy(np.float64)
+        counts = np.where(self.patients > 0, self.patients, np.nan)
         known = counts[np.isfinite(counts)]
         mean = len(known) ** 2 / (1 / known).sum() if len(known) else np.nan
         return np.append(counts, min(mean, self.pairs["patient"].nunique()))
 
+    def _where_enough(self, means: Means) -> Means:
+        """Return the means without the intervals of findings with too few patients.
+
+        The interval over findings needs enough patients of each finding that has pairs.
+        """
+        enough = enough_patients(self.patients)
+        rows = np.append(enough, enough[self.patients > 0].all())[:, None]
+        return Means(means.value, *(np.where(rows, ends, np.nan) for ends in means[1:]))
+
     def differences(self, first: npt.NDArray[np.generic], second: npt.NDArray[np.generic]) -> Means:
         """Average first minus second, (P, K) each, on the same replicates.
 
-        There is no interval if either side is the same in every replicate (see metrics.intervals).
+        There is no interval of too few patients, or if either side is the same in every replicate
+        (see metrics.intervals).
         """
         weights = np.concatenate([np.ones((1, len(self.pairs)), np.int64), self.weights])
         one, other = (
@@ -113,7 +134,7 @@ class ScoredPairs(ABC):
         for row, column in np.ndindex(one.shape[1:]):
             values = difference(one[:, row, column], other[:, row, column])
             numbers[:, row, column] = np.array(summary(values)[:3], np.float64)  # None is NaN
-        return Means(*numbers)
+        return self._where_enough(Means(*numbers))
 
     def tidy(self, keys: Sequence[dict[str, Any]], measured: dict[str, Means]) -> pd.DataFrame:
         """Return K scores as a table, a row per key and finding; the last finding is the mean.
@@ -152,17 +173,16 @@ class ScoredPairs(ABC):
 
     def _reasons(self) -> list[str]:
         """Return for each finding, and for the mean, why a score or an interval is missing."""
-        reasons, dropped = [], np.zeros(len(self.weights), bool)
-        for name in self.findings:
-            with_finding = self.finding_of_pair == name
-            absent = (self.weights[:, with_finding] == 0).all(axis=1)
-            if with_finding.any():
-                dropped |= absent
-                reasons.append(_no_interval(absent, "lack it"))
-            else:
+        reasons, few = [], []
+        for name, patients in zip(self.findings, self.patients.tolist(), strict=True):
+            if not patients:
                 reasons.append(self.missing if name in self.trained else NOT_TRAINED)
-        mean = _no_interval(dropped, "lack a finding") if len(self.pairs) else self.missing
-        return [*reasons, mean]
+                continue
+            reason = too_few_patients({"": patients})
+            reasons.append(f"no interval: {reason}" if reason else "")
+            few += [name] if reason else []
+        mean = f"no interval: too few patients of {', '.join(few)}" if few else ""
+        return [*reasons, mean if len(self.pairs) else self.missing]
 
 
 @dataclass(frozen=True)
@@ -220,14 +240,6 @@ class MaskedPairs(ScoredPairs):
         for index in range(len(self.runs)):
             masks[index] = downsampled(self.inside(index), grid)
         return masks
-
-
-def _no_interval(dropped: npt.NDArray[np.bool_], what: str) -> str:
-    """Return why there is no interval if R replicates (R,) are dropped; empty if there is one."""
-    if not len(dropped):
-        return ONE_PATIENT
-    share = dropped.mean()
-    return "" if share <= MAX_DROPPED_SHARE else f"no interval: {share:.1%} of resamples {what}"
 
 
 N_HALVINGS: Final = 50

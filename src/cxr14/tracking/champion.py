@@ -16,6 +16,7 @@ import pandas as pd
 from cxr14.console import format_difference, format_number
 from cxr14.datasets.records import read_split, records_of
 from cxr14.errors import UserError, quote
+from cxr14.evaluation.compare import few_patients
 from cxr14.evaluation.predictions import logit_columns, read_predictions
 from cxr14.labels import label_matrix, without_no_finding
 from cxr14.metrics.auroc import scorable, weighted_auroc_and_ap
@@ -56,12 +57,14 @@ class Comparison:
         low: lower end of its 95 % interval; None if there is none.
         high: upper end.
         patients: number of patients that are resampled.
+        reason: why there is no interval, or None.
     """
 
     difference: float | None
     low: float | None
     high: float | None
     patients: int
+    reason: str | None = None
 
     @property
     def ahead(self) -> bool:
@@ -70,7 +73,8 @@ class Comparison:
 
     def __str__(self) -> str:
         text = format_difference(self.difference, self.low, self.high, "{0} ({1} to {2})")
-        return f"{text} in macro AUROC on validation, {self.patients:,} patients"
+        scored = f"{text} in macro AUROC on validation, {self.patients:,} patients"
+        return f"{scored}; {self.reason}" if self.reason else scored
 
 
 def set_champion(
@@ -155,6 +159,8 @@ def _compare_with(
     if comparison.ahead:
         return (trained, version), f"Champion moves from {named} to {new}: {comparison}."
     why = f"{new} is not significantly ahead, {comparison}"
+    if comparison.reason:
+        why += f"; `--promote {trained.backbone}` moves it"
     return stays, f"{named} stays champion: {why}."
 
 
@@ -209,7 +215,8 @@ def compare_on_validation(
 ) -> Comparison:
     """Compare the macro AUROC of a model and of the champion on the same validation images.
 
-    Both are scored on the same bootstrap replicates of the patients.
+    Both are scored on the same bootstrap replicates of the patients. There is no interval with too
+    few patients of a finding, as in every comparison of networks.
 
     Args:
         trained: the model.
@@ -234,8 +241,10 @@ def compare_on_validation(
         weighted_auroc_and_ap(labels, rows[columns].to_numpy(), *replicates)[0].mean(axis=1)
         for rows in (ours, theirs)
     ]
-    difference, low, high, _ = summary(means[0] - means[1])
-    return Comparison(difference, low, high, n_patients)
+    reason = few_patients(records, {SCORE: findings}, replicates)[SCORE]
+    values = means[0] - means[1]
+    difference, low, high, _ = summary(values[:1] if reason else values)
+    return Comparison(difference, low, high, n_patients, reason)
 
 
 N_COMPARED = 8
