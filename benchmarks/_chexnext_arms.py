@@ -78,8 +78,15 @@ class Workshop:
         return read_recipe(self.backbone, seed).model_copy(update=changes)
 
 
-def arms(workshop: Workshop, noise_seed: int) -> dict[str, list[Logits]]:
+def arms(
+    workshop: Workshop, noise_seed: int, modes: Sequence[str] = MODES
+) -> dict[str, list[Logits]]:
     """Train all arms for one seed of the label noise.
+
+    Args:
+        workshop: settings of the trainings.
+        noise_seed: seed of the label noise.
+        modes: of MODES; how the members' predictions change the labels.
 
     Returns:
         By arm the logits (N, 15) of its networks, in the order of the cache.
@@ -90,7 +97,7 @@ def arms(workshop: Workshop, noise_seed: int) -> dict[str, list[Logits]]:
     logits = {"true labels": workshop.all_logits("true", workshop.same(DEFAULT_TABLES.labels))}
     logits |= {"single": plain[:1], "ensemble": plain}
     for kind, members, count in (("cross-fitted", crossed, workshop.networks), ("plain", plain, 1)):
-        for mode in MODES:
+        for mode in modes:
             labels = workshop.folder / f"{kind}-{mode}.parquet"
             write_parquet(labels, relabelled(wrong, members, folds, count, mode))
             name = f"student-{kind}-{mode}"

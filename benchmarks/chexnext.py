@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import typer
-from _chexnext_arms import Workshop, arms, truth
+from _chexnext_arms import MODES, Workshop, arms, truth
 from rich.console import Console
 from rich.table import Table
 
@@ -107,6 +107,7 @@ def main(
     networks: int = 3,
     seeds: str = "14,15,16",
     epochs: int = 0,
+    modes: str = ",".join(MODES),
 ) -> None:
     """Train missing networks, compare, print, and write .scratch/chexnext/KEY/outcome.csv."""
     if not read_source().phantom:
@@ -118,7 +119,7 @@ def main(
     values = []
     for seed in seed_list:
         workshop = Workshop(folder / str(seed), backbone, networks, epochs or None)
-        values.append(resampled(arms(workshop, seed)))
+        values.append(resampled(arms(workshop, seed, modes.split(","))))
     table = rows(values)
     write_csv(folder / "outcome.csv", table)
     description = f"{networks} × {backbone}, seeds {', '.join(map(str, seed_list))}; {PHANTOM_NOTE}"
