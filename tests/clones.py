@@ -82,7 +82,7 @@ def shrink_params(path: Path, backbones: list[str]) -> None:
     params = yaml.safe_load(path.read_text())
     params["data"]["phantom"] |= {"images": 150, "size": 256}
     params["preprocess"]["size"] = 128
-    params["train"] |= {"backbones": backbones, "input_size": 64, "epochs": 1}
+    params["train"] |= {"backbones": backbones, "input_size": 64, "epochs": 1, "batch_size": 16}
     params["train"]["overrides"] = {
         name: {"epochs": 2} if name == "alexnet" else {} for name in backbones
     }

@@ -54,7 +54,8 @@ def write_project() -> None:
 def write_params() -> None:
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["data"]["findings"] = ["Nodule", "Hernia", "Effusion"]
-    params["train"] |= {"backbones": ["alexnet"], "input_size": SIDE, "epochs": 2, "overrides": {}}
+    params["train"] |= {"backbones": ["alexnet"], "input_size": SIDE, "epochs": 2, "batch_size": 16}
+    params["train"] |= {"learning_rate": 0.001, "overrides": {}}
     Path("params.yaml").write_text(yaml.safe_dump(params))
 
 
