@@ -109,9 +109,12 @@ def main(
     epochs: int = 0,
     modes: str = ",".join(MODES),
 ) -> None:
-    """Train missing networks, compare, print, and write .scratch/chexnext/KEY/outcome.csv."""
+    """Train missing networks, compare, print, and write .scratch/chexnext/KEY/outcome-MODES.csv."""
     if not read_source().phantom:
         raise SystemExit("error: this is for phantoms, whose truth is known (data.source: phantom)")
+    chosen = modes.split(",")
+    if unknown := sorted(set(chosen) - set(MODES)):
+        raise SystemExit(f"error: --modes: {', '.join(unknown)}; choose from {', '.join(MODES)}")
     seed_list = [int(seed) for seed in seeds.split(",")][: 1 if quick else None]
     if quick and not epochs:
         epochs = max(1, read_recipe(backbone, 0).epochs // 3)
@@ -119,9 +122,9 @@ def main(
     values = []
     for seed in seed_list:
         workshop = Workshop(folder / str(seed), backbone, networks, epochs or None)
-        values.append(resampled(arms(workshop, seed, modes.split(","))))
+        values.append(resampled(arms(workshop, seed, chosen)))
     table = rows(values)
-    write_csv(folder / "outcome.csv", table)
+    write_csv(folder / f"outcome-{'-'.join(chosen)}.csv", table)
     description = f"{networks} × {backbone}, seeds {', '.join(map(str, seed_list))}; {PHANTOM_NOTE}"
     console = Console()
     console.width = max(console.width, 150)
