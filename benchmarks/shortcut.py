@@ -222,8 +222,8 @@ def main(
             cells += mean_scores(heats[name], inside, records["patient"])
         table.add_row(name, *cells)
     table.caption = (
-        f"test: {len(with_shortcut.records)} images; heat: the {len(records)} with {FINDING}, all with a "
-        f"drain; the masks cover {targets['drain'].mean():.3f} and {targets['air'].mean():.3f}"
+        f"test: {len(with_shortcut.records)} images; heat: the {len(records)} with {FINDING}, all "
+        f"with a drain; the masks cover {targets['drain'].mean():.3f} and {targets['air'].mean():.3f}"
     )
     chosen = np.linspace(0, len(records) - 1, examples).round().astype(int)
     pictures = with_shortcut.images[with_shortcut.rows[positive][chosen]]

@@ -272,7 +272,7 @@ def _heats(results: Results) -> Table:
 
 BACKBONES: Final = {
     "mean_accuracy_iobb_t10": "IoBB > .1\npooled",
-    "mean_false_boxes_iobb_t10": "false boxes\npooled, per image",
+    "mean_false_boxes_iobb_t10": "false boxes\npooled, per pair",
     "mean_accuracy_iobb_t50": "IoBB > .5\npooled",
     "mean_accuracy_iou_t10": "IoU > .1\npooled",
     "crossfit_mean_accuracy_iobb_t10": "IoBB > .1\none threshold, cross-fitted",

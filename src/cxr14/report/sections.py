@@ -51,7 +51,7 @@ HEADLINES: Final = {
     "test_no_finding_auroc": "AUROC\nNo Finding",
     "boxes_mean_accuracy_iobb_t10": "boxes hit\nIoBB > .1, pooled",
     "boxes_mean_accuracy_iobb_t50": "boxes hit\nIoBB > .5, pooled",
-    "boxes_mean_false_boxes_iobb_t10": "false boxes\nper image, IoBB > .1",
+    "boxes_mean_false_boxes_iobb_t10": "false boxes\nper pair, IoBB > .1",
 }
 SCORES: Final = {
     "auroc": "AUROC",

@@ -216,7 +216,7 @@ BASELINE: Final = "baseline"
 LEGEND: Final = (
     "AUROC, average precision (AP) and F1 are means over the findings, with 95 % intervals by "
     "patient; No Finding is its AUROC; boxes: share of boxed findings hit at that IoBB by a box of "
-    "any heat threshold (pooled); false boxes: boxes per image that are no hit at IoBB > .1."
+    "any heat threshold (pooled); false boxes: boxes per pair that are no hit at IoBB > .1."
 )
 
 
