@@ -221,9 +221,10 @@ def main(
         for inside in targets.values():
             cells += mean_scores(heats[name], inside, records["patient"])
         table.add_row(name, *cells)
+    covered = ", ".join(f"{name} {masks.mean():.3f}" for name, masks in targets.items())
     table.caption = (
         f"test: {len(with_shortcut.records)} images; heat: the {len(records)} with {FINDING}, all "
-        f"with a drain; the masks cover {targets['drain'].mean():.3f} and {targets['air'].mean():.3f}"
+        f"with a drain; share of the image that the masks cover: {covered}"
     )
     chosen = np.linspace(0, len(records) - 1, examples).round().astype(int)
     pictures = with_shortcut.images[with_shortcut.rows[positive][chosen]]
