@@ -31,8 +31,8 @@ INSTALL = f"{QEMU} is missing; install qemu-user (Debian and Ubuntu: apt-get ins
 NUMPY_AVX2 = "X86_V3"
 """Off under qemu 7.2, where NumPy's AVX2 argsort leaves arrays unsorted.
 
-torch's grid_sample with AVX2 crashes there, so the tiny graph does not augment. NumPy's code without
-AVX2 gives the same bits.
+torch's grid_sample with AVX2 crashes there, so the tiny graph does not augment. NumPy's code
+without AVX2 gives the same bits.
 """
 
 Hashes = dict[str, str]
