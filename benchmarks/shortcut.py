@@ -14,6 +14,7 @@ Writes .scratch/shortcut/contrast-C.png. Results: docs/explanation/shortcut.md.
 """
 
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -88,7 +89,9 @@ def build(folder: Path, backbone: str, epochs: int, contrast: float, shortcut: f
     same = stored.exists() and YAML(typ="safe").load(stored) == params
     if same and (folder / "models" / backbone / "model.json").exists():
         return
-    folder.mkdir(parents=True, exist_ok=True)
+    # Else an interrupted run would leave the network of other params beside these.
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     YAML().dump(params, stored)
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     for stage in ("download", "patient_split", "preprocess", "pretrained", "train"):
@@ -210,7 +213,7 @@ def main(
     columns = [f"AUROC, {name}" for name in SHORTCUTS]
     columns += [f"{measure}, {target}" for target in targets for measure in ("pointing", "energy")]
     table = Table(
-        "trained with drains",
+        "trained with",
         *columns,
         title=f"{backbone}, {FINDING}, contrast {contrast:g}: {PHANTOM_NOTE}",
     )

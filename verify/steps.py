@@ -53,10 +53,8 @@ def hashed(name: str, size: int) -> str:
 def train(network: Network, images: np.ndarray, labels: torch.Tensor, size: int) -> None:
     """Run two steps of the optimizer and the loss of the pipeline, in place."""
     network.train()
-    optimizer, loss = (
-        make_optimizer(network, read_train().for_backbone("alexnet")),
-        make_loss(LOSS, labels),
-    )
+    optimizer = make_optimizer(network, read_train().for_backbone("alexnet"))
+    loss = make_loss(LOSS, labels)
     for _ in range(STEPS):
         optimizer.zero_grad()
         logits = network(prepare(torch.from_numpy(images), size))
