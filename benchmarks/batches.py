@@ -29,14 +29,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from _batch_peers import image_folder, is_missing, torchxrayvision_pngs, webdataset_tar
+from _places import packaged_places
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from cxr14.datasets.image_table import read_boxes, read_images
+from cxr14.datasets.image_table import read_images
 from cxr14.io import packaged_file, write_npy
 from cxr14.models.inference import prepare
-from cxr14.phantoms.places import places_of_boxes
 from cxr14.phantoms.render import Drawing, render_archive
 from cxr14.preprocessing.decode import shrink
 from cxr14.training.dataset import Resident, Streamed
@@ -48,7 +48,6 @@ BATCHES = 16
 """Per block of the fast ways."""
 PHANTOMS = 64
 TABLE = "torchxrayvision/data/Data_Entry_2017_v2020.csv.gz"
-BOXES = "torchxrayvision/data/BBox_List_2017.csv.gz"
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 Epoch = Callable[[], Iterator[Tensor]]
@@ -60,8 +59,7 @@ def find_pngs(folder: Path) -> tuple[list[Path], str]:
     if real.is_dir():
         return sorted(real.glob("*.png")), "real radiographs"
     records = read_images(packaged_file("torchxrayvision", TABLE)).head(PHANTOMS)
-    places = places_of_boxes(read_boxes(packaged_file("torchxrayvision", BOXES)))
-    drawing = Drawing(places, size=1024, contrast=1.0, shortcut=0.0, seed=14)
+    drawing = Drawing(packaged_places(), size=1024, contrast=1.0, shortcut=0.0, seed=14)
     render_archive(records, folder / "phantoms.tar", drawing)
     with tarfile.open(folder / "phantoms.tar") as tar:
         tar.extractall(folder, filter="data")

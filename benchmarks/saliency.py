@@ -86,26 +86,28 @@ def main(backbone: str, size: str = "train") -> None:
     generator = np.random.default_rng(SEED)
     boxed, masked = gather_truth(inputs, network.classes, "per_map", generator)
     pairs = pd.concat([boxed.pairs, masked.pairs])[[*PAIR, "row"]]
-    input_size = description["input_size"] if size == "train" else inputs.images.shape[-1]
+    chosen = SaliencySettings.of_params(
+        params.model_copy(update={"size": size}), description["input_size"], inputs.images.shape[-1]
+    )
     arguments = {"seed": OTHER_SEED, "classes": network.classes} | description["head"]
     random = build_network(backbone, **arguments)
     scores = {}
     methods = [(name, "last") for name in METHODS if name != "cam" or network.pooling == "avg"]
     methods += [(name, layer) for layer in FINER for name in ("gradcam", "hirescam", "layercam")]
     rows = [("", network, network.features, *method) for method in methods]
-    chosen = params.method, params.layer
-    rows += [(", random head", random, network.features, *chosen)]
-    rows += [(", random network", random, random.features, *chosen)]
+    rows += [(", random head", random, network.features, chosen.method, chosen.layer)]
+    rows += [(", random network", random, random.features, chosen.method, chosen.layer)]
     for weights, scored, features, method, layer in rows:
-        settings = SaliencySettings(method, params.batch_size, input_size, layer, params.smoothing)
+        settings = chosen._replace(method=method, layer=layer)
         scored.features = features
         grids = grids_of_pairs(scored.eval(), inputs.images, pairs, settings)
         name = f"{method}, {layer} ({grids.shape[1]}×{grids.shape[2]}){weights}"
         scores[name] = scores_of(boxed, masked, grids, params.heat_thresholds)
     first, *others = scores
     title = (
-        f"{backbone}, pooling {network.pooling}, images of {input_size} px, {len(masked.pairs)} "
-        f"masks, {len(boxed.pairs)} pairs with boxes; means over findings, 95 % intervals"
+        f"{backbone}, pooling {network.pooling}, images of {chosen.input_size} px, "
+        f"{len(masked.pairs)} masks, {len(boxed.pairs)} pairs with boxes; "
+        "means over findings, 95 % intervals"
     )
     table = Table("method, layer (grid)", *scores[first], box=MARKDOWN)
     for method, own in scores.items():

@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import typer
+from _places import packaged_places
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
@@ -32,11 +33,9 @@ from scipy import ndimage
 
 from cxr14.config.blocks import LocalizeParams, read_data, read_localize
 from cxr14.console import format_interval
-from cxr14.datasets.image_table import read_boxes
 from cxr14.datasets.records import PHANTOM_NOTE
 from cxr14.evaluation.predict import predict_logits
 from cxr14.figures.overlays import HEAT
-from cxr14.io import packaged_file
 from cxr14.localization.cam import SaliencySettings, grids_of_pairs
 from cxr14.localization.heatmaps import uncut_heat
 from cxr14.localization.means import wilson_interval
@@ -48,14 +47,12 @@ from cxr14.metrics.intervals import summary
 from cxr14.models.network import Network
 from cxr14.models.serialization import load_model
 from cxr14.phantoms.anatomy import load_anatomy
-from cxr14.phantoms.places import places_of_boxes
 from cxr14.phantoms.render import Drawing, render
 from cxr14.preprocessing.cache import open_cache, rows_of
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRATCH = Path(".scratch/shortcut")
 FINDING = "Pneumothorax"
-BOXES = "torchxrayvision/data/BBox_List_2017.csv.gz"
 SHORTCUTS = {"independent drains": 0.0, "drains with Pneumothorax": 1.0}
 """data.phantom.shortcut by how the drains are drawn."""
 
@@ -132,8 +129,7 @@ def cell(values: npt.NDArray[np.float64], patients: int = 0) -> str:
 def drain_and_air(records: pd.DataFrame, contrast: float) -> tuple[Masks, Masks]:
     """Render the phantoms again for the masks of the drain and of the air: (N, SIDE, SIDE) each."""
     params, anatomy = read_data().phantom, load_anatomy()
-    places = places_of_boxes(read_boxes(packaged_file("torchxrayvision", BOXES)))
-    drawing = Drawing(places, params.size, contrast, 1.0, params.seed)
+    drawing = Drawing(packaged_places(), params.size, contrast, 1.0, params.seed)
     rendered = [render(record, anatomy, drawing) for record in records.to_dict("records")]
     drains, air = (
         np.stack([ndimage.binary_dilation(mask, iterations=MARGIN) for mask in masks])
@@ -153,9 +149,7 @@ def heat_of_finding(
     params: LocalizeParams,
 ) -> npt.NDArray[np.float32]:
     """Return the heatmaps of the finding in its images: (P, SIDE, SIDE), 0 to 255."""
-    settings = SaliencySettings(
-        params.method, params.batch_size, input_size, params.layer, params.smoothing
-    )
+    settings = SaliencySettings.of_params(params, input_size, phantoms.images.shape[-1])
     pairs = phantoms.records.loc[positive, ["image"]]
     pairs = pairs.assign(finding=FINDING, row=phantoms.rows[positive])
     return uncut_heat(grids_of_pairs(network, phantoms.images, pairs, settings), SIDE)

@@ -62,10 +62,10 @@ def hits_then_misses(
         kind, more of the other.
     """
 
-    def key(index: int) -> tuple[bool, float, str]:
+    def sort_key(index: int) -> tuple[bool, float, str]:
         return not is_hit[index], -overlaps[index], names[index]
 
-    order = sorted(range(len(names)), key=key)
+    order = sorted(range(len(names)), key=sort_key)
     hits = int(np.count_nonzero(is_hit))
     misses = min(len(order) - hits, max(PANELS // 2, PANELS - hits))
     shown = min(hits, PANELS - misses)
@@ -75,16 +75,15 @@ def hits_then_misses(
 def main_overlaps(
     pairs: pd.DataFrame, detections: pd.DataFrame, heat_threshold: int
 ) -> npt.NDArray[np.float64]:
-    """Return the IoU of the largest box at a heat threshold of each of P pairs: (P,).
+    """Return the IoU of the largest detected box of each of P pairs at a heat threshold: (P,).
 
-    The best IoBB, which makes a hit, is 1 for every speck inside a ground-truth box, and equal for
-    all boxes inside a large one. A pair without a box at that threshold has 0.
+    0 for a pair without a detected box. Not the best IoBB, which decides what is a hit: it is 1 for
+    every speck inside a ground-truth box.
     """
     hot = detections[detections["heat_threshold"] == heat_threshold]
     area = hot["width"] * hot["height"]
-    largest = (
-        hot.iloc[np.argsort(-area, kind="stable")].drop_duplicates(PAIR).set_index(PAIR)["iou"]
-    )
+    ordered = hot.iloc[np.argsort(-area, kind="stable")]
+    largest = ordered.drop_duplicates(PAIR).set_index(PAIR)["iou"]
     return largest.reindex(pd.MultiIndex.from_frame(pairs[PAIR])).fillna(0.0).to_numpy(np.float64)
 
 

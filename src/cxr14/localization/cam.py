@@ -21,7 +21,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from cxr14.config.blocks import check_method
+from cxr14.config.blocks import LocalizeParams, check_method
 from cxr14.console import track
 from cxr14.errors import UserError
 from cxr14.localization.heatmaps import Grids
@@ -125,6 +125,20 @@ class SaliencySettings(NamedTuple):
     input_size: int  # pixels per side of the images that enter the network
     layer: int | str = "last"  # last, or the stride of the layer
     smoothing: float = 0.0  # deviation of the Gaussian on a map, as a share of its side
+
+    @classmethod
+    def of_params(
+        cls, params: LocalizeParams, train_size: int, cache_size: int
+    ) -> "SaliencySettings":
+        """Return the settings of the block `localize`.
+
+        Args:
+            params: the block.
+            train_size: pixels per side of the images that the network was trained on.
+            cache_size: pixels per side of the cached images.
+        """
+        input_size = train_size if params.size == "train" else cache_size
+        return cls(params.method, params.batch_size, input_size, params.layer, params.smoothing)
 
 
 def parts_at(network: "Network", layer: int | str) -> tuple[Part, Part]:

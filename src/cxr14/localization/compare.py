@@ -202,11 +202,9 @@ def difference_of_boxes(
     replicates = draw_replicates(patients, np.random.default_rng(SEED), n_replicates)
     names = np.unique(findings)
     enough = enough_patients(patients_by_class(findings[:, None] == names, replicates.owner))
-    few = (
-        f"no interval: too few patients of {', '.join(names[~enough])}"
-        if not enough.all()
-        else None
-    )
+    reason = None
+    if not enough.all():
+        reason = f"no interval: too few patients of {', '.join(names[~enough])}"
     counts = {"images": pairs["image"].nunique(), "patients": len(replicates.counts)}
     weights = replicates.counts[replicates.owner].T.astype(np.int64)  # (1 + R, K)
     means = [
@@ -214,10 +212,10 @@ def difference_of_boxes(
     ]
     rows = []
     for column, measure in enumerate(BOX_MEASURES):
-        scores = [values[:, column] for values in means]
-        values = scores[0] - scores[1]
-        change = summary(values[:1] if few else values)
-        row: Row = {"measure": measure, "here": scores[0][0], "there": scores[1][0]}
+        ours, theirs = (values[:, column] for values in means)
+        difference = ours - theirs
+        change = summary(difference[:1] if reason else difference)
+        row: Row = {"measure": measure, "here": ours[0], "there": theirs[0]}
         row |= dict(zip(DIFFERENCE, change, strict=True))
-        rows.append(row | counts | {"findings": len(names), "reason": few})
+        rows.append(row | counts | {"findings": len(names), "reason": reason})
     return rows

@@ -100,11 +100,8 @@ def maps_of_model(
         UserError: an image with a box or a mask is not in test.
     """
     network, description = load_model(folder)
-    cached = inputs.images.shape[-1]
-    input_size = description["input_size"] if params.size == "train" else cached
-    settings = SaliencySettings(
-        params.method, params.batch_size, input_size, params.layer, params.smoothing
-    )
+    sizes = description["input_size"], inputs.images.shape[-1]
+    settings = SaliencySettings.of_params(params, *sizes)
     arguments = {"seed": OTHER_SEED, "classes": network.classes} | description["head"]
     build = partial(build_network, backbone, **arguments)
     generator = np.random.default_rng(SEED)

@@ -136,6 +136,16 @@ def write_heatmaps(path: str | Path, pairs: pd.DataFrame, grids: Grids) -> None:
         np.savez_compressed(temporary, image=image, finding=finding, heat=grids)
 
 
+def load_heatmaps(file: IO[bytes]) -> tuple[pd.DataFrame, Grids]:
+    """Read an open heatmaps.npz, see :func:`read_heatmaps`."""
+    with np.load(file) as arrays:
+        return pd.DataFrame({name: arrays[name] for name in PAIR}), arrays["heat"]
+
+
+DAMAGED: Final = (BadZipFile, OSError, KeyError, ValueError)
+"""What :func:`load_heatmaps` raises for a damaged file."""
+
+
 def read_heatmaps(path: str | Path) -> tuple[pd.DataFrame, Grids]:
     """Read heatmaps.npz: a table of image and finding (P rows), and the grids (P, h, w).
 
@@ -148,16 +158,6 @@ def read_heatmaps(path: str | Path) -> tuple[pd.DataFrame, Grids]:
             return load_heatmaps(file)
     except DAMAGED as error:
         raise unusable(path, f"is damaged: {error}") from None
-
-
-DAMAGED: Final = (BadZipFile, OSError, KeyError, ValueError)
-"""What :func:`load_heatmaps` raises for a damaged file."""
-
-
-def load_heatmaps(file: IO[bytes]) -> tuple[pd.DataFrame, Grids]:
-    """Read an open heatmaps.npz, see :func:`read_heatmaps`."""
-    with np.load(file) as arrays:
-        return pd.DataFrame({name: arrays[name] for name in PAIR}), arrays["heat"]
 
 
 def upsampled(grids: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.float32]:

@@ -31,6 +31,8 @@ OTHER_SEED: Final = 10_014  # seed of the random weights, unlike any training se
 SIMILAR: Final = 0.5
 """Mean |rank correlation| with random weights above which a method counts as unchanged."""
 
+NO_PAIRS: Final = "no pair of maps to compare"
+
 
 def sample(pairs: pd.DataFrame) -> npt.NDArray[np.int64]:
     """Return the indices in ``pairs`` of all pairs of at most MAX_IMAGES images, evenly spaced."""
@@ -89,9 +91,6 @@ def rank_correlations(grids1: Grids, grids2: Grids) -> Floats:
     return np.asarray(rho)
 
 
-NO_PAIRS: Final = "no pair of maps to compare"
-
-
 def sanity_check_table(boxed: BoxedPairs, similarity: pd.DataFrame) -> pd.DataFrame:
     """Average the similarity of maps with trained and with random weights.
 
@@ -114,13 +113,14 @@ def sanity_check_table(boxed: BoxedPairs, similarity: pd.DataFrame) -> pd.DataFr
             float(numbers[0, 0]) for numbers in means_by_finding(values, group, ["all"], weights)
         )
         few = too_few_patients({"": boxed.pairs["patient"].iloc[indices].nunique()})
+        reason = NO_PAIRS if known.empty else f"no interval: {few}" if few else ""
+        absolute = float(column.abs().mean())
         names = [f"similarity{end}" for end in ENDS]
         rows.append(
             {"randomized_layers": layers, "images": boxed.pairs["image"].iloc[indices].nunique()}
             | {"n_pairs": len(known), "n_constant": len(column) - len(known)}
             | dict(zip(names, [value, *([np.nan, np.nan] if few else ends)], strict=True))
-            | {"absolute": float(column.abs().mean()), "similarity_threshold": SIMILAR}
-            | {"unchanged": int(column.abs().mean() > SIMILAR)}
-            | {"reason": (f"no interval: {few}" if few else "") if len(known) else NO_PAIRS}
+            | {"absolute": absolute, "similarity_threshold": SIMILAR}
+            | {"unchanged": int(absolute > SIMILAR), "reason": reason}
         )
     return pd.DataFrame(rows)

@@ -55,11 +55,11 @@ def map_shape(features: nn.Module, size: int) -> tuple[int, int, int]:
     Raises:
         RuntimeError: the network does not allow images of this size, or gives no such maps.
     """
-    held = next(chain(features.parameters(), features.buffers()), torch.empty(0))
+    weights = next(chain(features.parameters(), features.buffers()), torch.empty(0))
     modes = [(module, module.training) for module in features.modules()]
     try:
         with torch.no_grad():
-            maps = features.eval()(torch.empty(0, 3, size, size, device=held.device))
+            maps = features.eval()(torch.empty(0, 3, size, size, device=weights.device))
     finally:
         for module, training in modes:
             module.training = training
@@ -210,8 +210,8 @@ def layers_up_to(features: nn.Module, stride: int) -> tuple[nn.Sequential, nn.Se
     last = 0
     for count, (_, _, height, width) in enumerate(_shapes(layers), 1):
         # Swin's blocks have their channels last, (B, h, w, C): no maps to weigh by channel.
-        square = height == width and count > start
-        if square and 2 ** round(math.log2(SIZE / height)) <= stride:
+        has_maps = height == width and count > start
+        if has_maps and 2 ** round(math.log2(SIZE / height)) <= stride:
             last = count
     return nn.Sequential(*layers[:last]), nn.Sequential(*layers[last:])
 
