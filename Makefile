@@ -28,7 +28,8 @@ setup: .venv/stamp  ## fill .venv from requirements.lock (done by every other ta
 	@cd / && "$(CURDIR)/$(BIN)/python" -m cxr14.figures.plots_template "$(CURDIR)/.dvc/plots_template.html"
 	@touch $@
 
-repro: .venv/stamp  ## run the whole pipeline on params.yaml, or what has changed of it
+repro: .venv/stamp  ## run what has changed of the pipeline (RECIPE="folder smoke": cxr14 use them first)
+	@$(if $(RECIPE),cxr14 use $(RECIPE))
 	@$(BIN)/python -m stages.check_run
 	@dvc repro
 	@cat report/summary.txt

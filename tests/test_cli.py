@@ -9,8 +9,10 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 import cxr14
+from tests.clones import clone_into, run
 from tests.conftest import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -71,3 +73,52 @@ def test_the_version_is_the_same_in_all_files() -> None:
 
 def test_the_package_is_marked_as_typed() -> None:
     assert Path(cxr14.__file__).with_name("py.typed").exists()
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone of this repository, as a user gets it."""
+    folder = tmp_path_factory.mktemp("clone") / "cxr14"
+    clone_into(folder)
+    return folder
+
+
+def test_without_names_use_lists_the_recipes(clone: Path) -> None:
+    _, output = cxr14_command(clone, "use")
+    assert re.search(r"^wang2017 +Wang et al\. 2017", output, re.MULTILINE)
+    assert run(clone, "git", "status", "--porcelain") == ""
+
+
+def test_use_prints_what_changes_and_what_will_run(clone: Path) -> None:
+    status, output = cxr14_command(clone, "use", "nih", "wang2017", "--set", "train.epochs=3")
+    assert status == 0
+    assert re.search(r"data\.source\W+phantom\W+nih", output)
+    assert re.search(r"train\.epochs\W+3", output) is None  # equal before
+    assert "`dvc repro` will run: download, patient-split, " in output
+    assert run(clone, "git", "status", "--porcelain").split() == ["M", "params.yaml"]
+    assert cxr14_command(clone, "use", "phantom")[0] == 0
+    assert run(clone, "git", "status", "--porcelain") == ""
+    assert "nothing changes" in cxr14_command(clone, "use", "phantom")[1]
+
+
+def test_a_value_that_is_not_allowed_changes_nothing(clone: Path) -> None:
+    status, output = cxr14_command(clone, "use", "folder", "ours")
+    assert (status, output.count("\n")) == (1, 1)
+    assert "data.folder names none; set data.folder" in output
+    assert run(clone, "git", "status", "--porcelain") == ""
+
+
+def test_run_makes_an_experiment_with_the_params_that_use_would_write(clone: Path) -> None:
+    words = ["nih", "chexnet", "--set", "data.mirror=/it's there"]
+    status, output = cxr14_command(clone, "run", "first", *words, "--queue")
+    assert status == 0, output
+    assert run(clone, "git", "status", "--porcelain") == ""
+    commit = run(clone, "git", "rev-parse", "refs/exps/celery/stash").strip()
+    queued = YAML(typ="safe").load(run(clone, "git", "show", f"{commit}:params.yaml"))
+    cxr14_command(clone, "use", *words)
+    used = YAML(typ="safe").load((clone / "params.yaml").read_text())
+    run(clone, "git", "checkout", "--quiet", "params.yaml")
+    overrides = queued["train"].pop("overrides")
+    assert set(overrides.values()) == {None}
+    assert used["train"].pop("overrides") == {}
+    assert queued == used

@@ -3,8 +3,10 @@
 The check runs first: a wrong key of a late stage fails before a download or a training.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import chdir
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from cxr14.config.blocks import (
     Recipe,
@@ -60,8 +62,11 @@ CHEXNEXT_BLOCKS: Readers = {
 }
 
 
-def check_params() -> None:
+def check_params(root: Path | None = None) -> None:
     """Check both files; chexnext/params.yaml only if it is there.
+
+    Args:
+        root: of the repository, where paths in the files start; see io.project_root.
 
     Raises:
         UserError: lists all problems within blocks; if there are none, those between blocks.
@@ -70,10 +75,23 @@ def check_params() -> None:
     if Path(CHEXNEXT).exists():
         problems += _problems(CHEXNEXT, CHEXNEXT_BLOCKS)
     _fail(problems)
-    problems = [*_pipeline()]
+    problems = [*_pipeline(root or project_root())]
     if Path(CHEXNEXT).exists():
         problems += _chexnext()
     _fail(problems)
+
+
+def check_contents(contents: Mapping[str, str]) -> None:
+    """Check contents of params files that are not yet written, by path; see :func:`check_params`.
+
+    Paths within them count from the root of the repository, as in the files.
+    """
+    root = project_root()
+    with TemporaryDirectory() as folder, chdir(folder):
+        for file, text in contents.items():
+            Path(file).parent.mkdir(exist_ok=True)
+            Path(file).write_text(text, "utf-8")
+        check_params(root)
 
 
 def check_chexnext() -> None:
@@ -116,7 +134,7 @@ def _problems(file: str, readers: Readers) -> Iterator[str]:
             yield str(error)
 
 
-def _pipeline() -> Iterator[str]:
+def _pipeline(root: Path) -> Iterator[str]:
     """Yield the inconsistencies of params.yaml."""
     params, weights = read_train(), read_model().weights
     used = params.backbones
@@ -134,7 +152,10 @@ def _pipeline() -> Iterator[str]:
             continue
         if name in used:
             yield from _size(FILE, f"train.input_size of {name}", recipe)
-    yield from _weights(weights, used)
+    yield from _weights(weights, used, root)
+    data = read_data()
+    if data.source == "folder" and data.folder is None:
+        yield f"{FILE}: data.source is folder, but data.folder names none; set data.folder"
     localize = read_localize()
     try:
         check_method(localize.method, localize.layer, read_model().pooling)
@@ -183,7 +204,7 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _weights(weights: str, backbones: list[str]) -> Iterator[str]:
+def _weights(weights: str, backbones: list[str], root: Path) -> Iterator[str]:
     """Yield errors about initial weights that do not exist."""
     if weights == "imagenet":
         unusual = [name for name in backbones if name not in STUDIED]
@@ -195,7 +216,7 @@ def _weights(weights: str, backbones: list[str]) -> Iterator[str]:
             except UserError as error:
                 yield str(error)
     elif weights != "none":
-        file = project_root() / weights
+        file = root / weights
         if file.suffix != ".safetensors" or not _is_file(file):
             yield (
                 f"{FILE}: model.weights = {quote(weights)}: no such .safetensors file; allowed: "
