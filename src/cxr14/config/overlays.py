@@ -179,7 +179,7 @@ def differences(before: str, after: str, file: str) -> list[Change]:
 def _differences(old: Tree, new: Tree, path: str = "") -> Iterator[tuple[str, Any, Any]]:
     for name in {**old, **new}:
         before, after = old.get(name, ABSENT), new.get(name, ABSENT)
-        if isinstance(before, dict) and isinstance(after, dict):
+        if isinstance(before, dict) and isinstance(after, dict) and after:
             yield from _differences(before, after, f"{path}{name}.")
         elif not _equal(before, after):
             yield f"{path}{name}", before, after
@@ -188,12 +188,12 @@ def _differences(old: Tree, new: Tree, path: str = "") -> Iterator[tuple[str, An
 def as_settings(changes: Iterable[Change]) -> list[str]:
     """Return the words after ``-S`` by which `dvc exp run` makes these changes.
 
-    A key that disappears becomes null, which means the same for train.overrides: DVC 3 can damage
-    a file with comments when it removes keys (``~KEY``).
+    In train.overrides null stands for a key that disappears and for an empty mapping: DVC 3 can
+    damage a file with comments when it removes keys (``~KEY``), and Hydra merges mappings.
     """
     words = []
     for file, key, before, after in changes:
-        value = _in_hydra(None if after is ABSENT else after)
+        value = _in_hydra(None if after is ABSENT or after == {} else after)
         prefix = "" if file == PARAMS else f"{file}:"
         words.append(f"{prefix}{'+' if before is ABSENT else ''}{key}={value}")
     return words
@@ -233,7 +233,15 @@ def plan_params(names: Sequence[str], settings: Sequence[str]) -> dict[str, tupl
     before = {file: Path(file).read_text("utf-8") for file in of_file}
     base = _committed_phantom(list(of_file)) if restored else before
     after = {file: lay_over(base[file], layers, file) for file, layers in of_file.items()}
+    after[PARAMS] = lay_over(after[PARAMS], [_complete_overrides(after[PARAMS])], PARAMS)
     return {file: (before[file], after[file]) for file in of_file}
+
+
+def _complete_overrides(text: str) -> Tree:
+    """Return the overrides with an entry for every backbone, which dvc.yaml refers to."""
+    train = YAML(typ="safe", pure=True).load(text)["train"]
+    entries = {name: {} for name in train["backbones"]} | (train["overrides"] or {})
+    return {"train": {"overrides": entries}}
 
 
 def _committed_phantom(files: Sequence[str]) -> dict[str, str]:
