@@ -1,7 +1,7 @@
-"""Places of findings: NIH's boxes in coordinates of the lungs.
+"""Boxes in coordinates of the lungs, to transfer NIH's boxes to phantoms.
 
-NIH has no outlines of lungs. A box is therefore placed relative to LUNGS, the lungs of an average
-image, and laid into the lungs of a phantom in the same proportion.
+NIH has no outlines of lungs. So a box is expressed relative to the lungs of an average image
+(:data:`AVERAGE_LUNGS`), and covers the same fraction of the lungs of a phantom.
 """
 
 from collections.abc import Mapping
@@ -18,120 +18,129 @@ from cxr14.phantoms.scene import SIZE, Scene
 FrameBox = tuple[float, float, float, float]
 """x, y, width and height in px of the frame."""
 
-LUNGS: Final = {"right": (465.0, 105.0), "left": (560.0, 925.0)}
+AVERAGE_LUNGS: Final = {"right": (465.0, 105.0), "left": (560.0, 925.0)}
 """Medial and lateral edge of each lung in an average image of NIH, px of 1024.
 
-Medians and outer ventiles of the edges of the boxes of Pneumothorax and Effusion, which touch the
-walls of the lungs. So are APEX and BASE."""
+These three constants are medians and outer ventiles of the edges of the boxes of Pneumothorax and
+Effusion, which touch the walls of the lungs."""
 APEX: Final = 95.0
 BASE: Final = 800.0
-WIDEST: Final = 1.25
-"""Widest box relative to a lung; a wider one spans both lungs, and has no place in one."""
+MAX_WIDTH: Final = 1.25
+"""Maximum width of a box relative to a lung. A wider box spans both lungs and is left out."""
 
-LIKE: Final = {"Consolidation": ("Pneumonia", "Infiltration")}
-"""Findings without boxes of NIH that occur where others do."""
+SUBSTITUTES: Final = {"Consolidation": ("Pneumonia", "Infiltration")}
+"""Findings without boxes of NIH, and the findings whose boxes they use."""
 
-SHOWN_MM: Final = 60.0
-"""Least lung along the ray, in mm, of the lung fields."""
-SHOWN_DENSE: Final = 1.15
-"""Greatest density there, relative to the median of the lungs; liver, heart and spine exceed it."""
+LUNG_FIELD_MM: Final = 60.0
+"""Minimum of lung along the ray in the lung fields."""
+LUNG_FIELD_DENSITY: Final = 1.15
+"""Maximum density in the lung fields, relative to the median of the lungs. Liver, heart and spine
+exceed it."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """Place of a finding in a lung.
+class LungBox:
+    """A box relative to the bounds of a lung.
 
     Attributes:
-        side: right or left lung, of the patient.
-        across: middle, from 0 at the medial edge to 1 at the lateral one.
-        down: middle, from 0 at the apex to 1 at the base.
-        width, height: relative to the lung's.
+        side: right or left lung of the patient.
+        x: centre, from 0 at the medial edge to 1 at the lateral edge.
+        y: centre, from 0 at the apex to 1 at the base.
+        width, height: relative to those of the lung.
     """
 
     side: str
-    across: float
-    down: float
+    x: float
+    y: float
     width: float
     height: float
 
-    def in_frame(self, scene: Scene) -> FrameBox:
-        """Return the box of this place in a phantom's own lungs."""
-        top, bottom, medial, lateral = scene.extent(self.side)
+    def to_frame(self, scene: Scene) -> FrameBox:
+        """Return the box in px of a phantom's frame."""
+        top, bottom, medial, lateral = scene.lung_bounds(self.side)
         width, height = self.width * abs(lateral - medial), self.height * (bottom - top)
-        x = medial + self.across * (lateral - medial)
-        y = top + self.down * (bottom - top)
+        x = medial + self.x * (lateral - medial)
+        y = top + self.y * (bottom - top)
         return x - width / 2, y - height / 2, width, height
 
 
-Places = Mapping[str, tuple[Place, ...]]
+LungBoxes = Mapping[str, tuple[LungBox, ...]]
+"""Boxes by finding."""
 
 
-def places_of_boxes(boxes: pd.DataFrame) -> dict[str, tuple[Place, ...]]:
-    """Return the places of the boxes of each finding, in their order.
+def to_lung_boxes(boxes: pd.DataFrame) -> dict[str, tuple[LungBox, ...]]:
+    """Convert boxes to coordinates of the lungs, by finding.
 
     Args:
         boxes: finding, x, y, width, height in px of NIH's 1024×1024 images.
 
     Returns:
-        Also of the findings in LIKE. Boxes that span both lungs are left out.
+        The boxes of each finding in their order, and those of the findings in SUBSTITUTES. Boxes
+        that span both lungs are left out, except those of Cardiomegaly.
     """
-    places: dict[str, list[Place]] = {}
+    converted: dict[str, list[LungBox]] = {}
     for finding, x, y, width, height in boxes[["finding", "x", "y", "width", "height"]].itertuples(
         index=False, name=None
     ):
-        place = _place(x, y, width, height)
-        if place.width <= WIDEST or finding == "Cardiomegaly":
-            places.setdefault(finding, []).append(place)
-    for finding, others in LIKE.items():
-        places[finding] = [place for other in others for place in places.get(other, [])]
-    return {finding: tuple(found) for finding, found in places.items()}
+        box = _to_lung_box(x, y, width, height)
+        if box.width <= MAX_WIDTH or finding == "Cardiomegaly":
+            converted.setdefault(finding, []).append(box)
+    for finding, substitutes in SUBSTITUTES.items():
+        converted[finding] = [box for name in substitutes for box in converted.get(name, [])]
+    return {finding: tuple(lung_boxes) for finding, lung_boxes in converted.items()}
 
 
-def _place(x: float, y: float, width: float, height: float) -> Place:
-    middle = x + width / 2
-    side = min(LUNGS, key=lambda name: abs(sum(LUNGS[name]) / 2 - middle))
-    medial, lateral = LUNGS[side]
-    wide, tall = abs(lateral - medial), BASE - APEX
-    across = (middle - medial) / (lateral - medial)
-    return Place(side, across, (y + height / 2 - APEX) / tall, width / wide, height / tall)
+def _to_lung_box(x: float, y: float, width: float, height: float) -> LungBox:
+    centre_x = x + width / 2
+    side = min(AVERAGE_LUNGS, key=lambda name: abs(sum(AVERAGE_LUNGS[name]) / 2 - centre_x))
+    medial, lateral = AVERAGE_LUNGS[side]
+    lung_width, lung_height = abs(lateral - medial), BASE - APEX
+    return LungBox(
+        side,
+        (centre_x - medial) / (lateral - medial),
+        (y + height / 2 - APEX) / lung_height,
+        width / lung_width,
+        height / lung_height,
+    )
 
 
-def choose_place(
-    places: Places, finding: str, rng: np.random.Generator, side: str | None = None
-) -> Place:
-    """Choose the place of one of NIH's boxes of a finding, in one lung if `side` names it.
+def sample_lung_box(
+    boxes: LungBoxes, finding: str, rng: np.random.Generator, side: str | None = None
+) -> LungBox:
+    """Sample one of NIH's boxes of a finding, and shift it slightly.
 
     Args:
-        places: of NIH's boxes.
+        boxes: NIH's boxes by finding.
         finding: its name.
-        rng: source of the choice.
-        side: the lung; None: either. A place of the other lung is mirrored if this one has none.
+        rng: source of the choice and the shift.
+        side: right or left lung; None: either. If this lung has no boxes, one of the other lung is
+            mirrored.
     """
-    of_finding = places[finding]
-    fitting = [place for place in of_finding if side in (None, place.side)] or of_finding
-    place = fitting[int(rng.integers(len(fitting)))]
-    jitter = rng.normal(0, 0.03, 2)
-    across, down = place.across + float(jitter[0]), place.down + float(jitter[1])
-    return Place(side or place.side, across, down, place.width, place.height)
+    candidates = [box for box in boxes[finding] if side in (None, box.side)] or boxes[finding]
+    box = candidates[int(rng.integers(len(candidates)))]
+    shift_x, shift_y = rng.normal(0, 0.03, 2)
+    x, y = box.x + float(shift_x), box.y + float(shift_y)
+    return LungBox(side or box.side, x, y, box.width, box.height)
 
 
-def into_lung(scene: Scene, box: FrameBox) -> FrameBox:
-    """Move a box so that its middle is in the lung fields, where an opacity can be seen."""
+def move_into_lung_fields(scene: Scene, box: FrameBox) -> FrameBox:
+    """Move a box so that its centre is in the lung fields, where an opacity is visible."""
     x, y, width, height = box
-    shown = _shown(scene)
-    column, row = (int(np.clip(v // 8, 0, SIZE // 8 - 1)) for v in (x + width / 2, y + height / 2))
-    if shown[row, column] or not shown.any():
+    fields = _lung_fields(scene)
+    centre = x + width / 2, y + height / 2
+    column, row = (int(np.clip(px // 8, 0, SIZE // 8 - 1)) for px in centre)
+    if fields[row, column] or not fields.any():
         return box
-    nearest = ndimage.distance_transform_edt(~shown, return_distances=False, return_indices=True)
-    to_row, to_column = (int(axis[row, column]) for axis in nearest)
-    return x + 8 * (to_column - column), y + 8 * (to_row - row), width, height
+    nearest = ndimage.distance_transform_edt(~fields, return_distances=False, return_indices=True)
+    nearest_row, nearest_column = (int(axis[row, column]) for axis in nearest)
+    return x + 8 * (nearest_column - column), y + 8 * (nearest_row - row), width, height
 
 
-def _shown(scene: Scene) -> npt.NDArray[np.bool_]:
-    """Mask the lung fields, where an opacity can be seen; every eighth pixel."""
+def _lung_fields(scene: Scene) -> npt.NDArray[np.bool_]:
+    """Mask the lung fields without their rim; every eighth pixel."""
     lungs, density = scene.lungs[::8, ::8], (scene.base + scene.heart)[::8, ::8]
-    deep = lungs >= SHOWN_MM
-    if not deep.any():
-        return deep
-    shown = deep & (density <= SHOWN_DENSE * np.median(density[deep]))
-    return np.asarray(ndimage.binary_erosion(shown))  # not at the very edge
+    mask = lungs >= LUNG_FIELD_MM
+    if not mask.any():
+        return mask
+    mask &= density <= LUNG_FIELD_DENSITY * np.median(density[mask])
+    return np.asarray(ndimage.binary_erosion(mask))
