@@ -36,7 +36,7 @@ from cxr14.console import format_interval
 from cxr14.datasets.records import PHANTOM_NOTE
 from cxr14.evaluation.predict import predict_logits
 from cxr14.figures.overlays import HEAT
-from cxr14.localization.cam import SaliencySettings, grids_of_pairs
+from cxr14.localization.cam import SaliencySettings, normalized_heatmaps
 from cxr14.localization.heatmaps import uncut_heat
 from cxr14.localization.means import wilson_interval
 from cxr14.localization.pointing import energy, pointing
@@ -152,7 +152,7 @@ def heat_of_finding(
     settings = SaliencySettings.of_params(params, input_size, phantoms.images.shape[-1])
     pairs = phantoms.records.loc[positive, ["image"]]
     pairs = pairs.assign(finding=FINDING, row=phantoms.rows[positive])
-    return uncut_heat(grids_of_pairs(network, phantoms.images, pairs, settings), SIDE)
+    return uncut_heat(normalized_heatmaps(network, phantoms.images, pairs, settings), SIDE)
 
 
 def mean_scores(
