@@ -266,8 +266,9 @@ def normalized_heatmaps(
     classes = pairs["finding"].map(network.classes.index).to_numpy(np.int64)
     keys = np.stack([pairs["row"].to_numpy(np.int64), classes], axis=-1)
     # Sorted by image, each pair once: many pairs have both a box and a mask.
-    unique, inverse = np.unique(keys, axis=0, return_inverse=True)
-    heatmaps = raw_heatmaps(network, images, unique[:, 0], unique[:, 1], settings)[inverse]
+    unique_keys, inverse = np.unique(keys, axis=0, return_inverse=True)
+    unique_rows, unique_classes = unique_keys.T
+    heatmaps = raw_heatmaps(network, images, unique_rows, unique_classes, settings)[inverse]
     if scale is None:
         return (scaled_to_255(heatmaps) / 255).astype(np.float16)
     pair_scale = pairs["finding"].map(scale).to_numpy(np.float32)[:, None, None]

@@ -36,6 +36,8 @@ Heart and great vessels are the excess over lung of the same volume."""
 PIXEL_MM: Final = 0.703125  # pixel of the CT and of the projections
 SLICE_MM: Final = 2.5  # distance between slices of the CT
 SLAB_ROWS: Final = 16  # CT rows (11 mm) that are projected as one plane
+PA_SOURCE_MM: Final = 1800.0  # distance of the X-ray source from the middle of the patient
+AP_SOURCE_MM: Final = 1100.0
 LUNG_DENSITY: Final = 0.15  # relative to water
 BLOOD_HU: Final = 50.0  # upper limit: the CT has contrast medium in its vessels, a radiograph none
 FAT_MM: Final = 8.0  # unlabelled tissue around the heart that moves with it
@@ -222,11 +224,13 @@ def _project(slabs: Floats, pose: Pose) -> Floats:
 
 
 def _magnification(view: str, depth_mm: float) -> float:
-    """Size of a plane relative to the middle one; the detector is in front (PA) or behind (AP)."""
-    source_mm = 1800.0 if view == "PA" else 1100.0
-    return (
-        source_mm / (source_mm + depth_mm) if view == "PA" else source_mm / (source_mm - depth_mm)
-    )
+    """Size of a plane relative to the middle plane, by its distance in front of that.
+
+    The X-ray source is behind the patient in PA images, and in front in AP images.
+    """
+    if view == "PA":
+        return PA_SOURCE_MM / (PA_SOURCE_MM + depth_mm)
+    return AP_SOURCE_MM / (AP_SOURCE_MM - depth_mm)
 
 
 def _resampled(plane: Floats, height: int, scale: float, right_mm: float, down_mm: float) -> Floats:
@@ -247,8 +251,9 @@ def _extended(layers: Floats) -> Floats:
     """Pad the layers, and extrapolate a neck and sloping shoulders above the CT's last slice."""
     layers = np.pad(layers, ((0, 0), (PAD, 0), (PAD, PAD)), mode="edge")
     layers = np.pad(layers, ((0, 0), (0, PAD), (0, 0)), mode="symmetric")  # more abdomen
-    soft, bone, heart = slice(0, 2), LAYERS.index("bone"), LAYERS.index("heart")  # 0:2 has vessels
-    for border in (slice(0, PAD), slice(-PAD, None)):  # the CT cuts the body off at its sides
+    soft = slice(0, 2)  # soft tissue and vessels
+    bone, heart = LAYERS.index("bone"), LAYERS.index("heart")
+    for border in (slice(0, PAD), slice(-PAD, None)):  # the arms are outside of the CT
         layers[0, :, border] = ndimage.gaussian_filter1d(layers[0, :, border], 14, axis=0)
     top = PAD + 14
     layers[soft, :top] = ndimage.gaussian_filter(layers[soft, :top], (0, 0, 6))
@@ -260,11 +265,10 @@ def _extended(layers: Floats) -> Floats:
     return layers
 
 
-def _neck_weights(height: int, width: int) -> tuple[Floats, Floats]:
-    """Weights of soft tissue and bone above the shoulders: 0 outside of the neck; 1 further down.
+def _neck_weights(height: int, width: int) -> tuple[Floats, npt.NDArray[Any]]:
+    """Weights (height, width) of soft tissue and bone.
 
-    Returns:
-        float32 (height, width) each, or a shape that broadcasts to it.
+    They are 0 beside the neck and above the shoulders, and 1 further down.
     """
     above_px = PAD + 40 - np.arange(height)[:, None]  # above the slope of the shoulders
     lateral_px = np.abs(np.arange(width)[None, :] - width / 2 + 24)
@@ -290,9 +294,9 @@ def _lower_arms(layers: Floats, pose: Pose) -> None:
         abduction = 14 + 3.0 * sign * pose.rotation  # px from shoulder to elbow, sideways
         shoulder, elbow = (216.0, 58.0), (230.0 + abduction, 560.0)
         humeral_head = (shoulder[0] - 11, shoulder[1] - 4)
-        soft += _capsule(lateral, y, (shoulder[0] - 4, 76), elbow, 62.0, 1.1, 0.9)
+        soft += _capsule(lateral, y, (shoulder[0] - 4, 76), elbow, 62.0, 1.1, 0.9)  # muscle
         soft += 0.3 * _capsule(lateral, y, humeral_head, humeral_head, 31.0, 0.9, 0.75)
-        soft += _capsule(lateral, y, shoulder, elbow, 17.0, 1.5)  # humerus
+        soft += _capsule(lateral, y, shoulder, elbow, 17.0, 1.5)  # shaft of the humerus
         soft -= _capsule(lateral, y, shoulder, elbow, 11.0, 1.5)  # its marrow
         bone += _scapula(lateral, y)
 

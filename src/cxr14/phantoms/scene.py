@@ -138,7 +138,7 @@ def _sample_shape(
     thorax_width = patient.normal(0.98 if female else 1.02, 0.035)
     flank = float(np.clip(patient.normal(0.08, 0.24), -0.45, 0.55))  # thin to obese
     inspiration = image.normal(16.0, 12.0) if portable else image.normal(-2.0, 7.0)
-    # The arguments draw random numbers, so their order is part of the phantom.
+    # The arguments consume random numbers in their order. Another order changes all phantoms.
     return Shape(
         zoom=[zoom / thorax_width, zoom / thorax_height],
         shift=[float(px) for px in image.normal(0, (13, 11)) + patient.normal(0, (3, 5))],

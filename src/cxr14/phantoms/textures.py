@@ -1,4 +1,4 @@
-"""Random textures and soft edges, which all parts of a phantom are made of."""
+"""Random textures and soft edges of organs and findings."""
 
 from functools import lru_cache
 from typing import Any, Final
