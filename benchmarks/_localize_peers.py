@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from cxr14.labels import BOXED
-from cxr14.localization.cam import METHODS, SaliencySettings, heat_grids
+from cxr14.localization.cam import METHODS, SaliencySettings, raw_heatmaps
 from cxr14.localization.heatmaps import upsampled
 from cxr14.localization.overlap import scaled_to_255
 from cxr14.models.inference import prepare
@@ -40,7 +40,7 @@ def ours(network: Network, images: Images, method: str, batch_size: int) -> Way:
     settings = SaliencySettings(method, batch_size * count, size)
 
     def run() -> Heat:
-        grids = heat_grids(network, images, rows, classes, settings)
+        grids = raw_heatmaps(network, images, rows, classes, settings)
         return at_full_size(grids.reshape(len(images), count, *grids.shape[1:]), size)
 
     return run

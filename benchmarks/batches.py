@@ -29,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from _batch_peers import image_folder, is_missing, torchxrayvision_pngs, webdataset_tar
-from _places import packaged_places
+from _lung_boxes import packaged_lung_boxes
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -37,7 +37,7 @@ from torch import Tensor
 from cxr14.datasets.image_table import read_images
 from cxr14.io import packaged_file, write_npy
 from cxr14.models.inference import prepare
-from cxr14.phantoms.render import Drawing, render_archive
+from cxr14.phantoms.render import RenderSettings, render_archive
 from cxr14.preprocessing.decode import shrink
 from cxr14.training.dataset import Resident, Streamed
 
@@ -59,8 +59,8 @@ def find_pngs(folder: Path) -> tuple[list[Path], str]:
     if real.is_dir():
         return sorted(real.glob("*.png")), "real radiographs"
     records = read_images(packaged_file("torchxrayvision", TABLE)).head(PHANTOMS)
-    drawing = Drawing(packaged_places(), size=1024, contrast=1.0, shortcut=0.0, seed=14)
-    render_archive(records, folder / "phantoms.tar", drawing)
+    settings = RenderSettings(packaged_lung_boxes(), size=1024, contrast=1.0, shortcut=0.0, seed=14)
+    render_archive(records, folder / "phantoms.tar", settings)
     with tarfile.open(folder / "phantoms.tar") as tar:
         tar.extractall(folder, filter="data")
     return sorted((folder / "images").glob("*.png")), "phantom radiographs"

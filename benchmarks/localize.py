@@ -5,7 +5,7 @@
     python benchmarks/localize.py --backbones resnet50 --images 4 --blocks 3
 
 Both compute eight maps per image at the size of the image, each scaled by its own
-range. Ours is `heat_grids` as the stage calls it, then upsampling and scaling. Theirs is called
+range. Ours is `raw_heatmaps` as the stage calls it, then upsampling and scaling. Theirs is called
 once per finding, as its documentation has it, on the same batches, with the transition as target
 layer; "backbone frozen" skips the backward pass of the backbone. Functions
 take turns in blocks; ratios are medians of the blocks' ratios. Targets: at least 5 times GradCAM
@@ -111,7 +111,7 @@ def main(
     images: int = 2, blocks: int = 3, batch_size: int = 8, backbones: str = ",".join(STUDIED)
 ) -> None:
     """Measure and print; ends with 1 if a target is missed."""
-    rich.get_console().quiet = True  # the progress bars of heat_grids
+    rich.get_console().quiet = True  # the progress bars of raw_heatmaps
     pixels, kind = find_images(images)
     job = f"{len(pixels)} {kind} × {len(BOXED)} findings, batch {batch_size}"
     table = Table(title=f"Heatmaps per second: {job}, {blocks} blocks in turn, median (range)")

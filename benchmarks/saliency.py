@@ -24,7 +24,7 @@ from rich.table import Table
 
 from cxr14.config.blocks import read_localize
 from cxr14.console import format_difference, format_interval, signed
-from cxr14.localization.cam import METHODS, SaliencySettings, grids_of_pairs
+from cxr14.localization.cam import METHODS, SaliencySettings, normalized_heatmaps
 from cxr14.localization.evaluate import gather_truth, read_inputs
 from cxr14.localization.heatmaps import Grids
 from cxr14.localization.means import Means
@@ -100,7 +100,7 @@ def main(backbone: str, size: str = "train") -> None:
     for weights, scored, features, method, layer in rows:
         settings = chosen._replace(method=method, layer=layer)
         scored.features = features
-        grids = grids_of_pairs(scored.eval(), inputs.images, pairs, settings)
+        grids = normalized_heatmaps(scored.eval(), inputs.images, pairs, settings)
         name = f"{method}, {layer} ({grids.shape[1]}×{grids.shape[2]}){weights}"
         scores[name] = scores_of(boxed, masked, grids, params.heat_thresholds)
     first, *others = scores

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import typer
-from _places import packaged_places
+from _lung_boxes import packaged_lung_boxes
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
@@ -36,7 +36,7 @@ from cxr14.console import format_interval
 from cxr14.datasets.records import PHANTOM_NOTE
 from cxr14.evaluation.predict import predict_logits
 from cxr14.figures.overlays import HEAT
-from cxr14.localization.cam import SaliencySettings, grids_of_pairs
+from cxr14.localization.cam import SaliencySettings, normalized_heatmaps
 from cxr14.localization.heatmaps import uncut_heat
 from cxr14.localization.means import wilson_interval
 from cxr14.localization.pointing import energy, pointing
@@ -47,7 +47,7 @@ from cxr14.metrics.intervals import summary
 from cxr14.models.network import Network
 from cxr14.models.serialization import load_model
 from cxr14.phantoms.anatomy import load_anatomy
-from cxr14.phantoms.render import Drawing, render
+from cxr14.phantoms.render import RenderSettings, render
 from cxr14.preprocessing.cache import open_cache, rows_of
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -129,12 +129,12 @@ def cell(values: npt.NDArray[np.float64], patients: int = 0) -> str:
 def drain_and_air(records: pd.DataFrame, contrast: float) -> tuple[Masks, Masks]:
     """Render the phantoms again for the masks of the drain and of the air: (N, SIDE, SIDE) each."""
     params, anatomy = read_data().phantom, load_anatomy()
-    drawing = Drawing(packaged_places(), params.size, contrast, 1.0, params.seed)
-    rendered = [render(record, anatomy, drawing) for record in records.to_dict("records")]
+    settings = RenderSettings(packaged_lung_boxes(), params.size, contrast, 1.0, params.seed)
+    rendered = [render(record, anatomy, settings) for record in records.to_dict("records")]
     drains, air = (
         np.stack([ndimage.binary_dilation(mask, iterations=MARGIN) for mask in masks])
         for masks in (
-            [phantom.devices["drain"] for phantom in rendered],
+            [phantom.device_masks["drain"] for phantom in rendered],
             [phantom.masks[FINDING] for phantom in rendered],
         )
     )
@@ -152,7 +152,7 @@ def heat_of_finding(
     settings = SaliencySettings.of_params(params, input_size, phantoms.images.shape[-1])
     pairs = phantoms.records.loc[positive, ["image"]]
     pairs = pairs.assign(finding=FINDING, row=phantoms.rows[positive])
-    return uncut_heat(grids_of_pairs(network, phantoms.images, pairs, settings), SIDE)
+    return uncut_heat(normalized_heatmaps(network, phantoms.images, pairs, settings), SIDE)
 
 
 def mean_scores(

@@ -15,7 +15,7 @@ import torch
 import stages  # noqa: F401  (sets the environment of `numerics` before torch is imported)
 from cxr14.config.blocks import LossParams, read_train
 from cxr14.labels import CLASSES, STUDIED
-from cxr14.localization.cam import SaliencySettings, heat_grids
+from cxr14.localization.cam import SaliencySettings, raw_heatmaps
 from cxr14.models.inference import deterministic_inference, prepare
 from cxr14.models.network import Network, build_network
 from cxr14.training.losses import make_loss
@@ -46,7 +46,7 @@ def hashed(name: str, size: int) -> str:
         digest.update(network(prepare(torch.from_numpy(images), size)).numpy().tobytes())
     rows = np.arange(BATCH)
     settings = SaliencySettings("layercam", BATCH, size, 4, 0.06)
-    digest.update(heat_grids(network, images, rows, rows, settings).tobytes())
+    digest.update(raw_heatmaps(network, images, rows, rows, settings).tobytes())
     return digest.hexdigest()[:16]
 
 

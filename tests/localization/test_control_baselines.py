@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxr14.localization.cam import smoothed
+from cxr14.localization.cam import smooth_heatmaps
 from cxr14.localization.control_baselines import (
     centre_gaussian,
     control_grids,
@@ -118,7 +118,7 @@ def test_controls_are_smoothed_like_the_maps_of_the_network(boxed):
         "mean_box": mean_of_others(covered, boxed.finding_of_pair, patients).astype(np.float32),
     }
     for name, maps in expected.items():
-        smooth = scaled_to_255(smoothed(maps, smoothing)) / 255
+        smooth = scaled_to_255(smooth_heatmaps(maps, smoothing)) / 255
         np.testing.assert_array_equal(controls[name], smooth.astype(np.float16))
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from cxr14.errors import UserError
 from cxr14.labels import CLASSES
-from cxr14.localization.cam import SaliencySettings, grids_of_pairs
+from cxr14.localization.cam import SaliencySettings, normalized_heatmaps
 from cxr14.localization.heatmaps import (
     boxed_pairs,
     check_tested,
@@ -105,20 +105,20 @@ def test_a_flat_map_gives_no_box(pairs):
 
 def test_each_pair_gets_the_grid_of_its_own_image_and_finding(tiny, pairs):
     images = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE), dtype=np.uint8)
-    grids = grids_of_pairs(tiny(), images, pairs, CAM)
+    grids = normalized_heatmaps(tiny(), images, pairs, CAM)
     assert grids.dtype == np.float16
     assert grids.shape == (3, 8, 8)
     assert (grids.min(axis=(1, 2)) == 0).all()
     assert (grids.max(axis=(1, 2)) == 1).all()
     for place in range(3):
-        alone = grids_of_pairs(tiny(), images, pairs.iloc[[place]], CAM._replace(batch_size=1))
+        alone = normalized_heatmaps(tiny(), images, pairs.iloc[[place]], CAM._replace(batch_size=1))
         assert grids[place] == pytest.approx(alone[0], abs=2e-3)
     assert not np.allclose(grids[1], grids[2], atol=0.05)
 
 
 def test_without_pairs_there_are_no_grids(tiny, pairs):
     images = np.zeros((2, SIZE, SIZE), np.uint8)
-    assert len(grids_of_pairs(tiny(), images, pairs.iloc[:0], CAM)) == 0
+    assert len(normalized_heatmaps(tiny(), images, pairs.iloc[:0], CAM)) == 0
 
 
 def test_heat_fills_its_range_after_upsampling():
@@ -154,8 +154,10 @@ def test_a_network_of_fewer_classes_gives_the_same_heat_for_those(tiny, pairs):
     two.prediction.weight.data = whole.prediction.weight.data[columns]
     mass = pairs[pairs["finding"] == "Mass"]
     for method in ("gradcam", "cam"):
-        expected = grids_of_pairs(whole, images, mass, CAM._replace(method=method))
-        assert (grids_of_pairs(two, images, mass, CAM._replace(method=method)) == expected).all()
+        expected = normalized_heatmaps(whole, images, mass, CAM._replace(method=method))
+        assert (
+            normalized_heatmaps(two, images, mass, CAM._replace(method=method)) == expected
+        ).all()
 
 
 def test_with_a_fixed_scale_a_faint_map_gives_no_box_and_a_hot_one_more(tiny, pairs):
@@ -163,16 +165,16 @@ def test_with_a_fixed_scale_a_faint_map_gives_no_box_and_a_hot_one_more(tiny, pa
     network = tiny()
     network.prediction.weight.data.abs_()
     job = (network, images, pairs, CAM)
-    raw = grids_of_pairs(*job, {"Mass": 1.0, "Effusion": 1.0})
+    raw = normalized_heatmaps(*job, {"Mass": 1.0, "Effusion": 1.0})
     tops = {"Mass": 10 * float(raw[[0, 2]].max()), "Effusion": float(raw[1].max()) / 2}
-    grids = grids_of_pairs(*job, tops)
+    grids = normalized_heatmaps(*job, tops)
     assert grids[1].max() == pytest.approx(2, rel=1e-2)
     found = detect(pairs, grids, SIZE, [60, 180], "fixed")
     assert set(found["finding"]) == {"Effusion"}
     assert set(found["scaling"]) == {"fixed"}
     assert found["score"].max() == 255
     # By its own range every map has boxes.
-    own = detect(pairs, grids_of_pairs(*job), SIZE, [60, 180])
+    own = detect(pairs, normalized_heatmaps(*job), SIZE, [60, 180])
     assert set(own["finding"]) == {"Mass", "Effusion"}
     assert set(own["scaling"]) == {"per_map"}
 
@@ -181,7 +183,7 @@ def test_with_a_fixed_scale_negative_heat_of_cam_is_nothing(tiny, pairs):
     images = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE), dtype=np.uint8)
     network = tiny()
     network.prediction.weight.data.abs_().neg_()
-    grids = grids_of_pairs(network, images, pairs, CAM, {"Mass": 1.0, "Effusion": 1.0})
+    grids = normalized_heatmaps(network, images, pairs, CAM, {"Mass": 1.0, "Effusion": 1.0})
     assert not grids.any()
     assert len(detect(pairs, grids, SIZE, [0], "fixed")) == 0
 

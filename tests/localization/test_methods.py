@@ -14,10 +14,10 @@ from cxr14.localization.cam import (
     cam,
     grad_cam,
     grad_cam_pp,
-    gradients,
-    heat_grids,
     hires_cam,
     layer_cam,
+    logit_gradients,
+    raw_heatmaps,
 )
 from cxr14.models.network import POOLINGS, Head
 
@@ -40,7 +40,7 @@ def head(pooling, weights=(2.0, -1.0), lse_r=1.0):
 def heat_of(method, network, maps, classes=None):
     """The heat (P, h, w) of each image's class, by default the first."""
     classes = torch.zeros(len(maps), dtype=torch.int64) if classes is None else classes
-    return method(maps, gradients(network.score, maps, classes))
+    return method(maps, logit_gradients(network.score, maps, classes))
 
 
 def by_hand(method, pooling, a=A, b=B):
@@ -119,7 +119,7 @@ def test_for_average_pooling_grad_cam_is_the_positive_part_of_cam_up_to_scale(ti
 def test_for_other_poolings_too_as_the_gradients_of_a_map_add_up_to_its_weight(pooling):
     network = Head(8, 4, pooling, 10.0, 15).eval()
     weights = network.prediction.weight.detach()[CLASSES_OF_MAPS]
-    gradient = gradients(network.score, MAPS, CLASSES_OF_MAPS)
+    gradient = logit_gradients(network.score, MAPS, CLASSES_OF_MAPS)
     torch.testing.assert_close(gradient.sum(dim=(2, 3)), weights)
     expected = torch.einsum("pt,pthw->phw", weights, MAPS).relu() / 30
     torch.testing.assert_close(grad_cam(MAPS, gradient), expected)
@@ -139,15 +139,15 @@ def test_cam_is_refused_for_other_pooling_or_off_the_last_layer(tiny, pooling, l
     images, one = np.zeros((1, 64, 64), np.uint8), np.zeros(1, np.int64)
     settings = SaliencySettings("cam", 1, 64, layer)
     with pytest.raises(UserError, match=rf"they are {named}; set localize\.method to gradcam"):
-        heat_grids(tiny(pooling).eval(), images, one, one, settings)
+        raw_heatmaps(tiny(pooling).eval(), images, one, one, settings)
     allowed = settings._replace(method="gradcam", layer="last")
-    assert len(heat_grids(tiny(pooling).eval(), images, one, one, allowed)) == 1
+    assert len(raw_heatmaps(tiny(pooling).eval(), images, one, one, allowed)) == 1
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_one_backward_pass_of_all_pairs_gives_what_a_pass_for_each_gives(pooling):
     network = Head(8, 4, pooling, 10.0, 15).eval()
-    of_pairs = gradients(network.score, MAPS, CLASSES_OF_MAPS)
+    of_pairs = logit_gradients(network.score, MAPS, CLASSES_OF_MAPS)
     assert of_pairs.shape == MAPS.shape
     for index, position in enumerate(CLASSES_OF_MAPS):
         maps = MAPS[index : index + 1].clone().requires_grad_()
@@ -158,7 +158,7 @@ def test_one_backward_pass_of_all_pairs_gives_what_a_pass_for_each_gives(pooling
 def test_gradients_work_where_gradients_are_off_and_leave_maps_and_weights_alone(tiny):
     network, maps = tiny(), MAPS.clone()
     with torch.no_grad():
-        gradients(network.score, maps, CLASSES_OF_MAPS)
+        logit_gradients(network.score, maps, CLASSES_OF_MAPS)
     assert torch.equal(maps, MAPS)
     assert not maps.requires_grad
     assert all(weight.grad is None for weight in network.parameters())

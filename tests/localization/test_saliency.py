@@ -9,9 +9,9 @@ from cxr14.errors import UserError
 from cxr14.localization.cam import (
     METHODS,
     SaliencySettings,
-    gradients,
-    heat_grids,
-    smoothed,
+    logit_gradients,
+    raw_heatmaps,
+    smooth_heatmaps,
 )
 from cxr14.localization.heatmaps import upsampled
 from cxr14.models.inference import deterministic_inference, prepare
@@ -24,7 +24,7 @@ POSITIONS = np.array([4, 11, 2, 7])  # enough that some have heat in a network o
 
 
 def prepared(network, images):
-    """The images on the network's device, which heat_grids may have changed."""
+    """The images on the network's device, which raw_heatmaps may have changed."""
     return prepare(torch.from_numpy(images), images.shape[-1]).to(network.prediction.weight.device)
 
 
@@ -51,7 +51,7 @@ def close(first, second):
 @pytest.mark.parametrize("backbone", ["densenet121", "alexnet"])  # both have ReLUs in place
 def test_grad_cam_of_real_networks_is_that_of_hooks_and_a_whole_backward_pass(backbone, pooling):
     network = build_network(backbone, 16, pooling, 10.0, seed=1).eval()
-    grids = heat_grids(network, LARGER, ROWS, POSITIONS, SaliencySettings("gradcam", 3, 96))
+    grids = raw_heatmaps(network, LARGER, ROWS, POSITIONS, SaliencySettings("gradcam", 3, 96))
     close(grids, by_hooks(network, network.head.transition))
 
 
@@ -69,7 +69,7 @@ def test_maps_of_a_finer_layer_are_those_of_hooks_and_a_whole_backward_pass(back
     network = build_network(backbone, 16, "avg", 10.0, seed=1).eval()
     for method in METHODS.keys() - {"cam"}:
         settings = SaliencySettings(method, 3, 96, stride)
-        grids = heat_grids(network, LARGER, ROWS, POSITIONS, settings)
+        grids = raw_heatmaps(network, LARGER, ROWS, POSITIONS, settings)
         assert grids.shape == (4, side, side)
         close(grids, by_hooks(network, network.get_submodule(name), METHODS[method]))
 
@@ -79,7 +79,7 @@ def test_a_compiled_network_gives_the_same_heat():
     network = build_network("alexnet", 16, "max", 10.0, seed=1).eval()
     job = (LARGER, ROWS, POSITIONS)
     plain = {
-        method: heat_grids(network, *job, SaliencySettings(method, 2, 96))
+        method: raw_heatmaps(network, *job, SaliencySettings(method, 2, 96))
         for method in METHODS
         if method != "cam"
     }
@@ -87,17 +87,17 @@ def test_a_compiled_network_gives_the_same_heat():
     with torch.no_grad():
         whole(prepared(network, LARGER))  # compiled now, and used
     for method, heat in plain.items():
-        close(heat_grids(whole, *job, SaliencySettings(method, 2, 96)), heat)
+        close(raw_heatmaps(whole, *job, SaliencySettings(method, 2, 96)), heat)
     network.compile(backend="aot_eager")
     network.maps = torch.compile(network.maps, backend="aot_eager")
     for method, heat in plain.items():
-        close(heat_grids(network, *job, SaliencySettings(method, 2, 96)), heat)
+        close(raw_heatmaps(network, *job, SaliencySettings(method, 2, 96)), heat)
 
 
 @pytest.mark.parametrize("layer", ["last", 4])
 def test_no_gradient_is_left_on_a_weight(layer):
     network = build_network("alexnet", 4, "avg", 10.0, seed=1).eval()
-    heat_grids(network, LARGER, ROWS, POSITIONS, SaliencySettings("gradcam", 2, 96, layer))
+    raw_heatmaps(network, LARGER, ROWS, POSITIONS, SaliencySettings("gradcam", 2, 96, layer))
     assert all(weight.grad is None for weight in network.parameters())
 
 
@@ -106,34 +106,34 @@ def test_no_gradient_is_left_on_a_weight(layer):
 def test_neither_the_batch_size_nor_the_order_of_the_pairs_changes_a_map(tiny, method, batch_size):
     rows, classes = np.array([4, 1, 4, 2, 1]), np.array([0, 5, 6, 5, 0])
     settings = SaliencySettings(method, batch_size, 32)
-    grids = heat_grids(tiny(), IMAGES, rows, classes, settings)
+    grids = raw_heatmaps(tiny(), IMAGES, rows, classes, settings)
     assert grids.shape == (5, 8, 8)
     order = np.array([3, 0, 4, 2, 1])
-    reordered = heat_grids(tiny(), IMAGES, rows[order], classes[order], settings)
+    reordered = raw_heatmaps(tiny(), IMAGES, rows[order], classes[order], settings)
     assert reordered == pytest.approx(grids[order], abs=1e-6)
     for pair in range(5):
         one = slice(pair, pair + 1)
-        alone = heat_grids(tiny(), IMAGES, rows[one], classes[one], settings)
+        alone = raw_heatmaps(tiny(), IMAGES, rows[one], classes[one], settings)
         assert grids[pair] == pytest.approx(alone[0], abs=1e-6)
 
 
 def test_the_classes_of_an_image_share_its_forward_pass(tiny):
     network = tiny()
     rows, classes = np.array([1, 1, 1, 4, 4, 2]), np.arange(6)
-    heat_grids(network, IMAGES, rows, classes, SaliencySettings("gradcam", 8, 32))
+    raw_heatmaps(network, IMAGES, rows, classes, SaliencySettings("gradcam", 8, 32))
     assert network.passes == 3
 
 
 def test_without_pairs_there_is_no_map(tiny):
     none = np.zeros(0, np.int64)
     settings = SaliencySettings("gradcam", 8, 32, smoothing=0.06)
-    assert len(heat_grids(tiny(), IMAGES, none, none, settings)) == 0
+    assert len(raw_heatmaps(tiny(), IMAGES, none, none, settings)) == 0
 
 
 def test_a_network_in_training_is_refused_as_its_images_would_mix(tiny):
     one = np.zeros(1, np.int64)
     with pytest.raises(UserError, match=r"call network\.eval\(\) first"):
-        heat_grids(tiny().train(), IMAGES, one, one, SaliencySettings("gradcam", 1, 32))
+        raw_heatmaps(tiny().train(), IMAGES, one, one, SaliencySettings("gradcam", 1, 32))
 
 
 def test_a_layer_that_the_network_does_not_have_is_refused_by_name():
@@ -144,8 +144,8 @@ def test_a_layer_that_the_network_does_not_have_is_refused_by_name():
         match=r"^localize\.layer is 4, but vit_b_16 has no layer of that stride; set a larger one, "
         r"or last$",
     ):
-        heat_grids(network, LARGER, one, one, SaliencySettings("layercam", 1, 96, 4))
-    patches = heat_grids(network, LARGER, one, one, SaliencySettings("layercam", 1, 96, 16))
+        raw_heatmaps(network, LARGER, one, one, SaliencySettings("layercam", 1, 96, 4))
+    patches = raw_heatmaps(network, LARGER, one, one, SaliencySettings("layercam", 1, 96, 16))
     assert patches.shape == (1, 6, 6)
 
 
@@ -181,14 +181,14 @@ def test_a_fine_layer_finds_the_evidence_of_a_network_whose_last_layer_sees_ever
     pairs = np.arange(2), np.zeros(2, np.int64)
     settings = SaliencySettings("layercam", 2, 64)
     network = SquareDetector().eval()
-    last = heat_grids(network, images, *pairs, settings)
+    last = raw_heatmaps(network, images, *pairs, settings)
     assert last.shape == (2, 4, 4)
     assert (last.reshape(2, -1).argmax(axis=1) == 0).all()  # the corner, wherever the square is
     assert last[0] == pytest.approx(last[1])
-    fine = heat_grids(network, images, *pairs, settings._replace(layer=4))
+    fine = raw_heatmaps(network, images, *pairs, settings._replace(layer=4))
     for heat, image in zip(fine, images, strict=True):
         assert ((heat > 0) == (image == 250)).all()
-    smooth = heat_grids(network, images, *pairs, settings._replace(layer=4, smoothing=0.05))
+    smooth = raw_heatmaps(network, images, *pairs, settings._replace(layer=4, smoothing=0.05))
     for heat, image in zip(smooth, images, strict=True):
         assert image.ravel()[heat.argmax()] == 250
 
@@ -197,14 +197,14 @@ MAPS = np.random.default_rng(2).random((3, 12, 16), np.float32)
 
 
 def test_smoothing_by_nothing_is_the_identity():
-    np.testing.assert_array_equal(smoothed(MAPS, 0.0), MAPS)
+    np.testing.assert_array_equal(smooth_heatmaps(MAPS, 0.0), MAPS)
 
 
 def test_smoothing_keeps_the_sum_of_each_map_also_of_heat_at_the_border():
     corner = np.zeros((1, 12, 16), np.float32)
     corner[0, 0, -1] = 1
     for maps in (MAPS, corner):
-        smooth = smoothed(maps, 0.1)
+        smooth = smooth_heatmaps(maps, 0.1)
         assert smooth.sum(axis=(1, 2)) == pytest.approx(maps.sum(axis=(1, 2)), rel=1e-5)
         assert smooth.std() < maps.std()
 
@@ -212,7 +212,7 @@ def test_smoothing_keeps_the_sum_of_each_map_also_of_heat_at_the_border():
 def test_the_deviation_of_the_smoothing_is_a_share_of_the_side():
     spot = np.zeros((1, 101, 101), np.float32)
     spot[0, 50, 50] = 1
-    profile = smoothed(spot, 0.06)[0].sum(axis=0)
+    profile = smooth_heatmaps(spot, 0.06)[0].sum(axis=0)
     deviation = np.sqrt((profile * (np.arange(101) - 50) ** 2).sum())
     assert deviation == pytest.approx(0.06 * 101, rel=0.01)
 
@@ -220,8 +220,8 @@ def test_the_deviation_of_the_smoothing_is_a_share_of_the_side():
 def test_heat_is_smoothed_on_the_grid_before_it_is_normalized(tiny):
     settings = SaliencySettings("cam", 2, 32)
     job = (tiny(), IMAGES, np.arange(5), np.zeros(5, np.int64))
-    raw, smooth = (heat_grids(*job, settings._replace(smoothing=share)) for share in (0, 0.1))
-    np.testing.assert_array_equal(smooth, smoothed(raw, 0.1))
+    raw, smooth = (raw_heatmaps(*job, settings._replace(smoothing=share)) for share in (0, 0.1))
+    np.testing.assert_array_equal(smooth, smooth_heatmaps(raw, 0.1))
 
 
 @pytest.mark.parametrize("shape", [(7, 7), (14, 14), (6, 6), (1, 1), (3, 5)])
@@ -241,10 +241,10 @@ def test_upsampling_does_not_align_corners():
 
 def test_images_enter_at_the_given_size_and_the_grid_follows(tiny):
     classes, settings = np.zeros(5, np.int64), SaliencySettings("cam", 2, 16)
-    grids = heat_grids(tiny(), IMAGES, np.arange(5), classes, settings)
+    grids = raw_heatmaps(tiny(), IMAGES, np.arange(5), classes, settings)
     assert grids.shape == (5, 4, 4)  # a quarter of 16 px a side, not of the cache's 32
     network = tiny()
     with torch.no_grad():
         maps = network.maps(prepare(torch.from_numpy(IMAGES), 16))
-    gradient = gradients(network.score, maps, torch.from_numpy(classes))
+    gradient = logit_gradients(network.score, maps, torch.from_numpy(classes))
     assert grids == pytest.approx(METHODS["cam"](maps, gradient).numpy(), abs=1e-6)

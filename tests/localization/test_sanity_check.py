@@ -9,7 +9,7 @@ import torch
 from scipy import stats
 from torch import nn
 
-from cxr14.localization.cam import SaliencySettings, grids_of_pairs
+from cxr14.localization.cam import SaliencySettings, normalized_heatmaps
 from cxr14.localization.sanity_check import (
     MAX_IMAGES,
     SIMILAR,
@@ -66,7 +66,7 @@ def test_the_sample_is_all_pairs_of_at_most_so_many_images_spread_evenly():
 
 def test_a_network_that_ignores_its_weights_is_flagged(boxed):
     trained, build = network_of(Brightness)
-    grids = grids_of_pairs(trained, IMAGES, boxed.pairs, SaliencySettings("gradcam", 8, 64))
+    grids = normalized_heatmaps(trained, IMAGES, boxed.pairs, SaliencySettings("gradcam", 8, 64))
     similarity = sanity_check_similarity(
         trained, build, IMAGES, boxed.pairs, grids, SaliencySettings("gradcam", 8, 64)
     )
@@ -79,7 +79,7 @@ def test_a_network_that_ignores_its_weights_is_flagged(boxed):
 
 def test_a_network_that_uses_its_weights_is_not(boxed):
     trained, build = network_of(Network)
-    grids = grids_of_pairs(trained, IMAGES, boxed.pairs, SaliencySettings("cam", 8, 64))
+    grids = normalized_heatmaps(trained, IMAGES, boxed.pairs, SaliencySettings("cam", 8, 64))
     similarity = sanity_check_similarity(
         trained, build, IMAGES, boxed.pairs, grids, SaliencySettings("cam", 8, 64)
     )
@@ -90,7 +90,7 @@ def test_a_network_that_uses_its_weights_is_not(boxed):
 
 def test_a_network_built_with_the_same_seed_is_wholly_similar(boxed):
     trained, build = network_of(Network)
-    grids = grids_of_pairs(trained, IMAGES, boxed.pairs, SaliencySettings("cam", 8, 64))
+    grids = normalized_heatmaps(trained, IMAGES, boxed.pairs, SaliencySettings("cam", 8, 64))
     similarity = sanity_check_similarity(
         trained, lambda: build(1), IMAGES, boxed.pairs, grids, SaliencySettings("cam", 8, 64)
     )
@@ -115,7 +115,7 @@ def test_flat_pairs_are_left_out_and_counted(boxed):
 def test_the_trained_network_is_left_as_it_was(boxed):
     trained = build_network("resnet18", 8, "avg", 10.0, 1).eval()
     before = {name: value.clone() for name, value in trained.state_dict().items()}
-    grids = grids_of_pairs(trained, IMAGES, boxed.pairs, SaliencySettings("cam", 8, 64))
+    grids = normalized_heatmaps(trained, IMAGES, boxed.pairs, SaliencySettings("cam", 8, 64))
     build = network_of(Network)[1]
     sanity_check_similarity(
         trained, build, IMAGES, boxed.pairs, grids, SaliencySettings("cam", 8, 64)
@@ -128,7 +128,7 @@ def test_without_a_boxed_image_there_is_nothing_to_compare(boxed):
     """The stage failed: nothing cannot be reshaped."""
     trained, build = network_of(Network)
     none = boxed.pairs.iloc[:0]
-    grids = grids_of_pairs(trained, IMAGES, none, SaliencySettings("gradcam", 8, 64))
+    grids = normalized_heatmaps(trained, IMAGES, none, SaliencySettings("gradcam", 8, 64))
     similarity = sanity_check_similarity(
         trained, build, IMAGES, none, grids, SaliencySettings("gradcam", 8, 64)
     )

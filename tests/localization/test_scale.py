@@ -11,8 +11,8 @@ from cxr14.localization.cam import (
     NOT_LABELLED,
     PER_MAP,
     SaliencySettings,
-    heat_grids,
     heat_scale,
+    raw_heatmaps,
     scale_by_finding,
 )
 from cxr14.localization.heatmaps import validation_images
@@ -33,7 +33,7 @@ def validation():
 
 def hottest(network, finding, row):
     pair = np.array([row]), np.array([CLASSES.index(finding)])
-    return float(heat_grids(network, IMAGES, *pair, SaliencySettings("cam", 1, 32)).max())
+    return float(raw_heatmaps(network, IMAGES, *pair, SaliencySettings("cam", 1, 32)).max())
 
 
 def test_only_validation_images_are_used_in_the_order_of_their_names(validation):

@@ -1,4 +1,4 @@
-"""One anatomy and one way of drawing for all tests of this folder."""
+"""One anatomy and one set of render settings for all tests of this folder."""
 
 from dataclasses import replace
 from typing import Any, Protocol
@@ -8,8 +8,8 @@ import pytest
 
 from cxr14.labels import FINDINGS
 from cxr14.phantoms.anatomy import POSES, Anatomy, load_anatomy
-from cxr14.phantoms.places import places_of_boxes
-from cxr14.phantoms.render import Drawing, Phantom, render
+from cxr14.phantoms.lung_boxes import to_lung_boxes
+from cxr14.phantoms.render import Phantom, RenderSettings, render
 
 
 @pytest.fixture(scope="session")
@@ -19,8 +19,9 @@ def anatomy() -> Anatomy:
 
 
 @pytest.fixture(scope="session")
-def drawing(tables: tuple[pd.DataFrame, pd.DataFrame]) -> Drawing:
-    return Drawing(places_of_boxes(tables[1]), size=512, contrast=1.0, shortcut=0.0, seed=14)
+def render_settings(tables: tuple[pd.DataFrame, pd.DataFrame]) -> RenderSettings:
+    boxes = to_lung_boxes(tables[1])
+    return RenderSettings(boxes, size=512, contrast=1.0, shortcut=0.0, seed=14)
 
 
 def row(patient: int = 1, follow_up: int = 0, *findings: str, **other: Any) -> dict[str, Any]:
@@ -36,15 +37,15 @@ def row(patient: int = 1, follow_up: int = 0, *findings: str, **other: Any) -> d
     return facts | {finding: int(finding in findings) for finding in FINDINGS} | other
 
 
-class Draw(Protocol):
-    """Renders a record, with other values of Drawing by name."""
+class RenderPhantom(Protocol):
+    """Renders a record, with other values of RenderSettings by name."""
 
-    def __call__(self, record: dict[str, Any], **other: Any) -> Phantom: ...
+    def __call__(self, record: dict[str, Any], **changes: Any) -> Phantom: ...
 
 
 @pytest.fixture
-def drawn(anatomy: Anatomy, drawing: Drawing) -> Draw:
-    def render_with(record: dict[str, Any], **other: Any) -> Phantom:
-        return render(record, anatomy, replace(drawing, **other))
+def phantom_of(anatomy: Anatomy, render_settings: RenderSettings) -> RenderPhantom:
+    def render_with(record: dict[str, Any], **changes: Any) -> Phantom:
+        return render(record, anatomy, replace(render_settings, **changes))
 
     return render_with

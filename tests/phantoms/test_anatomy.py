@@ -23,9 +23,9 @@ def test_the_patients_left_is_on_the_right_of_the_picture_and_the_head_is_up(ana
         weight = groups[name].clip(0)
         return (rows * weight).sum() / weight.sum(), (columns * weight).sum() / weight.sum()
 
-    assert middle("right")[1] < middle("heart")[1] < middle("left")[1]
-    assert middle("marks")[0] < middle("soft")[0]
-    assert middle("vessels")[1] < middle("left")[1]
+    assert middle("right_lung")[1] < middle("heart")[1] < middle("left_lung")[1]
+    assert middle("lung_markings")[0] < middle("soft_tissue")[0]
+    assert middle("vessels")[1] < middle("left_lung")[1]
 
 
 def test_no_group_weighs_less_than_nothing_but_for_the_ringing_of_resampling(anatomy: Anatomy):

@@ -22,7 +22,7 @@ from cxr14.labels import FINDINGS
 from cxr14.masks import decode_mask
 from cxr14.numerics import DISABLED
 from cxr14.phantoms.anatomy import Anatomy
-from cxr14.phantoms.render import Drawing, encode, render, render_archive
+from cxr14.phantoms.render import RenderSettings, encode_png, render, render_archive
 
 NAMES = ["00000007_002.png", "00000007_000.png", "00000003_000.png"]
 
@@ -46,10 +46,10 @@ def environment_at_start(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("environment_at_start")
 def test_the_tar_has_the_layout_of_nih_and_its_bytes_do_not_depend_on_the_workers(
-    anatomy: Anatomy, drawing: Drawing, records: pd.DataFrame, tmp_path: Path
+    anatomy: Anatomy, render_settings: RenderSettings, records: pd.DataFrame, tmp_path: Path
 ):
     listings = [
-        render_archive(records, tmp_path / f"{workers}.tar", drawing, workers, anatomy)
+        render_archive(records, tmp_path / f"{workers}.tar", render_settings, workers, anatomy)
         for workers in (1, 2)
     ]
     contents = [(tmp_path / f"{workers}.tar").read_bytes() for workers in (1, 2)]
@@ -67,16 +67,16 @@ def test_the_tar_has_the_layout_of_nih_and_its_bytes_do_not_depend_on_the_worker
             assert line.member == member.name
             assert line.bytes == member.size == len(content)
             assert line.sha256 == hashlib.sha256(content).hexdigest()
-    wanted = render(records.to_dict("records")[0], anatomy, drawing)  # type: ignore[arg-type]
-    assert (np.asarray(Image.open(io.BytesIO(content))) == wanted.picture).all()
+    wanted = render(records.to_dict("records")[0], anatomy, render_settings)  # type: ignore[arg-type]
+    assert (np.asarray(Image.open(io.BytesIO(content))) == wanted.pixels).all()
 
 
 def test_boxes_and_masks_are_those_of_the_phantoms(
-    anatomy: Anatomy, drawing: Drawing, records: pd.DataFrame, tmp_path: Path
+    anatomy: Anatomy, render_settings: RenderSettings, records: pd.DataFrame, tmp_path: Path
 ):
-    listings = render_archive(records, tmp_path / "x.tar", drawing, 1, anatomy)
+    listings = render_archive(records, tmp_path / "x.tar", render_settings, 1, anatomy)
     for record in records.to_dict("records"):
-        phantom = render(record, anatomy, drawing)  # type: ignore[arg-type]
+        phantom = render(record, anatomy, render_settings)  # type: ignore[arg-type]
         boxes = listings.boxes[listings.boxes.image == record["image"]]
         assert list(boxes.drop(columns="image").itertuples(index=False, name=None)) == phantom.boxes
         masks = listings.masks[listings.masks.image == record["image"]]
@@ -85,11 +85,11 @@ def test_boxes_and_masks_are_those_of_the_phantoms(
 
 
 def test_workers_do_not_outlive_a_stage_that_is_killed(
-    anatomy: Anatomy, drawing: Drawing, records: pd.DataFrame, tmp_path: Path
+    anatomy: Anatomy, render_settings: RenderSettings, records: pd.DataFrame, tmp_path: Path
 ):
     """They went on for good below process 1, with a tenth of the memory each."""
     many = pd.concat([records.assign(image=f"{n:08}_" + records.image) for n in range(400)])
-    arguments = (many, tmp_path / "killed.tar", drawing, 2, anatomy)
+    arguments = (many, tmp_path / "killed.tar", render_settings, 2, anatomy)
     stage = get_context("spawn").Process(target=render_archive, args=arguments)
     stage.start()
     deadline = time.monotonic() + 60
@@ -103,14 +103,14 @@ def test_workers_do_not_outlive_a_stage_that_is_killed(
 
 
 def test_a_failed_drawing_leaves_no_archive(
-    anatomy: Anatomy, drawing: Drawing, records: pd.DataFrame, tmp_path: Path
+    anatomy: Anatomy, render_settings: RenderSettings, records: pd.DataFrame, tmp_path: Path
 ):
     with pytest.raises(KeyError):
-        render_archive(records.drop(columns="sex"), tmp_path / "x.tar", drawing, 1, anatomy)
+        render_archive(records.drop(columns="sex"), tmp_path / "x.tar", render_settings, 1, anatomy)
     assert list(tmp_path.iterdir()) == []
 
 
 @settings(max_examples=30, deadline=None)
 @given(arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9))))
 def test_a_png_reads_back_as_it_was(picture: np.ndarray):
-    assert (np.asarray(Image.open(io.BytesIO(encode(picture)))) == picture).all()
+    assert (np.asarray(Image.open(io.BytesIO(encode_png(picture)))) == picture).all()

@@ -7,8 +7,8 @@ import pytest
 
 from cxr14.labels import FINDINGS
 from cxr14.phantoms.anatomy import Anatomy
-from cxr14.phantoms.devices import add_devices, present
-from cxr14.phantoms.scene import Scene, build_scene, finding_side, generator, patient_traits
+from cxr14.phantoms.devices import add_devices, sample_devices
+from cxr14.phantoms.scene import Scene, build_scene, finding_side, patient_traits, seeded_rng
 
 
 def row(patient: int, *findings: str, **other: Any) -> dict[str, Any]:
@@ -18,19 +18,23 @@ def row(patient: int, *findings: str, **other: Any) -> dict[str, Any]:
 
 
 def scene(anatomy: Anatomy, record: dict[str, Any]) -> Scene:
-    shape, look = patient_traits(record, 14)
-    return build_scene(anatomy, shape, look, record["view"], generator(14, "pose", record["image"]))
+    shape, appearance = patient_traits(record, 14)
+    return build_scene(
+        anatomy, shape, appearance, record["view"], seeded_rng(14, "pose", record["image"])
+    )
 
 
 def drained(shortcut: float, *findings: str) -> float:
     """Share of 1,500 patients with a drain."""
-    names = [present(row(patient, *findings), 14, shortcut) for patient in range(1500)]
+    names = [sample_devices(row(patient, *findings), 14, shortcut) for patient in range(1500)]
     return float(np.mean(["drain" in found for found in names]))
 
 
 def test_without_a_shortcut_drains_do_not_depend_on_the_findings():
     for patient in range(300):
-        assert present(row(patient), 14, 0.0) == present(row(patient, *FINDINGS), 14, 0.0)
+        assert sample_devices(row(patient), 14, 0.0) == sample_devices(
+            row(patient, *FINDINGS), 14, 0.0
+        )
     assert 0.02 < drained(0.0) < 0.04
 
 
@@ -49,9 +53,11 @@ def test_the_shortcuts_drain_lies_on_the_side_of_the_pneumothorax(anatomy: Anato
     for patient in range(12):
         record = row(patient, "Pneumothorax")
         side = finding_side(record, "Pneumothorax", 14)
-        picture = scene(anatomy, record)
-        mask = add_devices(picture, record, 14, 1.0)[1]["drain"]
-        counts = {name: (mask & (picture.side(name) > 12)).sum() for name in ("right", "left")}
+        patient_scene = scene(anatomy, record)
+        mask = add_devices(patient_scene, record, 14, 1.0)[1]["drain"]
+        counts = {
+            name: (mask & (patient_scene.lung(name) > 12)).sum() for name in ("right", "left")
+        }
         assert max(counts, key=lambda name: counts[name]) == side
         sides.add(side)
     assert sides == {"right", "left"}
@@ -59,7 +65,9 @@ def test_the_shortcuts_drain_lies_on_the_side_of_the_pneumothorax(anatomy: Anato
 
 def test_half_of_the_portable_and_a_tenth_of_the_upright_images_show_a_device():
     shares = {
-        view: np.mean([bool(present(row(patient, view=view), 14, 0.0)) for patient in range(1500)])
+        view: np.mean(
+            [bool(sample_devices(row(patient, view=view), 14, 0.0)) for patient in range(1500)]
+        )
         for view in ("AP", "PA")
     }
     assert 0.4 < shares["AP"] < 0.6
@@ -69,7 +77,7 @@ def test_half_of_the_portable_and_a_tenth_of_the_upright_images_show_a_device():
 def test_a_mask_covers_the_density_of_its_device_and_nothing_else(anatomy: Anatomy):
     drawn = set()
     rows = [row(patient, "Pneumothorax", view="AP") for patient in range(400)]
-    paced = [record for record in rows if "pacemaker" in present(record, 14, 1.0)]
+    paced = [record for record in rows if "pacemaker" in sample_devices(record, 14, 1.0)]
     for record in [*rows[:20], *paced[:3]]:
         water, masks = add_devices(scene(anatomy, record), record, 14, 1.0)
         assert water.shape == (512, 512)
@@ -92,5 +100,5 @@ def test_equal_arguments_give_equal_devices(anatomy: Anatomy):
 
 def test_a_pacemaker_stays_with_its_patient():
     for patient in range(200):
-        visits = [present(row(patient, image=f"{patient}_{n}"), 14, 0.0) for n in range(3)]
+        visits = [sample_devices(row(patient, image=f"{patient}_{n}"), 14, 0.0) for n in range(3)]
         assert len({"pacemaker" in names for names in visits}) == 1

@@ -10,15 +10,15 @@ import pytest
 from cxr14.phantoms.anatomy import PAD, Anatomy
 from cxr14.phantoms.scene import (
     SIZE,
-    Look,
+    Appearance,
     Scene,
     Shape,
     build_scene,
     finding_side,
-    generator,
     patient_traits,
+    seeded_rng,
 )
-from cxr14.phantoms.warp import CELLS, Warp, warped
+from cxr14.phantoms.warp import CELLS, Warp, warp_layers
 
 
 def row(patient: int = 1, **other: Any) -> dict[str, Any]:
@@ -27,19 +27,21 @@ def row(patient: int = 1, **other: Any) -> dict[str, Any]:
 
 
 def scene(anatomy: Anatomy, record: dict[str, Any]) -> Scene:
-    shape, look = patient_traits(record, 14)
-    return build_scene(anatomy, shape, look, record["view"], generator(14, "pose", record["image"]))
+    shape, appearance = patient_traits(record, 14)
+    return build_scene(
+        anatomy, shape, appearance, record["view"], seeded_rng(14, "pose", record["image"])
+    )
 
 
 @pytest.fixture
-def average() -> tuple[Shape, Look]:
+def average() -> tuple[Shape, Appearance]:
     """A patient who is neither turned nor bent."""
     shape = Shape([0.9, 0.9], [0.0, 0.0], 0.0, np.zeros((2, 6, 6)), [0.0, 0.0], [1.0, 1.0])
-    return shape, Look(1.0, 1.0, 1.0, 1.7, 0.0, 0.0, 1.0, 0.5)
+    return shape, Appearance(1.0, 1.0, 1.0, 1.7, 0.0, 0.0, 1.0, 0.5)
 
 
-def drawn(anatomy: Anatomy, shape: Shape, look: Look, view: str = "PA") -> Scene:
-    return build_scene(anatomy, shape, look, view, generator(0, "pose"))
+def drawn(anatomy: Anatomy, shape: Shape, appearance: Appearance, view: str = "PA") -> Scene:
+    return build_scene(anatomy, shape, appearance, view, seeded_rng(0, "pose"))
 
 
 def dome_row(lung: npt.NDArray[np.float32], column: int) -> int:
@@ -50,7 +52,7 @@ def dome_row(lung: npt.NDArray[np.float32], column: int) -> int:
 def test_equal_arguments_give_equal_scenes(anatomy: Anatomy):
     for record in (row(), row(2, view="AP", sex="F")):
         first, second = scene(anatomy, record), scene(anatomy, record)
-        for name in ("base", "heart", "marks", "right", "left"):
+        for name in ("base", "heart", "lung_markings", "right_lung", "left_lung"):
             layer = getattr(first, name)
             assert layer.dtype == np.float32
             assert layer.shape == (SIZE, SIZE)
@@ -62,39 +64,40 @@ def test_both_lungs_lie_inside_the_frame_in_nine_of_ten_images(anatomy: Anatomy)
     for patient in range(60):
         record = row(patient, sex="MF"[patient % 2], view="PA" if patient % 3 else "AP")
         picture = scene(anatomy, record)
-        right, left = picture.extent("right"), picture.extent("left")
+        right, left = picture.lung_bounds("right"), picture.lung_bounds("left")
         edges = right[0], left[0], SIZE - right[1], SIZE - left[1], right[3], SIZE - left[3]
         inside.append(min(edges) > 4)
     assert np.mean(inside) >= 0.9
 
 
 def test_poor_inspiration_raises_both_domes_but_no_rib(anatomy: Anatomy, average):
-    shape, look = average
-    deep = drawn(anatomy, replace(shape, raised=[-10.0, -10.0]), look)
-    poor = drawn(anatomy, replace(shape, raised=[25.0, 25.0]), look)
+    shape, appearance = average
+    deep = drawn(anatomy, replace(shape, dome_elevation=[-10.0, -10.0]), appearance)
+    poor = drawn(anatomy, replace(shape, dome_elevation=[25.0, 25.0]), appearance)
     for side, column in (("right", 160), ("left", 350)):
-        assert dome_row(poor.side(side), column) < dome_row(deep.side(side), column) - 20
-    bones = [drawn(anatomy, shape, replace(look, bone=weight)).base for weight in (1.0, 0.0)]
-    raised = replace(shape, raised=[25.0, 25.0])
-    moved = [drawn(anatomy, raised, replace(look, bone=weight)).base for weight in (1.0, 0.0)]
+        assert dome_row(poor.lung(side), column) < dome_row(deep.lung(side), column) - 20
+    bones = [drawn(anatomy, shape, replace(appearance, bone=weight)).base for weight in (1.0, 0.0)]
+    raised = replace(shape, dome_elevation=[25.0, 25.0])
+    moved = [drawn(anatomy, raised, replace(appearance, bone=weight)).base for weight in (1.0, 0.0)]
     np.testing.assert_allclose(bones[0] - bones[1], moved[0] - moved[1], atol=1e-3)
 
 
 def test_portable_images_are_less_inspired_on_average():
     raised = {
-        view: np.mean([patient_traits(row(n, view=view), 14)[0].raised for n in range(200)])
+        view: np.mean([patient_traits(row(n, view=view), 14)[0].dome_elevation for n in range(200)])
         for view in ("PA", "AP")
     }
     assert raised["AP"] > raised["PA"] + 8
 
 
 def test_a_rotated_patient_has_one_wider_lung(anatomy: Anatomy, average):
-    shape, look = average
+    shape, appearance = average
     straight, rotated = (
-        drawn(anatomy, replace(shape, mediastinum=pixels), look) for pixels in (0.0, 20.0)
+        drawn(anatomy, replace(shape, mediastinal_shift=pixels), appearance)
+        for pixels in (0.0, 20.0)
     )
     share = [
-        float((picture.right > 30).sum() / (picture.left > 30).sum())
+        float((picture.right_lung > 30).sum() / (picture.left_lung > 30).sum())
         for picture in (straight, rotated)
     ]
     assert share[1] < share[0] * 0.9
@@ -116,10 +119,13 @@ def test_the_shadows_of_breasts_are_women_s_and_denser_than_without(anatomy: Ana
 
 
 def test_air_in_the_stomach_lies_below_the_left_dome(anatomy: Anatomy):
-    looks = (patient_traits(row(patient), 14) for patient in range(20))
-    shape, look = next((shape, look) for shape, look in looks if look.bubble)
+    traits = (patient_traits(row(patient), 14) for patient in range(20))
+    shape, appearance = next(
+        (shape, appearance) for shape, appearance in traits if appearance.bubble
+    )
     filled, empty = (
-        drawn(anatomy, shape, replace(look, bubble=bubble)).base for bubble in (look.bubble, None)
+        drawn(anatomy, shape, replace(appearance, bubble=bubble)).base
+        for bubble in (appearance.bubble, None)
     )
     rows, columns = np.nonzero(filled < empty - 5)
     assert len(rows) > 100
@@ -128,30 +134,31 @@ def test_air_in_the_stomach_lies_below_the_left_dome(anatomy: Anatomy):
 
 
 def test_only_portable_images_show_hanging_arms(anatomy: Anatomy, average):
-    shape, look = average
+    shape, appearance = average
     wide = replace(shape, zoom=[1.1, 1.1])
-    arms, none = (drawn(anatomy, wide, look, view).base[:, 8:40] for view in ("AP", "PA"))
+    arms, none = (drawn(anatomy, wide, appearance, view).base[:, 8:40] for view in ("AP", "PA"))
     low = slice(3 * SIZE // 4, SIZE)  # beside the abdomen
     assert arms[low].mean() > none[low].mean() + 30
 
 
 def test_heavy_patients_have_thicker_flanks_around_the_same_ribs(anatomy: Anatomy, average):
-    shape, look = average
+    shape, appearance = average
     thin, heavy = (
-        drawn(anatomy, replace(shape, zoom=[1.2, 1.2], flank=flank), look) for flank in (-0.4, 0.5)
+        drawn(anatomy, replace(shape, zoom=[1.2, 1.2], flank=flank), appearance)
+        for flank in (-0.4, 0.5)
     )
-    assert abs(thin.extent("left")[3] - heavy.extent("left")[3]) <= 4
+    assert abs(thin.lung_bounds("left")[3] - heavy.lung_bounds("left")[3]) <= 4
     widths = [int((picture.base[SIZE // 2] > 20).sum()) for picture in (thin, heavy)]
     assert widths[1] > widths[0] + 30
 
 
 def test_follow_ups_keep_the_habitus_and_vary_in_position():
     shapes = [patient_traits(row(5, image=f"5_{visit}"), 14) for visit in range(4)]
-    for name in ("flank", "curve"):
+    for name in ("flank", "scoliosis"):
         assert len({getattr(shape, name) for shape, _ in shapes}) == 1
-    assert len({shape.mediastinum for shape, _ in shapes}) == 4
+    assert len({shape.mediastinal_shift for shape, _ in shapes}) == 4
     women = [patient_traits(row(5, image=f"5_{visit}", sex="F"), 14)[1] for visit in range(4)]
-    assert len({look.breasts for look in women}) == 1
+    assert len({appearance.breasts for appearance in women}) == 1
 
 
 def test_the_side_of_a_finding_is_the_patients_and_right_in_55_percent():
@@ -162,11 +169,11 @@ def test_the_side_of_a_finding_is_the_patients_and_right_in_55_percent():
 
 
 def test_a_point_of_the_ct_is_found_where_the_warp_shows_it(anatomy: Anatomy):
-    organs = scene(anatomy, row(7)).organs
-    cells = organs.cells()
+    warp = scene(anatomy, row(7)).organ_warp
+    cells = warp.cell_centres()
     middles = (np.arange(CELLS) + 0.5) * SIZE / CELLS
     for line, column in ((4, 8), (16, 16), (25, 20)):
-        found = organs.frame_points([cells[:, line, column]])[0]
+        found = warp.to_frame([cells[:, line, column]])[0]
         np.testing.assert_allclose(found, (middles[column], middles[line]), atol=1.0)
 
 
@@ -174,5 +181,5 @@ def test_a_warp_without_zoom_or_bend_copies_the_layer():
     layer = np.random.default_rng(0).random((SIZE + 2 * PAD, SIZE + 2 * PAD), dtype=np.float32)
     unit = np.eye(2)
     straight = Warp(np.zeros(2), unit[0], unit[1], np.zeros((2, CELLS, CELLS)))
-    copied = warped([layer], straight)[0]
+    copied = warp_layers([layer], straight)[0]
     np.testing.assert_allclose(copied, layer[PAD : PAD + SIZE, PAD : PAD + SIZE], atol=1e-3)

@@ -39,8 +39,8 @@ from cxr14.datasets.text_files import read_user_file
 from cxr14.errors import UserError
 from cxr14.io import packaged_file, project_root, write_bytes, write_csv, write_json
 from cxr14.masks import write_masks
-from cxr14.phantoms.places import places_of_boxes
-from cxr14.phantoms.render import Drawing, render_archive
+from cxr14.phantoms.lung_boxes import to_lung_boxes
+from cxr14.phantoms.render import RenderSettings, render_archive
 from cxr14.phantoms.sampling import choose_records
 
 PHANTOM_ARCHIVE = "images_001.tar"
@@ -86,15 +86,17 @@ def write_phantoms(
     _remove_archives(archives, keep=set())
     records, nih_boxes = read_images(tables / IMAGE_TABLE), read_boxes(tables / BOX_TABLE)
     chosen = choose_records(records, params.images, params.seed)
-    places = places_of_boxes(nih_boxes)
-    drawing = Drawing(places, params.size, params.contrast, params.shortcut, params.seed)
+    lung_boxes = to_lung_boxes(nih_boxes)
+    settings = RenderSettings(
+        lung_boxes, params.size, params.contrast, params.shortcut, params.seed
+    )
     temporary = archives / f".{PHANTOM_ARCHIVE}.new"
-    drawn = render_archive(chosen, temporary, drawing, workers)
+    phantoms = render_archive(chosen, temporary, settings, workers)
     place_archive(temporary, archives / PHANTOM_ARCHIVE)
-    # The boxes of the drawn findings replace those of NIH, which the places came from.
-    write_csv(tables / BOX_TABLE, drawn.boxes.rename(columns=NIH_HEADINGS))
-    write_masks(tables / MASK_TABLE, drawn.masks)
-    manifest = drawn.images.assign(container=PHANTOM_ARCHIVE)[list(MANIFEST_COLUMNS)]
+    # The boxes of the simulated findings replace those of NIH, from which they were sampled.
+    write_csv(tables / BOX_TABLE, phantoms.boxes.rename(columns=NIH_HEADINGS))
+    write_masks(tables / MASK_TABLE, phantoms.masks)
+    manifest = phantoms.images.assign(container=PHANTOM_ARCHIVE)[list(MANIFEST_COLUMNS)]
     return _write_listing(tables, Listing(manifest, issue_table("download", [])), source)
 
 

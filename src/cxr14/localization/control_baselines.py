@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from cxr14.localization.cam import smoothed
+from cxr14.localization.cam import smooth_heatmaps
 from cxr14.localization.heatmaps import Grids
 from cxr14.localization.overlap import scaled_to_255
 from cxr14.localization.scores import ScoredPairs
@@ -26,7 +26,7 @@ def control_grids(
     Args:
         scored: P pairs with their ground truth.
         grid: (h, w) of the network's maps.
-        smoothing: of the network's maps, see cam.smoothed.
+        smoothing: of the network's maps, see cam.smooth_heatmaps.
         generator: source of the random maps.
 
     Returns:
@@ -38,9 +38,10 @@ def control_grids(
         "centre_gaussian": np.tile(centre_gaussian(grid), (count, 1, 1)),
         scored.average: mean_of_others(scored.covered(grid), scored.finding_of_pair, patients),
     }
-    maps = {name: smoothed(raw.astype(np.float32), smoothing) for name, raw in controls.items()}
-    full = {name: scaled_to_255(smooth) / 255 for name, smooth in maps.items()}
-    return {name: maps.astype(np.float16) for name, maps in full.items()}
+    smooth = {
+        name: smooth_heatmaps(raw.astype(np.float32), smoothing) for name, raw in controls.items()
+    }
+    return {name: (scaled_to_255(maps) / 255).astype(np.float16) for name, maps in smooth.items()}
 
 
 def random_maps(count: int, grid: tuple[int, int], generator: np.random.Generator) -> Floats:

@@ -23,8 +23,8 @@ from cxr14.io import write_parquet
 from cxr14.labels import FINDINGS
 from cxr14.localization.cam import (
     SaliencySettings,
-    grids_of_pairs,
     heat_scale,
+    normalized_heatmaps,
     scale_by_finding,
 )
 from cxr14.localization.control_baselines import control_grids
@@ -142,7 +142,7 @@ def make_maps(
     findings = [name for name in findings if name in network.classes]
     scale = heat_scale(boxed.scaling, network, images, validation, findings, settings)
     # One forward pass for boxes and masks of an image.
-    grids = grids_of_pairs(network, images, pairs, settings, scale_by_finding(scale))
+    grids = normalized_heatmaps(network, images, pairs, settings, scale_by_finding(scale))
     of_boxes, of_masks = np.split(grids, [len(boxed.pairs)])
     shape = (grids.shape[1], grids.shape[2])
     similarity = sanity_check_similarity(network, build, images, boxed.pairs, of_boxes, settings)

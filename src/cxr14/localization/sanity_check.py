@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cxr14.localization.cam import SaliencySettings, grids_of_pairs
+from cxr14.localization.cam import SaliencySettings, normalized_heatmaps
 from cxr14.localization.heatmaps import Grids
 from cxr14.localization.means import means_by_finding
 from cxr14.localization.scores import BoxedPairs
@@ -71,7 +71,7 @@ def sanity_check_similarity(
     similarity = {}
     for layers, features in (("head", trained.features), ("network", network.features)):
         network.features = features
-        maps = grids_of_pairs(network.eval(), images, pairs.iloc[indices], settings)
+        maps = normalized_heatmaps(network.eval(), images, pairs.iloc[indices], settings)
         similarity[layers] = rank_correlations(grids[indices], maps)
     return pd.DataFrame(similarity, index=indices)
 

@@ -1,46 +1,18 @@
-"""Findings that fill a box: each function returns millimetres of water on its patch."""
+"""Opacities: findings that fill a box.
+
+Each function returns the attenuation that a finding adds to a patch of the frame, in millimetres of
+water.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
-from scipy import ndimage
 
-from cxr14.phantoms.anatomy import Floats
-from cxr14.phantoms.places import FrameBox
+from cxr14.phantoms.lung_boxes import FrameBox
 from cxr14.phantoms.scene import SIZE, Scene
-
-# Smooth random fields, computed once per process and cropped at random positions.
-
-PERIOD: Final = 512
-
-
-@lru_cache(maxsize=32)
-def _field(tall_px: float, wide_px: float) -> Floats:
-    """Return a periodic Gaussian field of mean 0 and deviation 1 with blobs of this size."""
-    white = np.random.default_rng(14).standard_normal((PERIOD, PERIOD), dtype=np.float32)
-    smooth = ndimage.gaussian_filter(white, (tall_px, wide_px), mode="wrap")
-    return np.asarray((smooth - smooth.mean()) / smooth.std(), dtype=np.float32)
-
-
-def blobs(
-    rng: np.random.Generator, shape: tuple[int, int], tall_px: float, wide_px: float | None = None
-) -> Floats:
-    """Crop a random piece of a field with blobs of about ``tall_px`` × ``wide_px``."""
-    field = _field(tall_px, tall_px if wide_px is None else wide_px)
-    rows, columns = ((rng.integers(PERIOD) + np.arange(length)) % PERIOD for length in shape)
-    flips = rng.integers(0, 2, 2) * 2 - 1
-    return np.asarray(field[np.ix_(rows[:: flips[0]], columns[:: flips[1]])])
-
-
-def strands(
-    rng: np.random.Generator, shape: tuple[int, int], tall_px: float, wide_px: float | None = None
-) -> Floats:
-    """Return thin winding lines in [0, 1]: the zero crossings of a field."""
-    return np.asarray(np.exp(-((blobs(rng, shape, tall_px, wide_px) / 0.3) ** 2)))
+from cxr14.phantoms.textures import Floats, gaussian_field, smoothstep, strands
 
 
 @dataclass(frozen=True)
@@ -49,10 +21,10 @@ class Patch:
 
     Attributes:
         rows, columns: slices of the frame.
-        u, v: position across and down, from -1 to 1; (h, w).
-        lung: share of a full lung along the ray, 0 to 1; (h, w).
-        marks: millimetres of vessels; (h, w).
-        mm: millimetres per px.
+        u, v: horizontal and vertical position in the box, from -1 to 1; (h, w).
+        lung: lung along the ray relative to 50 mm, 0 to 1; (h, w).
+        lung_markings: millimetres of water; (h, w).
+        mm_per_px: size of a px.
     """
 
     rows: slice
@@ -60,43 +32,43 @@ class Patch:
     u: Floats
     v: Floats
     lung: Floats
-    marks: Floats
-    mm: float
+    lung_markings: Floats
+    mm_per_px: float
 
     @property
     def shape(self) -> tuple[int, int]:
         """Height and width in px."""
         return self.u.shape[0], self.u.shape[1]
 
-    def window(self, soft: float = 0.3) -> Floats:
-        """Return a window: 1 in the middle, falling smoothly to 0 at the box's edges."""
-        across, down = (smooth((1 - np.abs(axis)) / soft) for axis in (self.u, self.v))
-        return np.asarray(across * down)
+    def window(self, margin: float = 0.3) -> Floats:
+        """Return weights: 1 in the centre, and a smooth fall to 0 in a margin at the edges."""
+        horizontal, vertical = (
+            smoothstep((1 - np.abs(axis)) / margin) for axis in (self.u, self.v)
+        )
+        return np.asarray(horizontal * vertical)
 
-    def radius(self, uneven: Floats) -> Floats:
-        """Return the distance from the middle of an uneven ellipse, 1 at its outline.
+    def radius(self, irregularity: Floats) -> Floats:
+        """Return the distance from the centre of an irregular ellipse, 1 at its outline.
 
-        The outline touches an edge of the box and crosses none: cut off, it would be straight.
+        The outline touches an edge of the box and crosses none, as a cut would be a straight edge.
         """
-        distance = np.sqrt(self.u**2 + self.v**2) * uneven
-        edge = np.maximum(np.abs(self.u), np.abs(self.v)) > 0.95
-        return np.asarray(distance / np.min(distance[edge], initial=1.5))
+        distance = np.sqrt(self.u**2 + self.v**2) * irregularity
+        border = np.maximum(np.abs(self.u), np.abs(self.v)) > 0.95
+        return np.asarray(distance / np.min(distance[border], initial=1.5))
 
-    def blob(self, rng: np.random.Generator, rough: float, power: float = 3.0) -> Floats:
-        """Return an uneven ellipse inside the box: 1 in the middle, 0 outside."""
-        size_px = max(3.0, min(self.shape) / 6)
-        uneven = 1 + rough * np.clip(blobs(rng, self.shape, round(size_px / 3) * 3.0), -2, 2)
-        return np.asarray(np.clip(1 - self.radius(np.clip(uneven, 0.4, None)) ** power, 0, 1))
-
-
-def smooth(ramp: npt.NDArray[Any]) -> Floats:
-    """Smoothstep of a ramp from 0 to 1."""
-    t = np.clip(ramp, 0, 1)
-    return np.asarray(t * t * (3 - 2 * t), dtype=np.float32)
+    def irregular_ellipse(
+        self, rng: np.random.Generator, roughness: float, power: float = 3.0
+    ) -> Floats:
+        """Return an irregular ellipse inside the box: 1 in the centre, 0 outside."""
+        lobe_px = max(3.0, min(self.shape) / 6)
+        lobes = gaussian_field(rng, self.shape, round(lobe_px / 3) * 3.0)
+        irregularity = 1 + roughness * np.clip(lobes, -2, 2)
+        radius = self.radius(np.clip(irregularity, 0.4, None))
+        return np.asarray(np.clip(1 - radius**power, 0, 1))
 
 
-def patch(scene: Scene, box: FrameBox) -> Patch | None:
-    """Crop a box (frame px: x, y, width, height) out of the scene; None if it is too small."""
+def crop_patch(scene: Scene, box: FrameBox) -> Patch | None:
+    """Crop a box out of the scene; None if less than 3 px of a side are in the frame."""
     x0, y0, width, height = box
     x1, y1 = x0 + width, y0 + height
     rows = slice(max(0, int(np.ceil(y0))), min(SIZE, int(np.floor(y1)) + 1))
@@ -107,78 +79,82 @@ def patch(scene: Scene, box: FrameBox) -> Patch | None:
     u = (2 * (np.arange(columns.start, columns.stop) - x0) / (x1 - x0) - 1).astype(np.float32)
     grid_v, grid_u = np.meshgrid(v, u, indexing="ij")
     lung = np.clip(scene.lungs[rows, columns] / 50, 0, 1, dtype=np.float32)
-    return Patch(rows, columns, grid_u, grid_v, lung, scene.marks[rows, columns], scene.mm)
+    markings = scene.lung_markings[rows, columns]
+    return Patch(rows, columns, grid_u, grid_v, lung, markings, scene.mm_per_px)
 
 
-def nodule(at: Patch, rng: np.random.Generator) -> Floats:
-    """Return a small dense ball: the chord of a sphere, sometimes calcified."""
-    radius_mm = min(at.shape) / 2 * at.mm
-    chord = np.sqrt(np.clip(1 - at.u**2 - at.v**2, 0, None))
-    dense = np.clip(6 * radius_mm, 60, 95) * rng.uniform(0.85, 1.3)
-    return np.asarray(dense * chord**1.5 * at.window(0.12))
+def nodule(patch: Patch, rng: np.random.Generator) -> Floats:
+    """Small dense ball: the chord of a sphere, sometimes calcified."""
+    radius_mm = min(patch.shape) / 2 * patch.mm_per_px
+    chord = np.sqrt(np.clip(1 - patch.u**2 - patch.v**2, 0, None))
+    peak_mm = np.clip(6 * radius_mm, 60, 95) * rng.uniform(0.85, 1.3)
+    return np.asarray(peak_mm * chord**1.5 * patch.window(0.12))
 
 
-def mass(at: Patch, rng: np.random.Generator) -> Floats:
-    """Return a large lump: the chord of an ellipsoid with a lobulated, slightly soft outline."""
-    lobes = blobs(rng, at.shape, round(min(at.shape) / 15) * 3.0 + 3.0)
-    radius = at.radius(1 + 0.14 * np.clip(lobes, -2, 2))
+def mass(patch: Patch, rng: np.random.Generator) -> Floats:
+    """Large lump: the chord of an ellipsoid with a lobulated, slightly soft outline."""
+    lobes = gaussian_field(rng, patch.shape, round(min(patch.shape) / 15) * 3.0 + 3.0)
+    radius = patch.radius(1 + 0.14 * np.clip(lobes, -2, 2))
     chord = np.sqrt(np.clip(1 - radius**2, 0, None))
-    dense = np.clip(1.5 * min(at.shape) * at.mm, 75, 120) * rng.uniform(0.85, 1.2)
-    grain = 1 + 0.06 * blobs(rng, at.shape, 5.0)
-    return np.asarray(dense * smooth(chord * 1.25) * grain)
+    peak_mm = np.clip(1.5 * min(patch.shape) * patch.mm_per_px, 75, 120) * rng.uniform(0.85, 1.2)
+    texture = 1 + 0.06 * gaussian_field(rng, patch.shape, 5.0)
+    return np.asarray(peak_mm * smoothstep(chord * 1.25) * texture)
 
 
-def infiltration(at: Patch, rng: np.random.Generator) -> Floats:
-    """Return a mild, ill-defined, patchy and streaky cloud."""
-    cloud = np.clip(0.45 + 0.6 * blobs(rng, at.shape, 7.0), 0, 1.6)
-    streaks = strands(rng, at.shape, 3.0, 4.0)
-    dense = rng.uniform(28, 42) * cloud + rng.uniform(14, 24) * streaks
-    return np.asarray(dense * at.blob(rng, 0.15) * _in_lung(at))
+def infiltration(patch: Patch, rng: np.random.Generator) -> Floats:
+    """Mild, ill-defined, patchy and streaky cloud."""
+    cloud = np.clip(0.45 + 0.6 * gaussian_field(rng, patch.shape, 7.0), 0, 1.6)
+    streaks = strands(rng, patch.shape, 3.0, 4.0)
+    water_mm = rng.uniform(28, 42) * cloud + rng.uniform(14, 24) * streaks
+    return np.asarray(water_mm * patch.irregular_ellipse(rng, 0.15) * _airspace_weight(patch))
 
 
-def consolidation(at: Patch, rng: np.random.Generator) -> Floats:
-    """Return a dense, even opacity with dark bronchi beside the vessels."""
-    bronchi = np.clip(at.marks / 7, 0, 1)
-    body = smooth(at.blob(rng, 0.22) * 2)
-    even = 1 + 0.08 * blobs(rng, at.shape, 5.0) - 0.8 * bronchi
-    return np.asarray(rng.uniform(62, 86) * body * even * _in_lung(at))
+def consolidation(patch: Patch, rng: np.random.Generator) -> Floats:
+    """Dense, homogeneous opacity with dark bronchi beside the vessels (air bronchogram)."""
+    bronchi = np.clip(patch.lung_markings / 7, 0, 1)
+    extent = smoothstep(patch.irregular_ellipse(rng, 0.22) * 2)
+    texture = 1 + 0.08 * gaussian_field(rng, patch.shape, 5.0) - 0.8 * bronchi
+    return np.asarray(rng.uniform(62, 86) * extent * texture * _airspace_weight(patch))
 
 
-def pneumonia(at: Patch, rng: np.random.Generator) -> Floats:
-    """Return one focal patch with a fluffy edge, grainy inside."""
-    grains = 0.8 + 0.3 * blobs(rng, at.shape, 4.0) + 0.3 * blobs(rng, at.shape, 11.0)
-    body = at.blob(rng, 0.28)
-    return np.asarray(rng.uniform(44, 62) * body * np.clip(grains, 0.1, None) * _in_lung(at))
+def pneumonia(patch: Patch, rng: np.random.Generator) -> Floats:
+    """Focal opacity with a fluffy edge, grainy inside."""
+    fine = 0.3 * gaussian_field(rng, patch.shape, 4.0)
+    coarse = 0.3 * gaussian_field(rng, patch.shape, 11.0)
+    texture = np.clip(0.8 + fine + coarse, 0.1, None)
+    extent = patch.irregular_ellipse(rng, 0.28)
+    return np.asarray(rng.uniform(44, 62) * extent * texture * _airspace_weight(patch))
 
 
-def atelectasis(at: Patch, rng: np.random.Generator) -> Floats:
-    """Return one to three plates in profile, over a slightly denser region."""
-    out = rng.uniform(12, 24) * at.blob(rng, 0.2)
+def atelectasis(patch: Patch, rng: np.random.Generator) -> Floats:
+    """One to three plates in profile, over a slightly denser region."""
+    water_mm = rng.uniform(12, 24) * patch.irregular_ellipse(rng, 0.2)
     count = int(rng.integers(1, 4))
-    height_mm = at.shape[0] * at.mm
-    for middle in np.linspace(-0.5, 0.5, count) if count > 1 else [rng.uniform(-0.3, 0.3)]:
-        slope, bend = rng.uniform(-0.3, 0.3), rng.uniform(-0.2, 0.2)
-        line = middle + slope * at.u + bend * at.u**2
-        thick = np.clip(rng.uniform(6, 11) / height_mm, 0.05, 0.4)
-        out = out + rng.uniform(46, 70) * np.exp(-(((at.v - line) / thick) ** 2))
-    return np.asarray(out * at.window(0.3) * _in_lung(at))
+    height_mm = patch.shape[0] * patch.mm_per_px
+    for centre in np.linspace(-0.5, 0.5, count) if count > 1 else [rng.uniform(-0.3, 0.3)]:
+        slope, curvature = rng.uniform(-0.3, 0.3), rng.uniform(-0.2, 0.2)
+        line = centre + slope * patch.u + curvature * patch.u**2
+        thickness = np.clip(rng.uniform(6, 11) / height_mm, 0.05, 0.4)
+        plate = np.exp(-(((patch.v - line) / thickness) ** 2))
+        water_mm = water_mm + rng.uniform(46, 70) * plate
+    return np.asarray(water_mm * patch.window(0.3) * _airspace_weight(patch))
 
 
-def hernia(at: Patch, rng: np.random.Generator) -> Floats:
-    """Return a stomach behind the heart: a soft wall, fluid below and air above a level."""
-    uneven = 1 + 0.07 * blobs(rng, at.shape, 18.0)
-    radius = np.sqrt(at.u**2 + at.v**2) * uneven
+def hernia(patch: Patch, rng: np.random.Generator) -> Floats:
+    """Hiatus hernia: a soft wall, fluid below a level and air above it."""
+    irregularity = 1 + 0.07 * gaussian_field(rng, patch.shape, 18.0)
+    radius = np.sqrt(patch.u**2 + patch.v**2) * irregularity
     level = rng.uniform(-0.5, 0.3)
-    inside = smooth((0.9 - radius) / 0.3)
+    inside = smoothstep((0.9 - radius) / 0.3)
     wall = np.exp(-(((radius - 0.74) / 0.13) ** 2))
-    below = smooth((at.v - level) / 0.2)
-    body = inside * (rng.uniform(36, 54) * below - rng.uniform(24, 40) * (1 - below))
-    return np.asarray((body + rng.uniform(20, 32) * wall) * at.window(0.08))
+    fluid = smoothstep((patch.v - level) / 0.2)
+    content = inside * (rng.uniform(36, 54) * fluid - rng.uniform(24, 40) * (1 - fluid))
+    return np.asarray((content + rng.uniform(20, 32) * wall) * patch.window(0.08))
 
 
-def _in_lung(at: Patch) -> Floats:
-    """Return the weight of airspace findings: 0.3 outside of the lung to 1 inside."""
-    return np.asarray(0.3 + 0.7 * at.lung)
+def _airspace_weight(patch: Patch) -> Floats:
+    """Weight of airspace findings: 0.3 outside of the lungs to 1 inside."""
+    return np.asarray(0.3 + 0.7 * patch.lung)
 
 
 OPACITIES: Final[dict[str, Callable[[Patch, np.random.Generator], Floats]]] = {
