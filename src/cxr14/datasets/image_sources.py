@@ -7,6 +7,7 @@ extracted to disk, and of the images only one at a time is in memory.
 
 import hashlib
 import io
+import logging
 import re
 import warnings
 from collections.abc import Collection, Iterator
@@ -311,6 +312,7 @@ def read_dicom(content: bytes, keywords: Collection[str]) -> "FileDataset":
         from pydicom.filereader import read_dataset
     except ImportError:
         raise UserError("DICOM files need `pip install pydicom python-gdcm`") from None
+    logging.getLogger("pydicom").propagate = False  # its messages quote values of elements
     file = io.BytesIO(content)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of values that break a rule of DICOM

@@ -222,7 +222,7 @@ def _stored_pixels(header: "FileDataset", name: str) -> npt.NDArray[np.unsignedi
         if syntax == EXTENDED:
             return _decode_extended(frame, width, height)
     pixels = pixel_array(header, raw=True, decoding_plugin=decoder)
-    return pixels.view(f"u{pixels.dtype.itemsize}")
+    return pixels.view(f"{pixels.dtype.byteorder}u{pixels.dtype.itemsize}")
 
 
 def _check_frame(frame: bytes, syntax: str, expected: tuple[int, int, int], name: str) -> int:
