@@ -302,6 +302,15 @@ def test_a_lost_part_of_a_jpeg_in_a_dicom_is_noticed():
         decode(damaged, "a.dcm")
 
 
+@pytest.mark.parametrize("syntax", LOSSLESS[1:3])
+def test_a_damaged_marker_of_a_lossless_jpeg_is_refused(syntax):
+    """GDCM ended the process at it."""
+    content = compressed(dicom(smooth(8)), syntax)
+    assert content.count(b"\xff\xc4") == 1
+    with pytest.raises(ImageError, match="no valid JPEG marker at byte"):
+        decode(content.replace(b"\xff\xc4", b"\x6b\xc4"), "a.dcm")
+
+
 @settings(max_examples=60, derandomize=True)
 @given(data=st.data(), syntax=st.sampled_from(["", *LOSSLESS]))
 def test_damage_anywhere_is_an_image_or_an_error_by_name(data, syntax):

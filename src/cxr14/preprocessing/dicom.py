@@ -21,7 +21,7 @@ import importlib.metadata
 import io
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
@@ -63,6 +63,7 @@ KEYWORDS = (
 
 BIG_ENDIAN = "1.2.840.10008.1.2.2"
 EXTENDED = "1.2.840.10008.1.2.4.51"
+JPEG_LS = ("1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81")
 LOSSY_JPEG = ("1.2.840.10008.1.2.4.50", EXTENDED)
 
 _FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
@@ -228,23 +229,15 @@ def _stored_pixels(header: "FileDataset", name: str) -> npt.NDArray[np.unsignedi
 def _check_frame(frame: bytes, syntax: str, expected: tuple[int, int, int], name: str) -> int:
     """Check the header and the end of compressed data; return its bits per pixel.
 
-    GDCM allocates what the compressed data says, and ends the process if that has more bits than
-    the DICOM allocates.
+    GDCM allocates what the compressed data says. It ends the process if that has more bits than
+    the DICOM allocates, or at a damaged header of a JPEG.
 
     Raises:
         ImageError: it differs from the expected width, height and allocated bits, or breaks off.
     """
     if _END not in frame:
         raise not_readable(name, "the DICOM's compressed pixel data breaks off before its end")
-    if syntax in JPEG_2000:
-        siz = frame[frame.index(_SIZ) + len(_SIZ) :]
-        right, bottom, left, top = (int.from_bytes(siz[n : n + 4], "big") for n in (4, 8, 12, 16))
-        width, height, samples = right - left, bottom - top, int.from_bytes(siz[36:38], "big")
-        depth = (siz[38] & 0x7F) + 1
-    else:
-        body = next(body for marker, body, _ in jpeg_segments(frame, name) if marker in _FRAMES)
-        depth, samples = body[0], body[5]
-        height, width = (int.from_bytes(body[n : n + 2], "big") for n in (1, 3))
+    width, height, samples, depth = _frame_header(frame, syntax, name)
     if (width, height, samples) != (*expected[:2], 1) or not 2 <= depth <= expected[2]:
         raise not_readable(
             name,
@@ -252,6 +245,21 @@ def _check_frame(frame: bytes, syntax: str, expected: tuple[int, int, int], name
             f"and {depth} bits; its header says {expected[0]}×{expected[1]}, 1 and {expected[2]}",
         )
     return depth
+
+
+def _frame_header(frame: bytes, syntax: str, name: str) -> tuple[int, int, int, int]:
+    """Return width, height, samples per pixel and bits per sample by the compressed data."""
+    if syntax in JPEG_2000:
+        siz = frame[frame.index(_SIZ) + len(_SIZ) :]
+        right, bottom, left, top = (int.from_bytes(siz[n : n + 4], "big") for n in (4, 8, 12, 16))
+        samples, depth = int.from_bytes(siz[36:38], "big"), (siz[38] & 0x7F) + 1
+        return right - left, bottom - top, samples, depth
+    segments: Iterable[tuple[int, bytes, int]] = jpeg_segments(frame, name)
+    if syntax not in JPEG_LS:  # whose scans end otherwise
+        segments = list(segments)
+    body = next(body for marker, body, _ in segments if marker in _FRAMES)
+    height, width = (int.from_bytes(body[n : n + 2], "big") for n in (1, 3))
+    return width, height, body[5], body[0]
 
 
 def _decode_extended(frame: bytes, width: int, height: int) -> npt.NDArray[np.unsignedinteger]:
