@@ -335,7 +335,8 @@ def _voi_lut(header: "FileDataset", values: Floats) -> Floats | None:
         data = np.frombuffer(data, "u1" if len(data) < 2 * entries else f"{order}u2")
     table = np.asarray(data, np.float64)[:entries]
     indices = np.clip(np.rint(values) - first, 0, entries - 1).astype(np.int64)
-    return table[indices] / ((1 << bits) - 1)
+    fractions: Floats = table[indices] / ((1 << bits) - 1)
+    return fractions
 
 
 def _window(header: "FileDataset", values: Floats) -> Floats | None:
@@ -372,7 +373,9 @@ def _spacing(header: "FileDataset") -> tuple[float, float] | None:
     The calibrated spacing (10.7.1.3) has precedence over that at the detector (C.8.11.4).
     """
     for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
-        vertical, horizontal = map(float, header.get(keyword) or (0, 0))
+        if keyword not in header or header[keyword].VM != 2:
+            continue
+        vertical, horizontal = map(float, header[keyword].value)
         if 0 < horizontal < np.inf and 0 < vertical < np.inf:
             return horizontal, vertical
     return None
