@@ -303,15 +303,12 @@ def read_dicom(content: bytes, keywords: Collection[str]) -> "FileDataset":
         keywords: DICOM's keywords of the elements, for example Rows.
 
     Raises:
-        UserError: pydicom is not installed.
         TransferSyntaxError: the transfer syntax is not one of TRANSFER_SYNTAXES.
         Exception: the file is damaged. The types vary, and messages may quote values of elements.
     """
-    try:
-        from pydicom import dcmread
-        from pydicom.filereader import read_dataset
-    except ImportError:
-        raise UserError("DICOM files need `pip install pydicom python-gdcm`") from None
+    from pydicom import dcmread
+    from pydicom.filereader import read_dataset
+
     logging.getLogger("pydicom").propagate = False  # its messages quote values of elements
     file = io.BytesIO(content)
     with warnings.catch_warnings():
@@ -330,7 +327,7 @@ def _dicom_size(content: bytes) -> tuple[int, int] | None:
     try:
         header = read_dicom(content, ("Rows", "Columns"))
         width, height = int(header.Columns), int(header.Rows)
-    except (UserError, MemoryError):
+    except MemoryError:
         raise
     except Exception:  # pydicom's errors are of many types
         return None

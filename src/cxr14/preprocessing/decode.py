@@ -80,7 +80,6 @@ def decode(content: bytes, name: str) -> Decoded:
     Raises:
         ImageError: the bytes are no complete image, more than MAX_PIXELS, or a DICOM that is no
             grey radiograph.
-        UserError: a DICOM, and the packages that read it are not installed.
     """
     if not content:
         raise not_readable(name, "the file is empty", "unreadable")
@@ -296,7 +295,6 @@ def shrink(content: bytes, size: int, name: str) -> Shrunk:
 
     Raises:
         ImageError: see :func:`decode`, or the image has too few pixels.
-        UserError: see :func:`decode`.
     """
     decoded = decode(content, name)
     height, width = decoded.pixels.shape

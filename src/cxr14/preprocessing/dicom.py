@@ -37,7 +37,6 @@ from cxr14.datasets.image_sources import (
     TransferSyntaxError,
     read_dicom,
 )
-from cxr14.errors import UserError
 from cxr14.preprocessing.complete import (
     ImageError,
     check_jpeg,
@@ -98,14 +97,9 @@ class Radiograph:
 
 
 def versions() -> str:
-    """Return the versions of the packages that decode DICOM, or that they are missing."""
-    names = []
-    for name in ("pydicom", "python-gdcm"):
-        try:
-            names.append(f"{name} {importlib.metadata.version(name)}")
-        except importlib.metadata.PackageNotFoundError:
-            names.append(f"no {name}")
-    return ", ".join(names)
+    """Return the versions of the packages that decode DICOM, without importing them."""
+    names = ("pydicom", "python-gdcm")
+    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
 
 
 def decode_dicom(content: bytes, name: str) -> Radiograph:
@@ -118,7 +112,6 @@ def decode_dicom(content: bytes, name: str) -> Radiograph:
     Raises:
         ImageError: the file is damaged or truncated, or is no grey radiograph of one frame in a
             transfer syntax that is read.
-        UserError: the packages that read DICOM are not installed.
     """
     with _without_values(name):
         header = read_dicom(content, KEYWORDS)
@@ -150,7 +143,7 @@ def _without_values(name: str) -> Iterator[None]:
             f"in transfer syntax {_code(str(error), 64)}; allowed: uncompressed, RLE, JPEG, "
             f"JPEG-LS and JPEG 2000; convert it, for example with `gdcmconv --raw`",
         ) from None
-    except (UserError, MemoryError):
+    except (ImageError, MemoryError):
         raise
     except Exception as error:
         reason = f"the DICOM's elements or pixel data are damaged; {type(error).__name__}"
