@@ -6,12 +6,14 @@ import zipfile
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
 from cxr14.datasets.image_sources import file_sizes
 from cxr14.preprocessing.decode import decode
+from tests.datasets.dicoms import compressed, dicom, dicom_of_png
 
 
 def picture(width: int, height: int, orientation: int = 1, kind: str = "PNG") -> bytes:
@@ -28,6 +30,10 @@ FILES = {
     "c.png": picture(20, 10)[:20],
     "d.png": b"no image",
     "e.png": picture(7, 8),
+    "f.dcm": dicom_of_png(picture(30, 20)),
+    "g.dicom": compressed(dicom_of_png(picture(31, 20)), "JPEG2000Lossless"),
+    "h.dcm": dicom_of_png(picture(30, 20))[:200],
+    "i.dcm": dicom(np.zeros((0, 9), np.uint8)),
 }
 
 
@@ -52,10 +58,12 @@ def test_sizes_are_as_displayed_and_only_of_files_that_have_one(tmp_path, contai
     write_files(tmp_path, container)
     names = [f"{Path(member).stem}.png" for member in FILES]
     manifest = pd.DataFrame({"image": names, "member": list(FILES), "container": container})
-    sizes = file_sizes(manifest, tmp_path, ["a.png", "b.png", "c.png", "d.png", "z.png"])
+    sizes = file_sizes(manifest, tmp_path, [f"{letter}.png" for letter in "abcdfghiz"])
     assert sizes.sort_index().to_dict("index") == {
         "a.png": {"width": 20, "height": 10},
         "b.png": {"width": 10, "height": 20},
+        "f.png": {"width": 30, "height": 20},
+        "g.png": {"width": 31, "height": 20},
     }
 
 

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from cxr14.preprocessing.decode import MAX_PIXELS, _decode_grey, decode
+from cxr14.preprocessing.complete import MAX_PIXELS
+from cxr14.preprocessing.decode import _decode_grey, decode
 from tests.datasets.pictures import encode, noise
 from tests.preprocessing.chunks import header, interlaced, join_chunks
 
@@ -96,8 +97,8 @@ def test_an_image_of_the_largest_size_is_decoded():
     ("content", "reason"),
     [
         (b"", "the file is empty"),
-        (b"GIF89a" + bytes(50), "neither PNG nor JPEG"),
-        (bytes(5000), "neither PNG nor JPEG"),
+        (b"GIF89a" + bytes(50), "neither PNG, JPEG nor DICOM"),
+        (bytes(5000), "neither PNG, JPEG nor DICOM"),
     ],
 )
 def test_what_is_no_image_is_refused_in_one_sentence(content, reason):

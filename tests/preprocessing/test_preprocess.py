@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 from cxr14.datasets.manifest import list_images
 from cxr14.preprocessing.cache import ARRAY, INDEX, open_cache
 from cxr14.preprocessing.decode import shrink
-from cxr14.preprocessing.fill import fill_cache
+from cxr14.preprocessing.fill import INDEX_COLUMNS, SPACING_COLUMNS, fill_cache
 from cxr14.preprocessing.shards import run_local
 from tests.datasets.pictures import encode, noise, some_pngs, write_archive, write_loose
 
@@ -58,11 +58,13 @@ def opened(folder):
 def test_the_cache_holds_every_picture_and_its_place_in_the_order_of_the_manifest(filled):
     images, index = opened(filled[0] / "cache")
     assert index.image.tolist() == sorted(PNGS) * len(LAYOUTS)
+    assert index.columns.tolist() == INDEX_COLUMNS
     assert index.row.tolist() == list(range(20))
     for row in index.itertuples():
         alone = vars(shrink(PNGS[row.image], SIZE, row.image)).copy()
         assert (images[row.row] == alone.pop("pixels")).all()
         del alone["mode"], alone["remarks"]
+        assert [alone.pop(name) for name in SPACING_COLUMNS] == [None, None]
         assert {name: getattr(row, name) for name in alone} == alone
 
 

@@ -161,7 +161,7 @@ def test_images_it_cannot_take_are_named(model, shape: tuple[int, ...]) -> None:
         (np.array([None], object), "image 0: missing; give base64 text"),
         (np.array([text(PICTURES["1.png"]), "äöü"]), "image 1: not base64"),
         (np.array(["abc"]), r"image 0: not base64 \(.*padding"),
-        (np.array([text(b"no picture")]), r"image 0: not a readable image \(neither PNG nor"),
+        (np.array([text(b"no picture")]), r"image 0: not a readable image \(neither PNG, JPEG nor"),
         (np.array([text(PICTURES["1.png"][:300])]), "image 0: not a readable image"),
         (
             np.array([text(encode(noise(1, 31, 64)))]),

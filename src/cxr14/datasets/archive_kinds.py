@@ -24,7 +24,7 @@ from isal import igzip_lib
 
 from cxr14.errors import UserError, quote
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom", ".dic")
 IMAGE_BYTES = 64 * 2**20
 """Maximum size of an image. NIH's have 0.4 MB; 4096×4096 px in 16 bits are 32 MiB."""
 
@@ -244,7 +244,7 @@ OTHER_ARCHIVES = {
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 UNFINISHED = (".part", ".crdownload", ".partial", ".download", ".aria2", ".filepart")
 OTHER_IMAGES = (
-    *(".dcm", ".dicom", ".dic", ".tif", ".tiff", ".bmp", ".webp", ".jp2", ".j2k", ".gif"),
+    *(".tif", ".tiff", ".bmp", ".webp", ".jp2", ".j2k", ".gif"),
     *(".heic", ".heif", ".avif", ".jxl", ".pgm", ".ppm", ".pnm", ".tga", ".jfif", ".jpe"),
     *(".nii", ".mha", ".mhd", ".nrrd"),
 )
@@ -379,9 +379,16 @@ def _fault_of_image(head: bytes) -> Fault | None:
         return "no image suffix", "a PNG by its content; add .png to its name"
     if head.startswith(b"\xff\xd8\xff"):
         return "no image suffix", "a JPEG by its content; add .jpg to its name"
-    if head[128:132] == b"DICM":
-        return "other image format", "DICOM is not read; convert it to PNG or JPEG"
+    if is_dicom(head) and b"1.2.840.10008.1.3.10" in head:  # the SOP class of DICOMDIR
+        return "other image format", "a DICOM directory, which holds no image"
+    if is_dicom(head):
+        return "no image suffix", "a DICOM by its content; add .dcm to its name"
     return None
+
+
+def is_dicom(content: bytes) -> bool:
+    """Tell whether the content is that of a DICOM file: DICM after a preamble of 128 bytes."""
+    return content[128:132] == b"DICM"
 
 
 def describe_head(head: bytes) -> str:

@@ -83,7 +83,7 @@ JOINED = {
 CORNER = re.compile("(b?box)?(([xy]|min|max)[12]|[xy](min|max)|(min|max)[xy]|right|bottom|[xy]end)")
 """Headings of corners of a box, in the form of :func:`simplified`."""
 
-NAMES_ROW = re.compile(r".+\.(png|jpe?g)", re.IGNORECASE)
+NAMES_ROW = re.compile(r".+\.(png|jpe?g|dcm|dicom)", re.IGNORECASE)
 
 
 def simplified(heading: str) -> str:

@@ -7,10 +7,12 @@ extracted to disk, and of the images only one at a time is in memory.
 
 import hashlib
 import io
+import logging
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from PIL import Image
@@ -25,6 +27,7 @@ from cxr14.datasets.archive_kinds import (
     fault_of_name,
     image_name,
     is_archive_name,
+    is_dicom,
     is_image,
     is_opened,
     named_kind,
@@ -41,6 +44,9 @@ from cxr14.datasets.folder_images import (
 )
 from cxr14.datasets.raw import RENEW
 from cxr14.errors import UserError
+
+if TYPE_CHECKING:
+    from pydicom import FileDataset
 
 MANIFEST_COLUMNS = ("image", "container", "member", "bytes", "sha256")
 NIH_ARCHIVE = re.compile(r"images_\d+\.(tar\.gz|tgz|tar|zip)", re.IGNORECASE)
@@ -210,7 +216,7 @@ def check_manifest(manifest: pd.DataFrame) -> None:
 # EXIF orientation in PNG and JPEG.
 
 FORMATS = ("PNG", "JPEG")
-"""Image formats that are read, by content."""
+"""Image formats that Pillow reads, by content; DICOM is read as well."""
 
 TURNED = (5, 6, 7, 8)
 """Orientations that exchange width and height."""
@@ -258,6 +264,8 @@ def file_sizes(manifest: pd.DataFrame, base: Path, images: list[str]) -> pd.Data
 
 def _size(content: bytes) -> tuple[int, int] | None:
     """Return width and height by an image's header, as displayed; None if it has none."""
+    if is_dicom(content):
+        return _dicom_size(content)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of broken metadata, and of many pixels
@@ -268,3 +276,59 @@ def _size(content: bytes) -> tuple[int, int] | None:
         width, height = image.size
         turned = orientation(image) in TURNED
     return (height, width) if turned else (width, height)
+
+
+# DICOM. pydicom is imported only where there is such a file.
+
+UNCOMPRESSED = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
+RLE = "1.2.840.10008.1.2.5"
+JPEG = tuple(f"1.2.840.10008.1.2.4.{n}" for n in (50, 51, 57, 70, 80, 81))
+JPEG_2000 = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
+TRANSFER_SYNTAXES = (*UNCOMPRESSED, RLE, *JPEG, *JPEG_2000)
+"""Encodings of pixels that are read. Deflated files are not: they inflate without a limit."""
+
+_META = 132
+"""Offset of the file meta information in bytes: the preamble and DICM are before it."""
+
+
+class TransferSyntaxError(ValueError):
+    """Error of a DICOM file whose transfer syntax, its argument, is missing ('') or not read."""
+
+
+def read_dicom(content: bytes, keywords: Collection[str]) -> "FileDataset":
+    """Read the named elements of a DICOM file and no others, so that none of the patient is kept.
+
+    Args:
+        content: bytes of the file.
+        keywords: DICOM's keywords of the elements, for example Rows.
+
+    Raises:
+        TransferSyntaxError: the transfer syntax is not one of TRANSFER_SYNTAXES.
+        Exception: the file is damaged. The types vary, and messages may quote values of elements.
+    """
+    from pydicom import dcmread
+    from pydicom.filereader import read_dataset
+
+    logging.getLogger("pydicom").propagate = False  # its messages quote values of elements
+    file = io.BytesIO(content)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of values that break a rule of DICOM
+        file.seek(_META)
+        meta = read_dataset(file, False, True, stop_when=lambda tag, *_: tag >> 16 != 2)
+        syntax = str(meta.get("TransferSyntaxUID", ""))
+        if syntax not in TRANSFER_SYNTAXES:
+            raise TransferSyntaxError(syntax)
+        file.seek(0)
+        return dcmread(file, specific_tags=list(keywords))
+
+
+def _dicom_size(content: bytes) -> tuple[int, int] | None:
+    """Return columns and rows of a DICOM image, None if there are none."""
+    try:
+        header = read_dicom(content, ("Rows", "Columns"))
+        width, height = int(header.Columns), int(header.Rows)
+    except MemoryError:
+        raise
+    except Exception:  # pydicom's errors are of many types
+        return None
+    return (width, height) if width > 0 and height > 0 else None

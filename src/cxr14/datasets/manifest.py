@@ -253,8 +253,8 @@ def _odd_images(repeated: pd.DataFrame, kept: pd.DataFrame) -> Iterator[Issue]:
 # The source `folder`: images of a user in NIH's or Kaggle's layout, which are not copied.
 
 LAYOUTS = (
-    "images/*.png, images_001/images/*.png, *.png (or .jpg, .jpeg), archives of them (.tar, "
-    f".tar.gz, .tgz, .tar.bz2, .tar.xz, .zip), up to {DEPTH} folders deep"
+    "images/*.png, images_001/images/*.png, *.png (or .jpg, .jpeg, .dcm, .dicom), archives of them "
+    f"(.tar, .tar.gz, .tgz, .tar.bz2, .tar.xz, .zip), up to {DEPTH} folders deep"
 )
 MAX_LISTED = 3
 """Issues that an error lists."""

@@ -194,7 +194,8 @@ FORMALITIES = re.compile(
 """Parts of a name, in lower case and with spaces for - and _, that are ignored."""
 
 CONTENT = re.compile(
-    r"\d{8}_\d{3}|\w\.(png|jpe?g)\s*([\"',;\t\r\n]|$)|image.?index|finding.?label|patient.?id|bbox",
+    r"\d{8}_\d{3}|\w\.(png|jpe?g|dcm|dicom)\s*([\"',;\t\r\n]|$)|image.?index|finding.?label"
+    r"|patient.?id|bbox",
     re.IGNORECASE,
 )
 """Pattern in the first lines of a table or list of images."""

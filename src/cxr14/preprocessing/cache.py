@@ -21,8 +21,9 @@ def open_cache(
     Returns:
         images: uint8 (N, S, S), mapped from the file, read only.
         index: one row per image: row, image, source_width, source_height, scale, offset_x,
-            offset_y, sha256. A point (x, y) of the file is at ``x * scale + offset_x`` and
-            ``y * scale + offset_y`` in the cache.
+            offset_y, sha256, and pixel_spacing_x and pixel_spacing_y (mm per pixel of the file) if
+            any file is a DICOM with them. A point (x, y) of the file is at
+            ``x * scale + offset_x`` and ``y * scale + offset_y`` in the cache.
 
     Raises:
         UserError: there is no cache, a file is damaged, or array and index differ in length.

@@ -28,7 +28,7 @@ class ImageError(UserError):
     """Error of an image that cannot be used.
 
     Attributes:
-        issue: damaged, unreadable, too large, too small, gone, or not as listed.
+        issue: damaged, unreadable, unsupported DICOM, too large, too small, gone, or not as listed.
     """
 
     def __init__(self, sentence: str, issue: str = "unreadable") -> None:
@@ -39,6 +39,22 @@ class ImageError(UserError):
 def not_readable(name: str, reason: str, issue: str = "damaged") -> ImageError:
     """Return the error of a file that is no complete image."""
     return ImageError(f"{name}: not a readable image ({reason})", issue)
+
+
+MAX_PIXELS = 2**25
+"""Maximum pixels of an image: 33.5 million, twice the largest chest detectors (43 cm at 0.1 mm)."""
+
+
+def check_size(width: int, height: int, name: str) -> None:
+    """Refuse an image that has too many pixels by its header.
+
+    Raises:
+        ImageError: more than MAX_PIXELS.
+    """
+    if width * height > MAX_PIXELS:
+        raise ImageError(
+            f"{name}: claims {width}×{height} pixels; at most {MAX_PIXELS} are decoded", "too large"
+        )
 
 
 @contextmanager
@@ -274,7 +290,7 @@ def check_jpeg(content: bytes, mode: str, name: str) -> int:
     missing: dict[int, set[int]] = {}  # by component: coefficients that no scan completed
     end = 0
     scans: list[int] = []  # where each ends
-    for marker, body, end in _segments(content, name):
+    for marker, body, end in jpeg_segments(content, name):
         if marker in _FRAMES:
             missing |= {component: set(range(_COEFFICIENTS)) for component in body[6::3]}
         if marker == _SCAN:
@@ -322,7 +338,7 @@ def _check_cmyk(content: bytes, scans: list[int], name: str) -> None:
         raise not_readable(name, _DAMAGED)
 
 
-def _segments(content: bytes, name: str) -> Iterator[tuple[int, bytes, int]]:
+def jpeg_segments(content: bytes, name: str) -> Iterator[tuple[int, bytes, int]]:
     """Yield marker, parameters and end of every segment, the end marker last."""
     position = 2
     while position + 2 <= len(content):

@@ -2,7 +2,7 @@
 
 8-bit grey PNGs, nearly all files of the set, are decoded by kornia-rs (the Rust ``png`` library) in
 less than half of Pillow's time (benchmarks/preprocess.py); the pixels are the same. Pillow decodes
-everything else. Every file is first checked for completeness (complete.py).
+everything else but DICOM (dicom.py). Every file is first checked for completeness (complete.py).
 """
 
 import io
@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageChops
 
+from cxr14.datasets.archive_kinds import is_dicom
 from cxr14.datasets.image_sources import FORMATS, orientation
 from cxr14.preprocessing.complete import (
     ImageError,
@@ -24,13 +25,12 @@ from cxr14.preprocessing.complete import (
     PngHeader,
     check_jpeg,
     check_png,
+    check_size,
     not_readable,
     read_header,
 )
+from cxr14.preprocessing.dicom import decode_dicom
 from cxr14.preprocessing.photometry import remarks_on
-
-MAX_PIXELS = 2**25
-"""Maximum pixels of an image: 33.5 million, twice the largest chest detectors (43 cm at 0.1 mm)."""
 
 COLOUR = 8
 """Minimum difference in grey levels between two channels of a coloured image. Rounding and JPEG's
@@ -58,32 +58,37 @@ class Decoded:
     Attributes:
         pixels: uint8 (height, width), as displayed: its orientation metadata is applied.
         mode: Pillow's name of the file's pixel format, for example L or RGBA.
-        format: PNG or JPEG, by content.
+        format: PNG, JPEG or DICOM, by content.
         remarks: names of REMARKS that hold for the file.
+        spacing: horizontal and vertical distance of pixels in mm, if the file is a DICOM with it.
     """
 
     pixels: npt.NDArray[np.uint8]
     mode: str
     format: str
     remarks: frozenset[str] = frozenset()
+    spacing: tuple[float, float] | None = None
 
 
 def decode(content: bytes, name: str) -> Decoded:
-    """Decode a PNG or JPEG, identified by its content.
+    """Decode a PNG, JPEG or DICOM, identified by its content.
 
     Args:
         content: bytes of the file.
         name: name of the image in errors.
 
     Raises:
-        ImageError: the bytes are no complete image, or more than MAX_PIXELS.
+        ImageError: the bytes are no complete image, more than MAX_PIXELS, or a DICOM that is no
+            grey radiograph.
     """
     if not content:
         raise not_readable(name, "the file is empty", "unreadable")
     header = read_header(content, name)
     if header is None:
+        if is_dicom(content):
+            return _decode_dicom(content, name)
         return _decode_any(content, name, frozenset())
-    _check_size(header.width, header.height, name)
+    check_size(header.width, header.height, name)
     facts = check_png(content, header, name)
     remarks = _png_remarks(header, facts)
     if (header.bits, header.colour) == (8, 0) and not (facts.transparent or facts.may_turn):
@@ -96,11 +101,11 @@ def decode(content: bytes, name: str) -> Decoded:
     return decoded
 
 
-def _check_size(width: int, height: int, name: str) -> None:
-    if width * height > MAX_PIXELS:
-        raise ImageError(
-            f"{name}: claims {width}×{height} pixels; at most {MAX_PIXELS} are decoded", "too large"
-        )
+def _decode_dicom(content: bytes, name: str) -> Decoded:
+    radiograph = decode_dicom(content, name)
+    remarks = {"dicom", "unused_bits"} if radiograph.unused_bits else {"dicom"}
+    mode = "L" if radiograph.bits == 8 else "I;16"
+    return Decoded(radiograph.pixels, mode, "DICOM", frozenset(remarks), radiograph.spacing)
 
 
 def _png_remarks(header: PngHeader, facts: PngFacts) -> frozenset[str]:
@@ -128,7 +133,7 @@ def _decode_any(content: bytes, name: str, known: frozenset[str]) -> Decoded:
     with _one_sentence(name):
         file = Image.open(io.BytesIO(content), formats=FORMATS)  # reads the header only
     with file:
-        _check_size(*file.size, name)
+        check_size(*file.size, name)
         kind = "PNG" if file.format == "PNG" else "JPEG"
         remarks = set(known)
         if kind == "JPEG":
@@ -194,7 +199,7 @@ def _one_sentence(name: str) -> Iterator[None]:
     except Exception as error:
         text = str(error) or type(error).__name__
         if text.startswith("cannot identify"):  # followed by the address of a buffer
-            raise not_readable(name, "neither PNG nor JPEG", "unreadable") from None
+            raise not_readable(name, "neither PNG, JPEG nor DICOM", "unreadable") from None
         raise not_readable(name, text) from None
 
 
@@ -212,6 +217,7 @@ def _grey(file: Image.Image) -> Image.Image:
 
 REMARKS: dict[str, tuple[str, str]] = {
     "jpeg": ("kept", "a JPEG file"),
+    "dicom": ("kept", "a DICOM file"),
     "interlaced": ("kept", "stored in seven passes"),
     "wrong_extension": ("kept", "the content is of another format than the file name says"),
     "padded": ("changed", "not square; black margins were added"),
@@ -221,7 +227,10 @@ REMARKS: dict[str, tuple[str, str]] = {
     "cmyk": ("changed", "a CMYK file; converted by way of RGB to its luma"),
     "more_frames": ("changed", "holds more than one picture; only the first was taken"),
     "low_bit_depth": ("kept", "less than 8 bits per pixel, so at most 16 grey levels"),
-    "unused_bits": ("kept", "16 bits per pixel whose upper ones are unused, so it is dark"),
+    "unused_bits": (
+        "kept",
+        "over 8 bits per pixel, of which the upper are unused: low contrast",
+    ),
     "trailing_data": ("kept", "data follows the end of the image"),
     "inverted": ("kept", "looks like a negative"),
     "faint": ("kept", "hardly any contrast"),
@@ -238,7 +247,11 @@ LEAST_SIDE = 32
 """Minimum side in pixels. Networks reduce an image 32-fold, so a smaller one would be less than one
 cell of their maps. A smaller file is an icon or a placeholder, not a radiograph."""
 
-_SUFFIXES = {"PNG": {".png"}, "JPEG": {".jpg", ".jpeg"}}
+_SUFFIXES = {
+    "PNG": {".png"},
+    "JPEG": {".jpg", ".jpeg"},
+    "DICOM": {".dcm", ".dicom", ".dic"},
+}
 
 
 @dataclass(frozen=True)
@@ -254,6 +267,8 @@ class Shrunk:
         scale: cached pixels per source pixel.
         offset_x: in cached pixels.
         offset_y: in cached pixels.
+        pixel_spacing_x: mm per source pixel, by a DICOM; None where a file does not name it.
+        pixel_spacing_y: likewise.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -264,10 +279,12 @@ class Shrunk:
     scale: float
     offset_x: float
     offset_y: float
+    pixel_spacing_x: float | None = None
+    pixel_spacing_y: float | None = None
 
 
 def shrink(content: bytes, size: int, name: str) -> Shrunk:
-    """Decode a PNG or JPEG, pad it to a square with black, and resize it.
+    """Decode a PNG, JPEG or DICOM, pad it to a square with black, and resize it.
 
     The padding is whole source pixels, so boxes map without rounding.
 
@@ -277,7 +294,7 @@ def shrink(content: bytes, size: int, name: str) -> Shrunk:
         name: name of the image, whose suffix is compared with the content.
 
     Raises:
-        ImageError: the bytes are no complete image, or it has too many or too few pixels.
+        ImageError: see :func:`decode`, or the image has too few pixels.
     """
     decoded = decode(content, name)
     height, width = decoded.pixels.shape
@@ -305,4 +322,4 @@ def shrink(content: bytes, size: int, name: str) -> Shrunk:
         names.add("padded")
     remarks = tuple(name for name in REMARKS if name in names)
     geometry = (width, height, scale, left * scale, top * scale)
-    return Shrunk(pixels, decoded.mode, remarks, *geometry)
+    return Shrunk(pixels, decoded.mode, remarks, *geometry, *(decoded.spacing or ()))

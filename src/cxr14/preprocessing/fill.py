@@ -116,6 +116,8 @@ INDEX_COLUMNS = [
     "offset_y",
     "sha256",
 ]
+SPACING_COLUMNS = ["pixel_spacing_x", "pixel_spacing_y"]
+"""Further columns if any image is a DICOM with its spacing; missing values elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -251,6 +253,8 @@ def _write(index: pd.DataFrame, work_dir: WorkDirectory, folder: Path) -> None:
     """Write the files of the cache, the array last, so that an interrupted run can resume."""
     (folder / ARRAY).unlink(missing_ok=True)
     kept = index.row.to_numpy(np.int64)
+    index = index.assign(row=np.arange(len(index)))
+    spacing = index[SPACING_COLUMNS].dropna(axis=1, how="all").astype("float64")
     with naming_disk(folder):
-        write_parquet(folder / INDEX, index.assign(row=np.arange(len(index)))[INDEX_COLUMNS])
+        write_parquet(folder / INDEX, index[INDEX_COLUMNS].join(spacing))
     move_array(work_dir, kept, folder / ARRAY)

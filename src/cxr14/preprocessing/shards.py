@@ -24,7 +24,7 @@ from cxr14.datasets.image_sources import can_enter_anywhere, image_location, rea
 from cxr14.datasets.raw import RENEW
 from cxr14.errors import UserError, explain
 from cxr14.io import end_with_parent, read_json, write_json
-from cxr14.preprocessing import complete, decode, photometry
+from cxr14.preprocessing import complete, decode, dicom, photometry
 from cxr14.preprocessing.cache import ARRAY
 from cxr14.preprocessing.complete import ImageError, naming_disk
 
@@ -83,10 +83,11 @@ class Outcome:
 
 def code_version() -> str:
     """Hash the code and the versions of the libraries that determine the cache's bytes."""
-    modules = (decode, complete, image_sources, photometry)
+    modules = (decode, complete, dicom, image_sources, photometry)
     sources = [Path(str(module.__file__)).read_bytes() for module in modules]
     sources += [Path(__file__).read_bytes()]
     libraries = f"Pillow {PIL.__version__}, kornia-rs {kornia_rs.__version__}"
+    libraries += f", {dicom.versions()}"
     return hashlib.sha256(b"\0".join([*sources, libraries.encode()])).hexdigest()
 
 
@@ -123,8 +124,8 @@ def shrink_shard(shard: Shard, work_dir: WorkDirectory) -> Outcome:
     """
     if work_dir.code != code_version():
         raise UserError(
-            f"{shard}: this worker runs another version of cxr14, Pillow or kornia-rs than the "
-            f"stage; start the workers from the same checkout and environment"
+            f"{shard}: this worker runs another version of cxr14, Pillow, kornia-rs, pydicom or "
+            f"python-gdcm than the stage; start the workers from the same checkout and environment"
         )
     if is_finished(shard, work_dir):  # by a worker that dask had declared dead
         return Outcome()
@@ -149,7 +150,8 @@ def shrink_shard(shard: Shard, work_dir: WorkDirectory) -> Outcome:
         with naming_disk(work_dir.folder):
             os.fsync(array.fileno())
     if outcome.fault is None:
-        columns = pd.DataFrame(index_rows).to_dict("list")
+        names = index_rows[0] if index_rows else {}
+        columns = {name: [row[name] for row in index_rows] for name in names}
         bad = {str(row): list(why) for row, why in outcome.bad.items()}
         with naming_disk(work_dir.folder):
             write_json(

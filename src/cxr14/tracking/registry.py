@@ -114,6 +114,8 @@ REQUIRED = (
     "pillow",
     "pyarrow",
     "pydantic",
+    "pydicom",
+    "python-gdcm",
     "pyyaml",
     "safetensors",
     "torch",

@@ -15,17 +15,19 @@ from cxr14.datasets.archive_kinds import (
 )
 
 
-@pytest.mark.parametrize("name", ["a.png", "images/a.PNG", "a.jpg", "x/a.JPeG", "a.b.jpeg"])
+@pytest.mark.parametrize(
+    "name", ["a.png", "images/a.PNG", "a.jpg", "x/a.JPeG", "a.b.jpeg", "a.dcm", "1.2.3.DICOM"]
+)
 def test_images_are_told_by_their_extension_in_any_case(name):
     assert is_image(name)
 
 
-@pytest.mark.parametrize("name", ["a.png.txt", "png", "a.gif", "a.png/", "a.dcm"])
+@pytest.mark.parametrize("name", ["a.png.txt", "png", "a.gif", "a.png/", "DICOMDIR", "1.2.840.3"])
 def test_other_files_are_no_images(name):
     assert not is_image(name)
 
 
-@pytest.mark.parametrize("suffix", [".png", ".PNG", ".jpg", ".jpeg", ".JPG"])
+@pytest.mark.parametrize("suffix", [".png", ".PNG", ".jpg", ".jpeg", ".JPG", ".dcm", ".dicom"])
 @pytest.mark.parametrize("folder", ["images/", "/data/", "../", "C:\\images\\"])
 def test_an_image_has_the_name_that_the_table_gives_it(folder, suffix):
     assert image_name(f"{folder}00000001_000{suffix}") == "00000001_000.png"
