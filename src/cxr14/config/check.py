@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from cxr14.config.blocks import (
+    DataParams,
     Recipe,
     check_method,
+    classes_of,
     read_data,
     read_evaluate,
     read_localize,
@@ -30,6 +32,7 @@ from cxr14.config.chexnext import (
     read_select,
     read_students,
 )
+from cxr14.config.mapping import mapping_path, read_mapping
 from cxr14.config.reader import read_yaml
 from cxr14.errors import UserError, quote
 from cxr14.io import project_root
@@ -135,11 +138,29 @@ def _pipeline() -> Iterator[str]:
         if name in used:
             yield from _size(FILE, f"train.input_size of {name}", recipe)
     yield from _weights(weights, used)
+    yield from _csv(read_data())
     localize = read_localize()
     try:
         check_method(localize.method, localize.layer, read_model().pooling)
     except UserError as error:
         yield f"{FILE}: {error}"
+
+
+def _csv(data: DataParams) -> Iterator[str]:
+    """Yield an error about the mapping of the source `csv`, or about `data.findings` beside it."""
+    if data.source != "csv" or data.mapping is None:
+        return
+    try:
+        mapping = read_mapping(mapping_path(data.mapping, project_root()))
+    except UserError as error:
+        yield str(error)
+        return
+    absent = [name for name in classes_of(data.findings) if name not in mapping.findings]
+    if absent:
+        yield (
+            f"{FILE}: data.findings names {', '.join(absent)}, which the mapping {data.mapping} "
+            f"does not label; set data.findings to [{', '.join(mapping.findings)}] or some of these"
+        )
 
 
 def _chexnext() -> Iterator[str]:
