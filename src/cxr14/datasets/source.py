@@ -5,13 +5,13 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cxr14.config.blocks import DataParams, PhantomParams
 from cxr14.config.mapping import read_mapping
-from cxr14.datasets.archive_kinds import TABLE_NOT_READ
+from cxr14.datasets.archive_kinds import TABLE_NOT_READ, Issue
 from cxr14.datasets.boxes import check_box_table
 from cxr14.datasets.columns import NIH_HEADINGS
 from cxr14.datasets.csv_inputs import csv_files, input_hashes, list_files
@@ -58,12 +58,14 @@ class SourceTables:
         tables: its tables and lists, by the standard names.
         unread: path and reason of each file that looks like a table and was not read.
         prefix: prefix of the user's paths of the tables.
+        issues: of the rows of a table that was converted.
     """
 
     facts: dict[str, object]
     tables: Mapping[str, UserTable] = field(default_factory=dict)
     unread: list[tuple[str, str]] = field(default_factory=list)
     prefix: str = ""
+    issues: Sequence[Issue] = ()
 
     def table_files(self) -> dict[str, str | None]:
         """Return the user's file of each table and list; None for a packaged table."""
@@ -159,7 +161,7 @@ def write_csv_source(
         name: UserTable(f"{tables / name} (from {params.table})", content)
         for name, content in converted.contents.items()
     }
-    source = SourceTables(facts, user_tables)
+    source = SourceTables(facts, user_tables, issues=converted.issues)
     _write_tables(tables, source)
     _remove_archives(archives, keep=set())
     listing, containers = list_files(folder, converted, workers)
@@ -378,7 +380,11 @@ def _write_listing(tables: Path, listing: Listing, source: SourceTables) -> dict
     if file:
         skipped += [(file, name, "no image", "a row without an image") for name in without]
     skipped += [(name, "", TABLE_NOT_READ, why) for name, why in source.unread]
-    more = issue_table("download", [(*row[:3], "skipped", row[3]) for row in skipped])
+    if source.issues:
+        counts["rows_left_out"] = sum(issue.action == "skipped" for issue in source.issues)
+    more = issue_table(
+        "download", [*source.issues, *((*row[:3], "skipped", row[3]) for row in skipped)]
+    )
     write_csv(tables / MANIFEST, manifest[listed])
     write_issues(tables / RAW_ISSUES, listing.issues, more)
     hashes = {name: table.sha256 for name, table in source.tables.items()}
