@@ -64,14 +64,9 @@ def headings_of(column: Column) -> list[str]:
     return [column] if isinstance(column, str) else column.columns
 
 
-def shown(column: Column) -> str:
-    """Return the headings of a column as text."""
-    return " and ".join(headings_of(column))
-
-
-def as_details(column: Column, cells: pd.Series) -> pd.Series:
-    """Return cells of a column as details of issues: ``Sex is 'U'``."""
-    return cells.map(lambda cell: f"{shown(column)} is {quote(cell)}")
+def file_key(path: str) -> str:
+    r"""Return a path for comparison: without suffix and leading ``./``, with / for \."""
+    return SUFFIX.sub("", re.sub(r"^(\./)+", "", path.strip().replace("\\", "/")))
 
 
 def _build(column: Built, text: pd.DataFrame) -> pd.Series:
@@ -83,11 +78,6 @@ def _build(column: Built, text: pd.DataFrame) -> pd.Series:
         found = pattern.search(built) if all(values) else None
         cells.append((found[1] or "").strip() if found else "")
     return pd.Series(cells, text.index, dtype="str")
-
-
-def file_key(path: str) -> str:
-    r"""Return a path for comparison: without suffix and leading ``./``, with / for \."""
-    return SUFFIX.sub("", re.sub(r"^(\./)+", "", path.strip().replace("\\", "/")))
 
 
 @dataclass
@@ -123,6 +113,11 @@ class Rows:
                 f"{self.name}: no row is left; row {details.index[0]}: {kind} ({details.iloc[0]}); "
                 f"correct the table or the mapping (data.mapping), then run {RENEW}"
             )
+
+    def details(self, column: Column, chosen: pd.Series) -> pd.Series:
+        """Return the cells of a column, as written, in the rows of a mask: ``Sex is 'U'``."""
+        cells = _joined(self.text.loc[chosen, headings_of(column)])
+        return cells.map(lambda cell: f"{' and '.join(headings_of(column))} is {quote(cell)}")
 
     def cells(self, column: Column) -> pd.Series:
         """Return the cells of a column, read or built."""

@@ -31,7 +31,6 @@ from cxr14.datasets.archive_kinds import Issue
 from cxr14.datasets.columns import MISSING, NIH_HEADINGS, image_name
 from cxr14.datasets.csv_rows import (
     Rows,
-    as_details,
     box_headings,
     file_key,
     headings_of,
@@ -136,11 +135,11 @@ def _keep(rows: Rows, mapping: Mapping) -> None:
     """Leave out the rows that the mapping does not keep, and those without image or patient."""
     for heading, allowed in mapping.keep.items():
         cells = rows.text[heading]
-        rows.drop(as_details(heading, cells[~cells.isin(allowed)]), "left out by the mapping")
+        rows.drop(rows.details(heading, ~cells.isin(allowed)), "left out by the mapping")
     columns = mapping.columns
     for column in (columns.image, columns.patient or columns.image):
         cells = rows.cells(column)
-        rows.drop(as_details(column, cells[cells == ""]), "no image or patient")
+        rows.drop(rows.details(column, cells == ""), "no image or patient")
 
 
 def labelled(mapping: Mapping) -> tuple[str, ...]:
@@ -192,7 +191,7 @@ def _states_by_column(rows: Rows, mapping: Mapping) -> pd.DataFrame:
     for heading in headings:
         cells = rows.text[heading]
         bad = cells.isin([cell for cell in cells.unique() if _plain(cell) not in state_of])
-        rows.drop(as_details(heading, cells[bad]), "label that the mapping lacks")
+        rows.drop(rows.details(heading, bad), "label that the mapping lacks")
     by_heading = {}
     for heading in headings:
         cells = rows.text[heading]
@@ -217,10 +216,10 @@ def _states_by_cell(rows: Rows, mapping: Mapping) -> pd.DataFrame:
     cells = rows.text[column]
     labels_of = {text: _split_labels(text, form.separator) for text in cells.unique()}
     bad = cells.isin([text for text, labels in labels_of.items() if labels is None])
-    rows.drop(as_details(column, cells[bad]), "labels that cannot be read")
+    rows.drop(rows.details(column, bad), "labels that cannot be read")
     sets = {text: set(labels or ()) for text, labels in labels_of.items()}
     skipped = rows.text[column].isin([t for t, labels in sets.items() if labels & set(form.skip)])
-    rows.drop(as_details(column, rows.text[column][skipped]), "left out by the mapping")
+    rows.drop(rows.details(column, skipped), "left out by the mapping")
     _report_other_labels(rows, rows.text[column].map(sets), mapping)
     codes, distinct = pd.factorize(rows.text[column])
     wanted = mapping.findings.items()
@@ -261,7 +260,7 @@ def _facts(rows: Rows, mapping: Mapping) -> pd.DataFrame:
     if columns.split is not None:
         cells = rows.cells(columns.split)
         bad = ~cells.isin([*SPLITS, *values.split])
-        rows.drop(as_details(columns.split, cells[bad]), "split that the mapping lacks")
+        rows.drop(rows.details(columns.split, bad), "split that the mapping lacks")
         table["split"] = rows.cells(columns.split).replace(values.split)
     patients = rows.cells(columns.patient or columns.image)
     table["patient"] = _numbered(patients)
@@ -276,7 +275,7 @@ def _facts(rows: Rows, mapping: Mapping) -> pd.DataFrame:
         read = {cell: known[name].get(cell) if name in known else _number(cell, name)
                 for cell in cells.unique()}  # fmt: skip
         missing = cells.map(read).isna()
-        odd = as_details(column, cells[missing & (cells != "")])
+        odd = rows.details(column, missing & (cells != ""))
         rows.report(odd, f"{name.replace('_', ' ')} that cannot be read")
         table[name] = cells.map(read).where(~missing, "0" if name == "follow_up" else MISSING)
     return pd.DataFrame(table, rows.text.index)
@@ -332,7 +331,7 @@ def _combined(
             f"set rows: box in the mapping if a row is a box or a reader, then run {RENEW}"
         )
     if mapping.rows == "image":
-        rows.drop(as_details("image", table.image[again]), "repeated row")
+        rows.drop(rows.details(mapping.columns.image, again), "repeated row")
         return table[~again], states[~again]
     first_rows = table[~again]
     readers = mapping.readers
