@@ -11,11 +11,12 @@ from zipfile import ZipFile
 import pandas as pd
 import pytest
 
-from cxr14.config.mapping import mapping_path, read_mapping
+from cxr14.config.mapping import mapping_path, read_mapping, ready_mappings
 from cxr14.datasets.csv_table import CsvTables, Uncertain, read_csv_tables
 from cxr14.datasets.raw import BOX_TABLE, IMAGE_TABLE
 from cxr14.io import packaged_file
-from cxr14.labels import FINDINGS
+from cxr14.labels import CLASSES, FINDINGS
+from tests.conftest import ROOT
 
 DATA = "torchxrayvision/data"
 ROWS = 10_000
@@ -207,3 +208,19 @@ def test_mimic_builds_paths_and_reads_three_joined_tables(tmp_path: Path) -> Non
     counted = positives(converted)
     assert counted["No Finding"] == counted["Edema?"] == counted["Effusion?"] == 1
     assert converted.contents["train_val_list.txt"] == b"d1.png\nd3.png\n"
+
+
+def test_the_page_lists_the_labels_of_every_ready_mapping() -> None:
+    page = (ROOT / "docs/howto/own-table.md").read_text()
+    table = page.split("<!-- begin: mappings -->")[1].split("<!-- end -->")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.split("\n")]
+    heading, *body = [row for row in rows if len(row) > 1 and row[0] != "---"]
+    assert [row[0] for row in body] == list(CLASSES)
+    listed = set()
+    for column, names in enumerate(heading[1:], start=1):
+        for mapping in names.replace("`", "").split(", "):
+            listed.add(mapping)
+            findings = read_mapping(mapping_path(mapping, Path())).findings
+            for row in body:
+                assert row[column] == ", ".join(findings.get(row[0], ["–"])), (mapping, row[0])
+    assert listed | {"nih", "kaggle-sample"} == set(ready_mappings())
