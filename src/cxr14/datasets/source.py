@@ -157,8 +157,9 @@ def write_csv_source(
     )
     facts: dict[str, object] = {"source": "csv", "phantom": False, "base": base}
     facts |= {"classes": list(converted.classes), "inputs": input_hashes(files)}
+    origins = {} if boxes is None else {BOX_TABLE: boxes}
     user_tables = {
-        name: UserTable(f"{tables / name} (from {params.table})", content)
+        name: UserTable(f"{tables / name} (from {origins.get(name, params.table)})", content)
         for name, content in converted.contents.items()
     }
     source = SourceTables(facts, user_tables, issues=converted.issues)
