@@ -99,8 +99,10 @@ class Rows:
     delimiter: str
 
 
-def read_lines(path: str | Path, name: str | None = None, limit: int = MAX_BYTES) -> Text:
-    """Read a text file of at most `limit` bytes, or a gzip file of one if its name ends in .gz.
+def read_lines(path: str | Path, name: str | None = None, limit: int | None = None) -> Text:
+    """Read a text file, or a gzip file of one if its name ends in .gz.
+
+    It has at most `limit` bytes; None: MAX_BYTES.
 
     Raises:
         UserError: the file is too large, or is not text; see :func:`decode`.
@@ -109,17 +111,18 @@ def read_lines(path: str | Path, name: str | None = None, limit: int = MAX_BYTES
     opened = gzip.open if Path(path).suffix == ".gz" else open
     try:
         with opened(path, "rb") as file:
-            return decode(file.read(limit + 1), name, limit)
+            return decode(file.read((limit or MAX_BYTES) + 1), name, limit)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UserError(f"{name}: the gzip file is damaged ({error})") from None
 
 
-def decode(content: bytes, name: str, limit: int = MAX_BYTES) -> Text:
+def decode(content: bytes, name: str, limit: int | None = None) -> Text:
     """Turn the bytes of a text file into lines.
 
     Raises:
         UserError: the content is too large, is of another format, or is not text.
     """
+    limit = limit or MAX_BYTES
     if len(content) > limit:
         raise UserError(f"{name}: more than {limit} bytes; a table or list has at most that")
     text, assumed = _decoded(content, name)
