@@ -44,7 +44,7 @@ def main(
         check_git(root)
     outputs = output_paths(root)
     params = read_data()
-    if params.source == "folder" and params.folder is not None:
+    if params.source in ("folder", "csv") and params.folder is not None:
         check_user_folder(project_root() / params.folder, project_root())
     if params.source == "nih" and params.mirror is not None and not is_web(params.mirror):
         check_user_folder(project_root() / params.mirror, project_root(), "data.mirror")

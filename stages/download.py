@@ -1,7 +1,8 @@
 """Write tables and images of `data.source` to data/raw.
 
 `phantom` renders simulated radiographs for real records, `folder` lists your own images in place,
-`nih` downloads the 45 GB set. Downloads stay in .scratch/download and are resumed.
+`csv` too and converts your table by its mapping, `nih` downloads the 45 GB set. Downloads stay in
+.scratch/download and are resumed.
 
 Reads:  params.yaml (data)
 
@@ -14,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from cxr14.config.blocks import DataParams, read_data
+from cxr14.datasets.csv_inputs import check_inputs, csv_files
 from cxr14.datasets.issues import read_issues, summarize
 from cxr14.datasets.outputs import check_links
 from cxr14.datasets.raw import ARCHIVES, FACTS, LISTS, RAW_ISSUES, TABLES, images_base, read_facts
@@ -21,6 +23,7 @@ from cxr14.datasets.source import (
     check_images,
     check_names,
     check_tables,
+    write_csv_source,
     write_folder,
     write_nih,
     write_phantoms,
@@ -32,7 +35,7 @@ from stages import check_all_params, run
 
 def main(
     workers: Annotated[
-        int, typer.Option(min=0, max=1024, help="Rendering processes; 0: one per core.")
+        int, typer.Option(min=0, max=1024, help="Rendering or hashing processes; 0: one per core.")
     ] = 0,
     catalogue: Annotated[
         Path | None,
@@ -57,6 +60,8 @@ def main(
         if params.folder is None:
             raise UserError("data.source is folder, but data.folder names none; set data.folder")
         counts = write_folder(TABLES, ARCHIVES, project_root() / params.folder, params.folder)
+    elif params.source == "csv":
+        counts = write_csv_source(TABLES, ARCHIVES, params, project_root(), workers)
     else:
         downloads = project_root() / ".scratch" / "download"
         counts = write_nih(
@@ -76,12 +81,15 @@ def check_source(params: DataParams) -> None:
     if "table_files" not in read_json(TABLES / FACTS, "source"):
         return  # the stage failed, so it will run
     facts = read_facts()
-    folder = params.folder if params.source == "folder" else None
+    folder = params.folder if params.source in ("folder", "csv") else None
     if (facts["source"], facts["base"]) != (params.source, folder):
         return  # the stage will run
     check_images(TABLES, images_base(folder), facts.get("container_bytes", {}))
     if folder is not None:
-        check_tables(images_base(folder), facts)
+        if params.source == "csv":
+            check_inputs(csv_files(params, project_root()), facts)
+        else:
+            check_tables(images_base(folder), facts)
         check_names(images_base(folder), facts)
 
 

@@ -5,7 +5,7 @@ Source: Wang et al. 2017, "ChestX-ray8" (arXiv 1705.02315v5), and the shipped ta
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from cxr14.errors import UserError, quote
@@ -77,20 +77,58 @@ def without_no_finding(classes: Iterable[str]) -> list[str]:
 
 
 # Label texts of NIH's tables, ``Mass|Nodule``. Each of the 836 different texts is parsed once.
+# Tables of other sets also write ``Mass|Edema?`` and ``Other``.
 
-ALLOWED = f"{', '.join(CLASSES)}; several are joined by |, and {NO_FINDING} stands alone"
+UNKNOWN: Final = -1
+"""Label of a class that an image may or may not have: no loss and no metric counts it."""
+
+UNKNOWN_MARK: Final = "?"
+"""End of the name of a class with an unknown label."""
+
+OTHER: Final = "Other"
+"""Any finding but the fourteen: the image has none of these, and is not No Finding either."""
+
+ALLOWED = (
+    f"{', '.join(CLASSES)}; several are joined by |, and {NO_FINDING} stands alone "
+    f"({UNKNOWN_MARK} after a name: unknown; {OTHER}: a finding that is none of these)"
+)
+
+
+def parse_labels(text: str) -> dict[str, int]:
+    """Return the labels that are not 0 of a text such as ``Mass|Edema?``: 1 or UNKNOWN by class.
+
+    Raises:
+        UserError: a name is not known, No Finding stands beside a finding, or a class is both
+            present and unknown.
+    """
+    labels: dict[str, int] = {}
+    for part in (part.strip() for part in text.split("|")):
+        unknown = part.endswith(UNKNOWN_MARK)
+        name = part if part == OTHER else canonical(part.removesuffix(UNKNOWN_MARK))
+        if labels.setdefault(name, UNKNOWN if unknown else 1) != (UNKNOWN if unknown else 1):
+            raise UserError(f"{text!r} has {name} both as present and as unknown")
+    present = [name for name, label in labels.items() if label == 1]
+    if NO_FINDING in present and len(present) > 1:
+        raise UserError(f"{text!r} is {NO_FINDING} and a finding")
+    return labels
+
+
+def label_text(labels: Mapping[str, int]) -> str:
+    """Return the text of which :func:`parse_labels` reads the labels, in the order of CLASSES."""
+    marks = {1: "", UNKNOWN: UNKNOWN_MARK}
+    names = [name for name in (*CLASSES, OTHER) if labels.get(name, 0)]
+    parts = [f"{name}{marks[labels[name]]}" for name in names]
+    return "|".join(parts) or OTHER
 
 
 def names_of(text: str) -> list[str]:
-    """Return the findings of ``Mass|Nodule`` in standard spelling, in the order of CLASSES.
+    """Return the classes that ``Mass|Nodule`` names as present, in the order of CLASSES.
 
     Raises:
-        UserError: a name is unknown, or No Finding stands beside a finding.
+        UserError: see :func:`parse_labels`.
     """
-    named = {canonical(name) for name in text.split("|")}
-    if NO_FINDING in named and len(named) > 1:
-        raise UserError(f"{text!r} is {NO_FINDING} and a finding")
-    return [name for name in CLASSES if name in named]
+    labels = parse_labels(text)
+    return [name for name in CLASSES if labels.get(name) == 1]
 
 
 def readable(texts: "pd.Series") -> "pd.Series":
@@ -100,7 +138,7 @@ def readable(texts: "pd.Series") -> "pd.Series":
 
 def _is_readable(text: str) -> bool:
     try:
-        names_of(text)
+        parse_labels(text)
     except ValueError:
         return False
     return True
@@ -109,20 +147,25 @@ def _is_readable(text: str) -> bool:
 def respelled(texts: "pd.Series") -> "pd.Series":
     """Return the mask of N texts with another spelling, spaces or a repeated name; bool (N,)."""
     distinct = texts.unique()
-    other = [t for t in distinct if sorted(names_of(t)) != sorted(t.split("|"))]
+    standard = {text: label_text(parse_labels(text)) for text in distinct}
+    other = [t for t in distinct if sorted(standard[t].split("|")) != sorted(t.split("|"))]
     return texts.isin(other)
 
 
-def multi_hot(texts: "pd.Series") -> "npt.NDArray[np.uint8]":
-    """Return the multi-hot matrix of N readable texts; uint8 (N, 15), in the order of CLASSES."""
+def multi_hot(texts: "pd.Series") -> "npt.NDArray[np.uint8 | np.int8]":
+    """Return the label matrix of N readable texts (N, 15), in the order of CLASSES.
+
+    It is uint8 of 0 and 1, and int8 if a label is UNKNOWN.
+    """
     import numpy as np
     import pandas as pd
 
     codes, distinct = pd.factorize(texts)
-    hot = np.zeros((len(distinct), len(CLASSES)), np.uint8)
+    hot = np.zeros((len(distinct), len(CLASSES)), np.int8)
     for row, text in enumerate(distinct):
-        hot[row, [CLASSES.index(name) for name in names_of(text)]] = 1
-    return hot[codes]
+        labels = parse_labels(text)
+        hot[row] = [labels.get(name, 0) for name in CLASSES]
+    return (hot if (hot == UNKNOWN).any() else hot.astype(np.uint8))[codes]
 
 
 MORE_POSITIVES = "raise split.val_fraction, change split.seed, or add images"
@@ -134,7 +177,7 @@ def label_matrix(
 ) -> "npt.NDArray[np.float32]":
     """Return the labels of a table of N images as float32 (N, C), a column per class.
 
-    An image with none of the classes is a row of zeros.
+    They are 0, 1 or UNKNOWN. An image with none of the classes is a row of zeros.
     """
     columns = [LABEL_COLUMNS[CLASSES.index(name)] for name in classes]
     return images[columns].to_numpy("float32")

@@ -11,7 +11,7 @@ Writes chexnext/data/labels.parquet, chexnext/metrics/noise.json and noise/findi
 import numpy as np
 import typer
 
-from cxr14.chexnext.label_noise import add_noise, count_noise
+from cxr14.chexnext.label_noise import add_noise, check_labelled, count_noise
 from cxr14.chexnext.paths import LABELS, ROOT
 from cxr14.config.chexnext import read_noise
 from cxr14.console import print_tables
@@ -33,6 +33,7 @@ def main() -> None:
     check_all_params(chexnext=True)
     params, source = read_noise(), read_source()
     true = read_records()
+    check_labelled(true)
     split = read_split()
     splits = np.where(true["has_pixels"], split["split"], "no pixels")
     labels = true

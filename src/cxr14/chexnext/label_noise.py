@@ -12,10 +12,25 @@ import numpy.typing as npt
 import pandas as pd
 
 from cxr14.errors import UserError
-from cxr14.labels import FINDINGS, NO_FINDING_COLUMN
+from cxr14.labels import FINDINGS, LABEL_COLUMNS, NO_FINDING_COLUMN, UNKNOWN
 
 SPLITS = ("train", "val")
 """The splits whose labels change; test keeps its true labels for evaluation."""
+
+
+def check_labelled(images: pd.DataFrame) -> None:
+    """Refuse unknown labels: relabelling and its score count every label.
+
+    Raises:
+        UserError: names the classes.
+    """
+    unknown = [name for name in LABEL_COLUMNS if (images[name] == UNKNOWN).any()]
+    if unknown:
+        raise UserError(
+            f"the second pipeline needs every label, and those of {', '.join(unknown)} are unknown "
+            f"for some images; use a table that labels all classes, with data.uncertain zeros or "
+            f"ones"
+        )
 
 
 def with_no_finding(images: pd.DataFrame, rows: npt.NDArray[Any]) -> pd.DataFrame:

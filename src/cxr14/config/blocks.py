@@ -100,19 +100,32 @@ class PhantomParams(Block):
 
 
 class DataParams(Block):
-    """Source of the images; `folder`, and `mirror` and `connections`, serve one source each.
+    """Source of the images; most keys serve one source each.
 
     `findings` is checked here and read by training, `boxes` is the unit of the box list
-    (cxr14.datasets.boxes) and read by patient-split.
+    (cxr14.datasets.boxes) and read by patient-split. `table`, `mapping`, `box_table` and
+    `uncertain` are for the source `csv` (cxr14.datasets.csv_table).
     """
 
-    source: Literal["phantom", "folder", "nih"]
+    source: Literal["phantom", "folder", "nih", "csv"]
     folder: Text | None
+    table: Text | None
+    mapping: Text | None
+    box_table: Text | None
+    uncertain: Literal["zeros", "ones", "ignore"]
     mirror: Text | None
     connections: int = Field(ge=1, le=16)
     boxes: Literal["auto", "nih", "image", "original", "fraction"]
     findings: Findings
     phantom: PhantomParams
+
+    @model_validator(mode="after")
+    def _csv_is_complete(self) -> "DataParams":
+        keys = {"folder": self.folder, "table": self.table, "mapping": self.mapping}
+        missing = [f"data.{key}" for key, value in keys.items() if value is None]
+        if self.source == "csv" and missing:
+            raise UserError(f"source csv needs {', '.join(missing)} too; see own-table.md")
+        return self
 
 
 def read_data() -> DataParams:

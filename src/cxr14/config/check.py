@@ -9,8 +9,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from cxr14.config.blocks import (
+    DataParams,
     Recipe,
     check_method,
+    classes_of,
     read_data,
     read_evaluate,
     read_localize,
@@ -32,6 +34,7 @@ from cxr14.config.chexnext import (
     read_select,
     read_students,
 )
+from cxr14.config.mapping import mapping_path, read_mapping
 from cxr14.config.reader import read_yaml
 from cxr14.errors import UserError, quote
 from cxr14.io import project_root
@@ -153,14 +156,31 @@ def _pipeline(root: Path) -> Iterator[str]:
         if name in used:
             yield from _size(FILE, f"train.input_size of {name}", recipe)
     yield from _weights(weights, used, root)
-    data = read_data()
-    if data.source == "folder" and data.folder is None:
-        yield f"{FILE}: data.source is folder, but data.folder names none; set data.folder"
+    yield from _source(read_data(), root)
     localize = read_localize()
     try:
         check_method(localize.method, localize.layer, read_model().pooling)
     except UserError as error:
         yield f"{FILE}: {error}"
+
+
+def _source(data: DataParams, root: Path) -> Iterator[str]:
+    """Yield errors about the keys that the source needs."""
+    if data.source == "folder" and data.folder is None:
+        yield f"{FILE}: data.source is folder, but data.folder names none; set data.folder"
+    if data.source != "csv" or data.mapping is None:
+        return
+    try:
+        mapping = read_mapping(mapping_path(data.mapping, root))
+    except UserError as error:
+        yield str(error)
+        return
+    absent = [name for name in classes_of(data.findings) if name not in mapping.findings]
+    if absent:
+        yield (
+            f"{FILE}: data.findings names {', '.join(absent)}, which the mapping {data.mapping} "
+            f"does not label; set data.findings to [{', '.join(mapping.findings)}] or some of these"
+        )
 
 
 def _chexnext() -> Iterator[str]:

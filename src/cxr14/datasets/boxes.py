@@ -301,7 +301,8 @@ def read_box_table(
     name = origin or str(path)
     cells = check_box_table(path, name)
     written = cells.text[list(COLUMNS)].astype(dict.fromkeys(NUMBERS, "float64"))
-    written["finding"] = [canonical(finding) for finding in written.finding]
+    findings = [canonical(finding) for finding in written.finding]
+    written["finding"] = pd.Series(findings, written.index, dtype="str")  # also if there is none
     first = ~written.duplicated()
     issues = _cell_issues(cells, written, first, images)
     boxes = written[first if images is None else first & written.image.isin(set(images.image))]

@@ -53,6 +53,9 @@ BOX_HEADINGS = {
     "height": ("bboxh", "bboxheight", "h", "h]", "height", "boxh", "boxheight"),
 }
 
+MISSING = "unknown"
+"""Cell of age, sex, view, size or spacing in the table that the source `csv` writes."""
+
 NIH_HEADINGS = {
     "image": "Image Index",
     "labels": "Finding Labels",

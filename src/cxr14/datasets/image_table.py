@@ -29,6 +29,7 @@ import pandas as pd
 from cxr14.datasets.boxes import FileSizes, read_box_table
 from cxr14.datasets.columns import (
     IMAGE_HEADINGS,
+    MISSING,
     SUFFIX,
     assumed_encoding,
     check,
@@ -74,9 +75,9 @@ def read_image_table(path: str | Path, origin: str | None = None) -> Table:
 
     Returns:
         One row per image, sorted by image: image, patient, follow_up, age (whole years, Int32,
-        missing where above 100), sex (M or F), view (PA or AP), original_width and
-        original_height (px), pixel_spacing_x and pixel_spacing_y (mm), fourteen finding columns
-        and no_finding (uint8, 0 or 1).
+        missing where above 100), sex (M, F or unknown), view (PA, AP or unknown), original_width
+        and original_height (px), pixel_spacing_x and pixel_spacing_y (mm), fourteen finding columns
+        and no_finding (uint8, 0 or 1; int8 if a label is unknown, -1).
 
     Raises:
         UserError: a column is missing, a cell is not allowed, the patient is not that of the
@@ -99,7 +100,7 @@ def read_image_table(path: str | Path, origin: str | None = None) -> Table:
         "repeated_rows": text.image[~kept],
         "respelled_labels": text.labels[kept & respelled(text.labels)],
         "ages_in_months_or_days": text.age[kept & unit.isin(["M", "D"])],
-        "ages_above_100": text.age[kept & (years > OLDEST)],
+        "ages_above_100": text.age[kept & (years > OLDEST) & (text.age != MISSING)],
         "patients_with_two_sexes": _with_two_sexes(frame),
         "unused_columns": cells.unused,
         "assumed_encoding": cells.assumed,
@@ -127,7 +128,8 @@ def _check_patients(name: str, text: pd.DataFrame) -> None:
 
 
 def _years(ages: pd.Series) -> pd.Series:
-    """Convert ages as written to whole years; int64 (N,)."""
+    """Convert ages as written to whole years, MISSING to more than OLDEST; int64 (N,)."""
+    ages = ages.replace(MISSING, str(OLDEST + 1))
     numbers = ages.str.rstrip("YMD").astype("int64")
     unit = ages.str[-1]
     years = numbers.where(unit != "M", numbers // 12)
@@ -138,6 +140,8 @@ def _typed_images(text: pd.DataFrame, years: pd.Series) -> pd.DataFrame:
     frame = text.drop(columns=["labels", "surplus"])
     for name, dtype in NUMBERS.items():
         codes, distinct = pd.factorize(text[name])  # a third of the time of converting each row
+        if MISSING in distinct:
+            distinct, dtype = distinct.where(distinct != MISSING, "nan"), "float64"
         frame[name] = distinct.astype(dtype).to_numpy()[codes]
     frame["age"] = years.astype("Int32").mask(years > OLDEST)
     order = ["image", "patient", "follow_up", *list(IMAGE_HEADINGS)[4:]]
@@ -175,7 +179,7 @@ def _disagreeing(
 
 def _with_two_sexes(frame: pd.DataFrame) -> pd.Series:
     """Return the patients with two sexes, at the first row with the second sex."""
-    pairs = frame[["patient", "sex"]].drop_duplicates()
+    pairs = frame.loc[frame.sex != MISSING, ["patient", "sex"]].drop_duplicates()
     second = pairs[pairs.patient.duplicated()]
     return "patient " + second.patient.astype("str")
 

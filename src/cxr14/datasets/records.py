@@ -10,7 +10,7 @@ import pandas as pd
 
 from cxr14.errors import UserError, quote, remedy
 from cxr14.io import Kind, read_json, read_parquet, unusable, write_csv, write_json, write_metrics
-from cxr14.labels import FINDINGS, LABEL_COLUMNS
+from cxr14.labels import FINDINGS, LABEL_COLUMNS, UNKNOWN
 
 SOURCE = "data/records/source.json"
 RECORDS = "data/records/images.parquet"
@@ -105,16 +105,16 @@ def write_result(path: str | Path, metrics: Mapping[str, Any], source: Source) -
 
 
 def read_records(path: str | Path = RECORDS) -> pd.DataFrame:
-    """Read a table of labels: one row per image, every label 0 or 1.
+    """Read a table of labels: one row per image, every label 0, 1 or -1 (unknown).
 
     Raises:
         UserError: the file is missing or damaged.
     """
     labels: dict[str, Kind] = dict.fromkeys(LABEL_COLUMNS, "integer")
     records = read_parquet(path, {"image": "text", **labels}, key="image")
-    wrong = [name for name in LABEL_COLUMNS if not records[name].isin([0, 1]).all()]
+    wrong = [name for name in LABEL_COLUMNS if not records[name].isin([UNKNOWN, 0, 1]).all()]
     if wrong:
-        raise unusable(path, f"is damaged: {wrong[0]} holds other values than 0 and 1")
+        raise unusable(path, f"is damaged: {wrong[0]} holds other values than 0, 1 and -1")
     return records
 
 

@@ -1,18 +1,21 @@
-"""Sources of images and tables: phantoms, a user's folder, and NIH. All write data/raw."""
+"""Sources of images and tables: phantoms, a user's folder or table, NIH. All write data/raw."""
 
 import gzip
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from cxr14.config.blocks import PhantomParams
-from cxr14.datasets.archive_kinds import TABLE_NOT_READ
+from cxr14.config.blocks import DataParams, PhantomParams
+from cxr14.config.mapping import read_mapping
+from cxr14.datasets.archive_kinds import TABLE_NOT_READ, Issue
 from cxr14.datasets.boxes import check_box_table
 from cxr14.datasets.columns import NIH_HEADINGS
+from cxr14.datasets.csv_inputs import csv_files, input_hashes, list_files
+from cxr14.datasets.csv_table import read_csv_tables
 from cxr14.datasets.download import check_free_space, fetch_all
 from cxr14.datasets.folder_tables import FolderTables, UserTable, find_tables
 from cxr14.datasets.image_sources import MANIFEST_COLUMNS
@@ -55,12 +58,14 @@ class SourceTables:
         tables: its tables and lists, by the standard names.
         unread: path and reason of each file that looks like a table and was not read.
         prefix: prefix of the user's paths of the tables.
+        issues: of the rows of a table that was converted.
     """
 
     facts: dict[str, object]
     tables: Mapping[str, UserTable] = field(default_factory=dict)
     unread: list[tuple[str, str]] = field(default_factory=list)
     prefix: str = ""
+    issues: Sequence[Issue] = ()
 
     def table_files(self) -> dict[str, str | None]:
         """Return the user's file of each table and list; None for a packaged table."""
@@ -123,6 +128,49 @@ def write_folder(tables: Path, archives: Path, folder: Path, base: str) -> dict[
     sizes = {name: (folder / name).stat().st_size for name in containers}
     source.facts.update({"names_sha256": names, "container_bytes": sizes})
     return _write_listing(tables, without_table_zips(listing, source.tables), source)
+
+
+def write_csv_source(
+    tables: Path, archives: Path, params: DataParams, root: Path, workers: int = 0
+) -> dict[str, int]:
+    """Write a user's table as NIH's tables and lists, and a manifest of its images.
+
+    Args:
+        tables: folder of the tables and lists.
+        archives: folder of the archives; left empty.
+        params: folder, table, mapping, table of boxes, and what uncertain labels become.
+        root: the folder that relative paths start from.
+        workers: processes that hash the images; 0 means one per core.
+
+    Raises:
+        UserError: the mapping, a table or an image cannot be used; names file, row and column.
+    """
+    base, files = str(params.folder), csv_files(params, root)
+    folder = root / base
+    check_user_folder(folder, root)
+    _check_targets(tables, archives)
+    boxes = params.box_table
+    converted = read_csv_tables(
+        files["table"],
+        str(params.table),
+        read_mapping(files["mapping"]),
+        params.uncertain,
+        None if boxes is None else (files["box_table"], boxes),
+    )
+    facts: dict[str, object] = {"source": "csv", "phantom": False, "base": base}
+    facts |= {"classes": list(converted.classes), "inputs": input_hashes(files)}
+    origins = {} if boxes is None else {BOX_TABLE: boxes}
+    user_tables = {
+        name: UserTable(f"{tables / name} (from {origins.get(name, params.table)})", content)
+        for name, content in converted.contents.items()
+    }
+    source = SourceTables(facts, user_tables, issues=converted.issues)
+    _write_tables(tables, source)
+    _remove_archives(archives, keep=set())
+    listing, containers = list_files(folder, converted, workers)
+    sizes = {name: (folder / name).stat().st_size for name in containers}
+    source.facts.update({"names_sha256": names_hash(folder), "container_bytes": sizes})
+    return _write_listing(tables, listing, source)
 
 
 def write_nih(
@@ -335,7 +383,11 @@ def _write_listing(tables: Path, listing: Listing, source: SourceTables) -> dict
     if file:
         skipped += [(file, name, "no image", "a row without an image") for name in without]
     skipped += [(name, "", TABLE_NOT_READ, why) for name, why in source.unread]
-    more = issue_table("download", [(*row[:3], "skipped", row[3]) for row in skipped])
+    if source.issues:
+        counts["rows_left_out"] = sum(issue.action == "skipped" for issue in source.issues)
+    more = issue_table(
+        "download", [*source.issues, *((*row[:3], "skipped", row[3]) for row in skipped)]
+    )
     write_csv(tables / MANIFEST, manifest[listed])
     write_issues(tables / RAW_ISSUES, listing.issues, more)
     hashes = {name: table.sha256 for name, table in source.tables.items()}

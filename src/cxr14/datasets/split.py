@@ -70,7 +70,7 @@ def choose_patients(
     visible = images.patient[images.has_pixels]
     chosen: set[int] = set()
     for group in (images[images.has_pixels], images[~images.patient.isin(visible)]):
-        per_image = group[["patient", *LABEL_COLUMNS]].assign(images=1)
+        per_image = group[[*LABEL_COLUMNS]].clip(lower=0).assign(patient=group.patient, images=1)
         counts = per_image.groupby("patient", sort=True).sum()  # (patients, 15 labels + images)
         fixed = counts.index.isin(list(forced))
         inside = _stratify(counts.to_numpy(np.int64), fixed, fraction, rng)
@@ -161,7 +161,7 @@ def unscorable(images: pd.DataFrame, split: "pd.Series[str]") -> str | None:
     for finding in FINDINGS:
         labels = images.loc[images.has_pixels, finding].to_numpy()
         counts = [labels[splits == name] for name in ("train", "val")]
-        if all(0 < values.sum() < len(values) for values in counts):
+        if all((values == 1).any() and (values == 0).any() for values in counts):
             return None
     return (
         "no finding has images with and without it in both train and val, counting images with "
@@ -178,7 +178,7 @@ def count_splits(images: pd.DataFrame, split: pd.DataFrame) -> dict[str, dict[st
             split_name: {
                 "images": len(split_rows),
                 "patients": split_rows.patient.nunique(),
-                "labels": {label: int(split_rows[label].sum()) for label in LABEL_COLUMNS},
+                "labels": {label: int((split_rows[label] == 1).sum()) for label in LABEL_COLUMNS},
             }
             for split_name, split_rows in ((s, rows[rows.split == s]) for s in SPLITS)
         }

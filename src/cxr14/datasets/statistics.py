@@ -54,20 +54,20 @@ def train_val(records: pd.DataFrame) -> pd.DataFrame:
 
 
 def label_counts(images: pd.DataFrame) -> "pd.Series[int]":
-    """Count the labels of each image, No Finding being one; (N,) integers, at least 1."""
-    return images[list(LABEL_COLUMNS)].sum(axis="columns").astype(int)
+    """Count the labels of each image, No Finding being one; (N,) integers."""
+    return (images[list(LABEL_COLUMNS)] == 1).sum(axis="columns").astype(int)
 
 
 def findings_text(images: pd.DataFrame) -> "pd.Series[str]":
     """Return the labels of each of N images as the NIH table writes them: ``Mass|Nodule``."""
-    labels = images[list(LABEL_COLUMNS)].to_numpy(bool)
+    labels = images[list(LABEL_COLUMNS)].to_numpy() == 1
     texts = ["|".join(name for name, on in zip(CLASSES, row, strict=True) if on) for row in labels]
     return pd.Series(texts, index=images.index, dtype=str)
 
 
 def label_distribution(images: pd.DataFrame) -> pd.DataFrame:
     """Figure 1: finding, images, share of the images; most frequent first, ties in class order."""
-    counts = [int(images[column].sum()) for column in LABEL_COLUMNS]
+    counts = [int((images[column] == 1).sum()) for column in LABEL_COLUMNS]
     table = pd.DataFrame({"finding": CLASSES, "images": counts})
     table["share"] = table["images"] / max(len(images), 1)
     return table.sort_values("images", ascending=False, kind="stable", ignore_index=True)
@@ -131,6 +131,7 @@ def key_figures(records: pd.DataFrame) -> dict[str, Any]:
     """
     studied = train_val(records)
     atelectasis = sex_by_finding(studied).set_index(["finding", "sex"])["share"]["Atelectasis"]
+    has_ages = bool(studied["age"].notna().any())
     rows_of = {name: records[records["split"] == name] for name in ("train", "val", "test")}
     return {
         "images": len(records),
@@ -142,12 +143,12 @@ def key_figures(records: pd.DataFrame) -> dict[str, Any]:
         "train_val": {
             "images": len(studied),
             "patients": studied["patient"].nunique(),
-            "no_finding": studied[NO_FINDING_COLUMN].mean(),
+            "no_finding": (studied[NO_FINDING_COLUMN] == 1).mean(),
             "single_label": (label_counts(studied) == 1).mean(),
             "male": (studied["sex"] == "M").mean(),
-            "age_mode": int(studied["age"].mode().min()),
-            "age_fullest_ten_years": fullest_ten_years(studied),
-            "age_oldest": int(studied["age"].max()),
+            "age_mode": int(studied["age"].mode().min()) if has_ages else None,
+            "age_fullest_ten_years": fullest_ten_years(studied) if has_ages else None,
+            "age_oldest": int(studied["age"].max()) if has_ages else None,
             "age_missing": int(studied["age"].isna().sum()),
             "atelectasis_female": atelectasis["F"],
             "atelectasis_male": atelectasis["M"],

@@ -99,8 +99,10 @@ class Rows:
     delimiter: str
 
 
-def read_lines(path: str | Path, name: str | None = None) -> Text:
-    """Read a text file, or a gzip file of one where its name ends in .gz.
+def read_lines(path: str | Path, name: str | None = None, limit: int | None = None) -> Text:
+    """Read a text file, or a gzip file of one if its name ends in .gz.
+
+    It has at most `limit` bytes; None: MAX_BYTES.
 
     Raises:
         UserError: the file is too large, or is not text; see :func:`decode`.
@@ -109,19 +111,20 @@ def read_lines(path: str | Path, name: str | None = None) -> Text:
     opened = gzip.open if Path(path).suffix == ".gz" else open
     try:
         with opened(path, "rb") as file:
-            return decode(file.read(MAX_BYTES + 1), name)
+            return decode(file.read((limit or MAX_BYTES) + 1), name, limit)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UserError(f"{name}: the gzip file is damaged ({error})") from None
 
 
-def decode(content: bytes, name: str) -> Text:
+def decode(content: bytes, name: str, limit: int | None = None) -> Text:
     """Turn the bytes of a text file into lines.
 
     Raises:
         UserError: the content is too large, is of another format, or is not text.
     """
-    if len(content) > MAX_BYTES:
-        raise UserError(f"{name}: more than {MAX_BYTES} bytes; a table or list has at most that")
+    limit = limit or MAX_BYTES
+    if len(content) > limit:
+        raise UserError(f"{name}: more than {limit} bytes; a table or list has at most that")
     text, assumed = _decoded(content, name)
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if text.count("\n") > MAX_LINES:

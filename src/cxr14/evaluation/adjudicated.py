@@ -157,11 +157,9 @@ def _score_row(ground_truth: Array, mined: Array, scores: Array, replicates: Rep
     row: Row = {"images": len(ground_truth), "patients": len(replicates.counts)}
     areas: dict[str, Floats] = {}
     reasons: list[str | None] = []
-    for kind, present, end in (
-        ("adjudicated", ground_truth > 0, ""),
-        ("mined", mined > 0, "_mined"),
-    ):
-        sides = np.stack([present, ~present], axis=1)
+    for kind, labels, end in (("adjudicated", ground_truth, ""), ("mined", mined, "_mined")):
+        present = labels > 0
+        sides = np.stack([present, labels == 0], axis=1)
         having, lacking = patients_by_class(sides, replicates.owner).tolist()
         row[f"positives{end}"] = int(present.sum())
         row |= {f"patients_with{end}": having, f"patients_without{end}": lacking}
@@ -169,7 +167,7 @@ def _score_row(ground_truth: Array, mined: Array, scores: Array, replicates: Rep
         if few:
             reasons.append(f"{kind}: {few}")
         else:
-            columns = present[:, None], scores[:, None]
+            columns = labels[:, None], scores[:, None]
             areas[f"auroc_{kind}"] = weighted_auroc(*columns, *replicates)[:, 0]
     if len(areas) == 2:
         areas["difference"] = difference(areas["auroc_adjudicated"], areas["auroc_mined"])

@@ -24,6 +24,7 @@ from sklearn.metrics import (
 )
 
 from cxr14.labels import CHESTXRAY8, CLASSES, FINDINGS, NO_FINDING
+from cxr14.metrics.auroc import known_only, scorable
 
 OTHERS = "others"
 TEN_CLASSES = (*CHESTXRAY8, NO_FINDING, OTHERS)
@@ -31,12 +32,12 @@ TEN_CLASSES = (*CHESTXRAY8, NO_FINDING, OTHERS)
 
 SCORES = ("precision", "recall", "f1")
 
-Labels = npt.NDArray[np.float32]  # (N, 15) zeros and ones, in the order of CLASSES
+Labels = npt.NDArray[np.float32]  # (N, 15) of 0, 1 and -1 (unknown), in the order of CLASSES
 
 
 def ten_classes(labels: Labels) -> npt.NDArray[np.str_]:
     """Map labels (N, 15) to the class of each image, (N,) of TEN_CLASSES."""
-    single = labels.sum(axis=1) == 1
+    single = (labels > 0).sum(axis=1) == 1
     names = np.array([name if name in TEN_CLASSES else OTHERS for name in CLASSES])
     return np.where(single, names[labels.argmax(axis=1)], OTHERS)
 
@@ -86,14 +87,15 @@ def multi_label_floor(train: Labels, test: Labels) -> dict[str, Any]:
         these of auroc, average_precision, f1 and f1_always_yes, each as macro_… (None if no
         finding can be scored), and prevalence in test by finding (None for M = 0).
     """
+    columns = [(known_only(train[:, i])[0], known_only(test[:, i])[0]) for i in range(len(CLASSES))]
     rows = [
-        _constant_scores(test[:, column], float(train[:, column].mean(dtype=float)))
-        for column in range(len(FINDINGS))
-        if 0 < test[:, column].sum() < len(test)
+        _constant_scores(tested, float(trained.mean(dtype=float)) if len(trained) else 0.0)
+        for trained, tested in columns[: len(FINDINGS)]
+        if scorable(tested)
     ]
     names = ("auroc", "average_precision", "f1", "f1_always_yes")
     means = pd.DataFrame(rows, columns=names, dtype=float).mean()
-    shares = test.mean(axis=0, dtype=float).tolist() if len(test) else [None] * len(CLASSES)
+    shares = [float(tested.mean(dtype=float)) if len(tested) else None for _, tested in columns]
     return {
         "images": len(test),
         "findings_scored": len(rows),

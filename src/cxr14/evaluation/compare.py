@@ -110,8 +110,8 @@ def few_patients(
     def reason(names: list[str]) -> str | None:
         if not names:
             return None
-        present = label_matrix(records, names) > 0
-        sides = (patients_by_class(side, replicates.owner) for side in (present, ~present))
+        labels = label_matrix(records, names)
+        sides = (patients_by_class(side, replicates.owner) for side in (labels > 0, labels == 0))
         few = np.array(names)[~enough_patients(*sides)].tolist()
         return f"no interval: too few patients of {', '.join(few)}" if few else None
 

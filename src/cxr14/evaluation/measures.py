@@ -173,8 +173,8 @@ class Sample:
     @cached_property
     def patients(self) -> dict[str, Counts]:
         """Number of patients with each class, without it, and called positive, (C,) each."""
-        present = self.labels > 0
-        sides = {WITH: present, WITHOUT: ~present, CALLED: self.called}
+        labels, called = self.labels, self.called & (self.labels >= 0)
+        sides = {WITH: labels > 0, WITHOUT: labels == 0, CALLED: called}
         return {
             who: patients_by_class(images, self.replicates.owner) for who, images in sides.items()
         }
@@ -217,6 +217,7 @@ def decision_measure(formula: Callable[[ConfusionCounts], Floats], sample: Sampl
 def brier(forecast: str, sample: Sample) -> Floats:
     """Brier score of a kind of probabilities, (1 + R, C)."""
     squares = (sample.forecasts[forecast] - (sample.labels > 0)) ** 2
+    squares = np.where(sample.labels < 0, 0, squares)
     images = np.maximum(sample.confusion.images, 1)
     means = weighted_sums(squares, *sample.replicates) / images
     return np.where(sample.confusion.known, means, np.nan)
@@ -238,8 +239,10 @@ def chance_error(forecast: str, sample: Sample) -> Floats:
     probabilities = sample.forecasts[forecast]
     known = sample.confusion.known[0] & ~np.isnan(probabilities).any(axis=0)
     errors = [
-        chance_calibration_error(column, np.random.default_rng(SEED)) if scored else np.nan
-        for column, scored in zip(probabilities.T, known, strict=True)
+        chance_calibration_error(column[labels >= 0], np.random.default_rng(SEED))
+        if scored
+        else np.nan
+        for column, labels, scored in zip(probabilities.T, sample.labels.T, known, strict=True)
     ]
     return np.array(errors, np.float64)
 
@@ -357,7 +360,9 @@ def unscorable_reason(labels: Array, split: str = "validation") -> str | None:
     if scorable(labels):
         return None
     missing = "negatives" if (labels > 0).any() else "positives"
-    return f"{split} holds no {missing} among {len(labels)} images"
+    unknown = int((labels < 0).sum())
+    without = f" ({unknown} more have an unknown label)" if unknown else ""
+    return f"{split} holds no {missing} among {len(labels) - unknown} images{without}"
 
 
 CALIBRATION: Final = "mean_predicted_minus_prevalence"

@@ -160,29 +160,28 @@ def score_group(
         members: (N,) bool, which images.
         replicates: of the patients of all N images.
     """
-    group, present, subset = predictions.rows(members), labels[members] > 0, replicates.of(members)
-    patients_with = patients_by_class(present, subset.owner)
-    patients_without = patients_by_class(~present, subset.owner)
+    group, labels, subset = predictions.rows(members), labels[members], replicates.of(members)
+    patients_with = patients_by_class(labels > 0, subset.owner)
+    patients_without = patients_by_class(labels == 0, subset.owner)
     patients = len(np.unique(subset.owner))
     values = {"auroc": np.full((subset.counts.shape[1], len(group.classes)), np.nan)}
     ranked = enough_patients(patients_with, patients_without)
-    values["auroc"][:, ranked] = weighted_auroc(
-        present[:, ranked], group.logits[:, ranked], *subset
-    )
-    values |= _rates(group, present, subset)
+    values["auroc"][:, ranked] = weighted_auroc(labels[:, ranked], group.logits[:, ranked], *subset)
+    values |= _rates(group, labels, subset)
     half = np.full_like(patients_with, patients // 2)
     for name, below in (("fpr", patients_without), ("fnr", patients_with), (CALIBRATION, half)):
         values[name][:, ~enough_patients(below)] = np.nan
     return GroupScores(
-        len(present), patients, present.sum(axis=0), patients_with, patients_without, values
+        len(labels), patients, (labels > 0).sum(axis=0), patients_with, patients_without, values
     )
 
 
-def _rates(predictions: Predictions, present: Array, replicates: Replicates) -> dict[str, Floats]:
+def _rates(predictions: Predictions, labels: Array, replicates: Replicates) -> dict[str, Floats]:
     """Return both error rates and mean predicted minus prevalence, (1 + R, C) each."""
     thresholds = predictions.thresholds
-    counts = confusion_counts(present, predictions.probabilities >= thresholds, *replicates)
-    excess = weighted_sums(predictions.calibrated - present, *replicates)
+    counts = confusion_counts(labels, predictions.probabilities >= thresholds, *replicates)
+    over = np.where(labels < 0, 0, predictions.calibrated - (labels > 0))
+    excess = weighted_sums(over, *replicates)
     decided = np.where(np.isnan(thresholds), np.nan, 1.0)
     with np.errstate(invalid="ignore", divide="ignore"):
         return {

@@ -115,7 +115,7 @@ def finding_rows(
 
 
 def _counts(name: str, labels: Array) -> Row:
-    images, positives = len(labels), int((labels > 0).sum())
+    images, positives = int((labels >= 0).sum()), int((labels > 0).sum())
     return {
         "finding": name,
         "images": images,
@@ -134,7 +134,7 @@ def _delong(labels: Array, logits: Array) -> Row:
 def _few_images(labels: Array) -> str | None:
     """Return that one image per patient (n,) leaves too few positives or negatives, or None."""
     positives = int((labels > 0).sum())
-    negatives = len(labels) - positives
+    negatives = int((labels == 0).sum())
     if min(positives, negatives) >= MIN_PATIENTS:
         return None
     return f"one image per patient leaves {positives} positive and {negatives} negative images"

@@ -2,6 +2,8 @@
 
 Counts of images are whole numbers and counts of pairs whole or half ones. Floats hold both exactly,
 so an AUROC is the exact share of pairs, rounded once, in training, evaluation and bootstrap.
+
+A label is 1, 0, or below 0 where it is unknown; such images count as neither positive nor negative.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +27,13 @@ BLOCK_SIZE = 250_000
 
 def scorable(labels: Array) -> bool:
     """Whether labels (N,) hold both positives and negatives."""
-    return bool((labels > 0).any() and not (labels > 0).all())
+    return bool((labels > 0).any() and (labels == 0).any())
+
+
+def known_only(labels: Array, *values: Array) -> tuple[Array, ...]:
+    """Return labels and values (N,) of the images whose label is known."""
+    known = labels >= 0
+    return (labels, *values) if known.all() else tuple(array[known] for array in (labels, *values))
 
 
 def confusion_curve(labels: Array, scores: Array) -> tuple[Array, Counts, Counts]:
@@ -39,6 +47,7 @@ def confusion_curve(labels: Array, scores: Array) -> tuple[Array, Counts, Counts
         The K distinct scores in descending order, and the true and the false positives (K,) with
         each of them as the threshold.
     """
+    labels, scores = known_only(labels, scores)
     order = np.argsort(scores, kind="stable")[::-1]
     descending = scores[order]
     last = np.flatnonzero(np.append(descending[1:] != descending[:-1], True)[: len(descending)])
@@ -159,9 +168,9 @@ def weighted_curves(
         owner: (N,), see :func:`weighted_auroc`.
         weights: (P, W), see :func:`weighted_auroc`.
     """
-    present = labels > 0
+    present, absent = labels > 0, labels == 0
     levels, level = np.unique(-scores[present], return_inverse=True)
-    negatives, negatives_owner = -scores[~present], owner[~present]
+    negatives, negatives_owner = -scores[absent], owner[absent]
     step = np.searchsorted(levels, negatives, side="left")  # K below the last positive
     tied = np.append(levels, np.nan)[step] == negatives
 
@@ -232,6 +241,7 @@ def delong(labels: Array, scores: Array) -> tuple[float, float] | None:
     Returns:
         (area, variance); None with fewer than two positives or two negatives.
     """
+    labels, scores = known_only(labels, scores)
     present = labels > 0
     positives, negatives = int(present.sum()), int((~present).sum())
     if min(positives, negatives) < MIN_PER_CLASS:

@@ -175,13 +175,13 @@ def confusion_counts(labels: Array, called: Array, owner: Counts, counts: Array)
     """Count hits, calls and positives under each weighting.
 
     Args:
-        labels: (N, C) of 0 and 1.
+        labels: (N, C) of 0 and 1; entries below 0 are unknown and not counted.
         called: (N, C) bool.
         owner: (N,), see :class:`Replicates`.
         counts: (P, W), see :class:`Replicates`.
     """
-    present = labels > 0
-    masks = [called & present, called, present, np.ones_like(present)]
+    present, known = labels > 0, labels >= 0
+    masks = [called & present, called & known, present, known]
     sums = weighted_sums(np.concatenate(masks, axis=1).astype(np.float64), owner, counts)
     return ConfusionCounts(*np.split(sums, len(masks), axis=1))
 

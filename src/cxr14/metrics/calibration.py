@@ -2,6 +2,8 @@
 
 Temperature scaling has no intercept and is for comparison: a weighted loss shifts the log-odds of a
 rare finding, and no temperature moves a logit of 0 from a probability of one half.
+
+Images with an unknown label (below 0) are left out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +13,7 @@ import numpy.typing as npt
 from scipy.optimize import brentq, root
 from scipy.special import expit
 
-from cxr14.metrics.auroc import Array, Counts, Floats, confusion_curve, scorable
+from cxr14.metrics.auroc import Array, Counts, Floats, confusion_curve, known_only, scorable
 
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.01, 100.0
 DIGITS = 6  # further digits depend on the order of a processor's additions
@@ -34,6 +36,7 @@ def platt(labels: Array, logits: Array) -> tuple[float, float] | None:
     """
     if not scorable(labels):
         return None
+    labels, logits = known_only(labels, logits)
     targets = _smoothed(labels)
     values = np.asarray(logits, np.float64)
     centre, spread = float(values.mean()), float(values.std()) or 1.0
@@ -57,6 +60,7 @@ def temperature(labels: Array, logits: Array) -> float | None:
     """
     if not scorable(labels):
         return None
+    labels, logits = known_only(labels, logits)
     targets, values = _smoothed(labels), np.asarray(logits, np.float64)
 
     def slope(sharpness: float) -> float:
@@ -121,6 +125,7 @@ Of ten bins of equal width the first would hold nearly all images of a rare find
 
 def brier(labels: Array, probabilities: Array) -> float:
     """Mean of (probability − label)² over N ≥ 1 images (Brier 1950), in [0, 1]."""
+    labels, probabilities = known_only(labels, probabilities)
     return float(np.mean((probabilities.astype(np.float64) - (labels > 0)) ** 2))
 
 
@@ -153,6 +158,7 @@ def reliability_bins(labels: Array, probabilities: Array, bins: int = BINS) -> d
         For the K bins that are not empty, by ascending probability: predicted (mean probability),
         observed (share of positives) and images, (K,) each.
     """
+    labels, probabilities = known_only(labels, probabilities)
     bin_indices = equal_mass_bins(probabilities, bins)
     images = np.bincount(bin_indices, minlength=bins)
     filled = images > 0
@@ -228,13 +234,17 @@ def weighted_calibration_errors(
     """
     n_classes = labels.shape[1]
     patients, row = np.unique(owner, return_inverse=True)
-    bins = np.array([equal_mass_bins(column) for column in probabilities.T], np.int64)
+    known = labels >= 0
+    bins = np.zeros(labels.T.shape, np.int64)
+    for column, members in enumerate(known.T):
+        bins[column, members] = equal_mass_bins(probabilities[members, column])
     cells = (row * n_classes + np.arange(n_classes)[:, None]) * BINS + bins  # (C, N)
-    excess = np.nan_to_num(probabilities - (labels > 0)).T
+    excess = np.nan_to_num(np.where(known, probabilities - (labels > 0), 0)).T
     by_patient = np.bincount(cells.ravel(), excess.ravel(), len(patients) * n_classes * BINS)
     weights = counts[patients].T.astype(np.float64)  # (W, patients)
     gaps = np.abs(weights @ by_patient.reshape(len(patients), n_classes * BINS))
-    images = (weights @ np.bincount(row, minlength=len(patients)))[:, None]
+    counted = [np.bincount(row, column, len(patients)) for column in known.T]
+    images = weights @ np.stack(counted, axis=1)
     totals = gaps.reshape(len(weights), n_classes, BINS).sum(axis=2)
     unknown = (images == 0) | np.isnan(probabilities).any(axis=0)
     return np.where(unknown, np.nan, totals / np.maximum(images, 1))

@@ -14,6 +14,7 @@ from cxr14.datasets.records import read_records, read_split
 from cxr14.errors import UserError
 from cxr14.io import read_json, sha256
 from cxr14.labels import CLASSES, MORE_POSITIVES, label_matrix, without_no_finding
+from cxr14.metrics.auroc import scorable
 from cxr14.models.backbones import check_input_size
 from cxr14.models.inference import prepare
 from cxr14.models.network import Network, build_network
@@ -54,7 +55,7 @@ class Data:
         images: uint8 (N, S, S), mapped from the file.
         train_images: M names.
         train_rows: int64 (M,), rows of `images`.
-        train_labels: float32 (M, C).
+        train_labels: float32 (M, C), 0, 1 or -1 (unknown).
         val_rows: int64 (K,).
         val_labels: float32 (K, C).
         classes: C names of the columns of the labels.
@@ -84,6 +85,11 @@ def read_data(classes: Sequence[str] = CLASSES, tables: Tables = DEFAULT_TABLES)
     """
     images, index = open_cache(CACHE)
     records, split = read_records(tables.labels), read_split(tables.split)
+    if unlabelled := [name for name in classes if (label_matrix(records, [name]) < 0).all()]:
+        raise UserError(
+            f"data.findings names {', '.join(unlabelled)}, which no image of {tables.labels} has a "
+            f"known label for; take it out of data.findings in params.yaml"
+        )
     if split.image.tolist() != records.image.tolist():
         raise UserError(
             f"{tables.split} does not list the images of {tables.labels} in their "
@@ -127,9 +133,9 @@ def check_trainable(labels: Labels, classes: Sequence[str] = CLASSES) -> list[st
     Raises:
         UserError: no finding is trainable.
     """
-    share = dict(zip(classes, labels.mean(axis=0), strict=True))
+    has_both = dict(zip(classes, map(scorable, labels.T), strict=True))
     findings = without_no_finding(classes)
-    lacking = [name for name in findings if share[name] in (0, 1)]
+    lacking = [name for name in findings if not has_both[name]]
     if lacking == findings:
         raise UserError("no finding has both positives and negatives in the train split")
     return lacking
@@ -146,9 +152,9 @@ def check_scorable(labels: Labels, untrainable: Sequence[str], classes: Sequence
     Raises:
         UserError: no trainable finding has both positives and negatives in val.
     """
-    share = dict(zip(classes, labels.mean(axis=0), strict=True))
+    has_both = dict(zip(classes, map(scorable, labels.T), strict=True))
     trainable = [name for name in without_no_finding(classes) if name not in untrainable]
-    if not any(0 < share[name] < 1 for name in trainable):
+    if not any(has_both[name] for name in trainable):
         raise UserError(
             f"no trainable finding ({', '.join(trainable)}) has both positives and negatives among "
             f"the {len(labels)} images of val, so no epoch can be scored; {MORE_POSITIVES}"

@@ -1,6 +1,6 @@
 """Losses of Wang et al. 2017 (section 4.2) and two later ones, each with three weightings.
 
-Every loss is the mean over the batch's B × C entries of
+Every loss is the mean over the batch's B × C entries (those whose label is known) of
 
     w_P · positive(z)  where the label is 1,   w_N · negative(z)  where it is 0.
 
@@ -35,7 +35,7 @@ class Loss(Protocol):
 
         Args:
             logits: (B, C).
-            labels: (B, C) of 0 and 1.
+            labels: (B, C) of 0 and 1, or below 0 where unknown.
             count: sums a tensor over all processes that share a batch, for the weighting `batch`.
                 Each process returns the mean over its entries with the weights of the whole batch.
                 For equal B, the mean of these losses, and of their gradients (by DDP), is that of
@@ -106,7 +106,9 @@ def local_counts(counts: Tensor) -> Tensor:
     return counts
 
 
-def batch_weights(labels: Tensor, count: Count = local_counts) -> Terms:
+def batch_weights(
+    labels: Tensor, count: Count = local_counts, known: Tensor | None = None
+) -> Terms:
     """Return w_P = (|P|+|N|)/|P| and w_N = (|P|+|N|)/|N| over all entries of the batch (B, C).
 
     Wang et al. 2017, equation 2. Without ones (or zeros) the weight is |P|+|N| instead of
@@ -115,8 +117,9 @@ def batch_weights(labels: Tensor, count: Count = local_counts) -> Terms:
     Args:
         labels: (B, C) of 0 and 1, of this process.
         count: sums |P| and |P|+|N| of this process, (2,), over all processes.
+        known: (B, C), 1 where the label counts, else 0; None: all count.
     """
-    entries = labels.new_full((), labels.numel())
+    entries = labels.new_full((), labels.numel()) if known is None else known.sum()
     positives, entries = count(torch.stack([labels.sum(), entries]))
     # entries / counted rounds differently, and every result in the docs would change.
     per_positive, per_negative = (
@@ -128,27 +131,45 @@ def batch_weights(labels: Tensor, count: Count = local_counts) -> Terms:
 def class_weights(train_labels: Tensor) -> Terms:
     """Return w₊ = N/(P+N) and w₋ = P/(P+N) per class (C,), counted on the train split (N, C).
 
-    Rajpurkar et al. 2018 (CheXNeXt), appendix.
+    Rajpurkar et al. 2018 (CheXNeXt), appendix. Unknown labels are not counted.
     """
+    known = train_labels >= 0
     share = train_labels.mean(dim=0)
+    if not known.all():
+        share = train_labels.clamp(min=0).sum(dim=0) / known.sum(dim=0).clamp(min=1)
     return 1 - share, share
 
 
-def make_loss(params: LossParams, train_labels: Tensor) -> Loss:
+def masked_mean(entries: Tensor, known: Tensor, count: Count = local_counts) -> Tensor:
+    """Return the mean of the known entries (B, C), 0 if there is none.
+
+    With several processes the mean of their results is the mean over the whole batch.
+    """
+    total, processes = count(torch.stack([known.sum(), known.new_ones(())]))
+    mean: Tensor = (entries * known).sum() * processes / total.clamp(min=1)
+    return mean
+
+
+def make_loss(params: LossParams, train_labels: Tensor, masked: bool = False) -> Loss:
     """Return a loss of logits and labels.
 
     Args:
         params: the block `loss` of params.yaml. Weights count labels, not smoothed targets.
         train_labels: float (N, C), of the whole train split; used by weighting `class`.
+        masked: whether labels may be unknown (below 0): neither the mean nor a weight counts them.
+            Without, no operation is added.
     """
     terms, fixed = TERMS[params.name], class_weights(train_labels)
 
     def loss(logits: Tensor, labels: Tensor, count: Count = local_counts) -> Tensor:
         positive, negative = smoothed(terms(logits), params.smoothing)
+        known = (labels >= 0).to(labels.dtype) if masked else None
+        labels = labels.clamp(min=0) if masked else labels
         if params.weighting != "none":
             by_batch = params.weighting == "batch"
-            weight_p, weight_n = batch_weights(labels, count) if by_batch else fixed
+            weight_p, weight_n = batch_weights(labels, count, known) if by_batch else fixed
             positive, negative = weight_p * positive, weight_n * negative
-        return (labels * positive + (1 - labels) * negative).mean()
+        entries = labels * positive + (1 - labels) * negative
+        return entries.mean() if known is None else masked_mean(entries, known, count)
 
     return loss

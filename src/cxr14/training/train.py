@@ -179,7 +179,8 @@ def fit(
             progress.epoch(row)
             log_epoch(row)
 
-        loss = make_loss(job.loss, train_split.labels)
+        masked = any(bool((split.labels < 0).any()) for split in (train_split, val_split))
+        loss = make_loss(job.loss, train_split.labels, masked)
         callbacks = (stop, on_epoch, progress.step)
         return Loop(train_split, val_split, loss, processes, checkpoint, *callbacks).run(session)
 
