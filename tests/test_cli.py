@@ -9,8 +9,10 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import cxr14
+from cxr14.cli import app
 from tests.conftest import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -71,3 +73,12 @@ def test_the_version_is_the_same_in_all_files() -> None:
 
 def test_the_package_is_marked_as_typed() -> None:
     assert Path(cxr14.__file__).with_name("py.typed").exists()
+
+
+def test_the_layers_that_can_be_frozen_are_listed_with_their_numbers() -> None:
+    lines = CliRunner().invoke(app, ["layers", "alexnet"]).output.splitlines()
+    assert lines[0].split() == ["train.freeze", "layer", "kind", "parameters", "frozen"]
+    assert [line.split()[0] for line in lines[1:]] == ["1", "2", "3", "4", "5"]
+    assert lines[-1].split() == ["5", "10", "Conv2d", "590,080", "2,469,696"]
+    refused = CliRunner().invoke(app, ["layers", "resnet19"]).exception
+    assert "unknown backbone 'resnet19'" in str(refused)

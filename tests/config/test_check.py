@@ -52,6 +52,11 @@ def test_the_own_files_are_valid_with_and_without_the_second_pipeline():
         check_chexnext()
 
 
+def test_as_many_layers_as_a_backbone_has_may_be_frozen():
+    write(train={"backbones": ["alexnet"], "freeze": 5})
+    check_params()
+
+
 def test_problems_of_all_blocks_of_both_files_are_named_at_once():
     write(
         {"relabel": {"mode": "mix"}, "members": {"seeds": ["0; x"]}},
@@ -100,6 +105,10 @@ def test_a_missing_block_is_named():
             "localize.method = cam is exact",
         ),
         ({"localize": {"method": "cam", "layer": 4}}, "here they are avg and 4; set"),
+        (
+            {"train": {"backbones": ["alexnet"], "freeze": 6}},
+            "params.yaml: train.freeze is 6, but alexnet has 5 layers with weights",
+        ),
         (
             {
                 "model": {"weights": "imagenet"},

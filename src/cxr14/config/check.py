@@ -95,6 +95,7 @@ def check_chexnext() -> None:
                     f"({', '.join(listed)}), whose initial weights it needs"
                 )
             problems += _size(CHEXNEXT, f"train.input_size of {name}", recipe)
+            problems += _layers(CHEXNEXT, name, recipe)
     _fail(list(dict.fromkeys(problems)))
 
 
@@ -134,6 +135,7 @@ def _pipeline() -> Iterator[str]:
             continue
         if name in used:
             yield from _size(FILE, f"train.input_size of {name}", recipe)
+            yield from _layers(FILE, name, recipe)
     yield from _weights(weights, used)
     localize = read_localize()
     try:
@@ -174,6 +176,18 @@ def _size(file: str, key: str, recipe: Recipe) -> Iterator[str]:
             f"{file}: {key} is {recipe.input_size}, but preprocess.size is {cached}; raise "
             f"preprocess.size or lower train.input_size"
         )
+
+
+def _layers(file: str, name: str, recipe: Recipe) -> Iterator[str]:
+    """Yield an error if the backbone has fewer layers than are frozen; imports torch if needed."""
+    if isinstance(recipe.freeze, int):
+        from cxr14.models.backbones import build_features
+        from cxr14.models.network import first_layers
+
+        try:
+            first_layers(build_features(name)[0], name, recipe.freeze)
+        except UserError as error:
+            yield f"{file}: {error}"
 
 
 def _is_file(path: Path) -> bool:
