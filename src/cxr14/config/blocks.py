@@ -336,14 +336,24 @@ def read_train() -> TrainParams:
 
 
 class EvaluateParams(Block):
-    """Batch size of the forward passes (images)."""
+    """Batch size of the forward passes (images), and whether to average over views (TTA)."""
 
     batch_size: BatchSize
+    tta: bool = False
 
 
 def read_evaluate() -> EvaluateParams:
     """Read the block `evaluate` of params.yaml."""
     return read_block("evaluate", EvaluateParams)
+
+
+def check_tta(backbone: str, limits: AugmentParams) -> None:
+    """Raise UserError if the limits allow test-time augmentation no view but the image itself."""
+    if not any((limits.rotation, limits.scale, limits.shift, limits.flip)):
+        raise UserError(
+            f"evaluate.tta is true, but rotation, scale, shift and flip of train.augment are 0 for "
+            f"{backbone}, so the image is its only view; set evaluate.tta to false, or raise one"
+        )
 
 
 Share = Annotated[float, Field(ge=0, lt=1)]

@@ -9,6 +9,7 @@ from pathlib import Path
 from cxr14.config.blocks import (
     Recipe,
     check_method,
+    check_tta,
     read_data,
     read_evaluate,
     read_localize,
@@ -136,6 +137,7 @@ def _pipeline() -> Iterator[str]:
         if name in used:
             yield from _size(FILE, f"train.input_size of {name}", recipe)
             yield from _layers(FILE, name, recipe)
+            yield from _views(name, recipe)
     yield from _weights(weights, used)
     localize = read_localize()
     try:
@@ -188,6 +190,15 @@ def _layers(file: str, name: str, recipe: Recipe) -> Iterator[str]:
             first_layers(build_features(name)[0], name, recipe.freeze)
         except UserError as error:
             yield f"{file}: {error}"
+
+
+def _views(name: str, recipe: Recipe) -> Iterator[str]:
+    """Yield an error if test-time augmentation is on and the recipe allows no other view."""
+    if read_evaluate().tta:
+        try:
+            check_tta(name, recipe.augment)
+        except UserError as error:
+            yield f"{FILE}: {error}"
 
 
 def _is_file(path: Path) -> bool:
