@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cxr14.chexnext.ensemble import Logits
 from cxr14.chexnext.folds import cut_folds, split_without
 from cxr14.chexnext.label_noise import add_noise
 from cxr14.chexnext.paths import CachedImages, align_to_cache
@@ -16,6 +15,7 @@ from cxr14.chexnext.relabel import check_only_train_val, relabel, relabelled_rec
 from cxr14.config.blocks import Recipe, read_model
 from cxr14.config.chexnext import read_chexnext_loss, read_noise, read_recipe
 from cxr14.evaluation.predict import predict_logits
+from cxr14.evaluation.predictions import Logits
 from cxr14.io import write_npy, write_parquet
 from cxr14.labels import CLASSES, FINDINGS, label_matrix
 from cxr14.models.serialization import load_model

@@ -27,10 +27,10 @@ from _chexnext_arms import MODES, Workshop, arms, truth
 from rich.console import Console
 from rich.table import Table
 
-from cxr14.chexnext.ensemble import Logits, logit_of_mean
 from cxr14.config.chexnext import read_recipe
 from cxr14.console import format_number, signed
 from cxr14.datasets.records import PHANTOM_NOTE, read_source
+from cxr14.evaluation.predictions import Logits, logit_of_mean
 from cxr14.io import sha256, write_csv
 from cxr14.labels import FINDINGS, label_matrix
 from cxr14.metrics.auroc import Floats, weighted_auroc_and_ap

@@ -3,7 +3,8 @@
     python -m stages.evaluate --backbone alexnet
 
 Thresholds (highest F1), Platt and temperature scaling are chosen on validation; the stage chooses
-nothing on test. Intervals: patients resampled. How to read the numbers:
+nothing on test. With evaluate.tta the mean probability over views of each image is scored, and
+compared with that of the image alone. Intervals: patients resampled. How to read the numbers:
 docs/explanation/metrics.md.
 
 Reads models/B, data/cache, data/records, data/split.
@@ -16,10 +17,12 @@ from cxr14.config.blocks import read_evaluate
 from cxr14.console import print_tables
 from cxr14.datasets.records import read_records, read_source, read_split
 from cxr14.evaluation.evaluate import score_logits
-from cxr14.evaluation.predict import held_out, predict_logits
+from cxr14.evaluation.predict import held_out, predict_views
+from cxr14.evaluation.tta import score_views
 from cxr14.models.serialization import load_model
 from cxr14.preprocessing.cache import open_cache
 from cxr14.report.terminal import findings_table
+from cxr14.training.augment import views_of
 from stages import Backbone, run
 
 
@@ -28,10 +31,15 @@ def main(backbone: Backbone) -> None:
     images, index = open_cache("data/cache")
     listed = held_out(index, read_split())
     network, model = load_model(f"models/{backbone}")
-    size, batch_size, rows = model["input_size"], read_evaluate().batch_size, listed["row"]
-    logits = predict_logits(network, images, rows.to_numpy(), size, batch_size)
-    records = read_records()
-    scores = score_logits(backbone, listed, logits, model["classes"], records)
+    params, rows = read_evaluate(), listed["row"].to_numpy()
+    views = views_of(model) if params.tta else None
+    size, batch_size = model["input_size"], params.batch_size
+    logits = predict_views(network, images, rows, size, batch_size, views)
+    records, classes = read_records(), model["classes"]
+    if params.tta:
+        scores = score_views(backbone, listed, logits, classes, records)
+    else:
+        scores = score_logits(backbone, listed, logits[0], classes, records)
     print_tables(findings_table(backbone, scores, read_source()))
 
 

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
+from typer.testing import CliRunner
 
 import cxr14
+from cxr14.cli import app
 from tests.clones import clone_into, run
 from tests.conftest import ROOT
 
@@ -122,3 +124,12 @@ def test_run_makes_an_experiment_with_the_params_that_use_would_write(clone: Pat
     assert not any(overrides.values())
     assert used["train"].pop("overrides") == {"densenet121": {}}
     assert queued == used
+
+
+def test_the_layers_that_can_be_frozen_are_listed_with_their_numbers() -> None:
+    lines = CliRunner().invoke(app, ["layers", "alexnet"]).output.splitlines()
+    assert lines[0].split() == ["train.freeze", "layer", "kind", "parameters", "frozen"]
+    assert [line.split()[0] for line in lines[1:]] == ["1", "2", "3", "4", "5"]
+    assert lines[-1].split() == ["5", "10", "Conv2d", "590,080", "2,469,696"]
+    refused = CliRunner().invoke(app, ["layers", "resnet19"]).exception
+    assert "unknown backbone 'resnet19'" in str(refused)

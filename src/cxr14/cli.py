@@ -160,6 +160,27 @@ def stale_stages() -> list[str]:
         return [stage.addressing for stage in stale if stage.path_in_repo == "dvc.yaml"]
 
 
+@app.command()
+def layers(backbone: Annotated[str, typer.Argument(help="Name of a backbone.")]) -> None:
+    """List the layers of a backbone that `train.freeze` counts, and their parameters."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from cxr14.models.backbones import build_features
+    from cxr14.models.network import layers_with_weights
+
+    features, _ = build_features(backbone)
+    table = Table("train.freeze", "layer", "kind", "parameters", "frozen", box=None)
+    frozen = 0
+    for number, name in enumerate(layers_with_weights(features), 1):
+        layer = features.get_submodule(name)
+        count = sum(weights.numel() for weights in layer.parameters())
+        frozen += count
+        kind = type(layer).__name__
+        table.add_row(str(number), name or backbone, kind, f"{count:,}", f"{frozen:,}")
+    Console().print(table)
+
+
 def enter_project() -> None:
     """Make the root of the repository the working directory, from any folder inside it.
 

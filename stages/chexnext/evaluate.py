@@ -17,13 +17,14 @@ chexnext/predictions/spread.parquet, the standard deviation of the students.
 import pandas as pd
 
 from cxr14.chexnext import paths
-from cxr14.chexnext.ensemble import logit_of_mean, read_chosen, spread
+from cxr14.chexnext.ensemble import read_chosen, spread
 from cxr14.chexnext.paths import MEMBERS, ROOT, SINGLES, STUDENTS
 from cxr14.config.chexnext import read_members, read_students
 from cxr14.console import print_tables
 from cxr14.datasets.records import read_records, read_source, read_split
 from cxr14.evaluation.evaluate import score_logits
 from cxr14.evaluation.predict import held_out
+from cxr14.evaluation.predictions import logit_of_mean
 from cxr14.io import write_parquet
 from cxr14.preprocessing.cache import open_cache
 from cxr14.report.terminal import findings_table

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.special import expit
 
-from cxr14.chexnext.ensemble import logit_of_mean, mean_probability, spread
+from cxr14.chexnext.ensemble import mean_probability, spread
+from cxr14.evaluation.predictions import logit_of_mean
 
 LOGITS = st.floats(-30, 30, width=32)
 SEVERAL = st.lists(hnp.arrays(np.float32, (3, 2), elements=LOGITS), min_size=1, max_size=4)

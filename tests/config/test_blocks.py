@@ -109,3 +109,25 @@ def test_a_value_that_cannot_work_is_refused_with_its_key(name, change):
     block = getattr(blocks, f"{name.capitalize()}Params")
     with pytest.raises(ParamsError, match=rf"{name}\.{next(iter(change))}"):
         check_block(name, block, OWN[name] | change, "params.yaml")
+
+
+@pytest.mark.parametrize("value", ["none", "backbone", 1, 18])
+def test_what_may_be_frozen(value):
+    assert recipe(freeze=value).freeze == value
+
+
+@pytest.mark.parametrize("value", ["head", 0, -1, 1.5, True, None, "3"])
+def test_other_parts_are_refused_with_those_that_may_be_frozen(value):
+    with pytest.raises(ParamsError) as error:
+        recipe(freeze=value)
+    assert str(error.value) == (
+        f"params.yaml: train.freeze = {value!r}: allowed: none, backbone, or a number of layers "
+        f"from 1 on"
+    )
+
+
+@pytest.mark.parametrize(("key", "value"), [("accumulate", 0), ("clip_norm", 0), ("clip_norm", -1)])
+def test_a_number_of_batches_or_a_norm_that_is_not_positive_is_refused_with_the_limit(key, value):
+    limit = {"accumulate": "at least 1 and at most 65536", "clip_norm": "above 0 and at most"}[key]
+    with pytest.raises(ParamsError, match=rf"train\.{key} = {value}: .*allowed: {limit}"):
+        recipe(**{key: value})

@@ -25,6 +25,9 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+STILL = {"flip": 0.0, "rotation": 0.0, "scale": 0.0, "shift": 0.0, "brightness": 0.1}
+
+
 def write(chexnext: dict[str, Any] | None = None, **changes: Any) -> None:
     """Write both files as they are in the repository, with keys of some blocks changed."""
     for path, content, changed in (
@@ -50,6 +53,13 @@ def test_the_own_files_are_valid_with_and_without_the_second_pipeline():
     check_params()
     with pytest.raises(UserError, match=r"^chexnext/params\.yaml does not exist"):
         check_chexnext()
+
+
+def test_as_many_layers_as_a_backbone_has_may_be_frozen_and_views_need_one_change():
+    augment = STILL | {"flip": 0.5}
+    changes = {"backbones": ["alexnet"], "freeze": 5, "augment": augment}
+    write(train=changes, evaluate={"tta": True})
+    check_params()
 
 
 def test_problems_of_all_blocks_of_both_files_are_named_at_once():
@@ -100,6 +110,14 @@ def test_a_missing_block_is_named():
             "localize.method = cam is exact",
         ),
         ({"localize": {"method": "cam", "layer": 4}}, "here they are avg and 4; set"),
+        (
+            {"train": {"backbones": ["alexnet"], "freeze": 6}},
+            "params.yaml: train.freeze is 6, but alexnet has 5 layers with weights",
+        ),
+        (
+            {"train": {"augment": STILL}, "evaluate": {"tta": True}},
+            "evaluate.tta is true, but rotation, scale, shift and flip of train.augment are 0",
+        ),
         (
             {
                 "model": {"weights": "imagenet"},

@@ -129,3 +129,21 @@ def test_the_legend_counts_findings_where_the_rows_are_not_over_equally_many(pha
     assert legend(phantoms).endswith("findings: alexnet 13, resnet50 13, baseline 14.")
     phantoms.baseline["test"]["findings_scored"] = 13
     assert legend(phantoms) == LEGEND
+
+
+def test_scores_with_test_time_augmentation_stand_beside_those_without(phantoms):
+    """Of one network; another has none."""
+    plain = legend(phantoms)
+    for name, value in {"without_tta": 0.8, "tta_difference": 0.01}.items():
+        for measure in ("auroc", "average_precision", "f1"):
+            phantoms.evaluate["resnet50"][f"macro_{measure}_{name}"] = value
+    ends = {"macro_auroc_tta_difference_low": 0.002, "macro_auroc_tta_difference_high": 0.018}
+    phantoms.evaluate["resnet50"] |= ends
+    said = legend(phantoms)
+    assert said.startswith(plain)
+    assert "resnet50 AUROC .800, +.010 (+.002 to +.018) *; AP .800, +.010" in said
+    assert "alexnet" not in said.removeprefix(plain)
+    summary = summarise(phantoms)
+    assert summary["resnet50"]["test_macro_auroc_without_tta"] == 0.8
+    assert summary["resnet50"]["test_macro_f1_tta_difference"] == 0.01
+    assert not any("tta" in key for key in summary["alexnet"])

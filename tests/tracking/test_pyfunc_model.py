@@ -10,6 +10,7 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,14 +18,22 @@ import pandas as pd
 import pytest
 import yaml
 from PIL import Image
+from scipy.special import expit
 
+from cxr14.config.blocks import AugmentParams
 from cxr14.datasets.manifest import list_images
+from cxr14.evaluation.predict import predict_views
+from cxr14.io import write_json
 from cxr14.labels import CLASSES, FINDINGS
+from cxr14.models.network import build_network
+from cxr14.models.serialization import save_model
 from cxr14.preprocessing.cache import open_cache
 from cxr14.preprocessing.fill import fill_cache
 from cxr14.preprocessing.shards import run_local
+from cxr14.training.augment import views
 from tests.datasets.pictures import encode, noise, write_loose
 from tests.imports import imported_names, needed_files
+from tests.training.tiny import UNCHANGED
 
 ROOT = Path(__file__).resolve().parents[2]
 PICTURES = {
@@ -227,3 +236,26 @@ def test_the_model_brings_its_own_code_wherever_it_is_loaded(
     expected = model.predict(np.load(arguments[1]))
     for name in CLASSES:
         np.testing.assert_allclose(answer["table"][name], expected[name], atol=1e-5)
+
+
+def test_thresholds_of_test_time_augmentation_are_used_with_it(tmp_path: Path) -> None:
+    """Without them the image alone is scored."""
+    from cxr14.tracking.pyfunc_model import Radiographs
+
+    augment = {"flip": 0.0, "rotation": 0.0, "scale": 0.0, "shift": 0.4, "brightness": 0.0}
+    description = {"backbone": "alexnet", "input_size": 64}
+    description |= {"head": {"transition_channels": 4, "pooling": "avg", "lse_r": 10.0}}
+    description["head"]["output_stride"] = 32
+    network = build_network("alexnet", **description["head"], seed=1)
+    save_model(tmp_path, network, description | {"params": {"train": {"augment": augment}}})
+    images = np.random.default_rng(1).integers(0, 256, (3, 64, 64), dtype=np.uint8)
+    for tta, changes in ((False, UNCHANGED), (True, AugmentParams(**augment))):
+        write_json(tmp_path / "decision.json", {"thresholds": {}, "tta": tta})
+        model, context = Radiographs(), SimpleNamespace()
+        context.artifacts = {"model": tmp_path, "decision": tmp_path / "decision.json"}
+        context.model_config = {"cached_size": 64}
+        model.load_context(context)
+        scored = model.predict(context, {"image": images})[list(CLASSES)]
+        logits = predict_views(network.eval(), images, np.arange(3), 64, 2, views(changes))
+        np.testing.assert_allclose(scored, expit(logits).mean(axis=0), atol=1e-5)
+        assert len(logits) == (5 if tta else 1)

@@ -1,9 +1,20 @@
 """Random changes of training images."""
 
+import math
+
 import pytest
 import torch
 
-from cxr14.training.augment import DRAWS, augment, transform_parameters
+from cxr14.errors import UserError
+from cxr14.models.inference import normalise, prepare
+from cxr14.training.augment import (
+    DRAWS,
+    augment,
+    transform_parameters,
+    view_inputs,
+    views,
+    views_of,
+)
 from tests.training.tiny import UNCHANGED, replace
 
 STRONG = replace(UNCHANGED, flip=0.5, rotation=30, scale=0.3, shift=0.2, brightness=0.5)
@@ -94,3 +105,52 @@ def test_brightness_is_one_factor_for_an_image():
     assert torch.allclose(changed, changed[:, :1].expand_as(changed), atol=1e-6)
     factors = changed[:, 0] / 0.5
     assert 0.8 <= float(factors.min()) < 1 < float(factors.max()) <= 1.2
+
+
+LIMITS = replace(UNCHANGED, rotation=20, scale=0.2, shift=0.25, brightness=0.5)
+
+
+def test_the_views_are_half_of_each_limit_to_either_side():
+    """Rows are 2 × 3 matrices from output to input coordinates (−1 to 1), and the brightness."""
+    cos, sin = math.cos(math.radians(10)), math.sin(math.radians(10))
+    expected = [
+        [cos, sin, 0, -sin, cos, 0],
+        [cos, -sin, 0, sin, cos, 0],
+        [1 / 0.9, 0, 0, 0, 1 / 0.9, 0],
+        [1 / 1.1, 0, 0, 0, 1 / 1.1, 0],
+        [1, 0, -0.25, 0, 1, 0],
+        [1, 0, 0.25, 0, 1, 0],
+        [1, 0, 0, 0, 1, -0.25],
+        [1, 0, 0, 0, 1, 0.25],
+    ]
+    found = views(LIMITS)
+    assert torch.allclose(found, torch.tensor([[*row, 1.0] for row in expected]), atol=1e-6)
+
+
+@pytest.mark.parametrize("flip", [0.01, 1.0])
+def test_an_image_is_mirrored_only_where_training_mirrors_and_only_in_a_view_of_its_own(flip):
+    mirrored = views(replace(LIMITS, flip=flip))
+    assert torch.equal(mirrored[:-1], views(LIMITS))
+    assert torch.allclose(augment(GREY[:1], mirrored[-1:]), GREY[:1].flip(3), atol=1e-5)
+
+
+@pytest.mark.parametrize(("limit", "count"), [("rotation", 2), ("scale", 2), ("shift", 4)])
+def test_a_limit_of_zero_gives_no_view(limit, count):
+    assert len(views(replace(UNCHANGED, **{limit: 0.5}))) == count
+    assert len(views(UNCHANGED)) == 0
+
+
+def test_the_inputs_are_the_images_as_without_views_and_then_each_view():
+    images = torch.randint(0, 256, (2, 16, 16), dtype=torch.uint8)
+    first, *others = view_inputs(images, 8, views(LIMITS))
+    assert torch.equal(first, prepare(images, 8))
+    assert len(others) == 8
+    _, shifted = view_inputs(images, 16, torch.tensor([[1, 0, 0.25, 0, 1, 0, 1.0]]))
+    black = normalise(torch.zeros(2, 1, 16, 2))
+    assert torch.allclose(shifted, torch.cat([prepare(images, 16)[..., 2:], black], 3), atol=1e-4)
+
+
+def test_a_network_that_was_trained_without_changes_has_no_views():
+    recipe = {"augment": UNCHANGED.model_dump()}
+    with pytest.raises(UserError, match=r"^evaluate\.tta is true, but .* 0 for alexnet"):
+        views_of({"backbone": "alexnet", "params": {"train": recipe}})

@@ -115,6 +115,10 @@ FITTING = replace(RECIPE, input_size=4, batch_size=2)
     [
         ({"input_size": 5}, r"train\.input_size is 5, but the cache holds 4 px; raise"),
         ({"batch_size": 3}, r"train\.batch_size is 3, but the train split has 2 images; lower it"),
+        (
+            {"batch_size": 1, "accumulate": 3},
+            r"train\.accumulate is 3, but an epoch has 2 batches \(train\.batch_size 1, 2 images\)",
+        ),
     ],
 )
 def test_what_the_data_do_not_allow_is_refused(changes, message):

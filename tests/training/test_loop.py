@@ -6,7 +6,8 @@ from torch import nn
 
 from cxr14.training.dataset import SplitData, steps_per_epoch
 from cxr14.training.distributed import Processes
-from cxr14.training.engine import NotFiniteError, validate
+from cxr14.training.engine import NotFiniteError
+from cxr14.training.validation import validate
 from tests.training.tiny import (
     CHANGES,
     CPU,

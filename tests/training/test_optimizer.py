@@ -4,9 +4,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 from cxr14.training.optim import learning_rate_factor, make_optimizer, make_scheduler
-from tests.training.tiny import RECIPE, replace, tiny
+from tests.training.tiny import RECIPE, make_session, replace, tiny
 
 KINDS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "sgd": torch.optim.SGD}
 
@@ -84,3 +85,21 @@ def test_every_step_learns_and_none_above_the_full_rate(steps, warmup, schedule,
     factors = [factor(step, steps, schedule, warmup, cycles) for step in range(steps)]
     assert all(0 < value <= 1 for value in factors)
     assert 0 <= factor(steps, steps, schedule, warmup, cycles) <= 1
+
+
+def stepped(clip_norm, scale) -> torch.Tensor:
+    """The change of all weights by one SGD step at rate 1, for a gradient of ones times `scale`."""
+    recipe = replace(RECIPE, optimizer="sgd", learning_rate=1.0, schedule="constant")
+    session = make_session(tiny(), replace(recipe, warmup_fraction=0.0, clip_norm=clip_norm))
+    before = nn.utils.parameters_to_vector(session.network.parameters()).detach().clone()
+    for parameter in session.network.parameters():
+        parameter.grad = torch.full_like(parameter, scale)
+    session.optimizer_step()
+    return before - nn.utils.parameters_to_vector(session.network.parameters()).detach()
+
+
+@pytest.mark.parametrize(("clip_norm", "expected"), [(3.0, 3.0), (1e6, None), (None, None)])
+def test_the_gradient_of_all_weights_together_is_clipped_to_a_norm(clip_norm, expected):
+    change = stepped(clip_norm, 0.5)
+    norm = expected or 0.5 * len(change) ** 0.5
+    assert torch.allclose(change, torch.full_like(change, norm / len(change) ** 0.5), rtol=1e-4)

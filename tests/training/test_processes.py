@@ -9,7 +9,7 @@ import torch
 
 from cxr14.io import read_json
 from cxr14.training.distributed import Processes, is_launched, process_group, take_gpu
-from cxr14.training.engine import validate
+from cxr14.training.validation import validate
 from tests.training.project import ROOT
 from tests.training.tiny import CPU, make_loop, tiny
 from tests.training.together import VAL, train

@@ -7,7 +7,7 @@ from torch import nn
 
 from cxr14.training.dataset import SplitData, load_split
 from cxr14.training.distributed import Processes
-from cxr14.training.engine import predict, validate
+from cxr14.training.validation import predict, validate
 from tests.training.tiny import CPU, loss_of, part, tiny
 
 

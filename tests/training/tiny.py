@@ -7,7 +7,7 @@ from torch import nn
 from cxr14.config.blocks import AugmentParams, LossParams, Recipe
 from cxr14.models.inference import Compute
 from cxr14.training.dataset import SplitData, load_split, steps_per_epoch
-from cxr14.training.engine import Loop, Session
+from cxr14.training.engine import Loop, Session, optimizer_steps
 from cxr14.training.losses import Loss, make_loss
 
 CPU = Compute("cpu", "fp32", channels_last=False)
@@ -71,8 +71,8 @@ def part(seed: int = 1, count: int = 16) -> SplitData:
 
 
 def make_session(network, recipe=RECIPE, count: int = 16) -> Session:
-    steps = recipe.epochs * steps_per_epoch(count, recipe.batch_size)
-    return Session(network, recipe, CPU, steps)
+    steps = optimizer_steps(steps_per_epoch(count, recipe.batch_size), recipe.accumulate)
+    return Session(network, recipe, CPU, recipe.epochs * steps)
 
 
 def make_loop(train=None, val=None, weighting="none", **rest) -> Loop:

@@ -2,6 +2,7 @@
 
 `frozen`: batch normalisation uses its running statistics, as torch synchronises it on GPUs alone,
 and there is no dropout, which every process draws for itself: what is left has to be the same.
+Its steps are of two batches, and their gradients are clipped.
 `plain` and `averaged`: the network as it is, without and with an average of its weights.
 """
 
@@ -19,7 +20,11 @@ from cxr14.training.distributed import Processes, process_group
 from tests.training.tiny import CHANGES, RECIPE, make_loop, make_session, part, replace, tiny
 
 PLAN = replace(RECIPE, augment=CHANGES, ema=0.9, schedule="plateau", warmup_fraction=0.0)
-PLANS = {"frozen": PLAN, "averaged": PLAN, "plain": replace(PLAN, ema=0.0)}
+PLANS = {
+    "frozen": replace(PLAN, accumulate=2, clip_norm=0.2),
+    "averaged": PLAN,
+    "plain": replace(PLAN, ema=0.0),
+}
 VAL = part(seed=2, count=51)
 """No multiple of two."""
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit, log_expit, logsumexp
+from scipy.special import expit
 
 from cxr14.chexnext.paths import (
     LABELS,
@@ -26,29 +26,17 @@ from cxr14.chexnext.paths import (
 )
 from cxr14.datasets.records import Source, read_records, read_split
 from cxr14.errors import UserError, quote
+from cxr14.evaluation.predictions import Logits
 from cxr14.io import read_json, unusable
 from cxr14.labels import NO_FINDING, label_matrix
 from cxr14.metrics.auroc import Array, Floats, macro_auroc, mean_over_scored, scorable
 from cxr14.metrics.calibration import f1_by_threshold
-
-Logits = npt.NDArray[np.float32]
 
 
 def mean_probability(logits: Sequence[Logits]) -> Floats:
     """Mean probability of K networks: K arrays (N, C) of logits to float64 (N, C)."""
     mean: Floats = np.mean([expit(member.astype(np.float64)) for member in logits], axis=0)
     return mean
-
-
-def logit_of_mean(logits: Sequence[Logits]) -> Logits:
-    """Logit of the mean probability of K networks, float32 (N, C).
-
-    log(p / (1 − p)) is computed by sums of logarithms, so that no probability is rounded to 0 or 1.
-    Platt scaling of an ensemble is fitted on it, as on the logits of a single network.
-    """
-    stacked = np.stack(logits).astype(np.float64)  # (K, N, C)
-    odds = logsumexp(log_expit(stacked), axis=0) - logsumexp(log_expit(-stacked), axis=0)
-    return np.asarray(odds, np.float32)
 
 
 def spread(logits: Sequence[Logits]) -> npt.NDArray[np.float32]:

@@ -9,11 +9,12 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import logit
 
-from cxr14.chexnext.ensemble import Logits, mean_probability
+from cxr14.chexnext.ensemble import mean_probability
 from cxr14.chexnext.folds import NO_FOLD, check_member, folds_of, relabelling_members
 from cxr14.chexnext.label_noise import SPLITS, with_no_finding
 from cxr14.chexnext.paths import RELABELLED, CachedImages, NetworkPaths, read_logits
 from cxr14.errors import UserError
+from cxr14.evaluation.predictions import Logits
 from cxr14.io import write_npy, write_parquet
 from cxr14.labels import label_matrix, without_no_finding
 from cxr14.metrics.auroc import Array, Floats

@@ -232,21 +232,42 @@ class AugmentParams(Block):
     brightness: float = Field(ge=0, lt=1)
 
 
+def _check_freeze(value: Any) -> Any:
+    """Check for none, backbone or a number of layers; the maximum depends on the backbone."""
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    if value in ("none", "backbone") or (is_number and 1 <= value <= MAX_LAYERS):
+        return value
+    raise UserError("allowed: none, backbone, or a number of layers from 1 on")
+
+
+MAX_LAYERS = 10_000
+"""More than any backbone has."""
+
+Freeze = Annotated[
+    Literal["none", "backbone"] | Annotated[int, Field(ge=1, le=MAX_LAYERS)],
+    BeforeValidator(_check_freeze),
+]
+"""What keeps its initial weights: nothing, the backbone, or its first layers."""
+
+
 class Recipe(Block):
     """Training recipe of one backbone.
 
     Attributes:
         input_size: pixels per side.
         epochs: passes over the train split.
-        batch_size: images per step, over all processes together.
+        batch_size: images per forward and backward pass, over all processes together.
+        accumulate: batches per optimizer step, whose gradients are averaged.
+        freeze: what keeps its initial weights, see cxr14.models.network.Network.freeze.
+        clip_norm: maximum norm of the gradient of all trained weights together; None for none.
         optimizer: its name.
         learning_rate: maximum learning rate of the head.
         backbone_rate: the backbone's learning rate, as a multiple of the head's.
         weight_decay: of weights; biases and normalisation are not decayed.
         schedule: of the learning rate.
         cycles: of the cosine; more than one are warm restarts.
-        warmup_fraction: share of the steps over which the learning rate rises.
-        ema: decay per step of the averaged weights that are validated and kept; 0 for none.
+        warmup_fraction: share of the optimizer steps over which the learning rate rises.
+        ema: decay per optimizer step of the averaged weights that are kept; 0 for none.
         augment: random changes of the images.
         device: where the network is trained.
         precision: of the forward pass.
@@ -258,6 +279,9 @@ class Recipe(Block):
     input_size: int = Field(ge=32, le=1024)
     epochs: int = Field(gt=0, le=100_000)
     batch_size: int = Field(gt=1, le=65_536)
+    accumulate: int = Field(default=1, ge=1, le=65_536)
+    freeze: Freeze = "none"
+    clip_norm: float | None = Field(default=None, gt=0, le=1e6)
     optimizer: Literal["adamw", "adam", "sgd"]
     learning_rate: float = Field(gt=0, le=100)
     backbone_rate: float = Field(gt=0, le=1000)
@@ -325,14 +349,24 @@ def read_train() -> TrainParams:
 
 
 class EvaluateParams(Block):
-    """Batch size of the forward passes (images)."""
+    """Batch size of the forward passes (images), and whether to average over views (TTA)."""
 
     batch_size: BatchSize
+    tta: bool = False
 
 
 def read_evaluate() -> EvaluateParams:
     """Read the block `evaluate` of params.yaml."""
     return read_block("evaluate", EvaluateParams)
+
+
+def check_tta(backbone: str, limits: AugmentParams) -> None:
+    """Raise UserError if the limits allow test-time augmentation no view but the image itself."""
+    if not any((limits.rotation, limits.scale, limits.shift, limits.flip)):
+        raise UserError(
+            f"evaluate.tta is true, but rotation, scale, shift and flip of train.augment are 0 for "
+            f"{backbone}, so the image is its only view; set evaluate.tta to false, or raise one"
+        )
 
 
 Share = Annotated[float, Field(ge=0, lt=1)]

@@ -12,6 +12,7 @@ from cxr14.config.blocks import (
     DataParams,
     Recipe,
     check_method,
+    check_tta,
     classes_of,
     read_data,
     read_evaluate,
@@ -116,6 +117,7 @@ def check_chexnext() -> None:
                     f"({', '.join(listed)}), whose initial weights it needs"
                 )
             problems += _size(CHEXNEXT, f"train.input_size of {name}", recipe)
+            problems += _layers(CHEXNEXT, name, recipe)
     _fail(list(dict.fromkeys(problems)))
 
 
@@ -155,6 +157,8 @@ def _pipeline(root: Path) -> Iterator[str]:
             continue
         if name in used:
             yield from _size(FILE, f"train.input_size of {name}", recipe)
+            yield from _layers(FILE, name, recipe)
+            yield from _views(name, recipe)
     yield from _weights(weights, used, root)
     yield from _source(read_data(), root)
     localize = read_localize()
@@ -215,6 +219,27 @@ def _size(file: str, key: str, recipe: Recipe) -> Iterator[str]:
             f"{file}: {key} is {recipe.input_size}, but preprocess.size is {cached}; raise "
             f"preprocess.size or lower train.input_size"
         )
+
+
+def _layers(file: str, name: str, recipe: Recipe) -> Iterator[str]:
+    """Yield an error if the backbone has fewer layers than are frozen; imports torch if needed."""
+    if isinstance(recipe.freeze, int):
+        from cxr14.models.backbones import build_features
+        from cxr14.models.network import first_layers
+
+        try:
+            first_layers(build_features(name)[0], name, recipe.freeze)
+        except UserError as error:
+            yield f"{file}: {error}"
+
+
+def _views(name: str, recipe: Recipe) -> Iterator[str]:
+    """Yield an error if test-time augmentation is on and the recipe allows no other view."""
+    if read_evaluate().tta:
+        try:
+            check_tta(name, recipe.augment)
+        except UserError as error:
+            yield f"{FILE}: {error}"
 
 
 def _is_file(path: Path) -> bool:

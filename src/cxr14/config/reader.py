@@ -354,5 +354,7 @@ def _limits(block: type[Block], problem: ErrorDetails) -> str:
         ("minimum", "at least"), ("exclusiveMinimum", "above"),
         ("maximum", "at most"), ("exclusiveMaximum", "below"),
     )  # fmt: skip
-    allowed = [f"{word} {node[key]}" for key, word in bounds if key in node]
-    return f" (allowed: {' and '.join(allowed)})" if allowed else ""
+    for choice in (node, *node.get("anyOf", ())):  # a number, or one of several kinds
+        if allowed := [f"{word} {choice[key]}" for key, word in bounds if key in choice]:
+            return f" (allowed: {' and '.join(allowed)})"
+    return ""

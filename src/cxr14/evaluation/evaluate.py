@@ -154,6 +154,11 @@ def _headline(findings: pd.DataFrame, means: pd.DataFrame) -> dict[str, Any]:
             numbers[name] = rows[name]["value"]
     no_finding = findings.set_index("finding").reindex([NO_FINDING]).iloc[0]
     numbers["no_finding_auroc"] = no_finding["auroc"]
+    return _nullable(numbers)
+
+
+def _nullable(numbers: dict[str, Any]) -> dict[str, Any]:
+    """Return the numbers with None for NaN."""
     return {name: None if pd.isna(value) else value for name, value in numbers.items()}
 
 
@@ -164,6 +169,7 @@ def score_logits(
     classes: Sequence[str],
     records: pd.DataFrame,
     root: Path = Path(),
+    tta: pd.DataFrame | None = None,
 ) -> Scores:
     """Score the logits of a network or an ensemble, and write predictions, metrics and curves.
 
@@ -174,6 +180,8 @@ def score_logits(
         classes: C names.
         records: patients and labels.
         root: the folder of predictions, evaluation, metrics and plots.
+        tta: rows of means.csv for logits with test-time augmentation (cxr14.evaluation.tta); the
+            decision then has the key ``tta``.
 
     Returns:
         All scores.
@@ -185,6 +193,11 @@ def score_logits(
     probabilities = predictions[probability_columns(classes)].to_numpy()
     splits, arrays = listed["split"].to_numpy(str), (labels, logits, probabilities, patients)
     decision, scores = score(name, splits, *arrays, np.random.default_rng(SEED), classes)
+    if tta is not None:
+        decision["tta"] = True
+        values = {row["mean"]: row["value"] for row in tta.to_dict("records")}
+        means = pd.concat([scores.means, tta], ignore_index=True)
+        scores = replace(scores, headline=scores.headline | _nullable(values), means=means)
     source = read_source()
     write_json(root / f"evaluation/{name}/decision.json", decision)
     metrics = root / "metrics/evaluate"

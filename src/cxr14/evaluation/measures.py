@@ -292,6 +292,10 @@ class Measure:
 MACRO: Final = "macro"
 """Mean over findings, and the row of that mean."""
 
+WITHOUT_TTA: Final = "_without_tta"
+TTA_DIFFERENCE: Final = "_tta_difference"
+"""Suffixes of a mean without test-time augmentation, and of the mean with it minus that."""
+
 AP_BIAS_SHIFTS: Final = 2
 ECE_BIAS_SHIFTS: Final = 1
 """An interval of the ECE includes what chance adds, which has a column of its own."""

@@ -1,6 +1,6 @@
 """Predictions of a network for held-out images.
 
-torch is imported inside :func:`predict_logits`: measures of given logits do not need it.
+torch is imported inside :func:`predict_views`: measures of given logits do not need it.
 """
 
 from typing import TYPE_CHECKING
@@ -14,6 +14,8 @@ from cxr14.errors import UserError
 from cxr14.evaluation.predictions import HELD_OUT
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from cxr14.models.network import Network
 
 
@@ -47,6 +49,24 @@ def predict_logits(
     input_size: int,
     batch_size: int,
 ) -> npt.NDArray[np.float32]:
+    """Run the network over cached images; see :func:`predict_views`.
+
+    Returns:
+        (M, C) float32 logits in the order of the network's classes.
+    """
+    alone = predict_views(network, images, rows, input_size, batch_size)
+    logits: npt.NDArray[np.float32] = alone[0]
+    return logits
+
+
+def predict_views(
+    network: "Network",
+    images: npt.NDArray[np.uint8],
+    rows: npt.NDArray[np.int64],
+    input_size: int,
+    batch_size: int,
+    views: "Tensor | None" = None,
+) -> npt.NDArray[np.float32]:
     """Run the network over cached images, on the GPU if there is one, in full float32.
 
     Args:
@@ -55,21 +75,26 @@ def predict_logits(
         rows: (M,) which of them, in this order.
         input_size: side in pixels at which the network was trained.
         batch_size: images per forward pass.
+        views: changes (V, 7) of cxr14.training.augment.views, for test-time augmentation.
 
     Returns:
-        (M, C) float32 logits in the order of the network's classes.
+        (1 + V, M, C) float32 logits, of the images themselves and of each view, in the order of
+        the network's classes.
     """
     import torch
 
-    from cxr14.models.inference import deterministic_inference, prepare
+    from cxr14.models.inference import deterministic_inference
+    from cxr14.training.augment import NO_VIEWS, view_inputs
     from cxr14.training.dataset import Streamed
 
-    logits = np.empty((len(rows), len(network.classes)), np.float32)
+    views = NO_VIEWS if views is None else views
+    logits = np.empty((1 + len(views), len(rows), len(network.classes)), np.float32)
     starts = range(0, len(rows), batch_size)
     with deterministic_inference(network) as device, torch.inference_mode():
         batches = Streamed(images, rows, device).batches(torch.arange(len(rows)), batch_size)
         progress = track(starts, f"predict {len(rows)} images")
         for start, batch in zip(progress, batches, strict=True):
-            output = network(prepare(batch, input_size))
-            logits[start : start + batch_size] = output.float().cpu().numpy()
+            for view, inputs in enumerate(view_inputs(batch, input_size, views.to(device))):
+                output = network(inputs)
+                logits[view, start : start + batch_size] = output.float().cpu().numpy()
     return logits

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.special import expit
+from scipy.special import expit, log_expit, logsumexp
 
 from cxr14.errors import UserError, quote
 from cxr14.io import read_json, read_parquet, unusable
 from cxr14.labels import CLASSES
 
 HELD_OUT = ("val", "test")
+Logits = npt.NDArray[np.float32]
 LOGIT = "logit "
 
 
@@ -32,6 +33,20 @@ def classes_of(rows: pd.DataFrame) -> tuple[str, ...]:
     """Return the classes of the logit columns of a table, in its order."""
     columns = [str(name) for name in rows.columns]
     return tuple(name.removeprefix(LOGIT) for name in columns if name.startswith(LOGIT))
+
+
+def logit_of_mean(logits: Sequence[Logits] | Logits) -> Logits:
+    """Logit of the mean probability of K networks or views, float32 (N, C).
+
+    log(p / (1 − p)) is computed by sums of logarithms, so that no probability is rounded to 0 or 1.
+    Platt scaling is fitted on it, as on the logits of a single network.
+
+    Args:
+        logits: K arrays (N, C).
+    """
+    stacked = np.stack([*logits]).astype(np.float64)  # (K, N, C)
+    odds = logsumexp(log_expit(stacked), axis=0) - logsumexp(log_expit(-stacked), axis=0)
+    return np.asarray(odds, np.float32)
 
 
 def prediction_table(
@@ -52,6 +67,17 @@ def prediction_table(
     Raises:
         UserError: a logit is not finite.
     """
+    check_finite(held_out_images, logits)
+    columns = pd.DataFrame(
+        np.concatenate([logits, expit(logits)], axis=1),
+        columns=logit_columns(classes) + probability_columns(classes),
+    )
+    named = held_out_images[["image", "split"]].reset_index(drop=True)
+    return pd.concat([named, columns], axis=1)
+
+
+def check_finite(held_out_images: pd.DataFrame, logits: Logits) -> None:
+    """Raise UserError if a logit of the M images, (M, C), is not finite; name the first."""
     broken = np.flatnonzero(~np.isfinite(logits).all(axis=1))
     if len(broken):
         raise UserError(
@@ -59,12 +85,6 @@ def prediction_table(
             f"first {held_out_images['image'].iloc[broken[0]]}; train it again, for example "
             "with a lower train.learning_rate"
         )
-    columns = pd.DataFrame(
-        np.concatenate([logits, expit(logits)], axis=1),
-        columns=logit_columns(classes) + probability_columns(classes),
-    )
-    named = held_out_images[["image", "split"]].reset_index(drop=True)
-    return pd.concat([named, columns], axis=1)
 
 
 def rows_of_test(predictions: pd.DataFrame) -> pd.DataFrame:

@@ -205,7 +205,7 @@ def layers_up_to(features: nn.Module, stride: int) -> tuple[nn.Sequential, nn.Se
     Returns:
         The layers up to that one, none if all are coarser, and the rest; both share their weights.
     """
-    layers = [*_in_sequence(features)]
+    layers = [*in_sequence(features)]
     start = 1 if isinstance(layers[0], HalfRange) else 0  # rescales the images: no layer to map
     last = 0
     for count, (_, _, height, width) in enumerate(_shapes(layers), 1):
@@ -228,11 +228,11 @@ def _shapes(layers: Sequence[nn.Module]) -> list[torch.Size]:
     return shapes
 
 
-def _in_sequence(module: nn.Module) -> Iterator[nn.Module]:
+def in_sequence(module: nn.Module) -> Iterator[nn.Module]:
     """Yield the modules that a nested sequence applies one after the other."""
     if type(module) is nn.Sequential:
         for child in module:
-            yield from _in_sequence(child)
+            yield from in_sequence(child)
     else:
         yield module
 

@@ -1,13 +1,14 @@
 """The network: a backbone and the classification head."""
 
 from collections.abc import Sequence
+from typing import Literal, Self
 
 import torch
 from torch import Tensor, nn
 
 from cxr14.errors import UserError, quote
 from cxr14.labels import CLASSES
-from cxr14.models.backbones import build_features
+from cxr14.models.backbones import build_features, in_sequence
 
 POOLINGS = ("avg", "max", "lse")
 
@@ -58,8 +59,39 @@ class Head(nn.Module):
         return logits
 
 
+def layers_with_weights(features: nn.Module) -> list[str]:
+    """Name a backbone's layers that have weights, in the order of the forward pass.
+
+    Nested sequences are flattened: a residual or inception block is one layer. A backbone that is
+    no sequence, such as a vision transformer, is one layer, with the name "".
+    """
+    names = {module: name for name, module in features.named_modules()}
+    return [
+        names[layer] for layer in in_sequence(features) if any(True for _ in layer.parameters())
+    ]
+
+
+def first_layers(features: nn.Module, backbone: str, count: int) -> list[str]:
+    """Return the names of the first `count` layers with weights.
+
+    Raises:
+        UserError: the backbone has fewer; names the maximum.
+    """
+    names = layers_with_weights(features)
+    if count > len(names):
+        raise UserError(
+            f"train.freeze is {count}, but {backbone} has {len(names)} layers with weights, which "
+            f"`cxr14 layers {backbone}` lists; lower it, or set it to backbone"
+        )
+    return names[:count]
+
+
 class Network(nn.Module):
-    """Network from normalized images to a logit per class, with the maps for heatmaps."""
+    """Network from normalized images to a logit per class, with the maps for heatmaps.
+
+    Attributes:
+        frozen: names of the modules that stay in evaluation mode, see :meth:`freeze`.
+    """
 
     def __init__(
         self,
@@ -74,6 +106,35 @@ class Network(nn.Module):
         self.backbone, self.classes = backbone, tuple(classes)
         self.features, channels = build_features(backbone, output_stride)
         self.head = Head(channels, transition_channels, pooling, lse_r, len(classes))
+        self.frozen: list[str] = []
+
+    def freeze(self, part: Literal["none", "backbone"] | int) -> None:
+        """Exclude a part of the backbone from training.
+
+        Its weights get no gradient. It stays in evaluation mode: batch normalization uses its
+        running statistics and keeps them, and dropout is off.
+
+        Args:
+            part: nothing, the whole backbone, or its first layers with weights (from 1 on).
+
+        Raises:
+            UserError: the backbone has fewer layers.
+        """
+        if part == "none":
+            return
+        layers = [""] if part == "backbone" else first_layers(self.features, self.backbone, part)
+        # Names, as the conversion to SyncBatchNorm replaces modules.
+        self.frozen = [f"features.{name}".rstrip(".") for name in layers]
+        for name in self.frozen:
+            self.get_submodule(name).requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode of all modules but the frozen ones."""
+        super().train(mode)
+        for name in self.frozen:
+            self.get_submodule(name).eval()
+        return self
 
     @property
     def pooling(self) -> str:

@@ -7,10 +7,12 @@ from typing import Any, Final
 
 import pandas as pd
 
+from cxr14.console import format_difference, format_number
 from cxr14.datasets.records import Source, read_source
-from cxr14.evaluation.measures import MACRO, MEASURES
+from cxr14.evaluation.measures import MACRO, MEASURES, TTA_DIFFERENCE, WITHOUT_TTA
 from cxr14.io import read_csv, read_numbers
 from cxr14.labels import NO_FINDING
+from cxr14.metrics.bootstrap import ENDS
 
 EVALUATE_TABLES: Final = ("findings", "means")
 LOCALIZE_TABLES: Final = (
@@ -181,6 +183,14 @@ EVALUATE_METRICS: Final = (
     "no_finding_auroc",
     "findings_scored",
 )
+TTA_METRICS: Final = tuple(
+    f"{MACRO}_{measure.name}{suffix}"
+    for measure in MEASURES
+    if measure.compared
+    for suffix in (WITHOUT_TTA, TTA_DIFFERENCE)
+)
+"""More metrics of networks that are scored with test-time augmentation."""
+
 LOCALIZE_METRICS: Final = (
     "mean_accuracy_iobb_t10",
     "mean_accuracy_iobb_t50",
@@ -199,6 +209,7 @@ def summarise(results: Results) -> dict[str, Any]:
     groups = {
         name: {
             **{f"test_{key}": results.evaluate[name][key] for key in EVALUATE_METRICS},
+            **{f"test_{k}": v for k, v in results.evaluate[name].items() if k in TTA_METRICS},
             "validation_macro_auroc": results.evaluate[name]["validation_macro_auroc"],
             **{f"boxes_{key}": results.localize[name][key] for key in LOCALIZE_METRICS},
         }
@@ -218,6 +229,13 @@ LEGEND: Final = (
     "patient; No Finding is its AUROC; boxes: share of boxed findings hit at that IoBB by a box of "
     "any heat threshold (pooled); false boxes: boxes per pair that are no hit at IoBB > .1."
 )
+
+
+TTA_LEGEND: Final = (
+    "Networks are scored with test-time augmentation. Without it, and with minus without (95 % "
+    "interval, the same patients resampled; * excludes 0)"
+)
+TTA_LABELS: Final = {"macro_auroc": "AUROC", "macro_average_precision": "AP", "macro_f1": "F1"}
 
 
 def headlines(results: Results) -> dict[str, dict[str, Any]]:
@@ -243,16 +261,48 @@ def ordered(results: Results) -> list[tuple[str, dict[str, Any]]]:
 
 
 def legend(results: Results) -> str:
-    """Return the legend of the columns, with the number of findings per mean if it differs."""
+    """Return the legend of the columns, with remarks.
+
+    They are the number of findings per mean if it differs, and the scores without test-time
+    augmentation if there is any.
+    """
+    return " ".join(filter(None, [LEGEND, _findings_scored(results), _without_tta(results)]))
+
+
+def tta_remark(numbers: Mapping[str, Any]) -> str | None:
+    """Return the means without test-time augmentation, and with it minus without; None if unused.
+
+    Args:
+        numbers: metrics of a network, with the ends of their intervals.
+    """
+    if f"{MACRO}_auroc{WITHOUT_TTA}" not in numbers:
+        return None
+    cells = []
+    for measure, label in TTA_LABELS.items():
+        without, difference = (f"{measure}{suffix}" for suffix in (WITHOUT_TTA, TTA_DIFFERENCE))
+        value, low, high = (numbers.get(f"{difference}{end}") for end in ENDS)
+        paired = format_difference(value, low, high)
+        cells.append(f"{label} {format_number(numbers[without])}, {paired}")
+    return "; ".join(cells)
+
+
+def _without_tta(results: Results) -> str | None:
+    """Return the remarks on test-time augmentation of all networks in a sentence."""
+    remarks = {name: tta_remark(numbers) for name, numbers in results.evaluate.items()}
+    listed = "; ".join(f"{name} {remark}" for name, remark in remarks.items() if remark)
+    return f"{TTA_LEGEND}: {listed}." if listed else None
+
+
+def _findings_scored(results: Results) -> str | None:
     counts = {
         name: numbers["test_findings_scored"]
         for name, numbers in headlines(results).items()
         if "test_findings_scored" in numbers
     }
     if len(set(counts.values())) < 2:
-        return LEGEND
+        return None
     listed = ", ".join(f"{name} {count}" for name, count in counts.items())
-    return f"{LEGEND} Not over the same number of findings: {listed}."
+    return f"Not over the same number of findings: {listed}."
 
 
 def sample(results: Results) -> str:

@@ -18,6 +18,7 @@ from cxr14.evaluation.evaluate import Scores
 from cxr14.evaluation.measures import CALIBRATION, MACRO
 from cxr14.evaluation.subgroups import CROSSED
 from cxr14.labels import NO_FINDING
+from cxr14.metrics.bootstrap import ENDS
 from cxr14.report.elements import (
     Row,
     beside_chance,
@@ -31,7 +32,7 @@ from cxr14.report.elements import (
 )
 from cxr14.report.published import auroc_header, auroc_rows, split_summary, subset_note
 from cxr14.report.sentences import sentences
-from cxr14.report.summary import Results, legend, ordered, sample
+from cxr14.report.summary import TTA_LEGEND, Results, legend, ordered, sample, tta_remark
 
 
 def plain_table(title: str, *headings: str, left: int = 1, **options: Any) -> Table:
@@ -74,7 +75,7 @@ def findings_table(backbone: str, scores: Scores, source: Source) -> Table:
     head = scores.headline
     title = f"{backbone} on {head['images']} test images of {head['patients']} patients"
     table = plain_table(source.label(title), "finding", *HEADINGS.values(), padding=0)
-    table.caption = "\n".join([_headline(head), *_reasons(scores)])
+    table.caption = "\n".join([_headline(head), *_beside_tta(scores), *_reasons(scores)])
     rows = rows_of(scores.findings)
     for row in (row for row in rows if row["finding"] != NO_FINDING):
         table.add_row(row["finding"], *_cells(row))
@@ -119,6 +120,17 @@ def _headline(head: dict[str, Any]) -> str:
         f"means over {head['findings_scored']} findings, from F1 on {head['findings_with_f1']}; "
         "ECE as trained and after Platt scaling, /: of a perfectly calibrated network"
     )
+
+
+def _beside_tta(scores: Scores) -> list[str]:
+    """Return the means without test-time augmentation, if there is any."""
+    numbers = {
+        f"{row['mean']}{end}": row[column]
+        for row in rows_of(scores.means)
+        for end, column in zip(ENDS, ("value", "low", "high"), strict=True)
+    }
+    remark = tta_remark(numbers)
+    return [f"{TTA_LEGEND}:", remark] if remark else []
 
 
 def _reasons(scores: Scores) -> list[str]:

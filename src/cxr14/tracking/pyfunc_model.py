@@ -20,11 +20,11 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 from cxr14.errors import UserError
 from cxr14.io import read_json
-from cxr14.models.inference import prepare
 from cxr14.models.serialization import load_model
 from cxr14.preprocessing.decode import LEAST_SIDE, Shrunk, shrink
 from cxr14.preprocessing.photometry import remarks_on
 from cxr14.tracking import MODEL_ARTIFACT, REMARKS, spread_columns
+from cxr14.training.augment import NO_VIEWS, view_inputs, views_of
 
 BATCH = 64  # images per forward pass; limits the memory, does not change the result
 
@@ -104,11 +104,16 @@ class Radiographs(PythonModel):
     """A trained backbone with its head, or an ensemble of them, on the CPU, in fp32."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Load the networks and thresholds from the artifacts of the model."""
+        """Load the networks and thresholds from the artifacts of the model.
+
+        Thresholds that were chosen with test-time augmentation are used with it.
+        """
         named = sorted(context.artifacts.items())
         self.members = [load_model(path) for name, path in named if name.startswith(MODEL_ARTIFACT)]
         self.classes: list[str] = self.members[0][1]["classes"]
-        self.thresholds = read_json(context.artifacts["decision"])["thresholds"]
+        decision = read_json(context.artifacts["decision"])
+        self.thresholds, tta = decision["thresholds"], decision.get("tta")
+        self.views = [views_of(model) if tta else NO_VIEWS for _, model in self.members]
         self.cached_size = int(context.model_config["cached_size"])
 
     # MLflow reads the type hint: with np.ndarray it applies only the signature, which names the
@@ -156,10 +161,11 @@ class Radiographs(PythonModel):
     @torch.inference_mode()
     def _score(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         batch = torch.from_numpy(np.array(images))  # a copy: the input may be read only
-        scored = [
-            network(prepare(batch, description["input_size"])).sigmoid().numpy()
-            for network, description in self.members
-        ]
+        scored = []
+        for (network, description), views in zip(self.members, self.views, strict=True):
+            inputs = view_inputs(batch, description["input_size"], views)
+            logits = torch.stack([network(view) for view in inputs])
+            scored.append(logits.sigmoid().mean(dim=0).numpy())
         return np.stack(scored)
 
     def _decide(self, probabilities: npt.NDArray[np.float32]) -> list[str]:

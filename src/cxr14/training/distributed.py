@@ -10,7 +10,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from types import FrameType
@@ -89,6 +89,16 @@ class Processes:
         # Steps do not use running statistics, and those of rank 0 are the ones that are kept (see
         # broadcast_statistics), so they are not sent in every step as by torch's default.
         return DistributedDataParallel(network, forward_sync_buffers=False)
+
+    def accumulate(self, network: nn.Module) -> AbstractContextManager[None]:
+        """Return the context in which gradients add up on each rank, and are not averaged yet.
+
+        The first pass outside of it averages the sums.
+
+        Args:
+            network: as :meth:`wrap` returned it.
+        """
+        return network.no_sync() if isinstance(network, DistributedDataParallel) else nullcontext()
 
 
 ALONE = Processes()

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +12,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from cxr14.config.blocks import Recipe
 from cxr14.errors import UserError
-from cxr14.metrics.auroc import macro_auroc
-from cxr14.models.inference import Compute, normalise, prepare
+from cxr14.models.inference import Compute, normalise
 from cxr14.models.network import Network
 from cxr14.training.augment import augment, transform_parameters
 from cxr14.training.dataset import SplitData, steps_per_epoch
@@ -22,6 +21,7 @@ from cxr14.training.ema import EMA
 from cxr14.training.losses import Loss
 from cxr14.training.optim import make_optimizer, make_scheduler
 from cxr14.training.seeding import epoch_randomness, seed_network, step_seeds
+from cxr14.training.validation import validate
 
 if TYPE_CHECKING:
     from cxr14.training.checkpoint import Checkpoint
@@ -37,7 +37,8 @@ class Progress:
 
     Attributes:
         epoch: number of complete epochs.
-        step: number of complete steps of the current epoch.
+        step: number of complete steps of the current epoch. A step is the forward and backward
+            pass of a batch; `accumulate` of them are an optimizer step.
         losses: of those steps.
         learning_rate: at the first of them.
         history: a row per complete epoch.
@@ -60,6 +61,28 @@ class Progress:
         return math.fsum(self.losses) / len(self.losses)
 
 
+def optimizer_steps(steps: int, accumulate: int) -> int:
+    """Return the number of optimizer steps in an epoch of `steps` batches."""
+    return math.ceil(steps / accumulate)
+
+
+def group_of(step: int, steps: int, accumulate: int) -> tuple[int, bool]:
+    """Return the batches that share an optimizer step with a batch.
+
+    Args:
+        step: of the batch, 0-based.
+        steps: batches of the epoch. The last group has fewer batches if `accumulate` does not
+            divide them.
+        accumulate: batches per optimizer step.
+
+    Returns:
+        Their number, and whether the batch is the last of them.
+    """
+    first = step - step % accumulate
+    size = min(accumulate, steps - first)
+    return size, step == first + size - 1
+
+
 def copy_state(network: nn.Module) -> State:
     """Return a copy of the weights that later steps do not change."""
     return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
@@ -75,11 +98,12 @@ class Session:
             network: changed in place.
             recipe: how to train.
             compute: device, precision and memory format.
-            steps: of the whole training.
+            steps: optimizer steps of the whole training.
         """
         self.recipe, self.compute = recipe, compute
         self.network = network.to(compute.device).to(memory_format=compute.memory_format)
         self.optimizer = make_optimizer(network, recipe)
+        self.trained = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.scheduler: LRScheduler | ReduceLROnPlateau
         self.scheduler = make_scheduler(self.optimizer, recipe, steps)
         self.ema = EMA(network, recipe.ema) if recipe.ema else None
@@ -95,16 +119,21 @@ class Session:
         """The current learning rate of the head, which is in the last group."""
         return float(self.optimizer.param_groups[-1]["lr"])
 
-    def optimizer_step(self, loss: Tensor) -> None:
+    def backward(self, loss: Tensor, batches: int) -> None:
+        """Add the gradient of a batch, one of `batches` whose mean loss is minimized."""
+        torch.autograd.backward(loss / batches if batches > 1 else loss)
+        self.progress.step += 1
+
+    def optimizer_step(self) -> None:
         """Update weights, learning rate and EMA, without waiting for the device."""
-        self.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
+        if self.recipe.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.trained, self.recipe.clip_norm)
         self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
         if not isinstance(self.scheduler, ReduceLROnPlateau):
             self.scheduler.step()
         if self.ema:
             self.ema.update(self.network)
-        self.progress.step += 1
 
     def end_epoch(self, row: Row) -> None:
         """Record a complete epoch; keep its weights if it is the best so far."""
@@ -158,15 +187,20 @@ class NotFiniteError(UserError):
 class LossMeter:
     """A buffer of losses on the device."""
 
-    def __init__(self, device: str, step: int, mean: Callable[[Tensor], Tensor]) -> None:
+    def __init__(
+        self, device: str, step: int, mean: Callable[[Tensor], Tensor], accumulate: int = 1
+    ) -> None:
         """Start empty.
 
         Args:
             device: where the losses are.
             step: number of complete steps of the epoch.
             mean: the mean over all processes, of the losses of this one.
+            accumulate: the buffer holds a multiple of so many losses, so that it is full only
+                after an optimizer step.
         """
-        self._losses = torch.zeros(METER_STEPS, dtype=torch.float64, device=device)
+        size = accumulate * math.ceil(METER_STEPS / accumulate)
+        self._losses = torch.zeros(size, dtype=torch.float64, device=device)
         self._batches: list[Tensor] = []
         self._step, self._mean = step, mean
 
@@ -193,75 +227,6 @@ class LossMeter:
         self._step += len(losses)
         self._batches.clear()
         return losses
-
-
-@dataclass(frozen=True)
-class Validation:
-    """Validation scores of an epoch.
-
-    Attributes:
-        loss: of all images as one batch.
-        macro_auroc: over the findings that can be scored.
-    """
-
-    loss: float
-    macro_auroc: float
-
-
-def validate(
-    network: nn.Module,
-    split: SplitData,
-    loss: Loss,
-    size: int,
-    batch_size: int,
-    compute: Compute,
-    processes: Processes,
-) -> Validation:
-    """Compute loss and macro AUROC of a split; every process computes a share of the logits.
-
-    Args:
-        network: normalised images (B, 3, s, s) to logits (B, C).
-        split: images at `size` or larger.
-        loss: of logits and labels.
-        size: pixels per side of the network's input.
-        batch_size: images per forward pass.
-        compute: device, precision and memory format.
-        processes: of this run.
-
-    Raises:
-        UserError: the logits are not finite, or no finding has both positives and negatives.
-    """
-    logits = predict(network, split, size, batch_size, compute, processes)
-    if not logits.isfinite().all():  # an AUROC of them would look like a score
-        raise UserError("the validation scores are not finite; lower train.learning_rate")
-    score, _ = macro_auroc(split.labels.cpu().numpy(), logits.cpu().numpy(), split.classes)
-    if score is None:
-        raise UserError("no finding has both positives and negatives in the val split")
-    return Validation(float(loss(logits, split.labels)), score)
-
-
-@torch.inference_mode()
-def predict(
-    network: nn.Module,
-    split: SplitData,
-    size: int,
-    batch_size: int,
-    compute: Compute,
-    processes: Processes,
-) -> Tensor:
-    """Return the logits of a split, float32 (N, C) on the device, in every process."""
-    network.eval()
-    indices = torch.arange(processes.rank, len(split.labels), processes.world_size)
-    # Each process fills its rows and leaves the others 0; the sum has all.
-    logits = torch.zeros_like(split.labels)
-    # Copied once, as each copy synchronizes with the device.
-    batches = torch.split(indices.to(logits.device), batch_size)
-    for (images, _), rows in zip(split.batches(indices, batch_size), batches, strict=True):
-        inputs = prepare(images, size).contiguous(memory_format=compute.memory_format)
-        with compute.autocast():
-            scores = network(inputs)
-        logits[rows] = scores.float()
-    return processes.sum(logits)
 
 
 VALIDATION_BATCHES = 4
@@ -350,14 +315,18 @@ class Loop:
         seeds = step_seeds(recipe.seed, progress.epoch, self.processes.rank, steps)
         pieces = torch.split(remaining, size), torch.split(parameters, shard_size)
         decided = zip(seeds[progress.step :], *pieces, strict=True)
-        meter = LossMeter(device, progress.step, self.processes.mean)
+        meter = LossMeter(device, progress.step, self.processes.mean, recipe.accumulate)
         with closing(self.train_split.batches(shard, shard_size)) as batches:
             for (seed, indices, transforms), batch in zip(decided, batches, strict=True):
                 seed_network(seed, device)
-                loss = self._loss_of(network, session.compute, *batch, transforms)
-                session.optimizer_step(loss)
+                group_size, is_last = group_of(progress.step, steps, recipe.accumulate)
+                with nullcontext() if is_last else self.processes.accumulate(network):
+                    loss = self._loss_of(network, session.compute, *batch, transforms)
+                    session.backward(loss, group_size)
+                if is_last:
+                    session.optimizer_step()
                 meter.add(loss, indices)
-                self._after_step(session, meter)
+                self._after_step(session, meter, is_last)
         progress.losses += meter.flush()
 
     def _loss_of(
@@ -370,11 +339,15 @@ class Loop:
             logits = network(inputs.contiguous(memory_format=compute.memory_format))
         return self.loss(logits.float(), labels, self.processes.sum)
 
-    def _after_step(self, session: Session, meter: LossMeter) -> None:
-        """Flush the loss meter when it is full; save or stop only then."""
+    def _after_step(self, session: Session, meter: LossMeter, is_last: bool) -> None:
+        """Flush the loss meter when it is full; save or stop only then.
+
+        Both only after the last batch of an optimizer step: a checkpoint has no gradients.
+        """
         self.on_step()
         # With several processes all must flush together; a single process stops at once.
-        if meter.full or (self.stop.requested and self.processes.world_size == 1):
+        stop = self.stop.requested and self.processes.world_size == 1
+        if is_last and (meter.full or stop):
             session.progress.losses += meter.flush()
             self._save_or_stop(session)
 

@@ -112,7 +112,8 @@ def check_fits(recipe: Recipe, data: Data) -> None:
     """Check input size and batch size against the data.
 
     Raises:
-        UserError: the cache is smaller than the input, or the train split smaller than a batch.
+        UserError: the cache is smaller than the input, or the train split smaller than a batch or
+            than the batches of a step.
     """
     cached, count = data.images.shape[1], len(data.train_labels)
     if recipe.input_size > cached:
@@ -124,6 +125,12 @@ def check_fits(recipe: Recipe, data: Data) -> None:
         raise UserError(
             f"train.batch_size is {recipe.batch_size}, but the train split has {count} images; "
             f"lower it"
+        )
+    if recipe.accumulate > count // recipe.batch_size:
+        raise UserError(
+            f"train.accumulate is {recipe.accumulate}, but an epoch has "
+            f"{count // recipe.batch_size} batches (train.batch_size {recipe.batch_size}, {count} "
+            f"images); lower it"
         )
 
 
@@ -189,7 +196,7 @@ def initial_network(
         model: the head.
         images: uint8 (B, S, S), of the train split; for the data-dependent initialization (LSUV)
             of a network without normalisation layers and without pretrained weights.
-        recipe: its seed and input size are used.
+        recipe: its seed and input size are used, and what it freezes.
         classes: C names of the outputs.
     """
     network = build_network(backbone, **model.head, seed=recipe.seed, classes=classes)
@@ -202,6 +209,7 @@ def initial_network(
         load_project_weights(network, folder / "weights.safetensors", weights)
     elif not has_normalization(network.features):
         initialize_lsuv(network.features, prepare(torch.from_numpy(images), recipe.input_size))
+    network.freeze(recipe.freeze)
     return network
 
 

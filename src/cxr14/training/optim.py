@@ -14,11 +14,15 @@ PLATEAU_FACTOR, PLATEAU_PATIENCE = 0.1, 1
 
 
 def make_optimizer(network: Network, recipe: Recipe) -> Optimizer:
-    """Return the optimizer; biases and normalisation (vectors) are not decayed."""
+    """Return the optimizer of the weights that are not frozen.
+
+    Biases and normalisation (vectors) are not decayed.
+    """
     groups = []
     for module, rate in ((network.features, recipe.backbone_rate), (network.head, 1.0)):
         for decay, vectors in ((recipe.weight_decay, False), (0.0, True)):
-            parameters = [p for p in module.parameters() if (p.ndim <= 1) == vectors]
+            trained = (p for p in module.parameters() if p.requires_grad)
+            parameters = [p for p in trained if (p.ndim <= 1) == vectors]
             group = {"params": parameters, "lr": recipe.learning_rate * rate, "weight_decay": decay}
             groups += [group] if parameters else []
     match recipe.optimizer:
@@ -33,7 +37,10 @@ def make_optimizer(network: Network, recipe: Recipe) -> Optimizer:
 def make_scheduler(
     optimizer: Optimizer, recipe: Recipe, steps: int
 ) -> LRScheduler | ReduceLROnPlateau:
-    """Return the schedule over `steps` steps; `plateau` steps by epoch, on the validation loss."""
+    """Return the schedule over `steps` optimizer steps.
+
+    `plateau` steps by epoch, on the validation loss.
+    """
     if recipe.schedule == "plateau":
         return ReduceLROnPlateau(optimizer, factor=PLATEAU_FACTOR, patience=PLATEAU_PATIENCE)
     return LambdaLR(optimizer, lambda step: learning_rate_factor(step, steps, recipe))

@@ -28,7 +28,14 @@ from cxr14.training.distributed import (
     process_group,
     stop_request,
 )
-from cxr14.training.engine import Loop, NotFiniteError, Progress, Row, Session
+from cxr14.training.engine import (
+    Loop,
+    NotFiniteError,
+    Progress,
+    Row,
+    Session,
+    optimizer_steps,
+)
 from cxr14.training.inputs import (
     DEFAULT_TABLES,
     Data,
@@ -169,7 +176,11 @@ def fit(
         training_progress(job.backbone, total, recipe.epochs, not processes.is_main) as progress,
         stop_request(SIGNALS if processes.world_size == 1 else MULTI_PROCESS_SIGNALS) as stop,
     ):
-        session = Session(network, recipe, compute, total)
+        optimized = recipe.epochs * optimizer_steps(steps, recipe.accumulate)
+        session = Session(network, recipe, compute, optimized)
+        if recipe.freeze != "none":
+            count, count_trained = count_parameters(network)
+            progress.print_line(f"trains {count_trained:,} of {count:,} parameters")
         _resume(session, checkpoint, steps, processes, progress)
         log_epoch = tracker.log_epoch if tracker else lambda row: None
         for row in session.progress.history:
@@ -218,6 +229,12 @@ def _load_splits(data: Data, size: int, device: str) -> tuple[SplitData, SplitDa
     )
 
 
+def count_parameters(network: Network) -> tuple[int, int]:
+    """Return the number of parameters, and that of those that are trained."""
+    sizes = [(parameter.numel(), parameter.requires_grad) for parameter in network.parameters()]
+    return sum(size for size, _ in sizes), sum(size for size, is_trained in sizes if is_trained)
+
+
 SCRATCH = ".scratch/train"
 
 
@@ -257,7 +274,7 @@ def run_job(job: Job, start: Start, seconds: float) -> float | None:
         with _tracked(start, job, facts, source) as tracker:
             trained = train(tracker)
             network.load_state_dict(trained.best_state)
-            save_model(job.folder, network, facts | _outcome(job, trained))
+            save_model(job.folder, network, facts | _outcome(job, network, trained))
             _write_history(job, trained, data, source)
         if tracker:
             final = {"best_epoch": trained.best_epoch}
@@ -297,8 +314,11 @@ def _facts(job: Job, source: Source, compute: Compute, untrainable: list[str]) -
     }
 
 
-def _outcome(job: Job, trained: Progress) -> dict[str, Any]:
+def _outcome(job: Job, network: Network, trained: Progress) -> dict[str, Any]:
+    count, count_trained = count_parameters(network)
     return {
+        "parameters": count,
+        "trained_parameters": count_trained,
         "input_size": job.recipe.input_size,
         "head": job.model.head,
         "epochs": job.recipe.epochs,
