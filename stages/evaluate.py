@@ -16,7 +16,9 @@ from cxr14.config.blocks import read_evaluate
 from cxr14.console import print_tables
 from cxr14.datasets.records import read_records, read_source, read_split
 from cxr14.evaluation.evaluate import score_logits
+from cxr14.evaluation.measures import saw_test_images
 from cxr14.evaluation.predict import held_out, predict_logits
+from cxr14.models.published import note_on
 from cxr14.models.serialization import load_model
 from cxr14.preprocessing.cache import open_cache
 from cxr14.report.terminal import findings_table
@@ -31,8 +33,10 @@ def main(backbone: Backbone) -> None:
     size, batch_size, rows = model["input_size"], read_evaluate().batch_size, listed["row"]
     logits = predict_logits(network, images, rows.to_numpy(), size, batch_size)
     records = read_records()
-    scores = score_logits(backbone, listed, logits, model["classes"], records)
-    print_tables(findings_table(backbone, scores, read_source()))
+    published = model.get("initial_weights")
+    facts = saw_test_images(published)
+    scores = score_logits(backbone, listed, logits, model["classes"], records, facts=facts)
+    print_tables(findings_table(backbone, scores, read_source(), note_on(published)))
 
 
 if __name__ == "__main__":

@@ -129,3 +129,11 @@ def test_the_legend_counts_findings_where_the_rows_are_not_over_equally_many(pha
     assert legend(phantoms).endswith("findings: alexnet 13, resnet50 13, baseline 14.")
     phantoms.baseline["test"]["findings_scored"] = 13
     assert legend(phantoms) == LEGEND
+
+
+def test_networks_whose_initial_weights_have_seen_the_test_images_are_named(phantoms):
+    phantoms.evaluate["alexnet"]["initial_weights_saw_test_images"] = 1
+    phantoms.evaluate["resnet50"]["initial_weights_saw_test_images"] = 0
+    assert " alexnet: started from published weights" in legend(phantoms)
+    phantoms.evaluate["alexnet"]["initial_weights_saw_test_images"] = 0
+    assert "published weights" not in legend(phantoms)

@@ -164,6 +164,7 @@ def score_logits(
     classes: Sequence[str],
     records: pd.DataFrame,
     root: Path = Path(),
+    facts: Mapping[str, int] | None = None,
 ) -> Scores:
     """Score the logits of a network or an ensemble, and write predictions, metrics and curves.
 
@@ -174,6 +175,7 @@ def score_logits(
         classes: C names.
         records: patients and labels.
         root: the folder of predictions, evaluation, metrics and plots.
+        facts: further numbers for metrics/evaluate/NAME.json.
 
     Returns:
         All scores.
@@ -188,7 +190,7 @@ def score_logits(
     source = read_source()
     write_json(root / f"evaluation/{name}/decision.json", decision)
     metrics = root / "metrics/evaluate"
-    write_result(metrics / f"{name}.json", scores.headline, source)
+    write_result(metrics / f"{name}.json", {**scores.headline, **(facts or {})}, source)
     for table, rows in {"findings": scores.findings, "means": scores.means}.items():
         write_table(metrics / name / f"{table}.csv", rows, source)
     test = splits == "test"

@@ -69,10 +69,11 @@ class Network(nn.Module):
         lse_r: float = 10.0,
         output_stride: int = 32,
         classes: Sequence[str] = CLASSES,
+        weights: str | None = None,
     ) -> None:
         super().__init__()
-        self.backbone, self.classes = backbone, tuple(classes)
-        self.features, channels = build_features(backbone, output_stride)
+        self.backbone, self.classes, self.weights = backbone, tuple(classes), weights
+        self.features, channels = build_features(backbone, output_stride, weights)
         self.head = Head(channels, transition_channels, pooling, lse_r, len(classes))
 
     @property
@@ -107,6 +108,7 @@ def build_network(
     seed: int,
     output_stride: int = 32,
     classes: Sequence[str] = CLASSES,
+    weights: str | None = None,
 ) -> Network:
     """Build a freshly initialized network; the global random state is unchanged.
 
@@ -118,10 +120,12 @@ def build_network(
         seed: seed of the initial weights.
         output_stride: 32, or 16 for maps twice as fine from the same weights.
         classes: C names of the outputs, in their order.
+        weights: name of published weights whose images the network takes; they are not loaded.
 
     Raises:
         UserError: the backbone is unknown, or does not fit the head or the stride.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Network(backbone, transition_channels, pooling, lse_r, output_stride, classes)
+        head = transition_channels, pooling, lse_r, output_stride
+        return Network(backbone, *head, classes, weights)

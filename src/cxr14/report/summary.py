@@ -8,7 +8,7 @@ from typing import Any, Final
 import pandas as pd
 
 from cxr14.datasets.records import Source, read_source
-from cxr14.evaluation.measures import MACRO, MEASURES
+from cxr14.evaluation.measures import MACRO, MEASURES, SAW_TEST_IMAGES
 from cxr14.io import read_csv, read_numbers
 from cxr14.labels import NO_FINDING
 
@@ -243,7 +243,23 @@ def ordered(results: Results) -> list[tuple[str, dict[str, Any]]]:
 
 
 def legend(results: Results) -> str:
-    """Return the legend of the columns, with the number of findings per mean if it differs."""
+    """Return the legend of the columns, with what does not hold for all networks alike.
+
+    That is the number of findings per mean, and published initial weights that have seen test
+    images.
+    """
+    seen = [name for name, numbers in results.evaluate.items() if numbers.get(SAW_TEST_IMAGES)]
+    return _columns(results) + (f" {', '.join(seen)}: {NO_TEST}." if seen else "")
+
+
+NO_TEST: Final = (
+    "started from published weights that were trained on images of NIH's official test list, so "
+    "that scores on these are no test"
+)
+
+
+def _columns(results: Results) -> str:
+    """Return the legend, with the number of findings per mean if it differs."""
     counts = {
         name: numbers["test_findings_scored"]
         for name, numbers in headlines(results).items()
