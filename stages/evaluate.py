@@ -17,8 +17,10 @@ from cxr14.config.blocks import read_evaluate
 from cxr14.console import print_tables
 from cxr14.datasets.records import read_records, read_source, read_split
 from cxr14.evaluation.evaluate import score_logits
+from cxr14.evaluation.measures import saw_test_images
 from cxr14.evaluation.predict import held_out, predict_views
 from cxr14.evaluation.tta import score_views
+from cxr14.models.published import note_on
 from cxr14.models.serialization import load_model
 from cxr14.preprocessing.cache import open_cache
 from cxr14.report.terminal import findings_table
@@ -36,11 +38,13 @@ def main(backbone: Backbone) -> None:
     size, batch_size = model["input_size"], params.batch_size
     logits = predict_views(network, images, rows, size, batch_size, views)
     records, classes = read_records(), model["classes"]
+    published = model.get("initial_weights")
+    facts = saw_test_images(published)
     if params.tta:
-        scores = score_views(backbone, listed, logits, classes, records)
+        scores = score_views(backbone, listed, logits, classes, records, facts)
     else:
-        scores = score_logits(backbone, listed, logits[0], classes, records)
-    print_tables(findings_table(backbone, scores, read_source()))
+        scores = score_logits(backbone, listed, logits[0], classes, records, facts=facts)
+    print_tables(findings_table(backbone, scores, read_source(), note_on(published)))
 
 
 if __name__ == "__main__":

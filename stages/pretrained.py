@@ -1,8 +1,9 @@
 """Write the initial weights of a backbone to data/pretrained.
 
-`model.weights: imagenet` downloads torchvision's weights and checks their hash, a path copies your
-own file, and `none` records that training starts from random weights. DVC tracks your file by name
-only: `--check` compares it with the copy.
+`model.weights: imagenet` downloads the weights of torchvision (their hash is checked) or timm, a
+path copies your own file, a name of published chest X-ray weights converts a file that you have
+downloaded, and `none` records that training starts from random weights. DVC tracks your file by
+name only: `--check` compares it with the copy.
 
 Reads:  params.yaml (model.weights)
 
@@ -58,17 +59,11 @@ def main(
 
         check_backbone(backbone, "--backbone")
     folder = PRETRAINED / backbone
-    facts: dict[str, str] = {"weights": weights}
-    if weights == "imagenet":
-        from cxr14.models.pretrained import fetch_imagenet
+    facts = {"weights": weights}
+    if weights != "none":
+        from cxr14.models.pretrained import write_initial_weights
 
-        facts["url"] = fetch_imagenet(backbone, folder / "weights.pth")
-    elif weights != "none":
-        from cxr14.models.pretrained import copy_project_weights
-
-        facts["sha256"] = copy_project_weights(
-            project_root() / weights, folder / "weights.safetensors"
-        )
+        facts |= write_initial_weights(weights, backbone, folder)
     write_json(folder / "source.json", facts)
     typer.echo(f"{backbone}: initial weights {weights}")
 

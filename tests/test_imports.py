@@ -19,6 +19,7 @@ SLOW = {
     "scipy.stats",
     "sklearn",
     "sympy",
+    "timm",
     "torch",
     "torch._dynamo",  # torch's compiler
     "torchvision",

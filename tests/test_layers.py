@@ -31,7 +31,7 @@ LAYERS = [
 """Of src/cxr14, in the order of the README: each imports only from those before it."""
 
 UPWARDS = {
-    ("config", "models"): "the check asks torchvision for its names, inside a function",
+    ("config", "models"): "the check asks torchvision and timm for their names, inside a function",
 }
 SOURCE = Path("src/cxr14")
 

@@ -16,7 +16,7 @@ from cxr14.datasets.records import Source, read_boxes, read_records, read_source
 from cxr14.errors import UserError, producing_stage
 from cxr14.io import read_csv, read_json, read_npy, read_parquet, write_json, write_parquet
 from cxr14.labels import LABEL_COLUMNS
-from cxr14.models.pretrained import read_safetensors
+from cxr14.models.weight_files import read_safetensors
 from cxr14.preprocessing.cache import open_cache
 from tests.conftest import ROOT
 

@@ -183,17 +183,21 @@ def label_matrix(
     return images[columns].to_numpy("float32")
 
 
-# Names of backbones become parts of paths and commands, so their characters are checked here.
-# cxr14.models.backbones checks that torchvision has the network.
+# Names of backbones become parts of paths, commands and keys, so their characters are checked here:
+# DVC would read a dot as the border of two keys. cxr14.models.backbones checks that torchvision or
+# timm has the network.
 
 STUDIED: Final = ("alexnet", "googlenet", "vgg16", "resnet50", "densenet121")
 """The default backbones."""
 
-NAME: Final = re.compile(r"[A-Za-z0-9_]{1,64}")
+TIMM: Final = "timm:"
+"""Prefix of the names of timm's networks."""
+
+NAME: Final = re.compile(rf"(?:{TIMM})?[A-Za-z0-9_]{{1,64}}")
 
 
 def check_name(name: str) -> str:
-    """Return the name of a backbone if it has the form of torchvision's names.
+    """Return the name of a backbone if it has the form of torchvision's, or of timm:NAME.
 
     Raises:
         UserError: it is empty, longer than 64 characters, or has other characters than letters,
@@ -202,6 +206,6 @@ def check_name(name: str) -> str:
     if not NAME.fullmatch(name):
         raise UserError(
             f"{quote(name)} is not the name of a backbone; allowed are torchvision's names, of "
-            f"letters, digits and _, such as densenet121"
+            f"letters, digits and _, such as densenet121, and {TIMM}NAME (without a .tag)"
         )
     return name

@@ -102,7 +102,11 @@ def test_a_missing_block_is_named():
             "input_size of alexnet is 256",
         ),
         ({"preprocess": {"size": 64}}, "preprocess.size is 64; raise preprocess.size or lower"),
-        ({"model": {"weights": "mine.safetensors"}}, "no such .safetensors file; allowed: none, "),
+        ({"model": {"weights": "mine.safetensors"}}, "no such file or name; allowed: none, "),
+        (
+            {"model": {"weights": "rad-dino"}},
+            "rad-dino fits timm:vit_base_patch14_dinov2 only, not",
+        ),
         ({"model": {"weights": "imagenett"}}, "model.weights = 'imagenett': no such"),
         ({"model": {"weights": "chexnext"}}, "model.weights = 'chexnext': no such"),
         (
@@ -160,7 +164,7 @@ def test_the_second_file_is_checked_too(changes, told):
 
 def test_own_weights_are_found_in_the_repository():
     write(model={"weights": "mine.safetensors"})
-    assert "no such .safetensors file" in refusal()
+    assert "no such file or name" in refusal()
     save_file({}, "mine.safetensors")
     check_params()
 

@@ -14,9 +14,9 @@ from tests.evaluation.answers import EDEMA, few, part, rows
 from tests.sources import OFFICIAL, PHANTOM
 
 
-def printed(scores, source=PHANTOM):
+def printed(scores, source=PHANTOM, note=""):
     console = Console(width=TABLE_WIDTH, file=io.StringIO(), record=True)
-    console.print(findings_table("alexnet", scores, source))
+    console.print(findings_table("alexnet", scores, source, note))
     return console.export_text()
 
 
@@ -31,6 +31,10 @@ def test_the_printed_table_shows_intervals_dashes_reasons_and_phantom(scored):
     assert lines["Hernia"].split()[1:4] == ["0", "–", ".000"]
     assert "…" not in text  # it fits its width
     assert "macro mean" in text
+
+
+def test_a_note_on_the_initial_weights_is_the_last_line(scored):
+    assert printed(scored[1], note="trained on the test images").rstrip().endswith("test images")
 
 
 def test_a_mean_without_interval_says_why_below_the_table(study, scored):

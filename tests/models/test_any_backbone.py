@@ -8,13 +8,12 @@ from torchvision.models import get_model_weights, list_models
 from cxr14.models import backbones
 from cxr14.models.backbones import (
     STUDIED,
-    HalfRange,
     build_features,
     check_backbone,
     check_input_size,
-    map_shape,
 )
-from cxr14.models.inference import normalise
+from cxr14.models.inference import HALF, Renormalization, normalise
+from cxr14.models.maps import map_shape
 from cxr14.models.network import build_network
 
 NAMES = list_models(module=torchvision.models)
@@ -54,7 +53,7 @@ def test_every_name_of_torchvision_gives_maps_or_is_refused_in_one_sentence(name
     features, channels = build_features(name)
     grid = GRIDS.get(name, 7)
     assert shapes == [(channels, grid, grid)]
-    inside = [isinstance(module, HalfRange) for module in features.modules()]
+    inside = [isinstance(module, Renormalization) for module in features.modules()]
     assert sum(inside) == (name in HALF_RANGE)
 
 
@@ -88,7 +87,7 @@ def test_those_seen_between_minus_one_and_one_are_those_whose_weights_expect_it(
 
 
 def test_the_range_is_changed_by_the_formula_and_leaves_no_trace_in_files_of_weights():
-    change, grey = HalfRange(), torch.linspace(0, 1, 12).view(1, 1, 3, 4)
+    change, grey = Renormalization(HALF, HALF), torch.linspace(0, 1, 12).view(1, 1, 3, 4)
     assert torch.allclose(change(normalise(grey)), (2 * grey - 1).expand(1, 3, 3, 4), atol=1e-6)
     assert not change.state_dict()
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 import torchvision
 
-from cxr14.models.backbones import STUDIED, HalfRange, build_classifier
-from cxr14.models.inference import prepare
+from cxr14.models.backbones import STUDIED, build_classifier
+from cxr14.models.inference import HALF, Renormalization, prepare
 from cxr14.models.network import build_network
 
 CHANNELS = {
@@ -56,7 +56,7 @@ def test_maps_at_224_px_have_the_published_grid_and_lead_to_fifteen_logits(name)
 
 def test_googlenet_sees_images_between_minus_one_and_one():
     grey = torch.arange(256, dtype=torch.uint8).view(1, 16, 16)
-    seen = HalfRange()(prepare(grey, 16))
+    seen = Renormalization(HALF, HALF)(prepare(grey, 16))
     expected = (grey / 127.5 - 1).expand(1, 3, 16, 16)
     assert torch.allclose(seen, expected, atol=1e-6)
 
@@ -64,9 +64,9 @@ def test_googlenet_sees_images_between_minus_one_and_one():
 def test_half_range_comes_first_in_googlenet_and_nowhere_else():
     for name in ("googlenet", "densenet121"):
         _, features = build_classifier(name)
-        inside = [isinstance(module, HalfRange) for module in features.modules()]
+        inside = [isinstance(module, Renormalization) for module in features.modules()]
         assert sum(inside) == (name == "googlenet")
-    assert isinstance(next(build_classifier("googlenet")[1].children()), HalfRange)
+    assert isinstance(next(build_classifier("googlenet")[1].children()), Renormalization)
 
 
 def test_the_features_of_densenet_end_in_a_relu():

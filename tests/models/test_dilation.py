@@ -7,7 +7,8 @@ import torch
 from torch import nn
 from torchvision.models import resnet50
 
-from cxr14.models.backbones import STUDIED, build_features, map_shape, refine
+from cxr14.models.backbones import STUDIED, build_features
+from cxr14.models.maps import map_shape, refine
 from cxr14.models.network import build_network
 
 EXACT = (*STUDIED, "resnet18", "regnet_x_400mf", "mobilenet_v2", "shufflenet_v2_x0_5")

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from cxr14.models.backbones import STUDIED, build_features, layers_up_to
+from cxr14.models.backbones import STUDIED, build_features
+from cxr14.models.maps import layers_up_to
 
 WIDTHS_AT_224 = {
     "alexnet": {2: None, 4: 55, 8: 27, 16: 13, 32: 6},

@@ -123,9 +123,9 @@ def test_own_weights_are_copied_and_loaded_with_the_head(tmp_path):
     assert all(torch.equal(loaded[name], value) for name, value in source.state_dict().items())
 
 
-@pytest.mark.parametrize("name", ["none.safetensors", "mine.pth"])
+@pytest.mark.parametrize("name", ["none.safetensors", "mine.bin"])
 def test_own_weights_that_are_no_safetensors_file_are_refused(tmp_path, name):
-    (tmp_path / "mine.pth").write_bytes(b"x")
+    (tmp_path / "mine.bin").write_bytes(b"x")
     with pytest.raises(
         ValueError, match=r"model\.weights: .* allowed: none, imagenet, or the path"
     ):

@@ -6,7 +6,7 @@ from torch import Tensor
 from torchvision.models import VisionTransformer
 from torchvision.models.vision_transformer import interpolate_embeddings
 
-from cxr14.models.backbones import TokenMaps
+from cxr14.models.maps import TokenMaps
 
 
 def small(image_size: int = 32) -> VisionTransformer:

@@ -147,3 +147,11 @@ def test_scores_with_test_time_augmentation_stand_beside_those_without(phantoms)
     assert summary["resnet50"]["test_macro_auroc_without_tta"] == 0.8
     assert summary["resnet50"]["test_macro_f1_tta_difference"] == 0.01
     assert not any("tta" in key for key in summary["alexnet"])
+
+
+def test_networks_whose_initial_weights_have_seen_the_test_images_are_named(phantoms):
+    phantoms.evaluate["alexnet"]["initial_weights_saw_test_images"] = 1
+    phantoms.evaluate["resnet50"]["initial_weights_saw_test_images"] = 0
+    assert " alexnet: started from published weights" in legend(phantoms)
+    phantoms.evaluate["alexnet"]["initial_weights_saw_test_images"] = 0
+    assert "published weights" not in legend(phantoms)

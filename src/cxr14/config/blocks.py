@@ -179,7 +179,7 @@ def read_preprocess() -> PreprocessParams:
 
 
 class ModelParams(Block):
-    """Initial weights (none, imagenet or the path of a safetensors file), and the head."""
+    """Initial weights (none, imagenet, a path, or the name of published ones), and the head."""
 
     weights: Text
     transition_channels: int = Field(gt=0, le=16_384)

@@ -242,6 +242,10 @@ def _views(name: str, recipe: Recipe) -> Iterator[str]:
             yield f"{FILE}: {error}"
 
 
+WEIGHT_FILES = (".safetensors", ".pth", ".pt")
+"""Endings of files of initial weights."""
+
+
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
@@ -262,8 +266,19 @@ def _weights(weights: str, backbones: list[str], root: Path) -> Iterator[str]:
                 yield str(error)
     elif weights != "none":
         file = root / weights
-        if file.suffix != ".safetensors" or not _is_file(file):
+        if file.suffix in WEIGHT_FILES and _is_file(file):
+            return
+        from cxr14.models.published import PUBLISHED, check_published
+
+        if weights not in PUBLISHED:
             yield (
-                f"{FILE}: model.weights = {quote(weights)}: no such .safetensors file; allowed: "
-                f"none, imagenet, or the path of a .safetensors file"
+                f"{FILE}: model.weights = {quote(weights)}: no such file or name; allowed: "
+                f"none, imagenet, the path of a {', '.join(WEIGHT_FILES)} file, or "
+                f"{', '.join(PUBLISHED)}"
             )
+            return
+        for name in backbones:
+            try:
+                check_published(weights, name)
+            except UserError as error:
+                yield str(error)

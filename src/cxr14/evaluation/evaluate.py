@@ -170,6 +170,7 @@ def score_logits(
     records: pd.DataFrame,
     root: Path = Path(),
     tta: pd.DataFrame | None = None,
+    facts: Mapping[str, int] | None = None,
 ) -> Scores:
     """Score the logits of a network or an ensemble, and write predictions, metrics and curves.
 
@@ -182,6 +183,7 @@ def score_logits(
         root: the folder of predictions, evaluation, metrics and plots.
         tta: rows of means.csv for logits with test-time augmentation (cxr14.evaluation.tta); the
             decision then has the key ``tta``.
+        facts: further numbers for metrics/evaluate/NAME.json.
 
     Returns:
         All scores.
@@ -201,7 +203,7 @@ def score_logits(
     source = read_source()
     write_json(root / f"evaluation/{name}/decision.json", decision)
     metrics = root / "metrics/evaluate"
-    write_result(metrics / f"{name}.json", scores.headline, source)
+    write_result(metrics / f"{name}.json", {**scores.headline, **(facts or {})}, source)
     for table, rows in {"findings": scores.findings, "means": scores.means}.items():
         write_table(metrics / name / f"{table}.csv", rows, source)
     test = splits == "test"

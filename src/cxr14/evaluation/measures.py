@@ -38,6 +38,21 @@ from cxr14.metrics.calibration import (
     weighted_calibration_errors,
 )
 
+SAW_TEST_IMAGES: Final = "initial_weights_saw_test_images"
+"""Key of metrics/evaluate/B.json, present only for published initial weights: 1 if they were
+trained on images of NIH's official test list, else 0."""
+
+
+def saw_test_images(initial_weights: Mapping[str, str] | None) -> dict[str, int]:
+    """Return the number of :data:`SAW_TEST_IMAGES`; nothing for other initial weights.
+
+    Args:
+        initial_weights: as in model.json.
+    """
+    if not initial_weights:
+        return {}
+    return {SAW_TEST_IMAGES: int(initial_weights["nih_test_images"].startswith("yes"))}
+
 
 @dataclass(frozen=True)
 class Predictions:

@@ -1,6 +1,6 @@
 """Test-time augmentation (TTA): mean probability over views, compared with the image alone."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,7 @@ def score_views(
     logits: Logits,
     classes: Sequence[str],
     records: pd.DataFrame,
+    facts: Mapping[str, int] | None = None,
 ) -> Scores:
     """Score the mean probability over the views, as :func:`score_logits` scores a network.
 
@@ -32,6 +33,7 @@ def score_views(
         logits: (V, M, C), of the images themselves first.
         classes: C names.
         records: patients and labels.
+        facts: further numbers for metrics/evaluate/NAME.json.
 
     Returns:
         All scores; their means include the rows of :func:`tta_rows`.
@@ -42,7 +44,7 @@ def score_views(
     mean = logit_of_mean(logits)
     check_finite(listed, mean)
     rows = tta_rows(name, listed, logits[0], mean, classes, records)
-    return score_logits(name, listed, mean, classes, records, tta=rows)
+    return score_logits(name, listed, mean, classes, records, tta=rows, facts=facts)
 
 
 def tta_rows(

@@ -27,8 +27,8 @@ from cxr14.console import track
 from cxr14.errors import UserError
 from cxr14.localization.heatmaps import Grids
 from cxr14.localization.overlap import scaled_to_255
-from cxr14.models.backbones import layers_up_to
 from cxr14.models.inference import deterministic_inference, prepare
+from cxr14.models.maps import layers_up_to
 
 if TYPE_CHECKING:
     from cxr14.models.network import Network

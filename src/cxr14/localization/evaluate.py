@@ -19,6 +19,7 @@ from cxr14.datasets.records import (
     write_result,
     write_table,
 )
+from cxr14.errors import UserError
 from cxr14.io import write_parquet
 from cxr14.labels import FINDINGS
 from cxr14.localization.cam import (
@@ -50,6 +51,7 @@ from cxr14.localization.scores import (
 from cxr14.localization.tables import Scores, score
 from cxr14.masks import read_masks
 from cxr14.metrics.bootstrap import SEED
+from cxr14.models.maps import map_shape
 from cxr14.models.network import Network, build_network
 from cxr14.models.serialization import load_model
 from cxr14.preprocessing.cache import open_cache
@@ -102,14 +104,30 @@ def maps_of_model(
     network, description = load_model(folder)
     sizes = description["input_size"], inputs.images.shape[-1]
     settings = SaliencySettings.of_params(params, *sizes)
-    arguments = {"seed": OTHER_SEED, "classes": network.classes} | description["head"]
-    build = partial(build_network, backbone, **arguments)
+    check_map_size(network, settings.input_size, params.size)
+    facts = {"seed": OTHER_SEED, "classes": network.classes, "weights": network.weights}
+    build = partial(build_network, backbone, **facts | description["head"])
     generator = np.random.default_rng(SEED)
     boxed, masked = gather_truth(inputs, network.classes, params.scaling, generator)
     for pairs in (boxed.pairs, masked.pairs):
         check_tested(pairs, predictions)
     validation = validation_images(predictions, inputs.index, inputs.records)
     return make_maps(network, build, inputs.images, boxed, masked, validation, settings, generator)
+
+
+def check_map_size(network: Network, size: int, origin: str) -> None:
+    """Refuse images of a size that the network does not take.
+
+    Raises:
+        UserError: names the size and the key.
+    """
+    try:
+        map_shape(network.features, size)
+    except RuntimeError:
+        raise UserError(
+            f"localize.size is {origin}, but {network.backbone} takes no images of {size} px; set "
+            f"it to train"
+        ) from None
 
 
 def gather_truth(

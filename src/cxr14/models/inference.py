@@ -1,6 +1,6 @@
 """Inference: device, precision, and preparation of images."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -64,6 +64,44 @@ def normalise(grey: Tensor) -> Tensor:
 def prepare(images: Tensor, size: int) -> Tensor:
     """Resize and normalize uint8 (B, S, S) to float32 (B, 3, size, size)."""
     return normalise(resize(images, size))
+
+
+class Renormalization(nn.Module):
+    """The normalization (x − mean) / std that some weights expect, from ImageNet-normalized images.
+
+    All statistics are buffers, so that no step copies them to the GPU; they are not saved.
+
+    Args:
+        mean: of grey values in 0..1; one value per channel of the result, 3 or 1.
+        std: in the same form.
+    """
+
+    imagenet_mean: Tensor
+    imagenet_std: Tensor
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        channels = len(mean)
+        statistics = {
+            "imagenet_mean": MEAN[:channels],
+            "imagenet_std": STD[:channels],
+            "mean": mean,
+            "std": std,
+        }
+        for name, values in statistics.items():
+            buffer = torch.tensor(tuple(values)).view(1, channels, 1, 1)
+            self.register_buffer(name, buffer, persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return (B, channels, s, s) of (B, 3, s, s); of grey images all channels are equal."""
+        grey = images[:, : self.mean.shape[1]] * self.imagenet_std + self.imagenet_mean
+        return (grey - self.mean) / self.std
+
+
+HALF = (0.5, 0.5, 0.5)
+"""Mean and deviation of weights that expect images in −1..1."""
 
 
 # Device, precision and memory layout, by fixed rules.

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from cxr14.errors import UserError, quote
 from cxr14.labels import CLASSES
-from cxr14.models.backbones import build_features, in_sequence
+from cxr14.models.backbones import build_features
+from cxr14.models.maps import in_sequence, inference_size
 
 POOLINGS = ("avg", "max", "lse")
 
@@ -66,9 +67,8 @@ def layers_with_weights(features: nn.Module) -> list[str]:
     no sequence, such as a vision transformer, is one layer, with the name "".
     """
     names = {module: name for name, module in features.named_modules()}
-    return [
-        names[layer] for layer in in_sequence(features) if any(True for _ in layer.parameters())
-    ]
+    layers = in_sequence(features, inference_size(features))
+    return [names[layer] for layer in layers if any(True for _ in layer.parameters())]
 
 
 def first_layers(features: nn.Module, backbone: str, count: int) -> list[str]:
@@ -101,10 +101,11 @@ class Network(nn.Module):
         lse_r: float = 10.0,
         output_stride: int = 32,
         classes: Sequence[str] = CLASSES,
+        weights: str | None = None,
     ) -> None:
         super().__init__()
-        self.backbone, self.classes = backbone, tuple(classes)
-        self.features, channels = build_features(backbone, output_stride)
+        self.backbone, self.classes, self.weights = backbone, tuple(classes), weights
+        self.features, channels = build_features(backbone, output_stride, weights)
         self.head = Head(channels, transition_channels, pooling, lse_r, len(classes))
         self.frozen: list[str] = []
 
@@ -168,6 +169,7 @@ def build_network(
     seed: int,
     output_stride: int = 32,
     classes: Sequence[str] = CLASSES,
+    weights: str | None = None,
 ) -> Network:
     """Build a freshly initialized network; the global random state is unchanged.
 
@@ -179,10 +181,12 @@ def build_network(
         seed: seed of the initial weights.
         output_stride: 32, or 16 for maps twice as fine from the same weights.
         classes: C names of the outputs, in their order.
+        weights: name of published weights whose images the network takes; they are not loaded.
 
     Raises:
         UserError: the backbone is unknown, or does not fit the head or the stride.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Network(backbone, transition_channels, pooling, lse_r, output_stride, classes)
+        head = transition_channels, pooling, lse_r, output_stride
+        return Network(backbone, *head, classes, weights)

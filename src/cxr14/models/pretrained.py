@@ -1,9 +1,9 @@
-"""Initial weights: torchvision's ImageNet weights, a safetensors file, or LSUV."""
+"""Initial weights: ImageNet's of torchvision and timm, files, published ones, and LSUV."""
 
 import re
 import shutil
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from itertools import chain
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -11,29 +11,24 @@ from urllib.error import URLError
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.hub import download_url_to_file, get_dir
+from torch.hub import download_url_to_file
 from torch.nn.modules.batchnorm import _NormBase
 
 from cxr14.errors import UserError
-from cxr14.io import check_file, replacing, sha256, unusable
+from cxr14.io import project_root, replacing, sha256
 from cxr14.models.backbones import build_classifier, check_backbone
 from cxr14.models.network import Network
+from cxr14.models.published import PUBLISHED, convert_published, local_checkpoint
+from cxr14.models.timm_backbones import TimmMaps, build_timm, default_weights, is_timm
 from cxr14.models.torchvision_import import get_model_weights
-
-
-def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """Read the tensors of a safetensors file, on the CPU.
-
-    Raises:
-        UserError: the file is missing, damaged or truncated.
-    """
-    check_file(path)
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise unusable(path, f"is no safetensors file ({error})") from None
+from cxr14.models.weight_files import (
+    SUFFIXES,
+    read_checkpoint,
+    read_safetensors,
+    read_weights,
+    write_tensors,
+)
 
 
 def load_fitting(network: nn.Module, tensors: Mapping[str, Tensor], path: Path, name: str) -> None:
@@ -57,14 +52,16 @@ def load_fitting(network: nn.Module, tensors: Mapping[str, Tensor], path: Path, 
         raise UserError(f"{path} does not fit {name}: {reason}") from None
 
 
-def check_numbers(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+def check_numbers(
+    tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path
+) -> None:
     """Refuse tensors that cannot be weights: integers in place of floats, NaN, infinities.
 
     Raises:
         UserError: names the first such tensor.
     """
-    for key, wanted in network.state_dict().items():
-        tensor = tensors[key]
+    for key, tensor in tensors.items():
+        wanted = expected[key]
         if tensor.is_floating_point() != wanted.is_floating_point():
             raise UserError(f"{path}: {key} is {tensor.dtype}, expected {wanted.dtype}")
         if not tensor.isfinite().all():
@@ -95,19 +92,19 @@ OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.((?:[12])\..
 
 
 def fetch_imagenet(backbone: str, path: Path, fetch: Fetch | None = None) -> str:
-    """Fetch torchvision's ImageNet weights of a backbone to `path`; return their URL.
+    """Fetch the ImageNet weights of a backbone to `path`; return their URL.
 
     The file is copied from torch's folder of checkpoints, else downloaded. Its SHA-256 has to start
-    with the hex digits in torchvision's file name.
+    with the hex digits in torchvision's file name; timm's names have none.
 
     Raises:
         UserError: the file cannot be downloaded, or has another hash.
     """
     url = published_url(backbone)
-    name = url.rsplit("/", 1)[-1]
-    local = Path(get_dir()) / "checkpoints" / name
+    local = local_checkpoint(url)
+    name = local.name
     hint = f"put the file at {local}, or set model.weights: none"
-    prefix = name.rsplit("-", 1)[-1].split(".")[0]
+    prefix = "" if is_timm(backbone) else name.rsplit("-", 1)[-1].split(".")[0]
     with replacing(path) as temporary:
         if local.exists():
             shutil.copyfile(local, temporary)
@@ -124,12 +121,14 @@ def fetch_imagenet(backbone: str, path: Path, fetch: Fetch | None = None) -> str
 
 
 def published_url(backbone: str) -> str:
-    """Return the address of torchvision's ImageNet weights of a backbone.
+    """Return the address of the ImageNet weights of a backbone, of torchvision or timm.
 
     Raises:
-        UserError: the backbone is unknown, or torchvision has no such weights for it.
+        UserError: the backbone is unknown, or there are no such weights for it.
     """
     check_backbone(backbone)
+    if is_timm(backbone):
+        return _timm_url(backbone)
     kinds = get_model_weights(backbone).__members__
     if IMAGENET not in kinds:
         raise UserError(
@@ -141,24 +140,33 @@ def published_url(backbone: str) -> str:
     return url
 
 
+TIMM_IMAGENET = re.compile(r"(?:^|_)(?:in1k|in12k|in21k|in22k)")
+
+
+def _timm_url(backbone: str) -> str:
+    weights = default_weights(backbone)
+    if not weights.url or not TIMM_IMAGENET.search(weights.tag):
+        instead = f"only {weights.tag}, trained on other data" if weights.url else "none at all"
+        raise UserError(
+            f"model.weights: timm has no ImageNet weights for {backbone} ({instead}); set "
+            f"model.weights: none or the path of a file, or take another backbone"
+        )
+    return weights.url
+
+
 def _download(url: str, path: str, prefix: str) -> None:
-    download_url_to_file(url, path, hash_prefix=prefix)
+    download_url_to_file(url, path, hash_prefix=prefix or None)
 
 
 def load_imagenet(network: Network, backbone: str, path: Path) -> None:
-    """Load torchvision's file into the convolutional part; the head is unchanged.
+    """Load the file of torchvision or timm into the convolutional part; the head is unchanged.
 
     Raises:
         UserError: the file does not fit the backbone, or is no file of tensors.
     """
-    try:
-        state: OrderedDict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    except UnpicklingError:
-        raise UserError(f"{path} holds more than tensors, and is not opened") from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:  # truncated, no zip
-        raise unusable(path, f"is no file of weights ({type(error).__name__})") from None
-    if not isinstance(state, dict):
-        raise unusable(path, "is no file of weights")
+    if is_timm(backbone):
+        return _load_timm(network, backbone, path)
+    state = read_checkpoint(path)
     for name in list(state):  # in place: its attribute _metadata holds versions
         tensor = state.pop(name)
         if not name.startswith(AUXILIARY):
@@ -166,6 +174,83 @@ def load_imagenet(network: Network, backbone: str, path: Path) -> None:
     classifier, features = build_classifier(backbone)
     load_fitting(classifier, state, path, backbone)
     network.features.load_state_dict(features.state_dict())
+
+
+def _load_timm(network: Network, backbone: str, path: Path) -> None:
+    maps = next(module for module in network.features.modules() if isinstance(module, TimmMaps))
+    try:
+        maps.load_state_dict(build_timm(backbone, file=path).state_dict())
+    except UnpicklingError:
+        raise UserError(f"{path} holds more than tensors, and is not opened") from None
+    except (RuntimeError, EOFError, OSError, ValueError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{path} does not fit {backbone}: {reason}") from None
+
+
+def load_weights(network: Network, path: Path, name: str, published: str | None = None) -> None:
+    """Load a safetensors file into a network: of cxr14, or of the backbone alone.
+
+    Files of cxr14 hold the head too. Files with the names of torchvision or timm fill the
+    backbone; their classifier is left out, and the head is unchanged.
+
+    Args:
+        network: changed in place.
+        path: file that the stage `pretrained` wrote.
+        name: value of `model.weights`, for errors.
+        published: the same if it is the name of published weights.
+
+    Raises:
+        UserError: the file is damaged or does not fit, or its numbers cannot be weights.
+    """
+    tensors = read_safetensors(path)
+    if not tensors or any(key.startswith("head.transition.") for key in tensors):
+        return load_project_weights(network, path, name)
+    classifier, features = build_classifier(network.backbone, published)
+    saved, expected = classifier.state_dict(), _shapes_within(classifier, features)
+    # Files of torch before 0.4.1 lack these counts, which inference does not use.
+    for key in [key for key in expected if key.endswith("num_batches_tracked")]:
+        if key not in tensors:
+            del expected[key]
+    parts = {key.split(".")[0] for key in expected}  # without classifiers of any name
+    chosen = {key: tensor for key, tensor in tensors.items() if key.split(".")[0] in parts}
+    found = {key: tuple(tensor.shape) for key, tensor in chosen.items()}
+    file = Path(f"model.weights: {name}")
+    if found != expected:
+        reason = _first_difference(expected, found)
+        raise UserError(f"{file} does not fit {network.backbone}: {reason}")
+    check_numbers(chosen, saved, file)
+    classifier.load_state_dict(chosen, strict=False)
+    network.features.load_state_dict(features.state_dict())
+
+
+def _shapes_within(classifier: nn.Module, features: nn.Module) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the weights that belong to the features, by name in the classifier."""
+    inside = {id(tensor) for tensor in chain(features.parameters(), features.buffers())}
+    held = dict(chain(classifier.named_parameters(), classifier.named_buffers()))
+    names = [name for name in classifier.state_dict() if id(held[name]) in inside]
+    return {name: tuple(held[name].shape) for name in names}
+
+
+def write_initial_weights(weights: str, backbone: str, folder: Path) -> dict[str, Any]:
+    """Write the file of initial weights, if there is one; return the facts on it.
+
+    Args:
+        weights: value of `model.weights`.
+        backbone: name of the backbone.
+        folder: data/pretrained/BACKBONE.
+
+    Raises:
+        UserError: the file cannot be had, or is none of weights.
+    """
+    file, own = folder / "weights.safetensors", project_root() / weights
+    if weights == "none":
+        return {}
+    if weights == "imagenet":
+        path = file.with_suffix(Path(published_url(backbone)).suffix)
+        return {"url": fetch_imagenet(backbone, path)}
+    if weights in PUBLISHED and not own.is_file():
+        return {"initial_weights": convert_published(weights, backbone, file)}
+    return {"sha256": copy_project_weights(own, file)}
 
 
 def load_project_weights(network: Network, path: Path, name: str) -> None:
@@ -181,20 +266,26 @@ def load_project_weights(network: Network, path: Path, name: str) -> None:
     """
     tensors, file = read_safetensors(path), Path(f"model.weights: {name}")
     load_fitting(network, tensors, file, network.backbone)
-    check_numbers(network, tensors, file)
+    check_numbers(tensors, network.state_dict(), file)
 
 
 def copy_project_weights(source: Path, path: Path) -> str:
-    """Copy a safetensors file to `path`; return its SHA-256.
+    """Copy a safetensors file to `path`, or write the tensors of a .pth or .pt file there.
+
+    Returns:
+        The SHA-256 of `source`.
 
     Raises:
-        UserError: it does not exist or is no safetensors file.
+        UserError: it does not exist or is no such file.
     """
-    if source.suffix != ".safetensors" or not source.exists():
+    if source.suffix not in SUFFIXES or not source.exists():
         raise UserError(
-            f"model.weights: {source} is no safetensors file; allowed: none, imagenet, or the path "
-            f"of a .safetensors file"
+            f"model.weights: {source} is no file of weights; allowed: none, imagenet, or the path "
+            f"of a .safetensors, .pth or .pt file"
         )
+    if source.suffix != ".safetensors":
+        write_tensors(read_weights(source), path)
+        return sha256(source)
     try:
         with safe_open(source, "pt"):
             pass

@@ -14,7 +14,9 @@ from cxr14.labels import CLASSES
 from cxr14.models.backbones import check_backbone
 from cxr14.models.inference import MEAN, STD
 from cxr14.models.network import Network
-from cxr14.models.pretrained import load_fitting, read_safetensors
+from cxr14.models.pretrained import load_fitting
+from cxr14.models.published import published
+from cxr14.models.weight_files import read_safetensors
 
 FORMAT = 1
 
@@ -36,6 +38,24 @@ class HeadDescription(BaseModel):
     output_stride: Literal[32, 16]
 
 
+class InitialWeights(BaseModel):
+    """Published weights that a training started from; the network takes their images."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: str
+    url: str
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    licence: str
+    nih_test_images: str
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        published(name)
+        return name
+
+
 class ModelDescription(BaseModel):
     """Keys of model.json that are needed to load a model; the file may hold more."""
 
@@ -48,6 +68,7 @@ class ModelDescription(BaseModel):
     classes: list[str]
     normalisation: dict[str, list[float]]
     weights_sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    initial_weights: InitialWeights | None = None
 
     @field_validator("classes")
     @classmethod
@@ -143,8 +164,14 @@ def load_model(folder: str | Path) -> tuple[Network, dict[str, Any]]:
     check_weights(folder, description)
     backbone: str = description["backbone"]
     check_backbone(backbone, f"{folder / DESCRIPTION}: backbone")
+    start = description.get("initial_weights") or {"name": None}
     with torch.random.fork_rng(devices=[]):  # the initial weights, to be replaced
-        network = Network(backbone, **description["head"], classes=description["classes"])
+        network = Network(
+            backbone,
+            **description["head"],
+            classes=description["classes"],
+            weights=start["name"],
+        )
     load_fitting(network, read_safetensors(folder / WEIGHTS), folder / WEIGHTS, backbone)
     return network.eval(), description
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from cxr14.console import format_difference, format_number
 from cxr14.datasets.records import Source, read_source
-from cxr14.evaluation.measures import MACRO, MEASURES, TTA_DIFFERENCE, WITHOUT_TTA
+from cxr14.evaluation.measures import MACRO, MEASURES, SAW_TEST_IMAGES, TTA_DIFFERENCE, WITHOUT_TTA
 from cxr14.io import read_csv, read_numbers
 from cxr14.labels import NO_FINDING
 from cxr14.metrics.bootstrap import ENDS
@@ -263,10 +263,23 @@ def ordered(results: Results) -> list[tuple[str, dict[str, Any]]]:
 def legend(results: Results) -> str:
     """Return the legend of the columns, with remarks.
 
-    They are the number of findings per mean if it differs, and the scores without test-time
-    augmentation if there is any.
+    They are the number of findings per mean if it differs, the scores without test-time
+    augmentation if there is any, and the networks whose initial weights have seen test images.
     """
-    return " ".join(filter(None, [LEGEND, _findings_scored(results), _without_tta(results)]))
+    remarks = (remark(results) for remark in (_findings_scored, _without_tta, _seen_test_images))
+    return " ".join([LEGEND, *filter(None, remarks)])
+
+
+NO_TEST: Final = (
+    "started from published weights that were trained on images of NIH's official test list, so "
+    "that scores on these are no test"
+)
+
+
+def _seen_test_images(results: Results) -> str | None:
+    """Return the networks that started from weights of training on NIH's test images."""
+    names = [name for name, numbers in results.evaluate.items() if numbers.get(SAW_TEST_IMAGES)]
+    return f"{', '.join(names)}: {NO_TEST}." if names else None
 
 
 def tta_remark(numbers: Mapping[str, Any]) -> str | None:

@@ -64,18 +64,20 @@ MEANS: Final = ("macro", "weighted", "micro")
 MEAN_VALUES: Final = ("value", "low", "high", "chance")
 
 
-def findings_table(backbone: str, scores: Scores, source: Source) -> Table:
+def findings_table(backbone: str, scores: Scores, source: Source, note: str = "") -> Table:
     """Lay out the scores of the findings, their means, and No Finding.
 
     Args:
         backbone: name of the network.
         scores: on the test images; a null is a dash, and the caption gives its reason.
         source: of the images.
+        note: last line of the caption.
     """
     head = scores.headline
     title = f"{backbone} on {head['images']} test images of {head['patients']} patients"
     table = plain_table(source.label(title), "finding", *HEADINGS.values(), padding=0)
-    table.caption = "\n".join([_headline(head), *_beside_tta(scores), *_reasons(scores)])
+    lines = [_headline(head), *_beside_tta(scores), *_reasons(scores), *filter(None, [note])]
+    table.caption = "\n".join(lines)
     rows = rows_of(scores.findings)
     for row in (row for row in rows if row["finding"] != NO_FINDING):
         table.add_row(row["finding"], *_cells(row))

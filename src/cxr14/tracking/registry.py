@@ -20,9 +20,11 @@ import typer
 import cxr14
 from cxr14.datasets.records import PHANTOM_NOTE
 from cxr14.errors import explain
+from cxr14.models.published import note_on
+from cxr14.models.timm_backbones import is_timm
 from cxr14.preprocessing.cache import open_cache
 from cxr14.tracking import MODEL_ARTIFACT, REMARKS, spread_columns
-from cxr14.tracking.artifacts import Trained
+from cxr14.tracking.artifacts import Trained, read_trained
 from cxr14.tracking.champion import PREDICTIONS, SCORE, check_promotable, has_files, set_champion
 from cxr14.tracking.runs import (
     GIT_COMMIT,
@@ -124,6 +126,13 @@ REQUIRED = (
 """Requirements of the registered model; MLflow would load it to infer them."""
 
 
+def requirements(trained: Trained) -> list[str]:
+    """Return the requirements of a registered model; timm only for its networks."""
+    networks = [read_trained(folder)["backbone"] for folder in trained.folders]
+    packages = (*REQUIRED, "timm") if any(map(is_timm, networks)) else REQUIRED
+    return [f"{package}=={importlib.metadata.version(package)}" for package in packages]
+
+
 def log_model(
     client: "MlflowClient", experiment: str, trained: Trained, run_id: str, tags: dict[str, str]
 ) -> str:
@@ -131,20 +140,21 @@ def log_model(
     import mlflow
     from mlflow.entities import LoggedModelOutput
 
+    name = trained.backbone.replace(":", "_")  # MLflow allows no colon
     model = mlflow.initialize_logged_model(
-        trained.backbone, source_run_id=run_id, experiment_id=experiment, tags=tags
+        name, source_run_id=run_id, experiment_id=experiment, tags=tags
     )
     images, _ = open_cache(trained.cache)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Operation with range")  # by MLflow with pandas 3
         mlflow.pyfunc.log_model(
             model_id=model.model_id,
-            name=trained.backbone,
+            name=name,
             python_model=str(Path(__file__).with_name("pyfunc_model.py")),
             artifacts=network_artifacts(trained.folders) | {"decision": str(trained.decision)},
             model_config={"cached_size": images.shape[1]},
             code_paths=[str(Path(cxr14.__file__).parent)],
-            pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in REQUIRED],
+            pip_requirements=requirements(trained),
             signature=signature(trained.model["classes"], len(trained.folders) > 1),
             input_example=example(),
         )
@@ -294,7 +304,8 @@ def _add_version(
         "experiment": run.get("DVC_EXP_NAME", "workspace"),
     }
     model_id = log_model(client, experiment, trained, run_id, tags)
-    description = f"{trained.backbone}. {phantom_note(trained)}".strip()
+    notes = phantom_note(trained), note_on(trained.model.get("initial_weights"))
+    description = " ".join([f"{trained.backbone}.", *filter(None, notes)])
     version = client.create_model_version(
         model, f"models:/{model_id}", run_id, tags=tags, description=description, model_id=model_id
     )

@@ -22,7 +22,7 @@ from cxr14.models.pretrained import (
     has_normalization,
     initialize_lsuv,
     load_imagenet,
-    load_project_weights,
+    load_weights,
 )
 from cxr14.preprocessing.cache import ARRAY, INDEX, open_cache, rows_of
 
@@ -199,18 +199,25 @@ def initial_network(
         recipe: its seed and input size are used, and what it freezes.
         classes: C names of the outputs.
     """
-    network = build_network(backbone, **model.head, seed=recipe.seed, classes=classes)
+    folder, published = PRETRAINED / backbone, published_weights(backbone)
+    name = published["name"] if published else None
+    network = build_network(backbone, **model.head, seed=recipe.seed, classes=classes, weights=name)
     check_input_size(network.features, backbone, recipe.input_size)
-    folder = PRETRAINED / backbone
     weights = read_json(folder / "source.json", "weights")["weights"]
     if weights == "imagenet":
-        load_imagenet(network, backbone, folder / "weights.pth")
+        load_imagenet(network, backbone, next(folder.glob("weights.*"), folder / "weights.pth"))
     elif weights != "none":
-        load_project_weights(network, folder / "weights.safetensors", weights)
+        load_weights(network, folder / "weights.safetensors", weights, name)
     elif not has_normalization(network.features):
         initialize_lsuv(network.features, prepare(torch.from_numpy(images), recipe.input_size))
     network.freeze(recipe.freeze)
     return network
+
+
+def published_weights(backbone: str) -> dict[str, str] | None:
+    """Return the facts on published initial weights; None if a training starts from others."""
+    facts = read_json(PRETRAINED / backbone / "source.json", "weights").get("initial_weights")
+    return dict(facts) if facts else None
 
 
 def hash_inputs(backbone: str, tables: Tables = DEFAULT_TABLES) -> dict[str, str]:

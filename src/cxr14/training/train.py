@@ -19,6 +19,7 @@ from cxr14.labels import CLASSES
 from cxr14.models.inference import Compute, resolve_compute
 from cxr14.models.network import Network
 from cxr14.models.serialization import save_model
+from cxr14.models.timm_backbones import backbone_version
 from cxr14.training.checkpoint import Checkpoint, code_hash, run_identity
 from cxr14.training.dataset import SplitData, load_split, steps_per_epoch
 from cxr14.training.distributed import (
@@ -46,6 +47,7 @@ from cxr14.training.inputs import (
     hash_inputs,
     initial_network,
     initialization_images,
+    published_weights,
     read_data,
     warn_of_untrainable,
 )
@@ -301,8 +303,10 @@ def _facts(job: Job, source: Source, compute: Compute, untrainable: list[str]) -
     """Return the facts that are known before training, including the run identity."""
     inputs, params = hash_inputs(job.backbone, job.tables), job.params
     computed = asdict(compute)
-    identity = run_identity(inputs, params, code_hash(), computed | {"torch": torch.__version__})
-    return {
+    versions = {"torch": torch.__version__} | backbone_version(job.backbone)
+    identity = run_identity(inputs, params, code_hash(), computed | versions)
+    published = published_weights(job.backbone)
+    return ({"initial_weights": published} if published else {}) | {
         "backbone": job.backbone,
         "params": params,
         "source": source.name,
