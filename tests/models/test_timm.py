@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from cxr14.errors import UserError
-from cxr14.localization.cam import SaliencySettings, heat_grids
+from cxr14.localization.cam import SaliencySettings, raw_heatmaps
 from cxr14.models import backbones, timm_backbones
 from cxr14.models.backbones import build_features, check_backbone, check_input_size
 from cxr14.models.inference import normalise
@@ -67,13 +67,13 @@ def test_a_family_is_trained_makes_heatmaps_and_is_loaded_again(name, tmp_path, 
     layers = {"last": side, 32: side} | ({4: fine} if fine else {})
     for layer, grid in layers.items():
         settings = SaliencySettings("layercam", 2, size, layer)
-        heat = heat_grids(network, images(2, size), np.array([0, 1]), np.array([2, 0]), settings)
+        heat = raw_heatmaps(network, images(2, size), np.array([0, 1]), np.array([2, 0]), settings)
         assert heat.shape == (2, grid, grid)
         assert np.isfinite(heat).all()
     if not fine:
         settings = SaliencySettings("gradcam", 2, size, 4)
         with pytest.raises(UserError, match=r"no layer of that stride; set a larger one, or last"):
-            heat_grids(network, images(1, size), np.array([0]), np.array([0]), settings)
+            raw_heatmaps(network, images(1, size), np.array([0]), np.array([0]), settings)
 
     save_model(tmp_path, network, {"backbone": network.backbone, "input_size": 64, "head": HEAD})
     again, _ = load_model(tmp_path)
