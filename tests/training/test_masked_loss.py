@@ -85,4 +85,4 @@ def test_a_batch_without_known_labels_has_a_loss_of_zero() -> None:
     labels = torch.full((4, 2), -1.0)
     loss = make_loss(loss_params("cross_entropy", "batch"), labels, masked=True)
     assert loss(logits, labels) == 0
-    assert class_weights(labels)[1].tolist() == [0, 0]
+    assert class_weights(labels, masked=True)[1].tolist() == [0, 0]

@@ -128,15 +128,20 @@ def batch_weights(
     return entries * per_positive, entries * per_negative
 
 
-def class_weights(train_labels: Tensor) -> Terms:
+def class_weights(train_labels: Tensor, masked: bool = False) -> Terms:
     """Return w₊ = N/(P+N) and w₋ = P/(P+N) per class (C,), counted on the train split (N, C).
 
-    Rajpurkar et al. 2018 (CheXNeXt), appendix. Unknown labels are not counted.
+    Rajpurkar et al. 2018 (CheXNeXt), appendix.
+
+    Args:
+        train_labels: float (N, C) of 0 and 1.
+        masked: whether labels may be unknown (below 0), which are not counted.
     """
-    known = train_labels >= 0
-    share = train_labels.mean(dim=0)
-    if not known.all():
-        share = train_labels.clamp(min=0).sum(dim=0) / known.sum(dim=0).clamp(min=1)
+    if not masked:
+        share = train_labels.mean(dim=0)
+    else:
+        known = (train_labels >= 0).sum(dim=0)
+        share = train_labels.clamp(min=0).sum(dim=0) / known.clamp(min=1)
     return 1 - share, share
 
 
@@ -159,7 +164,7 @@ def make_loss(params: LossParams, train_labels: Tensor, masked: bool = False) ->
         masked: whether labels may be unknown (below 0): neither the mean nor a weight counts them.
             Without, no operation is added.
     """
-    terms, fixed = TERMS[params.name], class_weights(train_labels)
+    terms, fixed = TERMS[params.name], class_weights(train_labels, masked)
 
     def loss(logits: Tensor, labels: Tensor, count: Count = local_counts) -> Tensor:
         positive, negative = smoothed(terms(logits), params.smoothing)
