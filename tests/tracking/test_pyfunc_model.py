@@ -199,7 +199,7 @@ def test_the_stored_model_tells_signature_example_and_exact_requirements(model) 
     Image.open(io.BytesIO(base64.b64decode(row[0]))).verify()
     assert model.predict(model.input_example).shape == (1, 16)
     required = (folder.parent / "requirements.txt").read_text().splitlines()
-    assert all(re.fullmatch(r"[a-z0-9-]+==[0-9][\w.+]*", line) for line in required)
+    assert all(re.fullmatch(r"[a-z0-9.-]+==[0-9][\w.+]*", line) for line in required)
     conda = yaml.safe_load((folder.parent / "conda.yaml").read_text())
     assert conda["dependencies"][-1]["pip"] == required
 
