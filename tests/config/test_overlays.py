@@ -138,6 +138,14 @@ def test_every_backbone_has_overrides_as_the_stages_refer_to_them(repository):
     assert overrides == {"resnet18": {}, "vgg16": {}, "resnet50": {"epochs": 2}}
 
 
+def test_a_setting_of_one_backbone_leaves_those_of_the_others(repository):
+    before = read_yaml(PARAMS)["train"]["overrides"]
+    use(settings=("train.overrides.vgg16.epochs=7", "train.overrides.timm:vit_tiny.epochs=2"))
+    after = read_yaml(PARAMS)["train"]["overrides"]
+    changed = {"vgg16": before["vgg16"] | {"epochs": 7}, "timm:vit_tiny": {"epochs": 2}}
+    assert after == before | changed
+
+
 def test_a_later_recipe_and_a_setting_come_last(repository):
     use("nih", "chexnet", "ours", settings=("train.epochs=3", "data.source=folder"))
     params = read_yaml(PARAMS)

@@ -109,13 +109,14 @@ def split_files(trees: Iterable[Tree]) -> dict[str, list[Tree]]:
     return of_file
 
 
-def lay_over(text: str, trees: Sequence[Tree], file: str) -> str:
+def lay_over(text: str, trees: Sequence[Tree], file: str, merge: bool = False) -> str:
     """Lay trees over a params file, in order; all else stays byte for byte.
 
     Args:
         text: the content of the file.
         trees: partial trees.
         file: its name, for errors.
+        merge: whether keys of REPLACED are merged too, as those of single settings are.
 
     Returns:
         The new content. Comments, order and quoting of other keys are kept.
@@ -126,7 +127,7 @@ def lay_over(text: str, trees: Sequence[Tree], file: str) -> str:
     yaml = _round_trip()
     content = yaml.load(text)
     for tree in trees:
-        _lay(content, tree, file, "")
+        _lay(content, tree, file, "", merge)
     stream = io.StringIO()
     yaml.dump(content, stream)
     return stream.getvalue()
@@ -149,19 +150,22 @@ _Representer.add_representer(
 )
 
 
-def _lay(target: dict[Any, Any], tree: Mapping[str, Any], file: str, path: str) -> None:
+def _lay(
+    target: dict[Any, Any], tree: Mapping[str, Any], file: str, path: str, merge: bool
+) -> None:
+    by_backbone = path.removesuffix(".").startswith(REPLACED)
     for name, value in tree.items():
         key = f"{path}{name}"
-        if name not in target:
+        if name not in target and not by_backbone:
             near = get_close_matches(name, [*map(str, target)], 1)
             meant = f"; did you mean {path}{near[0]}?" if near else ""
             raise ParamsError(f"{file} has no key {quote(key)}{meant}")
-        old = target[name]
-        if isinstance(old, dict) and isinstance(value, dict) and key not in REPLACED:
-            _lay(old, value, file, f"{key}.")
-        elif isinstance(value, dict) and not isinstance(old, dict):
+        old = target.get(name)
+        if isinstance(old, dict) and isinstance(value, dict) and (merge or key not in REPLACED):
+            _lay(old, value, file, f"{key}.", merge)
+        elif isinstance(value, dict) and not isinstance(old, dict) and not by_backbone:
             raise ParamsError(f"{file}: {key} is a value and has no keys within it")
-        elif not _equal(old, value):  # an equal value keeps its form, such as 1e-4
+        elif name not in target or not _equal(old, value):  # an equal value keeps its form (1e-4)
             target[name] = value
 
 
@@ -229,12 +233,14 @@ def plan_params(names: Sequence[str], settings: Sequence[str]) -> dict[str, tupl
     """
     trees = [read_overlay(name).tree for name in names]
     restored = any(tree.get("data", {}).get("source") == "phantom" for tree in trees)
-    of_file = split_files([*trees, *map(parse_setting, settings)])
-    before = {file: Path(file).read_text("utf-8") for file in of_file}
-    base = _committed_phantom(list(of_file)) if restored else before
-    after = {file: lay_over(base[file], layers, file) for file, layers in of_file.items()}
-    after[PARAMS] = lay_over(after[PARAMS], [_complete_overrides(after[PARAMS])], PARAMS)
-    return {file: (before[file], after[file]) for file in of_file}
+    overlays, single = split_files(trees), split_files(map(parse_setting, settings))
+    before = {file: Path(file).read_text("utf-8") for file in overlays}
+    after = _committed_phantom(list(before)) if restored else dict(before)
+    for file in before:
+        after[file] = lay_over(after[file], overlays[file], file)
+        after[file] = lay_over(after[file], single[file], file, merge=True)
+    after[PARAMS] = lay_over(after[PARAMS], [_complete_overrides(after[PARAMS])], PARAMS, True)
+    return {file: (before[file], after[file]) for file in before}
 
 
 def _complete_overrides(text: str) -> Tree:
