@@ -1,5 +1,6 @@
 """Terminal tables of the stages of both pipelines."""
 
+from collections.abc import Mapping
 from textwrap import fill
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from cxr14.evaluation.evaluate import Scores
 from cxr14.evaluation.measures import CALIBRATION, MACRO
 from cxr14.evaluation.subgroups import CROSSED
 from cxr14.labels import NO_FINDING
+from cxr14.report import external
 from cxr14.report.elements import (
     Row,
     beside_chance,
@@ -275,6 +277,53 @@ def published_table(results: Results) -> Table | None:
         table.add_row("\n".join([*name.split(), f"n {positives}"]), *scores)
     table.add_section()
     table.add_row(mean[0], *mean[2:])
+    return table
+
+
+# External sets.
+
+EXTERNAL_CAPTION: Final = (
+    "thresholds and calibration of our validation; gap: external − ours over the same findings, "
+    "patients\nof each side resampled; * the interval excludes 0; AP, F1 and ECE also depend on "
+    "the prevalence"
+)
+
+
+def external_table(
+    name: str, backbone: str, gaps: pd.DataFrame, headline: Mapping[str, Any], source: Source
+) -> Table:
+    """Lay out the gaps of a network on an external set by finding.
+
+    Args:
+        name: of the set.
+        backbone: name of the network.
+        gaps: columns of ``cxr14.evaluation.external.GAP_COLUMNS``.
+        headline: content of metrics/external/SET/B.json.
+        source: of our images.
+    """
+    title = f"{backbone} on {name}: {headline['images']} images of {headline['patients']} patients"
+    heads = [f"{m} {what}" for m in ("AUROC", "F1") for what in ("ours", "external", "gap")]
+    table = plain_table(source.label(title), "finding", *heads, caption=EXTERNAL_CAPTION)
+    for finding in distinct(gaps, "finding"):
+        cells = (external.gap_cells(gaps, measure, finding, "{}") for measure in ("auroc", "f1"))
+        flat = [cell.replace("\n", " ") for triple in cells for cell in triple]
+        table.add_row(f"{MACRO} mean" if finding == MACRO else finding, *flat)
+    table.caption = f"{EXTERNAL_CAPTION}\nECE after Platt scaling: " + format_number(
+        headline["macro_ece_platt"]
+    )
+    return table
+
+
+def external_summary(results: Results, name: str) -> Table:
+    """Lay out the means of all networks on an external set; intervals are below their scores."""
+    numbers = results.external[name].numbers[results.best]
+    title = f"{name}: {numbers['images']:,} images of {numbers['patients']:,} patients"
+    overlap = numbers["images_also_in_training"]
+    caption = "\n".join([EXTERNAL_CAPTION, *([external.overlap_note(overlap)] if overlap else [])])
+    heads = [head.replace("after Platt\nexternal", "\nPlatt") for head in external.MEANS_HEADER]
+    table = plain_table(results.source.label(title), *heads, caption=caption, padding=0)
+    for row in external.mean_rows(results.external[name], results.backbones):
+        table.add_row(*row)
     return table
 
 
