@@ -14,13 +14,22 @@ metrics/external/SET/B/findings.csv, means.csv and gap.csv
 
 from typing import Annotated
 
+import pandas as pd
 import typer
 
 from cxr14.config.blocks import read_evaluate
 from cxr14.config.external import check_set_name
 from cxr14.console import print_tables
 from cxr14.datasets.external import CACHE, FOLDER, read_set
-from cxr14.datasets.records import read_source, read_split, records_of, write_result, write_table
+from cxr14.datasets.records import (
+    Source,
+    read_source,
+    read_split,
+    records_of,
+    write_result,
+    write_table,
+)
+from cxr14.evaluation.evaluate import Scores
 from cxr14.evaluation.external import (
     count_in_training,
     score_external,
@@ -51,8 +60,8 @@ def main(name: ExternalName, backbone: Backbone) -> None:
     shared = shared_classes(model["classes"], labelled)
     test_images, networks = read_test_predictions([backbone])
     ours = networks[backbone]
-    rows, size, batch_size = listed["row"].to_numpy(), model["input_size"], read_evaluate()
-    logits = predict_logits(network, images, rows, size, batch_size.batch_size)
+    size, batch_size, rows = model["input_size"], read_evaluate().batch_size, listed["row"]
+    logits = predict_logits(network, images, rows.to_numpy(), size, batch_size)
     table = prediction_table(listed, logits, model["classes"])
     write_parquet(f"external/{name}/{backbone}.parquet", table)
     external = predictions_of(table, ours.decision)
@@ -62,20 +71,17 @@ def main(name: ExternalName, backbone: Backbone) -> None:
         score_side("external", external, set_records, shared),
     )
     in_training = count_in_training(index, read_index(), read_split())
-    metrics = f"metrics/external/{name}/{backbone}"
-    headline = {**scores.headline, "images_also_in_training": in_training}
-    write_result(f"{metrics}.json", headline, source)
+    scores.headline["images_also_in_training"] = in_training
+    write_scores(f"metrics/external/{name}/{backbone}", scores, gaps, source)
+    print_tables(external_table(name, backbone, gaps, scores.headline, source))
+
+
+def write_scores(path: str, scores: Scores, gaps: pd.DataFrame, source: Source) -> None:
+    """Write the headline as a JSON file, and a folder of tables beside it."""
+    write_result(f"{path}.json", scores.headline, source)
     tables = {"findings": scores.findings, "means": scores.means, "gap": gaps.round(METRIC_DIGITS)}
-    for file, rows_of_file in tables.items():
-        write_table(f"{metrics}/{file}.csv", rows_of_file, source)
-    if in_training:
-        typer.secho(
-            f"warning: {in_training} of {len(index)} images of {name} are also in our train or val "
-            f"split (the same file), so the scores are too high; take them out of the set",
-            fg="yellow",
-            err=True,
-        )
-    print_tables(external_table(name, backbone, gaps, headline, source))
+    for name, table in tables.items():
+        write_table(f"{path}/{name}.csv", table, source)
 
 
 if __name__ == "__main__":

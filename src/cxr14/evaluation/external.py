@@ -192,17 +192,17 @@ def _few_of_class(
     measure: Measure, ours: ScoredSide, external: ScoredSide, column: int
 ) -> str | None:
     """Return why a class has no score or no interval, or None."""
-    reasons = []
+    reasons, few = [], []
     for side, scored in zip(SIDES, (ours, external), strict=True):
         if reason := unscorable_reason(scored.sample.labels[:, column], side):
             reasons.append(reason)
             continue
         counts = {who: int(scored.sample.patients[who][column]) for who in measure.patients}
-        if few := too_few_patients(counts):
-            reasons.append(f"no interval: {few} ({side})")
+        few += [f"{text} ({side})"] if (text := too_few_patients(counts)) else []
     name = ours.predictions.classes[column]
     if measure.needs == "threshold" and name in ours.predictions.reasons:
         reasons.append(ours.predictions.reasons[name])
+    reasons += [f"no interval: {'; '.join(few)}"] if few else []
     return "; ".join(reasons) or None
 
 

@@ -1,7 +1,7 @@
 """Results on external sets: report sections, and the rows of their tables."""
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import pandas as pd
 
@@ -35,11 +35,28 @@ HOW: Final = (
     "that excludes 0. AUROC does not depend on how common a finding is. AP, F1 and ECE do, so part "
     "of their gap is the other prevalence."
 )
+OVERLAP: Final = "images_also_in_training"
+SIDES: Final = ("ours", "external", "gap")
 MEANS_HEADER: Final = (
     "model",
-    *(f"{name}\n{what}" for name in NAMES.values() for what in ("ours", "external", "gap")),
-    "ECE after Platt\nexternal",
+    *(f"{name}\n{side}" for name in NAMES.values() for side in SIDES),
+    "ECE\nPlatt",
 )
+
+
+def overlap_note(numbers: Mapping[str, Any]) -> str:
+    """Return a warning if images of the set are in our train or val split; else an empty text.
+
+    Args:
+        numbers: content of metrics/external/SET/B.json.
+    """
+    images = numbers[OVERLAP]
+    if not images:
+        return ""
+    return (
+        f"Warning: {images:,} images of the set are also in our train or val split (the same "
+        f"files), so the scores are too high."
+    )
 
 
 def external_section(results: Results, name: str) -> Section:
@@ -49,21 +66,14 @@ def external_section(results: Results, name: str) -> Section:
     caption = results.source.label(
         f"{name}: {count(numbers['images'])} images of {count(numbers['patients'])} patients; "
         f"means over the findings that both sides can score (for AUROC "
-        f"{count(numbers['gap_findings'])} of {count(numbers['shared_findings'])} shared ones)."
+        f"{count(numbers['gap_findings'])} of {count(numbers['shared_findings'])} shared ones). "
+        f"ECE: on the set, after Platt scaling on our validation."
     )
-    parts: list[Part] = [Table(MEANS_HEADER, mean_rows(external, results.backbones), caption)]
-    if numbers["images_also_in_training"]:
-        parts.insert(0, overlap_note(numbers["images_also_in_training"]))
+    note = overlap_note(numbers)
+    parts: list[Part] = [note] if note else []
+    parts += [Table(MEANS_HEADER, mean_rows(external, results.backbones), caption)]
     parts += [Subtitle(f"Findings, {results.best}"), _findings(results, external)]
     return Section(f"external-{name}", f"External set {name}", HOW, parts)
-
-
-def overlap_note(images: int) -> str:
-    """Return the warning of images that the networks have learnt from."""
-    return (
-        f"Warning: {images:,} images of this set are also in our train or val split, so the "
-        f"scores are too high."
-    )
 
 
 def mean_rows(external: ExternalResults, backbones: Sequence[str]) -> list[Cells]:
@@ -78,12 +88,10 @@ def mean_rows(external: ExternalResults, backbones: Sequence[str]) -> list[Cells
     return rows
 
 
-def gap_cells(
-    gaps: pd.DataFrame, measure: str, finding: str, form: str = "{}\n{}–{}"
-) -> tuple[str, str, str]:
-    """Return the cells ours, external and gap of a measure; `form` is of value and interval."""
+def gap_cells(gaps: pd.DataFrame, measure: str, finding: str) -> Cells:
+    """Return the cells ours, external and gap of a measure."""
     row = first_row(gaps, {"measure": measure, "finding": finding})
-    return scored(row, "ours", form), scored(row, "external", form), difference(row, *GAP)
+    return scored(row, "ours"), scored(row, "external"), difference(row, *GAP)
 
 
 def _of(table: pd.DataFrame, backbone: str) -> pd.DataFrame:
