@@ -16,12 +16,11 @@ from cxr14.datasets.raw import IMAGE_TABLE
 from cxr14.errors import UserError
 from cxr14.evaluation.predictions import classes_of, read_predictions
 from cxr14.io import read_json
-from cxr14.labels import CLASSES
 from cxr14.models.network import Network
 from cxr14.models.serialization import save_model
 from cxr14.preprocessing.cache import open_cache
+from cxr14.preprocessing.shards import shrink_shard
 from stages import download, evaluate, external, external_data, patient_split, preprocess
-from tests.clones import clone_into, run
 from tests.conftest import ROOT
 from tests.datasets.pictures import encode, noise, write_loose
 from tests.datasets.tables.written import HEADER, image_row, write
@@ -69,6 +68,12 @@ def set_params(**sets: dict[str, str]) -> None:
     Path("params.yaml").write_text(yaml.safe_dump(params))
 
 
+def in_process(shards, work_dir):
+    """An engine of this process alone: no worker has to start."""
+    for shard in shards:
+        yield shard, shrink_shard(shard, work_dir)
+
+
 CITY = {"source": "csv", "folder": "city", "table": "city/city.csv", "mapping": "city/city.yaml"}
 TOWN = {"source": "folder", "folder": "town"}
 
@@ -80,6 +85,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.delenv("DVC_ROOT", raising=False)
+        patch.setattr(preprocess, "choose_engine", lambda *_: in_process)
         write_nih_form(Path("own"), 1, 80)
         write_nih_form(Path("town"), 501, 40)
         write_csv_form(Path("city"), 36)
@@ -99,6 +105,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def project(trained: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(trained)
     monkeypatch.delenv("DVC_ROOT", raising=False)
+    monkeypatch.setattr(external_data, "choose_engine", lambda *_: in_process)
     set_params(city=CITY, town=TOWN)
     return trained
 
@@ -217,29 +224,45 @@ def test_a_changed_table_of_a_set_is_noticed(project: Path) -> None:
         external_data.main(check=True)
 
 
-def test_nihs_own_images_are_an_external_set_too(project: Path, nih: Path) -> None:
+def test_nihs_own_images_are_an_external_set_too(
+    project: Path, nih: Path, tables: tuple[pd.DataFrame, pd.DataFrame]
+) -> None:
     images = sorted((nih / "images").glob("*.png"))[:4]
     Path("nih").mkdir(exist_ok=True)
     for image in images:
         shutil.copy(image, "nih")
+    known = tables[0].set_index("image").loc[[image.name for image in images]]
+    rows = [
+        image_row(str(name), "Mass" if row.Mass else "No Finding", row.patient)
+        for name, row in known.iterrows()
+    ]
+    write(Path("nih") / IMAGE_TABLE, HEADER, rows)
     headline, gaps = scored("nih", nih={"source": "folder", "folder": "nih"})
     assert headline["images"] == 4
     assert gaps.finding.unique().tolist() == ["macro", *OURS]
-    records = pd.read_parquet("data/external/nih/images.parquet")
-    assert records.image.tolist() == [image.name for image in images]  # of the packaged table
-    assert set(CLASSES[:3]) <= set(records)
+    cached, index = open_cache("data/external/nih/cache")
+    assert index["source_width"].tolist() == [1024] * 4
+    assert cached.std() > 20
+
+
+def stages_of(folder: Path, sets: dict[str, dict[str, str]]) -> list[str]:
+    """Names of the external stages that DVC makes of dvc.yaml."""
+    from dvc.repo import Repo
+
+    params = yaml.safe_load((ROOT / "params.yaml").read_text()) | {"external": sets}
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    with Repo(str(folder)) as repo:
+        names = [stage.name for stage in repo.index.stages]
+    return sorted(name for name in names if name.startswith("external"))
 
 
 def test_each_set_and_backbone_is_a_stage_and_no_set_is_none(tmp_path: Path) -> None:
-    clone_into(tmp_path / "clone")
-    clone = tmp_path / "clone"
-    before = run(clone, "dvc", "stage", "list", "--name-only").split()
-    assert not [name for name in before if name.startswith("external")]
-    text = (clone / "params.yaml").read_text()
-    (clone / "params.yaml").write_text(
-        text.replace("external: {}", "external: {x: {source: folder, folder: /a}}")
-    )
-    after = run(clone, "dvc", "stage", "list", "--name-only").split()
-    backbones = yaml.safe_load(text)["train"]["backbones"]
-    added = ["external-data@x", *(f"external@x-{name}" for name in backbones)]
-    assert sorted(set(after) - set(before)) == sorted(added)
+    from dvc.repo import Repo
+
+    Repo.init(str(tmp_path), no_scm=True).close()
+    shutil.copy(ROOT / "dvc.yaml", tmp_path)
+    (tmp_path / "chexnext").mkdir()
+    assert stages_of(tmp_path, {}) == []
+    backbones = yaml.safe_load((ROOT / "params.yaml").read_text())["train"]["backbones"]
+    expected = ["external-data@x", *sorted(f"external@x-{name}" for name in backbones)]
+    assert stages_of(tmp_path, {"x": TOWN}) == expected
