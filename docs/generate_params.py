@@ -68,7 +68,12 @@ def key_table(
     )
     lines = ["| key | allowed | default | meaning |", "|---|---|---|---|"]
     for key, node in rows:
-        cells = code(key), allowed(node), default(values, key), meanings.get(key, "")
+        cells = (
+            code(key),
+            allowed(node),
+            default(values, key),
+            meanings.get(key, node.get("description", "")),
+        )
         lines.append(f"| {' | '.join(cell.replace('|', '·') for cell in cells)} |")
     return lines
 
@@ -88,7 +93,7 @@ def leaves(
     if "$ref" in node:
         node = schema["$defs"][node["$ref"].rsplit("/", 1)[-1]]
     named = node.get("additionalProperties") or {}
-    if "properties" in node:
+    if node.get("properties"):
         for name, child in node["properties"].items():
             yield from leaves(child, schema, f"{key}.{name}")
     elif "$ref" in named:

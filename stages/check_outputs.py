@@ -1,10 +1,10 @@
 """Check before a run that DVC would not delete your files.
 
 Stops if an output is a link to a folder or holds files that no stage wrote, and if `data.folder`
-is in an output. With `--cache` it also checks for a git repository, which DVC needs, and for files
-in DVC's cache that were changed in place.
+or the folder of an external set is in an output. With `--cache` it also checks for a git
+repository, which DVC needs, and for files in DVC's cache that were changed in place.
 
-Reads:  dvc.yaml, dvc.lock, params.yaml (data), the names of the files in all outputs
+Reads:  dvc.yaml, dvc.lock, params.yaml (data, external), the names of the files in all outputs
 
 Writes: data/outputs_checked.json (of this machine: neither in git nor in DVC's cache, so that a
 fresh clone checks)
@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 
 from cxr14.config.blocks import read_data
+from cxr14.config.external import read_external
 from cxr14.datasets.nih import is_web
 from cxr14.datasets.outputs import (
     check_cache,
@@ -46,6 +47,9 @@ def main(
     params = read_data()
     if params.source in ("folder", "csv") and params.folder is not None:
         check_user_folder(project_root() / params.folder, project_root())
+    for name, external in read_external().sets.items():
+        folder = project_root() / external.folder
+        check_user_folder(folder, project_root(), f"external.{name}.folder")
     if params.source == "nih" and params.mirror is not None and not is_web(params.mirror):
         check_user_folder(project_root() / params.mirror, project_root(), "data.mirror")
     check_links(root, outputs)

@@ -2,18 +2,18 @@
 
     python -m stages.check_run
 
-`make repro` calls it before `dvc repro`. It runs the checks of four stages in one process, so that
+`make repro` calls it before `dvc repro`. It runs the checks of five stages in one process, so that
 Python and pandas start once.
 
-Reads what `check_params --check`, `check_outputs --cache`, `pretrained --check` and
-`download --check` read. Writes nothing.
+Reads what `check_params --check`, `check_outputs --cache`, `pretrained --check`,
+`download --check` and `external_data --check` read. Writes nothing.
 """
 
 import typer
 
 from cxr14.config.blocks import read_numerics
 from cxr14.numerics import describe_deviation
-from stages import check_outputs, check_params, download, pretrained, run
+from stages import check_outputs, check_params, download, external_data, pretrained, run
 
 
 def main() -> None:
@@ -22,6 +22,7 @@ def main() -> None:
     check_outputs.main(cache=True)
     pretrained.main(check_only=True)
     download.main(check=True)
+    external_data.main(check=True)
     deviation = describe_deviation()
     if deviation and read_numerics() == "portable":
         typer.echo(f"note: numerics is portable, but {deviation}", err=True)

@@ -20,9 +20,9 @@ from cxr14.datasets.issues import (
     ISSUES,
     LISTING_ISSUES,
     TABLE_ISSUES,
-    UNUSABLE,
     read_issues,
     summarize,
+    unusable_files,
     write_issues,
 )
 from cxr14.datasets.raw import images_base, read_facts, read_manifest
@@ -61,16 +61,6 @@ def main() -> None:
     typer.echo(", ".join(f"{name.replace('_', ' ')}: {n}" for name, n in listed.items()))
     for line in summarize(issues, ISSUES):
         typer.echo(line)
-
-
-def unusable_files(issues: pd.DataFrame) -> list[str]:
-    """Return a message for every file that an earlier stage could not use."""
-    rows = issues[issues.issue.isin(UNUSABLE)]
-    names = rows["file"].str.cat(rows["name"], sep="/").str.strip("/")
-    return [
-        f"{name}: {issue} ({detail})"
-        for name, issue, detail in zip(names, rows.issue, rows.detail, strict=True)
-    ]
 
 
 if __name__ == "__main__":

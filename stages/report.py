@@ -1,8 +1,8 @@
 """Summarize the scores of all backbones: metrics in git, terminal tables, pictures, an HTML report.
 
 Reads metrics/baseline.json, metrics/eda.json, metrics/evaluate, metrics/localize, metrics/compare,
-tables in plots/compare and plots/eda, plots/localize, data/cache, data/records/source.json,
-params.yaml (train.backbones).
+metrics/external, tables in plots/compare and plots/eda, plots/localize, data/cache,
+data/records/source.json, params.yaml (external, train.backbones).
 Writes plots/eda/NAME.png (the study's figures 1–7), plots/compare/subgroups.png,
 metrics/summary.json, report/index.html and report/summary.txt (the printed tables and sentences).
 On real pixels, scores are compared with published results, each with its split.
@@ -11,13 +11,19 @@ On real pixels, scores are compared with published results, each with its split.
 from pathlib import Path
 
 from cxr14.config.blocks import read_train
+from cxr14.config.external import read_external
 from cxr14.console import print_tables, tables_as_text
 from cxr14.figures import eda
 from cxr14.figures.subgroups import write_picture
 from cxr14.io import read_json, write_metrics, write_text
 from cxr14.report.page import render
 from cxr14.report.summary import Results, read_results, summarise
-from cxr14.report.terminal import published_table, sentence_list, summary_table
+from cxr14.report.terminal import (
+    external_summary,
+    published_table,
+    sentence_list,
+    summary_table,
+)
 from stages import run
 
 NEXT = """Where to look next:
@@ -29,12 +35,14 @@ NEXT = """Where to look next:
 
 def main() -> None:
     """Write the summary, the pictures and the report, and print the tables."""
-    results = read_results(Path(), read_train().backbones)
+    sets = read_external().sets
+    results = read_results(Path(), read_train().backbones, sets=[*sets])
     note = results.source.caution
     draw_figures(results)
     write_metrics("metrics/summary.json", summarise(results))
     write_text("report/index.html", render(results, note, Path("plots")))
     tables = [table for table in (summary_table(results, note), published_table(results)) if table]
+    tables += [external_summary(results, name) for name in sets]
     print_tables(*tables)
     listed = sentence_list(results)
     print(listed)

@@ -68,7 +68,7 @@ DESCRIBED = described()
 
 
 def pattern(path: str) -> str:
-    return re.escape(path).replace("/b", "/.+").replace(r"\*", ".+")
+    return re.sub(r"/[bs]\b", "/.+", re.escape(path)).replace(r"\*", ".+")
 
 
 def words_for(file: str) -> set[str] | None:

@@ -109,7 +109,7 @@ def and_after(first: set[str]) -> set[str]:
 
 
 LATE = {"compare", "sheets", "report", "register"}
-SCORED = {"evaluate", "localize-iobb"} | LATE
+SCORED = {"evaluate", "external", "localize-iobb"} | LATE
 STALENESS = [
     # An edit of, makes stale at once, and all that is stale if their outputs change.
     ("src/cxr14/tracking/runs.py", {"register"}, {"register"}),
@@ -138,23 +138,37 @@ STALENESS = [
     ("src/cxr14/training/optim.py", {"train"}, {"train"} | SCORED),
     (
         "src/cxr14/metrics/bootstrap.py",
-        {"evaluate", "compare", "localize-iobb", "report"},
+        {"evaluate", "external", "compare", "localize-iobb", "report"},
         SCORED,
     ),
     ("src/cxr14/evaluation/subgroups.py", {"compare", "report"}, {"compare", "report"}),
     ("src/cxr14/evaluation/baseline.py", {"baseline"}, {"baseline", "report"}),
-    ("src/cxr14/datasets/download.py", {"download"}, set(STAGES) - {"pretrained"}),
-    ("src/cxr14/datasets/folder_tables.py", {"download"}, set(STAGES) - {"pretrained"}),
     (
-        "src/cxr14/datasets/columns.py",
-        {"download", "patient-split"},
+        "src/cxr14/datasets/download.py",
+        {"download", "external-data"},
         set(STAGES) - {"pretrained"},
     ),
-    ("src/cxr14/preprocessing/fill.py", {"preprocess"}, {"preprocess", "eda", "train"}),
+    (
+        "src/cxr14/datasets/folder_tables.py",
+        {"download", "external-data"},
+        set(STAGES) - {"pretrained"},
+    ),
+    (
+        "src/cxr14/datasets/columns.py",
+        {"download", "external-data", "patient-split"},
+        set(STAGES) - {"pretrained"},
+    ),
+    (
+        "src/cxr14/preprocessing/fill.py",
+        {"preprocess", "external-data"},
+        {"preprocess", "external-data", "eda", "train"},
+    ),
+    ("src/cxr14/evaluation/external.py", {"external"}, {"external", "report", "register"}),
+    ("src/cxr14/report/external.py", {"report"}, {"report"}),
     ("src/cxr14/config/check.py", {"check-params"}, {"check-params"}),
     (
         "src/cxr14/numerics.py",
-        {"train", "evaluate", "localize-iobb"},
+        {"train", "evaluate", "external", "localize-iobb"},
         {"train"} | SCORED,
     ),
 ]
@@ -197,7 +211,7 @@ def test_the_check_watches_both_files_as_a_whole_and_comes_before_download_and_a
     assert STAGES[CHECK]["params"] == [{"params.yaml": None}, {"chexnext/params.yaml": None}]
     (checked,) = STAGES[CHECK]["outs"]
     later = {name for name, stage in STAGES.items() if checked in stage["deps"]}
-    assert later == {"check-outputs", "download", "pretrained"}
+    assert later == {"check-outputs", "download", "pretrained", "external-data"}
     made_of_names = {name for name, stage in STAGES.items() if "matrix" in stage}
     item = "${item.backbone}"
     upstream = {f"{name}/{item}" for name in ("data/pretrained", "models", "localization")}
@@ -249,7 +263,8 @@ def blocks_read(script: Path) -> set[str]:
     """The blocks of params.yaml that a stage reads, by the readers that its files import."""
     names = {name for file in needed_files(script) for name in imported_names(ROOT / file)
              if not file.startswith("src/cxr14/config/")}  # fmt: skip
-    readers = {n.removeprefix("cxr14.config.blocks.read_") for n in names if ".read_" in n}
+    config = [name for name in names if name.startswith("cxr14.config.")]
+    readers = {name.rpartition(".read_")[2] for name in config if ".read_" in name}
     return {"data" if name == "findings" else name for name in readers} & set(BLOCKS) - {"numerics"}
 
 
@@ -262,7 +277,7 @@ def test_a_stage_declares_the_params_of_the_blocks_that_it_reads(name: str) -> N
 @pytest.mark.parametrize(
     ("graph", "running"),
     [
-        ("dvc.yaml", {"train", "evaluate", "localize-iobb"}),
+        ("dvc.yaml", {"train", "evaluate", "external", "localize-iobb"}),
         (
             "chexnext/dvc.yaml",
             {"member", "student", "predict-member", "predict-student", "localize"},

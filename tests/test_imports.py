@@ -32,6 +32,8 @@ IMPORTED = {
     "check_run": {"nibabel"},
     "download": {"nibabel"},
     "evaluate": NETWORK,
+    "external": NETWORK,
+    "external_data": {"nibabel"},
     "localize_iobb": NETWORK,
     "register": NETWORK,
     "report": {"matplotlib", "jinja2"},

@@ -121,7 +121,8 @@ def _patterns_of(graph: Any) -> list[tuple[str, str]]:
     """List a pattern for each output of a graph, and the target that writes it."""
     patterns = [("chexnext/.+", "chexnext/dvc.yaml")]
     for name, stage in graph["stages"].items():
-        target = f"{name}@{{}}" if "matrix" in stage else name
+        items = "-".join(["{}"] * len(stage.get("matrix", ())))
+        target = f"{name}@{items}" if items else name
         outputs = [out for kind in ("outs", "metrics", "plots") for out in stage.get(kind, [])]
         for output in outputs:
             file = output if isinstance(output, str) else next(iter(output))

@@ -99,20 +99,29 @@ class PhantomParams(Block):
     seed: Seed
 
 
-class DataParams(Block):
-    """Source of the images; most keys serve one source each.
+class CsvParams(Block):
+    """A folder of images, and its table for the source `csv` (cxr14.datasets.csv_table)."""
 
-    `findings` is checked here and read by training, `boxes` is the unit of the box list
-    (cxr14.datasets.boxes) and read by patient-split. `table`, `mapping`, `box_table` and
-    `uncertain` are for the source `csv` (cxr14.datasets.csv_table).
-    """
-
-    source: Literal["phantom", "folder", "nih", "csv"]
     folder: Text | None
     table: Text | None
     mapping: Text | None
-    box_table: Text | None
     uncertain: Literal["zeros", "ones", "ignore"]
+
+    def missing_for_csv(self) -> list[str]:
+        """Return the keys that the source `csv` needs and that are null."""
+        keys = {"folder": self.folder, "table": self.table, "mapping": self.mapping}
+        return [key for key, value in keys.items() if value is None]
+
+
+class DataParams(CsvParams):
+    """Source of the images; most keys serve one source each.
+
+    `findings` is checked here and read by training, `boxes` is the unit of the box list
+    (cxr14.datasets.boxes) and read by patient-split.
+    """
+
+    source: Literal["phantom", "folder", "nih", "csv"]
+    box_table: Text | None
     mirror: Text | None
     connections: int = Field(ge=1, le=16)
     boxes: Literal["auto", "nih", "image", "original", "fraction"]
@@ -121,8 +130,7 @@ class DataParams(Block):
 
     @model_validator(mode="after")
     def _csv_is_complete(self) -> "DataParams":
-        keys = {"folder": self.folder, "table": self.table, "mapping": self.mapping}
-        missing = [f"data.{key}" for key, value in keys.items() if value is None]
+        missing = [f"data.{key}" for key in self.missing_for_csv()]
         if self.source == "csv" and missing:
             raise UserError(f"source csv needs {', '.join(missing)} too; see own-table.md")
         return self

@@ -3,6 +3,7 @@
 The check runs first: a wrong key of a late stage fails before a download or a training.
 """
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import chdir
 from pathlib import Path
@@ -35,11 +36,12 @@ from cxr14.config.chexnext import (
     read_select,
     read_students,
 )
+from cxr14.config.external import ExternalSet, read_external
 from cxr14.config.mapping import mapping_path, read_mapping
 from cxr14.config.reader import read_yaml
 from cxr14.errors import UserError, quote
 from cxr14.io import project_root
-from cxr14.labels import STUDIED
+from cxr14.labels import STUDIED, without_no_finding
 
 FILE = "params.yaml"
 Readers = dict[str, Callable[[], object]]
@@ -54,6 +56,7 @@ BLOCKS: Readers = {
     "train": read_train,
     "evaluate": read_evaluate,
     "localize": read_localize,
+    "external": read_external,
 }
 CHEXNEXT_BLOCKS: Readers = {
     "noise": read_noise,
@@ -161,6 +164,8 @@ def _pipeline(root: Path) -> Iterator[str]:
             yield from _views(name, recipe)
     yield from _weights(weights, used, root)
     yield from _source(read_data(), root)
+    for name, external in read_external().sets.items():
+        yield from _external(name, external, read_data(), root)
     localize = read_localize()
     try:
         check_method(localize.method, localize.layer, read_model().pooling)
@@ -184,6 +189,33 @@ def _source(data: DataParams, root: Path) -> Iterator[str]:
         yield (
             f"{FILE}: data.findings names {', '.join(absent)}, which the mapping {data.mapping} "
             f"does not label; set data.findings to [{', '.join(mapping.findings)}] or some of these"
+        )
+
+
+def _external(name: str, external: ExternalSet, data: DataParams, root: Path) -> Iterator[str]:
+    """Yield an error if an external set is the training set, or shares no finding with it."""
+
+    def inputs(params: DataParams | ExternalSet) -> list[str]:
+        paths = [params.folder, params.table if params.source == "csv" else None]
+        return [os.path.realpath(root / path) for path in paths if path is not None]
+
+    key = f"{FILE}: external.{name}"
+    if external.source == data.source and inputs(external) == inputs(data):
+        yield (
+            f"{key} is the training set ({data.folder}); name another folder or table, as scores "
+            f"on training images say nothing"
+        )
+    if external.mapping is None:
+        return
+    try:
+        mapping = read_mapping(mapping_path(external.mapping, root))
+    except UserError as error:
+        yield f"{key}: {error}"
+        return
+    if not without_no_finding(set(mapping.findings) & set(classes_of(data.findings))):
+        yield (
+            f"{key}: the mapping {external.mapping} labels {', '.join(mapping.findings)}, and none "
+            f"of these findings is in data.findings; correct one of them, or remove the set"
         )
 
 

@@ -27,8 +27,8 @@ PARAMS: Final = "params.yaml"
 BLOCK: Final = "chexnext"
 """Block of an overlay with the keys of chexnext/params.yaml."""
 
-REPLACED: Final = ("train.overrides",)
-"""Mappings by backbone, which are replaced whole: no entry of another recipe remains."""
+REPLACED: Final = ("train.overrides", "external")
+"""Mappings by backbone or set, which are replaced whole: no entry of another recipe remains."""
 
 WIDTH: Final = 4096
 """Characters per line; ruamel.yaml breaks longer ones."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from cxr14.config.blocks import DataParams
+from cxr14.config.blocks import CsvParams, DataParams
 from cxr14.config.mapping import mapping_path
 from cxr14.datasets.archive_kinds import Report
 from cxr14.datasets.csv_rows import file_key
@@ -18,9 +18,10 @@ from cxr14.errors import UserError
 from cxr14.io import sha256
 
 
-def csv_files(params: DataParams, root: Path) -> dict[str, Path]:
+def csv_files(params: CsvParams, root: Path) -> dict[str, Path]:
     """Return the input files of the source `csv` by key: table, mapping and box_table."""
-    paths = {"table": params.table, "box_table": params.box_table}
+    boxes = params.box_table if isinstance(params, DataParams) else None
+    paths = {"table": params.table, "box_table": boxes}
     files = {key: root / path for key, path in paths.items() if path is not None}
     return files | {"mapping": mapping_path(str(params.mapping), root)}
 

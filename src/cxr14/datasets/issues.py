@@ -2,6 +2,7 @@
 
 Three stages report issues: download in the listing of files, patient-split in the tables,
 preprocess in the pixels. preprocess joins them in data/issues.csv.
+external-data reports those of an external set.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,7 +27,7 @@ LISTING_ISSUES = TABLES / RAW_ISSUES
 
 ISSUE_COLUMNS = ("stage", "file", "name", "issue", "action", "detail")
 """
-stage: download, patient-split or preprocess.
+stage: download, patient-split, preprocess or external-data.
 file: the archive or table, as the user has it; empty for an image that is a file by itself.
 name: the member, the image, or `row 17` of a table.
 issue: the kind in a few words, the same for all of its kind, such as "repeated" or "truncated".
@@ -76,6 +77,16 @@ def read_issues(path: Path) -> pd.DataFrame:
     """Read a table of issues; every cell is text."""
     columns: dict[str, Kind] = dict.fromkeys(ISSUE_COLUMNS, "any")
     return read_csv(path, columns, dtype="str", keep_default_na=False)
+
+
+def unusable_files(issues: pd.DataFrame) -> list[str]:
+    """Return a message for every file that an earlier stage could not use."""
+    rows = issues[issues.issue.isin(UNUSABLE)]
+    names = rows["file"].str.cat(rows["name"], sep="/").str.strip("/")
+    return [
+        f"{name}: {issue} ({detail})"
+        for name, issue, detail in zip(names, rows.issue, rows.detail, strict=True)
+    ]
 
 
 def summarize(issues: pd.DataFrame, path: Path, examples: int = 3) -> list[str]:

@@ -38,6 +38,7 @@ WRITTEN = {  # outputs that are folders: names of the files that their stages wr
     "data/records": r"[^/]+\.(parquet|json)",
     "data/split": r"[^/]+\.parquet",
     "data/cache": r"images\.npy|[^/]+\.(parquet|csv)",
+    "data/external/*": r"cache/images\.npy|(.+/)?[^/]+\.(parquet|csv|json|txt)",
     "data/pretrained/*": MODEL_OF,
     "models/*": MODEL_OF,
     "evaluation/*": r"[^/]+\.(json|csv|parquet)",

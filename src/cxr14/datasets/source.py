@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from cxr14.config.blocks import DataParams, PhantomParams
+from cxr14.config.blocks import CsvParams, DataParams, PhantomParams
 from cxr14.config.mapping import read_mapping
 from cxr14.datasets.archive_kinds import TABLE_NOT_READ, Issue
 from cxr14.datasets.boxes import check_box_table
@@ -131,7 +131,7 @@ def write_folder(tables: Path, archives: Path, folder: Path, base: str) -> dict[
 
 
 def write_csv_source(
-    tables: Path, archives: Path, params: DataParams, root: Path, workers: int = 0
+    tables: Path, archives: Path, params: CsvParams, root: Path, workers: int = 0
 ) -> dict[str, int]:
     """Write a user's table as NIH's tables and lists, and a manifest of its images.
 
@@ -149,7 +149,7 @@ def write_csv_source(
     folder = root / base
     check_user_folder(folder, root)
     _check_targets(tables, archives)
-    boxes = params.box_table
+    boxes = params.box_table if isinstance(params, DataParams) else None
     converted = read_csv_tables(
         files["table"],
         str(params.table),

@@ -10,7 +10,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from cxr14.datasets.records import read_source, write_result, write_table
-from cxr14.evaluation.measures import MEASURES, Predictions, sample_of, unscorable_reason
+from cxr14.evaluation.measures import (
+    MEASURES,
+    Predictions,
+    Sample,
+    sample_of,
+    unscorable_reason,
+)
 from cxr14.evaluation.predictions import prediction_table, probability_columns
 from cxr14.evaluation.tables import curve_tables, finding_rows, mean_rows, measure_values
 from cxr14.io import write_json, write_parquet
@@ -132,10 +138,21 @@ def measure(
     """
     predictions = Predictions(tuple(classes), logits, probabilities, decision)
     sample = sample_of(predictions, labels, draw_replicates(patients, generator, n_replicates))
+    return measure_sample(predictions, sample, patients)
+
+
+def measure_sample(predictions: Predictions, sample: Sample, patients: Array) -> Scores:
+    """Score a network on a sample of its predictions, see :func:`measure`.
+
+    Args:
+        predictions: for N images, in the order of their names.
+        sample: the same images.
+        patients: (N,).
+    """
     measured = measure_values(sample)
     findings = finding_rows(predictions, sample, patients, measured)
     means = mean_rows(predictions, sample, measured)
-    images = {"images": len(labels), "patients": len(np.unique(patients))}
+    images = {"images": len(sample.labels), "patients": len(np.unique(patients))}
     return Scores({**images, **_headline(findings, means)}, findings, means)
 
 

@@ -7,6 +7,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from cxr14.datasets.records import PHANTOM_NOTE
 from cxr14.report.elements import Section, read_figure
+from cxr14.report.external import external_section
 from cxr14.report.localization import box_section
 from cxr14.report.published import split_name
 from cxr14.report.sections import (
@@ -48,6 +49,7 @@ def render(results: Results, caution: str, plots: Path) -> str:
         curve_section(results),
         subgroup_section(results, groups),
         adjudicated_section(results),
+        *(external_section(results, name) for name in results.external),
         box_section(results),
         sheet_section(results, sorted((plots / "localize" / results.best).glob("*.png"))),
         record_section(results, [plots / "eda" / f"{name}.png" for name in EDA]),

@@ -1,7 +1,7 @@
 """Inputs of the report, read from the files of other stages, and the summary of metrics."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ LOCALIZE_TABLES: Final = (
     "crossfit",
     "sanity_check",
 )
+EXTERNAL_TABLES: Final = ("findings", "means", "gap")
 COMPARED: Final = ("differences", "subgroups", "gaps", "adjudicated")
 CURVES: Final = ("roc", "pr", "reliability")
 
@@ -35,6 +36,7 @@ HEADLINE: Final = {
 COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "findings": ("finding", "positives", "auroc", "average_precision", "f1", "threshold"),
     "means": ("mean", "value", "low", "high"),
+    "gap": ("measure", "finding", "ours", "external", "difference", "low", "high", "reason"),
     "accuracy": (
         "measure",
         "overlap_threshold",
@@ -78,6 +80,7 @@ class Results:
     localize: dict[str, dict[str, Any]]  # by backbone, see read_headline
     tables: dict[str, pd.DataFrame]  # by name of the file; column `backbone`, or `first`, `second`
     curves: dict[str, pd.DataFrame]  # plots/compare, by name of the file
+    external: "dict[str, ExternalResults]" = field(default_factory=dict)  # by name of the set
 
     @property
     def backbones(self) -> list[str]:
@@ -95,7 +98,35 @@ class Results:
         return rows[rows["backbone"] == (backbone or self.best)]
 
 
-def read_results(root: Path, backbones: list[str], source: Source | None = None) -> Results:
+@dataclass(frozen=True)
+class ExternalResults:
+    """Results on an external set: headline numbers by backbone, and tables of all backbones."""
+
+    numbers: dict[str, dict[str, Any]]  # metrics/external/SET/B.json
+    tables: dict[str, pd.DataFrame]  # findings, means and gap, with a column `backbone`
+
+
+def read_external_results(root: Path, name: str, backbones: list[str]) -> ExternalResults:
+    """Read the results on an external set.
+
+    Raises:
+        UserError: a file is missing or damaged.
+    """
+    folder = root / "metrics" / "external" / name
+    return ExternalResults(
+        {b: read_numbers(folder / f"{b}.json", "images", "macro_auroc") for b in backbones},
+        {
+            file: pd.concat(
+                [_table(folder / b / f"{file}.csv", file).assign(backbone=b) for b in backbones]
+            )
+            for file in EXTERNAL_TABLES
+        },
+    )
+
+
+def read_results(
+    root: Path, backbones: list[str], source: Source | None = None, sets: Sequence[str] = ()
+) -> Results:
     """Read metrics, tables and curves of the backbones.
 
     Args:
@@ -103,6 +134,7 @@ def read_results(root: Path, backbones: list[str], source: Source | None = None)
         backbones: names, in the order of the report.
         source: read from data/records if None. If given, files that are not in git are not read:
             there are no curves.
+        sets: names of the external sets, in the order of the report.
 
     Raises:
         FileNotFoundError: files are missing; names all of them.
@@ -134,6 +166,7 @@ def read_results(root: Path, backbones: list[str], source: Source | None = None)
         localize={name: read_headline(metrics, "localize", name) for name in backbones},
         tables=tables | {name: _table(path, name) for name, path in shared.items()},
         curves={name: _table(path, name) for name, path in curves.items()},
+        external={name: read_external_results(root, name, backbones) for name in sets},
     )
 
 

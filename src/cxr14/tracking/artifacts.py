@@ -127,16 +127,19 @@ class Trained:
         return [{str(name): float(value) for name, value in row.items()} for row in rows]
 
     def metrics(self) -> dict[str, float]:
-        """Return the metrics of train, evaluate and localize without nulls.
+        """Return the metrics of train, evaluate, localize and external sets without nulls.
 
         MLflow groups charts by all but the last part of a name and cuts long titles, hence
-        ``evaluate/macro_auroc``, ``auroc/Mass``, ``localize/iobb/mean_accuracy/t10``.
+        ``evaluate/macro_auroc``, ``auroc/Mass``, ``localize/iobb/mean_accuracy/t10``,
+        ``external/SET/macro_auroc``.
         """
         best = {"best_epoch": "best_epoch", "best_validation_macro_auroc": "validation_macro_auroc"}
         known: dict[str, Any] = {name: self.model.get(key) for name, key in best.items()}
         for stage in MEASURES:
             path = self.root / "metrics" / stage / f"{self.backbone}.json"
             known |= flatten({stage: read_numbers(path)}, "/") if path.exists() else {}
+        for path in sorted((self.root / "metrics/external").glob(f"*/{self.backbone}.json")):
+            known |= flatten({"external": {path.parent.name: read_numbers(path)}}, "/")
         tables = {p.stem: p for _, p in self.metric_files() if p.suffix == ".csv"}
         known |= table_metrics(
             {name: read_csv(path, COLUMNS.get(name, {})) for name, path in tables.items()}
