@@ -37,12 +37,13 @@ from cxr14.evaluation.external import (
     shared_classes,
 )
 from cxr14.evaluation.measures import predictions_of, read_test_predictions
-from cxr14.evaluation.predict import predict_logits
-from cxr14.evaluation.predictions import prediction_table
+from cxr14.evaluation.predict import predict_views
+from cxr14.evaluation.predictions import logit_of_mean, prediction_table
 from cxr14.io import METRIC_DIGITS, write_parquet
 from cxr14.models.serialization import load_model
 from cxr14.preprocessing.cache import open_cache, read_index
 from cxr14.report.terminal import external_table
+from cxr14.training.augment import views_of
 from stages import Backbone, run
 
 ExternalName = Annotated[
@@ -61,7 +62,9 @@ def main(name: ExternalName, backbone: Backbone) -> None:
     test_images, networks = read_test_predictions([backbone])
     ours = networks[backbone]
     size, batch_size, rows = model["input_size"], read_evaluate().batch_size, listed["row"]
-    logits = predict_logits(network, images, rows.to_numpy(), size, batch_size)
+    views = views_of(model) if ours.decision.get("tta") else None
+    of_views = predict_views(network, images, rows.to_numpy(), size, batch_size, views)
+    logits = of_views[0] if views is None else logit_of_mean(of_views)
     table = prediction_table(listed, logits, model["classes"])
     write_parquet(f"external/{name}/{backbone}.parquet", table)
     external = predictions_of(table, ours.decision)
