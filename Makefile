@@ -40,10 +40,10 @@ verify: .venv/stamp  ## after repro: are dvc.lock, metrics and plots the committ
 verify-cpus: .venv/stamp  ## a tiny graph on emulated processors too, are the bits equal? (ARGS=--help)
 	@$(BIN)/python -m verify.cpus $(ARGS)
 
-test: .venv/stamp  ## run the tests but those of the whole graph
+test: .venv/stamp  ## run the tests but the long ones of test-graph
 	@$(PYTEST) -m "not graph"
 
-test-graph: .venv/stamp  ## run both pipelines at a tiny scale, by the commands of the docs
+test-graph: .venv/stamp  ## both pipelines at a tiny scale by the commands of the docs; killed trainings
 	@$(PYTEST) -m graph
 
 check: .venv/stamp  ## lint, formatting, types

@@ -22,7 +22,7 @@ from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
-from cxr14.config.blocks import read_localize
+from cxr14.config.localize import read_localize
 from cxr14.console import format_difference, format_interval, signed
 from cxr14.localization.cam import METHODS, SaliencySettings, normalized_heatmaps
 from cxr14.localization.evaluate import gather_truth, read_inputs

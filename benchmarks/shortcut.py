@@ -31,7 +31,8 @@ from rich.table import Table
 from ruamel.yaml import YAML
 from scipy import ndimage
 
-from cxr14.config.blocks import LocalizeParams, read_data, read_localize
+from cxr14.config.blocks import read_data
+from cxr14.config.localize import LocalizeParams, read_localize
 from cxr14.console import format_interval
 from cxr14.datasets.records import PHANTOM_NOTE
 from cxr14.evaluation.predict import predict_logits
@@ -77,11 +78,13 @@ class Phantoms:
     rows: npt.NDArray[np.int64]
 
 
-def build(folder: Path, backbone: str, epochs: int, contrast: float, shortcut: float) -> None:
+def build(
+    folder: Path, backbone: str, recipe: dict[str, int], contrast: float, shortcut: float
+) -> None:
     """Draw phantoms and train a network in a folder, by the stages, unless that has been done."""
     params = YAML(typ="safe").load(Path("params.yaml"))
     params["data"]["phantom"] |= {"contrast": contrast, "shortcut": shortcut}
-    params["train"]["overrides"].setdefault(backbone, {}).update({"epochs": epochs})
+    params["train"]["overrides"].setdefault(backbone, {}).update(recipe)
     stored = folder / "params.yaml"
     same = stored.exists() and YAML(typ="safe").load(stored) == params
     if same and (folder / "models" / backbone / "model.json").exists():
@@ -190,13 +193,17 @@ def draw_examples(
 
 
 def main(
-    backbone: str = "alexnet", contrast: float = 0.8, epochs: int = 10, examples: int = 5
+    backbone: str = "alexnet",
+    contrast: float = 0.8,
+    epochs: int = 10,
+    input_size: int = 112,
+    examples: int = 5,
 ) -> None:
     """Build both sets, and print the table."""
     params, phantoms, networks = read_localize(), {}, {}
     for name, shortcut in SHORTCUTS.items():
-        folder = SCRATCH / f"contrast-{contrast:g}-shortcut-{shortcut:g}"
-        build(folder, backbone, epochs, contrast, shortcut)
+        folder = SCRATCH / f"{backbone}-{input_size}-contrast-{contrast:g}-shortcut-{shortcut:g}"
+        build(folder, backbone, {"epochs": epochs, "input_size": input_size}, contrast, shortcut)
         phantoms[name] = read_test(folder)
         network, facts = load_model(folder / "models" / backbone)
         networks[name] = network, int(facts["input_size"])
@@ -209,7 +216,7 @@ def main(
     table = Table(
         "trained with",
         *columns,
-        title=f"{backbone}, {FINDING}, contrast {contrast:g}: {PHANTOM_NOTE}",
+        title=f"{backbone}, {FINDING}, contrast {contrast:g}, {input_size} px: {PHANTOM_NOTE}",
     )
     heats = {}
     for name, (network, size) in networks.items():

@@ -42,7 +42,7 @@ from cxr14.evaluation.predictions import logit_of_mean, prediction_table
 from cxr14.io import METRIC_DIGITS, write_parquet
 from cxr14.models.serialization import load_model
 from cxr14.preprocessing.cache import open_cache, read_index
-from cxr14.report.terminal import external_table
+from cxr14.report.terminal_external import external_table
 from cxr14.training.augment import views_of
 from stages import Backbone, run
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from cxr14.config.blocks import LocalizeParams, read_localize
+from cxr14.config.localize import LocalizeParams, read_localize
 from cxr14.console import print_tables
 from cxr14.datasets.records import Source
 from cxr14.evaluation.predictions import read_predictions

@@ -19,11 +19,11 @@ from cxr14.io import read_json, write_metrics, write_text
 from cxr14.report.page import render
 from cxr14.report.summary import Results, read_results, summarise
 from cxr14.report.terminal import (
-    external_summary,
     published_table,
     sentence_list,
     summary_table,
 )
+from cxr14.report.terminal_external import external_summary
 from stages import run
 
 NEXT = """Where to look next:

@@ -18,7 +18,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
-from cxr14.config.blocks import LocalizeParams, read_localize, read_train
+from cxr14.config.blocks import read_train
+from cxr14.config.localize import LocalizeParams, read_localize
 from cxr14.console import track
 from cxr14.datasets.records import read_boxes, read_records, read_source
 from cxr14.errors import UserError

@@ -9,8 +9,8 @@ chexnext/metrics/localize/chexnext; the same for each student in chexnext/single
 """
 
 from cxr14.chexnext.paths import ENSEMBLE, ROOT, SINGLES, STUDENTS, network_paths
-from cxr14.config.blocks import read_localize
 from cxr14.config.chexnext import read_students
+from cxr14.config.localize import read_localize
 from cxr14.console import print_tables
 from cxr14.evaluation.predictions import read_predictions
 from cxr14.localization.evaluate import average_maps, maps_of_model, read_inputs

@@ -8,8 +8,8 @@ Writes chexnext/plots/localize and chexnext/singles/plots/localize.
 """
 
 from cxr14.chexnext.paths import ENSEMBLE, ROOT, SINGLES, STUDENTS, network_paths
-from cxr14.config.blocks import read_localize
 from cxr14.config.chexnext import read_students
+from cxr14.config.localize import read_localize
 from stages import run
 from stages.sheets import draw_all
 

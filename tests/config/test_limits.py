@@ -8,7 +8,6 @@ import yaml
 from cxr14.config.blocks import (
     DataParams,
     EvaluateParams,
-    LocalizeParams,
     LossParams,
     ModelParams,
     PreprocessParams,
@@ -16,6 +15,7 @@ from cxr14.config.blocks import (
     TrainParams,
 )
 from cxr14.config.chexnext import MembersParams, NetworksParams, NoiseParams
+from cxr14.config.localize import LocalizeParams
 from cxr14.config.reader import MAX_PROBLEMS, ParamsError, check_block
 from tests.conftest import ROOT
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxr14.config.blocks import LocalizeParams
+from cxr14.config.localize import LocalizeParams
 from cxr14.datasets.records import Source, write_source
 from cxr14.errors import UserError
 from cxr14.io import read_json, write_npy, write_parquet

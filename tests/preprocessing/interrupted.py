@@ -59,8 +59,11 @@ def room_of(place):
 
 
 def markers(place):
-    """The markers of finished shards, with the moment at which each was written."""
-    return {path.name: path.stat().st_mtime_ns for path in room_of(place).glob("*.json")}
+    """The markers of finished shards, with the moment at which each was written.
+
+    A process killed while it wrote one leaves a file with a dot in front.
+    """
+    return {path.name: path.stat().st_mtime_ns for path in room_of(place).glob("[0-9]*.json")}
 
 
 def same(one, other):

@@ -11,7 +11,7 @@ from cxr14.labels import CLASSES
 from cxr14.report.external import external_section
 from cxr14.report.page import render
 from cxr14.report.summary import read_results
-from cxr14.report.terminal import external_summary
+from cxr14.report.terminal_external import external_summary
 from tests.report.written import AREAS, evaluated, findings, means, write_results
 from tests.sources import OFFICIAL
 

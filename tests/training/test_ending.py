@@ -14,6 +14,8 @@ import torch
 from cxr14.training.distributed import PEER_LOST, explain_exit_codes, is_peer_lost
 from tests.training.project import ROOT, write_project
 
+pytestmark = pytest.mark.graph  # starts and kills trainings of several processes
+
 SOON = 15
 """Seconds; the launcher waits 30 for those that do not end at once."""
 

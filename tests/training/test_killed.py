@@ -14,6 +14,8 @@ import pytest
 from cxr14.io import read_json, sha256, write_parquet
 from tests.training.project import ROOT, write_project
 
+pytestmark = pytest.mark.graph  # starts and kills trainings of several processes
+
 MODEL = "models/alexnet/weights.safetensors"
 
 

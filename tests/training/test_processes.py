@@ -14,6 +14,8 @@ from tests.training.project import ROOT
 from tests.training.tiny import CPU, make_loop, tiny
 from tests.training.together import VAL, train
 
+pytestmark = pytest.mark.graph  # starts and kills trainings of several processes
+
 
 def launch(*arguments):
     paths = f"{ROOT}{os.pathsep}{ROOT / 'src'}"

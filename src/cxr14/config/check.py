@@ -12,12 +12,10 @@ from tempfile import TemporaryDirectory
 from cxr14.config.blocks import (
     DataParams,
     Recipe,
-    check_method,
     check_tta,
     classes_of,
     read_data,
     read_evaluate,
-    read_localize,
     read_loss,
     read_model,
     read_numerics,
@@ -37,6 +35,7 @@ from cxr14.config.chexnext import (
     read_students,
 )
 from cxr14.config.external import ExternalSet, read_external
+from cxr14.config.localize import check_method, read_localize
 from cxr14.config.mapping import mapping_path, read_mapping
 from cxr14.config.reader import read_yaml
 from cxr14.errors import UserError, quote

@@ -22,7 +22,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from cxr14.config.blocks import LocalizeParams, check_method
+from cxr14.config.localize import LocalizeParams, check_method
 from cxr14.console import track
 from cxr14.errors import UserError
 from cxr14.localization.heatmaps import Grids

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cxr14.config.blocks import LocalizeParams
+from cxr14.config.localize import LocalizeParams
 from cxr14.datasets.records import (
     Source,
     read_boxes,
