@@ -111,6 +111,21 @@ def test_a_run_has_the_params_numbers_and_files_of_its_model(project: Path) -> N
     ]
 
 
+def test_scores_on_external_sets_are_in_the_run_of_their_network(project: Path) -> None:
+    scores = {"macro_auroc": 0.5, "gap_macro_auroc": -0.2, "macro_f1": None, "phantom": 1}
+    write_json("metrics/external/city/alexnet.json", scores)
+    write_json("metrics/external/city/vgg16.json", scores)  # is not trained
+    better, other = register(find_trained(BACKBONES)).models
+    client, _ = connect()
+    expected = {
+        "external/city/macro_auroc": 0.5,
+        "external/city/gap_macro_auroc": -0.2,
+        "external/city/phantom": 1,
+    }
+    assert client.get_run(better.run_id).data.metrics == METRICS | expected
+    assert "external/city/macro_auroc" not in client.get_run(other.run_id).data.metrics
+
+
 def test_run_and_version_bear_the_hashes_of_what_they_are_of(project: Path) -> None:
     best = register(find_trained(BACKBONES)).models[0]
     hashes = best.trained.hashes()
