@@ -19,7 +19,7 @@ def test_a_first_look_at_real_images_ends_with_a_report(nih: Path, tmp_path: Pat
     summary = (clone / "report/summary.txt").read_text()
     assert "alexnet" in summary
     assert "hantom" not in summary
-    assert read_json(clone / "metrics/patient_split.json", "official")["official"] == 1
+    assert read_json(clone / "metrics/patient_split.json", "own_split")["own_split"] == 0
     assert (clone / "report/index.html").stat().st_size > 100_000
     shell(clone, "cxr14 use phantom")
     assert run(clone, "git", "diff", "--name-only", "params.yaml") == ""
