@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from cxr14.config.blocks import read_data
+from cxr14.config.blocks import CsvParams, read_data
 from cxr14.config.external import read_external
 from cxr14.datasets.nih import is_web
 from cxr14.datasets.outputs import (
@@ -45,11 +45,11 @@ def main(
         check_git(root)
     outputs = output_paths(root)
     params = read_data()
-    if params.source in ("folder", "csv") and params.folder is not None:
-        check_user_folder(project_root() / params.folder, project_root())
-    for name, external in read_external().sets.items():
-        folder = project_root() / external.folder
-        check_user_folder(folder, project_root(), f"external.{name}.folder")
+    sources: dict[str, CsvParams] = {"data": params}
+    sources |= {f"external.{name}": item for name, item in read_external().sets.items()}
+    for block, source in sources.items():
+        for key, name in source.user_paths().items():
+            check_user_folder(project_root() / name, project_root(), f"{block}.{key}")
     if params.source == "nih" and params.mirror is not None and not is_web(params.mirror):
         check_user_folder(project_root() / params.mirror, project_root(), "data.mirror")
     check_links(root, outputs)

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from cxr14.config.blocks import DataParams, read_data
-from cxr14.datasets.csv_inputs import check_inputs, csv_files
+from cxr14.datasets.csv_inputs import check_inputs
 from cxr14.datasets.issues import read_issues, summarize
 from cxr14.datasets.outputs import check_links
 from cxr14.datasets.raw import ARCHIVES, FACTS, LISTS, RAW_ISSUES, TABLES, images_base, read_facts
@@ -87,7 +87,7 @@ def check_source(params: DataParams) -> None:
     check_images(TABLES, images_base(folder), facts.get("container_bytes", {}))
     if folder is not None:
         if params.source == "csv":
-            check_inputs(csv_files(params, project_root()), facts)
+            check_inputs(params, project_root(), facts)
         else:
             check_tables(images_base(folder), facts)
         check_names(images_base(folder), facts)

@@ -23,6 +23,7 @@ from pathlib import Path
 from rich.table import Table
 
 from cxr14.config.blocks import read_train
+from cxr14.config.external import read_external
 from cxr14.console import print_tables
 from cxr14.io import write_json
 from cxr14.tracking.artifacts import find_trained
@@ -43,7 +44,7 @@ OUT = Path("registry/registered.json")
 
 def main(best_effort: BestEffort = False, promote: Promote = None) -> None:
     """Register the trained models, print a table, and write registered.json."""
-    trained = find_trained(read_train().backbones)
+    trained = find_trained(read_train().backbones, sets=read_external().sets)
     if best_effort:
         registration = register_or_warn(trained, MODEL, "make register", promote)
     else:

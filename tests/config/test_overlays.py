@@ -211,15 +211,38 @@ def test_dvc_reads_every_value_as_it_is_written(value, tmp_path_factory):
 
 
 def test_differences_name_keys_that_appear_and_disappear():
-    before, after = "a: {x: {p: 1}, y: 2}\n", "a: {y: 3, z: [4]}\n"
+    before, after = (
+        "train: {overrides: {x: {p: 1}}, y: 2}\n",
+        "train: {overrides: {z: [4]}, y: 3}\n",
+    )
     changes = differences(before, after, PARAMS)
     assert [tuple(change)[1:] for change in changes] == [
-        ("a.x", {"p": 1}, ABSENT),
-        ("a.y", 2, 3),
-        ("a.z", ABSENT, [4]),
+        ("train.overrides.x", {"p": 1}, ABSENT),
+        ("train.overrides.z", ABSENT, [4]),
+        ("train.y", 2, 3),
     ]
-    assert as_settings(changes) == ["a.x=null", "a.y=3", "+a.z=[4]"]
-    assert as_settings([changes[1]._replace(file=CHEXNEXT)]) == ["chexnext/params.yaml:a.y=3"]
+    settings = ["train.overrides.x=null", "+train.overrides.z=[4]", "train.y=3"]
+    assert as_settings(changes) == settings
+    assert as_settings([changes[2]._replace(file=CHEXNEXT)]) == ["chexnext/params.yaml:train.y=3"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "key"),
+    [
+        ("external: {town: {source: folder}}\n", "external: {}\n", "external"),
+        ("train: {overrides: {}}\n", "train: {overrides: {timm:x: {}}}\n", "train.overrides"),
+    ],
+)
+def test_what_dvc_cannot_pass_to_an_experiment_is_refused_with_another_way(before, after, key):
+    with pytest.raises(UserError, match=f"DVC cannot pass {key}.*then `dvc exp run --temp`"):
+        as_settings(differences(before, after, PARAMS))
+
+
+def test_an_empty_mapping_removes_all_external_sets(repository):
+    use(settings=("external={town: {source: folder, folder: /town}}",))
+    assert read_yaml(PARAMS)["external"] == {"town": {"source": "folder", "folder": "/town"}}
+    use(settings=("external={}",))
+    assert Path(PARAMS).read_text() == TEXT
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,14 @@ import yaml
 
 from cxr14.config.blocks import DataParams, read_data
 from cxr14.config.check import check_params
-from cxr14.datasets.csv_inputs import check_inputs, csv_files
+from cxr14.datasets.csv_inputs import check_inputs
 from cxr14.datasets.issues import read_issues
 from cxr14.datasets.raw import FACTS, IMAGE_TABLE, MANIFEST, RAW_ISSUES
 from cxr14.datasets.records import read_boxes, read_records
 from cxr14.datasets.source import write_csv_source
 from cxr14.errors import UserError
 from cxr14.io import read_json
+from cxr14.labels import FINDINGS
 from stages import download, patient_split, preprocess
 from tests.conftest import ROOT
 from tests.datasets.pictures import some_pngs, write_archive, write_loose
@@ -70,11 +71,22 @@ def test_images_are_found_by_path_or_name_in_folders_and_archives(project: DataP
 
 def test_a_change_of_table_or_mapping_is_noticed(project: DataParams) -> None:
     write_csv_source(Path("tables"), Path("archives"), project, Path.cwd())
-    files, facts = csv_files(project, Path.cwd()), read_json(Path("tables") / FACTS)
-    check_inputs(files, facts)
+    facts = read_json(Path("tables") / FACTS)
+    check_inputs(project, Path.cwd(), facts)
     Path("mine.yaml").write_text(yaml.safe_dump(MAPPING | {"keep": {"who": ["p0"]}}))
     with pytest.raises(UserError, match=r"mine.yaml \(data.mapping\) has changed"):
-        check_inputs(files, facts)
+        check_inputs(project, Path.cwd(), facts)
+    Path("mine.yaml").unlink()
+    with pytest.raises(UserError, match=r"mine.yaml \(data.mapping\) is missing"):
+        check_inputs(project, Path.cwd(), facts)
+
+
+def test_another_table_in_params_is_no_change_of_the_one_that_was_read(project: DataParams) -> None:
+    """The stage will run, as its param changed."""
+    write_csv_source(Path("tables"), Path("archives"), project, Path.cwd())
+    facts = read_json(Path("tables") / FACTS)
+    other = project.model_copy(update={"table": "other.csv"})
+    check_inputs(other, Path.cwd(), facts)
 
 
 def test_a_folder_without_any_of_the_images_is_an_error(project: DataParams) -> None:
@@ -100,6 +112,12 @@ def test_params_are_checked_against_the_mapping(
     keys = {"table": "mine.csv", "mapping": "mine.yaml"} | change
     with pytest.raises(UserError, match=message):
         check_with(keys)
+
+
+def test_no_finding_is_known_where_all_fourteen_findings_are(project: DataParams) -> None:
+    named = {name: [name] for name in FINDINGS}
+    Path("all.yaml").write_text(yaml.safe_dump(MAPPING | {"findings": named}))
+    check_with({"table": "mine.csv", "mapping": "all.yaml", "findings": "all"})
 
 
 def check_with(keys: dict[str, object]) -> None:

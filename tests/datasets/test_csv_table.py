@@ -64,6 +64,8 @@ def test_patients_keep_whole_numbers_and_are_numbered_otherwise(tmp_path: Path) 
 
     assert patients("17", "4", "17") == [17, 4, 17]
     assert patients("p9", "p10", "p9") == [2, 1, 2]
+    assert patients("7", "007", "7") == [2, 1, 2]
+    assert patients("007", "010", "007") == [7, 10, 7]
     assert patients("4", "1234567890", "4") == [2, 1, 2]
 
 
@@ -210,6 +212,21 @@ def test_boxes_of_a_table_of_their_own_are_matched_by_image_and_label(tmp_path: 
     ]
     with pytest.raises(UserError, match="does not name its columns; add boxes"):
         read_csv_tables(tmp_path / "mine.csv", "mine.csv", mapping_of(), "zeros", given)
+
+
+def test_a_box_is_of_no_image_if_several_have_its_name(tmp_path: Path) -> None:
+    """Only the name of one file, or a whole path, says which image is meant."""
+    boxes = {"finding": "what", "x": "x", "y": "y", "width": "w", "height": "h"}
+    (tmp_path / "boxes.csv").write_text(
+        "path,what,x,y,w,h\nx.png,lump,1,2,3,4\na/x.png,lump,1,2,3,4\ny.png,lump,1,2,3,4\n"
+    )
+    (tmp_path / "mine.csv").write_text("path,who,lump\na/x.png,1,1\nb/x.png,2,1\nc/y.png,3,1\n")
+    given = (tmp_path / "boxes.csv", "boxes.csv")
+    mapping = mapping_of({"boxes": boxes})
+    converted = read_csv_tables(tmp_path / "mine.csv", "mine.csv", mapping, "zeros", given)
+    lines = converted.contents[BOX_TABLE].decode().splitlines()[1:]
+    assert lines == ["a_x.png,Mass,1.0,2.0,3.0,4.0", "c_y.png,Mass,1.0,2.0,3.0,4.0"]
+    assert [row[:3] for row in met(converted)] == [("boxes.csv", "row 2", "box of no image")]
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,20 @@ def test_images_without_a_known_age_are_counted_in_words() -> None:
     assert figure.axes[0].get_xlim()[1] == 60
 
 
+def test_figures_of_a_set_without_ages_and_sexes_say_so() -> None:
+    """Tables of other sets lack them."""
+    images = few_records()
+    images["age"] = pd.array([pd.NA] * len(images), dtype="Int32")
+    images["sex"] = "unknown"
+    figures = [
+        eda.age(statistics.age_distribution(images), None, len(images)),
+        eda.age_by_finding(statistics.age_by_finding(images)),
+        eda.sex(statistics.sex_distribution(images)),
+    ]
+    titles = [figure.texts[0].get_text() for figure in figures]
+    assert titles == ["The age is not known", "The age is not known", "The sex is not known"]
+
+
 def test_a_sample_without_a_known_age_says_so() -> None:
     images = few_records()
     images["age"] = pd.array([pd.NA] * len(images), dtype="Int32")

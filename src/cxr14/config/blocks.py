@@ -102,6 +102,7 @@ class PhantomParams(Block):
 class CsvParams(Block):
     """A folder of images, and its table for the source `csv` (cxr14.datasets.csv_table)."""
 
+    source: str
     folder: Text | None
     table: Text | None
     mapping: Text | None
@@ -111,6 +112,19 @@ class CsvParams(Block):
         """Return the keys that the source `csv` needs and that are null."""
         keys = {"folder": self.folder, "table": self.table, "mapping": self.mapping}
         return [key for key, value in keys.items() if value is None]
+
+    def csv_inputs(self) -> dict[str, str]:
+        """Return the input files of the source `csv` as params.yaml names them, by key."""
+        names = {key: getattr(self, key, None) for key in ("table", "mapping", "box_table")}
+        return {key: name for key, name in names.items() if name is not None}
+
+    def user_paths(self) -> dict[str, str]:
+        """Return the user's folder and files as params.yaml names them, by key; {} without any."""
+        if self.source not in ("folder", "csv") or self.folder is None:
+            return {}
+        files = self.csv_inputs() if self.source == "csv" else {}
+        ready = {key for key, name in files.items() if key == "mapping" and "." not in name}
+        return {"folder": self.folder} | {k: name for k, name in files.items() if k not in ready}
 
 
 class DataParams(CsvParams):

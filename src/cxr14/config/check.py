@@ -36,7 +36,7 @@ from cxr14.config.chexnext import (
 )
 from cxr14.config.external import ExternalSet, read_external
 from cxr14.config.localize import check_method, read_localize
-from cxr14.config.mapping import mapping_path, read_mapping
+from cxr14.config.mapping import labelled, mapping_path, read_mapping
 from cxr14.config.reader import read_yaml
 from cxr14.errors import UserError, quote
 from cxr14.io import project_root
@@ -183,11 +183,12 @@ def _source(data: DataParams, root: Path) -> Iterator[str]:
     except UserError as error:
         yield str(error)
         return
-    absent = [name for name in classes_of(data.findings) if name not in mapping.findings]
+    known = labelled(mapping)
+    absent = [name for name in classes_of(data.findings) if name not in known]
     if absent:
         yield (
             f"{FILE}: data.findings names {', '.join(absent)}, which the mapping {data.mapping} "
-            f"does not label; set data.findings to [{', '.join(mapping.findings)}] or some of these"
+            f"does not label; set data.findings to [{', '.join(known)}] or some of these"
         )
 
 

@@ -1,5 +1,6 @@
 """The block `external` of params.yaml: sets on which the trained networks are scored, by name."""
 
+import re
 from typing import Literal
 
 from pydantic import ConfigDict, Field, model_validator
@@ -7,7 +8,6 @@ from pydantic import ConfigDict, Field, model_validator
 from cxr14.config.blocks import CsvParams
 from cxr14.config.reader import Block, Text, read_block
 from cxr14.errors import UserError, quote
-from cxr14.labels import NAME
 
 
 def check_set_name(name: str) -> str:
@@ -17,7 +17,7 @@ def check_set_name(name: str) -> str:
         UserError: it is empty, longer than 64 characters, or has other characters than letters,
             digits and _.
     """
-    if not NAME.fullmatch(name):
+    if not re.fullmatch(r"[A-Za-z0-9_]{1,64}", name):
         raise UserError(
             f"{quote(name)} is no name of an external set; allowed are 1 to 64 letters, digits and "
             f"_, such as chexpert"

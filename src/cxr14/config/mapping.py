@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from cxr14.config.reader import Block, ParamsError, check_block, read_yaml
 from cxr14.errors import UserError, quote
-from cxr14.labels import CLASSES, canonical, without_no_finding
+from cxr14.labels import CLASSES, FINDINGS, canonical, without_no_finding
 
 READY = Path(__file__).parents[1] / "datasets/mappings"
 """Folder of the ready mappings."""
@@ -184,6 +184,12 @@ class Mapping(Block):
         if self.rows == "box" and self.boxes is not None and self.boxes.image is not None:
             raise UserError("boxes.image is for data.box_table; with rows: box it is columns.image")
         return self
+
+
+def labelled(mapping: Mapping) -> tuple[str, ...]:
+    """Return the classes whose labels are known: those named, and No Finding beside all others."""
+    named = tuple(mapping.findings)
+    return CLASSES if set(FINDINGS) <= set(named) else named
 
 
 def ready_mappings() -> list[str]:

@@ -161,7 +161,8 @@ def _lay(
             meant = f"; did you mean {path}{near[0]}?" if near else ""
             raise ParamsError(f"{file} has no key {quote(key)}{meant}")
         old = target.get(name)
-        if isinstance(old, dict) and isinstance(value, dict) and (merge or key not in REPLACED):
+        replaced = key in REPLACED and not (merge and value)
+        if isinstance(old, dict) and isinstance(value, dict) and not replaced:
             _lay(old, value, file, f"{key}.", merge)
         elif isinstance(value, dict) and not isinstance(old, dict) and not by_backbone:
             raise ParamsError(f"{file}: {key} is a value and has no keys within it")
@@ -194,10 +195,19 @@ def as_settings(changes: Iterable[Change]) -> list[str]:
 
     In train.overrides null stands for a key that disappears and for an empty mapping: DVC 3 can
     damage a file with comments when it removes keys (``~KEY``), and Hydra merges mappings.
+
+    Raises:
+        UserError: DVC has no form for a change: a colon in a key, or the end of an external set.
     """
     words = []
     for file, key, before, after in changes:
-        value = _in_hydra(None if after is ABSENT or after == {} else after)
+        ends = after is ABSENT or after == {}
+        if ":" in key or (ends and not key.startswith(REPLACED[0])):
+            raise UserError(
+                f"DVC cannot pass {key} to an experiment; run `cxr14 use` with the same words, and "
+                f"then `dvc exp run --temp`, which takes the params of the work tree"
+            )
+        value = _in_hydra(None if ends else after)
         prefix = "" if file == PARAMS else f"{file}:"
         words.append(f"{prefix}{'+' if before is ABSENT else ''}{key}={value}")
     return words

@@ -217,7 +217,7 @@ MAX_LISTED = 10
 BLOCK = 50_000
 """Rows per check, to bound the memory of the failures of a hostile table."""
 
-SUFFIX = re.compile(r"\.(png|jpe?g|tiff?|bmp|gif|webp|dcm|dicom)$", re.IGNORECASE)
+SUFFIX = re.compile(r"\.(png|jpe?g|tiff?|bmp|gif|webp|dcm|dicom|dic)$", re.IGNORECASE)
 COMMA_NUMBER = r"-?[0-9]+,[0-9]+(?:[eE][-+]?[0-9]+)?"
 THOUSANDS = r"-?[1-9][0-9]{0,2}(?:,[0-9]{3})+"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from cxr14.config.blocks import CsvParams, DataParams
+from cxr14.config.blocks import CsvParams
 from cxr14.config.mapping import mapping_path
 from cxr14.datasets.archive_kinds import Report
 from cxr14.datasets.csv_rows import file_key
@@ -20,9 +20,7 @@ from cxr14.io import sha256
 
 def csv_files(params: CsvParams, root: Path) -> dict[str, Path]:
     """Return the input files of the source `csv` by key: table, mapping and box_table."""
-    boxes = params.box_table if isinstance(params, DataParams) else None
-    paths = {"table": params.table, "box_table": boxes}
-    files = {key: root / path for key, path in paths.items() if path is not None}
+    files = {key: root / name for key, name in params.csv_inputs().items()}
     return files | {"mapping": mapping_path(str(params.mapping), root)}
 
 
@@ -31,14 +29,20 @@ def input_hashes(files: Mapping[str, Path]) -> dict[str, str]:
     return {key: sha256(path) for key, path in sorted(files.items())}
 
 
-def check_inputs(files: Mapping[str, Path], facts: Mapping[str, Any]) -> None:
+def check_inputs(params: CsvParams, root: Path, facts: Mapping[str, Any]) -> None:
     """Check that the input files of the source `csv` are unchanged.
+
+    If params.yaml names other files now, nothing is checked: the stage will run.
 
     Raises:
         UserError: one is missing or was changed; names the file and the command to run.
     """
-    for key, path in files.items():
-        if not path.is_file() or sha256(path) != facts["inputs"].get(key):
+    if params.csv_inputs() != facts["input_names"]:
+        return
+    for key, path in csv_files(params, root).items():
+        if not path.is_file():
+            raise UserError(f"{path} (data.{key}) is missing; put it back")
+        if sha256(path) != facts["inputs"][key]:
             raise UserError(f"{path} (data.{key}) has changed since it was read; run {RENEW}")
 
 

@@ -195,7 +195,9 @@ def separate_boxes(
     own = Rows(read_text(path, name, headings), name, rows.issues)
     finding_of = {label: name for name, labels in mapping.findings.items() for label in labels}
     image_of = dict(zip(keys, images, strict=True))
-    image_of |= {file.rpartition("/")[2]: image for file, image in image_of.items()}
+    names = keys.str.rpartition("/")[2]
+    unique = names[~names.duplicated(keep=False)]
+    image_of = dict(zip(unique, images[unique.index], strict=True)) | image_of
     image = own.cells(column).map(file_key).map(image_of)
     finding = own.text[boxes.finding].map(finding_of)
     for missing, kind in ((image.isna(), "box of no image"), (finding.isna(), "box of no class")):

@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cxr14.config.mapping import Column, Mapping
+from cxr14.config.mapping import Column, Mapping, labelled
 from cxr14.datasets.archive_kinds import Issue
 from cxr14.datasets.columns import MISSING, NIH_HEADINGS, image_name
 from cxr14.datasets.csv_rows import (
@@ -40,7 +40,7 @@ from cxr14.datasets.csv_rows import (
 )
 from cxr14.datasets.raw import BOX_TABLE, IMAGE_TABLE, LISTS, RENEW
 from cxr14.errors import UserError, quote
-from cxr14.labels import CLASSES, FINDINGS, NO_FINDING, UNKNOWN, label_text
+from cxr14.labels import CLASSES, NO_FINDING, UNKNOWN, label_text
 
 Uncertain = Literal["zeros", "ones", "ignore"]
 States = npt.NDArray[np.int8]
@@ -140,12 +140,6 @@ def _keep(rows: Rows, mapping: Mapping) -> None:
     for column in (columns.image, columns.patient or columns.image):
         cells = rows.cells(column)
         rows.drop(rows.details(column, cells == ""), "no image or patient")
-
-
-def labelled(mapping: Mapping) -> tuple[str, ...]:
-    """Return the classes whose labels are known: those named, and No Finding beside all others."""
-    named = tuple(mapping.findings)
-    return CLASSES if set(FINDINGS) <= set(named) else named
 
 
 def _columns(mapping: Mapping) -> list[str]:
@@ -300,9 +294,12 @@ def _number(cell: str, name: str) -> str | None:
 
 
 def _numbered(patients: pd.Series) -> pd.Series:
-    """Return whole numbers for patients: their own, else their place in the alphabet from 1."""
+    """Return whole numbers for patients: their own, else their place in the alphabet from 1.
+
+    Numbers of which two are equal but written differently (7, 007) are no numbers of patients.
+    """
     plain = patients.map(_plain)
-    if plain.str.fullmatch("[0-9]{1,9}").all():
+    if plain.str.fullmatch("[0-9]{1,9}").all() and plain.nunique() == plain.astype(int).nunique():
         return plain
     codes, _ = pd.factorize(patients, sort=True)
     return pd.Series((codes + 1).astype(str), patients.index, dtype="str")

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 
 from cxr14.config.external import ExternalSet
-from cxr14.datasets.csv_inputs import check_inputs, csv_files
+from cxr14.datasets.csv_inputs import check_inputs
 from cxr14.datasets.external import RECORDS, TABLES
 from cxr14.datasets.image_table import read_image_table
 from cxr14.datasets.issues import issue_rows, issue_table, read_issues
@@ -84,7 +84,7 @@ def check_set(params: ExternalSet, folder: Path, root: Path) -> None:
     base = images_base(params.folder)
     check_images(tables, base, facts.get("container_bytes", {}))
     if params.source == "csv":
-        check_inputs(csv_files(params, root), facts)
+        check_inputs(params, root, facts)
     else:
         check_tables(base, facts)
     check_names(base, facts)

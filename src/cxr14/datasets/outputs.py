@@ -38,7 +38,8 @@ WRITTEN = {  # outputs that are folders: names of the files that their stages wr
     "data/records": r"[^/]+\.(parquet|json)",
     "data/split": r"[^/]+\.parquet",
     "data/cache": r"images\.npy|[^/]+\.(parquet|csv)",
-    "data/external/*": r"cache/images\.npy|(.+/)?[^/]+\.(parquet|csv|json|txt)",
+    "data/external/*": r"cache/(images\.npy|[^/]+\.(parquet|csv))|images\.parquet|issues\.csv"
+    r"|tables/[^/]+",
     "data/pretrained/*": MODEL_OF,
     "models/*": MODEL_OF,
     "evaluation/*": r"[^/]+\.(json|csv|parquet)",
@@ -81,10 +82,10 @@ def output_paths(root: Path) -> list[str]:
 
 
 def check_user_folder(folder: Path, root: Path, key: str = "data.folder") -> None:
-    """Refuse a user's folder that is an output, is inside one or contains one; links are followed.
+    """Refuse a user's path that is an output, is inside one or contains one; links are followed.
 
     Args:
-        folder: the user's folder.
+        folder: the user's folder or file.
         root: root of the repository.
         key: key of params.yaml that names the folder.
 

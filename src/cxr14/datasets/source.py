@@ -159,6 +159,7 @@ def write_csv_source(
     )
     facts: dict[str, object] = {"source": "csv", "phantom": False, "base": base}
     facts |= {"classes": list(converted.classes), "inputs": input_hashes(files)}
+    facts["input_names"] = params.csv_inputs()
     origins = {} if boxes is None else {BOX_TABLE: boxes}
     user_tables = {
         name: UserTable(f"{tables / name} (from {origins.get(name, params.table)})", content)

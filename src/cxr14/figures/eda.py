@@ -112,9 +112,10 @@ def label_distribution(table: pd.DataFrame, images: int) -> Figure:
 
 def sex(table: pd.DataFrame) -> Figure:
     """Draw figure 2 from ``statistics.sex_distribution``."""
-    male = table.set_index("sex")["share"]["M"]
+    known = int(table["images"].sum())
+    male = table.set_index("sex")["images"]["M"] / max(known, 1)
     figure, axes = page(
-        f"{male:.0%} of the images show male patients",
+        f"{male:.0%} of the images show male patients" if known else "The sex is not known",
         f"Figure 2 · train-val, {table['images'].sum():,} images by sex of the patient",
         height=2.0,
         left=0.12,
@@ -163,12 +164,14 @@ def sex_by_finding(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def age(table: pd.DataFrame, fullest_ten_years: int, missing: int) -> Figure:
+def age(table: pd.DataFrame, fullest_ten_years: int | None, missing: int) -> Figure:
     """Draw figure 4 from ``statistics.age_distribution``.
 
     The ten years to `fullest_ten_years` are dark. `missing` images have no known age: the table of
     2017 has some above 100.
     """
+    if table.empty or fullest_ten_years is None:
+        return page("The age is not known", f"Figure 4 · train-val, {missing:,} images", 4.2)[0]
     row = int(table["images"].to_numpy().argmax())
     years, most = int(table["age"].iloc[row]), int(table["images"].iloc[row])
     note = f"; {missing} more have no known age" if missing else ""
@@ -200,6 +203,8 @@ def age(table: pd.DataFrame, fullest_ten_years: int, missing: int) -> Figure:
 def age_by_finding(table: pd.DataFrame) -> Figure:
     """Draw figure 5 from ``statistics.age_by_finding``, the highest median on top."""
     table = table.sort_values("median", ascending=False, kind="stable", ignore_index=True)
+    if table["median"].isna().all():
+        return page("The age is not known", "Figure 5 · train-val, age by label", 6.0)[0]
     old, young = table.dropna().iloc[0], table.dropna().iloc[-1]
     figure, axes = page(
         f"Median age: {old['median']:.0f} years with {display_name(old['finding']).lower()}, "

@@ -44,12 +44,14 @@ class Trained:
         root: of the pipeline.
         model: content of model.json.
         folders: of its networks, with weights.safetensors and model.json; several in an ensemble.
+        sets: names of the external sets that it is scored on.
     """
 
     backbone: str
     root: Path
     model: dict[str, Any]
     folders: tuple[Path, ...]
+    sets: tuple[str, ...]
 
     @property
     def stage(self) -> str:
@@ -138,7 +140,10 @@ class Trained:
         for stage in MEASURES:
             path = self.root / "metrics" / stage / f"{self.backbone}.json"
             known |= flatten({stage: read_numbers(path)}, "/") if path.exists() else {}
-        for path in sorted((self.root / "metrics/external").glob(f"*/{self.backbone}.json")):
+        for name in self.sets:
+            path = self.root / "metrics/external" / name / f"{self.backbone}.json"
+            if not path.exists():
+                continue
             known |= flatten({"external": {path.parent.name: read_numbers(path)}}, "/")
         tables = {p.stem: p for _, p in self.metric_files() if p.suffix == ".csv"}
         known |= table_metrics(
@@ -193,8 +198,10 @@ def read_trained(folder: Path) -> dict[str, Any]:
     return read_described(folder / DESCRIPTION, TrainedDescription)
 
 
-def find_trained(backbones: Iterable[str], root: str | Path = ".") -> list[Trained]:
-    """Return the trained ones of some backbones, sorted by name.
+def find_trained(
+    backbones: Iterable[str], root: str | Path = ".", sets: Iterable[str] = ()
+) -> list[Trained]:
+    """Return the trained ones of some backbones, sorted by name, scored on some external sets.
 
     Raises:
         UserError: none has a model.json, or one is damaged.
@@ -202,7 +209,7 @@ def find_trained(backbones: Iterable[str], root: str | Path = ".") -> list[Train
     names = sorted(set(backbones))
     folders = {name: Path(root) / "models" / name for name in names}
     trained = [
-        Trained(name, Path(root), read_trained(folder), (folder,))
+        Trained(name, Path(root), read_trained(folder), (folder,), tuple(sets))
         for name, folder in folders.items()
         if (folder / DESCRIPTION).exists()
     ]
@@ -286,7 +293,7 @@ def find_ensemble(name: str, root: Path, folders: Sequence[Path], labels: Path) 
     Raises:
         UserError: a file is missing or damaged, or the networks predict different classes.
     """
-    networks = [Trained(p.name, root, read_trained(p), (p,)) for p in folders]
+    networks = [Trained(p.name, root, read_trained(p), (p,), ()) for p in folders]
     path = root / "metrics" / "evaluate" / f"{name}.json"
     scores = read_numbers(path, "validation_macro_auroc")
     if not isinstance(scores["validation_macro_auroc"], int | float):
@@ -294,7 +301,7 @@ def find_ensemble(name: str, root: Path, folders: Sequence[Path], labels: Path) 
     _check_same_classes(networks)
     model = _combined_description(networks)
     model["validation_macro_auroc"] = scores["validation_macro_auroc"]
-    return TrainedEnsemble(name, root, model, tuple(folders), tuple(networks), labels)
+    return TrainedEnsemble(name, root, model, tuple(folders), (), tuple(networks), labels)
 
 
 def _check_same_classes(networks: Sequence[Trained]) -> None:
