@@ -135,6 +135,7 @@ def test_every_output_of_the_graph_names_the_stage_that_makes_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(ROOT)
+    items = {"backbone": "timm:vit_tiny", "set": "city"}
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
     for name, stage in stages.items():
         if name == "register":  # its file is of this machine
@@ -145,9 +146,12 @@ def test_every_output_of_the_graph_names_the_stage_that_makes_it(
             for out in stage.get(key, [])
         ]
         for out in outs:
-            path = out.replace("${item.backbone}", "vgg16_bn")
+            path = out
+            for key, item in items.items():
+                path = path.replace(f"${{item.{key}}}", item)
             file = path if Path(path).suffix else f"{path}/file.csv"
-            assert producing_stage(file) == (f"{name}@vgg16_bn" if "item" in out else name), out
+            matrix = "-".join(items[key] for key in stage.get("matrix", ()))
+            assert producing_stage(file) == (f"{name}@{matrix}" if matrix else name), out
     assert producing_stage("chexnext/models/students/alexnet-0/model.json") == "chexnext/dvc.yaml"
     assert producing_stage("/elsewhere/model.json") is None
 

@@ -127,7 +127,7 @@ def _patterns_of(graph: Any) -> list[tuple[str, str]]:
         for output in outputs:
             file = output if isinstance(output, str) else next(iter(output))
             fixed_parts = map(re.escape, MATRIX_ITEM.split(file))
-            patterns.append((r"([\w-]+)".join(fixed_parts) + "(?:/.*)?", target))
+            patterns.append((r"([\w:-]+)".join(fixed_parts) + "(?:/.*)?", target))
     return patterns
 
 
