@@ -57,9 +57,8 @@ def main(
     if params.source == "phantom":
         counts = write_phantoms(TABLES, ARCHIVES, params.phantom, workers)
     elif params.source == "folder":
-        if params.folder is None:
-            raise UserError("data.source is folder, but data.folder names none; set data.folder")
-        counts = write_folder(TABLES, ARCHIVES, project_root() / params.folder, params.folder)
+        base = str(params.folder)  # never null here: see cxr14.config.check
+        counts = write_folder(TABLES, ARCHIVES, project_root() / base, base)
     elif params.source == "csv":
         counts = write_csv_source(TABLES, ARCHIVES, params, project_root(), workers)
     else:

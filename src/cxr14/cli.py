@@ -74,8 +74,9 @@ def use(
 
     planned = plan_params(names or [], settings or [])
     check_contents({file: after for file, (_, after) in planned.items()})
-    for file, (_, after) in planned.items():
-        write_bytes(file, after.encode())
+    for file, (before, after) in planned.items():
+        if before != after:
+            write_bytes(file, after.encode())
     if print_changes(planned):
         print_stale_stages()
 

@@ -9,6 +9,7 @@ import yaml
 
 from cxr14.config.blocks import DataParams, read_data
 from cxr14.config.check import check_params
+from cxr14.config.mapping import labelled, read_mapping
 from cxr14.datasets.csv_inputs import check_inputs
 from cxr14.datasets.issues import read_issues
 from cxr14.datasets.raw import FACTS, IMAGE_TABLE, MANIFEST, RAW_ISSUES
@@ -16,7 +17,7 @@ from cxr14.datasets.records import read_boxes, read_records
 from cxr14.datasets.source import write_csv_source
 from cxr14.errors import UserError
 from cxr14.io import read_json
-from cxr14.labels import FINDINGS
+from cxr14.labels import CLASSES, FINDINGS
 from stages import download, patient_split, preprocess
 from tests.conftest import ROOT
 from tests.datasets.pictures import some_pngs, write_archive, write_loose
@@ -86,7 +87,10 @@ def test_another_table_in_params_is_no_change_of_the_one_that_was_read(project: 
     write_csv_source(Path("tables"), Path("archives"), project, Path.cwd())
     facts = read_json(Path("tables") / FACTS)
     other = project.model_copy(update={"table": "other.csv"})
+    Path("mine.csv").write_text("changed")
     check_inputs(other, Path.cwd(), facts)
+    with pytest.raises(UserError, match=r"mine.csv \(data.table\) has changed"):
+        check_inputs(project, Path.cwd(), facts)
 
 
 def test_a_folder_without_any_of_the_images_is_an_error(project: DataParams) -> None:
@@ -118,6 +122,7 @@ def test_no_finding_is_known_where_all_fourteen_findings_are(project: DataParams
     named = {name: [name] for name in FINDINGS}
     Path("all.yaml").write_text(yaml.safe_dump(MAPPING | {"findings": named}))
     check_with({"table": "mine.csv", "mapping": "all.yaml", "findings": "all"})
+    assert labelled(read_mapping(Path("all.yaml"))) == CLASSES
 
 
 def check_with(keys: dict[str, object]) -> None:

@@ -162,9 +162,10 @@ def _pipeline(root: Path) -> Iterator[str]:
             yield from _layers(FILE, name, recipe)
             yield from _views(name, recipe)
     yield from _weights(weights, used, root)
-    yield from _source(read_data(), root)
+    data = read_data()
+    yield from _source(data, root)
     for name, external in read_external().sets.items():
-        yield from _external(name, external, read_data(), root)
+        yield from _external(name, external, data, root)
     localize = read_localize()
     try:
         check_method(localize.method, localize.layer, read_model().pooling)

@@ -10,7 +10,6 @@ import json
 import re
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -19,7 +18,7 @@ from ruamel.yaml.error import YAMLError
 from ruamel.yaml.representer import RoundTripRepresenter
 
 from cxr14.config.chexnext import FILE as CHEXNEXT
-from cxr14.config.reader import ParamsError, read_yaml
+from cxr14.config.reader import ParamsError, did_you_mean, read_yaml
 from cxr14.errors import UserError, quote
 
 FOLDER: Final = Path("recipes")
@@ -74,8 +73,7 @@ def read_overlay(name: str) -> Overlay:
     """
     names = overlay_names()
     if name not in names:
-        near = get_close_matches(name, names, 1)
-        meant = f"; did you mean {near[0]}?" if near else ""
+        meant = did_you_mean(name, names)
         raise UserError(f"{FOLDER} has no {quote(name)}{meant}; it has {', '.join(names)}")
     path = FOLDER / f"{name}.yaml"
     first = path.read_text("utf-8").partition("\n")[0]
@@ -153,18 +151,17 @@ _Representer.add_representer(
 def _lay(
     target: dict[Any, Any], tree: Mapping[str, Any], file: str, path: str, merge: bool
 ) -> None:
-    by_backbone = path.removesuffix(".").startswith(REPLACED)
+    has_open_names = path.removesuffix(".").startswith(REPLACED)
     for name, value in tree.items():
         key = f"{path}{name}"
-        if name not in target and not by_backbone:
-            near = get_close_matches(name, [*map(str, target)], 1)
-            meant = f"; did you mean {path}{near[0]}?" if near else ""
+        if name not in target and not has_open_names:
+            meant = did_you_mean(name, map(str, target), path)
             raise ParamsError(f"{file} has no key {quote(key)}{meant}")
         old = target.get(name)
         replaced = key in REPLACED and not (merge and value)
         if isinstance(old, dict) and isinstance(value, dict) and not replaced:
             _lay(old, value, file, f"{key}.", merge)
-        elif isinstance(value, dict) and not isinstance(old, dict) and not by_backbone:
+        elif isinstance(value, dict) and not isinstance(old, dict) and not has_open_names:
             raise ParamsError(f"{file}: {key} is a value and has no keys within it")
         elif name not in target or not _equal(old, value):  # an equal value keeps its form (1e-4)
             target[name] = value

@@ -5,7 +5,7 @@ The parser is DVC's. Of another YAML version it would read plain scalars such as
 """
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -330,11 +330,16 @@ def _message(block: type[Block], problem: ErrorDetails) -> str:
     if problem["type"] == "extra_forbidden":
         # Of the block's own keys: those of a block within it are not known here.
         keys = block.model_fields if len(problem["loc"]) == 1 else ()
-        similar = get_close_matches(str(problem["loc"][-1]), keys, 1)
-        return f"unknown key; did you mean {similar[0]}?" if similar else "unknown key"
+        return f"unknown key{did_you_mean(str(problem['loc'][-1]), keys)}"
     if problem["type"] == "value_error":
         return problem["msg"].removeprefix("Value error, ")
     return problem["msg"][0].lower() + problem["msg"][1:]
+
+
+def did_you_mean(name: str, known: Iterable[str], path: str = "") -> str:
+    """Return the known name nearest to an unknown one, as a question; empty if none is near."""
+    near = get_close_matches(name, [*known], 1)
+    return f"; did you mean {path}{near[0]}?" if near else ""
 
 
 def _limits(block: type[Block], problem: ErrorDetails) -> str:
