@@ -25,7 +25,8 @@ from rich.console import Console
 from rich.table import Table
 
 from cxr14.datasets.image_table import read_images
-from cxr14.datasets.raw import IMAGE_TABLE, LISTS, TABLES
+from cxr14.datasets.raw import IMAGE_TABLE, LISTS
+from cxr14.io import packaged_file
 
 ROOT = Path(__file__).resolve().parents[1]
 WATCH = """
@@ -36,7 +37,8 @@ sys.exit(code)
 """
 """Run a command from a small process: the peak of a child starts at that of its parent."""
 
-STAGES = ("download", "patient-split", "preprocess", "eda", "baseline")
+CHECKS = ("check-params", "check-outputs")
+STAGES = (*CHECKS, "download", "patient-split", "preprocess", "eda", "baseline")
 
 
 def pictures(most: int = 300) -> list[bytes]:
@@ -83,7 +85,8 @@ def measure(folder: Path, *targets: str) -> tuple[float, float]:
 
 def main(scale: float = 0.125, folder: Path = ROOT / ".scratch", keep: bool = False) -> None:
     """Measure one scale and print a table."""
-    names = read_images(ROOT / TABLES / IMAGE_TABLE).image.tolist()
+    table = packaged_file("torchxrayvision", f"torchxrayvision/data/{IMAGE_TABLE}.gz")
+    names = read_images(table).image.tolist()
     pngs, kind = pictures(), "real" if os.environ.get("CXR14_NIH") else "phantom"
     server = StandIn(make_archives(names, pngs, scale), official_lists())
     count = sum(len(archive.images) for archive in server.archives.values())
