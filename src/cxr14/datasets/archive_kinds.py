@@ -199,8 +199,9 @@ class Inflated:
             part = cast(bytes, self._decoder.decompress(packed, most))
         except _DAMAGE as error:
             raise StreamError(f"the compressed data is damaged ({error})") from None
-        if not (part or packed or self._decoder.eof):  # avoids an endless loop
-            raise StreamError("the compressed data breaks off")
+        # A decoder that reached `most` exactly notices only now that it needs input.
+        if not (part or packed or self._decoder.eof or self._decoder.needs_input):
+            raise StreamError("the compressed data breaks off")  # avoids an endless loop
         return part
 
     def _at_end(self) -> bool:
