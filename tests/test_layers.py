@@ -23,6 +23,7 @@ LAYERS = [
     "evaluation",
     "localization",
     "chexnext",
+    "serving",
     "figures",
     "report",
     "tracking",

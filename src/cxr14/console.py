@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from math import isnan
 from typing import Any, TypeVar
 
@@ -108,6 +109,19 @@ def progress(unit: str, **options: Any) -> Progress:
     return Progress(TextColumn("{task.description}"), bar, *counts, *times, **options)
 
 
+_WITHOUT_PROGRESS: ContextVar[bool] = ContextVar("without_progress", default=False)
+
+
+@contextmanager
+def without_progress() -> Iterator[None]:
+    """Show no progress bars in the block, in this thread."""
+    token = _WITHOUT_PROGRESS.set(True)
+    try:
+        yield
+    finally:
+        _WITHOUT_PROGRESS.reset(token)
+
+
 def track(
     items: Iterable[Item],
     description: str,
@@ -116,6 +130,9 @@ def track(
     **options: Any,
 ) -> Iterator[Item]:
     """Yield the items under a progress bar; `total` is needed for items without a length."""
+    if _WITHOUT_PROGRESS.get():
+        yield from items
+        return
     with progress(unit, **options) as bar:
         yield from bar.track(items, total, description=description)
 

@@ -1,0 +1,196 @@
+"""The predictor: calibrated probabilities, decisions, heatmaps and boxes of new images.
+
+One network, or an ensemble whose probabilities and heatmaps are averaged. Scores of images of the
+split equal predictions/BACKBONE.parquet, since the same functions compute them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.special import expit, logit
+
+from cxr14.console import without_progress
+from cxr14.evaluation.predict import predict_views
+from cxr14.evaluation.predictions import Logits, logit_of_mean, read_decision
+from cxr14.labels import FINDINGS
+from cxr14.localization.cam import SaliencySettings, normalized_heatmaps
+from cxr14.localization.evaluate import mean_grids
+from cxr14.localization.heatmaps import Grids, detect
+from cxr14.metrics.calibration import platt_probabilities
+from cxr14.models.network import Network
+from cxr14.models.serialization import load_model
+from cxr14.serving.description import ServingDescription
+from cxr14.training.augment import NO_VIEWS, views_of
+
+BATCH = 64
+"""Images per forward pass, as `evaluate.batch_size` by default: another one rounds differently."""
+
+HEATMAP_BATCH = 8
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Predictions for N images and C classes.
+
+    Attributes:
+        classes: C names.
+        logits: float32 (N, C), of the mean probability over networks and views.
+        probabilities: float32 (N, C), as trained: not calibrated.
+        calibrated: float64 (N, C), by Platt scaling; NaN for a class without one.
+        spread: float32 (N, C), standard deviation of the uncalibrated probabilities over the
+            networks of an ensemble (0 to .5, without Bessel's correction); None for one network.
+        above: bool (N, C): at or above the threshold of the class; False without a threshold.
+    """
+
+    classes: tuple[str, ...]
+    logits: Logits
+    probabilities: npt.NDArray[np.float32]
+    calibrated: npt.NDArray[np.float64]
+    spread: npt.NDArray[np.float32] | None
+    above: npt.NDArray[np.bool_]
+
+    def called(self, row: int) -> list[str]:
+        """List the classes at or above their threshold in an image."""
+        return [name for name, yes in zip(self.classes, self.above[row], strict=True) if yes]
+
+
+class Predictor:
+    """A trained backbone or an ensemble, with its decision and its heatmap settings.
+
+    Args:
+        members: (network in eval mode, content of its model.json), of the same classes.
+        decision: content of decision.json.
+        description: content of serving/BACKBONE.json.
+    """
+
+    def __init__(
+        self,
+        members: Sequence[tuple[Network, dict[str, Any]]],
+        decision: dict[str, Any],
+        description: ServingDescription,
+    ) -> None:
+        self.members, self.decision, self.description = list(members), decision, description
+        self.classes: tuple[str, ...] = tuple(self.members[0][1]["classes"])
+
+    @classmethod
+    def load(
+        cls, folders: Sequence[Path], decision: Path, description: ServingDescription
+    ) -> "Predictor":
+        """Load the networks of some folders, each with weights.safetensors and model.json.
+
+        Raises:
+            UserError: a file is missing or damaged.
+        """
+        members = [load_model(folder) for folder in folders]
+        return cls(members, read_decision(decision, members[0][1]["classes"]), description)
+
+    @property
+    def findings(self) -> list[str]:
+        """The classes that can have a heatmap: all but No Finding."""
+        return [name for name in self.classes if name in FINDINGS]
+
+    @cached_property
+    def thresholds(self) -> npt.NDArray[np.float64]:
+        """Thresholds (C,) on uncalibrated probabilities; NaN for a class without one."""
+        return np.array([self.decision["thresholds"][name] for name in self.classes], np.float64)
+
+    @cached_property
+    def calibrated_thresholds(self) -> npt.NDArray[np.float64]:
+        """The same thresholds on the calibrated scale (C,); NaN without one or without scaling."""
+        return np.asarray(self._calibrated(logit(self.thresholds)[None])[0])
+
+    def _calibrated(self, logits: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        return platt_probabilities(logits, self.decision["platt"], self.classes)
+
+    def predict(self, images: npt.NDArray[np.uint8], batch_size: int = BATCH) -> Predictions:
+        """Score images, on the GPU if there is one.
+
+        Thresholds that were chosen with test-time augmentation are used with it.
+
+        Args:
+            images: uint8 (N, S, S) as in the cache, S = description.cached_size.
+            batch_size: images per forward pass.
+        """
+        rows = np.arange(len(images))
+        views = [self._views(model) for _, model in self.members]
+        with without_progress():
+            logits = np.concatenate(
+                [
+                    predict_views(network, images, rows, model["input_size"], batch_size, changes)
+                    for (network, model), changes in zip(self.members, views, strict=True)
+                ]
+            )  # (networks × views, N, C)
+        mean = logits[0] if len(logits) == 1 else logit_of_mean(logits)
+        by_network = expit(logits).reshape(len(self.members), -1, *mean.shape).mean(axis=1)
+        probabilities = expit(mean)
+        return Predictions(
+            self.classes,
+            mean,
+            probabilities,
+            self._calibrated(mean),
+            by_network.std(axis=0) if len(self.members) > 1 else None,
+            probabilities >= np.nan_to_num(self.thresholds, nan=np.inf).astype(np.float32),
+        )
+
+    def _views(self, model: dict[str, Any]) -> Any:
+        return views_of(model) if self.decision.get("tta") else NO_VIEWS
+
+    def heatmaps(
+        self, images: npt.NDArray[np.uint8], pairs: pd.DataFrame, method: str | None = None
+    ) -> Grids:
+        """Compute the heatmap of each pair; an ensemble's is the mean of its networks' maps.
+
+        Args:
+            images: uint8 (N, S, S).
+            pairs: image, finding and row (of `images`) of P pairs, of :attr:`findings`.
+            method: another one than that of the description; it is scaled per map then.
+
+        Returns:
+            (P, h, w) float16, 0–1, see cam.normalized_heatmaps.
+        """
+        chosen = self.description.heatmaps
+        scale = chosen.heat_scale if method in (None, chosen.method) else None
+        with without_progress():
+            grids = [
+                normalized_heatmaps(network, images, pairs, self._settings(model, method), scale)
+                for network, model in self.members
+            ]
+        return grids[0] if len(grids) == 1 else mean_grids(grids)
+
+    def _settings(self, model: dict[str, Any], method: str | None) -> SaliencySettings:
+        chosen = self.description.heatmaps
+        sizes = {"train": int(model["input_size"]), "cache": self.description.cached_size}
+        return SaliencySettings(
+            method or chosen.method,
+            HEATMAP_BATCH,
+            sizes[chosen.size],
+            chosen.layer,
+            chosen.smoothing,
+        )
+
+    def scaling(self, method: str | None = None) -> str:
+        """Return how the heatmaps of a method are scaled: per_map or fixed."""
+        chosen = self.description.heatmaps
+        fixed = chosen.heat_scale is not None and method in (None, chosen.method)
+        return "fixed" if fixed else "per_map"
+
+    def detect(self, pairs: pd.DataFrame, grids: Grids, method: str | None = None) -> pd.DataFrame:
+        """Detect the boxes of every pair at every heat threshold of the description.
+
+        Args:
+            pairs: image, finding, row, scale, offset_x and offset_y of P pairs.
+            grids: (P, h, w) of :meth:`heatmaps`.
+            method: that of the heatmaps.
+
+        Returns:
+            image, finding, heat_threshold, x, y, width, height (pixels of the file), score
+            (highest heat inside, 0–255) and scaling; see heatmaps.detect.
+        """
+        size, thresholds = self.description.cached_size, self.description.heatmaps.heat_thresholds
+        return detect(pairs, grids, size, thresholds, self.scaling(method))
