@@ -22,9 +22,7 @@ from cxr14.datasets.archive_kinds import (
     ArchiveKind,
     BombError,
     Fault,
-    Inflated,
     Report,
-    StreamError,
     allowance,
     fault_of_member,
     fault_of_name,
@@ -35,6 +33,7 @@ from cxr14.datasets.archive_kinds import (
     size_fault,
 )
 from cxr14.datasets.raw import holds_table, is_sheet, may_be_table, recognize
+from cxr14.datasets.streams import Inflated, StreamError
 from cxr14.errors import UserError
 
 HEADER_BYTES = 16 * 2**10

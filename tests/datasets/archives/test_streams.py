@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxr14.datasets import archive_kinds
-from cxr14.datasets.archive_kinds import Inflated, StreamError
+from cxr14.datasets import streams
+from cxr14.datasets.streams import Inflated, StreamError
 
 PACKERS = {
     "gz": lambda part: gzip.compress(part, 1, mtime=0),
@@ -23,7 +23,7 @@ PACKERS = {
 def read_all(packed: bytes, compression: str, sizes: list[int], step: int) -> bytes:
     """Read with sizes in turn, `step` packed bytes at a time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(archive_kinds, "STEP", step)
+        patch.setattr(streams, "STEP", step)
         stream = Inflated(io.BytesIO(packed), len(packed), compression)
         parts, turn = [], 0
         while part := stream.read(sizes[turn % len(sizes)]):
