@@ -33,11 +33,7 @@ IMAGE_HEADINGS = {
     "view": ("viewposition", "view"),
     "original_width": ("originalimagewidth", "originalwidth", "width]", "width"),
     "original_height": (
-        "originalimageheight",
-        "originalheight",
-        "height]",
-        "imageheight",
-        "height",
+        *("originalimageheight", "originalheight", "height]", "imageheight", "height"),
     ),
     "pixel_spacing_x": ("originalimagepixelspacingx", "pixelspacingx", "x]", "spacingx"),
     "pixel_spacing_y": ("originalimagepixelspacingy", "pixelspacingy", "y]", "spacingy"),

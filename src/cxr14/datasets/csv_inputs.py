@@ -64,8 +64,8 @@ def list_files(folder: Path, tables: CsvTables, workers: int = 0) -> tuple[Listi
         raise FileNotFoundError(f"{folder} (data.folder) is not a folder")
     report = Report()
     containers = find_containers(folder, report)
-    found, issues = hash_all(folder, containers, workers) if containers else ([], [])
-    files = pd.DataFrame(found, columns=list(MANIFEST_COLUMNS))
+    entries, issues = hash_all(folder, containers, workers) if containers else ([], [])
+    files = pd.DataFrame(entries, columns=list(MANIFEST_COLUMNS))
     name_of = {key: image for image, key in tables.files.items()}
     path = files.member.map(file_key)
     key = path.where(path.isin([*name_of, *tables.left_out]), path.str.rpartition("/")[2])

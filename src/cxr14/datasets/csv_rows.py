@@ -37,9 +37,9 @@ def read_text(path: Path, name: str, headings: Iterable[str]) -> pd.DataFrame:
     wanted = list(dict.fromkeys(headings))
     for heading in wanted:
         if header.count(heading) != 1:
-            found = "no column" if heading not in header else f"{header.count(heading)} columns"
+            problem = "no column" if heading not in header else f"{header.count(heading)} columns"
             raise UserError(
-                f"{where}: {found} {quote(heading)}, which the mapping names; the header is "
+                f"{where}: {problem} {quote(heading)}, which the mapping names; the header is "
                 f"{quote(', '.join(header))}; correct the mapping (data.mapping) or the table"
             )
     body = [(n, row) for n, row in zip(rows.numbers, rows.cells, strict=True) if any(row)][1:]
@@ -75,8 +75,8 @@ def _build(column: Built, text: pd.DataFrame) -> pd.Series:
     cells, headings = [], column.columns
     for values in text[headings].to_numpy():
         built = column.form.format_map(dict(zip(headings, values, strict=True)))
-        found = pattern.search(built) if all(values) else None
-        cells.append((found[1] or "").strip() if found else "")
+        match = pattern.search(built) if all(values) else None
+        cells.append((match[1] or "").strip() if match else "")
     return pd.Series(cells, text.index, dtype="str")
 
 
@@ -126,7 +126,7 @@ class Rows:
         return _build(column, self.text)
 
 
-# Boxes: of the rows of the table, or of a table of their own.
+# Boxes: of the rows of the table, or of a separate table.
 
 BOX_COLUMNS = ("image", "finding", "x", "y", "width", "height")
 NO_AREA = "box without a place or an area"
@@ -171,7 +171,7 @@ def row_boxes(
 def separate_boxes(
     rows: Rows, keys: pd.Series, images: pd.Series, mapping: Mapping, path: Path, name: str
 ) -> pd.DataFrame:
-    """Return the boxes of a table of their own.
+    """Return the boxes of a separate table.
 
     Args:
         rows: the table of images, for its issues.
@@ -192,18 +192,18 @@ def separate_boxes(
         )
     column = boxes.image or mapping.columns.image
     headings = [*headings_of(column), boxes.finding, *box_headings(boxes)]
-    own = Rows(read_text(path, name, headings), name, rows.issues)
+    box_rows = Rows(read_text(path, name, headings), name, rows.issues)
     finding_of = {label: name for name, labels in mapping.findings.items() for label in labels}
     image_of = dict(zip(keys, images, strict=True))
     names = keys.str.rpartition("/")[2]
     unique = names[~names.duplicated(keep=False)]
     image_of = dict(zip(unique, images[unique.index], strict=True)) | image_of
-    image = own.cells(column).map(file_key).map(image_of)
-    finding = own.text[boxes.finding].map(finding_of)
+    image = box_rows.cells(column).map(file_key).map(image_of)
+    finding = box_rows.text[boxes.finding].map(finding_of)
     for missing, kind in ((image.isna(), "box of no image"), (finding.isna(), "box of no class")):
-        cells = _joined(own.text.loc[missing, headings[:-4]])
-        own.report(cells, kind, "skipped")
-    extents = _extents(own, own.text[image.notna() & finding.notna()], boxes)
+        cells = _joined(box_rows.text.loc[missing, headings[:-4]])
+        box_rows.report(cells, kind, "skipped")
+    extents = _extents(box_rows, box_rows.text[image.notna() & finding.notna()], boxes)
     table = extents.assign(image=image, finding=finding)
     return table[list(BOX_COLUMNS)]
 

@@ -143,8 +143,8 @@ def _compare_with(
     A training that evaluate has decided on again has a new version: it counts as the champion.
     """
     trained, version = best_of(current)
-    own = [pair for pair in current if pair[0].identity == holder.tags.get(IDENTITY)]
-    stays = own[0] if own else None
+    same_training = [pair for pair in current if pair[0].identity == holder.tags.get(IDENTITY)]
+    stays = same_training[0] if same_training else None
     named = _named(*stays) if stays else _named_version(holder)
     new = _named(trained, version)
     if stays == (trained, version):
