@@ -18,7 +18,7 @@ import pandas as pd
 import typer
 
 from cxr14.config.blocks import read_preprocess
-from cxr14.config.external import ExternalParams, read_external
+from cxr14.config.external import ExternalParams, read_external, with_keys_of_set
 from cxr14.datasets.external import CACHE, FOLDER, ISSUES, TABLES
 from cxr14.datasets.external_source import check_set, naming, write_set
 from cxr14.datasets.issues import summarize, unusable_files, write_issues
@@ -46,6 +46,7 @@ def main(
         issues = write_set(params, folder, project_root(), read_preprocess().workers)
         filled = fill(folder, issues)
     issues = pd.concat([issues, filled.issues], ignore_index=True)
+    issues["detail"] = issues["detail"].map(lambda text: with_keys_of_set(text, name))
     write_issues(folder / ISSUES, issues)
     left_out = f", {filled.counts['skipped']} skipped" if filled.counts["skipped"] else ""
     typer.echo(f"{name}: {filled.counts['images']} images{left_out}")

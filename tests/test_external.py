@@ -22,8 +22,8 @@ from cxr14.preprocessing.cache import open_cache
 from cxr14.preprocessing.shards import shrink_shard
 from stages import download, evaluate, external, external_data, patient_split, preprocess
 from tests.conftest import ROOT
-from tests.datasets.pictures import encode, noise, write_loose
 from tests.datasets.tables.written import HEADER, image_row, write
+from tests.external_sets import CITY, TOWN, write_csv_form, write_nih_form
 
 OURS = ("Mass", "Nodule", "No Finding")
 HEAD: dict[str, Any] = {
@@ -32,30 +32,6 @@ HEAD: dict[str, Any] = {
     "lse_r": 10.0,
     "output_stride": 32,
 }
-
-
-def write_nih_form(folder: Path, first: int, count: int) -> None:
-    """Images of noise with a table in NIH's form, a patient each."""
-    names = [f"{n:08d}_000.png" for n in range(first, first + count)]
-    write_loose(folder, {name: encode(noise(int(name[:8]))) for name in names})
-    labels = ("Mass", "Nodule|Mass", "No Finding", "Edema")
-    rows = [image_row(name, labels[n % 4], int(name[:8])) for n, name in enumerate(names)]
-    write(folder / IMAGE_TABLE, HEADER, rows)
-
-
-def write_csv_form(folder: Path, count: int) -> None:
-    """Images of noise with a table in words of its own; Nodule is not labelled."""
-    names = [f"scan{n}.png" for n in range(count)]
-    write_loose(folder, {name: encode(noise(1000 + n)) for n, name in enumerate(names)})
-    rows = [f"{name},p{n // 2},{(1, 0, -1)[n % 3]},{n % 2}" for n, name in enumerate(names)]
-    (folder / "city.csv").write_text("\n".join(["file,who,lump,water", *rows]) + "\n")
-    values = {"1": "positive", "0": "negative", "-1": "uncertain"}
-    mapping = {
-        "columns": {"image": "file", "patient": "who"},
-        "labels": {"values": values},
-        "findings": {"Mass": ["lump"], "Effusion": ["water"]},
-    }
-    (folder / "city.yaml").write_text(yaml.safe_dump(mapping))
 
 
 def set_params(**sets: dict[str, str]) -> None:
@@ -72,10 +48,6 @@ def in_process(shards, work_dir):
     """An engine of this process alone: no worker has to start."""
     for shard in shards:
         yield shard, shrink_shard(shard, work_dir)
-
-
-CITY = {"source": "csv", "folder": "city", "table": "city/city.csv", "mapping": "city/city.yaml"}
-TOWN = {"source": "folder", "folder": "town"}
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +112,9 @@ def test_a_policy_for_uncertain_labels_is_that_of_the_set(project: Path) -> None
     scored("city", city=CITY | {"uncertain": "ignore"})
     findings = pd.read_csv("metrics/external/city/alexnet/findings.csv")
     assert findings[["images", "positives"]].to_numpy().tolist() == [[24, 12]]
+    issues = pd.read_csv("data/external/city/issues.csv")
+    (detail,) = issues.loc[issues["issue"] == "uncertain labels", "detail"]
+    assert detail.endswith("read by external.city.uncertain = ignore")
     scored("city", city=CITY | {"uncertain": "ones"})
     findings = pd.read_csv("metrics/external/city/alexnet/findings.csv")
     assert findings[["images", "positives"]].to_numpy().tolist() == [[36, 24]]
@@ -175,6 +150,24 @@ def test_a_set_that_shares_no_finding_is_refused_before_anything_runs(project: P
     set_params(city=CITY | {"mapping": "city/edema.yaml"})
     with pytest.raises(UserError, match=r"external\.city: the mapping .* labels Edema, and none"):
         check_params()
+
+
+@pytest.mark.parametrize(
+    ("mapping", "message"),
+    [
+        ("chexprt", r"^params\.yaml: external\.city\.mapping = 'chexprt': no ready mapping has"),
+        ("absent.yaml", r"^params\.yaml: external\.city\.mapping: .*absent\.yaml does not exist"),
+        ("city/bad.yaml", r"^params\.yaml: external\.city\.mapping: .*bad\.yaml: .*findings"),
+    ],
+)
+def test_a_wrong_mapping_is_named_by_the_key_of_its_set(
+    project: Path, mapping: str, message: str
+) -> None:
+    Path("city/bad.yaml").write_text("columns: {image: file}\n")
+    set_params(city=CITY | {"mapping": mapping})
+    with pytest.raises(UserError, match=message) as caught:
+        check_params()
+    assert "data.mapping" not in str(caught.value)
 
 
 @pytest.mark.parametrize("folder", ["own", "./own", "town/../own"])

@@ -34,7 +34,7 @@ from cxr14.config.chexnext import (
     read_select,
     read_students,
 )
-from cxr14.config.external import ExternalSet, read_external
+from cxr14.config.external import ExternalSet, read_external, with_keys_of_set
 from cxr14.config.localize import check_method, read_localize
 from cxr14.config.mapping import labelled, mapping_path, read_mapping
 from cxr14.config.reader import read_yaml
@@ -211,7 +211,8 @@ def _external(name: str, external: ExternalSet, data: DataParams, root: Path) ->
     try:
         mapping = read_mapping(mapping_path(external.mapping, root))
     except UserError as error:
-        yield f"{key}: {error}"
+        text = with_keys_of_set(str(error), name)
+        yield text if text.startswith(FILE) else f"{key}.mapping: {text}"
         return
     if not without_no_finding(set(mapping.findings) & set(classes_of(data.findings))):
         yield (

@@ -25,6 +25,11 @@ def check_set_name(name: str) -> str:
     return name
 
 
+def with_keys_of_set(text: str, name: str) -> str:
+    """Return a message of code that serves the block `data` too, with the keys of a set."""
+    return re.sub(r"\bdata\.(folder|table|mapping|uncertain)\b", rf"external.{name}.\1", text)
+
+
 class ExternalSet(CsvParams):
     """An external set: a folder in NIH's form, or a table with its mapping."""
 
