@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from dvc.utils.cli_parse import to_path_overrides
 from dvc.utils.hydra import apply_overrides
 from hypothesis import given
 from hypothesis import strategies as st
@@ -226,16 +227,29 @@ def test_differences_name_keys_that_appear_and_disappear():
     assert as_settings([changes[2]._replace(file=CHEXNEXT)]) == ["chexnext/params.yaml:train.y=3"]
 
 
+def test_the_end_of_an_external_set_is_refused_with_another_way():
+    before, after = "external: {town: {source: folder}}\n", "external: {}\n"
+    with pytest.raises(UserError, match=r"DVC cannot pass external.*then `dvc exp run --temp`"):
+        as_settings(differences(before, after, PARAMS))
+
+
 @pytest.mark.parametrize(
-    ("before", "after", "key"),
+    ("before", "after"),
     [
-        ("external: {town: {source: folder}}\n", "external: {}\n", "external"),
-        ("train: {overrides: {}}\n", "train: {overrides: {timm:x: {}}}\n", "train.overrides"),
+        ("{alexnet: {}}", "{alexnet: {}, timm:vit_x: {epochs: 2, augment: {flip: 0.5}}}"),
+        ("{timm:x: {epochs: 1, warmup: 2}}", "{timm:x: {epochs: 5, warmup: 2}}"),
+        ("{timm:x: null}", "{timm:x: {optimizer: 'it''s: sgd'}}"),
+        ("{timm:x: {epochs: 1}, alexnet: {}}", "{timm:x: null, alexnet: {}}"),
     ],
 )
-def test_what_dvc_cannot_pass_to_an_experiment_is_refused_with_another_way(before, after, key):
-    with pytest.raises(UserError, match=f"DVC cannot pass {key}.*then `dvc exp run --temp`"):
-        as_settings(differences(before, after, PARAMS))
+def test_dvc_takes_overrides_of_names_with_a_colon(before, after, tmp_path):
+    file = tmp_path / PARAMS
+    texts = [f"train:\n  overrides: {text}\n" for text in (before, after)]
+    file.write_text(texts[0])
+    settings = as_settings(differences(*texts, PARAMS))
+    assert [*to_path_overrides(settings)] == [PARAMS]
+    apply_overrides(file, settings)
+    assert read(file.read_text()) == read(texts[1])
 
 
 def test_an_empty_mapping_removes_all_external_sets(repository):

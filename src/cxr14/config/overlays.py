@@ -194,26 +194,44 @@ def as_settings(changes: Iterable[Change]) -> list[str]:
     damage a file with comments when it removes keys (``~KEY``), and Hydra merges mappings.
 
     Raises:
-        UserError: DVC has no form for a change: a colon in a key, or the end of an external set.
+        UserError: DVC has no form for a change: the end of an external set.
     """
     words = []
     for file, key, before, after in changes:
         ends = after is ABSENT or after == {}
-        if ":" in key or (ends and not key.startswith(REPLACED[0])):
+        if ends and not key.startswith(REPLACED[0]):
             raise UserError(
                 f"DVC cannot pass {key} to an experiment; run `cxr14 use` with the same words, and "
                 f"then `dvc exp run --temp`, which takes the params of the work tree"
             )
-        value = _in_hydra(None if ends else after)
+        value = None if ends else after
         prefix = "" if file == PARAMS else f"{file}:"
-        words.append(f"{prefix}{'+' if before is ABSENT else ''}{key}={value}")
+        sign = "+" if before is ABSENT else ""
+        if ":" in key:
+            key, value = _without_colon(key, value)
+            sign = "++"
+        words.append(f"{prefix}{sign}{key}={_in_hydra(value)}")
     return words
+
+
+def _without_colon(key: str, value: Any) -> tuple[str, Tree]:
+    """Return the part of a key before the name with a colon, and a mapping of the rest.
+
+    Hydra merges mappings, and allows colons only in their keys: ``train.overrides`` and
+    ``{timm:x: {epochs: 3}}`` for ``train.overrides.timm:x.epochs``.
+    """
+    names = key.split(".")
+    first = next(index for index, name in enumerate(names) if ":" in name)
+    for name in reversed(names[first:]):
+        value = {name: value}
+    return ".".join(names[:first]), value
 
 
 def _in_hydra(value: Any) -> str:
     """Return a value in the grammar of Hydra's overrides, which DVC uses."""
     if isinstance(value, dict):
-        return "{" + ",".join(f"{key}:{_in_hydra(item)}" for key, item in value.items()) + "}"
+        items = ((key.replace(":", r"\:"), _in_hydra(item)) for key, item in value.items())
+        return "{" + ",".join(f"{key}:{item}" for key, item in items) + "}"
     if isinstance(value, list):
         return "[" + ",".join(map(_in_hydra, value)) + "]"
     if isinstance(value, str):
