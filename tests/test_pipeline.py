@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
+from cxr14.io import read_json
 from cxr14.labels import CLASSES
 from tests.clones import clone_into, commit, environment, paste, run, shrink_params
 from tests.experiments_page import OWN_IMAGES, python_snippet, ways_of_use
+from tests.external_sets import CITY, TOWN, write_csv_form, write_nih_form
 from tests.tracking.servers import free_port, patiently, running
 
 pytestmark = pytest.mark.graph
@@ -66,11 +69,11 @@ def history(folder: Path, backbone: str) -> int:
     return len(pd.read_csv(folder / "plots" / "train" / f"{backbone}.csv"))
 
 
-def mlflow_runs(folder: Path) -> list[str]:
-    """The names of all runs in the store of a clone."""
+def mlflow_runs(folder: Path, names: str = "[run.info.run_name]") -> list[str]:
+    """The names of all runs in the store of a clone, or others that an expression gives of each."""
     code = (
         "import mlflow, cxr14.tracking.store as s; c, e = s.connect();"
-        "print(*(run.info.run_name for run in c.search_runs([e], max_results=999)))"
+        f"print(*(n for run in c.search_runs([e], max_results=999) for n in {names}))"
     )
     return run(folder, "python", "-c", code).split()
 
@@ -150,6 +153,44 @@ def test_an_edit_of_a_saliency_method_never_retrains(clone: Path) -> None:
     methods.write_text(before + "\n")
     assert stale(clone) == {f"localize-iobb@{name}" for name in BACKBONES}
     methods.write_text(before)
+
+
+def sets_in_report(clone: Path) -> list[str]:
+    """The external sets that have a section of the page and a table of the summary."""
+    page = (clone / "report/index.html").read_text()
+    summary = (clone / "report/summary.txt").read_text()
+    sets = [name for name in ("city", "town") if f'id="external-{name}"' in page]
+    assert sets == [name for name in ("city", "town") if name in summary]
+    return sets
+
+
+def test_external_sets_end_in_report_and_registry_and_can_be_removed(clone: Path) -> None:
+    """Two sets outside of the clone; then one of them; then none, as before."""
+    write_csv_form(clone.parent / "city", 36)
+    write_nih_form(clone.parent / "town", 501, 40)
+    city = {key: value.replace("city", "../city", 1) for key, value in CITY.items()}
+    town = TOWN | {"folder": "../town"}
+    params = clone / "params.yaml"
+    before = params.read_text()
+    for sets in ({"city": city, "town": town}, {"city": city}):
+        changed = yaml.safe_load(before) | {"external": sets}
+        params.write_text(yaml.safe_dump(changed, sort_keys=False))
+        output = run(clone, "dvc", "repro")
+        assert "Running stage 'train" not in output
+        assert sets_in_report(clone) == [*sets]
+        assert "up to date" in run(clone, "dvc", "repro")
+    assert "Running stage 'external" not in output
+    for backbone in BACKBONES:
+        scores = read_json(clone / f"metrics/external/city/{backbone}.json", "images")
+        assert scores["images"] == 36
+    metrics = mlflow_runs(clone, "run.data.metrics")
+    assert metrics.count("external/city/macro_auroc") == len(BACKBONES)
+    params.write_text(before)
+    for name in ("city", "town"):
+        shutil.rmtree(clone / "metrics/external" / name)
+    run(clone, "dvc", "repro")
+    assert sets_in_report(clone) == []
+    assert stale(clone) == set()
 
 
 def test_another_value_is_an_experiment_that_is_kept(clone: Path) -> None:
