@@ -108,12 +108,12 @@ def producing_stage(path: str | Path) -> str | None:
 
 @cache
 def _output_patterns() -> list[tuple[str, str]]:
-    """Return what :func:`_patterns_of` finds in dvc.yaml; read when the first error is shown."""
+    """Return what :func:`_patterns_of` finds in dvc.yaml; read when the first error is printed."""
     import yaml
 
     try:
         return _patterns_of(yaml.safe_load(GRAPH.read_text(encoding="utf-8")))
-    except Exception:  # whatever is wrong with dvc.yaml, the error that is shown is another one
+    except Exception:  # whatever is wrong with dvc.yaml, the error that is printed is another one
         return []
 
 

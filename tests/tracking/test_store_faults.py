@@ -158,7 +158,7 @@ def test_a_server_that_does_not_answer_is_given_up_in_seconds(
     monkeypatch.setattr("cxr14.tracking.store.ANSWER_SECONDS", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as mute:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{mute.getsockname()[1]}")
-        with pytest.raises(StoreError, match="does not answer within seconds"):
+        with pytest.raises(StoreError, match="does not respond within seconds"):
             connect()
 
 

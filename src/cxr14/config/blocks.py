@@ -82,7 +82,7 @@ def read_findings() -> tuple[str, ...]:
 
 
 class PhantomParams(Block):
-    """Number, size and seed of the phantoms, and how their findings are drawn.
+    """Number, size and seed of the phantoms, and how their findings are sampled.
 
     Attributes:
         images: at most one per row of NIH's table.

@@ -204,7 +204,7 @@ def _external(name: str, external: ExternalSet, data: DataParams, root: Path) ->
     if external.source == data.source and inputs(external) == inputs(data):
         yield (
             f"{key} is the training set ({data.folder}); name another folder or table, as scores "
-            f"on training images say nothing"
+            f"on training images do not measure generalization"
         )
     if external.mapping is None:
         return

@@ -1,4 +1,4 @@
-"""The alias ``champion`` of a registered model: when it moves, and the sentence that says why.
+"""The alias ``champion`` of a registered model: when it moves, and the reason in one sentence.
 
 It moves to the best model on validation if that model is ahead of the present champion by more
 than the paired interval of the difference, or to the model that the user names.
@@ -177,7 +177,7 @@ def _no_comparison(holder: "ModelVersion", trained: Trained) -> str | None:
     if holder.tags.get(DATA) != trained.hashes()[DATA]:
         return (
             "it was scored on other validation images, labels or classes, so the best model on "
-            "the present ones takes its place"
+            "the present ones replaces it"
         )
     return None if has_files(holder) else "its files are gone"
 

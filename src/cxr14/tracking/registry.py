@@ -48,7 +48,7 @@ REBUILT = "cxr14.rebuilt"
 
 
 def sync_run(client: "MlflowClient", experiment: str, trained: Trained) -> str:
-    """Bring the run of a trained model in line with its artifacts; create it if it is missing.
+    """Sync the run of a trained model with its artifacts; create it if it is missing.
 
     Returns:
         The id of the finished run with all epochs, metrics, plots and predictions.

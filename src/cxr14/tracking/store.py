@@ -181,7 +181,7 @@ def _check_server(uri: str) -> None:
     except requests.exceptions.SSLError:
         return  # MLflow has more settings for certificates and reports errors itself
     except requests.Timeout:
-        raise StoreError(f"the server {host} does not answer within seconds") from None
+        raise StoreError(f"the server {host} does not respond within seconds") from None
     except (requests.ConnectionError, requests.exceptions.ProxyError):
         raise StoreError(f"no server accepts connections at {host}") from None
     except (requests.RequestException, ValueError):
