@@ -5,6 +5,7 @@ writes it, and .dvc/config names it (plots.html_template).
 """
 
 import sys
+from pathlib import Path
 
 import vl_convert
 
@@ -12,19 +13,7 @@ from cxr14.io import write_text
 
 # DVC replaces {plot_divs}. Its {scripts} (external references) is omitted: the bundle defines the
 # same vegaEmbed.
-FRAME = """<!DOCTYPE html>
-<html>
-<head>
-  <meta charset="utf-8">
-  <title>DVC plots</title>
-  <script type="text/javascript">BUNDLE</script>
-  <style>table { border-spacing: 15px; }</style>
-</head>
-<body>
-{plot_divs}
-</body>
-</html>
-"""
+FRAME = Path(__file__).with_name("plots_page.html")
 
 
 def main(path: str) -> None:
@@ -32,7 +21,7 @@ def main(path: str) -> None:
     # The stub requires a snippet; the library has a default.
     bundle: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]
     bundle = bundle.replace("</script", "<\\/script")
-    write_text(path, FRAME.replace("BUNDLE", bundle))
+    write_text(path, FRAME.read_text(encoding="utf-8").replace("BUNDLE", bundle))
 
 
 if __name__ == "__main__":
