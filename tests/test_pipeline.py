@@ -17,6 +17,8 @@ from cxr14.labels import CLASSES
 from tests.clones import clone_into, commit, environment, paste, run, shrink_params
 from tests.experiments_page import OWN_IMAGES, python_snippet, ways_of_use
 from tests.external_sets import CITY, TOWN, write_csv_form, write_nih_form
+from tests.notebook import execute
+from tests.s3 import BUCKET, CREDENTIALS, s3_server
 from tests.tracking.servers import free_port, patiently, running
 
 pytestmark = pytest.mark.graph
@@ -115,6 +117,52 @@ def test_the_summary_has_numbers_for_every_backbone_and_says_phantom(clone: Path
 def test_a_second_repro_has_nothing_to_do(clone: Path) -> None:
     assert "up to date" in run(clone, "dvc", "repro")
     assert stale(clone) == set()
+
+
+@pytest.fixture(scope="module")
+def pushed(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A copy of the clone whose results are committed, tagged and pushed to an S3 server."""
+    first = tmp_path_factory.mktemp("pushed") / "first"
+    shutil.copytree(clone, first, symlinks=True)
+    with pytest.MonkeyPatch.context() as patch, s3_server() as url:
+        for name, value in CREDENTIALS.items():
+            patch.setenv(name, value)
+        patch.setenv("DVC_NO_ANALYTICS", "true")
+        run(first, "dvc", "remote", "add", "--default", "storage", f"s3://{BUCKET}/dvc")
+        run(first, "dvc", "remote", "modify", "storage", "endpointurl", url)
+        commit(first, "Results")
+        run(first, "gto", "register", "alexnet", "--version", "v1.0.0")
+        run(first, "dvc", "push", "dvc.yaml")
+        shutil.rmtree(first / ".dvc" / "cache")  # so that all comes from the server
+        yield first
+    shutil.rmtree(first.parent)
+
+
+def test_a_second_clone_pulls_page_and_models_and_computes_nothing(pushed: Path) -> None:
+    second = pushed.parent / "second"
+    run(pushed, "git", "clone", "--quiet", str(pushed), str(second))
+    run(second, "dvc", "pull", "report")
+    page = second / "report" / "index.html"
+    assert page.read_bytes() == (pushed / "report" / "index.html").read_bytes()
+    assert not (second / "models").exists()
+    run(second, "dvc", "pull", "dvc.yaml")  # the second pipeline has not run
+    weights = Path("models", "alexnet", "weights.safetensors")
+    assert (second / weights).read_bytes() == (pushed / weights).read_bytes()
+    ran = re.findall(r"Running stage '([\w@-]+)'", run(second, "dvc", "repro"))
+    assert ran == ["check-outputs", "register"]  # both are of this machine
+    assert run(second, "git", "status", "--porcelain") == ""
+
+
+def test_a_registered_model_is_downloaded_by_its_name(pushed: Path, tmp_path: Path) -> None:
+    run(tmp_path, "dvc", "artifacts", "get", pushed.as_uri(), "alexnet", "--rev", "v1.0.0")
+    weights = "weights.safetensors"
+    expected = (pushed / "models" / "alexnet" / weights).read_bytes()
+    assert (tmp_path / "alexnet" / weights).read_bytes() == expected
+
+
+def test_the_tour_runs_on_the_results(clone: Path) -> None:
+    shown = execute(clone / "notebooks" / "tour.ipynb")
+    assert "True" in shown  # the predictions are those of predictions/alexnet.parquet
 
 
 def test_another_loss_makes_training_stale_and_nothing_before_it(clone: Path) -> None:
