@@ -1,6 +1,7 @@
 """What `dvc plots` draws of evaluation and localisation says so where pixels are simulated."""
 
 import json
+import re
 
 import pandas as pd
 import pytest
@@ -21,6 +22,15 @@ HITS = pd.DataFrame(
 )
 
 
+def draw(name, points, axes):
+    """Fill a template as DVC does, and draw it: SVG."""
+    filled = (ROOT / f".dvc/plots/{name}.json").read_text()
+    filled = filled.replace('"<DVC_METRIC_DATA>"', json.dumps(points))
+    for mark, column in zip("XY", axes, strict=True):
+        filled = filled.replace(f"<DVC_METRIC_{mark}>", column)
+    return str(vl_convert.vegalite_to_svg(filled))
+
+
 @pytest.mark.parametrize(
     ("name", "table", "axes"),
     [
@@ -34,12 +44,15 @@ def test_a_plot_of_phantoms_is_labelled_and_one_of_real_pixels_is_not(name, tabl
 
     def drawn(phantom: int) -> str:
         points = table.assign(rev="workspace", phantom=phantom).astype(str).to_dict("records")
-        filled = (ROOT / f".dvc/plots/{name}.json").read_text()
-        filled = filled.replace('"<DVC_METRIC_DATA>"', json.dumps(points))
-        for mark, column in zip("XY", axes, strict=True):
-            filled = filled.replace(f"<DVC_METRIC_{mark}>", column)
-        return str(vl_convert.vegalite_to_svg(filled))
+        return draw(name, points, axes)
 
     assert PHANTOM_NOTE in drawn(1)
     assert PHANTOM_NOTE not in drawn(0)
     assert "mark" in drawn(0)
+
+
+def test_epochs_are_whole_and_ordered_as_numbers():
+    """DVC reads a CSV as text, in which 10 is before 2."""
+    points = [{"epoch": str(epoch), "score": "0.7", "rev": "workspace"} for epoch in range(1, 11)]
+    labels = re.findall(r">(\d+)</text>", draw("epochs", points, ("epoch", "score")))
+    assert labels[:10] == [str(epoch) for epoch in range(1, 11)]  # then those of the y axis
