@@ -19,10 +19,10 @@ from cxr14.io import read_json
 from cxr14.models.network import Network
 from cxr14.models.serialization import save_model
 from cxr14.preprocessing.cache import open_cache
-from cxr14.preprocessing.shards import shrink_shard
 from stages import download, evaluate, external, external_data, patient_split, preprocess
 from tests.conftest import ROOT
 from tests.datasets.tables.written import HEADER, image_row, write
+from tests.engines import in_process
 from tests.external_sets import CITY, TOWN, write_csv_form, write_nih_form
 
 OURS = ("Mass", "Nodule", "No Finding")
@@ -42,12 +42,6 @@ def set_params(**sets: dict[str, str]) -> None:
     params["train"] |= {"backbones": ["alexnet"], "input_size": 64, "overrides": {}}
     params["external"] = sets
     Path("params.yaml").write_text(yaml.safe_dump(params))
-
-
-def in_process(shards, work_dir):
-    """An engine of this process alone: no worker has to start."""
-    for shard in shards:
-        yield shard, shrink_shard(shard, work_dir)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ Each goes through all stages from download to evaluate, and ends with the same s
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 import pytest
@@ -17,11 +17,11 @@ from cxr14.evaluation.predictions import read_predictions
 from cxr14.io import read_json
 from cxr14.labels import FINDINGS
 from cxr14.preprocessing.cache import read_index
-from cxr14.preprocessing.shards import shrink_shard
 from stages import download, evaluate, patient_split, preprocess, pretrained, train
 from tests.conftest import ROOT
 from tests.datasets.dicoms import LOSSLESS, dicom_of_png
 from tests.datasets.pictures import encode, noise, write_loose
+from tests.engines import in_process
 
 pytestmark = pytest.mark.graph
 
@@ -121,10 +121,6 @@ Run = Callable[..., Path]
 @pytest.fixture
 def run_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     """Run the stages in a new folder; return it."""
-
-    def in_process(shards: Any, work_dir: Path) -> Iterator[Any]:
-        for shard in shards:
-            yield shard, shrink_shard(shard, work_dir)
 
     def run(name: str, **data: str) -> Path:
         folder = tmp_path / name

@@ -21,6 +21,7 @@ from cxr14.labels import CLASSES, FINDINGS
 from stages import download, patient_split, preprocess
 from tests.conftest import ROOT
 from tests.datasets.pictures import some_pngs, write_archive, write_loose
+from tests.engines import in_process
 
 PNGS = {f"scan{n}.png": png for n, png in enumerate(some_pngs(6).values())}
 MAPPING = {
@@ -134,6 +135,7 @@ def run_stages(root: Path, monkeypatch: pytest.MonkeyPatch, **data: object) -> N
     """Run the stages from download to preprocess in a folder."""
     root.mkdir()
     monkeypatch.chdir(root)
+    monkeypatch.setattr(preprocess, "choose_engine", lambda *_: in_process)
     write_params(root, **data)
     download.main(workers=1)
     patient_split.main()

@@ -12,18 +12,12 @@ from cxr14.datasets.manifest import list_images
 from cxr14.datasets.raw import IMAGE_TABLE
 from cxr14.errors import UserError
 from cxr14.preprocessing.cache import open_cache
-from cxr14.preprocessing.shards import shrink_shard
 from stages import download, patient_split, preprocess
 from tests.conftest import ROOT
 from tests.datasets.dicoms import IDENTIFIERS, LOSSLESS, SECRETS, dicom, dicom_of_png
 from tests.datasets.pictures import encode, noise, some_pngs, write_archive, write_loose
 from tests.datasets.tables.written import HEADER, image_row, write
-
-
-def in_process(shards, work_dir):
-    """An engine of this process alone, so that its log is captured too."""
-    for shard in shards:
-        yield shard, shrink_shard(shard, work_dir)
+from tests.engines import in_process
 
 
 @pytest.fixture
@@ -51,6 +45,7 @@ def project(tmp_path, monkeypatch):
         return folder
 
     monkeypatch.delenv("DVC_ROOT", raising=False)
+    # In this process, so that its log is captured too.
     monkeypatch.setattr(preprocess, "choose_engine", lambda *_: in_process)
     return run
 
