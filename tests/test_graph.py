@@ -81,6 +81,13 @@ def test_both_graphs_are_short_enough_to_read() -> None:
     assert sum(len((ROOT / file).read_text().splitlines()) for file in graphs) < 500
 
 
+def test_the_models_of_all_default_backbones_and_the_page_have_names() -> None:
+    artifacts = yaml.safe_load((ROOT / "dvc.yaml").read_text())["artifacts"]
+    backbones = yaml.safe_load((ROOT / "params.yaml").read_text())["train"]["backbones"]
+    paths = {name: artifact["path"] for name, artifact in artifacts.items()}
+    assert paths == {name: f"models/{name}" for name in backbones} | {"page": "report"}
+
+
 def overlap(one: str, other: str) -> bool:
     """Tell whether one path is the other, or lies in it."""
     return covers(one, other) or covers(other, one)
