@@ -2,20 +2,23 @@
 
 Reads metrics/baseline.json, metrics/eda.json, metrics/evaluate, metrics/localize, metrics/compare,
 metrics/external, tables in plots/compare and plots/eda, plots/localize, data/cache,
-data/records/source.json, params.yaml (external, train.backbones).
+data/records/source.json, params.yaml (data.mapping, external, train.backbones); for the cards
+models/B/model.json, evaluation/B, metrics/patient_split.json and metrics/preprocess.json.
 Writes plots/eda/NAME.png (the study's figures 1–7), plots/compare/subgroups.png,
-metrics/summary.json, report/index.html and report/summary.txt (the printed tables and sentences).
+metrics/summary.json, report/index.html, report/summary.txt (the printed tables and sentences), and
+report/cards: a model card of each backbone and a data card of the source, as .md and .html.
 On real pixels, scores are compared with published results, each with its split.
 """
 
 from pathlib import Path
 
-from cxr14.config.blocks import read_train
+from cxr14.config.blocks import read_data, read_train
 from cxr14.config.external import read_external
 from cxr14.console import print_tables, tables_as_text
 from cxr14.figures import eda
 from cxr14.figures.subgroups import write_picture
 from cxr14.io import read_json, write_metrics, write_text
+from cxr14.report.cards import read_facts, write_cards
 from cxr14.report.page import render
 from cxr14.report.summary import Results, read_results, summarise
 from cxr14.report.terminal import (
@@ -28,6 +31,7 @@ from stages import run
 
 NEXT = """Where to look next:
   report/index.html                 the page (open it in a browser)
+  report/cards/                     a card of each model, and of the data
   make ui                           MLflow: runs, curves, the registered model
   metrics/                          every number, in JSON and CSV
   plots/localize/BACKBONE           ground-truth and detected boxes"""
@@ -41,6 +45,7 @@ def main() -> None:
     draw_figures(results)
     write_metrics("metrics/summary.json", summarise(results))
     write_text("report/index.html", render(results, note, Path("plots")))
+    write_cards(results, read_facts(Path(), results.backbones, read_data().mapping))
     tables = [table for table in (summary_table(results, note), published_table(results)) if table]
     tables += [external_summary(results, name) for name in sets]
     print_tables(*tables)

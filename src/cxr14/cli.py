@@ -6,11 +6,14 @@ import sys
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cxr14.errors import UserError, explain
+
+if TYPE_CHECKING:
+    from cxr14.serving.onnx_export import Exported
 
 ROOT_FILES = ("dvc.yaml", "params.yaml", ".dvc")
 """Files of the root of the repository; `chexnext` lacks the last."""
@@ -180,6 +183,57 @@ def layers(backbone: Annotated[str, typer.Argument(help="Name of a backbone.")])
         kind = type(layer).__name__
         table.add_row(str(number), name or backbone, kind, f"{count:,}", f"{frozen:,}")
     Console().print(table)
+
+
+@app.command()
+def export(
+    backbone: Annotated[str, typer.Argument(help="Name of a trained backbone.")],
+    output: Annotated[
+        Path | None, typer.Option(help="File to write.", show_default="export/BACKBONE.onnx")
+    ] = None,
+    register: Annotated[
+        bool, typer.Option(help="Log the file to the version in MLflow, if there is one.")
+    ] = True,
+) -> None:
+    """Write a trained backbone as ONNX, with preprocessing and calibration in the graph.
+
+    The file is compared with torch on a sample of the cached images first: it is only written if
+    every logit agrees to 0.0001. Needs the extra `onnx`. Metadata: classes, thresholds, hashes.
+    """
+    written = output.absolute() if output else None  # before the working directory changes
+    enter_project()
+    from cxr14.io import write_bytes
+    from cxr14.preprocessing.cache import open_cache
+    from cxr14.serving.onnx_export import check_installed, read_trained, sample_rows
+    from cxr14.serving.onnx_export import export as export_onnx
+    from cxr14.tracking.artifacts import find_trained
+    from cxr14.tracking.exported import log_onnx
+
+    check_installed()
+    (artifacts,) = find_trained([backbone])
+    trained = read_trained(artifacts.folders[0], artifacts.decision)
+    images, _ = open_cache(artifacts.cache)
+    exported = export_onnx(trained, images[sample_rows(len(images))])
+    file = written or Path("export") / f"{backbone.replace(':', '_')}.onnx"
+    write_bytes(file, exported.content)
+    version = log_onnx(artifacts, file, exported.sha256) if register else None
+    print_exported(file, exported, trained.description["phantom"], version)
+
+
+def print_exported(file: Path, exported: "Exported", phantom: bool, version: str | None) -> None:
+    """Print the table of an exported file."""
+    from rich.table import Table
+
+    from cxr14.console import print_tables
+    from cxr14.datasets.records import PHANTOM_NOTE
+    from cxr14.serving.onnx_export import OPSET
+
+    table = Table("file", "MB", "opset", "max |Δlogit|", "images", "MLflow version", title="ONNX")
+    table.caption = PHANTOM_NOTE if phantom else None
+    megabytes = f"{len(exported.content) / 1e6:.1f}"
+    difference, images = f"{exported.difference:.1e}", str(exported.compared)
+    table.add_row(str(file), megabytes, str(OPSET), difference, images, version or "none")
+    print_tables(table)
 
 
 def enter_project() -> None:

@@ -166,6 +166,21 @@ class Trained:
         folders = [(stage, self.root / "plots" / stage / self.backbone) for stage in MEASURES]
         return [(stage, folder) for stage, folder in folders if folder.is_dir()]
 
+    def cards(self) -> list[Path]:
+        """Return the files of the model card and the data card, if they are of this model.
+
+        A card that was written before the last training or evaluation names other hashes.
+        """
+        folder = self.root / "report" / "cards"
+        card = folder / f"model_{self.backbone.replace(':', '_')}.md"
+        if not (self.evaluated and card.exists()):
+            return []
+        text, known = card.read_text(encoding="utf-8"), self.hashes()
+        if not all(known[name] in text for name in ("weights_sha256", "decision_sha256")):
+            return []
+        data = folder / f"data_{self.model['source']}.md"
+        return [file for path in (card, data) for file in (path, path.with_suffix(".html"))]
+
     def check(self) -> None:
         """Check all artifacts before anything is written to MLflow.
 

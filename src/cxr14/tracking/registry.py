@@ -46,6 +46,9 @@ if TYPE_CHECKING:
 
 REBUILT = "cxr14.rebuilt"
 
+CARDS = "cards"
+"""Folder of the model card and the data card among the artifacts of a run."""
+
 
 def sync_run(client: "MlflowClient", experiment: str, trained: Trained) -> str:
     """Sync the run of a trained model with its artifacts; create it if it is missing.
@@ -66,6 +69,8 @@ def sync_run(client: "MlflowClient", experiment: str, trained: Trained) -> str:
         client.log_artifacts(run_id, str(folder), f"plots/{stage}")
     if trained.evaluated:
         client.log_artifact(run_id, str(trained.predictions), PREDICTIONS)
+    for card in trained.cards():
+        client.log_artifact(run_id, str(card), CARDS)
     if client.get_run(run_id).info.status != "FINISHED":
         client.set_terminated(run_id, "FINISHED")
     return run_id
@@ -306,7 +311,8 @@ def _add_version(
         "experiment": run.get("DVC_EXP_NAME", "workspace"),
     }
     model_id = log_model(client, experiment, trained, run_id, tags)
-    notes = phantom_note(trained), note_on(trained.model.get("initial_weights"))
+    notes = [phantom_note(trained), note_on(trained.model.get("initial_weights"))]
+    notes += [f"Model card: {CARDS}/{card.name} of the run." for card in trained.cards()[:1]]
     description = " ".join([f"{trained.backbone}.", *filter(None, notes)])
     version = client.create_model_version(
         model, f"models:/{model_id}", run_id, tags=tags, description=description, model_id=model_id
