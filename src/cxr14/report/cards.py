@@ -165,7 +165,7 @@ def _details(results: Results, facts: Facts, backbone: str) -> Table:
         ("identity of the training", f"`{model['run_identity']}`"),
         ("questions", "to the maintainers of the repository (CONTRIBUTING.md)"),
     ]
-    return Table(("", ""), rows, "", column_classes=("", ""))
+    return Table(("property", "value"), rows, "", column_classes=("value",))
 
 
 def _initial_weights(model: Mapping[str, Any]) -> str:
@@ -335,7 +335,7 @@ def as_cell(text: str) -> str:
 def as_html(markdown: str) -> str:
     """Return a self-contained page of a card; HTML in the Markdown is escaped."""
     converter = MarkdownIt("commonmark", {"html": False}).enable("table")
-    body = converter.render(markdown).replace("<table>", '<div class="scroll"><table>')
+    body = converter.render(markdown).replace("<table>", '<div class="scroll" tabindex="0"><table>')
     body = body.replace("</table>", "</table></div>").replace('.md">', '.html">')
     title = markdown.partition("\n")[0].removeprefix("# ")
     page = _environment().get_template("card.html")
