@@ -3,13 +3,18 @@
 import hashlib
 from pathlib import Path
 
+import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from cxr14.cli import ROOT_FILES, app
+from cxr14.errors import UserError
 from cxr14.io import read_json, sha256, write_json, write_text
 from cxr14.tracking.artifacts import find_trained
 from cxr14.tracking.exported import log_onnx
 from cxr14.tracking.registry import MODEL, register
 from cxr14.tracking.store import connect
+from tests.tracking.conftest import IMAGES, SIDE
 
 CONTENT = b"an ONNX file"
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -74,3 +79,33 @@ def test_a_card_of_an_earlier_training_is_not_logged(project: Path) -> None:
     write_card(project, "0" * 64, sha256("evaluation/alexnet/decision.json"))
     (model,) = register(find_trained(["alexnet"])).models
     assert files(model.run_id, "cards") == []
+
+
+def test_the_command_writes_the_file_and_logs_it_to_the_version(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    (model,) = register(find_trained(["alexnet"])).models
+    for name in ROOT_FILES:
+        (project / name).touch()
+    monkeypatch.chdir(project / "data")
+    line = ["export", "alexnet", "--output", "network.onnx"]  # of the folder of the user
+    done = CliRunner().invoke(app, line, catch_exceptions=False)
+    assert "says nothing about patients" in done.output
+    assert files(model.run_id, "onnx") == ["network.onnx"]
+    client, _ = connect()
+    file = project / "data/network.onnx"
+    assert client.get_model_version(MODEL, model.version).tags["onnx_sha256"] == sha256(file)
+    images = np.load(project / "data/cache/images.npy")
+    logits, *_ = runtime.InferenceSession(str(file)).run(None, {"images": images})
+    assert (images.shape, len(logits)) == ((IMAGES, SIDE, SIDE), IMAGES)
+
+
+def test_a_backbone_that_is_not_trained_is_refused(project: Path) -> None:
+    pytest.importorskip("onnxscript")
+    for name in ROOT_FILES:
+        (project / name).touch()
+    with pytest.raises(UserError, match="none of vgg16 is trained"):
+        CliRunner().invoke(app, ["export", "vgg16"], catch_exceptions=False)
+    assert not Path("export").exists()
