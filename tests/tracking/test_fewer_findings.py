@@ -1,6 +1,7 @@
 """Three findings instead of all classes, from training to the registered model, by the stages."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -49,6 +50,15 @@ def write_project() -> None:
     split = people.assign(split=np.repeat(["train", "val", "test"], IMAGES // 3))
     write_parquet("data/split/split.parquet", split)
     write_json("data/pretrained/alexnet/source.json", {"weights": "none"})
+    counts = {name: part_counts(rows) for name, rows in labels.groupby(split["split"])}
+    write_json("metrics/patient_split.json", {"all": counts, "with_pixels": counts})
+    write_json("metrics/preprocess.json", {"images": IMAGES, "size": SIDE})
+
+
+def part_counts(labels: pd.DataFrame) -> dict[str, Any]:
+    """Images, patients and positives of a split, as patient-split counts them."""
+    positives = {name: int(count) for name, count in labels.sum().items()}
+    return {"images": len(labels), "patients": len(labels), "labels": positives}
 
 
 def write_params() -> None:
@@ -142,6 +152,16 @@ def test_the_report_says_what_was_not_trained_and_over_how_many_the_means_are(pr
     assert page.count("not trained") == 2 * (len(FINDINGS) - 3 + 1) + 3 * 6
     assert "findings: alexnet 3, baseline 4" in page
     assert read_json("metrics/summary.json")["alexnet"]["test_no_finding_auroc"] is None
+
+
+def test_the_model_card_is_of_the_three_and_is_logged(project):
+    from cxr14.tracking.artifacts import find_trained
+
+    card = Path("report/cards/model_alexnet.md").read_text()
+    findings = card.partition("### Findings")[2].partition("###")[0].splitlines()
+    rows = [row.split(" | ")[0].removeprefix("| ") for row in findings if row.startswith("|")]
+    assert rows[2:] == CLASSES
+    assert len(find_trained(["alexnet"])[0].cards()) == 4
 
 
 def test_the_registered_model_answers_with_three_named_probabilities(project):
