@@ -100,7 +100,7 @@ def check_installed() -> None:
         if error.name not in packages:
             raise
         raise UserError(
-            f"the export needs {error.name}; install the extra `onnx`: pip install 'cxr14[onnx]'"
+            f"the export needs {error.name}: `pip install {' '.join(packages)}`, the extra `onnx`"
         ) from None
 
 
