@@ -1,8 +1,8 @@
 """Summarize the scores of all backbones: metrics in git, terminal tables, pictures, an HTML report.
 
 Reads metrics/baseline.json, metrics/eda.json, metrics/evaluate, metrics/localize, metrics/compare,
-metrics/external, tables in plots/compare and plots/eda, plots/localize, data/cache,
-data/records/source.json, params.yaml (external, train.backbones).
+metrics/external, tables in plots/compare and plots/eda, data/cache, data/records, data/split,
+localization and predictions of the chosen backbone, params.yaml.
 Writes plots/eda/NAME.png (the study's figures 1–7), plots/compare/subgroups.png,
 metrics/summary.json, report/index.html and report/summary.txt (the printed tables and sentences).
 On real pixels, scores are compared with published results, each with its split.
@@ -12,17 +12,17 @@ from pathlib import Path
 
 from cxr14.config.blocks import read_train
 from cxr14.config.external import read_external
+from cxr14.config.localize import read_localize
 from cxr14.console import print_tables, tables_as_text
 from cxr14.figures import eda
 from cxr14.figures.subgroups import write_picture
 from cxr14.io import read_json, write_metrics, write_text
+from cxr14.report.cohort import read_cohort
+from cxr14.report.gallery import read_gallery
+from cxr14.report.overview import read_overview
 from cxr14.report.page import render
 from cxr14.report.summary import Results, read_results, summarise
-from cxr14.report.terminal import (
-    published_table,
-    sentence_list,
-    summary_table,
-)
+from cxr14.report.terminal import published_table, sentence_list, summary_table
 from cxr14.report.terminal_external import external_summary
 from stages import run
 
@@ -40,7 +40,10 @@ def main() -> None:
     note = results.source.caution
     draw_figures(results)
     write_metrics("metrics/summary.json", summarise(results))
-    write_text("report/index.html", render(results, note, Path("plots")))
+    cohort = read_cohort(Path())
+    gallery = read_gallery(Path(), results.best, read_localize(), results.source)
+    overview = read_overview(Path(), results, cohort, gallery)
+    write_text("report/index.html", render(results, overview, cohort, gallery, Path("plots")))
     tables = [table for table in (summary_table(results, note), published_table(results)) if table]
     tables += [external_summary(results, name) for name in sets]
     print_tables(*tables)

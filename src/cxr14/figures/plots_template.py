@@ -29,10 +29,14 @@ FRAME = """<!DOCTYPE html>
 
 def main(path: str) -> None:
     """Write the template for ``dvc plots``."""
+    write_text(path, FRAME.replace("BUNDLE", vega_script()))
+
+
+def vega_script() -> str:
+    """Return the script of Vega, Vega-Lite and vegaEmbed, to stand in an HTML script element."""
     # The stub requires a snippet; the library has a default.
     bundle: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]
-    bundle = bundle.replace("</script", "<\\/script")
-    write_text(path, FRAME.replace("BUNDLE", bundle))
+    return bundle.replace("</script", "<\\/script")
 
 
 if __name__ == "__main__":

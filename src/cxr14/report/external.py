@@ -9,9 +9,9 @@ from cxr14.console import format_number
 from cxr14.evaluation.measures import MACRO
 from cxr14.report.elements import (
     Cells,
+    Details,
     Part,
     Section,
-    Subtitle,
     Table,
     beside_chance,
     count,
@@ -22,6 +22,7 @@ from cxr14.report.elements import (
     spaced,
     text,
 )
+from cxr14.report.score_charts import external_dots
 from cxr14.report.summary import ExternalResults, Results
 
 NAMES: Final = {"auroc": "AUROC", "average_precision": "AP", "f1": "F1"}
@@ -71,8 +72,12 @@ def external_section(results: Results, name: str) -> Section:
     )
     note = overlap_note(numbers)
     parts: list[Part] = [note] if note else []
-    parts += [Table(MEANS_HEADER, mean_rows(external, results.backbones), caption)]
-    parts += [Subtitle(f"Findings, {results.best}"), _findings(results, external)]
+    means = Table(MEANS_HEADER, mean_rows(external, results.backbones), caption)
+    parts += [
+        external_dots(results, name),
+        Details("Table: means of every backbone", (means,)),
+        Details(f"Table: findings, {results.best}", (_findings(results, external),)),
+    ]
     return Section(f"external-{name}", f"External set {name}", HOW, parts)
 
 
