@@ -123,7 +123,7 @@ STALENESS = [
     ("src/cxr14/figures/curves.py", {"report"}, {"report"}),
     ("src/cxr14/figures/style.py", {"report"}, {"report"}),
     ("src/cxr14/figures/label_changes.py", set(), set()),
-    ("src/cxr14/figures/overlays.py", {"sheets"}, {"sheets", "report", "register"}),
+    ("src/cxr14/figures/overlays.py", {"sheets", "report"}, {"sheets", "report", "register"}),
     (
         "src/cxr14/localization/control_baselines.py",
         {"localize-iobb"},

@@ -41,10 +41,14 @@ def prevalence_dots(cohort: Cohort, source: Source) -> Chart:
         }
         for row in rows_of(table)
     ]
-    chart = charts.dots(rows, list(SPLITS), "share of images", step=7, legend=True)
+    highest = max([row["value"] for row in rows], default=1)
+    domain = [0, 1.05 * highest]
+    spec = charts.dots(
+        rows, list(SPLITS), "share of images", step=7, legend=True, domain=domain
+    )
     test = "; ".join(f"{r['row']} {r['text']}" for r in rows if r["line"] == "test")
     return Chart(
-        charts.specification(chart),
+        spec,
         f"Share of positive images by finding and split. Test: {test}",
         source.label(f"{sizes(cohort)}. A label that is unknown counts in neither number."),
     )
@@ -82,14 +86,13 @@ def pyramid(cohort: Cohort, source: Source) -> Chart:
         ],
     )
     chart = chart.transform_filter("split == 'all' || datum.split == split")
-    chart = chart.add_params(charts.choice(menu.name, menu.options))
     missing = without_age_or_sex(cohort)
     caption = f"{len(cohort.records) - missing:,} images with pixels"
     caption += f"; {missing:,} more without age or sex." if missing else "."
     totals = table.groupby("sex")["images"].sum()
     text = ", ".join(f"{totals.get(sex, 0):,} of {name}" for sex, name in SEX_NAMES.items())
     return Chart(
-        charts.specification(charts.sized(chart, 22)),
+        charts.specification(chart, [], [menu], height=22 * len(bands)),
         f"Images by age and sex: {text}.",
         source.label(caption),
         (menu,),
@@ -130,7 +133,7 @@ def pair_matrix(cohort: Cohort, source: Source) -> Chart:
     frequent = sorted(rows, key=lambda row: -row["share"])[:5]
     text = "; ".join(f"{r['other']} in {r['text']} of {r['finding']}" for r in frequent)
     return Chart(
-        charts.specification(charts.sized(chart, 24)),
+        charts.specification(chart, [], height=24 * len(names)),
         f"Findings that occur together; the most frequent: {text}.",
         source.label(
             f"Rows: images with the finding; columns: share of them that also have the other. "

@@ -90,6 +90,8 @@ class Chart:
         alt: what the chart shows, for readers who cannot see it.
         caption: what the numbers are and over how many.
         choices: menus of this chart alone.
+        title: above the chart; may be empty.
+        half: whether it takes half of the width, where there is enough.
     """
 
     kind: ClassVar[str] = "chart"
@@ -97,6 +99,8 @@ class Chart:
     alt: str
     caption: str
     choices: Sequence[Choice] = ()
+    title: str = ""
+    half: bool = False
 
 
 @dataclass(frozen=True)

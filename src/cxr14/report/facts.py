@@ -56,23 +56,21 @@ class Change:
 
 
 def run_facts(results: Results, cohort: Cohort) -> list[Fact]:
-    """Return the facts of the first screen."""
+    """Return what was run: source, split, test images, networks."""
     numbers, boxed = results.evaluate[results.best], results.localize[results.best]
     sizes = ", ".join(f"{name} {cohort.size(name)[0]:,}" for name in ("train", "val"))
-    pixels = "simulated radiographs" if results.source.phantom else "real radiographs"
+    pixels = "simulated" if results.source.phantom else "real pixels"
     listed = f"{len(cohort.records):,} images with pixels of {cohort.listed:,} records"
+    tested = f"{numbers['images']:,} images of {numbers['patients']:,} patients"
+    count = len(results.backbones)
     return [
-        Fact("Source", f"{results.source.name}: {pixels}", listed),
+        Fact("Source", f"{results.source.name} ({pixels})", listed),
         Fact("Split", split_name(results), f"{sizes}; no patient in two splits"),
-        Fact(
-            "Test",
-            f"{numbers['images']:,} images of {numbers['patients']:,} patients",
-            f"{boxed['boxed_images']:,} of them with ground-truth boxes",
-        ),
+        Fact("Test", tested, f"{boxed['boxed_images']:,} with ground-truth boxes"),
         Fact(
             "Networks",
-            f"{len(results.backbones)}: {', '.join(results.backbones)}",
-            f"chosen by validation: {results.best}",
+            f"{count} backbone{'s' if count > 1 else ''}",
+            f"{', '.join(results.backbones)}; validation chose {results.best}",
         ),
     ]
 

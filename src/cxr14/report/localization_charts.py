@@ -1,5 +1,6 @@
 """Charts of localization: accuracy beside the control baselines, and the sanity check."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import altair as alt
@@ -46,21 +47,21 @@ def accuracy_lines(results: Results) -> Chart:
         Choice("measure", "Overlap", MEASURES),
         finding_choice(distinct_findings(rows)),
     )
-    chart = _lines(rows, names)
-    for menu in choices:
-        chart = chart.transform_filter(charts.chosen(menu.name))
-        chart = chart.add_params(charts.choice(menu.name, menu.options))
     at = [r for r in rows if (r["limit"], r["measure"], r["finding"]) == (LIMIT, "iobb", ALL)]
     text = "; ".join(f"{row['line']} {row['text']}" for row in at)
     caption = (
         f"{results.best} and image-blind controls, {n_pairs(results)}; boxes of all heat "
         "thresholds pooled; 95 % intervals, patients resampled."
     )
+    start = results.backbones.index(results.best)
+    lines = _lines(rows, names, choices, start)
     return Chart(
-        charts.specification(charts.sized(chart, square=300)),
+        charts.specification(lines, names, choices, height=300),
         f"Share of boxed findings hit at IoBB > {format_limit(LIMIT)}: {text}",
         results.source.label(caption),
         choices,
+        "Share of boxed findings hit",
+        half=True,
     )
 
 
@@ -69,22 +70,26 @@ def distinct_findings(rows: Rows) -> list[str]:
     return list(dict.fromkeys(row["finding"] for row in rows))
 
 
-def _lines(rows: Rows, names: list[str]) -> alt.LayerChart:
-    base = alt.Chart(alt.Data(values=rows)).encode(
-        x=alt.X("limit:Q", title="T: a hit overlaps by more", scale=alt.Scale(domain=[0, 1])),
-        color=charts.lines_colour(names, legend=True),
+def _lines(
+    rows: Rows, names: Sequence[str], choices: Sequence[Choice], start: int
+) -> alt.LayerChart:
+    """Return lines of the share of hits by T: the network in its colour, controls in greys."""
+    base = charts.filtered(alt.Chart(alt.Data(values=rows)), rows, choices).encode(
+        x=alt.X("limit:Q", title="T: a hit overlaps by more", axis=alt.Axis(tickCount=5)),
+        color=charts.lines_colour(names, legend=True, start=start, neutral=names[1:]),
         tooltip=[
             alt.Tooltip("line:N", title=" "),
             alt.Tooltip("limit:Q", title="T"),
             alt.Tooltip("text:N", title="share hit"),
         ],
     )
-    share = alt.Y("value:Q", title="share hit", scale=alt.Scale(domain=[0, 1]))
+    unit, ticks = alt.Scale(domain=[0, 1]), alt.Axis(tickCount=6)
+    share = alt.Y("value:Q", title="share hit", scale=unit, axis=ticks)
     return alt.layer(
         base.mark_line(strokeWidth=1.75).encode(y=share),
         base.mark_rule(strokeWidth=charts.INTERVAL["rule"]).encode(y="low:Q", y2="high:Q"),
         base.mark_point(filled=True, size=charts.INTERVAL["point"], opacity=1).encode(
-            y=share, shape=charts.lines_shape(names, legend=True)
+            y=share, shape=charts.lines_shape(names, legend=True, start=start)
         ),
     )
 
@@ -113,18 +118,18 @@ def control_leads(results: Results) -> Chart:
                 if not is_missing(row.get(column))
             ]
     menu = Choice("measure", "Measure", LEADS)
-    title = "lead over the control; right of 0 the network is better"
-    chart = charts.dots(rows, results.backbones, title, zero=0, step=14)
-    chart = chart.transform_filter(charts.chosen("measure"))
-    chart = chart.add_params(charts.choice(menu.name, menu.options))
+    title = "lead over the control"
+    spec = charts.dots(rows, results.backbones, title, choices=[menu], reference=0, step=16)
     best = [r for r in rows if (r["line"], r["measure"]) == (results.best, "overlap")]
     text = "; ".join(f"{row['row']} {row['text']}" for row in best)
     caption = f"Mean over findings, {n_pairs(results)}; paired, 95 % intervals."
     return Chart(
-        charts.specification(chart),
+        spec,
         f"Lead of {results.best}: {text}",
         results.source.label(caption),
         (menu,),
+        "Lead over the control baselines",
+        half=True,
     )
 
 
@@ -141,15 +146,12 @@ def finding_hits(results: Results) -> Chart:
             for row in rows_of(table)
         ]
     title = f"share hit at IoBB > {format_limit(LIMIT)}"
-    chart = charts.dots(rows, results.backbones, title, step=7, domain=[0, 1])
+    spec = charts.dots(rows, results.backbones, title, step=7, domain=[0, 1])
     best = "; ".join(f"{r['row']} {r['text']}" for r in rows if r["line"] == results.best)
     listed = ", ".join(f"{spaced(k)} {n}" for k, n in counts(results).items() if n)
     caption = f"Boxes of all heat thresholds pooled; n (boxed images): {listed}."
-    return Chart(
-        charts.specification(chart),
-        f"Share of hits of {results.best}: {best}",
-        results.source.label(caption),
-    )
+    alt_text = f"Share of hits of {results.best}: {best}"
+    return Chart(spec, alt_text, results.source.label(caption))
 
 
 def sanity_dots(results: Results) -> Chart:
@@ -166,11 +168,11 @@ def sanity_dots(results: Results) -> Chart:
     ]
     limit = float(table["similarity_threshold"].iloc[0])
     title = f"rank correlation of heatmaps; above {format_limit(limit)} flagged"
-    chart = charts.dots(rows, layers, title, zero=limit, step=14, legend=True)
+    spec = charts.dots(rows, layers, title, reference=limit, step=14, legend=True)
     text = "; ".join(f"{row['row']}, {row['line']}: {row['text']}" for row in rows)
     images = f"n: {table['n_pairs'].iloc[0]:g} pairs of image and finding"
     return Chart(
-        charts.specification(chart),
+        spec,
         f"Similarity of the heatmaps to those of random weights: {text}",
         results.source.label(f"{images} per network; 95 % intervals where there are any."),
     )

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from cxr14.console import format_number
 from cxr14.datasets.records import PHANTOM_NOTE
 from cxr14.figures.plots_template import vega_script
 from cxr14.figures.style import PALETTE
@@ -49,7 +50,7 @@ from cxr14.report.sections import (
     classification_section,
     operating_section,
 )
-from cxr14.report.sentences import boxes, controls, selection
+from cxr14.report.sentences import boxes, controls, flagged, selection
 from cxr14.report.subgroups import subgroup_tables
 from cxr14.report.summary import Results
 
@@ -105,7 +106,11 @@ def render_page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"spaced": spaced, "tile_label": tile_label}
+    environment.filters |= {
+        "number": format_number,
+        "spaced": spaced,
+        "tile_label": tile_label,
+    }
     charted = any(isinstance(part, Chart) for part in _all_parts(sections, overview))
     return environment.get_template("page.html").render(
         title=title,
@@ -205,11 +210,12 @@ def faithfulness_section(results: Results) -> Section:
     )
     if results.tables["sanity_check"]["similarity"].isna().all():
         return Section("faithfulness", "Faithfulness", how, ("No heatmap could be compared.",))
-    details = Details(
-        f"Table: sanity check of {results.best}",
-        (sanity_table(results),),
+    parts = (
+        flagged(results),
+        sanity_dots(results),
+        Details(f"Table: sanity check of {results.best}", (sanity_table(results),)),
     )
-    return Section("faithfulness", "Faithfulness", how, (sanity_dots(results), details))
+    return Section("faithfulness", "Faithfulness", how, parts)
 
 
 def limits_section(results: Results) -> Section:

@@ -9,7 +9,7 @@ import pandas as pd
 from cxr14.console import format_number, is_missing
 from cxr14.evaluation.measures import MACRO
 from cxr14.evaluation.subgroups import CROSSED
-from cxr14.figures.curves import KINDS
+from cxr14.figures.curves import KINDS, Kind
 from cxr14.labels import CLASSES
 from cxr14.report import charts
 from cxr14.report.charts import GAP, Rows, scored_row
@@ -59,26 +59,18 @@ def forest(results: Results) -> Chart:
         for name, numbers in results.evaluate.items()
     ]
     rows.sort(key=lambda row: -row.get("value", 0))
-    title = "Macro AUROC on test; .5 is chance"
-    low = min([row.get("low", row.get("value", 0.5)) for row in rows])
-    chart = charts.dots(rows, results.backbones, title, domain=[min(0.5, low), 1], step=34)
-    label = (
-        alt.Chart(alt.Data(values=rows))
-        .mark_text(dy=-12, fontSize=12)
-        .encode(x="value:Q", y=alt.Y("row:N", sort=None), text="text:N")
+    low = min(row.get("low", row.get("value", 0.5)) for row in rows)
+    spec = charts.dots(
+        rows,
+        results.backbones,
+        "Macro AUROC on test; .5 is chance",
+        domain=[min(0.5, low), 1],
+        step=38,
+        separate=False,
     )
-    chart = alt.layer(*chart.layer, label, **_shared(chart))
-    return Chart(
-        charts.specification(chart),
-        f"Macro AUROC with 95 % interval: {_listed(rows)}.",
-        results.source.label(f"{sample(results)}; 95 % intervals, patients resampled."),
-    )
-
-
-def _shared(chart: Any) -> dict[str, Any]:
-    """Return the properties of a layered chart that a chart with more layers keeps."""
-    names = ("params", "transform", "width", "height", "autosize")
-    return {name: getattr(chart, name) for name in names}
+    alt_text = f"Macro AUROC with 95 % interval: {_listed(rows)}."
+    caption = f"{sample(results)}; 95 % intervals, patients resampled."
+    return Chart(spec, alt_text, results.source.label(caption))
 
 
 def _listed(rows: Rows) -> str:
@@ -101,17 +93,15 @@ def finding_dots(results: Results, measures: Mapping[str, str], what: str) -> Ch
             }
             rows.append(scored_row(spaced(name), row["backbone"], values, **more))
     choices = Choice("measure", "Score", measures), Choice("order", "Order", ORDERS)
-    order = "order == 'score' ? -datum.score : order == 'count' ? -datum.count : datum.place"
-    sort = alt.EncodingSortField("rank", op="min", order="ascending")
+    rank = "order == 'score' ? -datum.score : order == 'count' ? -datum.count : datum.place"
     step = max(5, 40 // max(len(results.backbones), 1))
-    chart = charts.dots(rows, results.backbones, "score on test", sort=sort, step=step)
-    chart = chart.transform_filter(charts.chosen("measure")).transform_calculate(rank=order)
-    chart = chart.add_params(*(charts.choice(menu.name, menu.options) for menu in choices))
+    title = f"score on test; best first: by {results.best}"
+    spec = charts.dots(rows, results.backbones, title, choices=choices, rank=rank, step=step)
     first = next(iter(measures))
     best_rows = [r for r in rows if r["measure"] == first and r["line"] == results.best]
     caption = results.source.label(f"Test split; {what}. {sample(results)}.")
     alt_text = f"{measures[first]} of {results.best} by finding: {_listed(best_rows)}"
-    return Chart(charts.specification(chart), alt_text, caption, choices)
+    return Chart(spec, alt_text, caption, choices)
 
 
 def difference_forest(results: Results) -> Chart:
@@ -129,19 +119,13 @@ def difference_forest(results: Results) -> Chart:
         )
         for row in rows_of(table[table["measure"].isin(list(menu.options))])
     ]
-    title = "difference on test; right of 0 the first is better"
-    chart = charts.dots(rows, ["difference"], title, zero=0, step=22)
-    chart = chart.transform_filter(charts.chosen("measure"))
-    chart = chart.add_params(charts.choice(menu.name, menu.options))
+    title = "difference; above 0 the first is better"
+    spec = charts.dots(rows, ["difference"], title, choices=[menu], reference=0, step=22)
     first = next(iter(menu.options))
     text = _listed([row for row in rows if row["measure"] == first])
     caption = "Paired on the same resampled patients, 95 % intervals. n as in the table below."
-    return Chart(
-        charts.specification(chart),
-        f"Paired differences of {DIFFERENCES[first]}: {text}",
-        results.source.label(caption),
-        (menu,),
-    )
+    alt_text = f"Paired differences of {DIFFERENCES[first]}: {text}"
+    return Chart(spec, alt_text, results.source.label(caption), (menu,))
 
 
 def published_dots(results: Results) -> Chart:
@@ -163,11 +147,11 @@ def published_dots(results: Results) -> Chart:
             scored_row(spaced(finding), name, [value, None, None])
             for finding, value in column.auroc.items()
         ]
-    chart = charts.dots(rows, names, "AUROC on test", step=6, legend=True)
+    spec = charts.dots(rows, names, "AUROC on test", step=6, legend=True)
     ours = _listed([row for row in rows if row["line"] == results.best])
     caption = "Published values have no interval; those of another split are not comparable. n: "
     caption += "images and positives as in the table below."
-    return Chart(charts.specification(chart), f"AUROC of {results.best}: {ours}", caption)
+    return Chart(spec, f"AUROC of {results.best}: {ours}", caption)
 
 
 def curve_chart(results: Results, name: str) -> Chart:
@@ -188,31 +172,41 @@ def curve_chart(results: Results, name: str) -> Chart:
         for row in rows_of(table.dropna(subset=[kind.x, kind.y]))
     ]
     menu = finding_choice(distinct(table, "finding"))
-    base = alt.Chart(alt.Data(values=rows)).encode(
+    base = charts.filtered(alt.Chart(alt.Data(values=rows)), rows, [menu]).encode(
         x=charts.axis("x:Q", spaced(kind.x), [0, 1]),
-        y=alt.Y("y:Q", title=spaced(kind.y), scale=alt.Scale(domain=[0, 1])),
-        color=charts.lines_colour(results.backbones, legend=False),
-        tooltip=[
-            alt.Tooltip("line:N", title=" "),
-            alt.Tooltip("x:Q", title=spaced(kind.x), format=".3f"),
-            alt.Tooltip("y:Q", title=spaced(kind.y), format=".3f"),
-        ],
+        y=alt.Y("y:Q", title=spaced(kind.y), scale=UNIT, axis=alt.Axis(tickCount=6)),
+        color=charts.lines_colour(results.backbones),
+        tooltip=_point_tooltip(kind),
     )
-    layers: list[Any] = [_diagonal()] if kind.diagonal else [_floor(results)]
+    layers: list[alt.Chart] = [_diagonal() if kind.diagonal else _floor(results, menu)]
     layers.append(base.mark_line(strokeWidth=1.75, point=name == "reliability").encode(order="x:Q"))
     if name != "reliability":
-        layers.append(_operating_points(results, kind.x, kind.y))
-    chart = alt.layer(*layers).transform_filter(charts.chosen("finding"))
-    chart = chart.transform_filter(f"!isDefined(datum.line) || indexof(shown, datum.line) >= 0")
-    chart = chart.add_params(
-        charts.shown(results.backbones), charts.choice(menu.name, menu.options)
-    )
+        layers.append(_operating_points(results, kind, menu))
     return Chart(
-        charts.specification(charts.sized(chart, square=300)),
+        charts.specification(alt.layer(*layers), results.backbones, [menu], height=320),
         f"{kind.title} of every backbone: {spaced(kind.y)} by {spaced(kind.x)}.",
-        results.source.label(f"{kind.title} on test; {sample(results)}."),
+        results.source.label(f"{HOW_TO_READ[name]} {sample(results)}."),
         (menu,),
+        kind.title,
+        half=True,
     )
+
+
+UNIT: Final = alt.Scale(domain=[0, 1])
+HOW_TO_READ: Final = {
+    "roc": "The further above the diagonal, the better.",
+    "pr": "The further right and up, the better; dashed: prevalence.",
+    "reliability": "On the diagonal probabilities equal observed frequencies; below it they are "
+    "too high. All findings: all predictions pooled.",
+}
+
+
+def _point_tooltip(kind: Kind) -> list[alt.Tooltip]:
+    return [
+        alt.Tooltip("line:N", title=" "),
+        alt.Tooltip("x:Q", title=spaced(kind.x), format=".3f"),
+        alt.Tooltip("y:Q", title=spaced(kind.y), format=".3f"),
+    ]
 
 
 def _diagonal() -> alt.Chart:
@@ -223,41 +217,34 @@ def _diagonal() -> alt.Chart:
     )
 
 
-def _floor(results: Results) -> alt.Chart:
+def _floor(results: Results, menu: Choice) -> alt.Chart:
     """Return the prevalence of each finding as a horizontal line."""
-    rows = [
+    rows: Rows = [
         {"finding": row["finding"], "y": round(float(row["prevalence"]), 4)}
         for row in rows_of(results.of("findings").dropna(subset=["prevalence"]))
     ]
-    line = alt.Chart(alt.Data(values=rows))
+    line = charts.filtered(alt.Chart(alt.Data(values=rows)), rows, [menu])
     return line.mark_rule(stroke="var(--muted)", strokeDash=[3]).encode(y="y:Q")
 
 
-def _operating_points(results: Results, x: str, y: str) -> alt.Chart:
+def _operating_points(results: Results, kind: Kind, menu: Choice) -> alt.Chart:
     """Return where each backbone is at its threshold."""
     rows: Rows = []
     for row in rows_of(results.tables["findings"]):
-        specificity = row.get("specificity")
-        at = {**row, "true_positive_rate": row.get("recall")}
-        at["false_positive_rate"] = None if is_missing(specificity) else 1 - row["specificity"]
-        if not is_missing(at[x]) and not is_missing(at[y]):
-            ends = {"x": round(float(at[x]), 4), "y": round(float(at[y]), 4)}
-            threshold = format_number(row["threshold"])
-            rows.append(
-                {"line": row["backbone"], "finding": row["finding"], "at": threshold, **ends}
-            )
-    points = alt.Chart(alt.Data(values=rows)).mark_point(filled=True, size=90, opacity=1)
-    return points.encode(
+        at = {**row, "true_positive_rate": row["recall"]}
+        at["false_positive_rate"] = 1 - row["specificity"]  # NaN remains NaN
+        x, y = float(at[kind.x]), float(at[kind.y])
+        if not is_missing(x) and not is_missing(y):
+            point = {"line": row["backbone"], "finding": row["finding"]}
+            point["threshold"] = format_number(row["threshold"])
+            rows.append({**point, "x": round(x, 4), "y": round(y, 4)})
+    points = charts.filtered(alt.Chart(alt.Data(values=rows)), rows, [menu])
+    return points.mark_point(filled=True, size=90, opacity=1).encode(
         x="x:Q",
         y="y:Q",
-        color=charts.lines_colour(results.backbones, legend=False),
-        shape=charts.lines_shape(results.backbones, legend=False),
-        tooltip=[
-            alt.Tooltip("line:N", title=" "),
-            alt.Tooltip("at:N", title="threshold"),
-            alt.Tooltip("x:Q", title=spaced(x), format=".3f"),
-            alt.Tooltip("y:Q", title=spaced(y), format=".3f"),
-        ],
+        color=charts.lines_colour(results.backbones),
+        shape=charts.lines_shape(results.backbones),
+        tooltip=[*_point_tooltip(kind), alt.Tooltip("threshold:N")],
     )
 
 
@@ -265,7 +252,7 @@ ECE: Final = {
     "ece": "as trained",
     "ece_temperature": "one temperature",
     "ece_platt": "Platt scaling",
-    "ece_platt_chance": "chance (calibrated network)",
+    "ece_platt_chance": "chance",
 }
 
 
@@ -279,13 +266,36 @@ def calibration_dots(results: Results) -> Chart:
     ]
     names, neutral = list(ECE.values()), [ECE["ece_platt_chance"]]
     title = f"ECE of {results.best} on test"
-    chart = charts.dots(rows, names, title, step=9, legend=True, neutral=neutral, zero=0)
+    spec = charts.dots(rows, names, title, step=9, legend=True, neutral=neutral, reference=0)
     platt = _listed([row for row in rows if row["line"] == ECE["ece_platt"]])
     caption = f"{results.best}; {sample(results)}; 95 % intervals, patients resampled."
+    alt_text = f"Expected calibration error after Platt scaling by finding: {platt}"
+    return Chart(spec, alt_text, results.source.label(caption))
+
+
+def calibration_means(results: Results) -> Chart:
+    """Return the mean calibration error of every backbone, beside its chance level."""
+    rows: Rows = []
+    for name in results.backbones:
+        means = {row["mean"]: row for row in rows_of(results.of("means", name))}
+        for measure, label in ECE.items():
+            row = means.get(f"{MACRO}_{measure.removesuffix('_chance')}")
+            if row and measure.endswith("_chance"):
+                row = {"value": row.get("chance")}
+            if row and not is_missing(row["value"]):
+                rows.append(scored_row(name, label, [row.get(c) for c in ("value", "low", "high")]))
+    names, neutral = list(ECE.values()), [ECE["ece_platt_chance"]]
+    spec = charts.dots(
+        rows, names, "mean ECE on test", step=13, legend=True, neutral=neutral, reference=0
+    )
+    caption = f"Mean over findings; {sample(results)}; 95 % intervals, patients resampled."
+    platt = _listed([row for row in rows if row["line"] == ECE["ece_platt"]])
     return Chart(
-        charts.specification(chart),
-        f"Expected calibration error after Platt scaling by finding: {platt}",
+        spec,
+        f"Mean expected calibration error after Platt scaling: {platt}",
         results.source.label(caption),
+        title="Calibration error of every backbone",
+        half=True,
     )
 
 
@@ -306,10 +316,7 @@ def subgroup_dots(results: Results) -> Chart:
         Choice("measure", "Score", measures),
         finding_choice(sorted({row["finding"] for row in rows})),
     )
-    chart = charts.dots(rows, results.backbones, "score on test", step=7)
-    for menu in choices:
-        chart = chart.transform_filter(charts.chosen(menu.name))
-        chart = chart.add_params(charts.choice(menu.name, menu.options))
+    spec = charts.dots(rows, results.backbones, "score on test", choices=choices, step=7)
     first = [
         row
         for row in rows
@@ -321,7 +328,7 @@ def subgroup_dots(results: Results) -> Chart:
         "not drawn; the table names the reason."
     )
     text = f"AUROC of {results.best} by group: {_listed(first)}"
-    return Chart(charts.specification(chart), text, results.source.label(caption), choices)
+    return Chart(spec, text, results.source.label(caption), choices)
 
 
 def _group_label(row: Mapping[str, Any]) -> str:
@@ -341,11 +348,8 @@ def external_dots(results: Results, name: str) -> Chart:
         for line, side in zip(names, ("ours", "external"), strict=True):
             values = [row.get(column) for column in columns_of(side)]
             rows.append(scored_row(label, line, values))
-    chart = charts.dots(rows, names, f"AUROC of {results.best}", step=12, legend=True)
+    spec = charts.dots(rows, names, f"AUROC of {results.best}", step=12, legend=True)
     images = results.external[name].numbers[results.best]["images"]
     caption = f"{results.best}; {name}: {images:,} images; 95 % intervals, patients resampled."
-    return Chart(
-        charts.specification(chart),
-        f"AUROC on test and on {name}: {_listed(rows)}",
-        results.source.label(caption),
-    )
+    alt_text = f"AUROC on test and on {name}: {_listed(rows)}"
+    return Chart(spec, alt_text, results.source.label(caption))

@@ -41,6 +41,7 @@ from cxr14.report.score_charts import (
     DISCRIMINATION,
     OPERATING,
     calibration_dots,
+    calibration_means,
     curve_chart,
     difference_forest,
     finding_dots,
@@ -128,12 +129,11 @@ def calibration_section(results: Results) -> Section:
         "this, a single temperature cannot."
     )
     parts = (
-        Subtitle(f"Calibration error of {results.best}"),
+        curve_chart(results, "reliability"),
+        calibration_means(results),
+        Subtitle(f"Calibration error of {results.best} by finding"),
         calibration_dots(results),
         Details(f"Table: calibration of {results.best}", (_calibration(results),)),
-        Subtitle("Reliability, Platt scaled"),
-        "On the diagonal probabilities equal observed frequencies; below it they are too high.",
-        curve_chart(results, "reliability"),
     )
     return Section("calibration", "Calibration", how, parts)
 
@@ -149,11 +149,8 @@ def operating_section(results: Results) -> Section:
         Subtitle("At the thresholds"),
         finding_dots(results, OPERATING, "at the thresholds of validation"),
         Details(f"Table: scores of {results.best}", (_scores(results),)),
-        Subtitle("ROC"),
-        "The further above the diagonal, the better.",
+        Subtitle("At every threshold"),
         curve_chart(results, "roc"),
-        Subtitle("Precision and recall"),
-        "The further right and up, the better; the dashed line is the prevalence.",
         curve_chart(results, "pr"),
     )
     return Section("operating", "Operating points", how, parts)

@@ -145,6 +145,18 @@ def boxes(results: Results) -> str | None:
     )
 
 
+def flagged(results: Results) -> str:
+    """Name the backbones whose heatmaps stay alike when all weights are random."""
+    names = [
+        name
+        for name in results.backbones
+        if rows_of(results.of("sanity_check", name))[-1]["unchanged"]
+    ]
+    text = f"The heatmaps of {_share(len(names), len(results.backbones))} stay alike with random "
+    listed = f": {', '.join(names)}" if names else ""
+    return f"{text}weights, and are flagged{listed}."
+
+
 class Lead(NamedTuple):
     """Difference of a backbone from the control that it leads least."""
 
