@@ -1,7 +1,8 @@
 """Write the tables of docs/reference/params.md: ``python docs/generate_params.py``.
 
-It also writes src/cxr14/report/defaults.yaml, from which the page tells which params differ. Types, allowed values and ranges come from the pydantic models of ``cxr14.config``, defaults and
-meanings from params.yaml and its comments.
+Types, allowed values and ranges come from the pydantic models of ``cxr14.config``, defaults and
+meanings from params.yaml and its comments. Also writes src/cxr14/report/defaults.yaml, by which the
+results page names the params that differ from their defaults.
 """
 
 import re

@@ -17,10 +17,7 @@ from cxr14.console import print_tables, tables_as_text
 from cxr14.figures import eda
 from cxr14.figures.subgroups import write_picture
 from cxr14.io import read_json, write_metrics, write_text
-from cxr14.report.cohort import read_cohort
-from cxr14.report.gallery import read_gallery
-from cxr14.report.overview import read_overview
-from cxr14.report.page import render
+from cxr14.report.page import read_and_render
 from cxr14.report.summary import Results, read_results, summarise
 from cxr14.report.terminal import published_table, sentence_list, summary_table
 from cxr14.report.terminal_external import external_summary
@@ -40,10 +37,7 @@ def main() -> None:
     note = results.source.caution
     draw_figures(results)
     write_metrics("metrics/summary.json", summarise(results))
-    cohort = read_cohort(Path())
-    gallery = read_gallery(Path(), results.best, read_localize(), results.source)
-    overview = read_overview(Path(), results, cohort, gallery)
-    write_text("report/index.html", render(results, overview, cohort, gallery, Path("plots")))
+    write_text("report/index.html", read_and_render(Path(), results, read_localize()))
     tables = [table for table in (summary_table(results, note), published_table(results)) if table]
     tables += [external_summary(results, name) for name in sets]
     print_tables(*tables)

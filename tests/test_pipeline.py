@@ -119,11 +119,11 @@ def test_another_loss_makes_training_stale_and_nothing_before_it(clone: Path) ->
     params = clone / "params.yaml"
     before = params.read_text()
     params.write_text(before.replace("weighting: batch", "weighting: none"))
-    assert stale(clone) == {CHECK, *(f"train@{name}" for name in BACKBONES)}
+    assert stale(clone) == {CHECK, "report", *(f"train@{name}" for name in BACKBONES)}
     params.write_text(before.replace("googlenet: {}", "googlenet: {epochs: 3}"))
-    assert stale(clone) == {CHECK, "train@googlenet"}
+    assert stale(clone) == {CHECK, "report", "train@googlenet"}
     params.write_text(before.replace("findings: all", "findings: [Mass, Nodule]"))
-    assert stale(clone) == {CHECK, *(f"train@{name}" for name in BACKBONES)}
+    assert stale(clone) == {CHECK, "report", *(f"train@{name}" for name in BACKBONES)}
     params.write_text(before)
 
 

@@ -23,7 +23,15 @@ DIGITS: Final = 4  # of the numbers in a specification
 COLOURS: Final = tuple(f"var(--series-{index})" for index in range(len(PALETTE)))
 NEUTRALS: Final = tuple(f"var(--neutral-{index})" for index in range(3))
 LONG: Final = 30  # characters of the names of a legend
-SHAPES: Final = ("circle", "square", "diamond", "triangle-up", "cross", "triangle-down", "triangle-right")
+SHAPES: Final = (
+    "circle",
+    "square",
+    "diamond",
+    "triangle-up",
+    "cross",
+    "triangle-down",
+    "triangle-right",
+)
 INTERVAL: Final = {"rule": 1.75, "point": 46}
 """Stroke width of an interval and area of its point; the same everywhere."""
 

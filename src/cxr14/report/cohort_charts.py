@@ -43,9 +43,7 @@ def prevalence_dots(cohort: Cohort, source: Source) -> Chart:
     ]
     highest = max([row["value"] for row in rows], default=1)
     domain = [0, 1.05 * highest]
-    spec = charts.dots(
-        rows, list(SPLITS), "share of images", step=7, legend=True, domain=domain
-    )
+    spec = charts.dots(rows, list(SPLITS), "share of images", step=7, legend=True, domain=domain)
     test = "; ".join(f"{r['row']} {r['text']}" for r in rows if r["line"] == "test")
     return Chart(
         spec,
@@ -148,7 +146,9 @@ def prevalence_table(cohort: Cohort, source: Source) -> Table:
 
     def cells(name: str) -> list[str]:
         counted: list[Any] = [table.loc[(name, split)] for split in SPLITS]
-        return [f"{format_number(c['share'])}\n{format_count(c['positives'], '–')}" for c in counted]
+        return [
+            f"{format_number(c['share'])}\n{format_count(c['positives'], '–')}" for c in counted
+        ]
 
     body = [(spaced(name), *cells(name)) for name in CLASSES]
     caption = source.label(f"Share of positives and, small, their number. {sizes(cohort)}.")

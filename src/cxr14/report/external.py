@@ -9,6 +9,7 @@ from cxr14.console import format_number
 from cxr14.evaluation.measures import MACRO
 from cxr14.report.elements import (
     Cells,
+    Chart,
     Details,
     Part,
     Section,
@@ -22,7 +23,6 @@ from cxr14.report.elements import (
     spaced,
     text,
 )
-from cxr14.report.score_charts import external_dots
 from cxr14.report.summary import ExternalResults, Results
 
 NAMES: Final = {"auroc": "AUROC", "average_precision": "AP", "f1": "F1"}
@@ -60,8 +60,8 @@ def overlap_note(numbers: Mapping[str, Any]) -> str:
     )
 
 
-def external_section(results: Results, name: str) -> Section:
-    """Return the section of one external set."""
+def external_section(results: Results, name: str, chart: Chart) -> Section:
+    """Return the section of one external set, with its chart."""
     external = results.external[name]
     numbers = external.numbers[results.best]
     caption = results.source.label(
@@ -74,7 +74,7 @@ def external_section(results: Results, name: str) -> Section:
     parts: list[Part] = [note] if note else []
     means = Table(MEANS_HEADER, mean_rows(external, results.backbones), caption)
     parts += [
-        external_dots(results, name),
+        chart,
         Details("Table: means of every backbone", (means,)),
         Details(f"Table: findings, {results.best}", (_findings(results, external),)),
     ]

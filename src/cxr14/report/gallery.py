@@ -5,7 +5,7 @@ The page upsamples the heatmaps itself, so that a reader can move the heat thres
 """
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -160,7 +160,7 @@ def _numbers(boxes: Boxes) -> list[list[float]]:
     return [[round(float(end), 3) for end in box] for box in boxes]
 
 
-def highlights(gallery: Gallery) -> Gallery | None:
+def highlights(gallery: Gallery, source: Source) -> Gallery | None:
     """Return the best hit and the most confident miss of some findings; None without boxes.
 
     Hits are those with the highest IoU of the largest box; misses those with the highest
@@ -180,14 +180,14 @@ def highlights(gallery: Gallery) -> Gallery | None:
         "Hits with the highest overlap and misses with the highest probability, one per finding: "
         f"a selection, not a random sample. Detected boxes at heat > {gallery.start} of 255."
     )
-    return replace(gallery, groups=groups, caption=caption)
+    return replace(gallery, groups=groups, caption=source.label(caption))
 
 
 def _sorted(tiles: Sequence[Tile], field: str) -> list[Tile]:
     return sorted(tiles, key=lambda tile: (-getattr(tile, field), tile.finding, tile.image))
 
 
-def _one_per_finding(tiles: Any) -> list[Tile]:
+def _one_per_finding(tiles: Iterable[Tile]) -> list[Tile]:
     first: dict[str, Tile] = {}
     for tile in tiles:
         first.setdefault(tile.finding, tile)

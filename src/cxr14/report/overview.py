@@ -44,7 +44,7 @@ def read_overview(root: Path, results: Results, cohort: Cohort, gallery: Gallery
         DATA,
         forest(results),
         key_sentences(results),
-        highlights(gallery),
+        highlights(gallery, results.source),
     )
 
 

@@ -11,12 +11,13 @@ from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from cxr14.config.localize import LocalizeParams
 from cxr14.console import format_number
 from cxr14.datasets.records import PHANTOM_NOTE
 from cxr14.figures.plots_template import vega_script
 from cxr14.figures.style import PALETTE
 from cxr14.report.charts import THEME
-from cxr14.report.cohort import Cohort
+from cxr14.report.cohort import Cohort, read_cohort
 from cxr14.report.cohort_charts import (
     pair_matrix,
     pair_table,
@@ -35,7 +36,7 @@ from cxr14.report.elements import (
     spaced,
 )
 from cxr14.report.external import external_section
-from cxr14.report.gallery import tile_label
+from cxr14.report.gallery import read_gallery, tile_label
 from cxr14.report.localization import localization_tables, sanity_table
 from cxr14.report.localization_charts import (
     accuracy_lines,
@@ -43,8 +44,8 @@ from cxr14.report.localization_charts import (
     finding_hits,
     sanity_dots,
 )
-from cxr14.report.overview import Overview
-from cxr14.report.score_charts import subgroup_dots
+from cxr14.report.overview import Overview, read_overview
+from cxr14.report.score_charts import external_dots, subgroup_dots
 from cxr14.report.sections import (
     calibration_section,
     classification_section,
@@ -60,6 +61,23 @@ EDA: Final = (
     *("sample_single", "sample_multi"),
 )
 """The study's figures 1–7, in its order."""
+
+
+def read_and_render(root: Path, results: Results, params: LocalizeParams) -> str:
+    """Read the images and heatmaps of the project, and return the page as HTML.
+
+    Args:
+        root: of the project.
+        results: of all stages.
+        params: the block localize.
+
+    Raises:
+        UserError: a file is missing or damaged.
+    """
+    cohort = read_cohort(root)
+    gallery = read_gallery(root, results.best, params, results.source)
+    overview = read_overview(root, results, cohort, gallery)
+    return render(results, overview, cohort, gallery, root / "plots")
 
 
 def render(
@@ -86,7 +104,10 @@ def render(
         subgroup_section(results),
         localization_section(results, gallery),
         faithfulness_section(results),
-        *(external_section(results, name) for name in results.external),
+        *(
+            external_section(results, name, external_dots(results, name))
+            for name in results.external
+        ),
         limits_section(results),
     )
     return render_page(TITLE, sections, overview, results.backbones)
