@@ -52,7 +52,7 @@ class Heatmaps:
         """Return the heat of a pair: (S, S), 0–255."""
         grids, size = self.localized.grids[[index]], self.images.shape[-1]
         (heat,) = heat_of(grids, size, self.localized.scaling)
-        return heat
+        return np.asarray(heat)
 
     def truth(self, index: int) -> Boxes:
         """Return the ground-truth boxes of a pair (K, 4) in pixels of the cached image."""
