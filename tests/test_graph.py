@@ -120,7 +120,6 @@ STALENESS = [
     ("src/cxr14/report/elements.py", {"report"}, {"report"}),
     ("src/cxr14/figures/eda.py", {"report"}, {"report"}),
     ("src/cxr14/figures/subgroups.py", {"report"}, {"report"}),
-    ("src/cxr14/figures/curves.py", {"report"}, {"report"}),
     ("src/cxr14/figures/style.py", {"report"}, {"report"}),
     ("src/cxr14/figures/label_changes.py", set(), set()),
     ("src/cxr14/figures/overlays.py", {"sheets", "report"}, {"sheets", "report", "register"}),

@@ -54,7 +54,9 @@ def test_every_chart_is_drawn(page):
 
 def test_a_click_on_a_header_sorts_the_table_and_another_one_reverses_it(page):
     table = page.locator("#classification table.sortable").first
-    page.locator("#classification details").evaluate_all("all => all.forEach(d => { d.open = true })")
+    page.locator("#classification details").evaluate_all(
+        "all => all.forEach(d => { d.open = true })"
+    )
     header = table.locator("th").nth(3)
     cells = "rows => rows.map(row => row.cells[3].firstChild.textContent)"
     for order in ("ascending", "descending"):

@@ -16,12 +16,16 @@ from cxr14.labels import CLASSES, FINDINGS
 from cxr14.report.elements import Details, Section, Subtitle, Table, read_figure
 from cxr14.report.localization import localization_tables, similarity
 from cxr14.report.page import localization_section, read_and_render, render_page
-from cxr14.report.sections import calibration_section, classification_section, operating_section
-from cxr14.report.sections import difference_parts
+from cxr14.report.sections import (
+    calibration_section,
+    classification_section,
+    difference_parts,
+    operating_section,
+)
 from cxr14.report.subgroups import gaps_with_interval, largest, largest_table
 from cxr14.report.summary import read_results
 from tests.report.images import LOCALIZE
-from tests.report.written import AREAS, write_results
+from tests.report.written import write_results
 from tests.sources import PHANTOM
 
 LARGEST_PAGE = 8_000_000  # bytes
@@ -123,15 +127,17 @@ def test_the_hashes_of_the_data_change_with_the_data(tmp_path, page):
     table.loc[table.index[-1], "split"] = "val"
     table.to_parquet(split)
     hashes = re.compile(r'<code title="MD5 of (\S+),[^>]+>(\w+)</code>')
-    before, after = (dict(hashes.findall(p)) for p in (page, read_and_render(tmp_path, results, LOCALIZE)))
-    assert {name for name in before if before[name] != after[name]} == {str(split.relative_to(tmp_path))}
+    before, after = (
+        dict(hashes.findall(p)) for p in (page, read_and_render(tmp_path, results, LOCALIZE))
+    )
+    assert {name for name in before if before[name] != after[name]} == {
+        str(split.relative_to(tmp_path))
+    }
 
 
 def test_the_contents_lead_to_every_section(page):
     reader = read(page)
-    assert reader.links == [
-        f"#{anchor}" for anchor in reader.anchors if anchor != "heat-marks"
-    ]
+    assert reader.links == [f"#{anchor}" for anchor in reader.anchors if anchor != "heat-marks"]
 
 
 def test_the_page_refers_to_nothing_outside_itself(page):

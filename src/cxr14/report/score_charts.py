@@ -1,7 +1,7 @@
 """Charts of test scores: backbones, findings, differences, curves, calibration, subgroups."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import altair as alt
 import pandas as pd
@@ -9,7 +9,6 @@ import pandas as pd
 from cxr14.console import format_number, is_missing
 from cxr14.evaluation.measures import MACRO
 from cxr14.evaluation.subgroups import CROSSED
-from cxr14.figures.curves import KINDS, Kind
 from cxr14.labels import CLASSES
 from cxr14.report import charts
 from cxr14.report.charts import GAP, Rows, scored_row
@@ -154,6 +153,42 @@ def published_dots(results: Results) -> Chart:
     return Chart(spec, f"AUROC of {results.best}: {ours}", caption)
 
 
+class Kind(NamedTuple):
+    """A kind of curve: title, columns of both axes, how to read it, whether it has a diagonal."""
+
+    title: str
+    x: str
+    y: str
+    how: str
+    diagonal: bool
+
+
+KINDS: Final = {
+    "roc": Kind(
+        "ROC",
+        "false_positive_rate",
+        "true_positive_rate",
+        "The further above the diagonal, the better.",
+        diagonal=True,
+    ),
+    "pr": Kind(
+        "Precision and recall",
+        "recall",
+        "precision",
+        "The further right and up, the better; dashed: prevalence.",
+        diagonal=False,
+    ),
+    "reliability": Kind(
+        "Reliability, Platt scaled",
+        "predicted",
+        "observed",
+        "On the diagonal probabilities equal observed frequencies; below it they are too high. "
+        "Mean of all findings: all predictions pooled.",
+        diagonal=True,
+    ),
+}
+
+
 def curve_chart(results: Results, name: str) -> Chart:
     """Return ROC, precision-recall or reliability curves, with a menu of the finding.
 
@@ -185,7 +220,7 @@ def curve_chart(results: Results, name: str) -> Chart:
     return Chart(
         charts.specification(alt.layer(*layers), results.backbones, [menu], height=320),
         f"{kind.title} of every backbone: {spaced(kind.y)} by {spaced(kind.x)}.",
-        results.source.label(f"{HOW_TO_READ[name]} {sample(results)}."),
+        results.source.label(f"{kind.how} {sample(results)}."),
         (menu,),
         kind.title,
         half=True,
@@ -193,12 +228,6 @@ def curve_chart(results: Results, name: str) -> Chart:
 
 
 UNIT: Final = alt.Scale(domain=[0, 1])
-HOW_TO_READ: Final = {
-    "roc": "The further above the diagonal, the better.",
-    "pr": "The further right and up, the better; dashed: prevalence.",
-    "reliability": "On the diagonal probabilities equal observed frequencies; below it they are "
-    "too high. All findings: all predictions pooled.",
-}
 
 
 def _point_tooltip(kind: Kind) -> list[alt.Tooltip]:
