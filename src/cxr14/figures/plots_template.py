@@ -5,6 +5,7 @@ writes it, and .dvc/config names it (plots.html_template).
 """
 
 import sys
+from functools import cache
 
 import vl_convert
 
@@ -32,6 +33,7 @@ def main(path: str) -> None:
     write_text(path, FRAME.replace("BUNDLE", vega_script()))
 
 
+@cache
 def vega_script() -> str:
     """Return the script of Vega, Vega-Lite and vegaEmbed, to stand in an HTML script element."""
     # The stub requires a snippet; the library has a default.

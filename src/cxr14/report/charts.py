@@ -46,7 +46,6 @@ FONT: Final = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 THEME: Final[dict[str, Any]] = {
     "background": "transparent",
     "font": FONT,
-    "aria": False,  # the page describes each chart in a sentence
     "padding": 2,
     "view": {"stroke": None},
     "axis": {

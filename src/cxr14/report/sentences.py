@@ -152,9 +152,9 @@ def flagged(results: Results) -> str:
         for name in results.backbones
         if rows_of(results.of("sanity_check", name))[-1]["unchanged"]
     ]
-    text = f"The heatmaps of {_share(len(names), len(results.backbones))} stay alike with random "
+    share = _share(len(names), len(results.backbones))
     listed = f": {', '.join(names)}" if names else ""
-    return f"{text}weights, and are flagged{listed}."
+    return f"Heatmaps that stay alike with random weights: {share}{listed}."
 
 
 class Lead(NamedTuple):

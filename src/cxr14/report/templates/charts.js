@@ -9,6 +9,8 @@
   async function draw(figure) {
     const spec = JSON.parse(figure.querySelector("script").textContent);
     const { view } = await vegaEmbed(figure.querySelector(".vega"), spec, options);
+    // The sentence of the chart describes it; thousands of marks without a name would not.
+    figure.querySelector(".vega svg").setAttribute("aria-hidden", "true");
     for (const menu of figure.querySelectorAll("select")) {
       const name = menu.dataset.parameter;
       menu.addEventListener("change", () => view.signal(name, menu.value).runAsync());
