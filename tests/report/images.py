@@ -56,11 +56,11 @@ def write_cache(root: Path) -> pd.DataFrame:
     return index
 
 
-def write_boxes(root: Path) -> pd.DataFrame:
-    """Write a box in each test image, of Mass or of Nodule."""
+def write_boxes(root: Path, count: int) -> pd.DataFrame:
+    """Write a box in each of the first test images, of Mass or of Nodule."""
     findings = ["Mass", "Nodule"] * 6
     boxes = pd.DataFrame({"image": TESTED, "finding": findings, "x": 512.0, "y": 256.0})
-    boxes = boxes.assign(width=256.0, height=256.0)
+    boxes = boxes.assign(width=256.0, height=256.0)[:count]
     write_parquet(root / "data/records/boxes.parquet", boxes)
     return boxes
 
@@ -76,16 +76,16 @@ def write_predictions(root: Path, backbone: str) -> None:
     write_parquet(root / f"predictions/{backbone}.parquet", table)
 
 
-def write_images(root: Path, backbones: list[str]) -> None:
+def write_images(root: Path, backbones: list[str], boxed: int = len(TESTED)) -> None:
     """Write all that the page reads of images; heat is random, and empty in one image."""
-    records, index, boxes = write_records(root), write_cache(root), write_boxes(root)
+    records, index, boxes = write_records(root), write_cache(root), write_boxes(root, boxed)
     pairs = boxed_pairs(boxes, index, records)
     for backbone in backbones:
         rng = np.random.default_rng(8)
         grids = rng.uniform(0, 1, (len(pairs), GRID, GRID)).astype(np.float16)
-        grids[0] = 0
+        grids[:1] = 0
         folder = root / "localization" / backbone
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         write_heatmaps(folder / "heatmaps.npz", pairs, grids)
         detections = detect(pairs, grids, SIZE, LOCALIZE.heat_thresholds)
         write_parquet(folder / "detections.parquet", with_overlaps(detections, boxes))

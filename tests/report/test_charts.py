@@ -12,9 +12,10 @@ from cxr14.report.score_charts import curve_chart, finding_dots, forest, publish
 from tests.conftest import ROOT
 
 
-def rows_of(spec, key="datasets"):
-    """All rows of a specification."""
-    return [row for rows in spec[key].values() for row in rows]
+def rows_of(spec):
+    """All rows of a specification and of its layers."""
+    rows = list(spec.get("data", {}).get("values", []))
+    return rows + [row for layer in spec.get("layer", []) for row in rows_of(layer)]
 
 
 @pytest.fixture(scope="module")

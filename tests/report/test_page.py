@@ -15,7 +15,7 @@ from cxr14.datasets.records import PHANTOM_NOTE
 from cxr14.labels import CLASSES, FINDINGS
 from cxr14.report.elements import Details, Section, Subtitle, Table, read_figure
 from cxr14.report.localization import localization_tables, similarity
-from cxr14.report.page import localization_section, read_and_render, render_page
+from cxr14.report.page import read_and_render, render_page
 from cxr14.report.sections import (
     calibration_section,
     classification_section,
@@ -277,13 +277,6 @@ def test_adjudicated_labels_are_shown_on_real_pixels_and_their_lack_is_explained
     assert "No score here: simulated pixels show no reader" in page
     assert "<td>.845<br><small>.825–.865</small></td>\n<td>.825" in real_page
     assert "<td>+.035 *<br><small>+.015 to +.055</small></td>" in real_page
-
-
-def test_without_boxed_images_the_section_says_so(phantoms):
-    for own in phantoms.localize.values():
-        own["boxed_images"] = 0
-    (part,) = localization_section(phantoms, gallery=None).parts
-    assert "there is nothing to score" in part
 
 
 def test_one_backbone_has_nothing_to_be_compared_with(phantoms):

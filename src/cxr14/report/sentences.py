@@ -150,7 +150,7 @@ def flagged(results: Results) -> str:
     names = [
         name
         for name in results.backbones
-        if rows_of(results.of("sanity_check", name))[-1]["unchanged"]
+        if rows_of(results.of("sanity_check", name))[-1]["unchanged"] == 1
     ]
     share = _share(len(names), len(results.backbones))
     listed = f": {', '.join(names)}" if names else ""
