@@ -1,19 +1,25 @@
 """Write the tables of docs/reference/params.md: ``python docs/generate_params.py``.
 
 Types, allowed values and ranges come from the pydantic models of ``cxr14.config``, defaults and
-meanings from params.yaml and its comments.
+meanings from params.yaml and its comments. Also writes src/cxr14/report/defaults.yaml, by which the
+results page names the params that differ from their defaults.
 """
 
 import re
 from collections.abc import Iterator
+from io import SEEK_END, StringIO
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from ruamel.yaml import YAML
+
 from cxr14.config import check
 from cxr14.config.reader import Block, read_yaml
+from cxr14.report.facts import DEFAULTS
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs/reference/params.md"
+DEFAULTS_NOTE = "# The default params.yaml, written by python docs/generate_params.py.\n"
 BEGIN = "<!-- begin: written by python docs/generate_params.py -->\n"
 END = "<!-- end -->"
 
@@ -26,6 +32,17 @@ NUMBERS = {2**63 - 1: "2⁶³ − 1"}
 def main() -> None:
     """Replace the tables of the page."""
     PAGE.write_text(updated(PAGE.read_text()))
+    DEFAULTS.write_text(defaults())
+
+
+def defaults() -> str:
+    """Return params.yaml without its comments, in block style."""
+    content = StringIO(DEFAULTS_NOTE)
+    content.seek(0, SEEK_END)
+    yaml = YAML()
+    yaml.default_flow_style = False
+    yaml.dump(read_yaml(ROOT / "params.yaml"), content)
+    return content.getvalue()
 
 
 def updated(page: str) -> str:

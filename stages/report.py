@@ -1,9 +1,9 @@
 """Summarize the scores of all backbones: metrics in git, terminal tables, pictures, an HTML report.
 
 Reads metrics/baseline.json, metrics/eda.json, metrics/evaluate, metrics/localize, metrics/compare,
-metrics/external, tables in plots/compare and plots/eda, plots/localize, data/cache,
-data/records/source.json, params.yaml (data.mapping, external, train.backbones); for the cards
-models/B/model.json, evaluation/B, metrics/patient_split.json and metrics/preprocess.json.
+metrics/external, tables in plots/compare and plots/eda, data/cache, data/records, data/split,
+localization and predictions of the chosen backbone, params.yaml; for the cards models/B/model.json,
+evaluation/B, metrics/patient_split.json and metrics/preprocess.json.
 Writes plots/eda/NAME.png (the study's figures 1–7), plots/compare/subgroups.png,
 metrics/summary.json, report/index.html, report/summary.txt (the printed tables and sentences), and
 report/cards: a model card of each backbone and a data card of the source, as .md and .html.
@@ -14,18 +14,15 @@ from pathlib import Path
 
 from cxr14.config.blocks import read_data, read_train
 from cxr14.config.external import read_external
+from cxr14.config.localize import read_localize
 from cxr14.console import print_tables, tables_as_text
 from cxr14.figures import eda
 from cxr14.figures.subgroups import write_picture
 from cxr14.io import read_json, write_metrics, write_text
 from cxr14.report.cards import read_facts, write_cards
-from cxr14.report.page import render
+from cxr14.report.page import read_and_render
 from cxr14.report.summary import Results, read_results, summarise
-from cxr14.report.terminal import (
-    published_table,
-    sentence_list,
-    summary_table,
-)
+from cxr14.report.terminal import published_table, sentence_list, summary_table
 from cxr14.report.terminal_external import external_summary
 from stages import run
 
@@ -44,7 +41,7 @@ def main() -> None:
     note = results.source.caution
     draw_figures(results)
     write_metrics("metrics/summary.json", summarise(results))
-    write_text("report/index.html", render(results, note, Path("plots")))
+    write_text("report/index.html", read_and_render(Path(), results, read_localize()))
     write_cards(results, read_facts(Path(), results.backbones, read_data().mapping))
     tables = [table for table in (summary_table(results, note), published_table(results)) if table]
     tables += [external_summary(results, name) for name in sets]

@@ -27,6 +27,10 @@ def test_the_page_of_params_is_that_of_the_config() -> None:
     assert page == generate_params.updated(page), f"params.md is out of date; run `{command}`"
 
 
+def test_the_defaults_of_the_results_page_are_the_params() -> None:
+    assert generate_params.DEFAULTS.read_text() == generate_params.defaults()
+
+
 def test_the_results_of_the_readme_are_those_of_the_committed_metrics() -> None:
     page = generate_results.PAGE.read_text()
     command = "python docs/generate_results.py"

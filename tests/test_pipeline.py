@@ -110,8 +110,9 @@ def test_the_summary_has_numbers_for_every_backbone_and_says_phantom(clone: Path
     assert all(0 <= summary[name]["test_macro_auroc"] <= 1 for name in BACKBONES)
     page = (clone / "report" / "index.html").read_text()
     assert "says nothing about patients" in page
+    outside_scripts = re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)
     # Not "http", which a picture's base64 may happen to hold; that has no colon.
-    assert "://" not in page.replace("http://www.w3.org", "")
+    assert "://" not in outside_scripts
 
 
 def test_a_second_repro_has_nothing_to_do(clone: Path) -> None:
@@ -169,11 +170,11 @@ def test_another_loss_makes_training_stale_and_nothing_before_it(clone: Path) ->
     params = clone / "params.yaml"
     before = params.read_text()
     params.write_text(before.replace("weighting: batch", "weighting: none"))
-    assert stale(clone) == {CHECK, *(f"train@{name}" for name in BACKBONES)}
+    assert stale(clone) == {CHECK, "report", *(f"train@{name}" for name in BACKBONES)}
     params.write_text(before.replace("googlenet: {}", "googlenet: {epochs: 3}"))
-    assert stale(clone) == {CHECK, "train@googlenet"}
+    assert stale(clone) == {CHECK, "report", "train@googlenet"}
     params.write_text(before.replace("findings: all", "findings: [Mass, Nodule]"))
-    assert stale(clone) == {CHECK, *(f"train@{name}" for name in BACKBONES)}
+    assert stale(clone) == {CHECK, "report", *(f"train@{name}" for name in BACKBONES)}
     params.write_text(before)
 
 
@@ -182,7 +183,7 @@ def test_another_loss_makes_training_stale_and_nothing_before_it(clone: Path) ->
     [
         ("report/page.py", {"report"}),
         ("figures/style.py", {"report"}),
-        ("figures/overlays.py", {"sheets"}),
+        ("figures/overlays.py", {"sheets", "report"}),
     ],
 )
 def test_an_edit_of_what_presents_computes_nothing(

@@ -1,10 +1,14 @@
-"""Results of phantoms, of the official split, and of a split of our own, read from files."""
+"""Results of phantoms, of the official split, and of a split of our own; a browser."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from cxr14.report.page import read_and_render
 from cxr14.report.summary import Results, read_results
+from tests.report.images import LOCALIZE
 from tests.report.written import AREAS, write_results
 from tests.sources import OFFICIAL, OWN_SPLIT, PHANTOM
 
@@ -34,3 +38,27 @@ def official(written) -> Results:
 def own_split(written) -> Results:
     """On real pixels and a split of our own."""
     return read_results(written["own_split"], list(AREAS))
+
+
+@pytest.fixture(scope="session")
+def pages(written) -> dict[str, str]:
+    """The pages, by kind of project."""
+    return {
+        name: read_and_render(root, read_results(root, list(AREAS)), LOCALIZE)
+        for name, root in written.items()
+    }
+
+
+CHROMIUM = Path("/usr/bin/chromium")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Headless Chromium; without it the test is skipped."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    if not CHROMIUM.exists():
+        pytest.skip(f"no Chromium at {CHROMIUM}")
+    with playwright.sync_playwright() as started:
+        running = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield running
+        running.close()

@@ -1,14 +1,15 @@
 """Published figures beside ours: never on phantoms, never across splits without saying so."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from cxr14.labels import CLASSES
-from cxr14.report import localization, published, sections
-from cxr14.report.page import render
+from cxr14.report import localization, published, score_charts, sections
+from cxr14.report.page import read_and_render
 from cxr14.report.published import (
     CHESTXRAY8_NETWORKS,
     CLASSIFICATION,
@@ -23,6 +24,7 @@ from cxr14.report.published import (
 )
 from cxr14.report.summary import read_results, summarise
 from cxr14.report.terminal import published_table, summary_table
+from tests.report.images import LOCALIZE
 from tests.report.written import AREAS, write_results
 from tests.sources import OFFICIAL
 
@@ -44,7 +46,8 @@ def marked(one):
 def marks(monkeypatch):
     columns = tuple(map(marked, CLASSIFICATION))
     monkeypatch.setattr(published, "CLASSIFICATION", columns)
-    monkeypatch.setattr(sections, "CLASSIFICATION", columns)
+    for module in (sections, score_charts):
+        monkeypatch.setattr(module, "CLASSIFICATION", columns)
     networks = tuple(map(marked, CHESTXRAY8_NETWORKS))
     monkeypatch.setattr(sections, "CHESTXRAY8_NETWORKS", networks)
     tables = {"iobb": tuple(map(marked, IOBB)), "iou": tuple(map(marked, IOU))}
@@ -61,7 +64,9 @@ def everything(root: Path) -> str:
             if printed is not None:
                 console.print(printed)
     summary = json.dumps(summarise(results))
-    return render(results, note, root / "plots") + captured.get() + summary
+    page = read_and_render(root, results, LOCALIZE)
+    page = re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)  # not the charts' data
+    return page + captured.get() + summary
 
 
 @pytest.mark.usefixtures("marks")

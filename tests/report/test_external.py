@@ -8,10 +8,13 @@ import pytest
 from cxr14.console import tables_as_text
 from cxr14.io import write_csv, write_metrics
 from cxr14.labels import CLASSES
+from cxr14.report.elements import Details
 from cxr14.report.external import external_section
-from cxr14.report.page import render
+from cxr14.report.page import read_and_render
+from cxr14.report.score_charts import external_dots
 from cxr14.report.summary import read_results
 from cxr14.report.terminal_external import external_summary
+from tests.report.images import LOCALIZE
 from tests.report.written import AREAS, evaluated, findings, means, write_results
 from tests.sources import OFFICIAL
 
@@ -37,19 +40,26 @@ def project(tmp_path_factory) -> Path:
 
 def test_the_page_has_a_section_for_each_set_and_none_without(project):
     results = read_results(project, list(AREAS), sets=["city"])
-    page = render(results, "Caution.", project / "plots")
+    page = read_and_render(project, results, LOCALIZE)
     assert page.count('<section id="external-') == 1
     assert "1,234 images of the set are also in our train or val split" in page
     without = read_results(project, list(AREAS))
-    assert "external-" not in render(without, "Caution.", project / "plots")
+    assert '"external-' not in read_and_render(project, without, LOCALIZE)
 
 
 def test_each_backbone_has_both_scores_and_the_gap(project):
-    section = external_section(read_results(project, list(AREAS), sets=["city"]), "city")
-    table = next(part for part in section.parts if getattr(part, "kind", "") == "table")
+    results = read_results(project, list(AREAS), sets=["city"])
+    section = external_section(results, "city", external_dots(results, "city"))
+    details = next(part for part in section.parts if isinstance(part, Details))
+    (table,) = details.parts
     assert [row[0] for row in table.rows] == list(AREAS)
     assert table.rows[0][1:4] == (".720\n.600–.900", ".620", "−.100 *\n−.200 to −.050")
     assert table.rows[0][-1] == ".211\nchance .022"
+
+
+def test_the_chart_has_both_sides_of_every_finding(project):
+    chart = external_dots(read_results(project, list(AREAS), sets=["city"]), "city")
+    assert "mean .810 (.600–.900); mean .710; Atelectasis .810 (.600–.900)" in chart.alt
 
 
 def test_the_terminal_table_shows_the_whole_cells(project):

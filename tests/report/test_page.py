@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 from io import BytesIO
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from scipy import ndimage
@@ -13,17 +14,24 @@ from scipy import ndimage
 from cxr14.datasets.records import PHANTOM_NOTE
 from cxr14.labels import CLASSES, FINDINGS
 from cxr14.report.elements import Details, Section, Subtitle, Table, read_figure
-from cxr14.report.localization import box_section, similarity
-from cxr14.report.page import render, render_page
-from cxr14.report.sections import difference_section, finding_section
+from cxr14.report.localization import localization_tables, similarity
+from cxr14.report.page import read_and_render, render_page
+from cxr14.report.sections import (
+    calibration_section,
+    classification_section,
+    difference_parts,
+    operating_section,
+)
 from cxr14.report.subgroups import gaps_with_interval, largest, largest_table
 from cxr14.report.summary import read_results
-from tests.report.written import AREAS, write_results
+from tests.report.images import LOCALIZE
+from tests.report.written import write_results
 from tests.sources import PHANTOM
 
+LARGEST_PAGE = 8_000_000  # bytes
 OUTSIDE = re.compile(r"""(?:https?:)?//[\w.]|url\(|@import|\b(?:src|href)\s*=\s*["'](?!data:|#)""")
-VOID = {"meta", "img", "br"}
-CAREFUL = "Careful: <b> & co."
+VOID = {"meta", "img", "br", "input"}
+SCRIPT = re.compile(r"<script(?: [^>]*)?>.*?</script>", re.DOTALL)
 
 
 class Reader(HTMLParser):
@@ -42,6 +50,9 @@ class Reader(HTMLParser):
         self.links += [found["href"]] if "href" in found else []
         self.anchors += [found["id"]] if "id" in found else []
 
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)  # of SVG
+
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
 
@@ -53,84 +64,124 @@ class Reader(HTMLParser):
 
 def read(page):
     reader = Reader()
-    reader.feed(page)
+    reader.feed(SCRIPT.sub("", page))
     assert reader.open == []
     return reader
 
 
 def rendered(*parts):
     """A page of these parts alone."""
-    return render_page("title", "caution", "facts", [Section("a", "b", "c", parts)])
+    return render_page("title", [Section("a", "b", "c", parts)])
 
 
 @pytest.fixture(scope="module")
-def page(written):
+def page(pages):
     """Of phantoms."""
-    return render(
-        read_results(written["phantoms"], list(AREAS)), CAREFUL, written["phantoms"] / "plots"
-    )
+    return pages["phantoms"]
 
 
 @pytest.fixture(scope="module")
-def real_page(written):
+def real_page(pages):
     """Of real pixels and the official split."""
-    return render(
-        read_results(written["official"], list(AREAS)), CAREFUL, written["official"] / "plots"
-    )
+    return pages["official"]
 
 
 def test_the_page_holds_every_section_the_caution_and_the_pictures(page):
     reader = read(page)
     assert reader.anchors == [
-        *("results", "findings", "differences", "curves", "subgroups"),
-        *("adjudicated", "boxes", "sheets", "records"),
+        *("content", "overview", "data", "classification", "calibration", "operating"),
+        *("subgroups", "localization", "heat-marks", "faithfulness", "limits"),
     ]
-    assert reader.tags.count("img") == 3 + 1 + 1 + 7  # curves, groups, a sheet, figures
-    assert CAREFUL in reader.text
+    assert page.count('class="tile"') >= 12 + 2  # gallery, first screen
+    assert reader.tags.count("img") == 2 * page.count('class="tile"') + 7  # figures
+    assert PHANTOM_NOTE[1:] in reader.text
     assert all(name in reader.text for name in ("alexnet", "resnet50", "baseline"))
     assert all(name.replace("_", " ") in reader.text for name in FINDINGS)
 
 
+def test_the_first_screen_says_what_was_run(page):
+    text = " ".join(read(page).text.split())
+    first = text[: text.index("These charts show")]
+    assert "236 images of 142 patients" in first
+    assert "24 images with pixels of 24 records" in first
+    assert "train 8, val 4" in first
+    assert "none differ from the default" in first
+    for topic in ("Best model", "Calibration", "Localization", "Subgroups"):
+        assert topic in first
+
+
+def test_params_that_differ_from_the_default_are_named(tmp_path):
+    results = read_results(tmp_path, write_results(tmp_path, PHANTOM))
+    params = tmp_path / "params.yaml"
+    text = params.read_text().replace("weighting: batch", "weighting: none")
+    params.write_text(text.replace("connections: 4", "connections: 8"))
+    text = read_and_render(tmp_path, results, LOCALIZE)
+    assert "1 differs from the default" in text
+    assert "<code>loss.weighting: none</code> <small>(default batch)</small>" in text
+    assert "connections" not in text.partition("<section")[0]
+
+
+def test_the_hashes_of_the_data_change_with_the_data(tmp_path, page):
+    results = read_results(tmp_path, write_results(tmp_path, PHANTOM))
+    split = tmp_path / "data/split/split.parquet"
+    table = pd.read_parquet(split)
+    table.loc[table.index[-1], "split"] = "val"
+    table.to_parquet(split)
+    hashes = re.compile(r'<code title="MD5 of (\S+),[^>]+>(\w+)</code>')
+    before, after = (
+        dict(hashes.findall(p)) for p in (page, read_and_render(tmp_path, results, LOCALIZE))
+    )
+    assert {name for name in before if before[name] != after[name]} == {
+        str(split.relative_to(tmp_path))
+    }
+
+
 def test_the_contents_lead_to_every_section(page):
     reader = read(page)
-    assert reader.links == [f"#{anchor}" for anchor in reader.anchors]
+    assert reader.links == [f"#{anchor}" for anchor in reader.anchors if anchor != "heat-marks"]
 
 
 def test_the_page_refers_to_nothing_outside_itself(page):
-    assert OUTSIDE.search(re.sub(r"base64,[\w+/=]+", "", page)) is None
+    markup = SCRIPT.sub("", page)
+    assert OUTSIDE.search(re.sub(r"base64,[\w+/=]+", "", markup)) is None
     assert OUTSIDE.search('<img src="a.png">')
     assert OUTSIDE.search("url(https://example.org)")
-    assert "script" not in read(page).tags
+    assert re.search(r"<script[^>]*\bsrc\b", page) is None
     assert "link" not in read(page).tags
+
+
+def test_the_page_is_small(page):
+    assert len(page.encode()) < LARGEST_PAGE
 
 
 def test_the_page_fits_a_phone(page):
     assert '<meta name="viewport" content="width=device-width' in page
-    reader = read(page)
-    assert page.count('<div class="scroll') == reader.tags.count("table") + reader.tags.count("img")
+    assert page.count('<div class="scroll') == read(page).tags.count("table") + 7  # figures
 
 
 def test_the_same_results_give_the_same_page(page, phantoms, written):
-    assert render(phantoms, CAREFUL, written["phantoms"] / "plots") == page
+    assert read_and_render(written["phantoms"], phantoms, LOCALIZE) == page
 
 
 def test_every_caption_says_that_these_are_phantoms_and_none_does_on_real_pixels(page, real_page):
     captions = read(page).captions
-    assert len(captions) == page.count("<figcaption>") > 15
+    assert len(captions) == page.count("<figcaption>") > 30
     assert [text for text in captions if PHANTOM_NOTE not in text] == []
+    assert page.count('<span class="note">phantom</span>') == page.count('<div class="view"') > 12
     assert PHANTOM_NOTE not in real_page
+    assert 'class="note"' not in real_page
 
 
 def test_every_section_tells_how_to_read_it_in_two_sentences(page, real_page):
     for text in (page, real_page):
         told = re.findall(r'<p class="how">(.*?)</p>', text)
-        assert len(told) == len(read(text).anchors)
+        assert len(told) == text.count("<section ")
         assert [how for how in told if len(re.findall(r"[.?](?: [A-Z]|$)", how)) != 2] == []
 
 
 def test_every_table_is_near_its_n(page):
-    for text in re.findall(r"<figure>.*?</figure>", page, re.DOTALL):
-        assert re.search(r"\bn\b|images|positives", text), text
+    for text in re.findall(r'<figure class="table">.*?</figure>', page, re.DOTALL):
+        assert re.search(r"\bn\b|n_pairs|images|positives", text), text
 
 
 def test_text_is_escaped_in_cells_captions_and_names(tmp_path):
@@ -171,7 +222,8 @@ def test_rows_and_columns_have_their_classes_and_details_their_parts():
 
 
 def test_a_finding_without_a_score_is_a_dash_with_its_reason(page):
-    row = re.search(r"<tr>\s*<td>Hernia</td>\s*<td>0</td>.*?</tr>", page, re.DOTALL)
+    scores = page[page.index("Table: scores of resnet50") :]
+    row = re.search(r"<tr>\s*<td>Hernia</td>\s*<td>0</td>.*?</tr>", scores, re.DOTALL)
     assert row
     assert row[0].count("<td>–</td>") == 6
     assert "no positives in test" in row[0]
@@ -180,13 +232,15 @@ def test_a_finding_without_a_score_is_a_dash_with_its_reason(page):
 def test_what_a_network_was_not_trained_on_is_called_so(tmp_path):
     classes = tuple(name for name in CLASSES if name not in ("Mass", "Edema"))
     results = read_results(tmp_path, write_results(tmp_path, PHANTOM, classes))
-    text = rendered(*finding_section(results).parts, *box_section(results).parts)
+    sections = (classification_section, calibration_section, operating_section)
+    scores = (part for section in sections for part in section(results).parts)
+    text = rendered(*scores, *localization_tables(results))
     # Two rows of scores; two rows of two backbones; Mass in the heads of three tables of boxes.
     assert text.count("not trained") == 2 + 2 * 2 + 3
 
 
 def test_controls_and_the_cross_fitted_row_stand_in_wangs_table(page):
-    boxes = page[page.index('id="boxes"') :]
+    boxes = page[page.index("accuracy and false boxes of resnet50") :]
     table = re.search(r"<tbody>.*?</tbody>", boxes, re.DOTALL)[0]
     rows = [re.sub(r"<[^>]+>", " ", row).split() for row in table.split("</tr>")]
     assert rows[0][:5] == [".1", "accuracy", "resnet50", ".515", ".495–.535"]
@@ -225,14 +279,7 @@ def test_adjudicated_labels_are_shown_on_real_pixels_and_their_lack_is_explained
     assert "<td>+.035 *<br><small>+.015 to +.055</small></td>" in real_page
 
 
-def test_without_boxed_images_the_section_says_so(phantoms):
-    for own in phantoms.localize.values():
-        own["boxed_images"] = 0
-    (part,) = box_section(phantoms).parts
-    assert "there is nothing to score" in part
-
-
 def test_one_backbone_has_nothing_to_be_compared_with(phantoms):
     phantoms.tables["differences"] = phantoms.tables["differences"][:0]
-    (part,) = difference_section(phantoms).parts
+    (part,) = difference_parts(phantoms)
     assert "There is only one backbone" in part

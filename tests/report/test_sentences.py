@@ -5,12 +5,12 @@ import html
 import pandas as pd
 import pytest
 
-from cxr14.report.page import render
 from cxr14.report.sentences import (
     OVERLAP,
     boxes,
     calibration,
     controls,
+    flagged,
     floor,
     ranking,
     selection,
@@ -177,9 +177,15 @@ def test_what_test_may_have_influenced_depends_on_the_source(phantoms, official)
     assert "is not recorded" in selection(official)
 
 
-def test_page_and_terminal_state_the_same_sentences(phantoms, written):
+def test_backbones_whose_heatmaps_stay_alike_are_named(phantoms):
+    assert flagged(phantoms).endswith("with random weights: None of 2 backbones.")
+    change(phantoms, "sanity_check", {"backbone": "alexnet"}, unchanged=1)
+    assert flagged(phantoms).endswith("with random weights: 1 of 2 backbones: alexnet.")
+
+
+def test_page_and_terminal_state_the_same_sentences(phantoms, pages):
     texts = sentences(phantoms)
-    page = html.unescape(render(phantoms, "", written["phantoms"] / "plots"))
+    page = html.unescape(pages["phantoms"])
     printed = sentence_list(phantoms).replace("\n  ", " ").splitlines()
     assert len(texts) >= 5
     assert [text for text in texts if text not in page] == []

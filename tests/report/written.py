@@ -11,6 +11,7 @@ from cxr14.io import write_csv, write_metrics
 from cxr14.labels import BOXED, CLASSES
 from cxr14.report.page import EDA
 from cxr14.report.summary import INTERVALS
+from tests.report.images import write_images
 
 AREAS = {"alexnet": 0.72, "resnet50": 0.81}
 """AUROC by backbone, of every finding but Hernia; the worse one first."""
@@ -283,4 +284,5 @@ def write_results(root: Path, source: Source, classes: tuple[str, ...] = CLASSES
     for name in EDA:
         save_png(root / f"plots/eda/{name}.png")
     write_comparison(root, backbones, phantom)
+    write_images(root, backbones)
     return backbones

@@ -48,6 +48,9 @@ class Table:
         caption: what the numbers are and over how many.
         row_classes: CSS class of each row (published, other, control, begin, mean).
         column_classes: CSS class of each column (text, remark, published, other).
+
+    A table whose first cells are all filled can be sorted on the page; an empty first cell means
+    that the row continues the one above.
     """
 
     kind: ClassVar[str] = "table"
@@ -56,6 +59,116 @@ class Table:
     caption: str
     row_classes: Sequence[str] = ()
     column_classes: Sequence[str] = ()
+
+    @property
+    def sortable(self) -> bool:
+        """Whether every row stands on its own."""
+        return len(self.rows) > 1 and all(row[0] for row in self.rows)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A menu beside a chart that sets one of its parameters.
+
+    Attributes:
+        name: of the parameter of the chart.
+        label: of the menu.
+        options: text by value; the first is the initial one.
+    """
+
+    name: str
+    label: str
+    options: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """An interactive chart.
+
+    Attributes:
+        spec: a Vega-Lite specification with its data, see :mod:`cxr14.report.charts`.
+        alt: what the chart shows, for readers who cannot see it.
+        caption: what the numbers are and over how many.
+        choices: menus of this chart alone.
+        title: above the chart; may be empty.
+        half: whether it takes half of the width, where there is enough.
+    """
+
+    kind: ClassVar[str] = "chart"
+    spec: Mapping[str, Any]
+    alt: str
+    caption: str
+    choices: Sequence[Choice] = ()
+    title: str = ""
+    half: bool = False
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A radiograph with its heatmap and boxes, in pixels of the cached image.
+
+    Attributes:
+        image: file name.
+        finding: of the heatmap.
+        is_hit: whether a detected box is a hit, over all heat thresholds.
+        overlap: IoU of the largest detected box at the highest heat threshold.
+        probability: of the finding, NaN if unknown.
+        outcome: hit or miss, with the best IoBB.
+        picture: data URI of the radiograph.
+        heat: data URI of the heat as a transparent picture.
+        grid: the heatmap before upsampling: float16, little-endian, row by row, as base64.
+        shape: (h, w) of the grid.
+        size: side of the radiograph.
+        truth: ground-truth boxes x, y, width, height.
+        detected: boxes detected at the initial heat threshold.
+    """
+
+    image: str
+    finding: str
+    is_hit: bool
+    overlap: float
+    probability: float
+    outcome: str
+    picture: str
+    heat: str
+    grid: str
+    shape: tuple[int, int]
+    size: int
+    truth: Sequence[Sequence[float]]
+    detected: Sequence[Sequence[float]]
+
+
+@dataclass(frozen=True)
+class TileGroup:
+    """The tiles of one finding; ``summary`` counts the hits among all its images."""
+
+    finding: str
+    summary: str
+    tiles: Sequence[Tile]
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Heatmaps by finding, with a slider for the heat threshold.
+
+    Attributes:
+        groups: by finding.
+        start: initial heat threshold, of 255.
+        marks: heat thresholds of the pipeline, marked on the slider.
+        scaling: of the heatmaps: per_map or fixed.
+        hit: IoBB above which a detected box is a hit.
+        caption: what is shown, and how it was selected.
+        note: short label on every picture; empty on real pixels.
+    """
+
+    kind: ClassVar[str] = "gallery"
+    groups: Sequence[TileGroup]
+    start: int
+    marks: Sequence[int]
+    scaling: str
+    hit: float
+    caption: str
+    note: str
 
 
 @dataclass(frozen=True)
@@ -72,7 +185,7 @@ class Figure:
         """The data URI of the figure."""
         large = len(self.png) > LARGEST
         kind, content = ("webp", as_webp(self.png)) if large else ("png", self.png)
-        return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+        return data_uri(kind, content)
 
 
 @dataclass(frozen=True)
@@ -84,7 +197,7 @@ class Details:
     parts: "Sequence[Part]"
 
 
-Part = str | Subtitle | Table | Figure | Details
+Part = str | Subtitle | Table | Figure | Chart | Gallery | Details
 
 
 @dataclass(frozen=True)
@@ -95,6 +208,11 @@ class Section:
     title: str
     how: str
     parts: Sequence[Part]
+
+
+def data_uri(kind: str, content: bytes) -> str:
+    """Return a picture as a data URI; ``kind`` is png or webp."""
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def read_figure(path: Path, caption: str) -> Figure:

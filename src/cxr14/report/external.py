@@ -9,9 +9,10 @@ from cxr14.console import format_number
 from cxr14.evaluation.measures import MACRO
 from cxr14.report.elements import (
     Cells,
+    Chart,
+    Details,
     Part,
     Section,
-    Subtitle,
     Table,
     beside_chance,
     count,
@@ -59,8 +60,8 @@ def overlap_note(numbers: Mapping[str, Any]) -> str:
     )
 
 
-def external_section(results: Results, name: str) -> Section:
-    """Return the section of one external set."""
+def external_section(results: Results, name: str, chart: Chart) -> Section:
+    """Return the section of one external set, with its chart."""
     external = results.external[name]
     numbers = external.numbers[results.best]
     caption = results.source.label(
@@ -71,8 +72,12 @@ def external_section(results: Results, name: str) -> Section:
     )
     note = overlap_note(numbers)
     parts: list[Part] = [note] if note else []
-    parts += [Table(MEANS_HEADER, mean_rows(external, results.backbones), caption)]
-    parts += [Subtitle(f"Findings, {results.best}"), _findings(results, external)]
+    means = Table(MEANS_HEADER, mean_rows(external, results.backbones), caption)
+    parts += [
+        chart,
+        Details("Table: means of every backbone", (means,)),
+        Details(f"Table: findings, {results.best}", (_findings(results, external),)),
+    ]
     return Section(f"external-{name}", f"External set {name}", HOW, parts)
 
 

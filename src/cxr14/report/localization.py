@@ -1,4 +1,4 @@
-"""Report section on localization: accuracy, pointing game, other backbones, sanity checks.
+"""Tables of localization: accuracy, pointing game, other backbones, sanity checks.
 
 The tables follow the layout of Wang et al. 2017: rows are T, columns are findings.
 """
@@ -15,8 +15,6 @@ from cxr14.report.elements import (
     Cells,
     Details,
     Part,
-    Section,
-    Subtitle,
     Table,
     columns_of,
     count,
@@ -167,34 +165,22 @@ CONSTANT = ["backbone", "phantom"]  # columns with one value, which the caption 
 SIMILARITY = "similarity\nrandom weights"
 
 
-def box_section(results: Results) -> Section:
-    """Return the section on accuracy and AFP at every T, pointing, backbones, sanity checks."""
-    how = (
-        "A finding is hit at T if a box detected in the heatmap overlaps the ground-truth box by "
-        "more than T: IoBB is the intersection over the area of the detected box, IoU over the "
-        "union. A method must beat the control baselines, which see no image."
-    )
-    if not results.localize[results.best]["boxed_images"]:
-        nothing = "No image has a ground-truth box: there is nothing to score."
-        return Section("boxes", "Boxes", how, (nothing,))
-    parts = [
-        Subtitle(f"{results.best}: accuracy and false boxes at T(IoBB)"),
-        wang_table(results, "iobb", ("accuracy", "afp")),
-        Subtitle(f"{results.best}: accuracy at T(IoU)"),
-        wang_table(results, "iou", ("accuracy",)),
-        Subtitle("Differences from the control baselines"),
-        _control_differences(results),
-        Subtitle("Pointing game and energy"),
-        _pointing(results),
-        Subtitle("Overlap with the pixels of masks"),
-        _pixels(results),
-        Subtitle("By heat threshold"),
-        _heats(results),
-        Subtitle("Every backbone"),
-        _backbones(results),
-        *_checks(results),
-    ]
-    return Section("boxes", "Boxes", how, parts)
+def localization_tables(results: Results) -> list[Part]:
+    """Return all tables of localization as collapsed blocks."""
+    best = results.best
+    tables: dict[str, Part] = {
+        f"accuracy and false boxes of {best} at T(IoBB)": wang_table(
+            results, "iobb", ("accuracy", "afp")
+        ),
+        f"accuracy of {best} at T(IoU)": wang_table(results, "iou", ("accuracy",)),
+        "differences from the control baselines": _control_differences(results),
+        "pointing game and energy": _pointing(results),
+        "overlap with the pixels of masks": _pixels(results),
+        "by heat threshold": _heats(results),
+        "every backbone": _backbones(results),
+        "cross-fitted heat thresholds": _crossfit(results),
+    }
+    return [Details(f"Table: {title}", (part,)) for title, part in tables.items()]
 
 
 def _pointing(results: Results) -> Table:
@@ -348,16 +334,16 @@ def similarity(results: Results, backbone: str) -> str:
     return f"{signed(row['similarity'])}\n{flag}"
 
 
-def _checks(results: Results) -> list[Part]:
-    """Return the cross-fit and sanity-check tables as collapsed blocks."""
-    caption = results.source.label(f"{results.best}, as in metrics/localize/{results.best}.")
-    crossfit = results.of("crossfit")
-    chosen = crossfit[crossfit["finding"] == MEAN]
-    tables = {
-        "Cross-fitted heat thresholds": chosen.drop(columns="finding"),
-        "Sanity check: random weights": results.of("sanity_check"),
-    }
-    return [
-        Details(title, (frame(rows.drop(columns=CONSTANT, errors="ignore"), caption),))
-        for title, rows in tables.items()
-    ]
+def _crossfit(results: Results) -> Table:
+    rows = results.of("crossfit")
+    return _frame(results, rows[rows["finding"] == MEAN].drop(columns="finding"))
+
+
+def sanity_table(results: Results) -> Table:
+    """Return the table of the sanity check with random weights."""
+    return _frame(results, results.of("sanity_check"))
+
+
+def _frame(results: Results, rows: pd.DataFrame) -> Table:
+    caption = f"{results.best}, as in metrics/localize/{results.best}; n_pairs: boxed pairs."
+    return frame(rows.drop(columns=CONSTANT, errors="ignore"), results.source.label(caption))

@@ -1,4 +1,4 @@
-"""Report sections on test scores: headlines, findings, published results, curves.
+"""Report sections on test scores: classification, calibration, operating points, published.
 
 Published results appear on real pixels only.
 """
@@ -6,12 +6,10 @@ Published results appear on real pixels only.
 from typing import Final
 
 from cxr14.console import MISSING, NOT_TRAINED, format_number, is_missing
-from cxr14.figures.curves import KINDS, draw_curves
 from cxr14.labels import CHESTXRAY8, CLASSES
 from cxr14.report.elements import (
     Cells,
     Details,
-    Figure,
     Part,
     Row,
     Section,
@@ -39,7 +37,17 @@ from cxr14.report.published import (
     split_summary,
     subset_note,
 )
-from cxr14.report.sentences import sentences
+from cxr14.report.score_charts import (
+    DISCRIMINATION,
+    OPERATING,
+    calibration_dots,
+    calibration_means,
+    curve_chart,
+    difference_forest,
+    finding_dots,
+    published_dots,
+)
+from cxr14.report.sentences import floor
 from cxr14.report.summary import BASELINE, Results, legend, ordered, sample
 
 HEADLINES: Final = {
@@ -71,8 +79,30 @@ CALIBRATION: Final = {
 }
 
 
-def headline_section(results: Results) -> Section:
-    """Return the section of headline scores by backbone, with intervals."""
+def classification_section(results: Results) -> Section:
+    """Return the section of scores by backbone and finding, differences, published results."""
+    how = (
+        "AUROC does not depend on how common a finding is; average precision does: its floor is "
+        "the prevalence. Two models whose intervals overlap may still differ: see the paired "
+        "differences."
+    )
+    parts: list[Part] = [
+        *filter(None, [floor(results)]),
+        Subtitle("By finding"),
+        finding_dots(results, DISCRIMINATION, "95 % intervals, patients resampled"),
+        Details("Table: headline scores of every backbone", (headline_table(results),)),
+        Details("Table: AUROC of every backbone by finding", (_backbones(results),)),
+        Subtitle("Paired differences"),
+        *difference_parts(results),
+        *published_parts(results),
+        Subtitle("Adjudicated labels"),
+        *adjudicated_parts(results),
+    ]
+    return Section("classification", "Classification", how, parts)
+
+
+def headline_table(results: Results) -> Table:
+    """Lay out the headline scores by backbone, with intervals."""
     header = ("model", "validation\nAUROC", *HEADLINES.values())
     body = [
         (
@@ -83,44 +113,47 @@ def headline_section(results: Results) -> Section:
         for name, numbers in ordered(results)
     ]
     kinds = ["control" if row[0] == BASELINE else "" for row in body]
-    how = (
-        "Each number is on the test split, except the validation AUROC, by which the model was "
-        "chosen; the small range below it is its 95 % interval (patients resampled). Two models "
-        "whose intervals overlap may still differ: see the paired differences."
+    caption = results.source.label(
+        f"Test split, except the validation AUROC, by which the model was chosen. "
+        f"{sample(results)}. {legend(results)}"
     )
-    caption = results.source.label(f"{sample(results)}. {legend(results)}")
-    chosen = (
-        f"Sections on a single model show {results.best}, which has the highest macro AUROC on "
-        "validation."
-    )
-    parts: list[Part] = [*sentences(results), Table(header, body, caption, kinds), chosen]
-    return Section("results", "Results", how, parts)
+    return Table(header, body, caption, kinds)
 
 
-def finding_section(results: Results) -> Section:
-    """Return the section of scores and calibration by finding, and AUROC by backbone."""
+def calibration_section(results: Results) -> Section:
+    """Return the section of calibration errors and reliability curves."""
     how = (
-        "AUROC does not depend on how common a finding is; average precision does: its floor is "
-        "the prevalence beside it. F1, precision, recall and specificity are at the threshold of "
-        "highest F1 on validation; their intervals take the threshold as given."
-    )
-    calibration_how = (
-        "A Brier score of 0 is best. The expected calibration error (ECE) of a perfectly "
-        "calibrated network is not 0 but the chance level below it, which is higher for fewer "
-        "images; only the part above it is miscalibration. Weighted losses "
-        "shift log-odds; Platt scaling per finding (fitted on validation) corrects this, a single "
-        "temperature cannot."
+        "The expected calibration error (ECE) of a perfectly calibrated network is not 0 but the "
+        "chance level, which is higher for fewer images; only the part above it is miscalibration. "
+        "Weighted losses shift log-odds: Platt scaling per finding (fitted on validation) corrects "
+        "this, a single temperature cannot."
     )
     parts = (
-        Subtitle(f"Scores of {results.best}"),
-        _scores(results),
-        Subtitle(f"Calibration of {results.best}"),
-        calibration_how,
-        _calibration(results),
-        Subtitle("AUROC of every backbone"),
-        _backbones(results),
+        curve_chart(results, "reliability"),
+        calibration_means(results),
+        Subtitle(f"Calibration error of {results.best} by finding"),
+        calibration_dots(results),
+        Details(f"Table: calibration of {results.best}", (_calibration(results),)),
     )
-    return Section("findings", "Finding by finding", how, parts)
+    return Section("calibration", "Calibration", how, parts)
+
+
+def operating_section(results: Results) -> Section:
+    """Return the section of scores at the thresholds, and of ROC and precision-recall curves."""
+    how = (
+        "F1, precision, recall and specificity are at the threshold of highest F1 on validation; "
+        "their intervals take the threshold as given. In the curves a filled mark is where a "
+        "backbone is at its threshold."
+    )
+    parts = (
+        Subtitle("At the thresholds"),
+        finding_dots(results, OPERATING, "at the thresholds of validation"),
+        Details(f"Table: scores of {results.best}", (_scores(results),)),
+        Subtitle("At every threshold"),
+        curve_chart(results, "roc"),
+        curve_chart(results, "pr"),
+    )
+    return Section("operating", "Operating points", how, parts)
 
 
 def _scores(results: Results) -> Table:
@@ -190,8 +223,8 @@ def _aurocs(results: Results, finding: str) -> Cells:
     return tuple(scored(row, "auroc") if row else NOT_TRAINED for row in rows)
 
 
-def difference_section(results: Results) -> Section:
-    """Return the section of paired differences between backbones."""
+def difference_parts(results: Results) -> list[Part]:
+    """Return chart and table of paired differences, or that there is one backbone alone."""
     table = results.tables["differences"]
     measures = distinct(table, "measure")
     headings = (COMPARED.get(name, spaced(name)) for name in measures)
@@ -204,15 +237,15 @@ def difference_section(results: Results) -> Section:
         known = next(row for row in rows if row)
         counts = count(known["images"]), count(known["patients"])
         body.append((f"{first} − {second}", *cells, *counts))
-    how = (
-        "Both models are scored on the same resampled patients, so shared variation cancels out. "
-        "A difference marked * has a 95 % interval that excludes 0; among many pairs, some do by "
-        "chance."
+    if not body:
+        return ["There is only one backbone, so there is no difference."]
+    caption = results.source.label(
+        "Test split, mean over findings; positive: the first is better. Both models are scored on "
+        "the same resampled patients, so shared variation cancels out. * marks a 95 % interval "
+        "that excludes 0; among many pairs, some do by chance."
     )
-    caption = results.source.label("Test split, mean over findings; positive: the first is better.")
-    nothing = "There is only one backbone, so there is no difference."
-    part = Table(header, body, caption) if body else nothing
-    return Section("differences", "Paired differences", how, (part,))
+    table_of_pairs = Table(header, body, caption)
+    return [difference_forest(results), Details("Table: paired differences", (table_of_pairs,))]
 
 
 PAIRED: Final = ("difference", "low", "high")
@@ -223,14 +256,13 @@ COMPARED: Final = {
 }
 
 
-def published_section(results: Results) -> Section | None:
-    """Return the section that compares with published results; None on phantoms."""
+def published_parts(results: Results) -> list[Part]:
+    """Return chart and tables of published results; none on phantoms."""
     if results.source.phantom:
-        return None
+        return []
     how = (
         "Only columns of the same split are comparable with ours; those marked OTHER SPLIT are on "
-        "other images, and a random split is easier than the official one. The sources are "
-        "listed at the end of the section."
+        "other images, and a random split is easier than the official one."
     )
     columns = comparable(results.source, CLASSIFICATION)
     marks = ["published" if same_split(results.source, c) else "other" for c in columns]
@@ -240,14 +272,16 @@ def published_section(results: Results) -> Section | None:
         "AUROC; ours with its 95 % interval. Published means are over the findings that ours "
         f"could score. {subset_note(results)}"
     )
+    table = Table(auroc_header(results), body, caption.strip(), means, ["", "", "", *marks])
     sources = [f"{column.name}: {column.source}" for column in columns]
-    parts = (
-        Table(auroc_header(results), body, caption.strip(), means, ["", "", "", *marks]),
-        Subtitle("The eight findings of ChestX-ray8"),
-        _chestxray8(results),
+    return [
+        Subtitle("Published results"),
+        how,
+        published_dots(results),
+        Details("Table: published results", (table,)),
+        Details("Table: the eight findings of ChestX-ray8", (_chestxray8(results),)),
         Details("Sources", sources),
-    )
-    return Section("published", "Comparison with published results", how, parts)
+    ]
 
 
 def _chestxray8(results: Results) -> Table:
@@ -286,20 +320,20 @@ HEADER: Final = (
 COLUMNS: Final = ("", "remark", "text", *[""] * (len(HEADER) - 4), "remark")
 
 
-def adjudicated_section(results: Results) -> Section:
-    """Return the section of AUROC on adjudicated labels, or of the reason why there is none."""
-    title, rows = "Adjudicated labels", results.tables["adjudicated"]
+def adjudicated_parts(results: Results) -> list[Part]:
+    """Return AUROC on adjudicated labels, or the reason why there is none."""
+    rows = results.tables["adjudicated"]
     if rows.empty or results.source.phantom:
         reasons = sorted({text(reason) for reason in rows["reason"]} - {""})
         why = "; ".join(reasons) or "no test image has adjudicated labels"
-        return Section("adjudicated", title, HOW, (f"No score here: {why}.",))
+        return [HOW, f"No score here: {why}."]
     caption = results.source.label(
         "Google's adjudicated labels of ChestX-ray14, on its test images that have pixels here; "
         "from: the findings that a label combines. Positives: images, and below them their "
         "patients."
     )
     table = Table(HEADER, _body(results), caption, column_classes=COLUMNS)
-    return Section("adjudicated", title, HOW, (table,))
+    return [HOW, Details("Table: adjudicated labels", (table,))]
 
 
 def _body(results: Results) -> list[Cells]:
@@ -318,27 +352,3 @@ def _body(results: Results) -> list[Cells]:
         )
         for row in rows_of(results.tables["adjudicated"])
     ]
-
-
-def curve_section(results: Results) -> Section:
-    """Return the section of ROC, precision-recall and reliability curves by finding."""
-    how = (
-        "ROC: the further above the diagonal, the better; precision and recall: the further right "
-        "and up, and the dashed line is the prevalence. Reliability: on the diagonal probabilities "
-        "equal observed frequencies; below it they are too high."
-    )
-    n = (
-        "n: positives of the finding. All findings: the mean of their curves; for reliability all "
-        "predictions pooled."
-    )
-    findings = results.of("findings")
-    images, source = results.evaluate[results.best]["images"], results.source
-    figures = [
-        Figure(
-            draw_curves(name, results.curves[name], findings, images, source),
-            f"{kind.title} by finding",
-            source.label(f"{kind.title} on test; {n}"),
-        )
-        for name, kind in KINDS.items()
-    ]
-    return Section("curves", "Curves", how, figures)

@@ -145,6 +145,18 @@ def boxes(results: Results) -> str | None:
     )
 
 
+def flagged(results: Results) -> str:
+    """Name the backbones whose heatmaps stay alike when all weights are random."""
+    names = [
+        name
+        for name in results.backbones
+        if rows_of(results.of("sanity_check", name))[-1]["unchanged"] == 1
+    ]
+    share = _share(len(names), len(results.backbones))
+    listed = f": {', '.join(names)}" if names else ""
+    return f"Heatmaps that stay alike with random weights: {share}{listed}."
+
+
 class Lead(NamedTuple):
     """Difference of a backbone from the control that it leads least."""
 

@@ -1,4 +1,4 @@
-"""Report section on patient subgroups: macro scores, gaps, largest gaps."""
+"""Tables of patient subgroups: macro scores, gaps, largest gaps."""
 
 from typing import Final, NamedTuple
 
@@ -9,10 +9,8 @@ from cxr14.evaluation.measures import CALIBRATION, MACRO
 from cxr14.evaluation.subgroups import CROSSED
 from cxr14.report.elements import (
     Details,
-    Figure,
+    Part,
     Row,
-    Section,
-    Subtitle,
     Table,
     columns_of,
     count,
@@ -45,23 +43,14 @@ class Gap(NamedTuple):
     sure: float
 
 
-def subgroup_section(results: Results, png: bytes) -> Section:
-    """Return the section: a figure of the groups, their macro scores and gaps, the largest gaps."""
-    how = (
-        "A model can be right on average and wrong more often for some: groups are compared at the "
-        "one threshold that all share. A gap is the group minus the others; one whose interval "
-        "contains 0 may be chance, and small groups give wide intervals."
-    )
-    caption = results.source.label("Groups of test images by sex, age and view.")
-    parts = (
-        Figure(png, "subgroups", caption),
-        Subtitle(f"Gaps of {results.best}, mean over findings"),
-        gap_table(results),
-        Subtitle(f"Largest gaps of {results.best}"),
-        largest_table(results),
-        Details("Scores by group", (group_table(results),)),
-    )
-    return Section("subgroups", "Subgroups", how, parts)
+def subgroup_tables(results: Results) -> list[Part]:
+    """Return macro gaps, the largest gaps and the scores by group as collapsed blocks."""
+    tables = {
+        f"largest gaps of {results.best}": largest_table(results),
+        f"gaps of {results.best}, mean over findings": gap_table(results),
+        f"scores of {results.best} by group": group_table(results),
+    }
+    return [Details(f"Table: {title}", (table,)) for title, table in tables.items()]
 
 
 def gap_table(results: Results) -> Table:
