@@ -60,7 +60,7 @@ THEME: Final[dict[str, Any]] = {
         "labelLimit": 160,
     },
     "axisY": {"domain": False, "ticks": False, "labelPadding": 8, "grid": False},
-    "axisX": {"labelFlush": False},
+    "axisX": {"labelFlush": False, "labelOverlap": True},
     "legend": {
         "orient": "top",
         "labelColor": "var(--ink)",

@@ -167,7 +167,7 @@ def sanity_dots(results: Results) -> Chart:
         for row in rows_of(table)
     ]
     limit = float(table["similarity_threshold"].iloc[0])
-    title = f"rank correlation of heatmaps; above {format_limit(limit)} flagged"
+    title = f"rank correlation; above {format_limit(limit)} flagged"
     spec = charts.dots(rows, layers, title, reference=limit, step=14, legend=True)
     text = "; ".join(f"{row['row']}, {row['line']}: {row['text']}" for row in rows)
     images = f"n: {table['n_pairs'].iloc[0]:g} pairs of image and finding"
