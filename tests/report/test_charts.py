@@ -13,9 +13,8 @@ from tests.conftest import ROOT
 
 
 def rows_of(spec):
-    """All rows of a specification and of its layers."""
-    rows = list(spec.get("data", {}).get("values", []))
-    return rows + [row for layer in spec.get("layer", []) for row in rows_of(layer)]
+    """All rows of a specification."""
+    return [row for rows in spec["datasets"].values() for row in rows]
 
 
 @pytest.fixture(scope="module")

@@ -87,13 +87,14 @@ def scored_row(
         form: of the score and its ends in the tooltip.
         more: fields of filters and orders.
     """
-    keys = ("value", "low", "high")
+    value, low, high = values
     known = {
-        key: round(float(value), DIGITS)
-        for key, value in zip(keys, values, strict=True)
-        if not is_missing(value)
+        key: round(float(number), DIGITS)
+        for key, number in (("value", value), ("low", low), ("high", high))
+        if not is_missing(number)
     }
-    return {"row": row, "line": line, **known, "text": format_interval(*values, form), **more}
+    text = format_interval(value, low, high, form)
+    return {"row": row, "line": line, **known, "text": text, **more}
 
 
 def lines_colour(
@@ -168,7 +169,7 @@ def dots(
         rank: expression of the order of the rows; by default that of ``rows``.
     """
     sort = alt.EncodingSortField("rank", op="min", order="ascending") if rank else None
-    base = filtered(alt.Chart(alt.Data(values=rows)), rows, choices).encode(
+    base = filtered(alt.Chart(alt.InlineData(values=rows)), rows, choices).encode(
         y=alt.Y("row:N", sort=sort, title=None),
         color=lines_colour(names, legend=legend, neutral=neutral),
         tooltip=[
@@ -209,8 +210,9 @@ def filtered(chart: alt.Chart, rows: Rows, choices: Sequence[Choice]) -> alt.Cha
 
 def vertical(at: float) -> alt.Chart:
     """Return a vertical reference line."""
-    line = alt.Chart(alt.Data(values=[{"at": at}])).mark_rule(stroke="var(--muted)", strokeDash=[3])
-    return line.encode(x=alt.X("at:Q"))
+    data = alt.Chart(alt.InlineData(values=[{"at": at}]))
+    line: alt.Chart = data.mark_rule(stroke="var(--muted)", strokeDash=[3]).encode(x="at:Q")
+    return line
 
 
 def specification(

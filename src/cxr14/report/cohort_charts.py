@@ -68,7 +68,7 @@ def pyramid(cohort: Cohort, source: Source) -> Chart:
     ]
     menu = Choice("split", "Split", {"all": "All images", **{name: name for name in SPLITS}})
     bands = list(dict.fromkeys(table.sort_values("first", ascending=False)["age"]))
-    base = alt.Chart(alt.Data(values=rows)).mark_bar(cornerRadiusEnd=2)
+    base = alt.Chart(alt.InlineData(values=rows)).mark_bar(cornerRadiusEnd=2)
     chart = base.encode(
         y=alt.Y("age:N", sort=bands, title="age in years"),
         x=alt.X(
@@ -111,7 +111,7 @@ def pair_matrix(cohort: Cohort, source: Source) -> Chart:
     ]
     names = [spaced(name) for name in FINDINGS]
     chart = (
-        alt.Chart(alt.Data(values=rows))
+        alt.Chart(alt.InlineData(values=rows))
         .mark_rect(fill=charts.COLOURS[0], cornerRadius=2, stroke="var(--paper)", strokeWidth=1)
         .encode(
             y=alt.Y("finding:N", sort=names, title=None),
@@ -157,9 +157,11 @@ def prevalence_table(cohort: Cohort, source: Source) -> Table:
 
 def pair_table(cohort: Cohort, source: Source) -> Table:
     """Lay out the numbers of images with both findings."""
-    table = cooccurrence(cohort).pivot(index="finding", columns="other", values="images")
+    images = {
+        (row["finding"], row["other"]): row["images"] for row in rows_of(cooccurrence(cohort))
+    }
     body = [
-        (spaced(name), *(f"{table.loc[name, other]:,}" for other in FINDINGS)) for name in FINDINGS
+        (spaced(name), *(f"{images[name, other]:,}" for other in FINDINGS)) for name in FINDINGS
     ]
     caption = source.label(
         f"Images with both findings; on the diagonal with the finding. {len(cohort.records):,} "

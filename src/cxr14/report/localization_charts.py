@@ -1,7 +1,7 @@
 """Charts of localization: accuracy beside the control baselines, and the sanity check."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import altair as alt
 
@@ -70,11 +70,9 @@ def distinct_findings(rows: Rows) -> list[str]:
     return list(dict.fromkeys(row["finding"] for row in rows))
 
 
-def _lines(
-    rows: Rows, names: Sequence[str], choices: Sequence[Choice], start: int
-) -> alt.LayerChart:
+def _lines(rows: Rows, names: Sequence[str], choices: Sequence[Choice], start: int) -> Any:
     """Return lines of the share of hits by T: the network in its colour, controls in greys."""
-    base = charts.filtered(alt.Chart(alt.Data(values=rows)), rows, choices).encode(
+    base = charts.filtered(alt.Chart(alt.InlineData(values=rows)), rows, choices).encode(
         x=alt.X("limit:Q", title="T: a hit overlaps by more", axis=alt.Axis(tickCount=5)),
         color=charts.lines_colour(names, legend=True, start=start, neutral=names[1:]),
         tooltip=[

@@ -84,7 +84,7 @@ def finding_dots(results: Results, measures: Mapping[str, str], what: str) -> Ch
         for row in rows_of(results.tables["findings"]):
             name = row["finding"]
             values = [row[column] for column in columns_of(measure)]
-            more = {
+            more: dict[str, Any] = {
                 "measure": measure,
                 "place": CLASSES.index(name),
                 "count": int(row["positives"]),
@@ -207,7 +207,7 @@ def curve_chart(results: Results, name: str) -> Chart:
         for row in rows_of(table.dropna(subset=[kind.x, kind.y]))
     ]
     menu = finding_choice(distinct(table, "finding"))
-    base = charts.filtered(alt.Chart(alt.Data(values=rows)), rows, [menu]).encode(
+    base = charts.filtered(alt.Chart(alt.InlineData(values=rows)), rows, [menu]).encode(
         x=charts.axis("x:Q", spaced(kind.x), [0, 1]),
         y=alt.Y("y:Q", title=spaced(kind.y), scale=UNIT, axis=alt.Axis(tickCount=6)),
         color=charts.lines_colour(results.backbones),
@@ -240,10 +240,10 @@ def _point_tooltip(kind: Kind) -> list[alt.Tooltip]:
 
 def _diagonal() -> alt.Chart:
     ends = [{"x": 0, "y": 0}, {"x": 1, "y": 1}]
-    line = alt.Chart(alt.Data(values=ends))
-    return line.mark_line(stroke="var(--muted)", strokeDash=[3], strokeWidth=1).encode(
-        x="x:Q", y="y:Q"
-    )
+    data = alt.Chart(alt.InlineData(values=ends))
+    line = data.mark_line(stroke="var(--muted)", strokeDash=[3], strokeWidth=1)
+    chart: alt.Chart = line.encode(x="x:Q", y="y:Q")
+    return chart
 
 
 def _floor(results: Results, menu: Choice) -> alt.Chart:
@@ -252,8 +252,9 @@ def _floor(results: Results, menu: Choice) -> alt.Chart:
         {"finding": row["finding"], "y": round(float(row["prevalence"]), 4)}
         for row in rows_of(results.of("findings").dropna(subset=["prevalence"]))
     ]
-    line = charts.filtered(alt.Chart(alt.Data(values=rows)), rows, [menu])
-    return line.mark_rule(stroke="var(--muted)", strokeDash=[3]).encode(y="y:Q")
+    data = charts.filtered(alt.Chart(alt.InlineData(values=rows)), rows, [menu])
+    line: alt.Chart = data.mark_rule(stroke="var(--muted)", strokeDash=[3]).encode(y="y:Q")
+    return line
 
 
 def _operating_points(results: Results, kind: Kind, menu: Choice) -> alt.Chart:
@@ -267,14 +268,15 @@ def _operating_points(results: Results, kind: Kind, menu: Choice) -> alt.Chart:
             point = {"line": row["backbone"], "finding": row["finding"]}
             point["threshold"] = format_number(row["threshold"])
             rows.append({**point, "x": round(x, 4), "y": round(y, 4)})
-    points = charts.filtered(alt.Chart(alt.Data(values=rows)), rows, [menu])
-    return points.mark_point(filled=True, size=90, opacity=1).encode(
+    data = charts.filtered(alt.Chart(alt.InlineData(values=rows)), rows, [menu])
+    points: alt.Chart = data.mark_point(filled=True, size=90, opacity=1).encode(
         x="x:Q",
         y="y:Q",
         color=charts.lines_colour(results.backbones),
         shape=charts.lines_shape(results.backbones),
         tooltip=[*_point_tooltip(kind), alt.Tooltip("threshold:N")],
     )
+    return points
 
 
 ECE: Final = {
