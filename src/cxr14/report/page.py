@@ -110,7 +110,14 @@ def render(
         ),
         limits_section(results),
     )
-    return render_page(TITLE, sections, overview, results.backbones)
+    return render_page(TITLE, sections, overview, results.backbones, card_links(results))
+
+
+def card_links(results: Results) -> list[tuple[str, str]]:
+    """Return text and address, relative to the page, of each card of cards.write_cards."""
+    names = {name: f"model_{name}" for name in results.backbones}
+    names["data"] = f"data_{results.source.name}"
+    return [(text, f"cards/{name.replace(':', '_')}.html") for text, name in names.items()]
 
 
 def render_page(
@@ -118,6 +125,7 @@ def render_page(
     sections: Sequence[Section],
     overview: Overview | None = None,
     backbones: Sequence[str] = (),
+    cards: Sequence[tuple[str, str]] = (),
 ) -> str:
     """Fill templates/page.html; all texts are escaped."""
     environment = Environment(
@@ -138,6 +146,7 @@ def render_page(
         sections=sections,
         overview=overview,
         backbones=list(backbones),
+        cards=list(cards),
         palette=PALETTE,
         theme=THEME,
         vega=vega_script() if charted else "",
