@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,13 @@ import pytest
 from cxr14.io import write_csv, write_json, write_metrics, write_npy, write_parquet
 from cxr14.labels import CLASSES, LABEL_COLUMNS
 from cxr14.metrics.auroc import auroc
+from cxr14.serving.description import OPERATING_POINT, ServingDescription, write_description
+from cxr14.serving.input_check import InputCheck
 
-SIDE = 40
+SIDE = 64
 IMAGES = 40
 EPOCHS = 3
+PLATT = {"slope": 0.5, "intercept": -1.0}
 MLFLOW_WARNINGS = (
     "The ``noload`` loader strategy is deprecated",
     ".*Any type hint is inferred as AnyType",  # while mlflow imports itself
@@ -54,12 +58,23 @@ def train_fake(root: Path, backbone: str, score: float, seed: int) -> None:
     write_csv(root / "plots/train" / f"{backbone}.csv", history)
     measure_fake(root / "metrics", backbone)
     write_csv(root / "plots/evaluate" / backbone / "roc.csv", history)
+    write_description(root / "serving" / f"{backbone}.json", serving_fake(backbone))
     thresholds = dict.fromkeys(CLASSES, 0.5) | {"Hernia": None}
-    decision = {"format": 1, "thresholds": thresholds, "platt": dict.fromkeys(CLASSES)}
+    scaling = dict.fromkeys(CLASSES, PLATT) | {"Hernia": None}
+    decision = {"format": 1, "thresholds": thresholds, "platt": scaling}
     decision["reasons"] = {"Hernia": "validation holds no positives"}
     write_json(root / "evaluation" / backbone / "decision.json", decision)
     network, _ = load_model(root / "models" / backbone)
     predict_fake(root, backbone, network)
+
+
+def serving_fake(name: str) -> ServingDescription:
+    """Describe the heatmaps of the default params."""
+    heatmaps = {"method": "gradcam", "layer": "last", "smoothing": 0.0, "scaling": "per_map"}
+    heatmaps |= {"size": "train", "heat_thresholds": [60, 180], "heat_scale": None}
+    facts = {"format": 1, "name": name, "source": "phantom", "phantom": True}
+    facts |= {"official_split": False, "cached_size": SIDE, "operating_point": OPERATING_POINT}
+    return ServingDescription.model_validate(facts | {"heatmaps": heatmaps})
 
 
 def measure_fake(metrics: Path, backbone: str) -> None:
@@ -133,6 +148,9 @@ def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     index = pd.DataFrame({"row": range(IMAGES), "image": [f"{n}.png" for n in range(IMAGES)]})
     write_parquet(root / "data/cache/index.parquet", index)
     write_parquet(root / "data/split/split.parquet", split_fake())
+    fitted = InputCheck.fit(pixels, np.arange(IMAGES), np.arange(IMAGES))
+    wide = replace(fitted, limits=np.full_like(fitted.limits, 1e6))  # noise is unlike other noise
+    wide.save(root / "serving/input_check.npz")
     train_fake(root, "alexnet", 0.70, seed=1)
     train_fake(root, "googlenet", 0.65, seed=2)
     label_fake(root, "alexnet", "googlenet")

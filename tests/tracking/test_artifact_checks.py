@@ -15,6 +15,7 @@ from cxr14.tracking.registry import register
 
 MODEL = "models/alexnet/model.json"
 DECISION = "evaluation/alexnet/decision.json"
+SERVING, INPUT_CHECK = "serving/alexnet.json", "serving/input_check.npz"
 PREDICTIONS = "predictions/alexnet.parquet"
 
 
@@ -81,6 +82,15 @@ FAULTS: dict[str, tuple[Callable[[], object], str]] = {
         lambda: edit_json(DECISION, lambda d: d["platt"].update(Mass={"intercept": 1})),
         "platt of Mass is ",
     ),
+    "no description": (
+        lambda: Path(SERVING).unlink(),
+        rf"{SERVING} is missing.*`dvc repro serving`",
+    ),
+    "absurd cache": (
+        lambda: edit_json(SERVING, lambda s: s.update(cached_size=10**9)),
+        rf"{SERVING}: .*cached_size",
+    ),
+    "input check cut": (lambda: cut(INPUT_CHECK), rf"{INPUT_CHECK} is damaged"),
     "predictions cut": (lambda: cut(PREDICTIONS), rf"{PREDICTIONS} is damaged: no parquet file"),
     "predictions empty": (lambda: Path(PREDICTIONS).write_bytes(b""), rf"{PREDICTIONS} is empty"),
     "other images": (lambda: edit_table(lambda t: t.iloc[1:]), "holds 39 images and the split 40"),

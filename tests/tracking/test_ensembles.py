@@ -7,12 +7,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import expit, logit
 
+from cxr14.chexnext.paths import ENSEMBLE
 from cxr14.io import read_json, write_json, write_metrics, write_parquet, write_text
 from cxr14.labels import CLASSES
 from cxr14.tracking import spread_columns
 from cxr14.tracking.artifacts import MODEL, find_ensemble
 from cxr14.tracking.registry import register
+from tests.tracking.conftest import PLATT, serving_fake
 
 PROBABILITIES = [f"probability {name}" for name in CLASSES]
 NETWORKS = ("alexnet", "googlenet")
@@ -35,7 +38,9 @@ def ensemble(project: Path):
     write_metrics(root / "metrics/evaluate/chexnext.json", scores)
     (root / "data").mkdir()
     shutil.copyfile(project / "data/records/images.parquet", root / "data/labels.parquet")
-    return find_ensemble("chexnext", root, folders, root / "data/labels.parquet"), tables
+    return find_ensemble(
+        root, folders, root / "data/labels.parquet", serving_fake(ENSEMBLE)
+    ), tables
 
 
 def test_the_registered_ensemble_answers_with_mean_and_spread_and_is_champion(ensemble) -> None:
@@ -47,8 +52,13 @@ def test_the_registered_ensemble_answers_with_mean_and_spread_and_is_champion(en
     model = mlflow.pyfunc.load_model(f"models:/{MODEL}@champion")
     images = np.load("data/cache/images.npy")
     scored = model.predict(images)
-    assert list(scored.columns) == [*CLASSES, *spread_columns(CLASSES), "remarks"]
+    facts = ["remarks", "refusals", "note"]
+    assert list(scored.columns) == [*CLASSES, *spread_columns(CLASSES), *facts]
     each = np.stack([own[::-1][PROBABILITIES].to_numpy() for own in tables])  # cache's order
+    scaled = expit(PLATT["slope"] * logit(each.mean(axis=0)) + PLATT["intercept"])
+    scaled[:, CLASSES.index("Hernia")] = np.nan
+    np.testing.assert_allclose(scored[list(CLASSES)].astype(float), scaled, atol=1e-5)
+    scored = model.predict(images, params={"calibrated": False})
     np.testing.assert_allclose(scored[list(CLASSES)], each.mean(axis=0), atol=1e-5)
     np.testing.assert_allclose(scored[spread_columns(CLASSES)], each.std(axis=0), atol=1e-5)
     decided = model.predict(images[:2], params={"decide": True})

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from cxr14.cli import ROOT_FILES, app
+from cxr14.cli import app
 from cxr14.errors import UserError
 from cxr14.io import read_json, sha256, write_json, write_text
+from cxr14.project import ROOT_FILES
 from cxr14.tracking.artifacts import find_trained
 from cxr14.tracking.exported import log_onnx
 from cxr14.tracking.registry import MODEL, register

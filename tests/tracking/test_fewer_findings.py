@@ -11,7 +11,18 @@ import yaml
 from cxr14.io import read_json, write_json, write_npy, write_parquet
 from cxr14.labels import FINDINGS, LABEL_COLUMNS
 from cxr14.masks import mask_table, write_masks
-from stages import baseline, compare, eda, evaluate, localize_iobb, register, report, sheets, train
+from stages import (
+    baseline,
+    compare,
+    eda,
+    evaluate,
+    localize_iobb,
+    register,
+    report,
+    serving,
+    sheets,
+    train,
+)
 from tests.conftest import ROOT
 from tests.tracking.conftest import enter
 
@@ -81,7 +92,7 @@ def project(tmp_path_factory, empty_store):
         baseline.main()
         for stage in (train, evaluate, localize_iobb):
             stage.main("alexnet")
-        for stage in (compare, sheets, report, register):
+        for stage in (compare, serving, sheets, report, register):
             stage.main()
         yield root
 
@@ -169,5 +180,6 @@ def test_the_registered_model_answers_with_three_named_probabilities(project):
 
     model = mlflow.pyfunc.load_model("models:/cxr14@champion")
     scored = model.predict(np.load("data/cache/images.npy")[:2])
-    assert list(scored.columns) == [*CLASSES, "remarks"]
-    assert model.metadata.get_output_schema().input_names() == [*CLASSES, "remarks"]
+    columns = [*CLASSES, "remarks", "refusals", "note"]
+    assert list(scored.columns) == columns
+    assert model.metadata.get_output_schema().input_names() == columns

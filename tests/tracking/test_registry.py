@@ -129,7 +129,8 @@ def test_scores_on_external_sets_are_in_the_run_of_their_network(project: Path) 
 def test_run_and_version_bear_the_hashes_of_what_they_are_of(project: Path) -> None:
     best = register(find_trained(BACKBONES)).models[0]
     hashes = best.trained.hashes()
-    assert set(hashes) == {"weights_sha256", "data_sha256", "decision_sha256"}
+    files = {"decision_sha256", "serving_sha256", "input_check_sha256"}
+    assert set(hashes) == {"weights_sha256", "data_sha256", *files}
     client, _ = connect()
     assert hashes.items() <= client.get_run(best.run_id).data.tags.items()
     tags = client.get_model_version(MODEL, "1").tags
@@ -216,6 +217,28 @@ def test_a_champion_of_other_data_makes_way_for_its_score_says_nothing_here(proj
     change_model(project, "googlenet", inputs={"data/cache/images.npy": "of other images"})
     register(find_trained(["googlenet"]))
     assert contents()["aliases"] == {CHAMPION: "2"}
+
+
+def test_a_champion_of_an_earlier_cxr14_gets_a_new_version_that_can_be_served(
+    project: Path,
+) -> None:
+    """Its version has neither description nor input check."""
+    register(find_trained(["alexnet"]))
+    client, _ = connect()
+    for name in ("serving_sha256", "input_check_sha256"):
+        client.delete_model_version_tag(MODEL, "1", name)
+    (again,) = register(find_trained(["alexnet"])).models
+    assert (again.version, again.champion) == ("2", True)
+    assert client.get_model_version(MODEL, "1").status == "READY"
+
+
+def test_other_heatmap_settings_are_another_version(project: Path) -> None:
+    register(find_trained(["alexnet"]))
+    path = project / "serving/alexnet.json"
+    content = read_json(path)
+    write_json(path, content | {"heatmaps": content["heatmaps"] | {"smoothing": 0.1}})
+    (again,) = register(find_trained(["alexnet"])).models
+    assert (again.version, again.champion) == ("2", True)
 
 
 def test_weights_that_are_not_those_of_model_json_are_not_registered(project: Path) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from cxr14.cli import ROOT_FILES
 from cxr14.errors import UserError
+from cxr14.project import ROOT_FILES
 from cxr14.tracking.runs import start_run
 from tests.sources import PHANTOM
 from tests.tracking.servers import ask, free_port, patiently

@@ -17,6 +17,8 @@ from cxr14.evaluation.predictions import read_decision, read_predictions
 from cxr14.io import read_csv, read_numbers, sha256, unusable
 from cxr14.models.serialization import DESCRIPTION, ModelDescription, check_weights, read_described
 from cxr14.preprocessing.cache import open_cache
+from cxr14.serving.description import ServingDescription, read_serving
+from cxr14.serving.input_check import InputCheck
 from cxr14.tracking.runs import flatten
 from cxr14.tracking.table_metrics import COLUMNS, table_metrics
 
@@ -74,6 +76,19 @@ class Trained:
         return self.root / "predictions" / f"{self.backbone}.parquet"
 
     @property
+    def input_check(self) -> Path:
+        """Check of new images, fitted on train and validation; the same for all models."""
+        return self.root / "serving" / "input_check.npz"
+
+    def serving(self) -> ServingDescription:
+        """Return how to serve it, as written by the stage `serving`.
+
+        Raises:
+            UserError: the file is missing or damaged.
+        """
+        return read_serving(self.root / "serving" / f"{self.backbone}.json")
+
+    @property
     def cache(self) -> Path:
         """Image cache of the predictions."""
         return self.root / "data" / "cache"
@@ -110,15 +125,18 @@ class Trained:
         return self.decision.exists() and self.predictions.exists()
 
     def hashes(self) -> dict[str, str]:
-        """Return the SHA-256 of weights and data, and of the decision if there is one.
+        """Return the SHA-256 of weights and data, and of all else that a version consists of.
 
-        Scores are comparable if the hash of the data, which includes the classes, is equal.
+        The rest exists once the model is evaluated. Scores are comparable if the hash of the data,
+        which includes the classes, is equal.
         """
         data = self.scored_on | {"classes": self.model["classes"]}
-        text = json.dumps(data, sort_keys=True)
-        known = {"weights_sha256": self.model["weights_sha256"]}
-        known["data_sha256"] = hashlib.sha256(text.encode()).hexdigest()
-        return known | ({"decision_sha256": sha256(self.decision)} if self.evaluated else {})
+        known = {"weights_sha256": self.model["weights_sha256"], "data_sha256": _hash(data)}
+        if self.evaluated:
+            known["decision_sha256"] = sha256(self.decision)
+            known["serving_sha256"] = _hash(self.serving().model_dump())
+            known["input_check_sha256"] = sha256(self.input_check)
+        return known
 
     def history(self) -> list[dict[str, float]]:
         """Return one row per epoch (epoch, loss, learning_rate, validation_macro_auroc)."""
@@ -198,10 +216,16 @@ class Trained:
             listed = held_out(open_cache(self.cache)[1], read_split(self.split))
             read_predictions(self.predictions, classes, listed)
             records_of(listed["image"].tolist(), self.records)
+            self.serving()
+            InputCheck.load(self.input_check)
 
     def check_weights(self) -> None:
         """Raise UserError unless the weights match the hash in model.json."""
         check_weights(self.folders[0], self.model)
+
+
+def _hash(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def read_trained(folder: Path) -> dict[str, Any]:
@@ -250,10 +274,12 @@ class TrainedEnsemble(Trained):
     Attributes:
         networks: its members, in the order of `folders`.
         labels: path of the labels for evaluation; the networks learnt other labels.
+        description: how to serve it.
     """
 
     networks: tuple[Trained, ...]
     labels: Path
+    description: ServingDescription
 
     @property
     def stage(self) -> str:
@@ -276,6 +302,15 @@ class TrainedEnsemble(Trained):
         return shared | {self.labels.as_posix(): sha256(self.labels)}
 
     @property
+    def input_check(self) -> Path:
+        """Check of new images, shared by both pipelines."""
+        return Path("serving/input_check.npz")
+
+    def serving(self) -> ServingDescription:
+        """Return how to serve it."""
+        return self.description
+
+    @property
     def cache(self) -> Path:
         """Image cache, shared by both pipelines."""
         return Path("data/cache")
@@ -296,19 +331,23 @@ class TrainedEnsemble(Trained):
             network.check_weights()
 
 
-def find_ensemble(name: str, root: Path, folders: Sequence[Path], labels: Path) -> TrainedEnsemble:
+def find_ensemble(
+    root: Path, folders: Sequence[Path], labels: Path, description: ServingDescription
+) -> TrainedEnsemble:
     """Read an ensemble and its validation score.
 
     Args:
-        name: of its files below `root`: predictions, evaluation, metrics, plots.
         root: of the second pipeline.
         folders: of its networks.
         labels: path of the labels for evaluation.
+        description: how to serve it. Its name is that of the ensemble's files below `root`:
+            predictions, evaluation, metrics, plots.
 
     Raises:
         UserError: a file is missing or damaged, or the networks predict different classes.
     """
     networks = [Trained(p.name, root, read_trained(p), (p,), ()) for p in folders]
+    name = description.name
     path = root / "metrics" / "evaluate" / f"{name}.json"
     scores = read_numbers(path, "validation_macro_auroc")
     if not isinstance(scores["validation_macro_auroc"], int | float):
@@ -316,7 +355,8 @@ def find_ensemble(name: str, root: Path, folders: Sequence[Path], labels: Path) 
     _check_same_classes(networks)
     model = _combined_description(networks)
     model["validation_macro_auroc"] = scores["validation_macro_auroc"]
-    return TrainedEnsemble(name, root, model, tuple(folders), (), tuple(networks), labels)
+    facts = name, root, model, tuple(folders), ()
+    return TrainedEnsemble(*facts, tuple(networks), labels, description)
 
 
 def _check_same_classes(networks: Sequence[Trained]) -> None:

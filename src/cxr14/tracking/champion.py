@@ -7,7 +7,7 @@ than the paired interval of the difference, or to the model that the user names.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -253,15 +253,21 @@ N_COMPARED = 8
 TOLERANCE = 1e-4
 
 
-class Predictor(Protocol):
-    """A model that scores images, such as a loaded pyfunc."""
+class Loaded(Protocol):
+    """A model loaded from the registry: a pyfunc."""
 
-    def predict(self, data: npt.NDArray[np.uint8]) -> pd.DataFrame:
+    def predict(self, data: npt.NDArray[np.uint8], params: dict[str, Any]) -> pd.DataFrame:
         """Score uint8 (B, S, S); columns as in model.json."""
 
 
-def check_agreement(model: Predictor, trained: Trained) -> None:
+AS_TRAINED = {"calibrated": False, "force": True}
+"""Params of the registered model that return what predictions/B.parquet holds."""
+
+
+def check_agreement(model: Loaded, trained: Trained) -> None:
     """Compare the probabilities of a loaded model with those of the pipeline, on a few images.
+
+    They are the uncalibrated ones, also of an image that the input check refuses.
 
     Raises:
         UserError: they differ by more than TOLERANCE, or there are no predictions.
@@ -272,7 +278,7 @@ def check_agreement(model: Predictor, trained: Trained) -> None:
         raise UserError(f"{trained.predictions} is empty: {trained.backbone} cannot be checked")
     chosen = np.unique(np.linspace(0, len(expected) - 1, N_COMPARED).round().astype(int))
     few = expected.iloc[chosen]
-    scored = model.predict(np.asarray(images[rows_of(index, few.image)]))
+    scored = model.predict(np.asarray(images[rows_of(index, few.image)]), AS_TRAINED)
     classes = trained.model["classes"]
     columns = [f"probability {name}" for name in classes]
     difference = np.abs(scored[classes].to_numpy() - few[columns].to_numpy())

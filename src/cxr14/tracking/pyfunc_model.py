@@ -1,32 +1,69 @@
-"""The registered model: a pyfunc from radiographs to probabilities by class.
+"""The registered model: a pyfunc from radiographs to calibrated probabilities by class.
 
 MLflow runs this file when it loads the model (models from code). The package travels with the
 model, the weights are plain safetensors, and nothing is pickled.
+
+`mlflow models serve` limits neither the size of a request nor their number, and computes several at
+once. So images are decoded and scored for one request at a time, in the memory of one.
 """
 
 import base64
 import binascii
+import io
 import math
-from typing import Any
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
 
 import mlflow
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import torch
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import BAD_REQUEST
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
+from PIL import Image
 
-from cxr14.errors import UserError
-from cxr14.io import read_json
-from cxr14.models.serialization import load_model
-from cxr14.preprocessing.decode import LEAST_SIDE, Shrunk, shrink
-from cxr14.preprocessing.photometry import remarks_on
-from cxr14.tracking import MODEL_ARTIFACT, REMARKS, spread_columns
-from cxr14.training.augment import NO_VIEWS, view_inputs, views_of
+from cxr14.datasets.archive_kinds import IMAGE_BYTES
+from cxr14.datasets.records import PHANTOM_NOTE
+from cxr14.errors import UserError, quote
+from cxr14.localization.heatmaps import heat_of
+from cxr14.localization.overlap import BOX
+from cxr14.preprocessing.decode import LEAST_SIDE, Shrunk
+from cxr14.serving.description import read_serving
+from cxr14.serving.files import Failure, Input, decode_input
+from cxr14.serving.input_check import InputCheck
+from cxr14.serving.predictor import Predictor
+from cxr14.serving.refusals import as_shrunk
+from cxr14.serving.results import Batch, pairs_to_explain, score_inputs
+from cxr14.tracking import (
+    ABOVE_THRESHOLD,
+    BOXES,
+    DECISION_ARTIFACT,
+    HEATMAPS,
+    INPUT_CHECK_ARTIFACT,
+    MODEL_ARTIFACT,
+    NOTE,
+    REFUSALS,
+    REMARKS,
+    SERVING_ARTIFACT,
+    spread_columns,
+)
 
-BATCH = 64  # images per forward pass; limits the memory, does not change the result
+TEXT_LENGTH: Final = IMAGE_BYTES * 7 // 5
+"""Maximum length of an image's base64 text, with line breaks."""
+
+FORMATS: Final = "a PNG, JPEG or DICOM file"
+
+CALLED: Final = "called"
+"""Value of the param `heatmaps` for the findings at or above their threshold."""
+
+MOST_HEATMAPS: Final = 200
+"""Maximum number of heatmaps in a response: about 2 MB of PNG."""
+
+BOX_COLUMNS: Final = ["finding", "heat_threshold", *BOX, "score"]
 
 
 class InputError(MlflowException, UserError):
@@ -49,19 +86,14 @@ class InputError(MlflowException, UserError):
         """Keep the sentence."""
 
 
-def images_of(given: Any, cached_size: int) -> tuple[npt.NDArray[np.uint8], list[list[str]]]:
-    """Return images as an array, and the remarks on each.
+def read_inputs(given: Any, size: int) -> list[Input]:
+    """Read the images of a request.
 
     Args:
         given: ``{"image": array}``, as in the signature: uint8 (B, S, S), grey as in
-            data/cache, S at least 32; or base64 text (B,) of PNG or JPEG files, which are
+            data/cache, S at least 32; or base64 text (B,) of PNG, JPEG or DICOM files, which are
             decoded, padded and shrunk as in `preprocess`.
-        cached_size: pixels per side to which files are shrunk.
-
-    Returns:
-        images: uint8 (B, S, S).
-        remarks: names in cxr14.preprocessing.decode.REMARKS, the same as in `preprocess`; for an
-            array only "inverted" and "faint".
+        size: pixels per side of the cached image.
 
     Raises:
         InputError: the input is neither, or an image cannot be decoded; names the first.
@@ -73,48 +105,47 @@ def images_of(given: Any, cached_size: int) -> tuple[npt.NDArray[np.uint8], list
             raise InputError(
                 f"images of {height}x{width} pixels; give uint8 (B, S, S), S at least {LEAST_SIDE}"
             )
-        return array, [remarks_on(image) for image in array]
+        shrunk = [replace(as_shrunk(pixels), scale=size / width) for pixels in array]
+        return [Input(f"image {row}", image) for row, image in enumerate(shrunk)]
     if array.dtype.kind not in "OUT" or array.ndim != 1:
         raise InputError(
-            f"`image` is {array.dtype} {array.shape}; give base64 text of PNG or JPEG files, "
-            "or in Python a uint8 array (B, S, S)"
+            f"`image` is {array.dtype} {array.shape}; give base64 text of PNG, JPEG or DICOM "
+            "files, or in Python a uint8 array (B, S, S)"
         )
-    shrunk = [shrink_text(text, cached_size, f"image {row}") for row, text in enumerate(array)]
-    images = [decoded.pixels for decoded in shrunk] or np.empty((0, cached_size, cached_size))
-    return np.asarray(images, np.uint8), [list(decoded.remarks) for decoded in shrunk]
+    return [decode_text(text, size, f"image {row}") for row, text in enumerate(array)]
 
 
-def shrink_text(text: Any, size: int, name: str) -> Shrunk:
-    """Decode and shrink one base64 image; `name` is for the error."""
+def decode_text(text: Any, size: int, name: str) -> Input:
+    """Decode one base64 image; `name` is for the error."""
     if not isinstance(text, str):
         missing = text is None or (isinstance(text, float) and math.isnan(text))  # null in JSON
         given = "missing" if missing else f"of type {type(text).__name__}"
-        raise InputError(f"{name}: {given}; give base64 text of a PNG or JPEG file")
+        raise InputError(f"{name}: {given}; give base64 text of {FORMATS}")
+    if len(text) > TEXT_LENGTH:
+        raise InputError(f"{name}: over {IMAGE_BYTES} bytes; an image has at most that many")
     try:
         content = base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError) as error:  # ValueError: a letter that is not ASCII
         raise InputError(f"{name}: not base64 ({error}); encode the file's bytes") from None
-    try:
-        return shrink(content, size, name)
-    except UserError as error:
-        raise InputError(str(error)) from None
+    decoded = decode_input(content, size, name)
+    if isinstance(decoded, Failure):
+        raise InputError(f"{name}: {decoded.reason}")
+    return decoded
 
 
 class Radiographs(PythonModel):
-    """A trained backbone with its head, or an ensemble of them, on the CPU, in fp32."""
+    """A trained backbone with its head, or an ensemble of them, on the GPU if there is one."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Load the networks and thresholds from the artifacts of the model.
-
-        Thresholds that were chosen with test-time augmentation are used with it.
-        """
-        named = sorted(context.artifacts.items())
-        self.members = [load_model(path) for name, path in named if name.startswith(MODEL_ARTIFACT)]
-        self.classes: list[str] = self.members[0][1]["classes"]
-        decision = read_json(context.artifacts["decision"])
-        self.thresholds, tta = decision["thresholds"], decision.get("tta")
-        self.views = [views_of(model) if tta else NO_VIEWS for _, model in self.members]
-        self.cached_size = int(context.model_config["cached_size"])
+        """Load networks, decision, description and input check from the artifacts of the model."""
+        artifacts = {name: Path(path) for name, path in sorted(context.artifacts.items())}
+        folders = [path for name, path in artifacts.items() if name.startswith(MODEL_ARTIFACT)]
+        description = read_serving(artifacts[SERVING_ARTIFACT])
+        self.predictor = Predictor.load(folders, artifacts[DECISION_ARTIFACT], description)
+        self.check = InputCheck.load(artifacts[INPUT_CHECK_ARTIFACT])
+        about = f"{PHANTOM_NOTE}; " if description.phantom else ""
+        self.note = f"{about}not a medical device"
+        self.lock = threading.Lock()
 
     # MLflow reads the type hint: with np.ndarray it applies only the signature, which names the
     # array, so that the input is {"image": array}.
@@ -128,50 +159,147 @@ class Radiographs(PythonModel):
 
         Args:
             context: as in load_context.
-            model_input: ``{"image": array}``, see :func:`images_of`.
-            params: ``{"decide": True}`` adds the column ``above_threshold``.
+            model_input: ``{"image": array}``, see :func:`read_inputs`.
+            params: ``calibrated`` (true by default), ``decide``, ``force`` and ``heatmaps``, see
+                below.
 
         Returns:
-            float32 (B, classes): a probability per class of model.json, uncalibrated. An
-            ensemble returns the mean over its networks, and in `spread <class>` their standard
-            deviation (0 to .5, without Bessel's correction).
-            `remarks`: per image a list of names in
-            :data:`cxr14.preprocessing.decode.REMARKS`. The probabilities of an image with a
-            remark such as inverted or faint are unreliable.
-            `above_threshold`, with `decide`: per image a list of the classes at or above their
-            threshold, which was chosen on validation. Classes without a threshold are excluded.
+            Per image:
+
+            - a calibrated probability per class; with ``calibrated`` false that of the network
+              before Platt scaling, or the mean over the networks of an ensemble. None of a class
+              without Platt scaling, if calibrated.
+            - ``spread <class>``, of an ensemble: the standard deviation over its networks of the
+              uncalibrated probabilities (0 to .5, without Bessel's correction).
+            - ``remarks``: names in :data:`cxr14.preprocessing.decode.REMARKS`; for an array only
+              inverted and faint.
+            - ``refusals``: why it is no frontal chest radiograph like those of the training, see
+              :func:`cxr14.serving.refusals.refusals`. The other columns but ``remarks`` and
+              ``note`` are then None, unless ``force`` is true.
+            - ``note``: phantom, if the model is; not a medical device.
+            - ``above_threshold``, with ``decide``: the classes at or above their threshold, which
+              was chosen on validation, on uncalibrated probabilities. Classes without a threshold
+              are excluded.
+            - ``heatmaps`` and ``boxes``, with ``heatmaps``, a list of findings or ["called"]: see
+              :meth:`_explain`.
 
         Raises:
             InputError: the input is not as described, in one sentence.
         """
-        images, remarks = images_of(model_input, self.cached_size)
-        starts = range(0, len(images), BATCH)
-        scored = [self._score(images[start : start + BATCH]) for start in starts]
-        nothing = np.empty((len(self.members), 0, len(self.classes)), np.float32)
-        probabilities = np.concatenate([nothing, *scored], axis=1)  # (members, B, classes)
-        table = pd.DataFrame(probabilities.mean(axis=0), columns=self.classes)
-        decided = [self._decide(row) for row in table.to_numpy()]
-        if len(self.members) > 1:
-            table[spread_columns(self.classes)] = probabilities.std(axis=0)
-        table[REMARKS] = pd.Series(remarks, dtype=object)
-        if (params or {}).get("decide"):
-            table["above_threshold"] = decided
+        options = params or {}
+        wanted = self._wanted(options.get("heatmaps", []))
+        with self.lock:
+            inputs = read_inputs(model_input, self.predictor.description.cached_size)
+            force = options.get("force", False)
+            scores = score_inputs(self.predictor, self.check, inputs, force)
+            table = self._numbers(scores, calibrated=options.get("calibrated", True))
+            facts = scores.iloc[:: len(self.predictor.classes)].reset_index(drop=True)
+            table[[REMARKS, REFUSALS]] = facts[["remarks", "refusals"]]
+            table[NOTE] = self.note
+            if options.get("decide", False):
+                table[ABOVE_THRESHOLD] = as_objects(self._called(scores))
+            if wanted:
+                heatmaps, boxes = self._explain(Batch(scores, inputs, []), wanted)
+                table[HEATMAPS], table[BOXES] = as_objects(heatmaps), as_objects(boxes)
         return table
 
-    @torch.inference_mode()
-    def _score(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        batch = torch.from_numpy(np.array(images))  # a copy: the input may be read only
-        scored = []
-        for (network, description), views in zip(self.members, self.views, strict=True):
-            inputs = view_inputs(batch, description["input_size"], views)
-            logits = torch.stack([network(view) for view in inputs])
-            scored.append(logits.sigmoid().mean(dim=0).numpy())
-        return np.stack(scored)
+    def _numbers(self, scores: pd.DataFrame, calibrated: bool) -> pd.DataFrame:
+        """Return the numbers by class, one row per image; None where there is none."""
+        classes = self.predictor.classes
+        shape = -1, len(classes)
+        chosen = scores["probability" if calibrated else "uncalibrated"]
+        table = pd.DataFrame(chosen.to_numpy(np.float64).reshape(shape), columns=[*classes])
+        if len(self.predictor.members) > 1:
+            table[spread_columns(classes)] = scores["spread"].to_numpy(np.float64).reshape(shape)
+        incomplete = table.columns[table.isna().any()]
+        values = table[incomplete].astype(object)
+        return table.assign(**values.where(values.notna(), None))  # JSON has no NaN
 
-    def _decide(self, probabilities: npt.NDArray[np.float32]) -> list[str]:
-        pairs = zip(self.classes, probabilities, strict=True)
-        limits = {name: limit for name, limit in self.thresholds.items() if limit is not None}
-        return [name for name, value in pairs if name in limits and value >= limits[name]]
+    def _called(self, scores: pd.DataFrame) -> list[list[str] | None]:
+        """Return the classes at or above their threshold by image; None if it is refused."""
+        names, shape = np.array(self.predictor.classes, object), (-1, len(self.predictor.classes))
+        above = scores["called"].to_numpy(bool).reshape(shape)
+        is_scored = scores["uncalibrated"].notna().to_numpy().reshape(shape)[:, 0]
+        return [
+            names[row].tolist() if scored else None
+            for row, scored in zip(above, is_scored, strict=True)
+        ]
+
+    def _wanted(self, findings: Sequence[str]) -> list[str]:
+        """Check the findings of the param `heatmaps`."""
+        allowed = [*self.predictor.findings, CALLED]
+        for name in findings:
+            if name not in allowed:
+                raise InputError(f"heatmaps: {quote(name)} is none of {', '.join(allowed)}")
+        return list(findings)
+
+    def _explain(
+        self, batch: Batch, wanted: Sequence[str]
+    ) -> tuple[list[dict[str, str] | None], list[list[dict[str, Any]] | None]]:
+        """Compute heatmaps, and detect boxes in them.
+
+        Returns:
+            Per image, None if it is refused:
+
+            - by finding base64 text of a grey PNG, see :func:`heat_png`.
+            - a dictionary per box: finding, heat_threshold, x, y, width, height (pixels of the
+              file) and score (highest heat inside, 0–255).
+        """
+        pairs = self._pairs(batch, wanted)
+        scored = batch.table.loc[batch.table["uncalibrated"].notna(), "image"].unique().tolist()
+        heatmaps: dict[str, dict[str, str]] = {name: {} for name in scored}
+        boxes: dict[str, list[dict[str, Any]]] = {name: [] for name in scored}
+        if len(pairs):
+            images = np.stack([item.shrunk.pixels for item in batch.inputs])
+            grids = self.predictor.heatmaps(images, pairs)
+            size, scaling = self.predictor.description.cached_size, self.predictor.scaling()
+            for (_, pair), grid in zip(pairs.iterrows(), grids, strict=True):
+                (heat,) = heat_of(grid[None], size, scaling)
+                picture = heat_png(heat, batch.inputs[pair["row"]].shrunk)
+                heatmaps[pair["image"]][pair["finding"]] = picture
+            for box in self.predictor.detect(pairs, grids).to_dict("records"):
+                boxes[box["image"]].append({name: box[name] for name in BOX_COLUMNS})
+        names = [item.name for item in batch.inputs]
+        return [heatmaps.get(name) for name in names], [boxes.get(name) for name in names]
+
+    def _pairs(self, batch: Batch, wanted: Sequence[str]) -> pd.DataFrame:
+        """List the pairs of image and finding that get a heatmap; see pairs_to_explain."""
+        named = [name for name in wanted if name != CALLED]
+        parts = [pairs_to_explain(batch, self.predictor, named)] if named else []
+        parts += [pairs_to_explain(batch, self.predictor)] if CALLED in wanted else []
+        pairs = pd.concat(parts).drop_duplicates(["row", "finding"])
+        if len(pairs) > MOST_HEATMAPS:
+            raise InputError(
+                f"heatmaps: {len(pairs)} in one response, at most {MOST_HEATMAPS} are returned; "
+                f"send fewer images"
+            )
+        return pairs
+
+
+def heat_png(heat: npt.NDArray[np.float32], shrunk: Shrunk) -> str:
+    """Return a heatmap as base64 text of a grey PNG, 0–255.
+
+    It covers the image without its padding. Stretched to the size of the file, it lies over it.
+
+    Args:
+        heat: float32 (S, S), 0–255, of the cached image.
+        shrunk: the image.
+    """
+    rows, columns = (
+        slice(round(offset), round(offset + length * shrunk.scale))
+        for offset, length in (
+            (shrunk.offset_y, shrunk.source_height),
+            (shrunk.offset_x, shrunk.source_width),
+        )
+    )
+    buffer = io.BytesIO()
+    Image.fromarray(heat[rows, columns].round().astype(np.uint8)).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def as_objects(values: Sequence[Any]) -> "pd.Series[Any]":
+    """Return a column of lists and dictionaries."""
+    return pd.Series(list(values), dtype=object)
 
 
 mlflow.models.set_model(Radiographs())

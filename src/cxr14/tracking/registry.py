@@ -3,18 +3,15 @@
 An ensemble has a registered model of its own, because on phantoms its validation labels differ.
 """
 
-import base64
 import importlib.metadata
-import io
 import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
-import pandas as pd
 import typer
 
 import cxr14
@@ -22,8 +19,13 @@ from cxr14.datasets.records import PHANTOM_NOTE
 from cxr14.errors import explain
 from cxr14.models.published import note_on
 from cxr14.models.timm_backbones import is_timm
-from cxr14.preprocessing.cache import open_cache
-from cxr14.tracking import MODEL_ARTIFACT, REMARKS, spread_columns
+from cxr14.serving.description import write_description
+from cxr14.tracking import (
+    DECISION_ARTIFACT,
+    INPUT_CHECK_ARTIFACT,
+    MODEL_ARTIFACT,
+    SERVING_ARTIFACT,
+)
 from cxr14.tracking.artifacts import Trained, read_trained
 from cxr14.tracking.champion import PREDICTIONS, SCORE, check_promotable, has_files, set_champion
 from cxr14.tracking.runs import (
@@ -38,6 +40,7 @@ from cxr14.tracking.runs import (
     log_metrics,
     nest,
 )
+from cxr14.tracking.signature import example, signature
 from cxr14.tracking.store import StoreError, check_location, connect, lock, store_errors
 
 if TYPE_CHECKING:
@@ -119,14 +122,17 @@ REQUIRED = (
     "numpy",
     "pandas",
     "pillow",
+    "psutil",
     "pyarrow",
     "pydantic",
     "pydantic-core",
     "pydicom",
     "python-gdcm",
     "pyyaml",
+    "rich",
     "ruamel.yaml",
     "safetensors",
+    "scipy",
     "torch",
     "torchvision",
 )
@@ -143,7 +149,7 @@ def requirements(trained: Trained) -> list[str]:
 def log_model(
     client: "MlflowClient", experiment: str, trained: Trained, run_id: str, tags: dict[str, str]
 ) -> str:
-    """Log code, weights and decision as a model of the run; return the id of the model."""
+    """Log code, weights and all that predictions need as a model of the run; return its id."""
     import mlflow
     from mlflow.entities import LoggedModelOutput
 
@@ -151,15 +157,13 @@ def log_model(
     model = mlflow.initialize_logged_model(
         name, source_run_id=run_id, experiment_id=experiment, tags=tags
     )
-    images, _ = open_cache(trained.cache)
-    with warnings.catch_warnings():
+    with TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Operation with range")  # by MLflow with pandas 3
         mlflow.pyfunc.log_model(
             model_id=model.model_id,
             name=name,
             python_model=str(Path(__file__).with_name("pyfunc_model.py")),
-            artifacts=network_artifacts(trained.folders) | {"decision": str(trained.decision)},
-            model_config={"cached_size": images.shape[1]},
+            artifacts=artifacts(trained, Path(folder)),
             code_paths=[str(Path(cxr14.__file__).parent)],
             pip_requirements=requirements(trained),
             signature=signature(trained.model["classes"], len(trained.folders) > 1),
@@ -169,40 +173,27 @@ def log_model(
     return str(model.model_id)
 
 
+def artifacts(trained: Trained, folder: Path) -> dict[str, str]:
+    """Return the files and folders of a registered model by name.
+
+    Args:
+        trained: the model.
+        folder: for the description of serving, which an ensemble has in no file.
+    """
+    description = folder / "serving.json"
+    write_description(description, trained.serving())
+    return network_artifacts(trained.folders) | {
+        DECISION_ARTIFACT: str(trained.decision),
+        SERVING_ARTIFACT: str(description),
+        INPUT_CHECK_ARTIFACT: str(trained.input_check),
+    }
+
+
 def network_artifacts(folders: Sequence[Path]) -> dict[str, str]:
     """Return the folders by artifact name: ``model``, or ``model 00`` … of an ensemble."""
     if len(folders) == 1:
         return {MODEL_ARTIFACT: str(folders[0])}
     return {f"{MODEL_ARTIFACT} {index:02d}": str(folder) for index, folder in enumerate(folders)}
-
-
-def signature(classes: list[str], ensemble: bool = False) -> Any:
-    """Return the signature: images in; per image a float by class and remarks out.
-
-    An ensemble also returns the standard deviation over its networks by class.
-
-    MLflow accepts both base64 texts (B,) and uint8 (B, S, S) only for an input of type `object`
-    with one free dimension. The model checks the input itself.
-    """
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
-    from mlflow.types.schema import Array
-
-    images = Schema([TensorSpec(np.dtype(object), (-1,), "image")])
-    columns = [*classes, *(spread_columns(classes) if ensemble else [])]
-    remarks = ColSpec(Array(DataType.string), REMARKS)
-    scores = Schema([*(ColSpec("float", name) for name in columns), remarks])
-    decide = ParamSchema([ParamSpec("decide", DataType.boolean, False)])
-    return ModelSignature(images, scores, decide)
-
-
-def example() -> pd.DataFrame:
-    """Return an input example with a synthetic image, so that no patient data is published."""
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.linear_gradient("L").resize((64, 64)).save(buffer, "PNG")
-    return pd.DataFrame({"image": [base64.b64encode(buffer.getvalue()).decode()]})
 
 
 MODEL = "cxr14"
