@@ -9,7 +9,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 # Compiled modules are kept: without them importing torch takes 14 s instead of 5, twenty times.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup repro verify verify-cpus test test-graph check bench ablation ui register clean lock
+.PHONY: help setup repro verify verify-cpus test test-graph check bench ablation ui app register clean lock
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -62,6 +62,9 @@ ablation: .venv/stamp  ## weightings and poolings compared, 40 minutes (ARGS=--q
 
 ui: .venv/stamp  ## MLflow's pages on http://127.0.0.1:5000 (ARGS="--port 5001")
 	@$(BIN)/python -m cxr14.cli ui $(ARGS)
+
+app: .venv/stamp  ## predictions in the browser on http://127.0.0.1:8501 (ARGS="--port 8502")
+	@$(BIN)/python -m cxr14.cli app $(ARGS)
 
 register: .venv/stamp  ## sync MLflow's runs and registry with the artifacts (ARGS="--promote NAME")
 	@$(BIN)/python -m stages.register $(ARGS)

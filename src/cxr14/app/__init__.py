@@ -1,0 +1,1 @@
+"""The app in the browser: predictions, heatmaps and boxes of one radiograph at a time."""

@@ -1,0 +1,33 @@
+"""Starting and ending the app."""
+
+import socket
+import sys
+
+import pytest
+
+from cxr14.app import launcher
+from cxr14.errors import UserError
+
+pytest.importorskip("streamlit")
+
+
+def test_a_port_in_use_is_one_sentence_with_another_one() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        port = busy.getsockname()[1]
+        with pytest.raises(UserError, match=rf"port {port} .* in use.*cxr14 app --port {port + 1}"):
+            launcher.serve("127.0.0.1", port)
+
+
+def test_without_streamlit_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "streamlit", None)
+    with pytest.raises(UserError, match=r"install the extra: pip install 'cxr14\[app\]'"):
+        launcher.serve("127.0.0.1", 8501)
+
+
+def test_every_option_is_one_that_streamlit_has() -> None:
+    from streamlit import config
+
+    words = launcher.command("127.0.0.1", 8501)[5:]
+    names = {word.removeprefix("--").split("=")[0] for word in words}
+    assert len(names) > 10
+    assert names - {*config.get_config_options()} == set()
