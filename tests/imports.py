@@ -12,6 +12,7 @@ NO_EFFECT = (
     "src/cxr14/report/terminal.py",  # terminal tables
     "src/cxr14/report/terminal_external.py",
     "src/cxr14/report/terminal_localization.py",
+    "src/cxr14/report/terminal_serving.py",
     "src/cxr14/tracking/",  # a view of the artifacts
     "stages/__init__.py",  # how a stage is started, and how its errors are reported
 )

@@ -116,7 +116,7 @@ def and_after(first: set[str]) -> set[str]:
 
 
 LATE = {"compare", "sheets", "report", "register"}
-SCORED = {"evaluate", "external", "localize-iobb"} | LATE
+SCORED = {"evaluate", "external", "localize-iobb", "serving"} | LATE
 STALENESS = [
     # An edit of, makes stale at once, and all that is stale if their outputs change.
     ("src/cxr14/tracking/runs.py", {"register"}, {"register"}),
@@ -133,12 +133,12 @@ STALENESS = [
     (
         "src/cxr14/localization/control_baselines.py",
         {"localize-iobb"},
-        {"localize-iobb", "sheets", "report", "register"},
+        {"localize-iobb", "serving", "sheets", "report", "register"},
     ),
     (
         "src/cxr14/localization/cam.py",
         {"localize-iobb"},
-        {"localize-iobb", "sheets", "report", "register"},
+        {"localize-iobb", "serving", "sheets", "report", "register"},
     ),
     ("src/cxr14/training/losses.py", {"train"}, {"train"} | SCORED),
     ("src/cxr14/training/optim.py", {"train"}, {"train"} | SCORED),
@@ -167,10 +167,13 @@ STALENESS = [
     (
         "src/cxr14/preprocessing/fill.py",
         {"preprocess", "external-data"},
-        {"preprocess", "external-data", "eda", "train"},
+        {"preprocess", "external-data", "eda", "train", "serving"},
     ),
     ("src/cxr14/evaluation/external.py", {"external"}, {"external", "report", "register"}),
     ("src/cxr14/report/external.py", {"report"}, {"report", "register"}),
+    ("src/cxr14/serving/input_check.py", {"serving", "register"}, {"serving", "register"}),
+    ("src/cxr14/serving/negatives.py", {"serving"}, {"serving", "register"}),
+    ("src/cxr14/serving/predictor.py", set(), set()),
     ("src/cxr14/config/check.py", {"check-params"}, {"check-params"}),
     (
         "src/cxr14/numerics.py",

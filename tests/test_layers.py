@@ -8,6 +8,8 @@ from tests.imports import ROOT, imported_names
 
 LAYERS = [
     "errors",
+    "child_server",
+    "project",
     "numerics",
     "io",
     "labels",
@@ -27,6 +29,8 @@ LAYERS = [
     "figures",
     "report",
     "tracking",
+    "app",
+    "cli_predict",
     "cli",
 ]
 """Of src/cxr14, in the order of the README: each imports only from those before it."""

@@ -6,6 +6,7 @@ import shutil
 import time
 import urllib.request
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 
 import pandas as pd
@@ -113,6 +114,21 @@ def test_the_summary_has_numbers_for_every_backbone_and_says_phantom(clone: Path
     outside_scripts = re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)
     # Not "http", which a picture's base64 may happen to hold; that has no colon.
     assert "://" not in outside_scripts
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_predictions_on_the_archive_equal_those_of_evaluate(clone: Path, backbone: str) -> None:
+    archives = map(str, sorted((clone / "data/raw/archives").glob("*.tar")))
+    words = ("predict", *archives, "--model", f"models/{backbone}", "--force", "--csv")
+    output = run(clone, "env", "PYTHONPATH=src", "python", "-m", "cxr14.cli", *words)
+    table = pd.read_csv(StringIO(output))
+    table["image"] = table["image"].map(lambda name: Path(name).name)
+    found = table.pivot_table(index="image", columns="finding", values="uncalibrated")
+    expected = pd.read_parquet(clone / f"predictions/{backbone}.parquet").set_index("image")
+    columns = [f"probability {name}" for name in found.columns]
+    assert len(expected)
+    difference = found.loc[expected.index].to_numpy() - expected[columns].to_numpy()
+    assert abs(difference).max() < 1e-6
 
 
 def test_a_second_repro_has_nothing_to_do(clone: Path) -> None:

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cxr14.errors import UserError, explain
+from cxr14.cli_predict import predict
+from cxr14.errors import explain
+from cxr14.project import project_root
 
 if TYPE_CHECKING:
     from cxr14.serving.onnx_export import Exported
-
-ROOT_FILES = ("dvc.yaml", "params.yaml", ".dvc")
-"""Files of the root of the repository; `chexnext` lacks the last."""
 
 CHECKS = ("check-params", "check-outputs")
 """Stages whose outputs never change, so that none follows when they run again."""
@@ -29,6 +28,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
+
+
+app.command()(predict)
 
 
 @app.callback()
@@ -46,6 +48,21 @@ def ui(
     from cxr14.tracking.ui import serve
 
     raise typer.Exit(serve(host, port))
+
+
+@app.command(name="app")
+def start_app(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="Port to listen on.")] = 8501,
+    model: Annotated[
+        str | None, typer.Option(help="Chosen first: models/BACKBONE or models:/NAME@ALIAS.")
+    ] = None,
+) -> None:
+    """Serve the app for predictions on radiographs in the browser until Ctrl-C."""
+    enter_project()
+    from cxr14.app.launcher import serve
+
+    raise typer.Exit(serve(host, port, model))
 
 
 Names = Annotated[
@@ -242,15 +259,7 @@ def enter_project() -> None:
     Raises:
         UserError: the working directory is outside of a cxr14 repository.
     """
-    start = Path.cwd()
-    for folder in (start, *start.parents):
-        if all((folder / name).exists() for name in ROOT_FILES):
-            os.chdir(folder)
-            return
-    raise UserError(
-        f"{start} is not inside a cxr14 repository (no folder above it holds "
-        f"{', '.join(ROOT_FILES)}); change to the repository first"
-    )
+    os.chdir(project_root())
 
 
 def main() -> None:

@@ -1,24 +1,22 @@
 """What predictions on new files need beside weights and decision: serving/BACKBONE.json."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from cxr14.config.localize import LocalizeParams
+from cxr14.config.reader import Block, check_block
 from cxr14.datasets.records import Source
-from cxr14.io import read_csv, write_json
+from cxr14.io import read_csv, read_json, write_json
 from cxr14.labels import FINDINGS
-from cxr14.models.serialization import LARGEST_INPUT, read_described
 
 OPERATING_POINT = "highest F1 on validation"
 """How evaluate chooses the thresholds of decision.json."""
 
 
-class HeatmapDescription(BaseModel):
+class HeatmapDescription(Block):
     """How heatmaps are computed, as in the block `localize` of params.yaml."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
     method: str
     layer: int | str
@@ -29,7 +27,7 @@ class HeatmapDescription(BaseModel):
     heat_scale: dict[str, float] | None
 
 
-class ServingDescription(BaseModel):
+class ServingDescription(Block):
     """The content of serving/BACKBONE.json.
 
     Attributes:
@@ -42,14 +40,12 @@ class ServingDescription(BaseModel):
         heatmaps: how heatmaps and boxes are computed.
     """
 
-    model_config = ConfigDict(extra="forbid", strict=True)
-
     format: Literal[1]
     name: str
     source: str
     phantom: bool
     official_split: bool
-    cached_size: int = Field(ge=32, le=LARGEST_INPUT)
+    cached_size: int = Field(ge=32, le=1024)
     operating_point: str
     heatmaps: HeatmapDescription
 
@@ -109,5 +105,4 @@ def read_serving(path: Path) -> ServingDescription:
     Raises:
         UserError: it is missing or damaged; names file and key.
     """
-    content: dict[str, Any] = read_described(path, ServingDescription)
-    return ServingDescription.model_validate(content)
+    return check_block("serving", ServingDescription, read_json(path), path)
