@@ -1,9 +1,11 @@
 """Write the pictures of README.md: ``python docs/generate_pictures.py``, after ``make repro``.
 
 docs/phantoms.png shows a radiograph per finding and one without, docs/boxes.png the contact sheet
-of Mass of the backbone with the highest AUROC.
+of Mass of the backbone with the highest AUROC, docs/page.png the first screen of report/index.html
+(in Chromium).
 """
 
+import io
 import shutil
 from pathlib import Path
 
@@ -11,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
+from PIL import Image
+from playwright.sync_api import sync_playwright
 
 from cxr14.datasets.records import read_records
 from cxr14.io import read_json
@@ -23,10 +27,11 @@ SHEET = "Mass"
 
 
 def main() -> None:
-    """Write both pictures."""
+    """Write the pictures."""
     draw_examples(ROOT / "docs/phantoms.png", *examples())
     sheets = ROOT / "plots/localize" / best_backbone()
     shutil.copyfile(sheets / f"{SHEET}.png", ROOT / "docs/boxes.png")
+    photograph(ROOT / "report/index.html", ROOT / "docs/page.png")
 
 
 def examples() -> tuple[list[str], npt.NDArray[np.uint8]]:
@@ -53,6 +58,20 @@ def draw_examples(path: Path, names: list[str], images: npt.NDArray[np.uint8]) -
         axis.set_title(name.replace("_", " "), fontsize=9, loc="left", pad=2)
         axis.set_axis_off()
     figure.savefig(path, metadata={"Software": None})
+
+
+def photograph(page: Path, path: Path) -> None:
+    """Write the first screen of a page, in 256 colours."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
+        screen = browser.new_page(viewport={"width": 1280, "height": 960})
+        screen.goto(page.as_uri())
+        screen.wait_for_timeout(2_000)  # charts are drawn
+        content = screen.screenshot()
+        browser.close()
+    Image.open(io.BytesIO(content)).convert("RGB").quantize(256).save(path, optimize=True)
 
 
 def best_backbone() -> str:
