@@ -43,7 +43,7 @@ verify-cpus: .venv/stamp  ## a tiny graph on emulated processors too, are the bi
 test: .venv/stamp  ## run the tests but the long ones of test-graph
 	@$(PYTEST) -m "not graph"
 
-test-graph: .venv/stamp  ## both pipelines at a tiny scale by the commands of the docs; killed trainings
+test-graph: .venv/stamp  ## the long tests: both pipelines at a tiny scale, several processes, killed runs
 	@$(PYTEST) -m graph
 
 check: .venv/stamp  ## lint, formatting, types

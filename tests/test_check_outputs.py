@@ -10,6 +10,8 @@ import pytest
 
 from tests.clones import clone_into
 
+pytestmark = pytest.mark.graph
+
 DVC = (sys.executable, "-m", "dvc")
 
 

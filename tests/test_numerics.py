@@ -82,11 +82,13 @@ def test_features_of_numpy_that_are_disabled_stay_so(tmp_path):
     assert set(disabled) == {"X86_V3", "X86_V4", "AVX512_ICL", "AVX512_SPR"}
 
 
+@pytest.mark.graph
 def test_the_number_of_threads_that_a_user_asks_for_changes_no_weight_in_portable(tmp_path):
     one, three = (run(tmp_path, TWO_STEPS, "portable", OMP_NUM_THREADS=n) for n in ("1", "3"))
     assert one == three
 
 
+@pytest.mark.graph
 def test_the_number_of_threads_changes_weights_in_fast_so_the_test_above_can_fail(tmp_path):
     one, three = (run(tmp_path, TWO_STEPS, "fast", OMP_NUM_THREADS=n) for n in ("1", "3"))
     assert one != three

@@ -13,6 +13,8 @@ from ablation.collect import collect
 from ablation.plan import REFERENCE, Experiment
 from tests.sources import PHANTOM
 
+pytestmark = pytest.mark.graph
+
 GRAPH = """
 stages:
   prepare:

@@ -11,6 +11,8 @@ from cxr14.errors import UserError
 from cxr14.labels import STUDIED, check_name
 from tests.clones import clone_into, environment
 
+pytestmark = pytest.mark.graph
+
 HOSTILE = [
     ["a; touch HACKED"],
     ["alexnet", "$(touch HACKED)"],

@@ -18,6 +18,8 @@ from cxr14.preprocessing.fill import fill_cache
 from cxr14.preprocessing.shards import SHARD, WorkerLostError, run_dask, run_local
 from tests.datasets.pictures import encode, noise, write_archive, write_loose
 
+pytestmark = pytest.mark.graph
+
 pytest.importorskip("distributed", reason="the extra `dask` is not installed")
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -19,6 +19,8 @@ from tests.preprocessing.interrupted import (
     wait_until,
 )
 
+pytestmark = pytest.mark.graph
+
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_stage_killed_in_mid_run_goes_on_where_it_was_and_ends_with_the_same_bytes(

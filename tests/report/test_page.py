@@ -138,12 +138,23 @@ def test_the_hashes_of_the_data_change_with_the_data(tmp_path, page):
 
 def test_the_contents_lead_to_every_section(page):
     reader = read(page)
-    assert reader.links == [f"#{anchor}" for anchor in reader.anchors if anchor != "heat-marks"]
+    within = [link for link in reader.links if not link.startswith("cards/")]
+    assert within == [f"#{anchor}" for anchor in reader.anchors if anchor != "heat-marks"]
+
+
+def test_the_page_leads_to_the_cards_that_the_stage_writes(page):
+    cards = [link for link in read(page).links if link.startswith("cards/")]
+    assert cards == [
+        "cards/model_alexnet.html",
+        "cards/model_resnet50.html",
+        "cards/data_phantom.html",
+    ]
 
 
 def test_the_page_refers_to_nothing_outside_itself(page):
     markup = SCRIPT.sub("", page)
-    assert OUTSIDE.search(re.sub(r"base64,[\w+/=]+", "", markup)) is None
+    markup = re.sub(r"base64,[\w+/=]+", "", markup).replace('href="cards/', 'href="#')
+    assert OUTSIDE.search(markup) is None
     assert OUTSIDE.search('<img src="a.png">')
     assert OUTSIDE.search("url(https://example.org)")
     assert re.search(r"<script[^>]*\bsrc\b", page) is None

@@ -15,6 +15,8 @@ from cxr14.tracking.store import ENVIRONMENT, connect
 from tests.tracking.postgres import find_postgres, postgres
 from tests.tracking.servers import ask, clean_environment, free_port, patiently, running
 
+pytestmark = pytest.mark.graph
+
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 EPOCHS = 60
 TRAIN = f"""

@@ -8,6 +8,8 @@ import pytest
 
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.graph
+
 CODE = "from verify.steps import hashed; print(hashed('alexnet', 64))"
 
 

@@ -3,6 +3,7 @@
 from functools import partial
 
 import pandas as pd
+import pytest
 
 from cxr14.datasets.raw import IMAGE_TABLE, MANIFEST
 from cxr14.datasets.source import write_folder
@@ -13,6 +14,8 @@ from tests.datasets.download.catalogued import HALVES, SMALL, TABLE, bring, writ
 from tests.datasets.download.faulty_server import FaultyServer
 from tests.datasets.pictures import write_archive, write_loose
 from tests.datasets.tables.written import HEADER
+
+pytestmark = pytest.mark.graph
 
 
 def same_cache_from_both(served, kaggle, folder, server, size):
