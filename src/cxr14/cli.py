@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cxr14.cli_predict import predict
-from cxr14.errors import explain
+from cxr14.errors import UserError, explain
 from cxr14.project import project_root
 
 if TYPE_CHECKING:
@@ -233,8 +233,14 @@ def export(
     exported = export_onnx(trained, images[sample_rows(len(images))])
     file = written or Path("export") / f"{backbone.replace(':', '_')}.onnx"
     write_bytes(file, exported.content)
-    version = log_onnx(artifacts, file, exported.sha256) if register else None
+    version, warning = None, None
+    try:
+        version = log_onnx(artifacts, file, exported.sha256) if register else None
+    except (UserError, OSError) as error:  # the file is written already
+        warning = f"warning: {file} is not logged to MLflow: {explain(error)}"
     print_exported(file, exported, trained.description["phantom"], version)
+    if warning:
+        typer.secho(warning, fg="yellow", err=True)
 
 
 def print_exported(file: Path, exported: "Exported", phantom: bool, version: str | None) -> None:

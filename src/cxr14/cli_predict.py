@@ -1,10 +1,12 @@
 """The subcommand ``cxr14 predict``. Imports that take long are inside the functions."""
 
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import chdir
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,16 +16,17 @@ import typer
 from cxr14.errors import UserError
 from cxr14.numerics import set_environment
 from cxr14.project import project_root
-from cxr14.serving.models import ModelFiles, best_model, model_files
+from cxr14.serving.models import REGISTRY, ModelFiles, best_model, model_files
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from cxr14.serving.description import ServingDescription
+    from cxr14.report.predictions import Tables
     from cxr14.serving.predictor import Predictor
     from cxr14.serving.results import Batch
 
-REGISTRY = "models:/"
+STEM_BYTES = 200
+"""Maximum length of an image's name in that of an overlay; file systems allow 255 in all."""
 
 Files = Annotated[
     list[str],
@@ -87,7 +90,8 @@ def predict(
     Images are prepared exactly as in the pipeline. A finding is called at or above its threshold,
     which evaluate chose on validation (highest F1). What does not look like a frontal chest
     radiograph of the kind that the network was trained on is refused, with the reason; `--force`
-    scores it nevertheless. No element of a DICOM is printed, but names of files are.
+    scores it nevertheless. No element of a DICOM is printed but codes of its format, for which it
+    is refused or cannot be read. Names of files are printed.
 
     Results go to stdout; the model, its caution and files that cannot be read to stderr. The exit
     code is 1 if a file could not be read. Not a medical device.
@@ -106,20 +110,22 @@ def predict(
         description = read_serving(located.description)
         predictor = Predictor.load(located.folders, located.decision, description)
         check = InputCheck.load(located.input_check)
+    overlays = None if heatmaps is None else Overlays(heatmaps, predictor, findings or ())
     printer = Printer(located.name, predictor, as_csv, as_json, decide)
     printer.announce("" if model else ", the best on validation")
-    drawn = None if heatmaps is None else Overlays(heatmaps, predictor, findings or ())
     failed = 0
-    for batch in batches(files, predictor, check, force):
-        for failure in batch.failures:
-            typer.secho(f"error: {failure.name}: {failure.reason}", fg="red", err=True)
-        failed += len(batch.failures)
-        printer.add(batch.table)
-        if drawn:
-            drawn.draw(batch)
-    printer.finish()
-    if drawn:
-        drawn.finish()
+    try:
+        for batch in batches(files, predictor, check, force, printer.streams):
+            for failure in batch.failures:
+                typer.secho(f"error: {failure.name}: {failure.reason}", fg="red", err=True)
+            failed += len(batch.failures)
+            printer.add(batch.table)
+            if overlays:
+                overlays.draw(batch)
+    finally:
+        printer.finish()  # also where an overlay cannot be written
+    if overlays:
+        overlays.finish()
     if failed:
         raise typer.Exit(1)
 
@@ -147,9 +153,17 @@ def in_project(path: Path) -> Path:
 
 
 def batches(
-    files: Iterable[str], predictor: "Predictor", check: Any, force: bool
+    files: Iterable[str], predictor: "Predictor", check: Any, force: bool, streams: bool
 ) -> Iterator["Batch"]:
-    """Read and score files in batches, under a progress bar on a terminal."""
+    """Read and score files in batches, under a progress bar on a terminal.
+
+    Args:
+        files: arguments of the user.
+        predictor: network or ensemble.
+        check: the InputCheck.
+        force: whether to score refused images.
+        streams: whether results go to stdout meanwhile; a bar would cut into them there.
+    """
     from rich.console import Console
 
     from cxr14.console import progress
@@ -158,7 +172,8 @@ def batches(
 
     read = read_files([*files], predictor.description.cached_size)
     console = Console(stderr=True)
-    options = {"console": console, "transient": True, "disable": not console.is_terminal}
+    hidden = not console.is_terminal or (streams and sys.stdout.isatty())
+    options = {"console": console, "transient": True, "disable": hidden}
     with progress("images", **options) as bar:
         task = bar.add_task("predict", total=None)
         for batch in score_files(predictor, check, read, force):
@@ -175,44 +190,48 @@ class Printer:
     as_csv: bool
     as_json: bool
     decide: bool
-    tables: list["pd.DataFrame"] = field(default_factory=list)
+    has_header: bool = field(default=False, init=False)
 
     @property
-    def description(self) -> "ServingDescription":
-        """How the model is served."""
-        return self.predictor.description
+    def streams(self) -> bool:
+        """Whether results are printed at once."""
+        return self.as_csv or self.as_json
+
+    @cached_property
+    def tables(self) -> "Tables":
+        """The tables for the terminal."""
+        from cxr14.report.predictions import Tables
+
+        classes, description = len(self.predictor.classes), self.predictor.description
+        return Tables(classes, self.name, description, self.decide)
 
     def announce(self, why: str) -> None:
         """Print the model and its caution on stderr."""
         from cxr14.report.predictions import headline
 
-        typer.echo(headline(f"{self.name}{why}", self.description), err=True)
+        typer.echo(headline(f"{self.name}{why}", self.predictor.description), err=True)
 
     def add(self, table: "pd.DataFrame") -> None:
         """Print the results of some images, or keep them for the table."""
         from cxr14.report.predictions import csv_rows, decision_rows, json_rows
 
-        classes, first = len(self.predictor.classes), not self.tables
+        classes, header = len(self.predictor.classes), not self.has_header
         if self.as_json:
             for line in json_rows(table, classes, self.name, self.decide):
                 typer.echo(line)
-        elif self.as_csv and len(table):
-            rows = decision_rows(table, classes, first) if self.decide else csv_rows(table, first)
+        elif self.as_csv:
+            rows = decision_rows(table, classes, header) if self.decide else csv_rows(table, header)
             typer.echo(rows, nl=False)
-        if len(table):
-            self.tables.append(table.iloc[:0] if self.as_csv or self.as_json else table)
+            self.has_header = True
+        else:
+            self.tables.add(table)
 
     def finish(self) -> None:
-        """Print the table."""
-        if self.as_csv or self.as_json or not self.tables:
-            return
-        import pandas as pd
-
+        """Print the tables of the terminal."""
         from cxr14.console import print_tables
-        from cxr14.report.predictions import as_tables
 
-        classes, together = len(self.predictor.classes), pd.concat(self.tables)
-        print_tables(*as_tables(together, classes, self.name, self.description, self.decide))
+        if not self.streams and (tables := self.tables.lay_out()):
+            print_tables(*tables)
 
 
 @dataclass
@@ -227,11 +246,18 @@ class Overlays:
     count: int = 0
 
     def __post_init__(self) -> None:
-        """Check the findings, before anything is scored."""
+        """Check the findings and make the folder, before anything is scored."""
         self.findings = [*self.findings]
         if unknown := [name for name in self.findings if name not in self.predictor.findings]:
             allowed = ", ".join(self.predictor.findings)
             raise UserError(f"--finding {unknown[0]}: no finding of this model; allowed: {allowed}")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"--heatmaps {self.folder}: no folder can be made there ({error.strerror}); name "
+                f"a new or existing folder"
+            ) from None
 
     def draw(self, batch: "Batch") -> None:
         """Compute and draw the heatmaps of a batch."""
@@ -258,8 +284,8 @@ class Overlays:
 
     def _file(self, image: str, finding: str) -> str:
         """Name an overlay; equal names of images in several folders are numbered."""
-        stem = re.sub(r"[^\w.-]", "_", Path(image).name)
-        name = f"{Path(stem).stem}-{finding}"
+        stem = Path(re.sub(r"[^\w.-]", "_", Path(image).name)).stem
+        name = f"{stem.encode()[:STEM_BYTES].decode(errors='ignore')}-{finding}"
         self.names[name] += 1
         return f"{name}-{self.names[name]}.png" if self.names[name] > 1 else f"{name}.png"
 

@@ -31,6 +31,11 @@ def is_missing(value: Number) -> bool:
     return value is None or isnan(value)
 
 
+def shortened(text: str, length: int) -> str:
+    """Return the end of a long text, such as a path, in at most `length` characters."""
+    return text if len(text) <= length else f"…{text[1 - length :]}"
+
+
 def format_number(value: Number, digits: int = 3) -> str:
     """Format a score without its leading zero: ``.812``, ``−.050``; None and NaN give –."""
     if value is None or isnan(value):

@@ -15,8 +15,11 @@ PAGE = Path(__file__).with_name("page.py")
 MODEL = "CXR14_APP_MODEL"
 """Environment variable that holds the model that is chosen first."""
 
+WILDCARDS = ("0.0.0.0", "::", "")
+"""Hosts that stand for every address of the machine."""
+
 OPTIONS = {
-    "server.headless": "true",  # else a first start asks for an e-mail address
+    "server.headless": "true",  # else Streamlit requests an e-mail address at its first start
     "server.maxUploadSize": str(IMAGE_BYTES // 2**20),
     "server.enableXsrfProtection": "true",
     "server.enableStaticServing": "false",
@@ -38,8 +41,10 @@ OPTIONS = {
 def command(host: str, port: int) -> list[str]:
     """Return the command line of the server."""
     address = {"server.address": host, "server.port": str(port)}
-    # Names that a page of another site could resolve to this machine are refused.
-    hosts = [f"--server.allowedHosts={name}" for name in {host, "localhost", "127.0.0.1"}]
+    # Other names are refused: a page of another site could resolve its own to this machine. A
+    # wildcard listens on addresses of many names, which are not known here.
+    names = {"*"} if host in WILDCARDS else {host, "localhost", "127.0.0.1"}
+    hosts = [f"--server.allowedHosts={name}" for name in names]
     options = [f"--{name}={value}" for name, value in (OPTIONS | address).items()]
     return [sys.executable, "-m", "streamlit", "run", str(PAGE), *options, *sorted(hosts)]
 

@@ -3,23 +3,19 @@
 import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import streamlit as st
 
 from cxr14.app.launcher import MODEL
 from cxr14.errors import UserError
-from cxr14.evaluation.predictions import read_decision
-from cxr14.models.network import Network
 from cxr14.models.serialization import load_model
 from cxr14.serving.all_backbones import NAME as ALL
 from cxr14.serving.all_backbones import decide_together, describe_together
 from cxr14.serving.description import read_serving
 from cxr14.serving.input_check import InputCheck
-from cxr14.serving.models import ModelFiles, model_files
-from cxr14.serving.predictor import Predictor
-
-REGISTRY = "models:/"
+from cxr14.serving.models import REGISTRY, ModelFiles, model_files, served_backbones
+from cxr14.serving.predictor import Member, Predictor
 
 
 class Model(NamedTuple):
@@ -35,20 +31,15 @@ def offered() -> list[str]:
     Raises:
         UserError: there is none.
     """
-    trained = backbones()
-    names = [*trained, ALL] if len(trained) > 1 else trained
+    names = served_backbones()
+    if len(names) > 1:
+        names.append(ALL)
     if requested := os.environ.get(MODEL):
         name = requested.removeprefix("models/").rstrip("/")
         names = [name, *(other for other in names if other != name)]
     if not names:
         raise UserError("no network is trained and evaluated; run `dvc repro serving` first")
     return names
-
-
-def backbones() -> list[str]:
-    """List the backbones that are trained and evaluated."""
-    folders = sorted(path.parent for path in Path("models").glob("*/model.json"))
-    return [f.name for f in folders if Path("evaluation", f.name, "decision.json").exists()]
 
 
 @st.cache_resource(show_spinner=False)
@@ -65,7 +56,7 @@ def model_of(name: str) -> Model:
             return _load(download_model(name, Path(folder)))
     if name != ALL:
         return _load(model_files(name, Path("models", name)))
-    names = backbones()
+    names = served_backbones()
     files = model_files(names[0], Path("models", names[0]))
     members = [network_of(Path("models", backbone).absolute()) for backbone in names]
     decision = decide_together(names, members[0][1]["classes"])
@@ -74,13 +65,12 @@ def model_of(name: str) -> Model:
 
 
 def _load(files: ModelFiles) -> Model:
-    members = [network_of(folder) for folder in files.folders]
-    decision = read_decision(files.decision, members[0][1]["classes"])
-    predictor = Predictor(members, decision, read_serving(files.description))
+    description = read_serving(files.description)
+    predictor = Predictor.load(files.folders, files.decision, description, network_of)
     return Model(predictor, InputCheck.load(files.input_check))
 
 
 @st.cache_resource(show_spinner=False)
-def network_of(folder: Path) -> tuple[Network, dict[str, Any]]:
+def network_of(folder: Path) -> Member:
     """Load a network; a backbone and the ensemble share it."""
     return load_model(folder)

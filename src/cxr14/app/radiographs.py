@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
@@ -18,12 +18,13 @@ from cxr14.errors import UserError
 from cxr14.localization.overlap import CACHE_TRANSFORM
 from cxr14.preprocessing.decode import shrink
 from cxr14.serving.files import Failure, Input, decode_input
+from cxr14.serving.refusals import size_faults
 from cxr14.serving.split_images import GroundTruth, SplitImages
 
 if TYPE_CHECKING:
     from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-SHOWN = 896
+PICTURE_SIDE = 896
 """Pixels per side of an uploaded file on the page."""
 
 JPEG_QUALITY = 92
@@ -86,8 +87,10 @@ def of_split(images: SplitImages, name: str) -> Radiograph:
         UserError: there is no such image.
     """
     shrunk = images.shrunk(name)
+    faults = size_faults(shrunk.source_width, shrunk.source_height)
     picture = jpeg_of(shrunk.pixels)
-    return Radiograph(name, Input(name, shrunk), picture, images.ground_truth(name))
+    item = Input(name, shrunk, tuple(faults))
+    return Radiograph(name, item, picture, images.ground_truth(name))
 
 
 def of_file(content: bytes, name: str, size: int) -> Radiograph:
@@ -108,8 +111,15 @@ def of_file(content: bytes, name: str, size: int) -> Radiograph:
     digest = hashlib.sha256(content).hexdigest()
     images = split_images()
     known = images.name_of(digest) if images else None
-    truth = images.ground_truth(known) if images and known else None
-    return Radiograph(digest, decoded, jpeg_of(shrink(content, SHOWN, anonymous).pixels), truth)
+    truth = _resized(images.ground_truth(known), size / images.size) if images and known else None
+    picture = jpeg_of(shrink(content, PICTURE_SIDE, anonymous).pixels)
+    return Radiograph(digest, decoded, picture, truth)
+
+
+def _resized(truth: GroundTruth, factor: float) -> GroundTruth:
+    """Scale the boxes from pixels of data/cache to those that the model takes."""
+    boxes = {finding: corners * factor for finding, corners in truth.boxes.items()}
+    return replace(truth, boxes=boxes)
 
 
 def jpeg_of(pixels: npt.NDArray[np.uint8]) -> bytes:

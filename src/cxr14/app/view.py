@@ -21,9 +21,10 @@ from cxr14.labels import FINDINGS
 from cxr14.localization.heatmaps import Grids, heat_of
 from cxr14.localization.overlap import BOX, to_cache
 from cxr14.preprocessing.decode import REMARKS
+from cxr14.serving.description import PHANTOM_MODEL, ServingDescription
 from cxr14.serving.files import Input
 from cxr14.serving.predictor import Predictor
-from cxr14.serving.results import score_inputs
+from cxr14.serving.results import order_lost, order_remark, score_inputs
 from cxr14.serving.split_images import SplitImages
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def _show(banner: "DeltaGenerator") -> None:
         with st.spinner("Loading the networks …"), one_at_a_time():
             predictor = model_of(model).predictor
         method = st.selectbox("Heatmaps by", predictor.methods, key="method")
-    banner.warning(f"**Not a medical device.** {predictor.description.of_source.caution}")
+    banner.warning(f"**Not a medical device.** {_caution(predictor.description)}")
     with left:
         radiograph = _choose_radiograph(predictor.description.cached_size)
     if radiograph is None:
@@ -95,6 +96,12 @@ def _show(banner: "DeltaGenerator") -> None:
         finding = _show_findings(predictor, radiograph, table)
     with picture:
         _show_picture(model, method, finding, radiograph)
+
+
+def _caution(description: ServingDescription) -> str:
+    if description.phantom:
+        return f"The model is {PHANTOM_MODEL}."
+    return description.of_source.caution
 
 
 def _choose_radiograph(size: int) -> Radiograph | None:
@@ -138,7 +145,8 @@ def _choose_file(size: int) -> Radiograph | None:
                 state["radiograph"] = of_file(file.getvalue(), file.name, size)
         except UserError as error:
             state["refusal"] = explain(error)
-        drop(file)
+        finally:
+            drop(file)
         st.rerun()  # with an empty uploader
     if state.get("refusal"):
         st.error(f"This file cannot be used: {state['refusal']}.")
@@ -157,8 +165,8 @@ def scored(model: str, key: str, _input: Input) -> pd.DataFrame:
         table = score_inputs(predictor, check, [_input], force=True)
     columns = (table[name].to_numpy()[None] for name in ("uncalibrated", "spread"))
     low, high = predictor.spread_ends(*columns)
-    decision = np.where(table["called"], "called", "not called")
-    decision = np.where(table["threshold"].isna(), "no threshold", decision)
+    decision = table["called"].map({True: "called", False: "not called"}).astype(object)
+    decision = decision.fillna("no threshold")
     return table.assign(low=low[0], high=high[0], decision=decision)
 
 
@@ -208,6 +216,8 @@ def _show_findings(predictor: Predictor, radiograph: Radiograph, table: pd.DataF
     legend = f"Tick: threshold ({predictor.description.operating_point})."
     if labels:
         legend += " ◆: label in the records."
+    if names := order_lost(table):
+        legend += f" {order_remark(map(display_name, names))}"
     if len(predictor.members) > 1:
         legend += f" Line: plus and minus the spread of {len(predictor.members)} networks."
     st.markdown(f":small[{legend}]")
@@ -230,7 +240,7 @@ def _first(table: pd.DataFrame, labels: tuple[str, ...], findings: list[str]) ->
 def _show_picture(model: str, method: str, finding: str, radiograph: Radiograph) -> None:
     """Show the radiograph with heatmap and boxes, and the controls of both."""
     predictor = model_of(model).predictor
-    place = st.container()
+    top = st.container()
     columns = st.columns(2)
     threshold = columns[0].slider("Boxes where the heat exceeds", 0, 254, 180, key="threshold")
     opacity = columns[1].slider("Opacity of the heat", 0, 100, 60, format="%d %%", key="opacity")
@@ -246,4 +256,4 @@ def _show_picture(model: str, method: str, finding: str, radiograph: Radiograph)
     name = display_name(finding)
     words = f"Radiograph with the heatmap of {name}; detected boxes: {len(boxes)}"
     picture = drawing.overlay(radiograph.picture, heat, opacity / 100, layers, words)
-    place.html(picture + drawing.legend(layers))
+    top.html(picture + drawing.legend(layers))

@@ -13,12 +13,13 @@ import numpy.typing as npt
 import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
-from cxr14.console import format_number
+from cxr14.console import format_number, shortened
 from cxr14.datasets.records import Source
 from cxr14.figures.overlays import DETECTED, HEAT
 from cxr14.io import write_bytes
 from cxr14.localization.heatmaps import Grids, heat_of
 from cxr14.localization.overlap import BOX, CACHE_TRANSFORM, Boxes, to_cache
+from cxr14.serving.description import PHANTOM_MODEL
 
 SIDE = 768
 """Pixels per side of the radiograph."""
@@ -61,17 +62,12 @@ def write_overlay(
     numbers = f"probability {format_number(pair['probability'])}"
     numbers += f", threshold {format_number(pair['threshold'])}"
     forced = "; FORCED although refused" if pair["forced"] else ""
-    caption = [f"{pair['finding']}: {numbers}{forced}", short_name(pair["image"])]
-    phantom = "trained on phantoms: says nothing about patients; " if source.phantom else ""
+    caption = [f"{pair['finding']}: {numbers}{forced}", shortened(pair["image"], NAME)]
+    phantom = f"{PHANTOM_MODEL}; " if source.phantom else ""
     caption += [f"{phantom}not a medical device"]
     content = BytesIO()
     draw_overlay(image, heat, cached, caption).save(content, "PNG")
     write_bytes(path, content.getvalue())
-
-
-def short_name(name: str) -> str:
-    """Return the end of a long name."""
-    return name if len(name) <= NAME else f"…{name[1 - NAME :]}"
 
 
 def draw_overlay(
@@ -103,7 +99,7 @@ def draw_overlay(
 
 
 def _outline(pen: ImageDraw.ImageDraw, box: npt.NDArray[np.float64], colour: str) -> None:
-    x, y, width, height = box
+    x, y, width, height = box.clip([-np.inf, -np.inf, 1, 1])  # a cached pixel may be smaller
     corners = x, y, x + width - 1, y + height - 1
     pen.rectangle((x - 1, y - 1, x + width, y + height), outline="black", width=5)
     pen.rectangle(corners, outline=colour, width=3)

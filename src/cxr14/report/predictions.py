@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import pandas as pd
@@ -11,12 +12,11 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from cxr14.console import MISSING, format_number
+from cxr14.console import MISSING, format_number, shortened
 from cxr14.preprocessing.decode import REMARKS
 from cxr14.report.terminal import plain_table
-from cxr14.serving.description import ServingDescription
-
-PHANTOM_MODEL: Final = "trained on phantom radiographs: says nothing about patients"
+from cxr14.serving.description import PHANTOM_MODEL, ServingDescription
+from cxr14.serving.results import order_lost, order_remark
 
 IN_DETAIL: Final = 3
 """Maximum number of images that get a table each."""
@@ -29,8 +29,10 @@ WIDTH: Final = 76
 
 LEFT: Final[dict[str, Any]] = {"title_justify": "left", "caption_justify": "left"}
 
-FLAGS: Final = ("called", "forced")
 LISTS: Final = ("remarks", "refusals")
+
+
+DECISION_COLUMNS: Final = ["image", "called", "scored", "refusals", "forced", "phantom"]
 
 
 def images_of(table: pd.DataFrame, classes: int) -> Iterator[pd.DataFrame]:
@@ -53,21 +55,58 @@ def labelled(title: str, description: ServingDescription) -> str:
 # Terminal.
 
 
-def as_tables(
-    table: pd.DataFrame, classes: int, name: str, description: ServingDescription, decide: bool
-) -> list[RenderableType]:
-    """Lay out predictions: a table per image of a few, else a row per image.
+@dataclass
+class Tables:
+    """Lays out predictions: a table per image of a few, else a row per image.
 
-    Args:
-        table: of cxr14.serving.results.score_inputs.
+    Of the images beyond IN_DETAIL only the cells of their row are kept.
+
+    Attributes:
         classes: number of classes, and of rows per image.
         name: of the model.
         description: how it is served.
         decide: whether only what is called is of interest: a row per image.
     """
-    if len(table) <= IN_DETAIL * classes and not decide:
-        return [_detail(rows, description) for rows in images_of(table, classes)]
-    return [_list(table, classes, name, description)]
+
+    classes: int
+    name: str
+    description: ServingDescription
+    decide: bool
+    _first: list[pd.DataFrame] = field(default_factory=list, init=False)
+    _cells: list[tuple[str, str, str]] = field(default_factory=list, init=False)
+    _refused: int = field(default=0, init=False)
+    _order_lost: dict[str, None] = field(default_factory=dict, init=False)  # an ordered set
+
+    def add(self, table: pd.DataFrame) -> None:
+        """Add images; see cxr14.serving.results.score_inputs."""
+        for rows in images_of(table, self.classes):
+            if len(self._first) < IN_DETAIL:
+                self._first.append(rows.copy())  # else the whole table stays in memory
+            self._cells.append(_list_cells(rows))
+            self._refused += bool(rows["refusals"].iloc[0]) and not rows["forced"].iloc[0]
+        self._order_lost |= dict.fromkeys(order_lost(table))
+
+    def lay_out(self) -> list[RenderableType]:
+        """Return the tables; none without images."""
+        if not self._cells:
+            return []
+        if len(self._cells) <= IN_DETAIL and not self.decide:
+            return [_detail(rows, self.description) for rows in self._first]
+        return [self._list()]
+
+    def _list(self) -> Table:
+        """Lay out a row per image: what is called, the most probable finding, remarks."""
+        counts = f"{len(self._cells)} images, {self._refused} refused"
+        title = labelled(f"{counts}; {escape(self.name)}", self.description)
+        notes = [order_remark(self._order_lost)] if self._order_lost else []
+        points = "called: at or above the threshold, highest first", _points(self.description)
+        caption = "\n".join([*points, *notes])
+        listed = plain_table(title, "image", "called", "notes", left=3, caption=caption, **LEFT)
+        for column, ratio in zip(listed.columns, (None, 3, 2), strict=True):
+            column.no_wrap, column.ratio, column.overflow = ratio is None, ratio, "fold"
+        for cells in self._cells:
+            listed.add_row(*cells)
+        return listed
 
 
 def _detail(rows: pd.DataFrame, description: ServingDescription) -> RenderableType:
@@ -78,8 +117,11 @@ def _detail(rows: pd.DataFrame, description: ServingDescription) -> RenderableTy
         return Text.from_markup(f"\n[bold]{title}[/]\n[red]refused:[/] {_refusal(first)}\n")
     with_spread = rows["spread"].notna().any()
     heads = ("finding", "probability", "threshold", *(["spread"] if with_spread else []), "called")
-    caption = "\n".join([_points(description), *_notes(first)])
+    lost = order_lost(rows)
+    remarks = [order_remark(lost)] if lost else []
+    caption = "\n".join([_points(description), *remarks, *_notes(first)])
     table = plain_table(title, *heads, caption=caption, **LEFT, min_width=WIDTH)
+    rows = rows.assign(called=rows["called"].fillna(False))
     for _, row in rows.sort_values("probability", ascending=False, kind="stable").iterrows():
         spread = [format_number(row["spread"], 2)] if with_spread else []
         numbers = format_number(row["probability"]), format_number(row["threshold"])
@@ -104,25 +146,9 @@ def _refusal(row: pd.Series) -> str:
     return f"{escape('; '.join(row['refusals']))} (--force scores it nevertheless)"
 
 
-def _list(table: pd.DataFrame, classes: int, name: str, description: ServingDescription) -> Table:
-    """Lay out a row per image: what is called, the most probable finding, remarks."""
-    first = table.iloc[::classes]
-    refused = int((first["refusals"].map(bool) & ~first["forced"]).sum())
-    counts = f"{len(first)} images, {refused} refused"
-    title = labelled(f"{counts}; {escape(name)}", description)
-    caption = f"called: at or above the threshold, highest first\n{_points(description)}"
-    listed = plain_table(title, "image", "called", "notes", left=3, caption=caption, **LEFT)
-    for column, ratio in zip(listed.columns, (None, 3, 2), strict=True):
-        column.no_wrap, column.ratio, column.overflow = ratio is None, ratio, "fold"
-    for rows in images_of(table, classes):
-        listed.add_row(*_list_cells(rows))
-    return listed
-
-
 def _list_cells(rows: pd.DataFrame) -> tuple[str, str, str]:
     first = rows.iloc[0]
-    image = str(first["image"])
-    short = image if len(image) <= NAME_LENGTH else f"…{image[1 - NAME_LENGTH :]}"
+    short = shortened(str(first["image"]), NAME_LENGTH)
     if rows["uncalibrated"].isna().all():
         return escape(short), MISSING, f"[red]refused:[/] {escape('; '.join(first['refusals']))}"
     notes = ", ".join(first["remarks"])
@@ -133,7 +159,8 @@ def _list_cells(rows: pd.DataFrame) -> tuple[str, str, str]:
 
 def called_text(rows: pd.DataFrame) -> str:
     """Return the called findings of an image with their probabilities, the highest first."""
-    called = rows[rows["called"]].sort_values("probability", ascending=False, kind="stable")
+    called = rows[rows["called"].fillna(False)]
+    called = called.sort_values("probability", ascending=False, kind="stable")
     pairs = zip(called["finding"], called["probability"], strict=True)
     return ", ".join(f"{finding} {format_number(probability, 2)}" for finding, probability in pairs)
 
@@ -142,10 +169,14 @@ def called_text(rows: pd.DataFrame) -> str:
 
 
 def csv_rows(table: pd.DataFrame, header: bool) -> str:
-    """Return predictions as CSV, a row per image and finding; lists are joined by semicolons."""
+    """Return predictions as CSV, a row per image and finding; lists are joined by semicolons.
+
+    ``called`` is empty for a refused image and for a class without a threshold.
+    """
     flat = table.assign(
         **{name: table[name].map("; ".join) for name in LISTS},
-        **{name: table[name].astype(int) for name in FLAGS},
+        called=table["called"].astype("Int64"),
+        forced=table["forced"].astype(int),
     )
     return str(flat.to_csv(index=False, header=header, float_format="%.8g", lineterminator="\n"))
 
@@ -163,13 +194,14 @@ def decision_rows(table: pd.DataFrame, classes: int, header: bool) -> str:
         }
         for first, called, scored in _decisions(table, classes)
     ]
-    return str(pd.DataFrame(rows).to_csv(index=False, header=header, lineterminator="\n"))
+    flat = pd.DataFrame(rows, columns=DECISION_COLUMNS)
+    return str(flat.to_csv(index=False, header=header, lineterminator="\n"))
 
 
 def _decisions(table: pd.DataFrame, classes: int) -> Iterator[tuple[pd.Series, list[str], bool]]:
     for rows in images_of(table, classes):
         scored = bool(rows["uncalibrated"].notna().any())
-        yield rows.iloc[0], list(rows["finding"][rows["called"]]), scored
+        yield rows.iloc[0], list(rows["finding"][rows["called"].fillna(False)]), scored
 
 
 def json_rows(table: pd.DataFrame, classes: int, name: str, decide: bool) -> Iterator[str]:

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import expit
 
 from cxr14.datasets.records import RECORDS, records_of
+from cxr14.errors import UserError
 from cxr14.evaluation.evaluate import decide
 from cxr14.evaluation.predictions import (
     logit_columns,
@@ -38,8 +39,10 @@ def decide_together(
         See evaluate.decide.
 
     Raises:
-        UserError: a file is missing or damaged, or the predictions are of different images.
+        UserError: a file is missing or damaged, the predictions are of different images, or only
+            some of them are with test-time augmentation.
     """
+    tta = _all_or_none_with_tta(backbones, classes, root)
     files = [tuple(root / file for file in network_files(name)) for name in backbones]
     tables = [read_predictions(files[0][0], classes)]
     tables += [read_predictions(path, classes, tables[0]) for path, _ in files[1:]]
@@ -47,8 +50,19 @@ def decide_together(
     logits = logit_of_mean(np.stack([rows[logit_columns(classes)].to_numpy() for rows in val]))
     labels = label_matrix(records_of(val[0]["image"].tolist(), root / RECORDS), classes)
     decision = decide(NAME, labels, logits, expit(logits), classes)
-    tta = [read_decision(path, classes).get("tta", False) for _, path in files]
-    return decision | ({"tta": True} if any(tta) else {})
+    return decision | ({"tta": True} if tta else {})
+
+
+def _all_or_none_with_tta(backbones: Sequence[str], classes: Sequence[str], root: Path) -> bool:
+    decisions = [read_decision(root / network_files(name)[1], classes) for name in backbones]
+    tta = [bool(decision.get("tta", False)) for decision in decisions]
+    if any(tta) and not all(tta):
+        without = ", ".join(name for name, given in zip(backbones, tta, strict=True) if not given)
+        raise UserError(
+            f"the {NAME} has predictions with and without test-time augmentation (without: "
+            f"{without}); run `dvc repro evaluate`, which applies evaluate.tta to all of them"
+        )
+    return all(tta)
 
 
 def describe_together(description: ServingDescription) -> ServingDescription:

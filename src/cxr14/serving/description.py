@@ -1,7 +1,7 @@
 """What predictions on new files need beside weights and decision: serving/BACKBONE.json."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field
 
@@ -13,6 +13,9 @@ from cxr14.labels import FINDINGS
 
 OPERATING_POINT = "highest F1 on validation"
 """How evaluate chooses the thresholds of decision.json."""
+
+PHANTOM_MODEL: Final = "trained on phantom radiographs: says nothing about patients"
+"""Of all that a model of phantoms says of a file, which may be a real one."""
 
 
 class HeatmapDescription(Block):
@@ -71,7 +74,10 @@ def describe(
         UserError: the table is missing or damaged.
     """
     chosen = params.model_dump(include={"method", "layer", "smoothing", "scaling", "size"})
-    heatmaps = {"heat_thresholds": params.heat_thresholds, "heat_scale": read_heat_scale(scale)}
+    heat_scale = read_heat_scale(scale)
+    if heat_scale is None:  # of an ensemble too, whose networks have a scale each
+        chosen["scaling"] = "per_map"
+    heatmaps = {"heat_thresholds": params.heat_thresholds, "heat_scale": heat_scale}
     facts = {"source": source.name, "phantom": source.phantom}
     facts |= {"official_split": source.official_split, "cached_size": cached_size}
     return ServingDescription.model_validate(

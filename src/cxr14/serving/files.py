@@ -36,6 +36,7 @@ from cxr14.datasets.image_sources import (
 )
 from cxr14.errors import UserError, explain
 from cxr14.preprocessing.decode import Shrunk, shrink
+from cxr14.serving.refusals import size_faults
 
 STDIN = "-"
 STDIN_NAME = "stdin"
@@ -50,7 +51,7 @@ FRONTAL = ("PA", "AP")
 LATERAL = ("LL", "RL", "LLD", "RLD", "LLO", "RLO", "LATERAL")
 """Values of View Position (DICOM PS3.3, C.8.1.2)."""
 
-CHEST = ("CHEST", "THORAX", "TORAX", "LUNG", "RIB")
+CHEST = "CHEST"
 OTHER_PARTS = (
     *("ABDOMEN", "ANKLE", "ARM", "BREAST", "CSPINE", "ELBOW", "EXTREMITY", "FOOT", "HAND", "HEAD"),
     *("HIP", "KNEE", "LEG", "LSPINE", "NECK", "PELVIS", "SHOULDER", "SKULL", "SPINE", "TSPINE"),
@@ -73,6 +74,7 @@ class Input:
 
     Attributes:
         name: path of the file as the user named it, with the member of an archive; or stdin.
+            Characters that cannot be printed are escaped.
         shrunk: the image as in the cache, and its geometry.
         faults: what the file itself says against a frontal radiograph of the chest.
     """
@@ -84,7 +86,7 @@ class Input:
 
 @dataclass(frozen=True)
 class Failure:
-    """A file that cannot be read, and why."""
+    """A file that cannot be read, and why; the name is as in :class:`Input`."""
 
     name: str
     reason: str
@@ -98,7 +100,7 @@ def read_files(arguments: Sequence[str], size: int) -> Iterator[Input | Failure]
         size: pixels per side of the cached image.
     """
     ignore_warnings_of_decoders()
-    yield from _decode_ahead(_contents(arguments), size)
+    yield from _decode_ahead(map(_with_printable_name, _contents(arguments)), size)
 
 
 def decode_input(content: bytes, size: int, name: str) -> Input | Failure:
@@ -121,31 +123,43 @@ def ignore_warnings_of_decoders() -> None:
 
 
 def faults_of(content: bytes, shrunk: Shrunk) -> list[str]:
-    """List what a readable file says against a frontal radiograph of the chest.
+    """List the faults of a readable file: header, colours, size.
 
     Args:
         content: bytes of the file.
         shrunk: the decoded file.
     """
+    faults = size_faults(shrunk.source_width, shrunk.source_height)
     if is_dicom(content):
-        return _dicom_faults(content)
+        return [*_dicom_faults(content), *faults]
     if "colour" in shrunk.remarks and coloured_share(content) >= COLOURFUL:
-        return ["a colour photograph; a radiograph is grey or has one tint"]
-    return []
+        return ["a colour photograph; a radiograph is grey or has one tint", *faults]
+    return faults
 
 
 def _dicom_faults(content: bytes) -> list[str]:
-    header = read_dicom(content, ("ViewPosition", "BodyPartExamined"))
-    view, part = (
-        str(header.get(keyword) or "").strip().upper().replace(" ", "")
-        for keyword in ("ViewPosition", "BodyPartExamined")
-    )
+    view, part = (_code(content, keyword) for keyword in ("ViewPosition", "BodyPartExamined"))
     faults = []
     if view in LATERAL:
-        faults.append(f"a lateral view by its DICOM header ({view}); allowed: PA and AP")
+        allowed = " and ".join(FRONTAL)
+        faults.append(f"a lateral view by its DICOM header ({view}); allowed: {allowed}")
     if part in OTHER_PARTS:
-        faults.append(f"of body part {part} by its DICOM header; allowed: CHEST")
+        faults.append(f"of body part {part} by its DICOM header; allowed: {CHEST}")
     return faults
+
+
+def _code(content: bytes, keyword: str) -> str:
+    """Read an element in capitals without spaces; empty if it is missing or damaged.
+
+    Networks need only the pixels, which are sound. The messages of pydicom quote values.
+    """
+    try:
+        value = read_dicom(content, (keyword,)).get(keyword)
+        return str(value or "").strip().upper().replace(" ", "")
+    except MemoryError:
+        raise
+    except Exception:  # pydicom's errors are of many types
+        return ""
 
 
 def coloured_share(content: bytes) -> float:
@@ -165,6 +179,19 @@ def coloured_share(content: bytes) -> float:
 # Contents.
 
 Content = tuple[str, bytes] | Failure
+
+
+def _with_printable_name(content: Content) -> Content:
+    """Escape the name: bytes that are no UTF-8 can be neither printed nor written to a table."""
+    if isinstance(content, Failure):
+        return Failure(escaped(content.name), escaped(content.reason))
+    name, data = content
+    return escaped(name), data
+
+
+def escaped(text: str) -> str:
+    """Escape what cannot be printed; nothing is cut, as the ends of long paths tell files apart."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def _contents(arguments: Sequence[str]) -> Iterator[Content]:

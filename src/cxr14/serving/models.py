@@ -12,6 +12,13 @@ from cxr14.errors import UserError
 
 MODELS = "models"
 
+REGISTRY = "models:/"
+"""Start of the URI of a registered model."""
+
+
+SCORE = "validation_macro_auroc"
+"""Key of model.json."""
+
 
 @dataclass(frozen=True)
 class ModelFiles:
@@ -69,17 +76,30 @@ def best_model(root: Path) -> ModelFiles:
     """Locate the model with the highest macro AUROC on validation, by its model.json.
 
     Raises:
-        UserError: no model is trained.
+        UserError: there is no model to serve.
     """
     scores = {
-        folder: score
-        for folder in sorted((root / MODELS).glob("*/"))
-        if isinstance(score := _described(folder).get("validation_macro_auroc"), float)
+        name: score
+        for name in served_backbones(root)
+        if isinstance(score := _described(root / MODELS / name).get(SCORE), float)
     }
     if not scores:
-        raise UserError(f"no trained model in {root / MODELS}; run `dvc repro` or `dvc pull`")
-    best = max(scores, key=lambda folder: scores[folder])
-    return model_files(f"{MODELS}/{best.name}", best)
+        raise UserError(
+            f"no model in {root / MODELS} with its files in evaluation/ and serving/; run "
+            f"`dvc repro serving` or `dvc pull`"
+        )
+    best = max(scores, key=lambda name: scores[name])
+    return model_files(f"{MODELS}/{best}", root / MODELS / best)
+
+
+def served_backbones(root: Path = Path()) -> list[str]:
+    """List the backbones that are trained, evaluated and described, sorted.
+
+    A folder in models/ may be left over from an earlier `train.backbones`.
+    """
+    names = sorted(path.parent.name for path in (root / MODELS).glob("*/model.json"))
+    needed = "evaluation/{}/decision.json", "serving/{}.json"
+    return [name for name in names if all((root / f.format(name)).is_file() for f in needed)]
 
 
 def _described(folder: Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ split equal predictions/BACKBONE.parquet, since the same functions compute them.
 heatmaps is imported when the first is computed: predictions start faster without it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -39,6 +39,9 @@ BATCH = 64
 """Images per forward pass, as `evaluate.batch_size` by default: another one rounds differently."""
 
 HEATMAP_BATCH = 8
+
+Member = tuple[Network, dict[str, Any]]
+"""A network in eval mode, and the content of its model.json."""
 
 RANDOM_FILLS = (
     *(torch.Tensor.normal_, torch.Tensor.uniform_, init.normal_, init.uniform_),
@@ -88,6 +91,11 @@ class WithoutInitialization(TorchFunctionMode):
         return func(*args, **given)
 
 
+def _mean(logits: Logits) -> Logits:
+    """Return the logit of the mean of K probabilities; of a single one, the logit as it is."""
+    return logits[0] if len(logits) == 1 else logit_of_mean(logits)
+
+
 class Predictor:
     """A trained backbone or an ensemble, with its decision and its heatmap settings.
 
@@ -99,7 +107,7 @@ class Predictor:
 
     def __init__(
         self,
-        members: Sequence[tuple[Network, dict[str, Any]]],
+        members: Sequence[Member],
         decision: dict[str, Any],
         description: ServingDescription,
     ) -> None:
@@ -108,15 +116,25 @@ class Predictor:
 
     @classmethod
     def load(
-        cls, folders: Sequence[Path], decision: Path, description: ServingDescription
+        cls,
+        folders: Sequence[Path],
+        decision: Path,
+        description: ServingDescription,
+        load: Callable[[Path], Member] = load_model,
     ) -> "Predictor":
         """Load the networks of some folders, each with weights.safetensors and model.json.
+
+        Args:
+            folders: one per network.
+            decision: decision.json.
+            description: content of serving/BACKBONE.json.
+            load: of a folder; a cache of networks may replace it.
 
         Raises:
             UserError: a file is missing or damaged.
         """
         with WithoutInitialization():
-            members = [load_model(folder) for folder in folders]
+            members = [load(folder) for folder in folders]
         return cls(members, read_decision(decision, members[0][1]["classes"]), description)
 
     @property
@@ -131,8 +149,14 @@ class Predictor:
 
     @cached_property
     def calibrated_thresholds(self) -> npt.NDArray[np.float64]:
-        """The same thresholds on the calibrated scale (C,); NaN without one or without scaling."""
-        return np.asarray(self._calibrated(logit(self.thresholds)[None])[0])
+        """The same thresholds on the calibrated scale (C,).
+
+        NaN without one, without scaling, and where the scaling does not preserve the order of
+        scores (slope ≤ 0): a class is then called at low calibrated probabilities.
+        """
+        scaling = [self.decision["platt"][name] for name in self.classes]
+        rising = [fit is not None and fit["slope"] > 0 for fit in scaling]
+        return np.where(rising, self._calibrated(logit(self.thresholds)[None])[0], np.nan)
 
     def _calibrated(self, logits: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         return platt_probabilities(logits, self.decision["platt"], self.classes)
@@ -147,23 +171,22 @@ class Predictor:
             batch_size: images per forward pass.
         """
         rows = np.arange(len(images))
-        views = [self._views(model) for _, model in self.members]
         with without_progress():
-            logits = np.concatenate(
-                [
-                    predict_views(network, images, rows, model["input_size"], batch_size, changes)
-                    for (network, model), changes in zip(self.members, views, strict=True)
-                ]
-            )  # (networks × views, N, C)
-        mean = logits[0] if len(logits) == 1 else logit_of_mean(logits)
-        by_network = expit(logits).reshape(len(self.members), -1, *mean.shape).mean(axis=1)
+            views = [
+                predict_views(
+                    network, images, rows, model["input_size"], batch_size, self._views(model)
+                )
+                for network, model in self.members
+            ]  # K × (1 + V, N, C); V may differ, as augmentation may
+        logits = np.stack([_mean(of_network) for of_network in views])  # (K, N, C)
+        mean = _mean(logits)
         probabilities = expit(mean)
         return Predictions(
             self.classes,
             mean,
             probabilities,
             self._calibrated(mean),
-            by_network.std(axis=0) if len(self.members) > 1 else None,
+            expit(logits).std(axis=0) if len(self.members) > 1 else None,
             probabilities >= np.nan_to_num(self.thresholds, nan=np.inf).astype(np.float32),
         )
 

@@ -29,17 +29,23 @@ def refusals(shrunk: Shrunk, distance: float, faults: Sequence[str] = ()) -> lis
         distance: of InputCheck.distance, 1 is the limit; NaN if it is not known.
         faults: of :func:`cxr14.serving.files.faults_of`.
     """
-    width, height = shrunk.source_width, shrunk.source_height
-    ratio = max(width, height) / min(width, height)
     reasons = {
-        f"tiny: {width}×{height} pixels; a side has at least {SMALLEST}": min(width, height)
-        < SMALLEST,
-        f"{width}×{height} pixels: a side is {ratio:.1f} times the other": ratio > LONGEST,
         "blank: hardly any contrast": "faint" in shrunk.remarks,
         "looks like a negative: lungs bright, bones dark": "inverted" in shrunk.remarks,
         f"unlike the images of train: at {distance:.2f} times the limit": distance > 1,
     }
     return [*faults, *(reason for reason, holds in reasons.items() if holds)]
+
+
+def size_faults(width: int, height: int) -> list[str]:
+    """List the reasons against a file of these pixels; those of the cache are shrunk already."""
+    ratio = max(width, height) / min(width, height)
+    reasons = {
+        f"tiny: {width}×{height} pixels; a side has at least {SMALLEST}": min(width, height)
+        < SMALLEST,
+        f"{width}×{height} pixels: a side is {ratio:.1f} times the other": ratio > LONGEST,
+    }
+    return [reason for reason, holds in reasons.items() if holds]
 
 
 def as_shrunk(pixels: npt.NDArray[np.uint8]) -> Shrunk:

@@ -36,8 +36,10 @@ def score_inputs(
     Returns:
         N × C rows, images in their order and classes in that of the network; :data:`COLUMNS`:
         image: name. finding: class. probability: calibrated, 0–1; NaN for a refused image and for
-        a class without calibration. threshold: on the same scale; NaN without one. called:
-        whether the probability is at or above it. uncalibrated: as in predictions/B.parquet.
+        a class without calibration. threshold: on the same scale; NaN without one, and where the
+        calibration does not preserve the order of scores (see :func:`order_lost`). called: whether
+        the uncalibrated probability is at or above the threshold of decision.json; NA for a
+        refused image and for a class without one. uncalibrated: as in predictions/B.parquet.
         spread: standard deviation over an ensemble; NaN for one network. remarks, refusals: lists
         of text. distance: of the input check. forced: whether it was scored in spite of refusals.
         phantom: 0 or 1.
@@ -53,7 +55,7 @@ def score_inputs(
     scored = np.array([force or not why for why in reasons], bool)
     values = np.full((len(SCORES), len(inputs), len(predictor.classes)), np.nan)
     if scored.any():
-        values[:, scored] = _scores(predictor.predict(images[scored]))
+        values[:, scored] = _scores(predictor.predict(images[scored]), predictor.thresholds)
     facts = {
         "image": [item.name for item in inputs],
         "remarks": [list(item.shrunk.remarks) for item in inputs],
@@ -65,10 +67,13 @@ def score_inputs(
     return _by_class(pd.DataFrame(facts), values, predictor)
 
 
-def _scores(predictions: Predictions) -> npt.NDArray[np.float64]:
+def _scores(
+    predictions: Predictions, thresholds: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
     """Return the columns of SCORES, each (N, C)."""
     spread = np.nan if predictions.spread is None else predictions.spread
-    columns = predictions.calibrated, predictions.probabilities, spread, predictions.above
+    called = np.where(np.isnan(thresholds), np.nan, predictions.above)
+    columns = predictions.calibrated, predictions.probabilities, spread, called
     return np.stack(np.broadcast_arrays(*columns)).astype(np.float64)
 
 
@@ -80,8 +85,26 @@ def _by_class(
     table["finding"] = np.tile(predictor.classes, len(facts))
     table["threshold"] = np.tile(predictor.calibrated_thresholds, len(facts))
     table[[*SCORES]] = values.reshape(len(SCORES), -1).T
-    table["called"] = table["called"] == 1
+    table["called"] = table["called"].astype("boolean")
     return table[[*COLUMNS]]
+
+
+def order_lost(table: pd.DataFrame) -> list[str]:
+    """List the classes whose calibration does not preserve the order of scores (slope ≤ 0).
+
+    They have a calibrated probability but no threshold on its scale.
+
+    Args:
+        table: of :func:`score_inputs`.
+    """
+    rows = table["probability"].notna() & table["threshold"].isna()
+    return [str(name) for name in table["finding"][rows].unique()]
+
+
+def order_remark(names: Iterable[str]) -> str:
+    """Return the remark on the classes of :func:`order_lost`."""
+    listed = ", ".join(names)
+    return f"{listed}: no calibrated threshold (slope ≤ 0); called by the uncalibrated probability."
 
 
 @dataclass(frozen=True)
@@ -138,7 +161,7 @@ def pairs_to_explain(
 
     classes = len(predictor.classes)
     rows = batch.table.assign(row=np.arange(len(batch.table)) // classes)
-    wanted = rows["finding"].isin(findings) if findings else rows["called"]
+    wanted = rows["finding"].isin(findings) if findings else rows["called"].fillna(False)
     scored = rows["uncalibrated"].notna() & rows["finding"].isin(predictor.findings)
     columns = ["image", "finding", "row", "probability", "threshold", "forced"]
     pairs = rows.loc[wanted & scored, columns]

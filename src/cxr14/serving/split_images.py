@@ -53,6 +53,11 @@ class SplitImages:
                 cached_boxes(pairs, boxes), strict=True)
         )  # fmt: skip
 
+    @property
+    def size(self) -> int:
+        """Pixels per side of the cached images."""
+        return int(self.images.shape[1])
+
     @cached_property
     def _name_by_hash(self) -> dict[str, str]:
         return dict(zip(self.index["sha256"], self.index.index, strict=True))
@@ -95,5 +100,5 @@ class SplitImages:
             for name in LABEL_COLUMNS
             if row[name] == 1
         )
-        boxes = {name: found for (of, name), found in self._boxes.items() if of == image}
+        boxes = {name: boxes for (of, name), boxes in self._boxes.items() if of == image}
         return GroundTruth(image, str(self.split[image]), labels, boxes)

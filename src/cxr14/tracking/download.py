@@ -12,8 +12,6 @@ from cxr14.tracking import (
 )
 from cxr14.tracking.store import connect, first_line
 
-SCHEME = "models:/"
-
 
 def download_model(uri: str, folder: Path) -> ModelFiles:
     """Download a version of the registered model.

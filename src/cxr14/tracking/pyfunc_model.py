@@ -27,12 +27,11 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from PIL import Image
 
 from cxr14.datasets.archive_kinds import IMAGE_BYTES
-from cxr14.datasets.records import PHANTOM_NOTE
 from cxr14.errors import UserError, quote
 from cxr14.localization.heatmaps import heat_of
 from cxr14.localization.overlap import BOX
 from cxr14.preprocessing.decode import LEAST_SIDE, Shrunk
-from cxr14.serving.description import read_serving
+from cxr14.serving.description import PHANTOM_MODEL, read_serving
 from cxr14.serving.files import Failure, Input, decode_input
 from cxr14.serving.input_check import InputCheck
 from cxr14.serving.predictor import Predictor
@@ -143,7 +142,7 @@ class Radiographs(PythonModel):
         description = read_serving(artifacts[SERVING_ARTIFACT])
         self.predictor = Predictor.load(folders, artifacts[DECISION_ARTIFACT], description)
         self.check = InputCheck.load(artifacts[INPUT_CHECK_ARTIFACT])
-        about = f"{PHANTOM_NOTE}; " if description.phantom else ""
+        about = f"{PHANTOM_MODEL}; " if description.phantom else ""
         self.note = f"{about}not a medical device"
         self.lock = threading.Lock()
 
@@ -218,7 +217,7 @@ class Radiographs(PythonModel):
     def _called(self, scores: pd.DataFrame) -> list[list[str] | None]:
         """Return the classes at or above their threshold by image; None if it is refused."""
         names, shape = np.array(self.predictor.classes, object), (-1, len(self.predictor.classes))
-        above = scores["called"].to_numpy(bool).reshape(shape)
+        above = scores["called"].to_numpy(bool, na_value=False).reshape(shape)
         is_scored = scores["uncalibrated"].notna().to_numpy().reshape(shape)[:, 0]
         return [
             names[row].tolist() if scored else None
@@ -285,16 +284,17 @@ def heat_png(heat: npt.NDArray[np.float32], shrunk: Shrunk) -> str:
         heat: float32 (S, S), 0–255, of the cached image.
         shrunk: the image.
     """
-    rows, columns = (
-        slice(round(offset), round(offset + length * shrunk.scale))
-        for offset, length in (
-            (shrunk.offset_y, shrunk.source_height),
-            (shrunk.offset_x, shrunk.source_width),
-        )
-    )
+    rows = covered(shrunk.offset_y, shrunk.source_height * shrunk.scale, len(heat))
+    columns = covered(shrunk.offset_x, shrunk.source_width * shrunk.scale, len(heat))
     buffer = io.BytesIO()
     Image.fromarray(heat[rows, columns].round().astype(np.uint8)).save(buffer, "PNG")
     return base64.b64encode(buffer.getvalue()).decode()
+
+
+def covered(offset: float, length: float, size: int) -> slice:
+    """Return the pixels of 0 to size that an image covers along an axis: one at least."""
+    first = min(round(offset), size - 1)
+    return slice(first, max(round(offset + length), first + 1))
 
 
 def as_objects(values: Sequence[Any]) -> "pd.Series[Any]":
