@@ -24,6 +24,21 @@ def test_without_streamlit_the_error_names_the_extra(monkeypatch: pytest.MonkeyP
         launcher.serve("127.0.0.1", 8501)
 
 
+@pytest.mark.parametrize(
+    ("host", "allowed"),
+    [
+        ("127.0.0.1", ["127.0.0.1", "localhost"]),
+        ("10.0.0.7", ["10.0.0.7", "127.0.0.1", "localhost"]),
+        ("0.0.0.0", ["*"]),
+        ("::", ["*"]),
+    ],
+)
+def test_a_wildcard_host_allows_every_name_of_the_machine(host: str, allowed: list[str]) -> None:
+    prefix = "--server.allowedHosts="
+    words = [word for word in launcher.command(host, 8501) if word.startswith(prefix)]
+    assert [word.removeprefix(prefix) for word in words] == allowed
+
+
 def test_every_option_is_one_that_streamlit_has() -> None:
     from streamlit import config
 

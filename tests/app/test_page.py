@@ -54,7 +54,7 @@ def table(page) -> pd.DataFrame:
 def test_the_page_opens_with_a_test_image_its_findings_and_its_ground_truth(page) -> None:
     assert not page.exception
     assert "Not a medical device" in page.warning[0].value
-    assert "Phantom radiographs" in page.warning[0].value
+    assert "trained on phantom radiographs: says nothing" in page.warning[0].value
     assert "11.png, test · label: Mass" in texts(page)
     assert "ground-truth box" in picture(page)
     rows = table(page)
@@ -189,3 +189,29 @@ def test_the_requested_model_is_chosen_first(
     monkeypatch.setenv("CXR14_APP_MODEL", "models/vgg16")
     page = testing.AppTest.from_file(PAGE, default_timeout=60).run()
     assert "no trained model" in page.error[0].value
+
+
+def test_boxes_of_an_uploaded_image_are_in_pixels_of_the_model(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cxr14.app.radiographs import of_file
+
+    monkeypatch.chdir(project)
+    page_sized, smaller = (of_file(file_of(11), "a.png", size).truth for size in (SIDE, SIDE // 2))
+    assert page_sized is not None
+    assert smaller is not None
+    np.testing.assert_allclose(smaller.boxes["Mass"], page_sized.boxes["Mass"] / 2)
+
+
+def test_a_file_that_raises_an_unexpected_error_is_dropped_too(
+    page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    dropped = []
+    monkeypatch.setattr("cxr14.app.view.of_file", fail)
+    monkeypatch.setattr("cxr14.app.view.drop", dropped.append)
+    page.segmented_control(key="kind").set_value("A file").run()
+    page.file_uploader[0].upload("film.png", file_of(1), "image/png").run()
+    assert len(dropped) == 1

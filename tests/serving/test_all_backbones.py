@@ -58,6 +58,9 @@ def test_test_time_augmentation_of_the_predictions_is_noted(
     nothing = dict.fromkeys(CLASSES)
     decision = {"thresholds": nothing, "platt": nothing, "reasons": {}, "tta": True}
     write_json(tmp_path / "evaluation/vgg16/decision.json", decision)
+    with pytest.raises(UserError, match=r"with and without test-time .* \(without: alexnet\)"):
+        decide_together([*logits], CLASSES, tmp_path)
+    write_json(tmp_path / "evaluation/alexnet/decision.json", decision)
     assert decide_together([*logits], CLASSES, tmp_path)["tta"] is True
 
 

@@ -1,6 +1,7 @@
 """Files of a user: what is read, what fails with which reason, and that no patient shows."""
 
 import io
+import os
 import tarfile
 import zipfile
 from pathlib import Path
@@ -103,8 +104,6 @@ def test_a_folder_or_an_archive_without_images_is_a_failure(tmp_path: Path) -> N
 def test_a_file_of_another_kind_a_pipe_and_a_large_file_are_failures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import os
-
     (tmp_path / "notes.txt").write_text("no image")
     os.mkfifo(tmp_path / "pipe.png")
     (tmp_path / "large.png").write_bytes(PNG)
@@ -182,3 +181,40 @@ def test_a_photograph_is_a_fault_and_a_tinted_or_marked_film_is_none(name: str) 
     assert isinstance(decoded, Input)
     assert "colour" in decoded.shrunk.remarks
     assert bool(faults_of(content, decoded.shrunk)) == photograph
+
+
+def test_a_damaged_element_of_a_dicom_stops_nothing_and_shows_no_value() -> None:
+    element = b"\x18\x00\x01\x51CS"  # (0018,5101) View Position
+    sound = dicom(PIXELS, ViewPosition="DOE JOHN1954", BodyPartExamined="HAND")
+    content = sound.replace(element, element.replace(b"CS", b"FD"))  # 12 bytes are no doubles
+    assert content != sound
+    decoded = decode_input(content, SIZE, "a.dcm")
+    assert isinstance(decoded, Input)
+    assert decoded.faults == ("of body part HAND by its DICOM header; allowed: CHEST",)
+
+
+@pytest.mark.parametrize(
+    ("shape", "fault"),
+    [
+        ((40, 40), "tiny: 40×40 pixels; a side has at least 64"),
+        ((240, 90), "90×240 pixels: a side is 2.7 times the other"),
+    ],
+)
+def test_the_size_of_a_file_is_a_fault(shape: tuple[int, int], fault: str) -> None:
+    pixels = np.random.default_rng(4).integers(0, 256, shape, np.uint8)
+    decoded = decode_input(encoded(pixels), SIZE, "a.png")
+    assert isinstance(decoded, Input)
+    assert decoded.faults == (fault,)
+
+
+def test_names_that_are_no_utf8_are_escaped_and_long_ones_keep_their_end(tmp_path: Path) -> None:
+    folder = tmp_path / ("d" * 150) / ("e" * 150)
+    folder.mkdir(parents=True)
+    for name in (b"f\xff.png", b"g\xff.png"):
+        Path(os.fsdecode(bytes(folder) + b"/" + name)).write_bytes(PNG)
+    names, failures = read(
+        os.fsdecode(bytes(folder) + b"/f\xff.png"), folder, tmp_path / "no\udcff"
+    )
+    assert [Path(name).name for name in names] == [r"f\udcff.png"]
+    assert [Path(name).name for name in failures][-1] == r"no\udcff"
+    assert all(name.isprintable() for name in (*names, *failures, *failures.values()))

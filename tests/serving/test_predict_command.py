@@ -1,6 +1,7 @@
 """The command `cxr14 predict`, on a small trained project and files of its cached pixels."""
 
 import json
+import shutil
 import subprocess
 import sys
 from io import StringIO
@@ -16,6 +17,7 @@ from cxr14.cli import app
 from cxr14.errors import UserError
 from cxr14.evaluation.predictions import read_predictions
 from cxr14.labels import CLASSES
+from cxr14.serving.models import best_model, served_backbones
 from tests.datasets.dicoms import SECRETS, dicom
 
 PHANTOM = "trained on phantom radiographs: says nothing about patients"
@@ -67,7 +69,8 @@ def test_probabilities_and_thresholds_are_on_the_calibrated_scale(
     np.testing.assert_allclose(table["threshold"][known], 1 / (1 + np.e), atol=1e-6)
     assert table.loc[~known, ["probability", "threshold"]].isna().all(axis=None)
     called = known & (table["uncalibrated"] >= 0.5)
-    assert (table["called"] == called).all()
+    assert (table["called"][known] == called[known]).all()
+    assert table["called"][~known].isna().all()  # it has no threshold
     assert set(table["phantom"]) == {1}
 
 
@@ -75,6 +78,18 @@ def test_the_default_is_the_best_model_on_validation(project: Path, films: Path)
     told = predict(films / "0.png", "--json")
     assert told.stderr.startswith(f"models/alexnet, the best on validation: {PHANTOM}.")
     assert json.loads(told.stdout)["model"] == "models/alexnet"
+
+
+def test_a_folder_of_a_model_without_its_other_files_is_not_chosen(
+    films: Path, trained_once: Path, tmp_path: Path
+) -> None:
+    for name in ("models", "evaluation", "serving"):
+        shutil.copytree(trained_once / name, tmp_path / name)
+    assert served_backbones(tmp_path) == ["alexnet", "googlenet"]
+    assert best_model(tmp_path).name == "models/alexnet"
+    (tmp_path / "serving/alexnet.json").unlink()  # as after train.backbones: [googlenet]
+    assert served_backbones(tmp_path) == ["googlenet"]
+    assert best_model(tmp_path).name == "models/googlenet"
 
 
 def test_an_image_gets_a_table_and_many_get_a_row_each(project: Path, films: Path) -> None:
@@ -118,7 +133,7 @@ def photograph(tmp_path: Path) -> Path:
 def test_a_refused_image_has_a_reason_and_no_probability(project: Path, photograph: Path) -> None:
     table = rows(predict(photograph, "--csv"))
     assert table["refusals"].str.startswith("a colour photograph").all()
-    assert table[["probability", "uncalibrated"]].isna().all(axis=None)
+    assert table[["probability", "uncalibrated", "called"]].isna().all(axis=None)
     assert json.loads(predict(photograph, "--json").stdout)["called"] is None
     assert "refused: a colour photograph" in predict(photograph).stdout
 
@@ -137,6 +152,10 @@ def test_a_file_that_cannot_be_read_stops_no_other_and_gives_code_1(
     result = predict(tmp_path / "broken.png", films / "1.png", "--csv", "--force", code=1)
     assert set(rows(result)["image"]) == {str(films / "1.png")}
     assert f"error: {tmp_path}/broken.png: not a readable image" in result.stderr
+    for words, column in ((["--csv"], "probability"), (["--csv", "--decide"], "scored")):
+        table = rows(predict(tmp_path / "broken.png", *words, code=1))
+        assert column in table  # a header without rows
+        assert not len(table)
 
 
 def test_overlays_and_boxes_are_written_for_what_is_called(
@@ -157,6 +176,22 @@ def test_overlays_and_boxes_are_written_for_what_is_called(
     assert (boxes["x"] + boxes["width"]).max() <= 64
     with Image.open(out / min(expected)) as picture:
         assert picture.size[0] == 768
+
+
+def test_a_folder_that_cannot_be_made_is_refused_before_anything_is_scored(
+    project: Path, films: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "out").touch()
+    with pytest.raises(UserError, match=r"^--heatmaps .*out: no folder can be made there \(File"):
+        predict(films / "0.png", "--heatmaps", tmp_path / "out")
+
+
+def test_the_overlay_of_a_long_name_is_written(project: Path, films: Path, tmp_path: Path) -> None:
+    film = tmp_path / f"{'ä' * 120}.png"
+    shutil.copyfile(films / "2.png", film)
+    predict(film, "--force", "--heatmaps", tmp_path / "out", "--finding", "Mass")
+    (overlay,) = (tmp_path / "out").glob("*.png")
+    assert overlay.name == f"{'ä' * 100}-Mass.png"
 
 
 def test_a_named_finding_is_drawn_on_every_image(

@@ -13,8 +13,12 @@ from cxr14.io import write_csv
 from cxr14.labels import CLASSES, FINDINGS
 from cxr14.models.inference import prepare
 from cxr14.models.network import build_network
+from cxr14.report.predictions import Tables
 from cxr14.serving.description import describe, read_serving, write_description
+from cxr14.serving.files import Input
 from cxr14.serving.predictor import Predictor
+from cxr14.serving.refusals import as_shrunk
+from cxr14.serving.results import order_lost, score_inputs
 
 SIDE, INPUT = 48, 64
 HEAD = {"transition_channels": 8, "pooling": "avg", "lse_r": 10.0, "output_stride": 32}
@@ -121,6 +125,40 @@ def test_thresholds_of_tta_are_used_with_tta(networks, images, tmp_path):
     np.testing.assert_allclose(out.probabilities, np.mean(both, axis=0), atol=1e-3)
 
 
+def test_networks_may_have_different_numbers_of_views(networks, images, tmp_path):
+    turned = {"train": {"augment": AUGMENT | {"rotation": 10.0}}}
+    members = [(networks[0], MODEL), (networks[1], MODEL | {"params": turned})]
+    described = description(tmp_path)
+    together = Predictor(members, decision(tta=True), described).predict(images)
+    alone = [Predictor([m], decision(tta=True), described).predict(images) for m in members]
+    probabilities = np.stack([out.probabilities for out in alone])
+    np.testing.assert_allclose(together.probabilities, probabilities.mean(axis=0), atol=1e-5)
+    np.testing.assert_allclose(together.spread, probabilities.std(axis=0), atol=1e-5)
+
+
+@pytest.mark.parametrize("slope", [0.0, -2.0])
+def test_a_calibration_that_reverses_scores_has_no_threshold(networks, images, tmp_path, slope):
+    chosen = decision()
+    chosen["platt"] = chosen["platt"] | {"Edema": {"slope": slope, "intercept": -1.0}}
+    model = Predictor([(networks[0], MODEL)], chosen, description(tmp_path))
+    files = [Input(f"{n}.png", as_shrunk(pixels)) for n, pixels in enumerate(images)]
+    table = score_inputs(model, None, files, force=True)
+    edema = table[table["finding"] == "Edema"]
+    assert edema["threshold"].isna().all()
+    assert edema["probability"].notna().all()
+    assert (edema["called"] == (edema["uncalibrated"] >= 0.5)).all()
+    assert "Edema" in order_lost(table)
+    assert "Nodule" not in order_lost(table)
+    (shown,) = _tables(model, table)
+    assert "Edema" in shown.caption.split(":")[-2]
+
+
+def _tables(model, table):
+    tables = Tables(len(CLASSES), "alexnet", model.description, decide=True)
+    tables.add(table)
+    return tables.lay_out()
+
+
 def test_heatmaps_and_boxes_are_in_pixels_of_the_file(networks, images, tmp_path):
     model = predictor(networks[:1], tmp_path)
     pairs = pd.DataFrame({"image": ["a", "b"], "finding": ["Mass", "Nodule"], "row": [0, 3]})
@@ -146,6 +184,14 @@ def test_a_finding_without_a_heat_scale_takes_the_median_of_the_others(tmp_path)
     scale = description(tmp_path, heat_scale=2.0).heatmaps.heat_scale
     assert scale == dict.fromkeys(FINDINGS, 2.0) | {"Edema": 4.0}
     assert description(tmp_path).heatmaps.heat_scale is None
+
+
+def test_fixed_scaling_without_a_common_scale_is_described_as_per_map(tmp_path):
+    scale = tmp_path / "scale.csv"
+    write_csv(scale, pd.DataFrame({"finding": ["Mass"], "heat_scale": [np.nan]}))
+    fixed = LOCALIZE.model_copy(update={"scaling": "fixed"})
+    heatmaps = describe("ensemble", Source("phantom", True, False), SIDE, fixed, scale).heatmaps
+    assert (heatmaps.scaling, heatmaps.heat_scale) == ("per_map", None)
 
 
 def test_another_method_than_the_described_one_is_scaled_per_map(networks, images, tmp_path):

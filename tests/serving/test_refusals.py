@@ -7,7 +7,7 @@ import pytest
 
 from cxr14.serving.input_check import InputCheck
 from cxr14.serving.negatives import make_negatives
-from cxr14.serving.refusals import as_shrunk, rates, refusals
+from cxr14.serving.refusals import as_shrunk, rates, refusals, refused
 
 PIXELS = np.random.default_rng(2).integers(0, 256, (64, 64), np.uint8)
 FILM = replace(as_shrunk(PIXELS), source_width=2000, source_height=2400, remarks=())
@@ -16,8 +16,6 @@ FILM = replace(as_shrunk(PIXELS), source_width=2000, source_height=2400, remarks
 @pytest.mark.parametrize(
     ("facts", "reason"),
     [
-        ({"source_width": 40, "source_height": 40}, "tiny: 40×40 pixels; a side has at least 64"),
-        ({"source_width": 900}, "900×2400 pixels: a side is 2.7 times the other"),
         ({"remarks": ("faint",)}, "blank: hardly any contrast"),
         ({"remarks": ("inverted",)}, "looks like a negative: lungs bright, bones dark"),
     ],
@@ -36,6 +34,13 @@ def test_all_reasons_are_given_those_of_the_file_first() -> None:
     reasons = refusals(replace(FILM, remarks=("inverted",)), 1.234, ("a lateral view",))
     assert reasons[0] == "a lateral view"
     assert reasons[2] == "unlike the images of train: at 1.23 times the limit"
+
+
+def test_a_cache_of_small_images_is_not_refused_for_its_size() -> None:
+    images = np.random.default_rng(6).integers(0, 256, (20, 32, 32), np.uint8)
+    check = InputCheck.fit(images, np.arange(20), np.arange(20))
+    wide = replace(check, limits=np.full_like(check.limits, 1e6))
+    assert not refused(wide, images).any()
 
 
 def test_rates_count_false_refusals_and_what_is_detected() -> None:

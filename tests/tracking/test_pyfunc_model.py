@@ -226,6 +226,14 @@ def test_heatmaps_and_boxes_are_those_of_the_pipeline_in_pixels_of_the_file(mode
         np.testing.assert_allclose(np.asarray(picture), heat, atol=0.51)
 
 
+def test_the_heatmap_of_a_line_has_one_pixel_across(model) -> None:
+    line = Image.fromarray(np.asarray(noise(6, 4000, 32)))
+    given = pd.DataFrame({"image": [text(encode(line))]})
+    scored = model.predict(given, params={"heatmaps": ["Mass"], "force": True})
+    with Image.open(io.BytesIO(base64.b64decode(scored.heatmaps[0]["Mass"]))) as picture:
+        assert picture.size == (64, 1)
+
+
 def test_heatmaps_of_what_is_called(model, registered: Path) -> None:
     images = np.load(registered / "data/cache/images.npy")[:3]
     scored = model.predict(images, params={"decide": True, "heatmaps": ["called"]})

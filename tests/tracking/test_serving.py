@@ -16,8 +16,8 @@ import numpy as np
 import psutil
 import pytest
 
-from cxr14.datasets.records import PHANTOM_NOTE
 from cxr14.labels import CLASSES
+from cxr14.serving.description import PHANTOM_MODEL
 from tests.datasets.dicoms import SECRETS, dicom
 from tests.datasets.pictures import encode, noise
 from tests.tracking.servers import ask, clean_environment, free_port, patiently, running
@@ -76,7 +76,7 @@ REQUESTS = {
 def test_a_png_in_a_request_is_answered_with_named_probabilities(server: Server, name: str) -> None:
     first, second = ask(server.address, REQUESTS[name])["predictions"]
     assert list(first) == [*CLASSES, "remarks", "refusals", "note"]
-    assert first["note"] == f"{PHANTOM_NOTE}; not a medical device"
+    assert first["note"] == f"{PHANTOM_MODEL}; not a medical device"
     assert first["remarks"] == second["remarks"] == ["padded"]
     assert first["refusals"] == second["refusals"] == []
     scores, again = ({name: row[name] for name in CLASSES} for row in (first, second))
