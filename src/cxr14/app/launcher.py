@@ -1,4 +1,4 @@
-"""Starts the app: Streamlit as a child process, with no access to other machines."""
+"""Starts the app: Streamlit as a child process, for this machine unless `--host` says otherwise."""
 
 import os
 import sys

@@ -44,7 +44,7 @@ def make_negatives(images: Images, test: Rows) -> Iterator[tuple[str, Images]]:
     yield "grey_photographs", np.stack([_photograph(*file, size) for file in PHOTOGRAPHS])
     volume = _read_ct()
     slices = [volume[..., z].T[::-1] for z in range(0, volume.shape[2], SLICE_STEP)]
-    yield "ct_slices", np.stack([_square(_windowed(one), size) for one in slices])
+    yield "ct_slices", np.stack([_square(_windowed(pixels), size) for pixels in slices])
     yield "lateral_projection", _lateral(volume, size)[None]
 
 

@@ -55,13 +55,13 @@ def as_shrunk(pixels: npt.NDArray[np.uint8]) -> Shrunk:
 
 
 def refused(check: InputCheck, images: Images) -> npt.NDArray[np.bool_]:
-    """Tell which of N cached images (N, S, S) are refused, by distance or remarks: (N,)."""
+    """Return whether each of N cached images (N, S, S) is refused, by distance or remarks: (N,)."""
     distances = check.distance(images)
-    found = [
+    reasons = [
         refusals(as_shrunk(pixels), float(distance))
         for pixels, distance in zip(images, distances, strict=True)
     ]
-    return np.array([bool(reasons) for reasons in found], bool)
+    return np.array([bool(of_image) for of_image in reasons], bool)
 
 
 def rate(check: InputCheck, images: Images, rows: Rows) -> dict[str, Any]:
@@ -70,14 +70,14 @@ def rate(check: InputCheck, images: Images, rows: Rows) -> dict[str, Any]:
     The interval (Clopper and Pearson) takes images as independent; a patient may have several.
     """
     parts = [refused(check, images[part]) for part in chunks(rows)]
-    found = np.concatenate([np.zeros(0, bool), *parts])
-    counts = {"images": len(found), "refused": int(found.sum())}
+    flags = np.concatenate([np.zeros(0, bool), *parts])
+    counts = {"images": len(flags), "refused": int(flags.sum())}
     from scipy.stats import binomtest  # takes half a second to import
 
-    if not len(found):
+    if not len(flags):
         return counts | {"share": None, "low": None, "high": None}
     interval = binomtest(counts["refused"], len(found)).proportion_ci()
-    return counts | {"share": found.mean(), "low": interval.low, "high": interval.high}
+    return counts | {"share": flags.mean(), "low": interval.low, "high": interval.high}
 
 
 def rates(
