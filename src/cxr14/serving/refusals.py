@@ -76,7 +76,7 @@ def rate(check: InputCheck, images: Images, rows: Rows) -> dict[str, Any]:
 
     if not len(flags):
         return counts | {"share": None, "low": None, "high": None}
-    interval = binomtest(counts["refused"], len(found)).proportion_ci()
+    interval = binomtest(counts["refused"], len(flags)).proportion_ci()
     return counts | {"share": flags.mean(), "low": interval.low, "high": interval.high}
 
 
