@@ -214,14 +214,17 @@ def export(
 ) -> None:
     """Write a trained backbone as ONNX, with preprocessing and calibration in the graph.
 
-    The file is compared with torch on a sample of the cached images first: it is only written if
-    every logit agrees to 0.0001. Needs the extra `onnx`. Metadata: classes, thresholds, hashes.
+    The file is compared with torch on all test images first, on 2,000 if there are more: it is only
+    written if every logit agrees to 0.0001. Needs the extra `onnx`. Metadata: classes, thresholds,
+    hashes.
     """
     written = output.absolute() if output else None  # before the working directory changes
     enter_project()
+    from cxr14.datasets.records import SPLIT, read_split
     from cxr14.io import write_bytes
     from cxr14.preprocessing.cache import open_cache
-    from cxr14.serving.onnx_export import check_installed, read_trained, sample_rows
+    from cxr14.serving.models import file_stem
+    from cxr14.serving.onnx_export import check_installed, read_trained, rows_of_test
     from cxr14.serving.onnx_export import export as export_onnx
     from cxr14.tracking.artifacts import find_trained
     from cxr14.tracking.exported import log_onnx
@@ -229,9 +232,9 @@ def export(
     check_installed()
     (artifacts,) = find_trained([backbone])
     trained = read_trained(artifacts.folders[0], artifacts.decision)
-    images, _ = open_cache(artifacts.cache)
-    exported = export_onnx(trained, images[sample_rows(len(images))])
-    file = written or Path("export") / f"{backbone.replace(':', '_')}.onnx"
+    images, index = open_cache(artifacts.cache)
+    exported = export_onnx(trained, images[rows_of_test(index, read_split(SPLIT))])
+    file = written or Path("export") / f"{file_stem(backbone)}.onnx"
     write_bytes(file, exported.content)
     version, warning = None, None
     try:
@@ -249,13 +252,13 @@ def print_exported(file: Path, exported: "Exported", phantom: bool, version: str
 
     from cxr14.console import print_tables
     from cxr14.datasets.records import PHANTOM_NOTE
-    from cxr14.serving.onnx_export import OPSET
 
-    table = Table("file", "MB", "opset", "max |Δlogit|", "images", "MLflow version", title="ONNX")
+    columns = ("file", "MB", "opset", "max |Δlogit|", "test images", "MLflow version")
+    table = Table(*columns, title="ONNX")
     table.caption = PHANTOM_NOTE if phantom else None
     megabytes = f"{len(exported.content) / 1e6:.1f}"
-    difference, images = f"{exported.difference:.1e}", str(exported.compared)
-    table.add_row(str(file), megabytes, str(OPSET), difference, images, version or "none")
+    difference, images = f"{exported.difference:.1e}", f"{exported.compared:,}"
+    table.add_row(str(file), megabytes, str(exported.opset), difference, images, version or "none")
     print_tables(table)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from cxr14.config.localize import LocalizeParams
-from cxr14.io import write_npy, write_parquet, write_text
+from cxr14.io import write_json, write_npy, write_parquet, write_text
 from cxr14.labels import CLASSES, LABEL_COLUMNS
 from cxr14.localization.heatmaps import boxed_pairs, detect, write_heatmaps
 from cxr14.localization.overlap import with_overlaps
@@ -76,6 +76,14 @@ def write_predictions(root: Path, backbone: str) -> None:
     write_parquet(root / f"predictions/{backbone}.parquet", table)
 
 
+def write_decision(root: Path, backbone: str) -> None:
+    """Write a decision whose Platt scaling lowers every logit by 1; Hernia has none."""
+    thresholds = dict.fromkeys(CLASSES, 0.44) | {"Hernia": None}
+    platt = {name: {"slope": 1.0, "intercept": -1.0} for name in CLASSES} | {"Hernia": None}
+    decision = {"thresholds": thresholds, "platt": platt, "reasons": {}}
+    write_json(root / "evaluation" / backbone / "decision.json", decision)
+
+
 def write_images(root: Path, backbones: list[str], boxed: int = len(TESTED)) -> None:
     """Write all that the page reads of images; heat is random, and empty in one image."""
     records, index, boxes = write_records(root), write_cache(root), write_boxes(root, boxed)
@@ -90,4 +98,5 @@ def write_images(root: Path, backbones: list[str], boxed: int = len(TESTED)) -> 
         detections = detect(pairs, grids, SIZE, LOCALIZE.heat_thresholds)
         write_parquet(folder / "detections.parquet", with_overlaps(detections, boxes))
         write_predictions(root, backbone)
+        write_decision(root, backbone)
     write_text(root / "params.yaml", DEFAULTS.read_text())

@@ -25,15 +25,22 @@ def address(pages, tmp_path_factory) -> str:
 
 @pytest.fixture(scope="module")
 def opened(browser, address) -> Iterator[tuple[Any, list[str]]]:
-    """The page as opened, and what it complained of or asked for."""
-    page, faults = browser.new_page(viewport={"width": 1280, "height": 800}), []
-    page.on("console", lambda message: faults.append(message.text))
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("request", lambda request: faults.append(request.url))
+    """The page as opened, and the list that what it complains of or asks for is added to."""
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    faults: list[str] = []
+
+    def note(text: str) -> None:
+        if text != address and not text.startswith("data:"):
+            faults.append(text)
+
+    page.on("console", lambda message: note(message.text))
+    page.on("pageerror", lambda error: note(str(error)))
+    page.on("request", lambda request: note(request.url))
     page.goto(address)
     page.evaluate("window.charts")
-    yield page, [fault for fault in faults if fault != address and not fault.startswith("data:")]
+    yield page, faults
     page.close()
+    assert faults == [], "after the clicks of all tests"
 
 
 @pytest.fixture
@@ -69,7 +76,7 @@ def test_a_click_on_a_header_sorts_the_table_and_another_one_reverses_it(page):
 
 def test_the_slider_changes_what_is_drawn(page):
     gallery = page.locator(".gallery")
-    drawn = gallery.locator(".group:visible .founds")
+    drawn = gallery.locator(".group:visible .detections")
     inner = "groups => groups.map(group => group.innerHTML)"
     before, slider = drawn.evaluate_all(inner), gallery.locator("input[type=range]")
     assert slider.input_value() == "180"
@@ -79,6 +86,21 @@ def test_the_slider_changes_what_is_drawn(page):
     assert gallery.locator("output").inner_text() == "120"
     assert "At heat > 120" in gallery.locator(".count").inner_text()
     assert drawn.evaluate_all(inner) != before
+
+
+def test_the_label_and_the_alternative_text_of_a_tile_are_of_the_boxes_drawn(page):
+    gallery = page.locator(".gallery")
+    texts = "all => all.map(t => t.querySelector('.view').getAttribute('aria-label'))"
+    for threshold in ("180", "90"):
+        gallery.locator("input[type=range]").evaluate(
+            "(slider, value) => { slider.value = value; slider.dispatchEvent(new Event('input')) }",
+            threshold,
+        )
+        tiles = gallery.locator(".group:visible .tile")
+        outcomes = tiles.locator(".hit, .miss").all_inner_texts()
+        numbers = tiles.evaluate_all("all => all.map(t => t.querySelectorAll('.detected').length)")
+        for text, outcome, number in zip(tiles.evaluate_all(texts), outcomes, numbers, strict=True):
+            assert text.endswith(f": {outcome}; 1 ground-truth and {number} detected boxes")
 
 
 @pytest.mark.parametrize("threshold", [0, 60, 127, 180, 240, 254])
@@ -152,5 +174,5 @@ def test_without_scripts_heat_boxes_and_tables_are_still_there(browser, address)
     page.goto(address)
     assert page.locator("noscript").first.is_visible()
     assert page.locator(".gallery img.heat").count() == page.locator(".gallery .tile").count() == 12
-    assert page.locator(".gallery rect.found").count() > 0
+    assert page.locator(".gallery rect.detected").count() > 0
     context.close()

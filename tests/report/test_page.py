@@ -22,7 +22,7 @@ from cxr14.report.sections import (
     difference_parts,
     operating_section,
 )
-from cxr14.report.subgroups import gaps_with_interval, largest, largest_table
+from cxr14.report.subgroups import clearest, clearest_table, gaps_with_interval
 from cxr14.report.summary import read_results
 from tests.report.images import LOCALIZE
 from tests.report.written import write_results
@@ -271,7 +271,7 @@ def test_a_method_that_does_not_change_with_the_weights_is_flagged(phantoms):
 
 def test_gaps_are_ordered_by_what_remains_of_them_at_the_end_nearest_zero(phantoms):
     """Mass differs by .010 ± .02, which may be chance; the group of three images has no AUROC."""
-    ordered = largest(gaps_with_interval(phantoms.of("gaps")))
+    ordered = clearest(gaps_with_interval(phantoms.of("gaps")))
     found = [(gap.row["group"], gap.measure, gap.row[gap.measure]) for gap in ordered]
     assert found == [("F × 60–79", "auroc", 0.155), ("F", "auroc", -0.05)]
 
@@ -279,7 +279,7 @@ def test_gaps_are_ordered_by_what_remains_of_them_at_the_end_nearest_zero(phanto
 def test_the_share_of_gaps_that_leave_out_zero_is_of_those_with_an_interval(phantoms):
     """Nulls were counted too, so that fewer seemed to than chance alone makes."""
     known = phantoms.of("gaps")[["auroc", "fpr", "mean_predicted_minus_prevalence"]]
-    caption = largest_table(phantoms).caption
+    caption = clearest_table(phantoms).caption
     assert f"of the {known.notna().sum().sum()} gaps with an interval" in caption
     assert "2 exclude 0" in caption
 

@@ -158,12 +158,12 @@ def test_without_pairs_nothing_is_said_of_boxes(phantoms):
     assert controls(phantoms) == []
 
 
-def test_the_largest_gap_is_named_with_the_number_that_chance_would_give(phantoms):
+def test_the_clearest_gap_is_named_with_the_number_that_chance_would_give(phantoms):
     """Those that exclude 0 are −.05 and .155, each ± .02."""
     assert subgroup_gap(phantoms) == (
         "Of 11 gaps between subgroups of resnet50, 2 have an interval that excludes 0 (about 1 "
-        "would by chance); the largest: AUROC, mean over findings, sex × age F × 60–79 against "
-        "the rest: +.155 (+.135 to +.175)."
+        "would by chance); the clearest, by its interval: AUROC, mean over findings, sex × age "
+        "F × 60–79 against the rest: +.155 (+.135 to +.175)."
     )
     change(phantoms, "gaps", {}, auroc_low=-0.1, auroc_high=0.1)
     assert subgroup_gap(phantoms).endswith(
@@ -178,9 +178,9 @@ def test_what_test_may_have_influenced_depends_on_the_source(phantoms, official)
 
 
 def test_backbones_whose_heatmaps_stay_alike_are_named(phantoms):
-    assert flagged(phantoms).endswith("with random weights: None of 2 backbones.")
+    assert flagged(phantoms).endswith("with all weights random: None of 2 backbones.")
     change(phantoms, "sanity_check", {"backbone": "alexnet"}, unchanged=1)
-    assert flagged(phantoms).endswith("with random weights: 1 of 2 backbones: alexnet.")
+    assert flagged(phantoms).endswith("with all weights random: 1 of 2 backbones: alexnet.")
 
 
 def test_page_and_terminal_state_the_same_sentences(phantoms, pages):

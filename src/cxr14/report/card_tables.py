@@ -1,10 +1,10 @@
 """Tables of a model card: the scores of one network, each with its interval."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from cxr14.console import MISSING, format_count, format_number, is_missing
 from cxr14.evaluation.measures import MACRO
-from cxr14.evaluation.subgroups import CROSSED
 from cxr14.localization.overlap import MEAN
 from cxr14.report.elements import (
     Cells,
@@ -20,12 +20,15 @@ from cxr14.report.elements import (
     spaced,
     text,
 )
-from cxr14.report.external import GAP, NAMES, gap_cells
-from cxr14.report.localization import CONTROLS, pooled
-from cxr14.report.subgroups import gaps_with_interval, largest
+from cxr14.report.external import GAP, NAMES
+from cxr14.report.localization import CONTROLS, is_flagged, pooled
+from cxr14.report.subgroups import clearest, gaps_with_interval, single, with_reference
 from cxr14.report.summary import Results
 
 RANGE: Final = "{} ({}–{})"
+PAIRED: Final = "{0}{3} ({1} to {2})"
+"""Forms of scores and differences with their intervals in one line."""
+
 ATTRIBUTES: Final = ("sex", "age", "view")
 """Attributes of the records by which groups are compared."""
 
@@ -64,21 +67,30 @@ def mean_table(results: Results, backbone: str) -> Table:
     return Table(header, rows, results.source.label(caption))
 
 
-def finding_table(results: Results, backbone: str) -> Table:
-    """Return the scores by finding."""
-    header = ("finding", "positives", "threshold", *FINDINGS.values(), "remark")
+def finding_table(results: Results, backbone: str, thresholds: Mapping[str, float]) -> Table:
+    """Return the scores by finding.
+
+    Args:
+        results: of all backbones.
+        backbone: its name.
+        thresholds: on the scale of calibrated probabilities, by finding.
+    """
+    header = ("finding", "positives", "calibrated threshold", *FINDINGS.values(), "remark")
     rows = [
         (
             spaced(row["finding"]),
             count(row["positives"]),
-            format_number(row["threshold"]),
+            format_number(thresholds.get(row["finding"])),
             *(scored(row, measure, RANGE) for measure in FINDINGS),
             text(row.get("reason")),
         )
         for row in rows_of(results.of("findings", backbone))
     ]
-    caption = results.source.label("Test.")
-    return Table(header, rows, caption, column_classes=("remark",))
+    caption = results.source.label(
+        "Test. A finding is called where its calibrated probability is at or above the calibrated "
+        "threshold: that of highest F1 on validation, by the same Platt scaling."
+    )
+    return Table(header, rows, caption, column_classes=_remark_last(header))
 
 
 def difference_table(results: Results, backbone: str) -> Table:
@@ -88,20 +100,15 @@ def difference_table(results: Results, backbone: str) -> Table:
     for row in rows_of(table[table["measure"] == "macro_auroc"]):
         names = row["model_a"], row["model_b"]
         if backbone in names:
-            (other,) = (name for name in names if name != backbone)
+            (second,) = (name for name in names if name != backbone)
             sign = 1 if names[0] == backbone else -1
             low, high = sorted(sign * row[end] for end in ("low", "high"))
             turned = {"difference": sign * row["difference"], "low": low, "high": high}
-            rows.append((f"{backbone} − {other}", _difference(turned, "difference", "low", "high")))
+            cell = difference(turned, "difference", "low", "high", form=PAIRED)
+            rows.append((f"{backbone} − {second}", cell))
     caption = "Macro AUROC on test, the same resampled patients; * the interval excludes 0."
     nothing = [("there is no other backbone", MISSING)]
     return Table(("pair", "difference"), rows or nothing, results.source.label(caption))
-
-
-def _difference(row: Row, *columns: str) -> str:
-    """Return a difference and its interval in one line."""
-    value, _, ends = difference(row, *columns).partition("\n")
-    return f"{value} ({ends})" if ends else value
 
 
 def gap_count(results: Results, backbone: str) -> str:
@@ -111,32 +118,41 @@ def gap_count(results: Results, backbone: str) -> str:
         return "No gap between groups has an interval: the groups are too small."
     return (
         f"Of {len(gaps)} gaps between groups (all measures, findings and crossings) "
-        f"{len(largest(gaps))} have an interval that excludes 0; about {round(0.05 * len(gaps))} "
+        f"{len(clearest(gaps))} have an interval that excludes 0; about {round(0.05 * len(gaps))} "
         "would by chance."
     )
 
 
 def subgroup_table(results: Results, backbone: str) -> Table:
     """Return the scores of each group, means over findings, and the gap of AUROC to the others."""
-    groups, gaps = (results.of(name, backbone) for name in ("subgroups", "gaps"))
-    single = groups[(groups["finding"] == MACRO) & ~groups["attribute"].str.contains(CROSSED)]
+    groups, gaps = (single(results.of(name, backbone)) for name in ("subgroups", "gaps"))
     rows = []
-    for row in rows_of(single):
-        key = {name: row[name] for name in ("attribute", "group", "finding")}
-        gap = _difference(first_row(gaps, key), *columns_of("auroc"))
-        scores = (scored(row, measure, RANGE) for measure in ("auroc", "fpr", "fnr"))
-        name = (
-            row["group"]
-            if row["attribute"] == row["group"]
-            else f"{key['attribute']} {row['group']}"
+    for row, gap in with_reference(groups, gaps):
+        attribute, group = row["attribute"], row["group"]
+        rows.append(
+            (
+                group if attribute == group else f"{attribute} {group}",
+                *(count(row[name]) for name in ("images", "patients", "findings")),
+                *(scored(row, measure, RANGE) for measure in ("auroc", "fpr", "fnr")),
+                gap if isinstance(gap, str) else difference(gap, *columns_of("auroc"), form=PAIRED),
+                text(row.get("reason")),
+            )
         )
-        rows.append((name, count(row["images"]), count(row["patients"]), *scores, gap))
     rates = "false positive rate", "false negative rate"
-    header = ("group", "images", "patients", "AUROC", *rates, "AUROC minus that of the others")
-    caption = (
-        "Test, means over the findings that can be scored in the group; one threshold for all."
+    header = (
+        *("group", "images", "patients", "findings", "AUROC", *rates),
+        *("AUROC minus that of the others", "remark"),
     )
-    return Table(header, rows, results.source.label(caption))
+    caption = (
+        "Test; one threshold for all. Scores are means over the findings that can be scored in the "
+        "group: means over few findings are not comparable with those over all. The last "
+        "difference is over the findings that can be scored on both sides."
+    )
+    return Table(header, rows, results.source.label(caption), column_classes=_remark_last(header))
+
+
+def _remark_last(header: Cells) -> Cells:
+    return (*[""] * (len(header) - 1), "remark")
 
 
 def calibration_table(results: Results, backbone: str) -> Table:
@@ -170,8 +186,11 @@ def _value(row: Row) -> str:
     return scored(renamed, "value", RANGE)
 
 
-def localization_table(results: Results, backbone: str) -> Table:
-    """Return hits, pointing and energy of the network and of each control, means over findings."""
+def localization_table(results: Results, backbone: str) -> Table | None:
+    """Return hits and pointing of the network and of each control; None without boxes."""
+    numbers: dict[str, Any] = results.localize[backbone]
+    if not numbers["boxed_images"]:
+        return None
     means, pointing = pooled(results.of("controls", backbone)), results.of("pointing", backbone)
     means = means[(means["finding"] == MEAN) & (means["measure"] == "iobb")]
     rows = []
@@ -184,14 +203,13 @@ def localization_table(results: Results, backbone: str) -> Table:
             (
                 CONTROLS.get(method, f"{method} of the network"),
                 *(scored(hit, "accuracy", RANGE) for hit in hits),
-                _difference(hits[0], *columns_of("difference")),
+                difference(hits[0], *columns_of("difference"), form=PAIRED),
                 scored(mean, "pointing", RANGE),
-                _difference(mean, *columns_of("pointing_difference")),
+                difference(mean, *columns_of("pointing_difference"), form=PAIRED),
             )
         )
     hits_at = "hit, IoBB > .1", "hit, IoBB > .5"
     header = ("heat from", *hits_at, "lead at .1", "pointing game", "lead in pointing")
-    numbers: dict[str, Any] = results.localize[backbone]
     boxed = format_count(numbers["boxed_images"], MISSING)
     caption = (
         f"Test, {boxed} boxed images; boxes of all heat thresholds pooled; lead: of the network "
@@ -201,7 +219,7 @@ def localization_table(results: Results, backbone: str) -> Table:
 
 
 def sanity_check(results: Results, backbone: str) -> str:
-    """Say how similar the heatmaps are to those of a network with random weights."""
+    """Say how similar the heatmaps are to those of the network with all weights random."""
     rows = rows_of(results.of("sanity_check", backbone))
     row = rows[-1] if rows else {}
     value = row.get("similarity")
@@ -209,14 +227,14 @@ def sanity_check(results: Results, backbone: str) -> str:
         return f"There is no sanity check: {text(row.get('reason')) or 'no maps were compared'}."
     known = f"{scored(row, 'similarity', RANGE)} over {count(row['n_pairs'])} maps"
     verdict = (
-        "below the limit"
-        if not row.get("unchanged")
-        else ("**flagged**: the maps hardly depend on what was learnt")
+        "**flagged**: the maps hardly depend on what was learnt"
+        if is_flagged(results, backbone)
+        else "below the limit"
     )
     limit = format_number(row.get("similarity_threshold"), 2)
     return (
-        "Sanity check (Adebayo et al. 2018): the rank correlation with heatmaps of random weights "
-        f"is {known}, {verdict} (limit {limit})."
+        "Sanity check (Adebayo et al. 2018): the rank correlation with the heatmaps of the network "
+        f"with all weights random is {known}, {verdict} (limit {limit})."
     )
 
 
@@ -227,17 +245,11 @@ def external_table(results: Results, backbone: str) -> Table | None:
         gaps = external.tables["gap"]
         gaps = gaps[gaps["backbone"] == backbone]
         for measure, label in NAMES.items():
-            ours, theirs, _ = gap_cells(gaps, measure, MACRO)
             row = first_row(gaps, {"measure": measure, "finding": MACRO})
-            rows.append((name, label, _line(ours), _line(theirs), _difference(row, *GAP)))
+            sides = (scored(row, side, RANGE) for side in ("ours", "external"))
+            rows.append((name, label, *sides, difference(row, *GAP, form=PAIRED)))
     if not rows:
         return None
     header = ("set", "measure", "ours", "external", "external − ours")
     caption = "Means over the findings that both sides label; thresholds of our validation."
     return Table(header, rows, results.source.label(caption))
-
-
-def _line(cell: str) -> str:
-    """Return a cell of two lines in one."""
-    value, _, ends = cell.partition("\n")
-    return f"{value} ({ends})" if ends else value

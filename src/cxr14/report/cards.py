@@ -4,7 +4,7 @@ Model cards have the headings of Mitchell et al. 2019 (arXiv 1810.03993), data c
 et al. 2021, "Datasheets for Datasets" (arXiv 1803.09010).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -15,6 +15,7 @@ from markdown_it import MarkdownIt
 
 from cxr14.datasets.records import SPLITS
 from cxr14.evaluation.measures import SAW_TEST_IMAGES
+from cxr14.evaluation.predictions import network_files, read_decision
 from cxr14.io import read_json, sha256, write_text
 from cxr14.labels import CLASSES, LABEL_COLUMNS
 from cxr14.metrics.bootstrap import N_REPLICATES
@@ -31,14 +32,14 @@ from cxr14.report.card_tables import (
     subgroup_table,
 )
 from cxr14.report.elements import Table, count, spaced
+from cxr14.report.localization import is_flagged
 from cxr14.report.published import split_name
-from cxr14.report.summary import NO_TEST, Results
+from cxr14.report.summary import NO_TEST, TTA_LEGEND, Results, tta_remark
+from cxr14.serving.models import file_stem
+from cxr14.serving.origin import LICENCE, initial_weights
+from cxr14.serving.thresholds import calibrated_thresholds
 
 FOLDER: Final = Path("report/cards")
-LICENCE: Final = (
-    "Code: MIT. The weights are made from the training images: the terms of these images, in the "
-    "data card, apply to any use and to any distribution of the weights."
-)
 TITLES: Final = {
     "phantom": "phantom radiographs",
     "nih": "NIH ChestX-ray14",
@@ -54,6 +55,7 @@ class Facts:
     Attributes:
         models: content of models/B/model.json by backbone.
         decisions: SHA-256 of evaluation/B/decision.json by backbone.
+        thresholds: of each class, on the scale of calibrated probabilities, by backbone.
         counts: content of metrics/patient_split.json.
         records: content of metrics/eda.json.
         cache: content of metrics/preprocess.json.
@@ -62,6 +64,7 @@ class Facts:
 
     models: Mapping[str, Mapping[str, Any]]
     decisions: Mapping[str, str]
+    thresholds: Mapping[str, Mapping[str, float]]
     counts: Mapping[str, Any]
     records: Mapping[str, Any]
     cache: Mapping[str, Any]
@@ -75,9 +78,12 @@ def read_facts(root: Path, backbones: list[str], mapping: str | None) -> Facts:
         UserError: a file is missing or damaged.
     """
     metrics = root / "metrics"
+    models = {name: read_json(root / "models" / name / "model.json", *MODEL) for name in backbones}
+    decisions = {name: root / network_files(name)[1] for name in backbones}
     return Facts(
-        {name: read_json(root / "models" / name / "model.json", *MODEL) for name in backbones},
-        {name: sha256(root / "evaluation" / name / "decision.json") for name in backbones},
+        models,
+        {name: sha256(path) for name, path in decisions.items()},
+        {name: _thresholds(path, models[name]["classes"]) for name, path in decisions.items()},
         read_json(metrics / "patient_split.json", "all", "with_pixels"),
         read_json(metrics / "eda.json", "train_val"),
         read_json(metrics / "preprocess.json", "images", "size"),
@@ -85,8 +91,16 @@ def read_facts(root: Path, backbones: list[str], mapping: str | None) -> Facts:
     )
 
 
-MODEL: Final = ("input_size", "head", "params", "weights_sha256", "run_identity", "parameters")
+MODEL: Final = (
+    *("input_size", "head", "params", "weights_sha256", "run_identity", "parameters", "classes"),
+)
 """Required keys of model.json."""
+
+
+def _thresholds(path: Path, classes: Sequence[str]) -> dict[str, float]:
+    """Read the calibrated thresholds of a decision, by class."""
+    values = calibrated_thresholds(read_decision(path, classes), classes)
+    return dict(zip(classes, values.tolist(), strict=True))
 
 
 def write_cards(results: Results, facts: Facts, folder: Path = FOLDER) -> None:
@@ -94,14 +108,14 @@ def write_cards(results: Results, facts: Facts, folder: Path = FOLDER) -> None:
     cards = {f"model_{name}": model_card(results, facts, name) for name in results.backbones}
     cards[f"data_{results.source.name}"] = data_card(results, facts)
     for name, text in cards.items():
-        stem = name.replace(":", "_")
-        write_text(folder / f"{stem}.md", text)
-        write_text(folder / f"{stem}.html", as_html(text))
+        write_text(folder / f"{file_stem(name)}.md", text)
+        write_text(folder / f"{file_stem(name)}.html", as_html(text))
 
 
 def model_card(results: Results, facts: Facts, backbone: str) -> str:
     """Return the model card of a backbone as Markdown."""
     numbers, external = results.evaluate[backbone], external_table(results, backbone)
+    remark = tta_remark(numbers)
     return _fill(
         "model_card.md",
         name=backbone,
@@ -118,13 +132,16 @@ def model_card(results: Results, facts: Facts, backbone: str) -> str:
         training_data=_training_data(facts),
         label_counts=_label_counts(facts),
         means=mean_table(results, backbone),
-        findings=finding_table(results, backbone),
+        augmentation=f"{TTA_LEGEND}: {remark}." if remark else "",
+        findings=finding_table(results, backbone, facts.thresholds[backbone]),
         differences=difference_table(results, backbone),
         gap_count=gap_count(results, backbone),
         subgroups=subgroup_table(results, backbone),
+        weighted=facts.models[backbone]["params"]["loss"]["weighting"] != "none",
         calibration=calibration_table(results, backbone),
         localization=localization_table(results, backbone),
         sanity=sanity_check(results, backbone),
+        flagged=is_flagged(results, backbone),
         external=external,
         caveats=_caveats(results, facts, backbone),
         licence=LICENCE,
@@ -151,7 +168,7 @@ def _details(results: Results, facts: Facts, backbone: str) -> Table:
             f"stride {head['output_stride']}",
         ),
         ("parameters", f"{model['parameters']:,}"),
-        ("initial weights", _initial_weights(model)),
+        ("initial weights", initial_weights(model)),
         ("loss", f"{loss['name']}, weighting {loss['weighting']}"),
         (
             "training",
@@ -166,13 +183,6 @@ def _details(results: Results, facts: Facts, backbone: str) -> Table:
         ("questions", "to the maintainers of the repository (CONTRIBUTING.md)"),
     ]
     return Table(("property", "value"), rows, "", column_classes=("value",))
-
-
-def _initial_weights(model: Mapping[str, Any]) -> str:
-    if start := model.get("initial_weights"):
-        return f"{start['name']} ({start['licence']}), {start['url']}"
-    name = model["params"]["model"]["weights"]
-    return "random" if name == "none" else f"{name}"
 
 
 def _training_data(facts: Facts) -> str:
@@ -191,7 +201,7 @@ def _label_counts(facts: Facts) -> Table:
     splits = facts.counts["with_pixels"]
     keys = dict(zip(CLASSES, LABEL_COLUMNS, strict=True))
     rows = [
-        (spaced(name), *(count(splits[part]["labels"].get(key)) for part in SPLITS))
+        (spaced(name), *(count(splits[split]["labels"].get(key)) for split in SPLITS))
         for name, key in keys.items()
     ]
     return Table(("positives", *SPLITS), rows, "Images with pixels.")
@@ -199,8 +209,8 @@ def _label_counts(facts: Facts) -> Table:
 
 def _caveats(results: Results, facts: Facts, backbone: str) -> list[str]:
     caveats = [
-        "Probabilities as trained are not calibrated; use the calibrated ones, and only on images "
-        "like those of validation.",
+        "Probabilities as trained are not calibrated; use the calibrated ones with the calibrated "
+        "thresholds, and only on images like those of validation.",
         "Thresholds are those of the highest F1, not those of a clinical cost.",
         "Another hospital has other prevalences and devices: score the network on its images first "
         "(docs/howto/external.md).",
@@ -208,6 +218,10 @@ def _caveats(results: Results, facts: Facts, backbone: str) -> list[str]:
     ]
     if results.source.phantom:
         caveats.insert(0, "Every number is of simulated pixels and says nothing about patients.")
+    if tta_remark(results.evaluate[backbone]):
+        caveats.append(
+            "Thresholds and calibration were chosen with test-time augmentation, and hold with it."
+        )
     if untrained := facts.models[backbone].get("untrainable_findings"):
         caveats.append(f"Without positives or negatives in train: {', '.join(untrained)}.")
     if results.evaluate[backbone].get(SAW_TEST_IMAGES):
@@ -247,8 +261,8 @@ def _composition(facts: Facts) -> str:
 
 def _sizes(facts: Facts) -> Table:
     rows = [
-        (part, *(count(facts.counts[kind][part][unit]) for kind, unit in SIZES.values()))
-        for part in SPLITS
+        (split, *(count(facts.counts[kind][split][unit]) for kind, unit in SIZES.values()))
+        for split in SPLITS
     ]
     return Table(("split", *SIZES), rows, "")
 
@@ -278,7 +292,7 @@ def _people(facts: Facts) -> str:
 def _missing(facts: Facts) -> str:
     """Name what is absent: rows without pixels, skipped files, ages."""
     everything, pixels = (
-        sum(part["images"] for part in facts.counts[kind].values())
+        sum(split["images"] for split in facts.counts[kind].values())
         for kind in ("all", "with_pixels")
     )
     ages = facts.records["train_val"].get("age_missing")

@@ -8,7 +8,7 @@ All numbers are in the specification: rows with ``row`` (label on the y axis), `
 split or method, by colour and shape), ``value``, ``low``, ``high`` and ``text`` (for the tooltip).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import altair as alt
@@ -39,7 +39,7 @@ ROW_GAP: Final = 1.2  # height of a row over that of its lines
 
 RANGE: Final = "{} ({}–{})"
 GAP: Final = "{} ({} to {})"
-SHOWN: Final = "shown"
+VISIBLE: Final = "visible"
 """Parameter of the lines to draw; the page's menu of backbones sets it."""
 
 FONT: Final = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
@@ -122,10 +122,10 @@ def lines_shape(names: Sequence[str], *, legend: bool = False, start: int = 0) -
     return alt.Shape("line:N", sort=None, legend=_legend(names, legend), scale=scale)
 
 
-def _legend(names: Sequence[str], shown: bool) -> alt.Legend | None:
+def _legend(names: Sequence[str], visible: bool) -> alt.Legend | None:
     """Return a legend; two columns for long names, which would leave a narrow screen."""
     long = sum(map(len, names)) > LONG
-    return alt.Legend(columns=2 if long else len(names)) if shown else None
+    return alt.Legend(columns=2 if long else len(names)) if visible else None
 
 
 def _scale(names: Sequence[str], values: Sequence[str]) -> alt.Scale:
@@ -145,7 +145,7 @@ def dots(
     *,
     choices: Sequence[Choice] = (),
     domain: Sequence[float] | None = None,
-    reference: float | None = None,
+    reference: float | Mapping[str, float] | None = None,
     step: int = 10,
     separate: bool = True,
     legend: bool = False,
@@ -161,7 +161,7 @@ def dots(
         choices: menus; each selects the rows whose field of that name has its value, or enters
             ``rank``.
         domain: of the x axis; by default that of the numbers.
-        reference: where to draw a vertical line.
+        reference: where to draw a vertical line; by option of the first menu if it differs.
         step: pixels per line.
         separate: whether lines lie below each other within a row; else each dot has its text.
         legend: whether to draw a legend.
@@ -189,7 +189,7 @@ def dots(
         rule = base.mark_rule(strokeWidth=INTERVAL["rule"])
         layers.insert(0, rule.encode(x=axis("low:Q", title, domain), x2="high:Q"))
     if reference is not None:
-        layers.insert(0, vertical(reference))
+        layers.insert(0, vertical(reference, choices))
     if not separate:
         text = base.mark_text(dy=-13, fontSize=12, fill="var(--ink)")
         layers.append(text.encode(x=value, text="text:N"))
@@ -199,18 +199,23 @@ def dots(
 
 
 def filtered(chart: alt.Chart, rows: Rows, choices: Sequence[Choice]) -> alt.Chart:
-    """Keep the lines that are shown and the rows that the menus select."""
+    """Keep the lines that are visible and the rows that the menus select."""
     if any("line" in row for row in rows):
-        chart = chart.transform_filter(f"indexof({SHOWN}, datum.line) >= 0")
+        chart = chart.transform_filter(f"indexof({VISIBLE}, datum.line) >= 0")
     for choice in choices:
         if any(choice.name in row for row in rows):
             chart = chart.transform_filter(f"datum.{choice.name} == {choice.name}")
     return chart
 
 
-def vertical(at: float) -> alt.Chart:
-    """Return a vertical reference line."""
-    data = alt.Chart(alt.InlineData(values=[{"at": at}]))
+def vertical(at: float | Mapping[str, float], choices: Sequence[Choice]) -> alt.Chart:
+    """Return a vertical reference line; by option of the first menu if `at` is a mapping."""
+    rows: Rows = (
+        [{"at": value, choices[0].name: option} for option, value in at.items()]
+        if isinstance(at, Mapping)
+        else [{"at": at}]
+    )
+    data = filtered(alt.Chart(alt.InlineData(values=rows)), rows, choices)
     line: alt.Chart = data.mark_rule(stroke="var(--muted)", strokeDash=[3]).encode(x="at:Q")
     return line
 
@@ -226,11 +231,11 @@ def specification(
 
     Args:
         chart: of Altair.
-        names: of the lines, all shown at first.
+        names: of the lines, all visible at first.
         choices: menus, each a parameter with the first option as its value.
         height: in pixels. Not by step, of which Vega-Lite warns beside a width that fits.
     """
-    values: dict[str, Any] = {SHOWN: list(names)}
+    values: dict[str, Any] = {VISIBLE: list(names)}
     values |= {choice.name: next(iter(choice.options)) for choice in choices}
     chart = chart.add_params(*(alt.param(name=name, value=value) for name, value in values.items()))
     chart = chart.properties(width="container", height=round(height))

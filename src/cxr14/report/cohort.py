@@ -67,17 +67,17 @@ def cooccurrence(cohort: Cohort) -> pd.DataFrame:
     """Count the images with both findings of every pair.
 
     Returns:
-        finding, other, images (with both), share (of the images with ``finding``; NaN without
+        finding, second, images (with both), share (of the images with ``finding``; NaN without
         any). The row of a finding with itself counts its images.
     """
     present = (cohort.records[[*FINDINGS]] == 1).to_numpy(np.int64)
     both = present.T @ present
     rows = [
-        (finding, other, int(both[i, j]), both[i, j] / both[i, i] if both[i, i] else np.nan)
+        (finding, second, int(both[i, j]), both[i, j] / both[i, i] if both[i, i] else np.nan)
         for i, finding in enumerate(FINDINGS)
-        for j, other in enumerate(FINDINGS)
+        for j, second in enumerate(FINDINGS)
     ]
-    return pd.DataFrame(rows, columns=["finding", "other", "images", "share"])
+    return pd.DataFrame(rows, columns=["finding", "second", "images", "share"])
 
 
 def age_pyramid(cohort: Cohort) -> pd.DataFrame:

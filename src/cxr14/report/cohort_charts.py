@@ -52,9 +52,14 @@ def prevalence_dots(cohort: Cohort, source: Source) -> Chart:
     )
 
 
-def pyramid(cohort: Cohort, source: Source) -> Chart:
-    """Return the numbers of images by age and sex, women left, with a menu of the split."""
+def pyramid(cohort: Cohort, source: Source) -> Chart | str:
+    """Return the numbers of images by age and sex, women left, with a menu of the split.
+
+    A sentence if no image has both.
+    """
     table = age_pyramid(cohort)
+    if table.empty:
+        return "No image of the run has both age and sex in the records."
     rows: Rows = [
         {
             "age": row["age"],
@@ -102,12 +107,12 @@ def pair_matrix(cohort: Cohort, source: Source) -> Chart:
     rows: Rows = [
         {
             "finding": spaced(row["finding"]),
-            "other": spaced(row["other"]),
+            "second": spaced(row["second"]),
             "share": round(float(row["share"]), 4),
             "text": f"{format_number(row['share'])} ({row['images']:,} images)",
         }
         for row in rows_of(cooccurrence(cohort).dropna(subset=["share"]))
-        if row["finding"] != row["other"]
+        if row["finding"] != row["second"]
     ]
     names = [spaced(name) for name in FINDINGS]
     chart = (
@@ -115,7 +120,7 @@ def pair_matrix(cohort: Cohort, source: Source) -> Chart:
         .mark_rect(fill=charts.COLOURS[0], cornerRadius=2, stroke="var(--paper)", strokeWidth=1)
         .encode(
             y=alt.Y("finding:N", sort=names, title=None),
-            x=alt.X("other:N", sort=names, title=None, axis=alt.Axis(labelAngle=-50)),
+            x=alt.X("second:N", sort=names, title=None, axis=alt.Axis(labelAngle=-50)),
             fillOpacity=alt.FillOpacity(
                 "share:Q",
                 scale=alt.Scale(range=[0.04, 1]),
@@ -123,13 +128,13 @@ def pair_matrix(cohort: Cohort, source: Source) -> Chart:
             ),
             tooltip=[
                 alt.Tooltip("finding:N", title="of the images with"),
-                alt.Tooltip("other:N", title="also have"),
+                alt.Tooltip("second:N", title="also have"),
                 alt.Tooltip("text:N", title="share"),
             ],
         )
     )
     frequent = sorted(rows, key=lambda row: -row["share"])[:5]
-    text = "; ".join(f"{r['other']} in {r['text']} of {r['finding']}" for r in frequent)
+    text = "; ".join(f"{r['second']} in {r['text']} of {r['finding']}" for r in frequent)
     return Chart(
         charts.specification(chart, [], height=24 * len(names)),
         f"Findings that occur together; the most frequent: {text}.",
@@ -158,10 +163,10 @@ def prevalence_table(cohort: Cohort, source: Source) -> Table:
 def pair_table(cohort: Cohort, source: Source) -> Table:
     """Lay out the numbers of images with both findings."""
     images = {
-        (row["finding"], row["other"]): row["images"] for row in rows_of(cooccurrence(cohort))
+        (row["finding"], row["second"]): row["images"] for row in rows_of(cooccurrence(cohort))
     }
     body = [
-        (spaced(name), *(f"{images[name, other]:,}" for other in FINDINGS)) for name in FINDINGS
+        (spaced(name), *(f"{images[name, second]:,}" for second in FINDINGS)) for name in FINDINGS
     ]
     caption = source.label(
         f"Images with both findings; on the diagonal with the finding. {len(cohort.records):,} "

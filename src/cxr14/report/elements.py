@@ -110,10 +110,10 @@ class Tile:
     Attributes:
         image: file name.
         finding: of the heatmap.
-        is_hit: whether a detected box is a hit, over all heat thresholds.
-        overlap: IoU of the largest detected box at the highest heat threshold.
-        probability: of the finding, NaN if unknown.
-        outcome: hit or miss, with the best IoBB.
+        is_hit: whether a box detected at the initial heat threshold is a hit.
+        overlap: IoU of the largest box detected at the initial heat threshold.
+        calibrated: probability of the finding by Platt scaling, NaN without scaling.
+        outcome: hit or miss, with the best IoBB of these boxes.
         picture: data URI of the radiograph.
         heat: data URI of the heat as a transparent picture.
         grid: the heatmap before upsampling: float16, little-endian, row by row, as base64.
@@ -127,7 +127,7 @@ class Tile:
     finding: str
     is_hit: bool
     overlap: float
-    probability: float
+    calibrated: float
     outcome: str
     picture: str
     heat: str
@@ -215,9 +215,9 @@ def data_uri(kind: str, content: bytes) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def read_figure(path: Path, caption: str) -> Figure:
-    """Read a PNG file as a figure; its file name is the alternative text."""
-    return Figure(path.read_bytes(), spaced(path.stem), caption)
+def read_figure(path: Path, alt: str, caption: str) -> Figure:
+    """Read a PNG file as a figure with its alternative text."""
+    return Figure(path.read_bytes(), alt, caption)
 
 
 def as_webp(png: bytes) -> bytes:
@@ -253,17 +253,17 @@ def beside_chance(row: Mapping[str, Any], name: str, form: str = "{}\nchance {}"
     return value if value == MISSING else form.format(value, format_number(row[f"{name}_chance"]))
 
 
-def difference(row: Mapping[str, Any], *columns: str) -> str:
+def difference(row: Mapping[str, Any], *columns: str, form: str = "{0}{3}\n{1} to {2}") -> str:
     """Format a difference with its interval; * marks one whose interval excludes 0.
 
     Args:
         row: of a table.
         columns: names of the difference and the ends of its interval.
+        form: of the difference, the ends of its interval and the mark.
     """
     value, low, high = map(row.get, columns)
     without_interval = is_missing(low) or is_missing(high)
-    form = "{0}" if without_interval else "{0}{3}\n{1} to {2}"
-    return format_difference(value, low, high, form)
+    return format_difference(value, low, high, "{0}" if without_interval else form)
 
 
 def columns_of(measure: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 The page names no commit. The page is an output of DVC: it is restored, not rendered again, on every
 commit with the same inputs, and would state the commit that happened to render it first. The hashes
-identify the inputs instead; dvc.lock of any commit lists them.
+of files identify the inputs instead.
 """
 
 from collections.abc import Iterator, Mapping
@@ -76,7 +76,7 @@ def run_facts(results: Results, cohort: Cohort) -> list[Fact]:
 
 
 def changed_params(path: Path, defaults: Path = DEFAULTS) -> list[Change]:
-    """Return the params that differ from their defaults, by key.
+    """Return the params that differ from their defaults, by key; paths by their last component.
 
     Args:
         path: of params.yaml.
@@ -106,9 +106,15 @@ def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 def _text(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return ", ".join(map(_text, value)) if isinstance(value, list) else _without_folder(str(value))
+
+
+def _without_folder(value: str) -> str:
+    """Return the last component of a path, since a page that is passed on names no folder."""
+    folded = value.replace("\\", "/").rstrip("/")
+    return f"…/{folded.rpartition('/')[2]}" if "/" in folded else value
 
 
 def data_hashes(root: Path) -> dict[str, str]:
-    """Return the start of the MD5 of the tables that define the data, as dvc.lock has them."""
+    """Return the start of the MD5 of each file that defines the data."""
     return {name: file_md5(root / path)[:SHORT] for name, path in DATA.items()}

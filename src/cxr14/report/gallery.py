@@ -8,6 +8,7 @@ import base64
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
+from math import inf
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,13 +18,20 @@ import pandas as pd
 from PIL import Image
 
 from cxr14.config.localize import LocalizeParams
-from cxr14.console import format_limit, format_number
+from cxr14.console import format_limit, format_number, is_missing
 from cxr14.datasets.records import Source, read_boxes, read_records
-from cxr14.evaluation.predictions import read_predictions
+from cxr14.evaluation.predictions import (
+    classes_of,
+    logit_columns,
+    network_files,
+    read_decision,
+    read_predictions,
+)
 from cxr14.figures.overlays import HIT, Localized, hits_then_misses, main_overlaps
 from cxr14.io import Kind, read_parquet, unusable
 from cxr14.localization.heatmaps import boxed_pairs, heat_of, read_heatmaps
 from cxr14.localization.overlap import BOX, CACHE_TRANSFORM, PAIR, Boxes, hot_regions, to_cache
+from cxr14.metrics.calibration import platt_probabilities
 from cxr14.preprocessing.cache import open_cache
 from cxr14.report.elements import Gallery, Tile, TileGroup, data_uri, spaced
 
@@ -46,7 +54,7 @@ class Heatmaps:
 
     localized: Localized
     images: npt.NDArray[np.uint8]  # (N, S, S), the cache
-    probabilities: pd.DataFrame  # predictions/B.parquet, indexed by image
+    calibrated: pd.DataFrame  # probabilities by image and class; NaN for a class without scaling
 
     def heat(self, index: int) -> npt.NDArray[np.float32]:
         """Return the heat of a pair: (S, S), 0–255."""
@@ -78,9 +86,10 @@ def read_gallery(root: Path, backbone: str, params: LocalizeParams, source: Sour
     caption = source.label(
         f"{backbone}, {params.method}; by finding, of its boxed test images, the best hits, then "
         f"the worst misses, by the IoU of the largest box at heat > {start}; not a random sample. "
-        f"A hit has a detected box with IoBB > {format_limit(HIT)}. Solid: ground-truth box; "
-        "dashed: detected box, tight around a region hotter than the threshold; p: probability as "
-        "trained."
+        f"A hit has a detected box with IoBB > {format_limit(HIT)} at this heat; the tables pool "
+        "the boxes of all heat thresholds, which hit more. Solid: ground-truth box; dashed: "
+        "detected box, tight around a region hotter than the threshold; calibrated p: probability "
+        "by Platt scaling."
     )
     groups = _groups(heatmaps, start)
     note = "phantom" if source.phantom else ""
@@ -97,14 +106,24 @@ def _read(root: Path, backbone: str, params: LocalizeParams) -> Heatmaps:
     if len(pairs) < len(keys):
         raise unusable(folder / "heatmaps.npz", "is not of the boxed images in data/cache")
     detections = read_parquet(folder / "detections.parquet", DETECTIONS)
-    predictions = read_predictions(root / f"predictions/{backbone}.parquet")
     localized = Localized(pairs, grids, params.scaling, boxes, detections)
-    return Heatmaps(localized, images, predictions.set_index("image"))
+    return Heatmaps(localized, images, _calibrated(root, backbone))
+
+
+def _calibrated(root: Path, backbone: str) -> pd.DataFrame:
+    """Read the logits and the decision of a backbone, and return calibrated probabilities."""
+    predictions, decision = (root / file for file in network_files(backbone))
+    table = read_predictions(predictions)
+    classes = classes_of(table)
+    platt = read_decision(decision, classes)["platt"]
+    values = platt_probabilities(table[logit_columns(classes)].to_numpy(), platt, classes)
+    return pd.DataFrame(values, index=table["image"], columns=list(classes))
 
 
 def _groups(heatmaps: Heatmaps, start: int) -> list[TileGroup]:
     pairs, detections = heatmaps.localized.pairs, heatmaps.localized.detections
-    best = detections.groupby(PAIR)["iobb"].max()
+    at_start = detections[detections["heat_threshold"] == start]
+    best = at_start.groupby(PAIR)["iobb"].max()
     iobb = best.reindex(pd.MultiIndex.from_frame(pairs[PAIR])).fillna(0.0).to_numpy(np.float64)
     overlaps = main_overlaps(pairs, detections, start)
     groups = []
@@ -113,7 +132,7 @@ def _groups(heatmaps: Heatmaps, start: int) -> list[TileGroup]:
         is_hit = iobb[indices] > HIT
         chosen = indices[hits_then_misses(list(group["image"]), is_hit, overlaps[indices])]
         tiles = [_tile(heatmaps, i, float(iobb[i]), float(overlaps[i]), start) for i in chosen]
-        summary = f"{is_hit.sum()} of {len(group)} boxed images hit"
+        summary = f"{is_hit.sum()} of {len(group)} boxed images hit at heat > {start}"
         groups.append(TileGroup(str(finding), summary, tiles))
     return groups
 
@@ -121,22 +140,23 @@ def _groups(heatmaps: Heatmaps, start: int) -> list[TileGroup]:
 def _tile(heatmaps: Heatmaps, index: int, iobb: float, overlap: float, start: int) -> Tile:
     pair, grid = heatmaps.localized.pairs.iloc[index], heatmaps.localized.grids[index]
     image, finding, heat = pair["image"], pair["finding"], heatmaps.heat(index)
-    is_hit = iobb > HIT
+    is_hit, detected = iobb > HIT, _numbers(hot_regions(heat[None], start).boxes)
     outcome = f"{'hit' if is_hit else 'miss'}, IoBB {format_number(iobb, 2)}"
+    without_boxes = "miss, no box" if grid.any() else "miss, no heat"
     return Tile(
         image=image,
         finding=finding,
         is_hit=is_hit,
         overlap=overlap,
-        probability=float(heatmaps.probabilities[f"probability {finding}"][image]),
-        outcome=outcome if grid.any() else "miss, no heat",
+        calibrated=float(heatmaps.calibrated.loc[image, finding]),
+        outcome=outcome if detected else without_boxes,
         picture=_encoded(Image.fromarray(heatmaps.images[pair["row"]]), "webp", quality=QUALITY),
         heat=_heat_picture(heat, grid.shape),
         grid=base64.b64encode(grid.astype("<f2").tobytes()).decode(),
         shape=(grid.shape[0], grid.shape[1]),
         size=heat.shape[0],
         truth=_numbers(heatmaps.truth(index)),
-        detected=_numbers(hot_regions(heat[None], start).boxes),
+        detected=detected,
     )
 
 
@@ -164,11 +184,11 @@ def highlights(gallery: Gallery, source: Source) -> Gallery | None:
     """Return the best hit and the most confident miss of some findings; None without boxes.
 
     Hits are those with the highest IoU of the largest box; misses those with the highest
-    probability, which are wrong about the place rather than about the finding.
+    calibrated probability, which are wrong about the position rather than about the finding.
     """
     tiles = [tile for group in gallery.groups for tile in group.tiles]
     hits = _one_per_finding(tile for tile in _sorted(tiles, "overlap") if tile.is_hit)
-    misses = _one_per_finding(tile for tile in _sorted(tiles, "probability") if not tile.is_hit)
+    misses = _one_per_finding(tile for tile in _sorted(tiles, "calibrated") if not tile.is_hit)
     groups = [
         TileGroup(title, "", chosen)
         for title, chosen in (("Best hits", hits), ("Confident misses", misses))
@@ -177,14 +197,21 @@ def highlights(gallery: Gallery, source: Source) -> Gallery | None:
     if not groups:
         return None
     caption = (
-        "Hits with the highest overlap and misses with the highest probability, one per finding: "
-        f"a selection, not a random sample. Detected boxes at heat > {gallery.start} of 255."
+        "Hits with the highest overlap and misses with the highest calibrated probability, one per "
+        "finding: a selection, not a random sample. Detected boxes, and hits by them, at heat > "
+        f"{gallery.start} of 255. Calibrated p: probability of the finding by Platt scaling."
     )
     return replace(gallery, groups=groups, caption=source.label(caption))
 
 
 def _sorted(tiles: Sequence[Tile], field: str) -> list[Tile]:
-    return sorted(tiles, key=lambda tile: (-getattr(tile, field), tile.finding, tile.image))
+    """Sort tiles by a number, highest first; those without it are last."""
+
+    def sort_key(tile: Tile) -> tuple[float, str, str]:
+        value = getattr(tile, field)
+        return inf if is_missing(value) else -value, tile.finding, tile.image
+
+    return sorted(tiles, key=sort_key)
 
 
 def _one_per_finding(tiles: Iterable[Tile]) -> list[Tile]:

@@ -162,7 +162,7 @@ def _published(results: Results, table: BoxTable, quantity: str, limit: float) -
 
 MEASURES: Final = {"iobb": "IoBB", "iou": "IoU"}
 CONSTANT = ["backbone", "phantom"]  # columns with one value, which the caption states
-SIMILARITY = "similarity\nrandom weights"
+SIMILARITY = "similarity\nall weights random"
 
 
 def localization_tables(results: Results) -> list[Part]:
@@ -320,17 +320,23 @@ def _backbones(results: Results) -> Table:
         f"Means over {numbers['findings_scored']} findings, {numbers['boxed_pairs']} pairs of "
         "image and finding. Pooled: boxes of all heat thresholds together, which hit more and miss "
         "more than those of one. Controls beaten: the 95 % interval of the difference is above 0. "
-        "Similarity: rank correlation of the heatmaps with those of the same "
-        "network with random weights (Adebayo et al. 2018); a method whose maps stay alike shows "
-        "the image, not what was learnt, and is flagged."
+        "Similarity: rank correlation of the heatmaps with those of the same network with all "
+        "weights random (Adebayo et al. 2018); a method whose maps stay alike shows the image, not "
+        "what was learnt, and is flagged."
     )
     return Table(header, body, results.source.label(caption))
+
+
+def is_flagged(results: Results, backbone: str) -> bool:
+    """Whether the heatmaps of a backbone stay alike when all of its weights are random."""
+    rows = rows_of(results.of("sanity_check", backbone))
+    return bool(rows) and bool(rows[-1]["unchanged"] == 1)  # NaN if no maps were compared
 
 
 def similarity(results: Results, backbone: str) -> str:
     """Return the similarity of the heatmaps to those of random weights, flagged if too high."""
     row = rows_of(results.of("sanity_check", backbone))[-1]
-    flag = "FLAGGED, unchanged" if row["unchanged"] else f"n {count(row['n_pairs'])}"
+    flag = "FLAGGED, unchanged" if is_flagged(results, backbone) else f"n {count(row['n_pairs'])}"
     return f"{signed(row['similarity'])}\n{flag}"
 
 
@@ -341,9 +347,10 @@ def _crossfit(results: Results) -> Table:
 
 def sanity_table(results: Results) -> Table:
     """Return the table of the sanity check with random weights."""
-    return _frame(results, results.of("sanity_check"))
+    return _frame(results, results.of("sanity_check"), " A network is flagged by its last row.")
 
 
-def _frame(results: Results, rows: pd.DataFrame) -> Table:
+def _frame(results: Results, rows: pd.DataFrame, remark: str = "") -> Table:
     caption = f"{results.best}, as in metrics/localize/{results.best}; n_pairs: boxed pairs."
+    caption += remark
     return frame(rows.drop(columns=CONSTANT, errors="ignore"), results.source.label(caption))

@@ -155,22 +155,30 @@ def finding_hits(results: Results) -> Chart:
 def sanity_dots(results: Results) -> Chart:
     """Return the similarity of heatmaps to those of random weights, by backbone."""
     table = results.tables["sanity_check"]
-    layers = [f"random {name}" for name in distinct(table, "randomized_layers")]
+    layers = [randomized(name) for name in distinct(table, "randomized_layers")]
     rows = [
         scored_row(
             row["backbone"],
-            f"random {row['randomized_layers']}",
+            randomized(row["randomized_layers"]),
             [row.get(column) for column in columns_of("similarity")],
         )
         for row in rows_of(table)
     ]
     limit = float(table["similarity_threshold"].iloc[0])
-    title = f"rank correlation; above {format_limit(limit)} flagged"
+    title = "rank correlation with random weights"
     spec = charts.dots(rows, layers, title, reference=limit, step=14, legend=True)
     text = "; ".join(f"{row['row']}, {row['line']}: {row['text']}" for row in rows)
     images = f"n: {table['n_pairs'].iloc[0]:g} pairs of image and finding"
     return Chart(
         spec,
         f"Similarity of the heatmaps to those of random weights: {text}",
-        results.source.label(f"{images} per network; 95 % intervals where there are any."),
+        results.source.label(
+            f"{images} per network; 95 % intervals where there are any. Dashed: the limit of "
+            f"{format_limit(limit)}, for the row of all weights: above it a network is flagged."
+        ),
     )
+
+
+def randomized(layers: str) -> str:
+    """Name the layers with random weights of a row of sanity_check.csv."""
+    return "all weights random" if layers == "network" else f"{layers} random"

@@ -9,7 +9,7 @@ from cxr14.report.elements import Chart, Gallery
 from cxr14.report.facts import DATA, Change, Fact, changed_params, data_hashes, run_facts
 from cxr14.report.gallery import highlights
 from cxr14.report.score_charts import forest
-from cxr14.report.sentences import calibration, controls, ranking, subgroup_gap
+from cxr14.report.sentences import calibration, controls, flag, ranking, subgroup_gap
 from cxr14.report.summary import Results
 
 
@@ -50,11 +50,11 @@ def read_overview(root: Path, results: Results, cohort: Cohort, gallery: Gallery
 
 def key_sentences(results: Results) -> dict[str, str]:
     """Return the result in one sentence or two by topic, as far as it was measured."""
-    beaten = controls(results)
+    localized = [*controls(results)[:1], flag(results)]
     texts = {
         "Best model": ranking(results),
         "Calibration": calibration(results),
-        "Localization": beaten[0] if beaten else None,
+        "Localization": " ".join(filter(None, localized)),
         "Subgroups": subgroup_gap(results),
     }
     return {topic: text for topic, text in texts.items() if text}

@@ -54,13 +54,19 @@ from cxr14.report.sections import (
 from cxr14.report.sentences import boxes, controls, flagged, selection
 from cxr14.report.subgroups import subgroup_tables
 from cxr14.report.summary import Results
+from cxr14.serving.models import file_stem
 
 TITLE: Final = "ChestX-ray14: results"
-EDA: Final = (
-    *("label_distribution", "sex", "sex_by_finding", "age", "age_by_finding"),
-    *("sample_single", "sample_multi"),
-)
-"""The study's figures 1–7, in its order."""
+EDA: Final = {
+    "label_distribution": "Bars: number of images of each finding, with one label or with several.",
+    "sex": "Bars: share of images of men and of women.",
+    "sex_by_finding": "Bars: share of images of men and of women for each finding.",
+    "age": "Histogram: number of images by age in years.",
+    "age_by_finding": "Distribution of age in years for each finding.",
+    "sample_single": "Radiographs: an image of each finding that has this label alone.",
+    "sample_multi": "Radiographs: images with several labels, which are written above each.",
+}
+"""The study's figures 1–7, in its order, with their alternative texts."""
 
 
 def read_and_render(root: Path, results: Results, params: LocalizeParams) -> str:
@@ -117,7 +123,7 @@ def card_links(results: Results) -> list[tuple[str, str]]:
     """Return text and address, relative to the page, of each card of cards.write_cards."""
     names = {name: f"model_{name}" for name in results.backbones}
     names["data"] = f"data_{results.source.name}"
-    return [(text, f"cards/{name.replace(':', '_')}.html") for text, name in names.items()]
+    return [(text, f"cards/{file_stem(name)}.html") for text, name in names.items()]
 
 
 def render_page(
@@ -176,7 +182,7 @@ def data_section(results: Results, cohort: Cohort, figures: Sequence[Path]) -> S
     source = results.source
     caption = "Records as published by the source, all with or without pixels; n is in the figure."
     if source.phantom:
-        caption += f" Radiographs, where shown, are simulated: {PHANTOM_NOTE}."
+        caption += f" Radiographs in the figures are simulated ({PHANTOM_NOTE})."
     parts = (
         Subtitle("Prevalence by split"),
         prevalence_dots(cohort, source),
@@ -188,7 +194,7 @@ def data_section(results: Results, cohort: Cohort, figures: Sequence[Path]) -> S
         Details("Table: images with both findings", (pair_table(cohort, source),)),
         Details(
             "Figures of all records (train and val), as in the study",
-            [read_figure(path, caption) for path in figures],
+            [read_figure(path, EDA[path.stem], caption) for path in figures],
         ),
     )
     return Section("data", "Data", how, parts)
@@ -235,8 +241,8 @@ def faithfulness_section(results: Results) -> Section:
     """Return the section of the sanity check of heatmaps."""
     how = (
         "Heatmaps are compared with those of the same network with random weights (Adebayo et al. "
-        "2018), by rank correlation. Maps that stay alike show the image rather than what was "
-        "learnt, and are flagged."
+        "2018), by rank correlation: first those of the head are random, then all. Maps that stay "
+        "alike with all weights random show the image rather than what was learnt, and are flagged."
     )
     if results.tables["sanity_check"]["similarity"].isna().all():
         return Section("faithfulness", "Faithfulness", how, ("No heatmap could be compared.",))

@@ -7,11 +7,11 @@ import altair as alt
 import pandas as pd
 
 from cxr14.console import format_number, is_missing
-from cxr14.evaluation.measures import MACRO
+from cxr14.evaluation.measures import CALIBRATION, MACRO
 from cxr14.evaluation.subgroups import CROSSED
-from cxr14.labels import CLASSES
+from cxr14.labels import CLASSES, NO_FINDING
 from cxr14.report import charts
-from cxr14.report.charts import GAP, Rows, scored_row
+from cxr14.report.charts import GAP, RANGE, Rows, scored_row
 from cxr14.report.elements import Chart, Choice, columns_of, distinct, rows_of, spaced
 from cxr14.report.published import CLASSIFICATION, comparable, same_split
 from cxr14.report.subgroups import MEASURES as GROUP_MEASURES
@@ -86,13 +86,13 @@ def finding_dots(results: Results, measures: Mapping[str, str], what: str) -> Ch
             values = [row[column] for column in columns_of(measure)]
             more: dict[str, Any] = {
                 "measure": measure,
-                "place": CLASSES.index(name),
+                "listed": CLASSES.index(name),
                 "count": int(row["positives"]),
                 "score": round(float(best.get(name, 0)), 4) if not is_missing(best[name]) else 0,
             }
             rows.append(scored_row(spaced(name), row["backbone"], values, **more))
     choices = Choice("measure", "Score", measures), Choice("order", "Order", ORDERS)
-    rank = "order == 'score' ? -datum.score : order == 'count' ? -datum.count : datum.place"
+    rank = "order == 'score' ? -datum.score : order == 'count' ? -datum.count : datum.listed"
     step = max(5, 40 // max(len(results.backbones), 1))
     title = f"score on test; best first: by {results.best}"
     spec = charts.dots(rows, results.backbones, title, choices=choices, rank=rank, step=step)
@@ -168,14 +168,17 @@ KINDS: Final = {
         "ROC",
         "false_positive_rate",
         "true_positive_rate",
-        "The further above the diagonal, the better.",
+        "The further above the diagonal, the better. Mean of all findings: mean true positive rate "
+        "of their curves at equal false positive rates; it has no threshold and no mark.",
         diagonal=True,
     ),
     "pr": Kind(
         "Precision and recall",
         "recall",
         "precision",
-        "The further right and up, the better; dashed: prevalence.",
+        "The further right and up, the better; dashed: prevalence, what chance reaches. Mean of "
+        "all findings: mean precision of their curves at equal recalls, and mean prevalence; it "
+        "has no threshold and no mark.",
         diagonal=False,
     ),
     "reliability": Kind(
@@ -247,11 +250,13 @@ def _diagonal() -> alt.Chart:
 
 
 def _floor(results: Results, menu: Choice) -> alt.Chart:
-    """Return the prevalence of each finding as a horizontal line."""
-    rows: Rows = [
-        {"finding": row["finding"], "y": round(float(row["prevalence"]), 4)}
-        for row in rows_of(results.of("findings").dropna(subset=["prevalence"]))
-    ]
+    """Return the prevalence of each finding, and their mean, as a horizontal line."""
+    table = results.of("findings").dropna(subset=["prevalence"])
+    scored = table[table["average_precision"].notna() & (table["finding"] != NO_FINDING)]
+    floors = {row["finding"]: row["prevalence"] for row in rows_of(table)}
+    if not scored.empty:
+        floors[ALL] = scored["prevalence"].mean()
+    rows: Rows = [{"finding": name, "y": round(float(y), 4)} for name, y in floors.items()]
     data = charts.filtered(alt.Chart(alt.InlineData(values=rows)), rows, [menu])
     line: alt.Chart = data.mark_rule(stroke="var(--muted)", strokeDash=[3]).encode(y="y:Q")
     return line
@@ -335,37 +340,49 @@ def subgroup_dots(results: Results) -> Chart:
     table = with_mean(results.tables["subgroups"])
     table = table[~table["attribute"].str.contains(CROSSED)]
     rows: Rows = []
+    findings = table[table["finding"] == ALL].set_index(["backbone", "group"])["findings"]
     for row in rows_of(table):
-        label = _group_label(row)
+        label = _group_label(row, findings.get((row["backbone"], row["group"])))
         for measure in GROUP_MEASURES:
             values = [row.get(column) for column in columns_of(measure)]
             more = {"measure": measure, "finding": row["finding"]}
+            form = GAP if measure == CALIBRATION else RANGE
             if not is_missing(values[0]):
-                rows.append(scored_row(label, row["backbone"], values, **more))
+                rows.append(scored_row(label, row["backbone"], values, form, **more))
     measures = {name: label[0].upper() + label[1:] for name, label in GROUP_MEASURES.items()}
     choices = (
         Choice("measure", "Score", measures),
         finding_choice(sorted({row["finding"] for row in rows})),
     )
-    spec = charts.dots(rows, results.backbones, "score on test", choices=choices, step=7)
+    spec = charts.dots(
+        rows,
+        results.backbones,
+        "score on test",
+        choices=choices,
+        reference={measure: 0.5 if measure == "auroc" else 0 for measure in measures},
+        step=7,
+    )
     first = [
         row
         for row in rows
         if (row["measure"], row["finding"], row["line"]) == ("auroc", ALL, results.best)
     ]
     caption = (
-        "Groups of test images by sex, age and view, with the number of images; at the thresholds "
-        "that all groups share; 95 % intervals, patients resampled. Groups without a score are "
-        "not drawn; the table names the reason."
+        "Groups of test images by sex, age and view, with the number of images and, in brackets, "
+        "of the findings in their mean: means over few findings are not comparable with those over "
+        "all, unlike the gaps in the tables, which are over the same findings. At the thresholds "
+        "that all groups share; 95 % intervals, patients resampled. Dashed: 0, and chance (.5) for "
+        "AUROC. Groups without a score are not drawn; the table names the reason."
     )
     text = f"AUROC of {results.best} by group: {_listed(first)}"
     return Chart(spec, text, results.source.label(caption), choices)
 
 
-def _group_label(row: Mapping[str, Any]) -> str:
+def _group_label(row: Mapping[str, Any], findings: float | None) -> str:
     group = {"F": "women", "M": "men", "all": "everyone"}.get(row["group"], row["group"])
     name = f"age {group}" if row["attribute"] == "age" else str(group)
-    return f"{name}, n {row['images']:,}"
+    mean = "" if findings is None or is_missing(findings) else f" ({findings:g})"
+    return f"{name}, n {row['images']:,}{mean}"
 
 
 def external_dots(results: Results, name: str) -> Chart:

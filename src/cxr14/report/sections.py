@@ -143,7 +143,7 @@ def operating_section(results: Results) -> Section:
     how = (
         "F1, precision, recall and specificity are at the threshold of highest F1 on validation; "
         "their intervals take the threshold as given. In the curves a filled mark is where a "
-        "backbone is at its threshold."
+        "backbone is at its threshold of a finding."
     )
     parts = (
         Subtitle("At the thresholds"),

@@ -21,8 +21,8 @@ from cxr14.console import (
 from cxr14.evaluation.measures import MACRO
 from cxr14.localization.overlap import MEAN, POOLED
 from cxr14.report.elements import Row, columns_of, first_row, rows_of, scored, spaced
-from cxr14.report.localization import CONTROLS, pooled
-from cxr14.report.subgroups import MEASURES, gaps_with_interval, largest
+from cxr14.report.localization import CONTROLS, is_flagged, pooled
+from cxr14.report.subgroups import MEASURES, clearest, gaps_with_interval
 from cxr14.report.summary import Results
 
 REACHED: Final = 0.80
@@ -147,14 +147,20 @@ def boxes(results: Results) -> str | None:
 
 def flagged(results: Results) -> str:
     """Name the backbones whose heatmaps stay alike when all weights are random."""
-    names = [
-        name
-        for name in results.backbones
-        if rows_of(results.of("sanity_check", name))[-1]["unchanged"] == 1
-    ]
+    names = [name for name in results.backbones if is_flagged(results, name)]
     share = _share(len(names), len(results.backbones))
     listed = f": {', '.join(names)}" if names else ""
-    return f"Heatmaps that stay alike with random weights: {share}{listed}."
+    return f"Flagged, as the heatmaps stay alike with all weights random: {share}{listed}."
+
+
+def flag(results: Results) -> str | None:
+    """Warn if the heatmaps of the chosen backbone are flagged by the sanity check."""
+    if not is_flagged(results, results.best):
+        return None
+    return (
+        f"The sanity check flags the heatmaps of {results.best}, the chosen backbone: they stay "
+        "alike with all weights random, so they hardly show what was learnt."
+    )
 
 
 class Lead(NamedTuple):
@@ -218,11 +224,11 @@ def _low(lead: Lead) -> float:
 
 
 def subgroup_gap(results: Results) -> str | None:
-    """Return the largest gap between subgroups of the chosen backbone whose interval excludes 0."""
+    """Return the gap between subgroups of the chosen backbone whose interval is furthest from 0."""
     gaps = gaps_with_interval(results.of("gaps"))
     if not gaps:
         return None
-    reliable = largest(gaps)
+    reliable = clearest(gaps)
     text = (
         f"Of {len(gaps)} gaps between subgroups of {results.best}, {len(reliable)} have an "
         f"interval that excludes 0 (about {round(0.05 * len(gaps))} would by chance)"
@@ -234,7 +240,9 @@ def subgroup_gap(results: Results) -> str | None:
     value, low, high = (row[column] for column in columns_of(measure))
     gap = _difference(value, low, high)
     groups = f"{row['attribute']} {row['group']} against {row['reference']}"
-    return f"{text}; the largest: {MEASURES[measure]}, {finding}, {groups}: {gap}."
+    return (
+        f"{text}; the clearest, by its interval: {MEASURES[measure]}, {finding}, {groups}: {gap}."
+    )
 
 
 CHOSEN: Final = "Epochs, thresholds and calibration are chosen on validation."

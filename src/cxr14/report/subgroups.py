@@ -1,5 +1,6 @@
-"""Tables of patient subgroups: macro scores, gaps, largest gaps."""
+"""Tables of patient subgroups: macro scores, gaps, clearest gaps."""
 
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 import pandas as pd
@@ -15,6 +16,7 @@ from cxr14.report.elements import (
     columns_of,
     count,
     difference,
+    first_row,
     rows_of,
     scored,
     spaced,
@@ -29,7 +31,10 @@ MEASURES: Final = {
     CALIBRATION: "predicted − prevalence",
 }
 COUNTED: Final = ("images\npatients", "images, patients\nof the others")
-LARGEST: Final = 12
+MOST_GAPS: Final = 12
+"""Rows of the table of the clearest gaps."""
+
+REFERENCE: Final = "reference"
 
 
 class Gap(NamedTuple):
@@ -44,9 +49,9 @@ class Gap(NamedTuple):
 
 
 def subgroup_tables(results: Results) -> list[Part]:
-    """Return macro gaps, the largest gaps and the scores by group as collapsed blocks."""
+    """Return the clearest gaps, macro gaps and the scores by group as collapsed blocks."""
     tables = {
-        f"largest gaps of {results.best}": largest_table(results),
+        f"clearest gaps of {results.best}": clearest_table(results),
         f"gaps of {results.best}, mean over findings": gap_table(results),
         f"scores of {results.best} by group": group_table(results),
     }
@@ -55,29 +60,33 @@ def subgroup_tables(results: Results) -> list[Part]:
 
 def gap_table(results: Results) -> Table:
     """Lay out the macro gaps of single attributes."""
-    rows = _single(results.of("gaps"))
-    header = ("group", "reference", *COUNTED, *MEASURES.values())
+    rows = single(results.of("gaps"))
+    header = ("group", "reference", *COUNTED, "findings\nof both", *MEASURES.values(), "remark")
     body = [
         (
             _group_name(row),
             text(row["reference"]),
             *_counted(row),
+            count(row["findings"]),
             *(difference(row, *columns_of(measure)) for measure in MEASURES),
+            text(row["reason"]),
         )
         for row in rows_of(rows)
     ]
     caption = (
-        f"{results.best}, test split. * marks a 95 % interval that excludes 0; there is none "
-        "where a score is the same in every resample. Predicted − prevalence: mean Platt-scaled "
-        "probability minus the share of positives."
+        f"{results.best}, test split, means over the findings that can be scored on both sides. "
+        "* marks a 95 % interval that excludes 0; there is none where a score is the same in every "
+        "resample. Predicted − prevalence: mean Platt-scaled probability minus the share of "
+        "positives."
     )
-    return Table(header, body, results.source.label(caption), column_classes=["", "text"])
+    columns = ["", "text", *[""] * (len(header) - 3), "remark"]
+    return Table(header, body, results.source.label(caption), column_classes=columns)
 
 
-def largest_table(results: Results) -> Table:
-    """Lay out the largest gaps over all groups and findings."""
+def clearest_table(results: Results) -> Table:
+    """Lay out the gaps over all groups and findings whose intervals are the furthest from 0."""
     gaps = gaps_with_interval(results.of("gaps"))
-    reliable = largest(gaps)
+    reliable = clearest(gaps)
     header = ("group", "reference", "finding", "measure", "gap", *COUNTED)
     body = [
         (
@@ -88,18 +97,18 @@ def largest_table(results: Results) -> Table:
             difference(gap.row, *columns_of(gap.measure)),
             *_counted(gap.row),
         )
-        for gap in reliable[:LARGEST]
+        for gap in reliable[:MOST_GAPS]
     ]
     caption = (
         f"{results.best}: of the {len(gaps)} gaps with an interval in metrics/compare/gaps.csv "
         f"{len(reliable)} exclude 0 (5 of 100 do by chance), ordered by the end of "
-        f"the interval nearest 0; at most {LARGEST} are shown."
+        f"the interval nearest 0; at most {MOST_GAPS} are listed."
     )
     columns = ["", "text", "text", "text"]
     return Table(header, body, results.source.label(caption), column_classes=columns)
 
 
-def largest(gaps: list[Gap]) -> list[Gap]:
+def clearest(gaps: list[Gap]) -> list[Gap]:
     """Return the gaps whose interval excludes 0, sorted by ``sure``, highest first.
 
     Sorting by size alone would put the smallest groups first.
@@ -120,27 +129,48 @@ def gaps_with_interval(gaps: pd.DataFrame) -> list[Gap]:
 
 def group_table(results: Results) -> Table:
     """Lay out the macro scores of single attributes."""
-    rows = _single(results.of("subgroups"))
-    header = ("group", "images", "patients", *MEASURES.values(), "remark")
+    rows = single(results.of("subgroups"))
+    header = ("group", "images", "patients", "findings", *MEASURES.values(), "remark")
     body = [
         (
             _group_name(row),
             count(row["images"]),
             count(row["patients"]),
+            count(row["findings"]),
             *(scored(row, measure) for measure in list(MEASURES)[:-1]),
             difference(row, *columns_of(CALIBRATION)),
             text(row["reason"]),
         )
         for row in rows_of(rows)
     ]
-    caption = f"{results.best}, test split, means over the findings with a score in the group."
+    caption = (
+        f"{results.best}, test split, means over the findings with a score in the group: those "
+        "over few findings are not comparable with those over all, the gaps above are."
+    )
     columns = [""] * (len(header) - 1) + ["remark"]
     return Table(header, body, results.source.label(caption), column_classes=columns)
 
 
-def _single(rows: pd.DataFrame) -> pd.DataFrame:
+def single(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the macro rows of groups by a single attribute."""
     crossed = rows["attribute"].str.contains(CROSSED)
     return rows[(rows["finding"] == MACRO) & ~crossed]
+
+
+def with_reference(groups: pd.DataFrame, gaps: pd.DataFrame) -> Iterator[tuple[Row, Row | str]]:
+    """Yield each group with its row of gaps.csv, or a text where it has none.
+
+    The text is REFERENCE for a group that another one is compared with, and empty for all images.
+
+    Args:
+        groups: macro rows of subgroups.csv of a backbone, see :func:`single`.
+        gaps: those of gaps.csv.
+    """
+    references = set(zip(gaps["attribute"], gaps["reference"], strict=True))
+    for row in rows_of(groups):
+        key = {name: row[name] for name in ("attribute", "group")}
+        without = REFERENCE if tuple(key.values()) in references else ""
+        yield row, first_row(gaps, key) or without
 
 
 def _group_name(row: Row) -> str:

@@ -46,6 +46,11 @@ class ModelFiles:
         return "fast" if chosen == "fast" else "portable"
 
 
+def file_stem(name: str) -> str:
+    """Return the name of a model or card as a part of file names, which have no colon."""
+    return name.replace(":", "_")
+
+
 def model_files(name: str, folder: Path) -> ModelFiles:
     """Locate the files of ROOT/models/BACKBONE; none is opened.
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -24,15 +25,15 @@ from cxr14.evaluation.predictions import read_decision
 from cxr14.io import sha256
 from cxr14.models.inference import prepare
 from cxr14.models.network import Network
-from cxr14.models.published import note_on
 from cxr14.models.serialization import WEIGHTS, load_model
+from cxr14.serving.origin import LICENCE, initial_weights
 
 if TYPE_CHECKING:
     from onnx import ModelProto
     from onnxruntime import InferenceSession
 
 OPSET: Final = 20
-"""Operator set of the file; ``Resize`` has antialiasing from 18 on."""
+"""Operator set that torch is to write; ``Resize`` has antialiasing from 18 on."""
 
 TOLERANCE: Final = 1e-4
 """Maximum difference of a logit between the file and torch."""
@@ -45,9 +46,8 @@ LOGITS, PROBABILITIES, CALIBRATED = "logits", "probabilities", "calibrated"
 USE: Final = (
     "Research and teaching. Not a medical device: no output may be used for the care of a patient."
 )
-LICENCE: Final = (
-    "Code: MIT. Weights: the terms of the training images, and of published initial weights, apply."
-)
+MOST_COMPARED: Final = 2000
+"""Maximum number of test images on which the file is compared with torch."""
 
 
 class Trained(NamedTuple):
@@ -74,11 +74,13 @@ class Exported:
         content: of the file.
         difference: maximum |Δlogit| from torch over the compared images.
         compared: number of these images.
+        opset: version of the operator set that the file imports.
     """
 
     content: bytes
     difference: float
     compared: int
+    opset: int
 
     @property
     def sha256(self) -> str:
@@ -182,7 +184,7 @@ def export(trained: Trained, images: npt.NDArray[np.uint8]) -> Exported:
     check_installed()
     graph = graph_of(trained)
     model = _model(graph, images.shape[1], trained.network.backbone)
-    _describe(model, facts(trained, images.shape[1]))
+    _describe(model, facts(trained, images.shape[1]) | {"opset": str(opset_of(model))})
     content = model.SerializeToString(deterministic=True)
     difference = compare(session(content), graph, images)
     if not difference <= TOLERANCE:  # NaN too
@@ -191,7 +193,7 @@ def export(trained: Trained, images: npt.NDArray[np.uint8]) -> Exported:
             f"{difference:.2g} (allowed: {TOLERANCE:g}), so no file is written; other versions of "
             "torch and onnxruntime may agree"
         )
-    return Exported(content, difference, len(images))
+    return Exported(content, difference, len(images), opset_of(model))
 
 
 def _model(graph: Graph, size: int, backbone: str) -> "ModelProto":
@@ -219,6 +221,11 @@ def _model(graph: Graph, size: int, backbone: str) -> "ModelProto":
     return model
 
 
+def opset_of(model: "ModelProto") -> int:
+    """Return the version of ONNX's own operator set that a file imports."""
+    return int(next(entry.version for entry in model.opset_import if not entry.domain))
+
+
 def _strip(model: "ModelProto") -> None:
     """Remove stack traces, paths and tracing facts, so that equal networks give equal bytes."""
     graph = model.graph
@@ -231,14 +238,13 @@ def _strip(model: "ModelProto") -> None:
 
 
 def facts(trained: Trained, cached_size: int) -> dict[str, str]:
-    """Return the metadata of the file; values that are no plain text are JSON."""
+    """Return the metadata of the file but its opset; values that are no plain text are JSON."""
     description, decision = trained.description, trained.decision
     tta = bool(decision.get("tta"))
     known = {
         "backbone": description["backbone"],
         "classes": list(trained.network.classes),
         "cxr14_version": cxr14.__version__,
-        "opset": OPSET,
         "input": _input_text(cached_size),
         "cached_size": cached_size,
         "input_size": description["input_size"],
@@ -253,19 +259,13 @@ def facts(trained: Trained, cached_size: int) -> dict[str, str]:
         "source": description["source"],
         "phantom": bool(description["phantom"]),
         "note": PHANTOM_NOTE if description["phantom"] else "",
-        "initial_weights": _initial_weights(description),
+        "initial_weights": initial_weights(description),
         "weights_sha256": description["weights_sha256"],
         "decision_sha256": trained.decision_sha256,
         "intended_use": USE,
         "licence": LICENCE,
     }
     return {key: v if isinstance(v, str) else json.dumps(v) for key, v in known.items()}
-
-
-def _initial_weights(description: Mapping[str, Any]) -> str:
-    name = description["params"].get("model", {}).get("weights", "unknown")
-    published = note_on(description.get("initial_weights"))
-    return published or {"none": "random"}.get(name, name)
 
 
 def _input_text(size: int) -> str:
@@ -325,6 +325,15 @@ def compare(
     return float(np.max(differences))
 
 
-def sample_rows(count: int, wanted: int = 32) -> npt.NDArray[np.int64]:
-    """Return up to `wanted` rows of a cache of `count` images, at equal distances."""
-    return np.unique(np.linspace(0, count - 1, wanted).round().astype(np.int64))
+def rows_of_test(index: pd.DataFrame, split: pd.DataFrame) -> npt.NDArray[np.int64]:
+    """Return the rows in the cache of all test images; of MOST_COMPARED of more, evenly spaced.
+
+    Args:
+        index: of the cache, with image and row.
+        split: image and split.
+    """
+    test = split.loc[split["split"] == "test", "image"]
+    rows = np.sort(index.loc[index["image"].isin(test), "row"].to_numpy(np.int64))
+    if len(rows) <= MOST_COMPARED:
+        return rows
+    return np.asarray(rows[np.linspace(0, len(rows) - 1, MOST_COMPARED).round().astype(np.int64)])

@@ -29,6 +29,7 @@ from cxr14.metrics.calibration import platt_probabilities
 from cxr14.models.network import Network
 from cxr14.models.serialization import load_model
 from cxr14.serving.description import ServingDescription
+from cxr14.serving.thresholds import calibrated_thresholds, thresholds
 from cxr14.training.augment import NO_VIEWS, views_of
 
 if TYPE_CHECKING:
@@ -145,18 +146,12 @@ class Predictor:
     @cached_property
     def thresholds(self) -> npt.NDArray[np.float64]:
         """Thresholds (C,) on uncalibrated probabilities; NaN for a class without one."""
-        return np.array([self.decision["thresholds"][name] for name in self.classes], np.float64)
+        return thresholds(self.decision, self.classes)
 
     @cached_property
     def calibrated_thresholds(self) -> npt.NDArray[np.float64]:
-        """The same thresholds on the calibrated scale (C,).
-
-        NaN without one, without scaling, and where the scaling does not preserve the order of
-        scores (slope ≤ 0): a class is then called at low calibrated probabilities.
-        """
-        scaling = [self.decision["platt"][name] for name in self.classes]
-        rising = [fit is not None and fit["slope"] > 0 for fit in scaling]
-        return np.where(rising, self._calibrated(logit(self.thresholds)[None])[0], np.nan)
+        """The same thresholds on the calibrated scale (C,), see thresholds.calibrated_thresholds."""
+        return calibrated_thresholds(self.decision, self.classes)
 
     def _calibrated(self, logits: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         return platt_probabilities(logits, self.decision["platt"], self.classes)

@@ -15,14 +15,14 @@
       const name = menu.dataset.parameter;
       menu.addEventListener("change", () => view.signal(name, menu.value).runAsync());
     }
-    const shown = (spec.params ?? []).find((param) => param.name === "shown");
+    const visible = (spec.params ?? []).find((param) => param.name === "visible");
     const backbones = boxes.map((box) => box.value);
-    if (shown && shown.value.every((name) => backbones.includes(name))) views.push(view);
+    if (visible && visible.value.every((name) => backbones.includes(name))) views.push(view);
   }
 
   function filter() {
     const names = boxes.filter((box) => box.checked).map((box) => box.value);
-    for (const view of views) view.signal("shown", names).runAsync();
+    for (const view of views) view.signal("visible", names).runAsync();
   }
 
   boxes.forEach((box) => box.addEventListener("change", filter));

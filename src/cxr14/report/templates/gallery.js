@@ -17,7 +17,7 @@
   }
 
   // Where each of `size` pixels lies between the cells of an axis.
-  function places(length, size) {
+  function positions(length, size) {
     return Array.from({ length: size }, (_, i) => {
       const at = Math.max((i + 0.5) * (length / size) - 0.5, 0);
       const low = Math.floor(at), share = round(at - low);
@@ -25,13 +25,13 @@
     });
   }
 
-  function mix(first, second, place) {
-    return round(round(first * place.rest) + round(second * place.share));
+  function mix(first, second, position) {
+    return round(round(first * position.rest) + round(second * position.share));
   }
 
   // Upsample a grid (height, width) bilinearly to (size, size): first along rows, then columns.
   function upsample(grid, [height, width], size) {
-    const across = places(width, size), down = places(height, size);
+    const across = positions(width, size), down = positions(height, size);
     const wide = new Float32Array(height * size);
     for (let y = 0; y < height; y++)
       for (let x = 0; x < size; x++)
@@ -61,11 +61,11 @@
 
   // Tight boxes x, y, width, height of the 8-connected regions above a threshold.
   function regions(heat, size, threshold) {
-    const seen = new Uint8Array(heat.length), boxes = [], stack = [];
+    const visited = new Uint8Array(heat.length), boxes = [], stack = [];
     for (let start = 0; start < heat.length; start++) {
-      if (seen[start] || !(heat[start] > threshold)) continue;
+      if (visited[start] || !(heat[start] > threshold)) continue;
       let left = size, right = 0, top = size, bottom = 0;
-      seen[start] = 1;
+      visited[start] = 1;
       stack.push(start);
       while (stack.length) {
         const at = stack.pop(), x = at % size, y = (at - x) / size;
@@ -74,7 +74,7 @@
         for (let v = Math.max(y - 1, 0); v <= Math.min(y + 1, size - 1); v++)
           for (let u = Math.max(x - 1, 0); u <= Math.min(x + 1, size - 1); u++) {
             const next = v * size + u;
-            if (!seen[next] && heat[next] > threshold) { seen[next] = 1; stack.push(next); }
+            if (!visited[next] && heat[next] > threshold) { visited[next] = 1; stack.push(next); }
           }
       }
       boxes.push([left, top, right - left + 1, bottom - top + 1]);
@@ -104,11 +104,11 @@
   }
 
   function outline(svg, boxes) {
-    const group = svg.querySelector(".founds");
+    const group = svg.querySelector(".detections");
     group.replaceChildren(...boxes.map((box) => {
       const rectangle = document.createElementNS("http://www.w3.org/2000/svg", "rect");
       ["x", "y", "width", "height"].forEach((name, i) => rectangle.setAttribute(name, box[i]));
-      rectangle.setAttribute("class", "found");
+      rectangle.setAttribute("class", "detected");
       return rectangle;
     }));
   }
@@ -133,7 +133,15 @@
     const hit = overlap > limit, digits = overlap.toFixed(2).replace(/^0/, "");
     outcome.className = hit ? "hit" : "miss";
     outcome.textContent = tile.boxes.length ? `${hit ? "hit" : "miss"}, IoBB ${digits}` : "miss, no box";
+    describe(tile, outcome.textContent);
     return hit;
+  }
+
+  // The alternative text, as cxr14.report.gallery.tile_label writes it.
+  function describe(tile, outcome) {
+    const view = tile.querySelector(".view"), subject = tile.dataset.subject;
+    const boxes = `${tile.truths.length} ground-truth and ${tile.boxes.length} detected boxes`;
+    view.setAttribute("aria-label", `${subject}: ${outcome}; ${boxes}`);
   }
 
   for (const gallery of document.querySelectorAll(".gallery")) {
