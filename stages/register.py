@@ -9,7 +9,7 @@ succeeds: MLflow is only a view of the artifacts.
 
 Reads models/B, plots/train/B.csv, metrics/evaluate/B.json, metrics/localize/B.json,
 plots/evaluate/B, plots/localize/B, evaluation/B/decision.json, predictions/B.parquet,
-serving/B.json, serving/input_check.npz, data/records, data/split and data/cache for each backbone B
+serving/B.json, data/input_check.npz, data/records, data/split and data/cache for each backbone B
 of train.backbones that is trained.
 Writes the MLflow store (mlflow.db and mlruns/, or MLFLOW_TRACKING_URI) and
 registry/registered.json.

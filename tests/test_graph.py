@@ -167,12 +167,16 @@ STALENESS = [
     (
         "src/cxr14/preprocessing/fill.py",
         {"preprocess", "external-data"},
-        {"preprocess", "external-data", "eda", "train", "serving"},
+        {"preprocess", "external-data", "eda", "input-check", "train", "serving"},
     ),
     ("src/cxr14/evaluation/external.py", {"external"}, {"external", "report", "register"}),
     ("src/cxr14/report/external.py", {"report"}, {"report", "register"}),
-    ("src/cxr14/serving/input_check.py", {"serving", "register"}, {"serving", "register"}),
-    ("src/cxr14/serving/negatives.py", {"serving"}, {"serving", "register"}),
+    (
+        "src/cxr14/serving/input_check.py",
+        {"input-check", "register"},
+        {"input-check", "register"},
+    ),
+    ("src/cxr14/serving/negatives.py", {"input-check"}, {"input-check", "register"}),
     ("src/cxr14/serving/predictor.py", set(), set()),
     ("src/cxr14/config/check.py", {"check-params"}, {"check-params"}),
     (

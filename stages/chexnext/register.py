@@ -7,7 +7,7 @@ With --best-effort an unusable store is a warning, and the stage succeeds.
 
 Reads chexnext/models/students, chexnext/predictions, chexnext/evaluation, chexnext/metrics,
 chexnext/plots, chexnext/data/labels.parquet, data/split, data/cache, data/records/source.json,
-params.yaml (localize), and serving/input_check.npz of the first pipeline. Writes the MLflow store
+params.yaml (localize), and data/input_check.npz of the first pipeline. Writes the MLflow store
 and chexnext/registry/registered.json.
 
 A second run adds nothing. The alias champion of `cxr14-chexnext` moves to the new ensemble if it is

@@ -67,7 +67,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     check = InputCheck.fit(images, np.arange(1, COUNT, 2), np.arange(0, COUNT, 2))
     limits = np.full_like(check.limits, 1e6)
     InputCheck(check.mean, check.components, check.variances, limits).save(
-        root / "serving/input_check.npz"
+        root / "data/input_check.npz"
     )
     for name in ROOT_FILES:
         (root / name).touch()

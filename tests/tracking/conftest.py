@@ -150,7 +150,7 @@ def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_parquet(root / "data/split/split.parquet", split_fake())
     fitted = InputCheck.fit(pixels, np.arange(IMAGES), np.arange(IMAGES))
     wide = replace(fitted, limits=np.full_like(fitted.limits, 1e6))  # noise is unlike other noise
-    wide.save(root / "serving/input_check.npz")
+    wide.save(root / "data/input_check.npz")
     train_fake(root, "alexnet", 0.70, seed=1)
     train_fake(root, "googlenet", 0.65, seed=2)
     label_fake(root, "alexnet", "googlenet")

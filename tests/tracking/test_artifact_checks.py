@@ -15,7 +15,7 @@ from cxr14.tracking.registry import register
 
 MODEL = "models/alexnet/model.json"
 DECISION = "evaluation/alexnet/decision.json"
-SERVING, INPUT_CHECK = "serving/alexnet.json", "serving/input_check.npz"
+SERVING, INPUT_CHECK = "serving/alexnet.json", "data/input_check.npz"
 PREDICTIONS = "predictions/alexnet.parquet"
 
 

@@ -257,7 +257,7 @@ def test_an_image_beyond_the_limit_of_the_input_check_is_refused(
 ) -> None:
     from cxr14.tracking.pyfunc_model import Radiographs
 
-    check = InputCheck.load("serving/input_check.npz")
+    check = InputCheck.load("data/input_check.npz")
     replace(check, limits=np.full_like(check.limits, 1e-6)).save(tmp_path / "input_check.npz")
     model, context = Radiographs(), SimpleNamespace()
     context.artifacts = {
@@ -394,7 +394,7 @@ def test_thresholds_of_test_time_augmentation_are_used_with_it(
             "model": tmp_path,
             "decision": tmp_path / "decision.json",
             "serving": "serving/alexnet.json",
-            "input_check": "serving/input_check.npz",
+            "input_check": "data/input_check.npz",
         }
         model.load_context(context)
         scored = model.predict(context, {"image": images}, RAW)[list(CLASSES)]

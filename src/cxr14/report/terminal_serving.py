@@ -16,7 +16,7 @@ CAPTION = (
 
 
 def refusals_table(found: Mapping[str, Any], source: Source) -> Table:
-    """Lay out metrics/serving.json."""
+    """Lay out metrics/input_check.json."""
     title = source.label(f"input check, {found['components']} principal components")
     heads = "images", "number", "refused", "share (95 %)"
     table = plain_table(title, *heads, caption=CAPTION, min_width=len(title))

@@ -73,7 +73,7 @@ def model_files(name: str, folder: Path) -> ModelFiles:
         (folder,),
         root / "evaluation" / backbone / "decision.json",
         root / "serving" / f"{backbone}.json",
-        root / "serving" / "input_check.npz",
+        root / "data" / "input_check.npz",
     )
 
 

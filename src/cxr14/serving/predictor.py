@@ -150,7 +150,7 @@ class Predictor:
 
     @cached_property
     def calibrated_thresholds(self) -> npt.NDArray[np.float64]:
-        """The same thresholds on the calibrated scale (C,), see thresholds.calibrated_thresholds."""
+        """The same thresholds on the calibrated scale (C,), see :mod:`.thresholds`."""
         return calibrated_thresholds(self.decision, self.classes)
 
     def _calibrated(self, logits: npt.NDArray[Any]) -> npt.NDArray[np.float64]:

@@ -86,7 +86,7 @@ def rates(
     rows: Mapping[str, Rows],
     negatives: Iterable[tuple[str, Images]],
 ) -> dict[str, Any]:
-    """Return the content of metrics/serving.json.
+    """Return the content of metrics/input_check.json.
 
     Args:
         check: fitted on train and validation.

@@ -78,7 +78,7 @@ class Trained:
     @property
     def input_check(self) -> Path:
         """Check of new images, fitted on train and validation; the same for all models."""
-        return self.root / "serving" / "input_check.npz"
+        return self.root / "data" / "input_check.npz"
 
     def serving(self) -> ServingDescription:
         """Return how to serve it, as written by the stage `serving`.
@@ -304,7 +304,7 @@ class TrainedEnsemble(Trained):
     @property
     def input_check(self) -> Path:
         """Check of new images, shared by both pipelines."""
-        return Path("serving/input_check.npz")
+        return Path("data/input_check.npz")
 
     def serving(self) -> ServingDescription:
         """Return how to serve it."""
