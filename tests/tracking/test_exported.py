@@ -103,6 +103,21 @@ def test_the_command_writes_the_file_and_logs_it_to_the_version(
     assert (images.shape, len(logits)) == ((IMAGES, SIDE, SIDE), IMAGES)
 
 
+def test_a_store_that_cannot_be_used_is_a_warning_below_the_table(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    for name in ROOT_FILES:
+        (project / name).touch()
+    Path("mlflow.db").write_bytes(b"no database" * 1000)
+    done = CliRunner().invoke(app, ["export", "alexnet"], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert (project / "export/alexnet.onnx").exists()
+    assert "max |Δlogit|" in done.stdout
+    assert "warning: export/alexnet.onnx is not logged to MLflow: " in done.stderr
+
+
 def test_a_backbone_that_is_not_trained_is_refused(project: Path) -> None:
     pytest.importorskip("onnxscript")
     for name in ROOT_FILES:

@@ -231,7 +231,7 @@ def test_the_heatmap_of_a_line_has_one_pixel_across(model) -> None:
     given = pd.DataFrame({"image": [text(encode(line))]})
     scored = model.predict(given, params={"heatmaps": ["Mass"], "force": True})
     with Image.open(io.BytesIO(base64.b64decode(scored.heatmaps[0]["Mass"]))) as picture:
-        assert picture.size == (64, 1)
+        assert picture.size == (1, 64)
 
 
 def test_heatmaps_of_what_is_called(model, registered: Path) -> None:
