@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -23,6 +24,8 @@ from cxr14.serving.onnx_export import (
     CALIBRATED,
     INPUT,
     LOGITS,
+    MOST_COMPARED,
+    OPSET,
     PROBABILITIES,
     TOLERANCE,
     compare,
@@ -30,10 +33,11 @@ from cxr14.serving.onnx_export import (
     facts,
     graph_of,
     read_trained,
+    rows_of_test,
     session,
 )
 
-pytest.importorskip("onnx")
+onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
 
@@ -106,6 +110,33 @@ def test_the_metadata_says_what_the_file_is(files, content: bytes) -> None:
     assert json.loads(known["phantom"]) is True
     assert "says nothing about patients" in known["note"]
     assert "Not a medical device" in known["intended_use"]
+
+
+def test_the_opset_is_the_one_that_the_file_imports(files, content: bytes) -> None:
+    imported = onnx.load_from_string(content).opset_import
+    versions = {entry.domain: entry.version for entry in imported}
+    assert versions[""] == OPSET
+    assert session(content).get_modelmeta().custom_metadata_map["opset"] == str(OPSET)
+
+
+def test_a_path_of_the_user_is_not_in_the_metadata(files) -> None:
+    trained = read_trained(*files)
+    params = {"params": {"model": {"weights": "/home/user/start.pt"}}}
+    known = facts(trained._replace(description={**trained.description, **params}), SIDE)
+    assert known["initial_weights"] == "a file of the user"
+    assert "/home/user" not in str(known)
+
+
+def test_all_test_images_are_compared_and_of_many_evenly_spaced_ones() -> None:
+    names = [f"{number}.png" for number in range(9000)]
+    index = pd.DataFrame({"image": names[::-1], "row": range(9000)})
+    split = pd.DataFrame({"image": names, "split": ["test", "val", "train"] * 3000})
+    rows = rows_of_test(index, split)
+    assert len(set(rows)) == MOST_COMPARED
+    assert set(index["image"].iloc[rows]) <= set(split.loc[split["split"] == "test", "image"])
+    assert (rows[0], rows[-1]) == (2, 8999)
+    few = split[:6]
+    assert sorted(index["image"].iloc[rows_of_test(index, few)]) == ["0.png", "3.png"]
 
 
 def test_another_process_in_another_folder_writes_the_same_bytes(
