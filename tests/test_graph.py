@@ -24,8 +24,9 @@ def script_of(stage: dict[str, Any]) -> Path:
 
 
 def code_deps(stage: dict[str, Any]) -> list[str]:
-    """Those deps that are code: files, or whole packages."""
-    return [dep for dep in stage["deps"] if dep.startswith(("src/", "stages/"))]
+    """Those deps that are code: files, or whole packages; not the mappings, which are YAML."""
+    deps = [dep for dep in stage["deps"] if dep.startswith(("src/", "stages/"))]
+    return [dep for dep in deps if dep.endswith(".py") or any((ROOT / dep).glob("*.py"))]
 
 
 def missing_deps(name: str, root: Path = ROOT) -> set[str]:
