@@ -4,6 +4,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from cxr14.datasets.records import PHANTOM_NOTE, Source
@@ -120,6 +121,26 @@ def test_a_card_of_phantoms_says_so_first_and_at_every_table_of_scores(projects)
     assert all(PHANTOM_NOTE in caption for caption in captions)
     assert PHANTOM_NOTE not in real.lower()
     assert "Not a medical device" in real
+
+
+def test_a_card_without_boxes_says_so_and_a_flagged_one_too(projects) -> None:
+    results, facts = read(projects, "nih")
+    results.localize["alexnet"]["boxed_images"] = 0
+    card = model_card(results, facts, "alexnet")
+    assert "nothing to score" in section(card, "Localization against controls")
+    assert "A heatmap shows what the network used" in card
+    results.tables["sanity_check"]["unchanged"] = 1
+    assert "A heatmap shows what the network used" not in model_card(results, facts, "resnet50")
+
+
+def test_a_reference_group_is_named_and_few_findings_are_counted(projects) -> None:
+    results, facts = read(projects, "nih")
+    groups = results.tables["subgroups"]
+    results.tables["subgroups"] = pd.concat([groups, groups[:1].assign(group="M", findings=2)])
+    groups_of_card = section(model_card(results, facts, "alexnet"), "Subgroups")
+    (row,) = [line for line in groups_of_card.splitlines() if line.startswith("| sex M")]
+    assert row.startswith("| sex M | 100 | 60 | 2 |")
+    assert "| reference |" in row
 
 
 def test_a_ready_mapping_brings_its_notes_and_another_one_does_not(projects) -> None:

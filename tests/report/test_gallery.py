@@ -57,6 +57,15 @@ def test_the_first_screen_shows_hits_and_misses_once_per_finding(gallery):
         assert {tile.is_hit for tile in group.tiles} == {group.finding == "Best hits"}
 
 
+def test_misses_are_ranked_by_calibrated_probability(gallery, written):
+    table = pd.read_parquet(written["phantoms"] / "predictions/resnet50.parquet")
+    logits = table.set_index("image")
+    tiles = highlights(gallery, PHANTOM).groups[-1].tiles
+    expected = [1 / (1 + np.exp(1 - logits.loc[t.image, f"logit {t.finding}"])) for t in tiles]
+    np.testing.assert_allclose([tile.calibrated for tile in tiles], expected, rtol=1e-5)
+    assert expected == sorted(expected, reverse=True)
+
+
 def test_pictures_are_labelled_on_phantoms_alone(written, gallery):
     real = read_gallery(written["official"], "resnet50", LOCALIZE, OFFICIAL)
     assert (gallery.note, real.note) == ("phantom", "")

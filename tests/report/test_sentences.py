@@ -5,6 +5,7 @@ import html
 import pandas as pd
 import pytest
 
+from cxr14.report.overview import key_sentences
 from cxr14.report.sentences import (
     OVERLAP,
     boxes,
@@ -181,6 +182,13 @@ def test_backbones_whose_heatmaps_stay_alike_are_named(phantoms):
     assert flagged(phantoms).endswith("with all weights random: None of 2 backbones.")
     change(phantoms, "sanity_check", {"backbone": "alexnet"}, unchanged=1)
     assert flagged(phantoms).endswith("with all weights random: 1 of 2 backbones: alexnet.")
+
+
+def test_the_first_screen_says_whether_the_chosen_backbone_is_flagged(phantoms):
+    change(phantoms, "sanity_check", {"backbone": "alexnet"}, unchanged=1)
+    assert "flags" not in key_sentences(phantoms)["Localization"]
+    change(phantoms, "sanity_check", {"backbone": "resnet50"}, unchanged=1)
+    assert "flags the heatmaps of resnet50" in key_sentences(phantoms)["Localization"]
 
 
 def test_page_and_terminal_state_the_same_sentences(phantoms, pages):

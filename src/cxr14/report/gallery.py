@@ -191,7 +191,7 @@ def highlights(gallery: Gallery, source: Source) -> Gallery | None:
     misses = _one_per_finding(tile for tile in _sorted(tiles, "calibrated") if not tile.is_hit)
     groups = [
         TileGroup(title, "", chosen)
-        for title, chosen in (("Best hits", hits), ("Confident misses", misses))
+        for title, chosen in (("Best hits", hits), ("Misses of highest probability", misses))
         if chosen
     ]
     if not groups:
