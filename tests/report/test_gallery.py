@@ -27,7 +27,7 @@ def test_each_finding_has_its_hits_before_its_misses(gallery):
         assert len(group.tiles) == 6
         hits = [tile.is_hit for tile in group.tiles]
         assert hits == sorted(hits, reverse=True)
-        assert group.summary == f"{sum(hits)} of 6 boxed images hit"
+        assert group.summary == f"{sum(hits)} of 6 boxed images hit at heat > 180"
 
 
 def test_a_tile_has_the_grid_and_the_boxes_of_the_pipeline(gallery, written):
