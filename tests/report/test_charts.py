@@ -86,7 +86,7 @@ def test_unknown_labels_count_neither_as_positive_nor_as_known(cohort):
 
 
 def test_cooccurrence_counts_images_with_both(cohort):
-    table = cooccurrence(cohort).set_index(["finding", "other"])
+    table = cooccurrence(cohort).set_index(["finding", "second"])
     both = (cohort.records["Mass"] & cohort.records["Edema"]).sum()
     assert table.loc[("Mass", "Edema"), "images"] == both > 0
     assert table.loc[("Edema", "Mass"), "share"] == both / cohort.records["Edema"].sum()

@@ -199,7 +199,11 @@ def test_text_is_escaped_in_cells_captions_and_names(tmp_path):
     table = Table(("<i>", "a"), [("<script>alert(1)</script>", "R&D\n<b>")], "<u>")
     path = tmp_path / 'Mass_&_"Nodule".png'
     Image.new("L", (4, 4)).save(path)
-    reader = read(text := rendered(table, "<em>", Subtitle("<q>"), read_figure(path, "<s>")))
+    reader = read(
+        text := rendered(
+            table, "<em>", Subtitle("<q>"), read_figure(path, 'Mass & "Nodule"', "<s>")
+        )
+    )
     assert {"script", "i", "b", "u", "em", "q", "s"}.isdisjoint(reader.tags)
     assert "<script>alert(1)</script>" in reader.text
     assert 'alt="Mass &amp; &#34;Nodule&#34;"' in text
@@ -210,7 +214,7 @@ def test_a_large_picture_is_put_in_smaller_and_still_is_the_picture(tmp_path):
     smooth = ndimage.gaussian_filter(noise.astype(float), 1.5)
     path = tmp_path / "Mass.png"
     Image.fromarray(smooth.astype(np.uint8)).save(path, compress_level=0)
-    held = re.fullmatch(r"data:image/webp;base64,([\w+/=]+)", read_figure(path, "n").source)
+    held = re.fullmatch(r"data:image/webp;base64,([\w+/=]+)", read_figure(path, "Mass", "n").source)
     content = base64.b64decode(held[1])
     assert len(content) < path.stat().st_size / 4
     shown = np.asarray(Image.open(BytesIO(content)).convert("L"), float)

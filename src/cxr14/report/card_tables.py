@@ -227,7 +227,7 @@ def sanity_check(results: Results, backbone: str) -> str:
         return f"There is no sanity check: {text(row.get('reason')) or 'no maps were compared'}."
     known = f"{scored(row, 'similarity', RANGE)} over {count(row['n_pairs'])} maps"
     verdict = (
-        "**flagged**: the maps hardly depend on what was learnt"
+        "**flagged**: the maps depend in part on the image alone"
         if is_flagged(results, backbone)
         else "below the limit"
     )

@@ -158,8 +158,8 @@ def flag(results: Results) -> str | None:
     if not is_flagged(results, results.best):
         return None
     return (
-        f"The sanity check flags the heatmaps of {results.best}, the chosen backbone: they stay "
-        "alike with all weights random, so they hardly show what was learnt."
+        f"The sanity check flags the heatmaps of {results.best}, the chosen backbone: they resemble "
+        "those with all weights random, so they show in part the image and not what was learnt."
     )
 
 
