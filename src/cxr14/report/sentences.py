@@ -158,8 +158,8 @@ def flag(results: Results) -> str | None:
     if not is_flagged(results, results.best):
         return None
     return (
-        f"The sanity check flags the heatmaps of {results.best}, the chosen backbone: they resemble "
-        "those with all weights random, so they show in part the image and not what was learnt."
+        f"The sanity check flags the heatmaps of {results.best}, the chosen backbone: they are "
+        "like those of random weights, so they show in part the image and not what was learnt."
     )
 
 
