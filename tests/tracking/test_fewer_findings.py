@@ -16,6 +16,7 @@ from stages import (
     compare,
     eda,
     evaluate,
+    input_check,
     localize_iobb,
     register,
     report,
@@ -92,7 +93,7 @@ def project(tmp_path_factory, empty_store):
         baseline.main()
         for stage in (train, evaluate, localize_iobb):
             stage.main("alexnet")
-        for stage in (compare, serving, sheets, report, register):
+        for stage in (compare, input_check, serving, sheets, report, register):
             stage.main()
         yield root
 

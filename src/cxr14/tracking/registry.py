@@ -304,7 +304,8 @@ def _add_version(
     model_id = log_model(client, experiment, trained, run_id, tags)
     notes = [phantom_note(trained), note_on(trained.model.get("initial_weights"))]
     notes += [f"Model card: {CARDS}/{card.name} of the run." for card in trained.cards()[:1]]
-    description = " ".join([f"{trained.backbone}.", *filter(None, notes)])
+    sentences = [f"{note[0].upper()}{note[1:].removesuffix('.')}." for note in notes if note]
+    description = " ".join([f"{trained.backbone}.", *sentences])
     version = client.create_model_version(
         model, f"models:/{model_id}", run_id, tags=tags, description=description, model_id=model_id
     )
