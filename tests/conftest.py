@@ -2,7 +2,9 @@
 
 import gzip
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
@@ -12,10 +14,14 @@ from cxr14.datasets.image_table import read_boxes, read_images
 from cxr14.datasets.raw import BOX_TABLE, IMAGE_TABLE
 from cxr14.io import packaged_file
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
 settings.register_profile("busy machine", deadline=None)
 settings.load_profile("busy machine")
 
 ROOT = Path(__file__).resolve().parents[1]
+CHROMIUM = Path("/usr/bin/chromium")
 LONG = (
     "test_pipeline.py",
     "test_serving.py",
@@ -29,6 +35,21 @@ LONG = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the long files first; files stay whole, as each goes to one process."""
     items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """Debian's Chromium without a window; without it the test is skipped.
+
+    Not of the session: playwright runs an event loop until it ends.
+    """
+    playwright = pytest.importorskip("playwright.sync_api")
+    if not CHROMIUM.exists():
+        pytest.skip(f"no {CHROMIUM}")
+    with playwright.sync_playwright() as started:
+        running = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield running
+        running.close()
 
 
 @pytest.fixture(scope="session")

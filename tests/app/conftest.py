@@ -1,4 +1,4 @@
-"""A small trained project, the app that serves it, and a browser."""
+"""A small trained project, and the app that serves it."""
 
 import hashlib
 import os
@@ -28,9 +28,7 @@ from tests.tracking.conftest import serving_fake, split_fake, train_fake
 from tests.tracking.servers import clean_environment, free_port, patiently
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
-
-CHROMIUM = Path("/usr/bin/chromium")
+    pass
 
 
 def write_data(root: Path) -> None:
@@ -95,15 +93,3 @@ def app(project: Path) -> Iterator[tuple[str, int, Path]]:
         process.wait(30)
     assert process.returncode == 0
     assert not [child for child in children if child.is_running()]
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator["Browser"]:
-    """Debian's Chromium without a window."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    if not CHROMIUM.exists():
-        pytest.skip(f"no {CHROMIUM}")
-    with playwright.sync_playwright() as started:
-        running = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield running
-        running.close()

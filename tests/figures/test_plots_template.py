@@ -1,7 +1,6 @@
 """The frame of `dvc plots` pages."""
 
 import re
-from pathlib import Path
 
 import pytest
 from dvc_render.html import render_html
@@ -46,31 +45,17 @@ def test_dvc_fills_the_frame_without_adding_a_reference(frame, tmp_path):
     assert re.findall(r"<script[^>]*\bsrc\s*=", page) == []
 
 
-CHROMIUM = Path("/usr/bin/chromium")
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    if not CHROMIUM.exists():
-        pytest.skip(f"no {CHROMIUM}")
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
 def line(path, y="y"):
     points = [{"step": step, y: 1.0 + step, "rev": "workspace"} for step in range(2)]
     return VegaRenderer(points, path, x="step", y=y)
 
 
-def test_the_page_groups_the_plots_and_leaves_out_those_of_a_flag(frame, tmp_path, chromium):
+def test_the_page_groups_the_plots_and_leaves_out_those_of_a_flag(frame, tmp_path, browser):
     plots = ["plots/train/alexnet.csv", "metrics/evaluate/timm_x/roc.csv", "mine.csv"]
     plots.append("metrics/compare/differences.csv")
     renderers = [*map(line, plots), line("chexnext/metrics/noise/findings.csv", "phantom")]
     render_html(renderers, tmp_path / "index.html", html_template=frame)
-    tab = chromium.new_page()
+    tab = browser.new_page()
     faults, requests = [], []
     tab.on("pageerror", lambda error: faults.append(str(error)))
     tab.on("request", lambda request: requests.append(request.url))

@@ -1,8 +1,6 @@
-"""Results of phantoms, of the official split, and of a split of our own; a browser."""
+"""Results of phantoms, of the official split, and of a split of our own."""
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -47,18 +45,3 @@ def pages(written) -> dict[str, str]:
         name: read_and_render(root, read_results(root, list(AREAS)), LOCALIZE)
         for name, root in written.items()
     }
-
-
-CHROMIUM = Path("/usr/bin/chromium")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Headless Chromium; without it the test is skipped."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    if not CHROMIUM.exists():
-        pytest.skip(f"no Chromium at {CHROMIUM}")
-    with playwright.sync_playwright() as started:
-        running = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield running
-        running.close()

@@ -216,8 +216,8 @@ class Predictor:
         from cxr14.localization.cam import normalized_heatmaps
         from cxr14.localization.evaluate import mean_grids
 
-        chosen = self.description.heatmaps
-        scale = chosen.heat_scale if method in (None, chosen.method) else None
+        fixed = self.scaling(method) == "fixed"
+        scale = self.description.heatmaps.heat_scale if fixed else None
         with without_progress():
             grids = [
                 normalized_heatmaps(network, images, pairs, self._settings(model, method), scale)
